@@ -1,0 +1,53 @@
+"""Architectures of transformation networks: each file beside this one is a plug-in that registers itself."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+ARCHITECTURES: dict[str, "Architecture"] = {}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a style's weights are loaded into.
+
+    ``network()`` builds an ``nn.Module`` that takes a batch (N, 3, H, W) of RGB in 0–255 and returns the repainted
+    batch in the same convention, at least as large: whoever calls it crops to H × W and clamps to 0–255.
+    """
+
+    id: str
+    version: int
+    network: Callable[[], nn.Module]
+    min_size: int
+    """The smallest side, in pixels, that the network takes."""
+    shapes: Mapping[str, tuple[int, ...]] = field(init=False)
+    """The exact name and shape of every tensor in ``model.safetensors``."""
+
+    def __post_init__(self) -> None:
+        with torch.device("meta"):
+            state = self.network().state_dict()
+        object.__setattr__(self, "shapes", {name: tuple(tensor.shape) for name, tensor in state.items()})
+
+    def recognises(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether a state dict with tensors of these names and shapes is one of this architecture's."""
+        return dict(shapes) == self.shapes
+
+
+def register(architecture: Architecture) -> Architecture:
+    """Make an architecture known by its id.
+
+    Raises:
+        ValueError: another architecture has that id already.
+    """
+    if architecture.id in ARCHITECTURES:
+        raise ValueError(f"two architectures call themselves {architecture.id!r}")
+    ARCHITECTURES[architecture.id] = architecture
+    return architecture
+
+
+for _plugin in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_plugin.name}")

@@ -1,0 +1,94 @@
+"""johnson is the network of pytorch/examples, key for key and value for value; plug-ins register themselves."""
+
+import pytest
+import torch
+from made_styles import JOHNSON, lively_state
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nst_core.architectures import ARCHITECTURES, Architecture, register
+
+
+def pytorch_examples(x: Tensor, state: dict[str, Tensor]) -> Tensor:
+    """fast_neural_style's TransformerNet, written out."""
+
+    def convolution(x: Tensor, name: str, stride: int = 1) -> Tensor:
+        weight, bias = state[f"{name}.conv2d.weight"], state[f"{name}.conv2d.bias"]
+        return F.conv2d(F.pad(x, (weight.shape[-1] // 2,) * 4, mode="reflect"), weight, bias, stride)
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        return F.instance_norm(x, weight=state[f"{name}.weight"], bias=state[f"{name}.bias"], eps=1e-5)
+
+    x = F.relu(norm(convolution(x, "conv1"), "in1"))
+    x = F.relu(norm(convolution(x, "conv2", stride=2), "in2"))
+    x = F.relu(norm(convolution(x, "conv3", stride=2), "in3"))
+    for block in ("res1", "res2", "res3", "res4", "res5"):
+        y = F.relu(norm(convolution(x, f"{block}.conv1"), f"{block}.in1"))
+        x = norm(convolution(y, f"{block}.conv2"), f"{block}.in2") + x
+    x = F.relu(norm(convolution(F.interpolate(x, scale_factor=2, mode="nearest"), "deconv1"), "in4"))
+    x = F.relu(norm(convolution(F.interpolate(x, scale_factor=2, mode="nearest"), "deconv2"), "in5"))
+    return convolution(x, "deconv3")
+
+
+def network_of(state: dict[str, Tensor]) -> nn.Module:
+    network = JOHNSON.network()
+    network.load_state_dict(state)
+    return network.eval()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (37, 53), (50, 31), (39, 18), (5, 5), (5, 42)])
+def test_johnson_is_pytorch_examples_network(size: tuple[int, int]) -> None:
+    state = lively_state()
+    picture = 255 * torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        painted, reference = network_of(state)(picture), pytorch_examples(picture, state)
+    assert painted.shape == (2, 3, *(4 * -(-side // 4) for side in size))
+    assert painted.std() > 10
+    torch.testing.assert_close(painted, reference, rtol=1e-5, atol=1e-3)
+
+
+def test_johnson_tensors() -> None:
+    state = JOHNSON.network().state_dict()
+    assert len(state) == 62
+    assert sum(tensor.numel() for tensor in state.values()) == 1_679_235
+    assert dict(JOHNSON.shapes) == {name: tuple(tensor.shape) for name, tensor in state.items()}
+    assert JOHNSON.shapes["res5.conv2.conv2d.weight"] == (128, 128, 3, 3)
+    assert JOHNSON.shapes["in5.weight"] == (32,)
+
+
+def test_johnson_multiply_adds_a_pixel() -> None:
+    side, total = 24, 0
+
+    def count(convolution: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal total
+        assert isinstance(convolution, nn.Conv2d)
+        total += convolution.weight.numel() * out.shape[-1] * out.shape[-2]
+
+    network = network_of(lively_state())
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    network(torch.zeros(1, 3, side, side))
+    assert total == 153_792 * side**2
+
+
+def test_johnson_takes_no_picture_below_its_least_side() -> None:
+    network = network_of(lively_state())
+    network(torch.zeros(1, 3, JOHNSON.min_size, JOHNSON.min_size))
+    with pytest.raises(RuntimeError):
+        network(torch.zeros(1, 3, JOHNSON.min_size - 1, 64))
+
+
+def test_recognises_its_own_tensors_alone() -> None:
+    shapes = dict(JOHNSON.shapes)
+    assert JOHNSON.recognises(shapes)
+    assert not JOHNSON.recognises({**shapes, "in1.running_mean": (32,)})
+    assert not JOHNSON.recognises({name: shape for name, shape in shapes.items() if name != "in1.bias"})
+    assert not JOHNSON.recognises({**shapes, "in1.bias": (33,)})
+
+
+def test_an_id_is_taken_once() -> None:
+    assert ARCHITECTURES["johnson"] is JOHNSON
+    with pytest.raises(ValueError, match="'johnson'"):
+        register(Architecture(id="johnson", version=2, network=nn.Identity, min_size=1))
+    assert ARCHITECTURES["johnson"] is JOHNSON
