@@ -1,0 +1,337 @@
+"""Bytes to a clean RGB(A) picture and back: the only place that decodes or encodes pictures."""
+
+import logging
+import math
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from struct import error as StructError
+from typing import Any, BinaryIO
+from uuid import uuid4
+from zlib import Z_RLE
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from torch import Tensor
+
+from nst_core.errors import NSTError
+from nst_core.text import quoted
+
+MAX_PIXELS = 2**27
+"""The most pixels that a picture may have, unless whoever opens it says otherwise."""
+
+log = logging.getLogger(__name__)
+Image.init()
+
+# The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too.
+_DECODERS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+_READABLE = "a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file"
+# What they raise on files that were cut short or changed at random.
+_BROKEN = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    StructError,
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes an EXIF orientation."""
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    format: str
+    options: dict[str, Any] = field(default_factory=dict)
+    alpha: bool = True
+    longest: int | None = None
+    """The longest side, in pixels, that Pillow writes and reads back."""
+
+
+_PNG = _Encoder("PNG", {"compress_level": 1, "compress_type": Z_RLE})
+_JPEG = _Encoder("JPEG", {"quality": 95, "subsampling": "4:4:4"}, alpha=False, longest=65500)
+_WEBP = _Encoder("WEBP", {"lossless": True, "exact": True, "quality": 20, "method": 1}, longest=16383)
+_AVIF = _Encoder("AVIF", {"quality": 90, "subsampling": "4:4:4", "speed": 8}, longest=32768)
+_TIFF = _Encoder("TIFF", {"compression": "tiff_lzw", "tiffinfo": {TiffImagePlugin.PREDICTOR: 2}})
+_BMP = _Encoder("BMP", alpha=False)
+_ENCODERS = {
+    ".png": _PNG,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": _WEBP,
+    ".avif": _AVIF,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".bmp": _BMP,
+}
+
+
+class PictureError(NSTError):
+    """A picture that cannot be read, or cannot be written as asked."""
+
+
+def open_picture(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """A picture as the rest of the library wants it: mode RGB or RGBA, upright, sRGB, with an empty ``info``.
+
+    The source is a path, a file's content, a binary file (read from its start, left open) or a Pillow image (never
+    changed). Of anything animated it is the first frame. 16-bit samples are scaled to 8, as are 32-bit integers in
+    0–65535 and floating-point numbers in 0–1.
+
+    Raises:
+        PictureError: there is no such file, it is no PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it has
+            more than ``max_pixels`` (checked before anything is decoded) or numbers beyond the ranges above.
+    """
+    if isinstance(source, Image.Image):
+        return _clean(source, _subject(getattr(source, "filename", "")), max_pixels)
+    subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
+    with _stream(source, subject) as stream:
+        return _clean(_identify(stream, subject, max_pixels), subject, max_pixels)
+
+
+def save_picture(picture: Image.Image, path: str | Path) -> None:
+    """Write a picture, cleaned as ``open_picture`` does, in the format that the path's suffix names.
+
+    PNG, WebP, TIFF and BMP keep every pixel; JPEG and AVIF are of high quality. The file is complete or not there.
+
+    Raises:
+        PictureError: as ``check_suffix``, or the file cannot be written.
+    """
+    path = Path(path)
+    check_suffix(path, picture)
+    encoder = _ENCODERS[path.suffix.lower()]
+    clean = open_picture(picture)
+    # Opened like any file: tempfile's would be readable for their owner alone.
+    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        with temporary.open("xb") as file:
+            clean.save(file, encoder.format, **encoder.options)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"The picture {quoted(path.name)} could not be written: {reason}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_suffix(path: str | Path, picture: Image.Image | None = None) -> None:
+    """See to it that ``save_picture`` can write there, before anybody waits for what is to be written.
+
+    Given a picture, its transparency and size are held against the format as well; a result has both of its
+    photograph.
+
+    Raises:
+        PictureError: the suffix, the folder or the picture is not one that can be written so.
+    """
+    path = Path(path)
+    encoder = _ENCODERS.get(path.suffix.lower())
+    if encoder is None:
+        raise PictureError(f"A picture cannot be written as {quoted(path.name)}: its suffix should be {_either(True)}.")
+    if os.path.isdir(path):
+        raise PictureError(f"A picture cannot be written as {quoted(path.name)}: a folder has that name.")
+    if not os.path.isdir(path.parent):
+        raise PictureError(
+            f"A picture cannot be written to the folder {quoted(path.parent.name)}, which does not exist: "
+            "make it first or name another."
+        )
+    if picture is None:
+        return
+    if picture.has_transparency_data and not encoder.alpha:
+        raise PictureError(
+            f"{encoder.format} files have no transparency and the picture has: instead of {path.suffix}, "
+            f"the suffix of {quoted(path.name)} should be {_either(False)}."
+        )
+    if encoder.longest and max(picture.size) > encoder.longest:
+        raise PictureError(
+            f"{encoder.format} files have at most {encoder.longest} pixels to a side and the picture has "
+            f"{max(picture.size)}: a smaller picture, or a name that ends in .png, would be right."
+        )
+
+
+def fit(picture: Image.Image, longer_side: int) -> Image.Image:
+    """The picture, RGB or RGBA, with its longer side of so many pixels and its aspect kept (no side under 1)."""
+    scale = longer_side / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """(1, 3, H, W), float32 RGB in 0–255; transparency is left out."""
+    pixels = torch.from_numpy(np.array(picture.convert("RGB")))
+    return pixels.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def to_picture(tensor: Tensor) -> Image.Image:
+    """The RGB picture of a tensor (3, H, W) or (1, 3, H, W), whose values are rounded and clamped to 0–255."""
+    pixels = tensor.detach().reshape(tensor.shape[-3:]).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def _subject(name: object) -> str:
+    """How a sentence begins: never with the folder, which may be a temporary one of a server."""
+    named = isinstance(name, str | os.PathLike) and os.fspath(name)
+    return f"The picture {quoted(os.path.basename(named) or named)}" if named else "The picture"
+
+
+def _either(alpha: bool) -> str:
+    *most, last = (suffix for suffix, encoder in _ENCODERS.items() if alpha or encoder.alpha)
+    return f"{', '.join(most)} or {last}"
+
+
+def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractContextManager[BinaryIO]:
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        if not os.path.exists(source):
+            raise PictureError(f"{subject} does not exist: give the path of a picture file.")
+        if not os.path.isfile(source):
+            raise PictureError(f"{subject} is not a file: give the path of a picture file.")
+        try:
+            return open(source, "rb")
+        except OSError as error:
+            raise PictureError(f"{subject} cannot be read: {error.strerror}.") from error
+    if not hasattr(source, "read"):
+        raise PictureError(f"There is no picture to read: give {_READABLE}.")
+    if not source.seekable():
+        return BytesIO(source.read())
+    source.seek(0)
+    return nullcontext(source)
+
+
+def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
+    """The picture with only its header read. ``Image.open`` would put Pillow's own bound of pixels before ours."""
+    prefix = stream.read(16)
+    if not prefix:
+        raise PictureError(f"{subject} is an empty file: {_READABLE} would be right.")
+    for name in _DECODERS:
+        decoder, accepts = Image.OPEN[name]
+        if accepts and accepts(prefix):
+            stream.seek(0)
+            try:
+                return decoder(stream, "")
+            except Image.DecompressionBombError as error:
+                raise PictureError(
+                    f"{subject} has too many pixels: at most {max_pixels:,} in all would be right."
+                ) from error
+            except _BROKEN as error:
+                raise PictureError(
+                    f"{subject} begins like {name} but is damaged, incomplete or of a kind that cannot be read: "
+                    "a complete file, or the picture saved anew as PNG or JPEG, would be right."
+                ) from error
+    raise PictureError(f"{subject} is not of a kind that can be read: {_READABLE} would be right.")
+
+
+def _clean(picture: Image.Image, subject: str, max_pixels: int) -> Image.Image:
+    _decode(picture, subject, max_pixels)
+    colour, alpha = _split(picture, subject)
+    result = _to_srgb(colour, picture.info.get("icc_profile"), subject)
+    if alpha is not None:
+        result.putalpha(alpha)
+    # Only now, for PNG may hold its EXIF data behind the pixels, and TIFF is turned as it is decoded.
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except _BROKEN as error:
+        log.warning("%s has EXIF data that cannot be read (%s); it is taken to be upright.", subject, error)
+        orientation = None
+    if orientation in _UPRIGHT:
+        result = result.transpose(_UPRIGHT[orientation])
+    result.info = {}
+    return result
+
+
+def _decode(picture: Image.Image, subject: str, max_pixels: int) -> None:
+    if not math.prod(picture.size):
+        raise PictureError(f"{subject} has no pixels: at least 1 × 1 would be right.")
+    sizes: list[tuple[int, ...]] = [picture.size]
+    if isinstance(picture, TiffImageFile):
+        # A tile is decoded whole, however little of it the picture shows.
+        tile = (picture.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
+        sizes.append(tuple(side for side in tile if isinstance(side, int)))
+    for size in sizes:
+        if math.prod(size) > max_pixels:
+            sides = " × ".join(str(side) for side in size)
+            raise PictureError(f"{subject} has {sides} pixels: at most {max_pixels:,} in all would be right.")
+    if isinstance(picture, TiffImageFile) and picture.tile:
+        # Left to itself, it would hold the size against Pillow's own bound as well.
+        picture.im = Image.new(picture.mode, picture._tile_size, None).im
+    if isinstance(picture, PngImageFile) and picture.tile and "transparency" in picture.info:
+        picture.info["transparency"] = _scale_key(picture.info["transparency"], picture.tile[0].args)
+    try:
+        picture.load()
+    except _BROKEN as error:
+        raise PictureError(f"{subject} is damaged or incomplete: a complete file would be right.") from error
+
+
+def _scale_key(key: Any, samples: Any) -> Any:
+    """PNG's transparent colour, given in the file's depth, as the 8-bit samples that Pillow makes of the pixels."""
+    match samples:
+        case "L;2":
+            return key * 85
+        case "L;4":
+            return key * 17
+        case "RGB;16B":
+            return tuple(sample >> 8 for sample in key)
+    return key
+
+
+def _split(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image | None]:
+    """Colour (of mode L, RGB, CMYK or LAB, never the picture itself) and alpha (of mode L)."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _split_deep(picture, subject)
+    if picture.mode in ("CMYK", "LAB"):
+        return picture.copy(), None
+    alpha = None
+    grey = picture.mode in ("1", "L", "LA", "La")
+    if picture.has_transparency_data:
+        # Pillow converts La to nothing but LA, and warns of palettes that lose their transparency.
+        picture = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
+        alpha = picture.getchannel("A")
+    return picture.convert("RGB").getchannel(0) if grey else picture.convert("RGB"), alpha
+
+
+def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image | None]:
+    """Greyscale of more than 8 bits a sample."""
+    samples, white, inverted = np.asarray(picture), 1.0 if picture.mode == "F" else 65535.0, False
+    if isinstance(picture, TiffImageFile):
+        if picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) == (12,):
+            white = 4095.0
+        inverted = picture.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0
+    if not (samples.min() >= 0 and samples.max() <= white):  # NaN is not within either
+        raise PictureError(
+            f"{subject} has samples outside 0–{white:g}, of which nobody knows how bright they are meant: "
+            "the picture saved anew with 8 or 16 bits a sample would be right."
+        )
+    scaled = np.multiply(samples, 255 / white, dtype=np.float32)
+    grey = Image.fromarray((255 - scaled if inverted else scaled).round().astype(np.uint8))
+    key = picture.info.get("transparency")
+    return grey, None if key is None else Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8))
+
+
+def _to_srgb(colour: Image.Image, icc: bytes | None, subject: str) -> Image.Image:
+    if colour.mode == "LAB":  # says what its colours are by itself
+        icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    if icc:
+        try:
+            profile, srgb = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
+            if colour.mode == "L" and icc[16:20] == b"RGB ":
+                colour = colour.convert("RGB")
+            return ImageCms.buildTransform(profile, srgb, colour.mode, "RGB").apply(colour)
+        except (OSError, ValueError, ImageCms.PyCMSError) as error:
+            log.warning("%s has a colour profile that cannot be used (%s); it is left out.", subject, error)
+    return colour if colour.mode == "RGB" else colour.convert("RGB")

@@ -1,0 +1,139 @@
+"""The fast path: photograph + style → picture."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from nst_core.errors import NSTError
+from nst_core.images import MAX_PIXELS, fit, open_picture, to_picture, to_tensor
+from nst_core.style import Style
+
+SIZES = (16, 16384)
+"""The least and the most that may be asked for as a picture's longer side, in pixels."""
+STROKES = (0.25, 4.0)
+"""The finest and the broadest stroke."""
+
+# A network with instance normalisation needs more than one value a channel at its coarsest.
+_MIN_SIDE = 16
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_STRIP = 64
+
+
+def stylize(
+    photo: Image.Image,
+    style: Style,
+    *,
+    strength: float = 1.0,
+    color: Literal["style", "photo"] = "style",
+    size: int | None = None,
+    stroke: float = 1.0,
+) -> Image.Image:
+    """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``.
+
+    Raises:
+        NSTError: as those two.
+    """
+    _check_blend(strength, color)
+    return blend(photo, repaint(photo, style, size=size, stroke=stroke), strength=strength, color=color)
+
+
+@torch.inference_mode()
+def repaint(photo: Image.Image, style: Style, *, size: int | None = None, stroke: float = 1.0) -> Image.Image:
+    """What the style's network makes of a photograph, RGB, or RGBA with the photograph's transparency.
+
+    The result has the photograph's size, or ``size`` (16–16384 pixels) as its longer side. ``stroke`` (0.25–4) is how
+    broad the strokes are: the network looks at the photograph at the result's size / stroke, and what it paints is
+    enlarged or reduced to the result's size.
+
+    Raises:
+        NSTError: a number is out of its range, or the network would look at more than ``MAX_PIXELS``.
+        PictureError: the photograph cannot be read.
+    """
+    if size is not None:
+        size = int(_check_number("size", size, *SIZES, whole=True))
+    stroke = _check_number("stroke", stroke, *STROKES)
+    photo = open_picture(photo)
+    scale = (size or max(photo.size)) / max(photo.size)
+    pixels = round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
+    if pixels > MAX_PIXELS:
+        raise NSTError(
+            f"That is {pixels:,} pixels to paint, and at most {MAX_PIXELS:,} are painted: choose a smaller size"
+            f"{' or a broader stroke' if stroke < 1 else ''}."
+        )
+
+    target = photo if size is None else fit(photo, size)
+    seen = target
+    if stroke != 1:
+        width, height = (max(1, round(side / stroke)) for side in target.size)
+        seen = photo.resize((width, height), Image.Resampling.LANCZOS)
+    painted = _paint(seen, style)
+    if painted.size != target.size:
+        painted = painted.resize(target.size, Image.Resampling.LANCZOS)
+    if target.mode == "RGBA":
+        painted.putalpha(target.getchannel("A"))
+    return painted
+
+
+def blend(
+    photo: Image.Image,
+    painted: Image.Image,
+    *,
+    strength: float = 1.0,
+    color: Literal["style", "photo"] = "style",
+) -> Image.Image:
+    """Lay a painting over its photograph, with no network: photo + strength · (painted − photo), rounded and clamped.
+
+    ``strength`` is in 0–1; 0 gives the photograph's very pixels, and 1 with color="style" the painting's. With
+    color="photo" the difference is in luma alone, and the photograph keeps its colours (Gatys et al. 2016). The
+    result has the painting's size, to which the photograph is resized, and the photograph's transparency.
+
+    Raises:
+        NSTError: a value is out of its range.
+        PictureError: one of the pictures cannot be read.
+    """
+    weight = np.float32(_check_blend(strength, color))
+    photo, painted = open_picture(photo), open_picture(painted)
+    if photo.size != painted.size:
+        photo = photo.resize(painted.size, Image.Resampling.LANCZOS)
+    below, above = np.asarray(photo.convert("RGB")), np.asarray(painted.convert("RGB"))
+    blended = np.empty_like(below)
+    # Strip by strip the numbers stay in the processor's cache, which is three times as fast and takes no memory.
+    for top in range(0, len(below), _STRIP):
+        rows = slice(top, top + _STRIP)
+        base = below[rows].astype(np.float32)
+        change = above[rows] - base
+        if color == "photo":
+            change = (change @ _LUMA)[..., None]
+        blended[rows] = (base + weight * change).round().clip(0, 255)
+    result = Image.fromarray(blended)
+    if photo.mode == "RGBA":
+        result.putalpha(photo.getchannel("A"))
+    return result
+
+
+def _paint(seen: Image.Image, style: Style) -> Image.Image:
+    width, height = seen.size
+    photo = to_tensor(seen)
+    least = max(style.architecture.min_size, _MIN_SIDE)
+    photo = F.pad(photo, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")
+    painted = style.network(photo.to(next(style.network.parameters())))
+    return to_picture(painted[..., :height, :width])
+
+
+def _check_blend(strength: float, color: str) -> float:
+    if color not in ("style", "photo"):
+        raise NSTError(f'The color should be "style" or "photo", not {color!r:.80}.')
+    return _check_number("strength", strength, 0, 1)
+
+
+def _check_number(name: str, value: object, least: float, most: float, *, whole: bool = False) -> float:
+    # NaN is neither at least nor at most anything.
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool) and least <= value <= most:
+        number = float(value)
+        if number.is_integer() or not whole:
+            return number
+    kind = "whole number" if whole else "number"
+    raise NSTError(f"The {name} should be a {kind} from {least:g} to {most:g}, not {value!r:.80}.")

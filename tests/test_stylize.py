@@ -1,0 +1,287 @@
+"""Repainting and blending: exact pixels, sizes, strokes, transparency, and numbers that are refused."""
+
+import io
+import math
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_styles import make_style
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from nst_core.errors import NSTError
+from nst_core.images import fit, open_picture, to_tensor
+from nst_core.style import Style
+from nst_core.stylize import blend, repaint, stylize
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Style:
+    return Style.open(make_style(tmp_path_factory.mktemp("style")))
+
+
+def drawn(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A picture with something to see at every scale."""
+    random = np.random.default_rng(seed)
+    picture = Image.fromarray(random.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((width, height))
+    noise = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.blend(picture, Image.fromarray(noise), 0.3)
+
+
+def with_alpha(picture: Image.Image) -> Image.Image:
+    picture = picture.copy()
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    return picture
+
+
+def pixels(picture: Image.Image) -> NDArray[Any]:
+    return np.asarray(picture).astype(int)
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    return one.mode == other.mode and np.array_equal(pixels(one), pixels(other))
+
+
+def by_hand(photo: Image.Image, style: Style) -> Image.Image:
+    """The network's output, cropped, rounded and clamped."""
+    with torch.inference_mode():
+        output = style.network(to_tensor(photo))[0, :, : photo.height, : photo.width]
+    return Image.fromarray(np.rint(output.permute(1, 2, 0).numpy().clip(0, 255)).astype(np.uint8))
+
+
+@contextmanager
+def watched(style: Style) -> Iterator[list[tuple[int, int]]]:
+    """The widths and heights at which the network looks."""
+    seen: list[tuple[int, int]] = []
+
+    def look(_: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
+        assert torch.is_inference_mode_enabled()
+        assert arguments[0].shape[:2] == (1, 3)
+        seen.append((arguments[0].shape[3], arguments[0].shape[2]))
+
+    hook = style.network.register_forward_pre_hook(look)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+# Repainting
+
+
+@pytest.mark.parametrize("size", [(48, 32), (50, 37), (16, 16), (17, 63)])
+def test_at_full_strength_it_is_the_networks_output(style: Style, size: tuple[int, int]) -> None:
+    photo = drawn(*size)
+    expected = by_hand(photo, style)
+    assert np.ptp(pixels(expected)) > 100
+    with watched(style) as seen:
+        assert same(repaint(photo, style), expected)
+        assert same(stylize(photo, style), expected)
+    assert seen == [size, size]
+
+
+def test_a_size_is_that_of_the_longer_side(style: Style) -> None:
+    photo = drawn(90, 60)
+    with watched(style) as seen:
+        assert repaint(photo, style, size=45).size == (45, 30)
+        assert repaint(photo.rotate(90, expand=True), style, size=120).size == (80, 120)
+        assert repaint(photo, style, size=np.int64(16)).size == (16, 11)
+        assert repaint(photo, style, size=32.0).size == (32, 21)  # type: ignore[arg-type]
+    assert seen == [(45, 30), (80, 120), (16, 16), (32, 21)]
+    assert same(repaint(photo, style, size=45), by_hand(fit(photo, 45), style))
+
+
+@pytest.mark.parametrize(
+    ("stroke", "size", "looks", "result"),
+    [
+        (2, None, (40, 30), (80, 60)),
+        (0.5, None, (160, 120), (80, 60)),
+        (0.25, 40, (160, 120), (40, 30)),
+        (4, 160, (40, 30), (160, 120)),
+        (1.5, None, (53, 40), (80, 60)),
+    ],
+)
+def test_a_stroke_is_the_scale_at_which_the_network_looks(
+    style: Style, stroke: float, size: int | None, looks: tuple[int, int], result: tuple[int, int]
+) -> None:
+    photo = drawn(80, 60)
+    with watched(style) as seen:
+        painted = repaint(photo, style, size=size, stroke=stroke)
+    assert seen == [looks]
+    looked_at = by_hand(photo.resize(looks, Image.Resampling.LANCZOS), style)
+    assert same(painted, looked_at.resize(result, Image.Resampling.LANCZOS))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 40), (40, 1), (15, 16), (5, 5)])
+def test_tiny_pictures_keep_their_size(style: Style, size: tuple[int, int]) -> None:
+    for stroke in (1, 4, 0.25):
+        assert repaint(with_alpha(drawn(*size)), style, stroke=stroke).size == size
+
+
+def test_tiny_pictures_are_continued_by_their_edges(style: Style) -> None:
+    photo = drawn(9, 20)
+    continued = np.pad(np.asarray(photo), ((0, 0), (0, 7), (0, 0)), mode="edge")
+    assert same(repaint(photo, style), by_hand(Image.fromarray(continued), style).crop((0, 0, 9, 20)))
+
+
+def test_the_network_gets_what_its_architecture_takes(style: Style) -> None:
+    demanding = replace(style, architecture=replace(style.architecture, min_size=37))
+    with watched(demanding) as seen:
+        assert repaint(drawn(20, 50), demanding).size == (20, 50)
+    assert seen == [(37, 50)]
+
+
+def test_transparency_is_kept_out_of_the_network_and_put_back(style: Style) -> None:
+    plain = drawn(48, 32)
+    photo = with_alpha(plain)
+    painted = repaint(photo, style)
+    assert painted.mode == "RGBA"
+    assert same(painted.convert("RGB"), repaint(plain, style))
+    assert same(painted.getchannel("A"), photo.getchannel("A"))
+    assert same(repaint(photo, style, stroke=2).getchannel("A"), photo.getchannel("A"))
+    smaller = repaint(photo, style, size=24)
+    assert same(smaller.getchannel("A"), photo.getchannel("A").resize((24, 16), Image.Resampling.LANCZOS))
+
+
+def test_any_pillow_picture_is_taken_and_none_is_changed(style: Style) -> None:
+    photo = drawn(48, 32)
+    photo.getexif()[ExifTags.Base.Orientation] = 6
+    turned = Image.open(_file(photo))
+    assert repaint(turned, style).size == (32, 48)
+    grey = drawn(20, 24).convert("L")
+    before = grey.tobytes()
+    assert same(stylize(grey, style, strength=0), grey.convert("RGB"))
+    assert grey.mode == "L" and grey.tobytes() == before
+
+
+def _file(picture: Image.Image) -> Any:
+    file = io.BytesIO()
+    picture.save(file, "PNG", exif=picture.getexif())
+    return file
+
+
+def test_the_network_may_be_of_half_precision(style: Style) -> None:
+    coarse = replace(style, network=style.architecture.network().to(torch.bfloat16))
+    coarse.network.load_state_dict(style.network.state_dict())
+    photo = drawn(48, 32)
+    assert np.abs(pixels(repaint(photo, coarse)) - pixels(repaint(photo, style))).mean() < 10
+
+
+def test_a_photograph_from_a_file_to_a_file(style: Style, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    drawn(61, 45).save(path, quality=95)
+    assert stylize(open_picture(path), style, strength=0.7, color="photo", size=40, stroke=1.3).size == (40, 30)
+
+
+# Blending
+
+
+@pytest.mark.parametrize("color", ["style", "photo"])
+def test_no_strength_gives_the_photographs_very_pixels(style: Style, color: Any) -> None:
+    for photo in (drawn(50, 37), with_alpha(drawn(50, 37))):
+        assert same(stylize(photo, style, strength=0, color=color), photo)
+        assert same(stylize(photo, style, strength=0, color=color, stroke=2), photo)
+
+
+@pytest.mark.parametrize("strength", [0, 0.1, 1 / 3, 0.5, 0.8, 1])
+@pytest.mark.parametrize("color", ["style", "photo"])
+def test_the_formula(strength: float, color: Any) -> None:
+    photo, painted = drawn(40, 150, seed=1), drawn(40, 150, seed=2)
+    change = pixels(painted) - pixels(photo)
+    if color == "photo":
+        change = (change @ LUMA)[..., None]
+    exact = (pixels(photo) + strength * change).clip(0, 255)
+    assert np.abs(pixels(blend(photo, painted, strength=strength, color=color)) - exact).max() < 0.5 + 1e-3
+    if (strength, color) == (1, "style"):
+        assert same(blend(photo, painted), painted)
+
+
+def test_the_photographs_colours_are_kept() -> None:
+    photo, painted = Image.new("RGB", (8, 8), (100, 140, 90)), Image.new("RGB", (8, 8), (160, 120, 180))
+    kept = pixels(blend(photo, painted, color="photo"))[0, 0]
+    assert np.array_equal(kept - kept[0], [0, 40, -10])
+    assert abs(kept @ LUMA - [160, 120, 180] @ LUMA) <= 0.5
+
+
+def test_strength_moves_between_the_two() -> None:
+    black, white = Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4), "white")
+    levels = [pixels(blend(black, white, strength=step / 255))[0, 0, 0] for step in range(256)]
+    assert levels == list(range(256))
+
+
+def test_the_result_has_the_paintings_size_and_the_photographs_transparency() -> None:
+    photo, painted = with_alpha(drawn(60, 40, seed=1)), drawn(30, 20, seed=2)
+    expected = photo.resize((30, 20), Image.Resampling.LANCZOS)
+    assert same(blend(photo, painted, strength=0), expected)
+    result = blend(photo, painted)
+    assert same(result.convert("RGB"), painted) and same(result.getchannel("A"), expected.getchannel("A"))
+    assert same(blend(painted, with_alpha(painted)), painted)
+
+
+def test_stylize_is_repaint_and_blend(style: Style) -> None:
+    photo = with_alpha(drawn(60, 40))
+    painted = repaint(photo, style, size=48, stroke=1.5)
+    result = stylize(photo, style, strength=0.6, color="photo", size=48, stroke=1.5)
+    assert same(result, blend(photo, painted, strength=0.6, color="photo"))
+
+
+def test_blending_takes_little_memory() -> None:
+    photo = Image.new("RGB", (1024, 1024), "teal")
+    tracemalloc.start()
+    blend(photo, photo, strength=0.5, color="photo")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * 3 * 1024**2  # two pictures in, one out, and copies on the way; as floats it would be 36 and more
+
+
+# Refusals
+
+NO_NUMBERS = [math.nan, math.inf, -math.inf, None, "0.5", "", True, [1], 10**400, 1j]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"strength": value} for value in (-0.01, 1.01, *NO_NUMBERS)),
+        *({"stroke": value} for value in (0.24, 4.01, 0, -1, *NO_NUMBERS)),
+        *({"size": value} for value in (15, 16385, 0, -64, 100.5, *NO_NUMBERS) if value is not None),
+        *({"color": value} for value in ("", "Photo", None, 1, ["style"])),
+    ],
+    ids=lambda wrong: "-".join(f"{name}={value!s:.20}" for name, value in wrong.items()),
+)
+def test_what_is_out_of_range_is_refused_before_the_network_runs(style: Style, wrong: dict[str, Any]) -> None:
+    photo = drawn(24, 24)
+    with watched(style) as seen, pytest.raises(NSTError) as caught:
+        stylize(photo, style, **wrong)
+    assert not seen
+    message = str(caught.value)
+    (name,) = wrong
+    assert name in message and message.endswith(".") and "\n" not in message and len(message) < 200
+    alone = partial(blend, photo, photo) if name in ("strength", "color") else partial(repaint, photo, style)
+    with pytest.raises(NSTError) as again:
+        alone(**wrong)
+    assert str(again.value) == message
+
+
+@pytest.mark.parametrize("wish", [{"size": 16384}, {"size": 4096, "stroke": 0.25}, {"size": 12000}])
+def test_more_than_can_be_painted_is_refused(style: Style, wish: dict[str, Any]) -> None:
+    with watched(style) as seen, pytest.raises(NSTError, match="134,217,728"):
+        stylize(drawn(64, 64), style, **wish)
+    assert not seen
+
+
+def test_no_photograph_is_refused(style: Style) -> None:
+    with pytest.raises(NSTError):
+        stylize(None, style)  # type: ignore[arg-type]
+    with pytest.raises(NSTError):
+        blend(drawn(4, 4), None)  # type: ignore[arg-type]
