@@ -1,0 +1,197 @@
+"""The weights gate: what a file says of itself is checked, byte for byte, before any of it becomes a network."""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nst_core.architectures import Architecture
+from nst_core.errors import NSTError
+from nst_core.text import explain, few, plain, quoted
+
+DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+MAX_HEADER = 2**16
+"""Bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
+TRIAL_SIDE = 64
+
+
+class WeightsError(NSTError):
+    """A weights file that is damaged, of another network, or of a network that does not paint."""
+
+
+class _TensorHeader(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    dtype: Literal["F32", "F16", "BF16"]
+    shape: list[int]
+    data_offsets: list[int] = Field(min_length=2, max_length=2)
+
+
+def max_bytes(architecture: Architecture) -> int:
+    """The most bytes that a weights file of this architecture can have."""
+    return 8 + MAX_HEADER + 4 * sum(math.prod(shape) for shape in architecture.shapes.values())
+
+
+def read_weights(path: Path, architecture: Architecture, *, sha256: str | None = None) -> dict[str, Tensor]:
+    """A network's weights as float32, from a safetensors file that holds exactly them.
+
+    With ``sha256`` (64 hexadecimal digits) the file must be that very one. The file is read once: what was checked
+    is what is loaded.
+
+    Raises:
+        WeightsError: the file cannot be read, or anything about it is not as the architecture has it.
+    """
+    data = _read(path, max_bytes(architecture), architecture.id)
+    _check_layout(data, path.name, architecture)
+    if sha256 is not None and (actual := hashlib.sha256(data).hexdigest()) != sha256:
+        raise WeightsError(
+            f"{path.name} is not the file that was promised: its SHA-256 is {actual[:8]}…, and {sha256[:8]}… is right."
+        )
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise WeightsError(f"{path.name} is not a valid safetensors file: {error}.") from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{name} in {path.name} holds NaN or infinity, where every weight should be a number.")
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def load_network(path: Path, architecture: Architecture, *, sha256: str | None = None) -> nn.Module:
+    """The network of a weights file: checked, tried on a small picture, in evaluation mode, without gradients.
+
+    Raises:
+        WeightsError: see ``read_weights`` and ``try_network``.
+    """
+    state = read_weights(path, architecture, sha256=sha256)
+    # On the meta device nothing is initialised only to be overwritten, and the global random state stays untouched.
+    with torch.device("meta"):
+        network = architecture.network()
+    network.load_state_dict(state, assign=True)
+    network.eval().requires_grad_(False)
+    try_network(network, architecture, path.name)
+    return network
+
+
+def try_network(network: nn.Module, architecture: Architecture, name: str) -> None:
+    """Repaint a small picture and look at the result; ``name`` is what to call the weights in a refusal.
+
+    Raises:
+        WeightsError: the result is not finite, mostly far outside 0–255, or of one flat colour.
+    """
+    side = max(TRIAL_SIDE, architecture.min_size)
+    blobs = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    picture = 255 * F.interpolate(blobs, size=(side, side), mode="bilinear")
+    with torch.inference_mode():
+        painted = network(picture)[..., :side, :side]
+    if not torch.isfinite(painted).all():
+        raise WeightsError(f"The network in {name} paints NaN or infinity, where every value should be a number.")
+    if ((painted < -255) | (painted > 510)).float().mean() > 0.5:
+        raise WeightsError(f"The network in {name} paints mostly far outside 0–255, where a picture's values lie.")
+    painted = painted.clamp(0, 255)
+    if (painted.amax(dim=(2, 3)) - painted.amin(dim=(2, 3))).max() < 8:
+        raise WeightsError(f"The network in {name} paints one flat colour instead of a picture.")
+
+
+def _read(path: Path, limit: int, architecture: str) -> bytes:
+    if not path.is_file():
+        raise WeightsError(f"There is no file {path.name}.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise WeightsError(f"{path.name} could not be read: {error.strerror}.") from error
+    # A pickle may begin like a header length of some hundred bytes, but the length's upper bytes would be zero.
+    if data.startswith(b"PK\x03\x04") or (data[:1] == b"\x80" and data[1:2] in b"\2\3\4\5" and any(data[2:8])):
+        raise WeightsError(
+            f"{path.name} is a pickle under another name: only safetensors are read, as a pickle can run any program."
+        )
+    if data.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path.name} is only a pointer of Git LFS: `git lfs pull` fetches the weights themselves.")
+    if len(data) > limit:
+        raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
+    return data
+
+
+def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
+    """Refuse what is not exactly the architecture's tensors, one after the other and nothing else."""
+    if not data:
+        raise WeightsError(f"{file} is empty, where {architecture.id} weights should be.")
+    start = 8 + int.from_bytes(data[:8], "little")
+    if start > 8 + MAX_HEADER:
+        raise WeightsError(
+            f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
+        )
+    if len(data) < max(8, start):
+        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, less than its header takes.")
+    tensors = _check_tensors(_parse(data[8:start], file), file, architecture)
+
+    end = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
+        stop = end + DTYPE_BYTES[tensor.dtype] * math.prod(tensor.shape)
+        if tensor.data_offsets != [end, stop]:
+            raise WeightsError(
+                f"{file} places {name} wrongly: [{end}, {stop}], right after the tensor before it, is its place."
+            )
+        end = stop
+    if len(data) < start + end:
+        raise WeightsError(
+            f"{file} was cut short: its header promises {start + end:,} bytes and the file has {len(data):,}."
+        )
+    if len(data) > start + end:
+        raise WeightsError(
+            f"{file} has {len(data) - start - end:,} bytes after its last tensor, where it should end: "
+            "weights and nothing else."
+        )
+
+
+def _parse(header: bytes, file: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(header.decode("utf-8"), object_pairs_hook=_unique)
+    except RecursionError:
+        raise WeightsError(f"The header of {file} is nested too deeply to be a list of tensors.") from None
+    except ValueError as error:
+        raise WeightsError(f"The header of {file} is not the JSON that it should be: {error}.") from error
+    if not isinstance(parsed, dict):
+        raise WeightsError(f"The header of {file} should be a JSON object of tensors.")
+    metadata = parsed.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise WeightsError(f"The header of {file} should have text alone in its __metadata__.")
+    return parsed
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has {quoted(name)} twice")
+    return unique
+
+
+def _check_tensors(header: Mapping[str, Any], file: str, architecture: Architecture) -> dict[str, _TensorHeader]:
+    missing = [name for name in architecture.shapes if name not in header]
+    foreign = [name for name in header if name not in architecture.shapes]
+    if missing or foreign:
+        faults = [f"it lacks {few(missing)}"] * bool(missing) + [f"it has {few(foreign)} too many"] * bool(foreign)
+        raise WeightsError(f"{file} does not hold a {architecture.id} network: {' and '.join(faults)}.")
+    tensors = {}
+    for name, shape in architecture.shapes.items():
+        try:
+            tensors[name] = _TensorHeader.model_validate(header[name])
+        except ValidationError as error:
+            raise WeightsError(explain(error, f"{file}'s header of {name}")) from error
+        if tensors[name].shape != list(shape):
+            raise WeightsError(
+                f"{name} in {file} has the shape {plain(str(tensors[name].shape), 60)}, and {list(shape)} is right."
+            )
+    return tensors

@@ -1,0 +1,211 @@
+"""A style: a folder of card, configuration, weights and preview, opened and checked, or written."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nst_core.architectures import ARCHITECTURES, Architecture
+from nst_core.errors import NSTError
+from nst_core.gate import load_network, read_weights
+from nst_core.images import save_picture
+from nst_core.text import PlainText, Tags, explain, few, load_yaml, plain, quoted, read_text
+
+CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
+MAX_CARD, MAX_CONFIG, MAX_FRONT_MATTER = 2**20, 2**18, 2**15
+"""Bytes, and characters of a card's front matter: YAML is slow to read."""
+HUB_TAGS = ("style-transfer", "nst-style")
+"""What every style's card is tagged with on the Hub; no style's own tags."""
+
+
+class StyleError(NSTError):
+    """A folder that is not a style, or one that this version cannot open."""
+
+
+class StyleConfig(BaseModel):
+    """``config.json``: what the weights are, and how they were made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    architecture: str
+    architecture_version: int = Field(ge=1)
+    arguments: dict[str, Any] = {}
+    """Of the architecture's network; none of version 1 takes any."""
+    training: dict[str, Any] = {}
+    """Every hyper-parameter."""
+    metrics: dict[str, Any] = {}
+
+    def find_architecture(self) -> Architecture:
+        """The plug-in that these weights are for.
+
+        Raises:
+            StyleError: there is none, or an older one, or it takes no such arguments.
+        """
+        architecture = ARCHITECTURES.get(self.architecture)
+        if architecture is None:
+            raise StyleError(
+                f"{CONFIG} names the architecture {quoted(self.architecture)}, and there are "
+                f"{few(list(ARCHITECTURES))}."
+            )
+        if self.architecture_version > architecture.version:
+            raise StyleError(
+                f"{CONFIG} asks for version {self.architecture_version} of {architecture.id}, and this nst_core "
+                f"knows up to version {architecture.version}: a newer nst_core is needed."
+            )
+        if self.arguments:
+            raise StyleError(
+                f"{CONFIG} gives the arguments {few(list(self.arguments))}, and {architecture.id} has none."
+            )
+        return architecture
+
+
+class Card(BaseModel):
+    """``README.md``: what is said of a style, as YAML front matter, and a text in Markdown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: PlainText = ""
+    artist: PlainText = ""
+    license: PlainText = ""
+    tags: Tags = ()
+    text: str = ""
+
+    def render(self) -> str:
+        """The file's text, with what the Hub wants to know of a model in front."""
+        front = {
+            "license": self.license,
+            "library_name": "nst-core",
+            "tags": list(dict.fromkeys(HUB_TAGS + self.tags)),
+            "pipeline_tag": "image-to-image",
+            "title": self.title,
+            "artist": self.artist,
+        }
+        return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n{self.text.strip()}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> "Card":
+        """The reverse of ``render``; what the front matter lacks is left empty.
+
+        Raises:
+            StyleError: the front matter is too long, not YAML, or holds something else than text where text belongs.
+        """
+        match = re.match(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", text, re.DOTALL | re.MULTILINE)
+        front, text = match.groups() if match else ("", text)
+        if len(front) > MAX_FRONT_MATTER:
+            raise StyleError(f"The front matter of {CARD} should have at most {MAX_FRONT_MATTER:,} characters.")
+        try:
+            said = load_yaml(front) or {}
+        except ValueError as error:
+            raise StyleError(f"The front matter of {CARD} is not YAML that can be read: {error}.") from error
+        if not isinstance(said, dict):
+            raise StyleError(f"The front matter of {CARD} should be lines that read `key: value`.")
+        try:
+            card = cls.model_validate({**{key: value for key, value in said.items() if value}, "text": text.strip()})
+        except ValidationError as error:
+            raise StyleError(explain(error, CARD)) from error
+        return card.model_copy(update={"tags": tuple(tag for tag in card.tags if tag not in HUB_TAGS)})
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style ready to paint: its network takes and returns (N, 3, H, W) of RGB in 0–255, see ``Architecture``."""
+
+    id: str
+    title: str
+    artist: str
+    license: str
+    tags: tuple[str, ...]
+    folder: Path
+    config: StyleConfig
+    architecture: Architecture
+    network: nn.Module
+
+    @classmethod
+    def open(cls, folder: str | Path, *, sha256: str | None = None, name: str | None = None) -> "Style":
+        """Open, check and load a folder that holds a style.
+
+        ``sha256`` is what the weights must have; ``name`` is what the style is called where its card does not say,
+        by default as its folder.
+
+        Raises:
+            StyleError: the folder is not a style, or of an architecture that is not known.
+            WeightsError: its weights did not pass the gate.
+        """
+        folder = Path(folder).resolve()
+        name = plain(name or folder.name)
+        if not folder.is_dir():
+            raise StyleError(f"There is no folder {quoted(name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
+        if missing := [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]:
+            raise StyleError(f"{quoted(name)} is not a style: it lacks {' and '.join(missing)}.")
+        try:
+            config = StyleConfig.model_validate_json(_read(folder / CONFIG, MAX_CONFIG))
+        except ValidationError as error:
+            raise StyleError(explain(error, CONFIG)) from error
+        card = Card.parse(_read(folder / CARD, MAX_CARD)) if (folder / CARD).is_file() else Card()
+        architecture = config.find_architecture()
+        return cls(
+            id=name,
+            title=card.title or name,
+            artist=card.artist,
+            license=card.license,
+            tags=card.tags,
+            folder=folder,
+            config=config,
+            architecture=architecture,
+            network=load_network(folder / WEIGHTS, architecture, sha256=sha256),
+        )
+
+
+def write_style(
+    folder: str | Path,
+    *,
+    network_state: dict[str, Tensor],
+    config: StyleConfig,
+    card: Card,
+    preview: Image.Image,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a style's four files; other files of the folder stay.
+
+    They are written beside the folder and moved in when all are complete, the weights last: an interruption leaves
+    no folder, or one without the file that makes it a style.
+
+    Raises:
+        StyleError: the architecture is not known, or the folder cannot be written.
+        WeightsError: the state is not the architecture's, or not finite in ``dtype``.
+    """
+    folder = Path(folder).resolve()
+    architecture = config.find_architecture()
+    # Copies, for safetensors refuses tensors that share memory.
+    weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            new = Path(temporary)
+            (new / CARD).write_text(card.render(), encoding="utf-8")
+            (new / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            save_picture(preview, new / PREVIEW)
+            save_file(weights, new / WEIGHTS)
+            read_weights(new / WEIGHTS, architecture)
+            folder.mkdir(exist_ok=True)
+            for file in (CARD, PREVIEW, CONFIG, WEIGHTS):
+                (new / file).replace(folder / file)
+    except OSError as error:
+        raise StyleError(f"The style {quoted(folder.name)} could not be written: {error.strerror}.") from error
+
+
+def _read(path: Path, limit: int) -> str:
+    try:
+        return read_text(path, limit)
+    except OSError as error:
+        raise StyleError(f"{path.name} could not be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise StyleError(f"{path.name} cannot be used: {error}.") from error

@@ -1,0 +1,106 @@
+"""Text that came from outside, made safe to read and to show: YAML without surprises, refusals in one sentence."""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, ValidationError
+
+JOINERS = "\u200c\u200d"
+"""Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
+
+
+def plain(text: str, limit: int = 120) -> str:
+    """One line of at most ``limit`` characters, without control, direction or half characters."""
+    kept = (c for c in text if c.isspace() or c in JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    line = " ".join("".join(kept).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def distinct(names: tuple[str, ...], limit: int = 20) -> tuple[str, ...]:
+    """The first ``limit`` of the names that are neither empty nor repeated."""
+    return tuple(dict.fromkeys(name for name in names if name))[:limit]
+
+
+PlainText = Annotated[str, AfterValidator(plain)]
+Tags = Annotated[tuple[PlainText, ...], AfterValidator(distinct)]
+
+
+def quoted(name: object) -> str:
+    """A name from outside as it may stand in a sentence: short, in quotation marks, nothing invisible in it."""
+    return repr(str(name)[:80])
+
+
+def few(names: list[str], most: int = 3) -> str:
+    """``'a', 'b', 'c' and 5 more``."""
+    shown = ", ".join(quoted(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def read_text(path: Path, limit: int) -> str:
+    """The file's text.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has more than ``limit`` bytes or is not UTF-8.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"it has more than {limit:,} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML as nested dict, list and str: no tags, no aliases (a few of them make billions), no key twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_event().start_mark
+            raise yaml.MarkedYAMLError(problem="an alias (*) is not taken", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise yaml.MarkedYAMLError(problem="a key stands twice in one mapping", problem_mark=node.start_mark)
+        return mapping
+
+
+def load_yaml(text: str) -> Any:
+    """The document as nested dicts, lists and strings: ``1984`` and ``no`` stay text, no value is evaluated.
+
+    Raises:
+        ValueError: it is not YAML, or uses aliases or a key twice; the message says what and in which line.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"{error.problem}{line}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(plain(str(error))) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """The first thing that a model found wrong in ``where``, as one sentence that says what would be right."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "json_invalid":
+            return f"{where} is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}."
+        case "missing":
+            return f"{where} lacks {quoted(place)}."
+        case "extra_forbidden":
+            return f"{where} has {quoted(place)}, which means nothing there."
+    subject = f"{quoted(place)} in {where}" if place else where
+    # pydantic says "Input should be a valid tuple" of what is a list to whoever writes the file.
+    should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"]).replace("a valid tuple", "a list")
+    return f"{subject} {should}."

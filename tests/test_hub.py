@@ -1,0 +1,139 @@
+"""Styles from the Hub: the real client against a Hub on the loopback interface, each in a process of its own."""
+
+import hashlib
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from loopback_hub import LoopbackHub, Repo
+from made_styles import make_style
+
+from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS
+
+ASK = """
+import json, logging, sys, time
+from nst_core.errors import NSTError
+from nst_core import hub
+from nst_core.registry import Registry
+hub.TIMEOUT = 1
+records = []
+handler = logging.Handler()
+handler.emit = lambda record: records.append(record.getMessage())
+logging.getLogger("nst_core").addHandler(handler)
+registry = Registry.load({registry!r})
+answers = []
+for ref in {refs!r}:
+    start = time.perf_counter()
+    try:
+        style = registry.open(ref)
+        answer = [style.id, style.title, sorted(file.name for file in style.folder.iterdir())]
+    except NSTError as error:
+        answer = [type(error).__name__, str(error), time.perf_counter() - start]
+    answers.append(answer)
+print(json.dumps([answers, records]))
+"""
+UNREACHED = "The Hugging Face Hub could not be reached for {}, and no copy of it is kept here: "
+FILES = sorted([CARD, CONFIG, PREVIEW, WEIGHTS])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_style(tmp_path_factory.mktemp("styles") / "wave", title="The Wave")
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def ask(hub: LoopbackHub, tmp_path: Path) -> Any:
+    """Open styles in another process, with an empty cache at first; what came of each, and what was logged."""
+    registry = tmp_path / "registry.yaml"
+
+    def ask(*refs: str, entries: list[dict[str, Any]] | None = None, **environment: str) -> Any:
+        registry.write_text(yaml.safe_dump({"version": 1, "styles": entries or []}))
+        return hub.run(ASK.format(registry=str(registry), refs=refs), tmp_path / "home", **environment)
+
+    return ask
+
+
+def test_a_style_on_the_hub_and_then_without_it(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    (folder / "training.bin").write_bytes(bytes(1000))
+    revision = hub.add("user/wave", folder)
+    (folder / "training.bin").unlink()
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    wave = {"id": "wave", "title": "Curated", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
+    entries = [{**wave, "repo": "user/wave", "revision": revision}]
+    pinned = f"user/wave@{revision}"
+
+    answers, records = ask("wave", "user/wave", pinned, entries=entries)
+    assert answers == [["wave", "Curated", FILES], ["user/wave", "The Wave", FILES], [pinned, "The Wave", FILES]]
+    assert records == []
+    gets = [request for request in hub.requests if request.startswith("GET /user/")]
+    assert sorted(gets) == sorted(f"GET /user/wave/resolve/{revision}/{file}" for file in FILES)
+
+    hub.close()
+    refs = ["wave", pinned, "user/wave", "user/other", f"user/wave@{'0' * 40}"]
+    answers, records = ask(*refs, entries=entries)
+    assert [answer[1] for answer in answers[:3]] == ["Curated", "The Wave", "The Wave"]
+    assert records == ["The Hugging Face Hub could not be reached: user/wave is used as it was when last fetched."]
+    for repo, (kind, sentence, seconds) in zip(["user/other", "user/wave"], answers[3:], strict=True):
+        assert (kind, sentence) == ("HubError", UNREACHED.format(repo) + "check the connection.")
+        assert seconds < 15
+    answers, records = ask("wave", "user/wave", "user/other", entries=entries, HF_HUB_OFFLINE="1")
+    assert [answer[1] for answer in answers[:2]] == ["Curated", "The Wave"] and len(records) == 1
+    assert answers[2][1] == UNREACHED.format("user/other") + "HF_HUB_OFFLINE is set."
+
+
+def test_a_branch_is_followed_and_a_tag_named(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    hub.add("user/wave", folder)
+    repo = hub.repos["user/wave"]
+    old = repo.branches["main"]
+    ask("user/wave")
+    card = (folder / CARD).read_bytes().replace(b"The Wave", b"The New Wave")
+    repo.commit({**repo.commits[old], CARD: card})
+    repo.branches["v1.0"] = repo.branches["refs/pr/1"] = old
+    answers, _ = ask("user/wave", "user/wave@main", "user/wave@v1.0", "user/wave@refs/pr/1", f"user/wave@{old}")
+    assert [answer[1] for answer in answers] == ["The New Wave", "The New Wave", "The Wave", "The Wave", "The Wave"]
+
+
+def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    revision = hub.add("user/wave", folder)
+    hub.add("user/gated", folder, gated=True)
+    hub.add("user/fails", folder, fails=HTTPStatus.SERVICE_UNAVAILABLE)
+    hub.add("user/forbids", folder, fails=HTTPStatus.FORBIDDEN)
+    hub.add("user/hangs", folder, hangs=True)
+    hub.repos |= {"user/empty": Repo(), "user/huge": Repo(), "user/bad": Repo()}
+    hub.repos["user/empty"].commit({CARD: b"# Nothing", "pytorch_model.bin": b"\x80"})
+    hub.repos["user/huge"].commit({CONFIG: b"{}", WEIGHTS: bytes(7_000_000)})
+    hub.repos["user/bad"].commit({CONFIG: b"{}", WEIGHTS: b""})
+    curated = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": "0" * 64}
+    login = "log in with `hf auth login`."
+    expected = {
+        "user/nobody": "There is no repository user/nobody on the Hugging Face Hub, or it is private: check its name, "
+        f"or {login}",
+        "user/wave@v9": "user/wave has no revision 'v9': it should be a branch, tag or commit hash.",
+        f"user/wave@{'0' * 40}": f"user/wave has no revision '{'0' * 40}': it should be a branch, tag or commit hash.",
+        "user/gated": f"user/gated is gated: ask for access on its page on the Hugging Face Hub, and {login}",
+        "user/fails": "The Hugging Face Hub answered 503 when asked for user/fails: try again later.",
+        "user/forbids": "The Hugging Face Hub answered 403 when asked for user/forbids: log in with a token that may "
+        "read it.",
+        "user/hangs": UNREACHED.format("user/hangs") + "check the connection.",
+        "user/empty": "user/empty on the Hugging Face Hub is not a style: it lacks config.json and model.safetensors.",
+        "user/huge": "model.safetensors of user/huge has 7,000,000 bytes, and at most 6,782,484 are right.",
+        "a--b/c": "'a--b/c' is no name of a repository: it should read user/name.",
+        "user/bad": "config.json lacks 'architecture'.",
+        "wave": "model.safetensors is not the file that was promised: its SHA-256 is "
+        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}…, and 00000000… is right.",
+    }
+    answers, _ = ask(*expected, entries=[{**curated, "repo": "user/wave", "revision": revision}])
+    assert {ref: sentence for ref, (_, sentence, _) in zip(expected, answers, strict=True)} == expected
+    kinds = [kind for kind, _, _ in answers]
+    assert kinds == ["HubError"] * (len(expected) - 2) + ["StyleError", "WeightsError"]
+    assert max(seconds for _, _, seconds in answers) < 15, "the client alone would try again for longer"
+    assert not any(request.startswith(("GET /user/huge", "GET /user/empty")) for request in hub.requests)

@@ -1,0 +1,334 @@
+"""A style is written whole, opens as it was written, and is refused in one sentence where it is anything else."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from made_styles import JOHNSON, lively_state, make_style
+from PIL import Image
+
+from nst_core.errors import NSTError
+from nst_core.gate import WeightsError
+from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Card, Style, StyleConfig, StyleError, write_style
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_style(tmp_path_factory.mktemp("styles") / "great-wave")
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    copy = tmp_path / made.name
+    copy.mkdir()
+    for file in made.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
+def refusal(folder: Path, kind: type[NSTError] = StyleError, **arguments: Any) -> str:
+    with pytest.raises(kind) as caught:
+        Style.open(folder, **arguments)
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and sentence.isprintable() and len(sentence) < 300
+    assert str(folder.parent) not in sentence
+    return sentence
+
+
+def test_a_style_opens_as_it_was_written(tmp_path: Path) -> None:
+    state = lively_state(3)
+    config = StyleConfig(
+        architecture="johnson",
+        architecture_version=1,
+        training={"steps": 600, "style_layers": ["relu1_2"]},
+        metrics={"content": 0.25},
+    )
+    card = Card(
+        title="Die große Welle: 1831", artist="葛飾 北斎", license="cc0-1.0", tags=("ukiyo-e",), text="# Wave\n\nText."
+    )
+    write_style(
+        tmp_path / "new" / "wave",
+        network_state={name: tensor.requires_grad_() for name, tensor in state.items()},
+        config=config,
+        card=card,
+        preview=Image.new("RGB", (40, 30), "teal"),
+        dtype=torch.float32,
+    )
+    style = Style.open(tmp_path / "new" / "wave")
+    assert (style.id, style.title, style.artist) == ("wave", "Die große Welle: 1831", "葛飾 北斎")
+    assert (style.license, style.tags) == ("cc0-1.0", ("ukiyo-e",))
+    assert style.config == config and style.architecture is JOHNSON
+    assert style.folder == (tmp_path / "new" / "wave").resolve()
+    for name, tensor in style.network.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    assert Card.parse((style.folder / CARD).read_text(encoding="utf-8")) == card
+    assert sorted(file.name for file in style.folder.iterdir()) == sorted([CARD, CONFIG, PREVIEW, WEIGHTS])
+    with Image.open(style.folder / PREVIEW) as preview:
+        assert (preview.format, preview.size) == ("WEBP", (40, 30))
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["wave"]
+
+
+def test_the_card_is_what_the_hub_wants(made: Path) -> None:
+    _, front, text = re.split(r"^---$\n?", (made / CARD).read_text(), maxsplit=2, flags=re.MULTILINE)
+    assert yaml.safe_load(front) == {
+        "license": "mit",
+        "library_name": "nst-core",
+        "tags": ["style-transfer", "nst-style"],
+        "pipeline_tag": "image-to-image",
+        "title": "A Title",
+        "artist": "An Artist",
+    }
+    assert text.strip() == "# A Title"
+
+
+def test_the_configuration_is_json_that_people_read(made: Path) -> None:
+    text = (made / CONFIG).read_text()
+    assert json.loads(text) == {
+        "architecture": "johnson",
+        "architecture_version": 1,
+        "arguments": {},
+        "training": {"seed": 0},
+        "metrics": {},
+    }
+    assert '\n  "architecture": "johnson",\n' in text
+
+
+def test_half_precision_is_the_default_and_halves_the_file(tmp_path: Path) -> None:
+    half = make_style(tmp_path / "half", dtype=torch.float16) / WEIGHTS
+    assert 2 * 1_679_235 < half.stat().st_size < 2 * 1_679_235 + 10_000
+    assert all(tensor.dtype == torch.float32 for tensor in Style.open(half.parent).network.state_dict().values())
+    assert write_style.__kwdefaults__ == {"dtype": torch.float16}
+
+
+def test_weights_in_any_memory_layout_are_written(tmp_path: Path) -> None:
+    state = lively_state()
+    shared = torch.zeros(2, 32)
+    state["in1.bias"], state["in5.bias"] = shared[0], shared[0]
+    state["conv2.conv2d.weight"] = state["conv2.conv2d.weight"].to(memory_format=torch.channels_last)
+    folder = tmp_path / "style"
+    write_style(
+        folder,
+        network_state=state,
+        config=StyleConfig(architecture="johnson", architecture_version=1),
+        card=Card(),
+        preview=Image.new("RGB", (8, 8)),
+        dtype=torch.float32,
+    )
+    assert torch.equal(Style.open(folder).network.state_dict()["conv2.conv2d.weight"], state["conv2.conv2d.weight"])
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_interrupted_write_leaves_no_half_style(tmp_path: Path, existing: bool) -> None:
+    folder = tmp_path / "style"
+    if existing:
+        make_style(folder, seed=1, title="Before")
+        (folder / "notes.txt").write_text("mine")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()} if existing else None
+    state = lively_state()
+    state["in1.bias"][0] = 1e6  # more than float16 holds
+    with pytest.raises(WeightsError, match=r"^in1\.bias in model\.safetensors holds NaN or infinity"):
+        write_style(
+            folder,
+            network_state=state,
+            config=StyleConfig(architecture="johnson", architecture_version=1),
+            card=Card(title="After"),
+            preview=Image.new("RGB", (8, 8)),
+        )
+    assert ({file.name: file.read_bytes() for file in folder.iterdir()} if folder.exists() else None) == before
+    assert [file.name for file in tmp_path.iterdir()] == (["style"] if existing else [])
+    make_style(folder, title="After")
+    assert Style.open(folder).title == "After"
+    assert not existing or (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not hold a johnson network"):
+        write_style(
+            tmp_path / "style",
+            network_state={"weight": torch.ones(3)},
+            config=StyleConfig(architecture="johnson", architecture_version=1),
+            card=Card(),
+            preview=Image.new("RGB", (8, 8)),
+        )
+    assert not (tmp_path / "style").exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StyleError, match=r"^The style 'style' could not be written: .*\.$"):
+        make_style(tmp_path / "file" / "style")
+
+
+def test_the_card_is_optional(folder: Path) -> None:
+    (folder / CARD).unlink()
+    (folder / PREVIEW).unlink()
+    style = Style.open(folder)
+    assert (style.title, style.artist, style.license, style.tags) == ("great-wave", "", "", ())
+    assert Style.open(folder, name="user/wave").title == "user/wave"
+
+
+@pytest.mark.parametrize(
+    "card",
+    ["", "# Only a text", "---\n---\n", "---\ntitle:\nartist: ''\ntags:\n---\n", "---\nlibrary_name: x\n---\ntext"],
+)
+def test_a_card_that_does_not_say(folder: Path, card: str) -> None:
+    (folder / CARD).write_text(card)
+    assert Style.open(folder).title == "great-wave"
+
+
+def test_what_a_card_says_is_text(folder: Path) -> None:
+    (folder / CARD).write_bytes(
+        "\ufeff---\r\ntitle: 1984\r\nartist: no\r\nlicense: 2024-13-45\r\n"
+        "tags: [style-transfer, 0x10, 0x10, '', nst-style]\r\na: !!python/object:os.system x\r\n---\r\nText".encode()
+    )
+    style = Style.open(folder)
+    assert (style.title, style.artist, style.license, style.tags) == ("1984", "no", "2024-13-45", ("0x10",))
+
+
+@pytest.mark.parametrize(
+    ("title", "plain"),
+    [
+        ("a\\u202Eb\\u2066c\\u200Fd", "abcd"),
+        ("a\\0b\\x1b[31mc\\x7f", "ab[31mc"),
+        ("a\\n\\tb\\u2028c\\u00a0 d", "a b c d"),
+        ("می\\u200cخواهم", "می\u200cخواهم"),
+        ("\\ud83d", "great-wave"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("x" * 500, "x" * 119 + "…"),
+    ],
+)
+def test_a_title_is_one_plain_line(folder: Path, title: str, plain: str) -> None:
+    (folder / CARD).write_text(f'---\ntitle: "{title}"\n---\n', encoding="utf-8")
+    assert Style.open(folder).title == plain
+
+
+def test_a_card_cannot_be_broken_by_what_it_says() -> None:
+    card = Card(
+        title="---\n- a: b # {c}", artist="'\"", license="null", tags=("a", "a", " ", "b: c"), text="---\n\nText"
+    )
+    assert Card.parse(card.render()) == card
+    assert card.title == "--- - a: b # {c}" and card.tags == ("a", "b: c")
+
+
+def test_tags_are_few_and_distinct() -> None:
+    assert Card(tags=("a", " a", "", *map(str, range(50)))).tags == ("a", *map(str, range(19)))
+
+
+@pytest.mark.parametrize(
+    ("front", "reason"),
+    [
+        ("title: [", "is not YAML that can be read"),
+        ("title: 'a", "is not YAML that can be read"),
+        ("a: &a [b]\ntitle: *a", "an alias (*) is not taken in line 2"),
+        ("title: a\ntitle: b", "a key stands twice"),
+        ("[" * 20_000, "nested too deeply"),
+        ("a: [" + "b, " * 20_000 + "]", "should have at most 32,768 characters"),
+        ("- title", "The front matter of README.md should be lines that read `key: value`."),
+        ("title: [a, b]", "'title' in README.md should be a valid string"),
+        ("tags: one", "'tags' in README.md should be a list"),
+        ("tags: [[a]]", "'tags.0' in README.md should be a valid string"),
+        ("? [a]\n: b", "unhashable key"),
+        ("title: \x07", "not YAML that can be read"),
+    ],
+)
+def test_broken_front_matter(folder: Path, front: str, reason: str) -> None:
+    (folder / CARD).write_text(f"---\n{front}\n---\n")
+    sentence = refusal(folder)
+    assert reason in sentence and "README.md" in sentence
+
+
+def test_a_card_of_a_thousand_aliases_costs_nothing(folder: Path) -> None:
+    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 1000)]
+    (folder / CARD).write_text("---\n" + "\n".join(lines) + "\n---\n")
+    assert "an alias (*) is not taken" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "sentence"),
+    [
+        (CARD, b"x" * (2**20 + 1), "README.md cannot be used: it has more than 1,048,576 bytes."),
+        (CARD, b"---\ntitle: \xff\n---\n", "README.md cannot be used: it is not UTF-8 text."),
+        (CONFIG, b" " * (2**18 + 1), "config.json cannot be used: it has more than 262,144 bytes."),
+        (CONFIG, b"\xff", "config.json cannot be used: it is not UTF-8 text."),
+        (CONFIG, b"{", "config.json is not JSON: EOF while parsing an object at line 1 column 1."),
+        (CONFIG, b"", "config.json is not JSON: EOF while parsing a value at line 1 column 0."),
+        (CONFIG, b"[]", "config.json should be an object."),
+        (CONFIG, b'{"architecture_version": 1}', "config.json lacks 'architecture'."),
+        (CONFIG, b'{"architecture": "johnson"}', "config.json lacks 'architecture_version'."),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be(folder: Path, file: str, data: bytes, sentence: str) -> None:
+    (folder / file).write_bytes(data)
+    assert refusal(folder) == sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"architecture": "gan"}, "names the architecture 'gan', and there are 'johnson'"),
+        ({"architecture": "\u202egan" * 99}, "names the architecture '\\u202egan"),
+        ({"architecture": 1}, "'architecture' in config.json should be a valid string"),
+        ({"architecture_version": 2}, "asks for version 2 of johnson, and this nst_core knows up to version 1"),
+        ({"metrics": [{}]}, "'metrics' in config.json should be an object"),
+        ({"architecture_version": 0}, "'architecture_version' in config.json should be greater than or equal to 1"),
+        ({"architecture_version": "one"}, "'architecture_version' in config.json should be a valid integer"),
+        ({"arguments": {"width": 64}}, "gives the arguments 'width', and johnson has none"),
+        ({"arguments": []}, "'arguments' in config.json should be an object"),
+        ({"training": "long"}, "'training' in config.json should be an object"),
+    ],
+)
+def test_a_configuration_of_something_else(folder: Path, change: dict[str, Any], reason: str) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, **change}))
+    sentence = refusal(folder)
+    assert reason in sentence and "config.json" in sentence
+
+
+def test_a_key_of_later_times_is_let_be(folder: Path) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, "colour": "blue"}))
+    Style.open(folder)
+
+
+def test_a_configuration_nested_deeply(folder: Path) -> None:
+    (folder / CONFIG).write_text("[" * 200_000)
+    assert refusal(folder).startswith("config.json is not JSON: recursion limit exceeded")
+
+
+@pytest.mark.parametrize("files", [[CONFIG], [WEIGHTS], [CONFIG, WEIGHTS]])
+def test_files_missing(folder: Path, files: list[str]) -> None:
+    for file in files:
+        (folder / file).unlink()
+    assert refusal(folder) == f"'great-wave' is not a style: it lacks {' and '.join(files)}."
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_text("")])
+def test_no_folder(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "nowhere")
+    assert refusal(tmp_path / "nowhere").startswith("There is no folder 'nowhere': a style is a folder with")
+
+
+def test_the_hash_that_was_promised(made: Path) -> None:
+    assert "is not the file that was promised" in refusal(made, WeightsError, sha256="ab" * 32)
+
+
+def test_weights_pass_the_gate(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:3_000_000])
+    assert "was cut short" in refusal(folder, WeightsError)
+
+
+def test_styles_are_themselves(made: Path) -> None:
+    """So that a style can be the key of a cache."""
+    style = Style.open(made)
+    assert {style: 1}[style] == 1 and style != Style.open(made)
+
+
+def test_a_relative_folder_has_a_name(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    assert Style.open(".").id == "great-wave"
