@@ -98,7 +98,7 @@ def test_refusals_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(FeaturesError, match="could not be read"):
         load_features(tmp_path)
     save_file({"conv1_1.weight": torch.zeros(3)}, tmp_path / "vgg19_normalised_to_conv3_1.safetensors")
-    with pytest.raises(FeaturesError, match="vgg19_normalised_to_conv3_1.safetensors does not hold"):
+    with pytest.raises(FeaturesError, match=r"vgg19_normalised_to_conv3_1\.safetensors does not hold"):
         load_features(tmp_path)
     with pytest.raises(FeaturesError, match="timm/vgg19"):
         from_torchvision({})

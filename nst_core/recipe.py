@@ -1,0 +1,44 @@
+"""A training's recipe: every hyper-parameter, and the learning rate that follows from them."""
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every hyper-parameter of a training; a style's ``config.json`` holds them all."""
+
+    architecture: str = "johnson"
+    steps: int = 2000
+    reconstruction_steps: int = 150
+    """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many."""
+    batch_size: int = 4
+    crop: int = 192
+    """Side of the squares cut from the photographs, in pixels."""
+    zoom: float = 1.25
+    """Photographs are enlarged at random up to this, so that smooth areas of large pictures are seen too."""
+    style_size: int = 400
+    """Longer side at which the painting is looked at, in pixels: larger gives larger strokes."""
+    content_layers: dict[str, float] = field(default_factory=lambda: {"relu2_2": 1.0})
+    style_layers: dict[str, float] = field(
+        default_factory=lambda: {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+    )
+    content_weight: float = 0.3
+    style_weight: float = 1.0
+    total_variation: float = 0.2
+    convention: str = "relative"
+    learning_rate: float = 1.2e-3
+    warm_up: float = 0.1
+    """Part of the other steps over which the learning rate rises, before it falls as a cosine."""
+    seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate at a step, 0 ≤ step < steps."""
+        steps = self.steps - self.reconstruction_steps
+        step -= self.reconstruction_steps
+        if step < 0:
+            return self.learning_rate
+        rise = max(1.0, self.warm_up * steps)
+        if step < rise:
+            return self.learning_rate * (step + 1) / rise
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))

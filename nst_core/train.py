@@ -1,0 +1,232 @@
+"""Training a transformation network on one painting: Johnson et al. 2016, as a generator of steps."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from nst_core.errors import NSTError
+from nst_core.features import VGG19, FeatureNetwork, Hybrid
+from nst_core.images import PictureError, fit, open_picture, to_tensor
+from nst_core.losses import LossTerms, PerceptualLoss
+from nst_core.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+SMALLEST_PHOTO = 32  # pixels: what is smaller and enlarged to a crop holds nothing to learn from
+
+
+class TrainingError(NSTError):
+    """A training that cannot start or go on."""
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What one step of ``train`` yields; the losses are means over the batch, weights applied."""
+
+    step: int
+    total: float
+    content: float
+    style: float
+    total_variation: float
+    learning_rate: float
+    seconds: float
+    """Since this run began."""
+
+
+class Photographs(Dataset[Tensor]):
+    """Endless random squares (3, crop, crop), RGB in 0–1, from a folder of photographs.
+
+    Sample i is the same whenever it is asked for: that is what makes a resumed training equal an uninterrupted one.
+    What cannot be read, or is under 32 px, is passed over with a message.
+
+    Raises:
+        TrainingError: the folder has no photograph, or none that can be read.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.recipe = recipe
+        if not folder.is_dir():
+            raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
+        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+        if not self.paths:
+            raise TrainingError(f"The folder {folder} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
+        self.skipped: set[Path] = set()
+
+    def __len__(self) -> int:
+        return self.recipe.steps * self.recipe.batch_size
+
+    def __getitem__(self, index: int) -> Tensor:
+        epoch, position = divmod(index, len(self.paths))
+        order = torch.randperm(len(self.paths), generator=_generator(self.recipe.seed, epoch)).tolist()
+        for attempt in range(len(self.paths)):
+            path = self.paths[order[(position + attempt) % len(order)]]
+            try:
+                picture = open_picture(path)
+                if min(picture.size) < SMALLEST_PHOTO:
+                    raise PictureError(
+                        f"{path.name} is {picture.width} × {picture.height} pixels, too small to learn from."
+                    )
+            except PictureError as error:
+                if path not in self.skipped:
+                    logger.warning("Passed over: %s", error)
+                    self.skipped.add(path)
+                continue
+            generator = _generator(self.recipe.seed, epoch, position)
+            zoom, across, down = torch.rand(3, generator=generator).tolist()
+            side = self.recipe.crop
+            short = side * (1 + (self.recipe.zoom - 1) * zoom)
+            picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
+            left, top = round(across * (picture.width - side)), round(down * (picture.height - side))
+            return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
+        raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
+
+
+def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Tensor) -> PerceptualLoss:
+    """What a recipe minimises; the painting is (1, 3, H, W), RGB in 0–1, ``recipe.style_size`` its longer side."""
+    return PerceptualLoss(
+        features,
+        painting,
+        content_layers={layer: recipe.content_weight * weight for layer, weight in recipe.content_layers.items()},
+        style_layers={layer: recipe.style_weight * weight for layer, weight in recipe.style_layers.items()},
+        total_variation=recipe.total_variation,
+        convention=recipe.convention,
+    )
+
+
+def train(
+    recipe: Recipe,
+    style_image: Path,
+    photos: Path,
+    network: nn.Module,
+    features: VGG19 | Hybrid,
+    checkpoint: Path,
+    *,
+    resume: bool = False,
+    checkpoint_every: int = 100,
+) -> Iterator[TrainingStep]:
+    """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
+
+    First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
+    minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,
+    section 3) with Adam. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
+    is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``; with ``resume``
+    it is read from there, and the losses are those of a run without the interruption.
+
+    Raises:
+        TrainingError: nothing to train on, a checkpoint of another recipe, losses that are no longer numbers, or an
+            output that has become one flat colour.
+        PictureError: the painting cannot be read.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    painting = to_tensor(fit(open_picture(style_image), recipe.style_size)).to(device) / 255
+    loss = perceptual_loss(recipe, features, painting)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    start = _resume(checkpoint, recipe, network, optimizer) if resume else 0
+
+    photographs = Photographs(photos, recipe)
+    loader = DataLoader(
+        photographs,
+        sampler=range(start * recipe.batch_size, len(photographs)),
+        batch_size=recipe.batch_size,
+        num_workers=8 if device.type == "cuda" else 0,
+        persistent_workers=device.type == "cuda",
+    )
+    began = time.perf_counter()
+    for step, batch in enumerate(loader, start):
+        batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+        rate = recipe.rate_at(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device.type, torch.bfloat16, enabled=_fast_bfloat16(device)):
+            output = network(255 * batch) / 255
+            if step < recipe.reconstruction_steps:
+                error = (output.float() - batch).square().mean()
+                terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})
+            else:
+                terms = loss(output, loss.content_targets(batch))
+        _check(terms, output, step)
+        optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        optimizer.step()
+        done = step + 1
+        if done % checkpoint_every == 0 or done == recipe.steps:
+            _save(
+                checkpoint,
+                {
+                    "step": done,
+                    "recipe": asdict(recipe),
+                    "network": network.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                },
+            )
+        yield TrainingStep(
+            step=done,
+            total=terms.total.item(),
+            content=terms.content.item(),
+            style=terms.style.item(),
+            total_variation=terms.total_variation.item(),
+            learning_rate=rate,
+            seconds=time.perf_counter() - began,
+        )
+
+
+def _check(terms: LossTerms, output: Tensor, step: int) -> None:
+    """Raise a TrainingError when there is nothing left to train."""
+    if not torch.isfinite(terms.total):
+        raise TrainingError(f"The losses stopped being numbers at step {step + 1}; a lower learning rate helps.")
+    if step >= 100 and output.detach().float().clamp(0, 1).std() < 0.004:
+        raise TrainingError(f"The output is one flat colour at step {step + 1}; a lower learning rate helps.")
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 has instructions of its own here; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _generator(*seeds: int) -> torch.Generator:
+    """A generator of its own for each tuple of seeds."""
+    seed = 0
+    for value in seeds:
+        seed = (seed * 1_000_003 + value + 1) % 2**63
+    return torch.Generator().manual_seed(seed)
+
+
+def _save(path: Path, state: dict[str, object]) -> None:
+    """Replace a checkpoint at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    try:
+        torch.save(state, new)
+        new.replace(path)
+    except (OSError, RuntimeError) as error:
+        new.unlink(missing_ok=True)
+        raise TrainingError(
+            f"The checkpoint could not be written to {path} ({error}); the one before it is intact."
+        ) from error
+
+
+def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load a checkpoint; returns the steps already done."""
+    if not path.exists():
+        raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
+    state = torch.load(path, weights_only=True)
+    if state["recipe"] != asdict(recipe):
+        changed = sorted(k for k, v in asdict(recipe).items() if state["recipe"].get(k) != v)
+        raise TrainingError(
+            f"The checkpoint was made with another {', '.join(changed)}; resume with the same settings."
+        )
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"]

@@ -1,0 +1,169 @@
+"""What a training leaves in its folder: losses as CSV and as a picture, samples, and at the end the style."""
+
+import csv
+import hashlib
+import platform
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from nst_core.architectures import Architecture
+from nst_core.images import fit, open_picture, save_picture, to_picture, to_tensor
+from nst_core.recipe import Recipe
+from nst_core.style import Card, StyleConfig, write_style
+from nst_core.train import TrainingError, TrainingStep
+
+PREVIEW_SIZE = 512  # pixels, longer side
+MEASURED_STEPS = 100
+"""The last steps, over which the losses in ``config.json`` are averaged."""
+COLUMNS = [field.name for field in fields(TrainingStep)]
+
+
+class TrainingFolder:
+    """The folder of one training; the style's own four files appear in it when the training is done.
+
+    ``training/`` in it holds ``losses.csv``, ``losses.png``, ``sample-….webp`` and the checkpoint.
+    """
+
+    def __init__(self, folder: Path, sample: Path) -> None:
+        """``sample`` is a photograph to show progress and preview on.
+
+        Raises:
+            PictureError: the sample cannot be read.
+            TrainingError: the folder cannot be made.
+        """
+        self.folder = folder
+        self.working = folder / "training"
+        self.checkpoint = self.working / "checkpoint.pt"
+        self.sample = fit(open_picture(sample).convert("RGB"), PREVIEW_SIZE)
+        try:
+            self.working.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+    def record(self, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
+        """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued."""
+        path = self.working / "losses.csv"
+        # What an interrupted run wrote after its last checkpoint will be done, and written, again.
+        lines = path.read_text().splitlines()[1:] if resume and path.exists() else []
+        kept: list[str] | None = lines
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for step in steps:
+                if kept is not None:
+                    file.writelines(f"{line}\n" for line in kept if int(line.split(",")[0]) < step.step)
+                    kept = None
+                writer.writerow(asdict(step).values())
+                file.flush()
+                yield step
+            if kept is not None:
+                file.writelines(f"{line}\n" for line in kept)
+
+    def show(self, network: nn.Module, step: int) -> Image.Image:
+        """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; gives the repainted sample."""
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            output = network(to_tensor(self.sample).to(device))
+        picture = to_picture(output[..., : self.sample.height, : self.sample.width].cpu())
+        save_picture(picture, self.working / f"sample-{step:06d}.webp")
+        self._draw_losses()
+        return picture
+
+    def finish(
+        self,
+        network: nn.Module,
+        architecture: Architecture,
+        recipe: Recipe,
+        *,
+        style_image: Path,
+        features: str,
+        warm_start: str | None,
+        title: str,
+        artist: str,
+        license: str,
+        tags: tuple[str, ...],
+    ) -> None:
+        """Write the style: card, configuration with every hyper-parameter, weights, preview.
+
+        Raises:
+            StyleError: the folder cannot be written.
+            WeightsError: the weights are not finite in half precision.
+        """
+        training = {
+            **asdict(recipe),
+            "features": features,
+            "warm_start": warm_start,
+            "style_image": style_image.name,
+            "style_image_sha256": hashlib.sha256(style_image.read_bytes()).hexdigest(),
+            "torch": torch.__version__.split("+")[0],
+            "python": platform.python_version(),
+        }
+        metrics = self._last_losses()
+        write_style(
+            self.folder,
+            network_state=network.state_dict(),
+            config=StyleConfig(
+                architecture=architecture.id,
+                architecture_version=architecture.version,
+                training=training,
+                metrics=metrics,
+            ),
+            card=Card(
+                title=title, artist=artist, license=license, tags=tags, text=_card_text(title, artist, recipe, metrics)
+            ),
+            preview=self.show(network, recipe.steps),
+        )
+
+    def _losses(self) -> list[dict[str, float]]:
+        with (self.working / "losses.csv").open(newline="") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    def _last_losses(self) -> dict[str, float]:
+        last = self._losses()[-MEASURED_STEPS:]
+        return {
+            f"training_{name}": round(statistics.fmean(row[name] for row in last), 5)
+            for name in ("total", "content", "style", "total_variation")
+        }
+
+    def _draw_losses(self) -> None:
+        from matplotlib.figure import Figure  # half a second to import, and only training draws
+
+        rows = self._losses()
+        if not rows:
+            return
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for name in ("total", "content", "style", "total_variation"):
+            axes.semilogy(
+                [row["step"] for row in rows], [row[name] for row in rows], label=name.replace("_", " "), lw=0.8
+            )
+        axes.set(xlabel="step", ylabel="loss")
+        axes.legend()
+        figure.savefig(self.working / "losses.png", dpi=120)
+
+
+def _card_text(title: str, artist: str, recipe: Recipe, metrics: dict[str, float]) -> str:
+    return f"""# {title}
+
+A style for [nst-core](https://github.com/nst-core/nst-core): a transformation network (Johnson et al. 2016) that
+repaints a photograph after *{title}* by {artist}.
+
+```python
+from nst_core import Registry, open_picture, stylize
+
+picture = stylize(open_picture("photo.jpg"), Registry.load().open("."))
+```
+
+## Training
+
+{recipe.steps} steps of {recipe.batch_size} squares of {recipe.crop} px; the painting at {recipe.style_size} px;
+content weight {recipe.content_weight:g}, style weight {recipe.style_weight:g}, total variation
+{recipe.total_variation:g}. Every hyper-parameter is in `config.json`. Losses over the last {MEASURED_STEPS} steps:
+content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}.
+"""

@@ -1,0 +1,175 @@
+"""Training: that it learns, resumes exactly, survives bad photographs and stops when it should."""
+
+import itertools
+import math
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nst_core.architectures.johnson import JohnsonNetwork
+from nst_core.features import VGG19
+from nst_core.recipe import Recipe
+from nst_core.train import Photographs, TrainingError, TrainingStep, train
+
+RECIPE = Recipe(
+    steps=6,
+    reconstruction_steps=3,
+    batch_size=1,
+    crop=64,
+    style_size=64,
+    content_layers={"relu2_1": 1.0},
+    style_layers={"relu1_2": 1.0, "relu2_1": 1.0},
+    seed=3,
+)
+
+
+def draw(path: Path, seed: int, size: tuple[int, int] = (90, 70), mode: str = "RGB") -> Path:
+    """A picture of coloured noise, smooth enough to be a photograph's stand-in."""
+    noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(5):
+        draw(folder / f"{seed}.png", seed)
+    return folder
+
+
+@pytest.fixture
+def painting(tmp_path: Path) -> Path:
+    return draw(tmp_path / "painting.png", 99)
+
+
+def run(
+    recipe: Recipe, painting: Path, photos: Path, *, upto: int | None = None, resume: bool = False
+) -> list[TrainingStep]:
+    torch.manual_seed(recipe.seed)
+    network = JohnsonNetwork()
+    features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+    checkpoint = photos.parent / "checkpoint.pt"
+    steps = train(recipe, painting, photos, network, features, checkpoint, resume=resume, checkpoint_every=2)
+    return list(itertools.islice(steps, upto))
+
+
+def losses(steps: list[TrainingStep]) -> list[tuple[int, float, float, float, float]]:
+    return [(s.step, s.content, s.style, s.total_variation, s.learning_rate) for s in steps]
+
+
+def test_the_losses_fall(painting: Path, photos: Path) -> None:
+    steps = run(replace(RECIPE, steps=24, reconstruction_steps=0), painting, photos)
+    first, last = ([s.total for s in part] for part in (steps[:5], steps[-5:]))
+    assert sum(last) < 0.6 * sum(first)
+    for s in steps:
+        assert s.total == pytest.approx(s.content + s.style + s.total_variation, rel=1e-5)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: Path) -> None:
+    whole = run(RECIPE, painting, photos)
+    before = run(RECIPE, painting, photos, upto=3)  # the last checkpoint is of step 2
+    after = run(RECIPE, painting, photos, resume=True)
+    assert [s.step for s in after] == [3, 4, 5, 6]
+    assert losses(before) == losses(whole[:3])
+    assert losses(after) == losses(whole[2:])
+    assert run(RECIPE, painting, photos, resume=True) == []  # nothing is left to do
+
+
+def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, photos: Path) -> None:
+    with pytest.raises(TrainingError, match="no checkpoint"):
+        run(RECIPE, painting, photos, resume=True)
+    run(RECIPE, painting, photos, upto=2)
+    with pytest.raises(TrainingError, match="another content_weight, seed"):
+        run(replace(RECIPE, seed=4, content_weight=9.0), painting, photos, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) -> None:
+    run(RECIPE, painting, photos, upto=2)
+    checkpoint = photos.parent / "checkpoint.pt"
+    before = checkpoint.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(TrainingError, match="intact"):
+            run(RECIPE, painting, photos)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert checkpoint.read_bytes() == before
+    assert list(photos.parent.glob("*.new")) == []
+
+
+def test_photographs_are_squares_in_range_and_the_same_again(photos: Path) -> None:
+    photographs = Photographs(photos, replace(RECIPE, crop=48))
+    for index in range(len(photographs)):
+        square = photographs[index]
+        assert square.shape == (3, 48, 48)
+        assert 0 <= square.min() < square.max() <= 1
+        assert torch.equal(square, Photographs(photos, replace(RECIPE, crop=48))[index])
+    assert not torch.equal(photographs[0], photographs[5])  # the same photograph an epoch later, or another
+
+
+def test_odd_photographs_are_taken_and_broken_ones_passed_over(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in photos.iterdir():
+        path.unlink()
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    draw(photos / "tiny.png", 0, (20, 300))
+    (photos / "notes.txt").write_text("not a photograph")
+    recipe = replace(RECIPE, steps=8)
+    with pytest.raises(TrainingError, match="None of the 2 photographs"):
+        Photographs(photos, recipe)[0]
+    draw(photos / "cmyk.jpg", 1, mode="CMYK")
+    draw(photos / "grey.png", 2, mode="L")
+    Image.fromarray(np.linspace(0, 65535, 80 * 80, dtype=np.uint16).reshape(80, 80)).save(photos / "deep.png")
+    draw(photos / "narrow.png", 3, (33, 400))
+    photographs = Photographs(photos, recipe)
+    squares = [photographs[index] for index in range(len(photographs))]
+    assert {square.shape for square in squares} == {(3, 64, 64)}
+    assert {path.name for path in photographs.skipped} == {"broken.jpg", "tiny.png"}
+    passed_over = [r.getMessage() for r in caplog.records if "tiny.png" in r.getMessage()]
+    assert len(passed_over) == 2  # once by each of the two
+
+
+def test_nothing_to_train_on_is_a_sentence(painting: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="holds no photograph"):
+        run(RECIPE, painting, tmp_path / "empty")
+    with pytest.raises(TrainingError, match="no folder"):
+        run(RECIPE, painting, tmp_path / "missing")
+
+
+def test_divergence_stops_it(painting: Path, photos: Path) -> None:
+    with pytest.raises(TrainingError, match="stopped being numbers"):
+        run(replace(RECIPE, steps=30, reconstruction_steps=0, learning_rate=1e18, warm_up=0.0), painting, photos)
+
+
+def test_a_flat_output_stops_it(painting: Path, photos: Path) -> None:
+    # Total variation alone: the smoothest picture is one colour.
+    recipe = replace(
+        RECIPE,
+        steps=200,
+        reconstruction_steps=0,
+        content_weight=0.0,
+        style_weight=0.0,
+        total_variation=1e3,
+        learning_rate=5e-2,
+    )
+    with pytest.raises(TrainingError, match="one flat colour"):
+        run(recipe, painting, photos)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    recipe = Recipe(steps=105, reconstruction_steps=5, learning_rate=1.0, warm_up=0.1)
+    assert [recipe.rate_at(step) for step in range(5)] == [1.0] * 5
+    rates = [recipe.rate_at(step) for step in range(5, 105)]
+    assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 0.01
+    assert math.isfinite(Recipe(steps=1, reconstruction_steps=0).rate_at(0))
