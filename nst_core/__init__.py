@@ -1,0 +1,66 @@
+"""Neural style transfer: repaint photographs with trained networks, and train them."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nst_core.architectures import ARCHITECTURES, Architecture
+    from nst_core.errors import NSTError
+    from nst_core.features import load_features
+    from nst_core.images import open_picture, save_picture
+    from nst_core.losses import PerceptualLoss, gram_matrix
+    from nst_core.recipe import Recipe
+    from nst_core.registry import Registry
+    from nst_core.style import Style
+    from nst_core.stylize import blend, repaint, stylize
+    from nst_core.train import train
+
+__version__ = "0.1.0"
+
+# Names are resolved when first used: torch alone takes seconds, and a script that only lists styles needs none of it.
+_HOMES = {
+    "ARCHITECTURES": "architectures",
+    "Architecture": "architectures",
+    "NSTError": "errors",
+    "PerceptualLoss": "losses",
+    "Recipe": "recipe",
+    "Registry": "registry",
+    "Style": "style",
+    "blend": "stylize",
+    "gram_matrix": "losses",
+    "load_features": "features",
+    "open_picture": "images",
+    "repaint": "stylize",
+    "save_picture": "images",
+    "stylize": "stylize",
+    "train": "train",
+}
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "NSTError",
+    "PerceptualLoss",
+    "Recipe",
+    "Registry",
+    "Style",
+    "blend",
+    "gram_matrix",
+    "load_features",
+    "open_picture",
+    "repaint",
+    "save_picture",
+    "stylize",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,142 @@
+"""The command line, run as a person runs it."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_features import make_features
+from made_styles import make_style
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from nst_core.images import open_picture
+from nst_core.recipe import Recipe
+from nst_core.style import Style
+from nst_core.stylize import stylize
+
+
+def nst(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nst_core", *map(str, words)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def refusal(*words: object, folder: Path, code: int = 1) -> str:
+    done = nst(*words, folder=folder)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1 or code == 2
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a photograph and a style."""
+    folder = tmp_path_factory.mktemp("cli")
+    make_style(folder / "wave")
+    ramp = np.linspace(0, 255, 60 * 83 * 3).reshape(60, 83, 3).astype(np.uint8)
+    Image.fromarray(ramp).save(folder / "photo.png")
+    return folder
+
+
+def test_stylize_writes_what_the_library_gives(made: Path) -> None:
+    done = nst(
+        "stylize", "photo.png", "--style", "wave", "-o", "out.png", "--strength", 0.5, "--color", "photo", "--size", 64,
+        folder=made,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = stylize(
+        open_picture(made / "photo.png"), Style.open(made / "wave"), strength=0.5, color="photo", size=64
+    )
+    assert open_picture(made / "out.png").tobytes() == expected.tobytes()
+    assert "out.png  64 × 46 px" in done.stdout + done.stderr
+
+
+def test_many_photographs_go_to_a_folder_and_the_broken_are_told_at_the_end(made: Path) -> None:
+    (made / "broken.jpg").write_text("I am a text.")
+    done = nst("stylize", "photo.png", "broken.jpg", "photo.png", "--style", "wave", "-o", "many", folder=made)
+    assert done.returncode == 1
+    assert "broken.jpg" in done.stderr.splitlines()[-1]
+    assert open_picture(made / "many" / "photo-wave.png").size == (83, 60)
+
+
+def test_refusals_are_one_sentence(made: Path) -> None:
+    assert "missing.jpg" in refusal("stylize", "missing.jpg", "--style", "wave", "-o", "x.png", folder=made)
+    assert "did you mean great-wave?" in refusal("stylize", "photo.png", "--style", "graet-wave", folder=made)
+    assert ".docx" in refusal("stylize", "photo.png", "--style", "wave", "-o", "x.docx", folder=made)
+    assert "strength" in refusal("stylize", "photo.png", "--style", "wave", "--strength", 7, folder=made)
+    whole = (made / "photo.png").read_bytes()
+    (made / "cut.png").write_bytes(whole[: len(whole) // 2])
+    assert "cut.png" in refusal("stylize", "cut.png", "--style", "wave", folder=made)
+    assert not (made / "x.png").exists()
+    assert "--style" in refusal("stylize", "photo.png", folder=made, code=2)
+
+
+def test_damaged_styles_are_refused(made: Path) -> None:
+    for name in ("nan", "extra", "cut"):
+        make_style(made / name)
+    weights = load_file(made / "nan" / "model.safetensors")
+    weights["in1.weight"][3] = float("nan")
+    save_file(weights, made / "nan" / "model.safetensors")
+    assert "in1.weight in model.safetensors holds NaN" in refusal("check", "nan", folder=made)
+    weights = load_file(made / "extra" / "model.safetensors")
+    save_file(weights | {"extra": weights["in1.weight"].clone()}, made / "extra" / "model.safetensors")
+    assert "'extra' too many" in refusal("stylize", "photo.png", "--style", "extra", folder=made)
+    with (made / "cut" / "model.safetensors").open("r+b") as file:
+        file.truncate(100_000)
+    assert "cut short" in refusal("stylize", "photo.png", "--style", "cut", folder=made)
+    assert "cut short" in refusal("check", made / "cut" / "model.safetensors", folder=made)
+
+
+def test_check_reports_a_sound_style(made: Path) -> None:
+    done = nst("check", "wave", folder=made)
+    assert done.returncode == 0
+    assert "1,679,235 parameters" in done.stdout
+    assert "wave is sound." in done.stdout
+
+
+def test_styles_lists_the_registry(made: Path) -> None:
+    done = nst("styles", "--json", folder=made)
+    assert {"starry-night", "great-wave"} <= {entry["id"] for entry in json.loads(done.stdout)}
+    assert "Hokusai" in nst("styles", folder=made).stdout
+
+
+def test_help_names_every_command(made: Path) -> None:
+    text = nst("--help", folder=made).stdout
+    assert all(command in text for command in ("styles", "stylize", "train", "check"))
+
+
+@pytest.mark.slow
+def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for seed in range(3):
+        noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((90, 80), Image.Resampling.BICUBIC).save(tmp_path / "photos" / f"{seed}.png")
+    make_features(tmp_path)
+    words = [
+        "train", made / "photo.png", "--photos", "photos", "-o", "new", "--steps", 3, "--batch-size", 1, "--crop", 64,
+        "--style-size", 64, "--features", tmp_path, "--title", "A Ramp", "--artist", "Nobody", "--license", "cc0-1.0",
+        "--sample-every", 2,
+    ]  # fmt: skip
+    done = nst(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    style = Style.open(tmp_path / "new")
+    assert (style.title, style.artist, style.license) == ("A Ramp", "Nobody", "cc0-1.0")
+    assert set(Recipe.__dataclass_fields__) <= set(style.config.training)
+    assert style.config.training["features"] == tmp_path.name
+    assert style.config.metrics["training_style"] > 0
+    working = tmp_path / "new" / "training"
+    with (working / "losses.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    assert open_picture(working / "losses.png").width > 300
+    assert open_picture(working / "sample-000002.webp").size == (512, 455)
+
+    weights = (tmp_path / "new" / "model.safetensors").read_bytes()
+    losses = (working / "losses.csv").read_text()
+    assert nst(*words, "--resume", folder=tmp_path).returncode == 0
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
+    assert (working / "losses.csv").read_text() == losses
+    assert "another steps" in refusal(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
