@@ -1,0 +1,46 @@
+"""A real browser: Debian's Chromium, driven by playwright; tests skip where either is missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE = 60_000
+"""Milliseconds."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM} (apt install chromium)")
+    sync_api.expect.set_options(timeout=PATIENCE)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[{"width": 1280, "height": 800}, {"width": 390, "height": 844}], ids=["desktop", "phone"])
+def page(browser: "Browser", app_url: str, request: pytest.FixtureRequest) -> Iterator["Page"]:
+    """The page, loaded; afterwards it must have asked nobody but the app, and have raised nothing."""
+    phone = request.param["width"] < 500
+    context = browser.new_context(viewport=request.param, is_mobile=phone, has_touch=phone, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    hosts: set[str | None] = set()
+    raised: list[str] = []
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    page.on("pageerror", lambda error: raised.append(str(error)))
+    page.goto(app_url)
+    page.wait_for_selector("#styles label")
+    yield page
+    context.close()
+    assert hosts <= {"127.0.0.1", None, ""}  # data: and blob: have no host
+    assert not raised

@@ -1,0 +1,139 @@
+"""A person at the page: choose, look, change their mind, download."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from made_registry import MAX_SIDE, TITLES
+from PIL import Image, ImageDraw
+
+from nst_core.images import open_picture
+from nst_core.registry import Registry
+from nst_core.stylize import stylize
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    picture = Image.linear_gradient("L").resize((200, 140)).convert("RGB")
+    ImageDraw.Draw(picture).ellipse((40, 20, 120, 120), fill="orange", outline="navy")
+    exif = Image.Exif()
+    exif[274] = 6  # the top of the picture is to the right
+    path = tmp_path / "my holiday.jpg"
+    picture.save(path, exif=exif)
+    return path
+
+
+def choose(page: "Page", photo: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#photo").get_by_role("button").first.click()
+    chooser.value.set_files(photo)
+
+
+def download(page: "Page", folder: Path) -> Path:
+    with page.expect_download() as found:
+        page.locator("#download").click()
+    path = folder / found.value.suggested_filename
+    found.value.save_as(path)
+    return path
+
+
+def wait_for(page: "Page", words: str, but_not: str | None = None) -> str:
+    """The line under the picture, once it says so and the picture is there."""
+    expect(page.locator("#info")).to_contain_text(words)
+    expect(page.locator("#result img")).to_have_count(2)
+    return page.locator("#info").inner_text()
+
+
+def set_strength(page: "Page", value: float) -> str:
+    """Move the slider; gives the address of the picture that is shown after."""
+    picture = page.locator("#result img").last
+    before = picture.get_attribute("src")
+    page.locator("#strength input[type=range]").fill(str(value))
+    expect(picture).not_to_have_attribute("src", before or "")
+    return picture.get_attribute("src") or ""
+
+
+def test_repaint_change_download(page: "Page", photo: Path, registry_file: Path, tmp_path: Path) -> None:
+    registry = Registry.load(registry_file)
+    original = open_picture(photo)
+
+    choose(page, photo)
+    wait_for(page, f"{MAX_SIDE} px")
+    page.get_by_label("As it is", exact=True).click()
+    wait_for(page, "140 × 200 px")  # upright
+    before = page.locator("#result img").first.get_attribute("src")
+
+    page.locator("#styles label").nth(1).click()
+    line = wait_for(page, TITLES["second-style"][0])
+    assert TITLES["second-style"][1] in line  # as text, not as markup
+    assert page.locator("#result img").first.get_attribute("src") == before
+    seconds = re.findall(r"painted in [\d.]+ s", line)
+
+    style = registry.open("second-style")
+    for strength in (0.4, 0.0):
+        set_strength(page, strength)
+        assert re.findall(r"painted in [\d.]+ s", page.locator("#info").inner_text()) == seconds, (
+            "the network ran again"
+        )
+        file = download(page, tmp_path)
+        assert file.name == "my-holiday-second-style.png"
+        expected = stylize(original, style, strength=strength)
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(expected))
+
+    page.get_by_label("Photograph", exact=True).click()
+    page.get_by_label("Broad", exact=True).click()
+    expect(page.locator("#info")).not_to_contain_text(seconds[0])
+    expected = stylize(original, style, strength=0.0, color="photo", stroke=2.0)
+    np.testing.assert_array_equal(np.asarray(Image.open(download(page, tmp_path))), np.asarray(expected))
+
+
+def test_an_example_is_one_click(page: "Page") -> None:
+    page.locator("#examples button").first.click()
+    wait_for(page, f"{MAX_SIDE} × {MAX_SIDE} px")
+    width = page.locator("#result img").last.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert width == MAX_SIDE
+
+
+def test_a_refusal_is_shown_as_a_sentence_and_nothing_is_lost(page: "Page", photo: Path, tmp_path: Path) -> None:
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    page.locator("#styles label").nth(2).click()
+    toast = page.get_by_test_id("toast-text")
+    expect(toast).to_contain_text("model.safetensors")
+    expect(page.locator("#photo img")).to_be_visible()
+    page.locator("#styles label").nth(1).click()
+    wait_for(page, TITLES["second-style"][0])
+
+
+def test_a_text_file_is_no_photograph(page: "Page", tmp_path: Path) -> None:
+    path = tmp_path / "<b>holiday.jpg"
+    path.write_text("I am a text.")
+    choose(page, path)
+    toast = page.get_by_test_id("toast-text")
+    expect(toast).to_have_text(re.compile(r"^[^/]+\.$"))  # a sentence, and no path
+    expect(toast.locator("b")).to_have_count(0)
+
+
+def test_styles_say_their_names(page: "Page") -> None:
+    labels = page.locator("#styles label")
+    assert labels.all_inner_texts() == [title for title, _ in TITLES.values()]
+    said = "e => JSON.parse(getComputedStyle(e, '::after').content)"
+    artists = [label.evaluate(said).replace("\u200b", "") for label in labels.all()]
+    assert artists == [artist for _, artist in TITLES.values()]
+    for label in labels.all():
+        url = label.evaluate("e => getComputedStyle(e, '::before').backgroundImage.slice(5, -2)")
+        assert page.request.get(url).headers["content-type"] == "image/webp"
+
+
+def test_nothing_is_wider_than_the_page(page: "Page") -> None:
+    for tab in ("About", "Repaint"):
+        page.get_by_role("tab", name=tab).click()
+        width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+        assert scroll <= width

@@ -1,0 +1,56 @@
+"""What tests of the page share: a registry of random styles, and the real app serving it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_registry import MAX_SIDE, make_registry
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def registry_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``registry.yaml`` with two styles, one of a hostile title, and a third whose weights are damaged."""
+    return make_registry(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="session")
+def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where ``python app.py`` answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("app")
+    env = os.environ | {
+        "NST_REGISTRY": str(registry_file),
+        "NST_MAX_SIDE": str(MAX_SIDE),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "files"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    url = f"http://127.0.0.1:{port}"
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(url, timeout=5).close()
+                break
+            except (urllib.error.URLError, TimeoutError):
+                assert app.poll() is None, log.read_text()
+                time.sleep(0.1)
+        else:
+            pytest.fail(f"The app did not answer: {log.read_text()}")
+        yield url
+    finally:
+        app.terminate()
+        app.wait(10)

@@ -1,0 +1,131 @@
+"""The real app, asked through gradio_client: what it gives is what the library gives, or one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from made_registry import MAX_SIDE, TITLES
+from PIL import Image, ImageDraw
+
+from nst_core.images import open_picture
+from nst_core.registry import Registry
+from nst_core.stylize import stylize
+
+
+@pytest.fixture(scope="module")
+def client(app_url: str) -> Client:
+    return Client(app_url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def registry(registry_file: Path) -> Registry:
+    return Registry.load(registry_file)
+
+
+def drawn(width: int = 90, height: int = 60) -> Image.Image:
+    picture = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    ImageDraw.Draw(picture).ellipse((10, 5, width // 2, height - 5), fill="orange", outline="navy")
+    return picture
+
+
+def rotated_jpeg(path: Path) -> Path:
+    exif = Image.Exif()
+    exif[274] = 6  # the top of the picture is to the right
+    drawn().save(path, exif=exif)
+    return path
+
+
+def transparent_png(path: Path) -> Path:
+    picture = drawn()
+    picture.putalpha(Image.radial_gradient("L").resize(picture.size))
+    picture.save(path)
+    return path
+
+
+def deep_png(path: Path) -> Path:
+    Image.fromarray(np.linspace(0, 65535, 90 * 60).reshape(60, 90).astype(np.uint16)).save(path)
+    return path
+
+
+def test_styles_are_those_of_the_registry(client: Client) -> None:
+    assert client.predict(api_name="/styles") == [
+        {"id": id, "title": title, "artist": artist, "license": "cc0-1.0", "tags": ["test"]}
+        for id, (title, artist) in TITLES.items()
+    ]
+
+
+def test_only_these_endpoints_are_public(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/stylize", "/styles"}
+    parameters = {parameter["parameter_name"]: parameter for parameter in named["/stylize"]["parameters"]}
+    assert list(parameters) == ["photo", "style", "strength", "color", "size", "stroke"]
+    assert [name for name, it in parameters.items() if not it["parameter_has_default"]] == ["photo", "style"]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "wish"),
+    [
+        (rotated_jpeg, "my photo.jpg", {"style": "first-style"}),
+        (rotated_jpeg, "a.jpg", {"style": "first-style", "size": 128, "stroke": 2.0, "strength": 0.5}),
+        (transparent_png, "b.png", {"style": "second-style", "color": "photo"}),
+        (deep_png, "c.png", {"style": "second-style", "size": 40, "strength": 0.0}),
+    ],
+)
+def test_stylize_gives_what_the_library_gives(
+    client: Client, registry: Registry, tmp_path: Path, make: Any, name: str, wish: dict[str, Any]
+) -> None:
+    photo = make(tmp_path / name)
+    file = Path(client.predict(handle_file(photo), **wish, api_name="/stylize"))
+    assert file.suffix == ".png" and wish["style"] in file.name and Path(name).stem.split()[0] in file.name
+    style = registry.open(wish["style"])
+    expected = stylize(open_picture(photo), style, **{key: value for key, value in wish.items() if key != "style"})
+    with Image.open(file) as picture:
+        assert picture.format == "PNG" and not picture.info.get("exif")
+        assert picture.mode == expected.mode
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"style": "first-stile"}, "first-style"),
+        ({"style": "broken-style"}, "model.safetensors"),
+        ({"style": "styles/great-wave"}, "There is no style"),
+        ({"style": 7}, "'style'"),
+        ({"strength": 1.5}, "1.5"),
+        ({"strength": "much"}, "'strength'"),
+        ({"color": "purple"}, "'style' or 'photo'"),
+        ({"size": 4}, "4"),
+        ({"size": MAX_SIDE + 1}, str(MAX_SIDE)),
+        ({"size": MAX_SIDE, "stroke": 0.5}, str(MAX_SIDE // 2)),
+        ({"stroke": 100}, "100"),
+        ({"stroke": 0}, "0.25"),
+    ],
+)
+def test_a_refusal_is_one_sentence(client: Client, tmp_path: Path, wish: dict[str, Any], says: str) -> None:
+    sentence = refusal(client, rotated_jpeg(tmp_path / "photo.jpg"), **{"style": "first-style", **wish})
+    assert says in sentence
+
+
+def test_a_file_that_is_no_picture_is_refused(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_text("I am a text.")
+    refusal(client, path, style="first-style")
+
+
+def test_a_photograph_larger_than_the_server_paints_is_made_smaller(client: Client, tmp_path: Path) -> None:
+    drawn(900, 300).save(tmp_path / "wide.png")
+    with Image.open(client.predict(handle_file(tmp_path / "wide.png"), "first-style", api_name="/stylize")) as picture:
+        assert picture.size == (MAX_SIDE, round(MAX_SIDE / 3))
+
+
+def refusal(client: Client, photo: Path, **wish: Any) -> str:
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(photo), **wish, api_name="/stylize")
+    sentence = str(caught.value)
+    assert sentence.endswith((".", "?")) and "\n" not in sentence and len(sentence) < 300
+    assert "/tmp" not in sentence and str(photo.parent) not in sentence and "&" not in sentence
+    return sentence

@@ -1,0 +1,79 @@
+"""What the page keeps of a person's pictures: enough to be quick, bounded, and nobody else's."""
+
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from nst_core.images import open_picture
+from nst_core.registry import Registry
+from nst_core.stylize import stylize
+from ui.kept import Kept
+from ui.studio import PageError, Studio, Wish, received
+
+
+@pytest.fixture
+def studio(registry_file: Path, tmp_path: Path) -> Studio:
+    return Studio(Registry.load(registry_file), tmp_path, max_side=512)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    return path
+
+
+def test_a_painting_is_kept_for_its_session_alone(studio: Studio, photo: Path) -> None:
+    wish = Wish(style="first-style")
+    painting = studio.painting("ann", photo, wish)
+    assert studio.painting("ann", photo, wish.model_copy(update={"strength": 0.3, "color": "photo"})) is painting
+    assert studio.painting("bob", photo, wish) is not painting
+    studio.forget("ann")
+    assert studio.painting("ann", photo, wish) is not painting
+
+
+def test_the_photograph_to_compare_with_is_written_once(studio: Studio, photo: Path) -> None:
+    first = studio.painting("ann", photo, Wish(style="first-style", size=48))
+    second = studio.painting("ann", photo, Wish(style="second-style", size=48))
+    assert second.sitter is first.sitter
+    assert open_picture(first.sitter.file).size == first.painted.size == (48, 32)
+    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).sitter is not first.sitter
+
+
+@pytest.mark.parametrize("stroke", [0.5, 1.0, 2.0])
+def test_what_is_kept_changes_no_pixel(studio: Studio, photo: Path, stroke: float) -> None:
+    for style in ("first-style", "second-style"):  # the second finds the first's photograph kept
+        wish = Wish(style=style, size=48, stroke=stroke)
+        expected = stylize(open_picture(photo), studio.registry.open(style), size=48, stroke=stroke)
+        assert ImageChops.difference(studio.painting("ann", photo, wish).painted, expected).getbbox() is None
+
+
+def test_what_is_kept_is_bounded() -> None:
+    kept: Kept[str] = Kept(2, seconds=60)
+    kept.put("ann", 1, "one")
+    kept.put("ann", 2, "two")
+    assert kept.get("ann", 1) == "one"
+    kept.put("bob", 1, "uno")
+    assert [kept.get("ann", 1), kept.get("ann", 2), kept.get("bob", 1)] == ["one", None, "uno"]
+    kept.forget("ann")
+    assert [kept.get("ann", 1), kept.get("bob", 1)] == [None, "uno"]
+
+
+def test_what_is_kept_expires() -> None:
+    kept: Kept[str] = Kept(2, seconds=0.01)
+    kept.put("ann", 1, "one")
+    time.sleep(0.02)
+    assert kept.get("ann", 1) is None
+
+
+def test_file_names_stay_in_their_folder(studio: Studio, tmp_path: Path) -> None:
+    file = studio.file('../../etc/a "photo" é.png')
+    assert file.is_relative_to(tmp_path) and file.parent.is_dir() and file.suffix == ".png" and "é" in file.name
+
+
+def test_a_photograph_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
+    for payload in (None, {"path": None}, {"path": str(tmp_path / "gone.png")}):
+        with pytest.raises(PageError, match="choose"):
+            received(payload)

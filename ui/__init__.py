@@ -1,0 +1,5 @@
+"""The page: what a person sees of ``nst_core``, one file a tab."""
+
+from ui.page import build_page
+
+__all__ = ["build_page"]

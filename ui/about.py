@@ -1,0 +1,30 @@
+"""The tab *About*: what this is, where the styles come from, what happens to a photograph."""
+
+from html import escape
+
+import gradio as gr
+
+from nst_core.registry import Registry
+
+TEXT = """
+A style is a small convolutional network, trained once on one painting to repaint any photograph in its manner
+([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after
+[Gatys, Ecker and Bethge, 2015](https://arxiv.org/abs/1508.06576)). One pass through it makes the picture. *Strength*
+and *Colours* blend that picture with the photograph and do not need the network again; keeping the photograph's colours
+transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)).
+
+**Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
+you download is a lossless PNG without metadata.
+
+**From a program**, the endpoints `/stylize` and `/styles` do the same: see *Use via API* at the foot of the page.
+"""
+
+
+def about_tab(registry: Registry) -> None:
+    """Lay the tab out in the ``gr.Blocks`` around it."""
+    gr.Markdown(TEXT)
+    rows = "".join(
+        f"<tr><td>{escape(entry.title)}</td><td>{escape(entry.artist)}</td><td>{escape(entry.license)}</td></tr>"
+        for entry in registry
+    )
+    gr.HTML(f"<table><tr><th>Style</th><th>Artist</th><th>Licence</th></tr>{rows}</table>")

@@ -1,0 +1,43 @@
+"""A small, bounded memory of what was computed for a person, so that it need not be computed again."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """At most ``limit`` values for ``seconds`` each, found by their session and key alone.
+
+    The least recently used goes first.
+    """
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self._values: OrderedDict[tuple[str | None, Hashable], tuple[float, T]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, session: str | None, key: Hashable) -> T | None:
+        with self._lock:
+            since, value = self._values.get((session, key), (0.0, None))
+            if value is None or time.monotonic() - since > self.seconds:
+                return None
+            self._values.move_to_end((session, key))
+            return value
+
+    def put(self, session: str | None, key: Hashable, value: T) -> None:
+        with self._lock:
+            self._values.pop((session, key), None)
+            self._values[session, key] = (time.monotonic(), value)
+            if len(self._values) > self.limit:
+                self._values.popitem(last=False)
+
+    def forget(self, session: str | None) -> None:
+        """Drop everything of a session, whose person has left."""
+        with self._lock:
+            for key in [key for key in self._values if key[0] == session]:
+                del self._values[key]

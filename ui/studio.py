@@ -1,0 +1,170 @@
+"""What the tab and the HTTP API share: the registry, this server's bounds, what is kept of a person's pictures."""
+
+import re
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nst_core.errors import NSTError
+from nst_core.images import fit, open_picture, save_picture
+from nst_core.registry import Registry
+from nst_core.style import Style
+from nst_core.stylize import STROKES, repaint, stylize
+from nst_core.text import explain
+from ui.kept import Kept
+
+KEEP = 1800
+"""Seconds for which a picture of a person who is still there is kept in memory."""
+
+
+class PageError(NSTError):
+    """This server does not do what was asked for; the library would."""
+
+
+class Wish(BaseModel):
+    """What is asked for beside the photograph, by the names of ``nst_core.stylize``, whose bounds hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    style: str
+    """An id of the registry."""
+    strength: float = 1.0
+    color: Literal["style", "photo"] = "style"
+    size: int | None = None
+    stroke: float = 1.0
+
+    @classmethod
+    def of(cls, **said: Any) -> "Wish":
+        """The wish that came over the wire.
+
+        Raises:
+            PageError: something in it is of another type.
+        """
+        try:
+            return cls(**said)
+        except ValidationError as error:
+            raise PageError(explain(error, "what was asked for")) from error
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """A photograph at the size at which it is painted, and the file that the page compares the painting with."""
+
+    picture: Image.Image
+    file: Path
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What the network made of a photograph: enough to change strength and colour without it."""
+
+    sitter: Sitter
+    painted: Image.Image
+    style: Style
+    seconds: float
+    """How long the network took."""
+
+
+class Studio:
+    """Paints one photograph at a time, with the registry's styles, at most ``max_side`` pixels to a side.
+
+    What is kept of a person's pictures is found by their session alone, goes when they leave, and is bounded: all of it
+    together is at most a gigabyte at 2048 pixels to a side.
+    """
+
+    def __init__(self, registry: Registry, folder: Path, max_side: int) -> None:
+        """``folder`` is where files go; whoever serves them deletes them, after more than ``KEEP`` seconds."""
+        self.registry = registry
+        self.max_side = max_side
+        self._folder = folder
+        self._sitters: Kept[Sitter] = Kept(12, KEEP)
+        self._paintings: Kept[Painting] = Kept(24, KEEP)
+        self._network = threading.Lock()
+
+    def stylize(self, photo: Image.Image, wish: Wish) -> Image.Image:
+        """``nst_core.stylize`` within this server's bounds, nothing kept.
+
+        Raises:
+            PageError: the network would have to look at more than ``max_side`` pixels to a side.
+            NSTError: whatever the library refuses.
+        """
+        style, size = self._style(wish), self._size(photo, wish)
+        with self._network:
+            return stylize(photo, style, strength=wish.strength, color=wish.color, size=size, stroke=wish.stroke)
+
+    def painting(self, session: str | None, photo: Path, wish: Wish) -> Painting:
+        """The painting of a person's photograph, kept from before or painted now.
+
+        Raises:
+            NSTError: the photograph, the style or the numbers are refused.
+        """
+        key = (photo, wish.style, wish.size, wish.stroke)
+        painting = self._paintings.get(session, key)
+        if painting is None:
+            with self._network:  # whoever waited here for the very same painting finds it kept
+                painting = self._paintings.get(session, key) or self._paint(session, photo, wish)
+                self._paintings.put(session, key, painting)
+        return painting
+
+    def forget(self, session: str | None) -> None:
+        """Drop everything that was kept of a session."""
+        self._sitters.forget(session)
+        self._paintings.forget(session)
+
+    def file(self, name: str) -> Path:
+        """A path of that name in a folder of its own, so that it can be downloaded by that name."""
+        return Path(tempfile.mkdtemp(dir=self._folder), re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[-100:])
+
+    def _paint(self, session: str | None, photo: Path, wish: Wish) -> Painting:
+        style = self._style(wish)
+        key = (photo, wish.size, wish.stroke)
+        sitter = self._sitters.get(session, key)
+        picture = sitter.picture if sitter and wish.stroke == 1 else open_picture(photo)
+        size = self._size(picture, wish)
+        if sitter is None:
+            sitter = self._sit(fit(picture, size) if size else picture, photo.stem)
+            self._sitters.put(session, key, sitter)
+        # Other strokes make the network look at the photograph at another size than it is shown at.
+        seen = sitter.picture if wish.stroke == 1 else picture
+        started = time.perf_counter()
+        painted = repaint(seen, style, size=size, stroke=wish.stroke)
+        return Painting(sitter, painted, style, seconds=time.perf_counter() - started)
+
+    def _sit(self, picture: Image.Image, name: str) -> Sitter:
+        file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
+        save_picture(picture, file)
+        return Sitter(picture, file)
+
+    def _style(self, wish: Wish) -> Style:
+        # Registry.open would take a folder of this server as well.
+        return self.registry.open(self.registry[wish.style].id)
+
+    def _size(self, photo: Image.Image, wish: Wish) -> int | None:
+        limit = int(self.max_side * min(1, max(wish.stroke, STROKES[0])))
+        if wish.size is None:
+            return limit if max(photo.size) > limit else None
+        if wish.size > limit:
+            raise PageError(
+                f"This server paints at most {limit} px with such strokes, not {wish.size}: choose a smaller size."
+            )
+        return wish.size
+
+
+def received(photo: dict[str, Any] | None) -> Path:
+    """The file of a picture as Gradio hands it on.
+
+    Raises:
+        PageError: there is none, or not any more.
+    """
+    if not photo or not photo.get("path"):
+        raise PageError("There is no photograph yet: choose one, or paste one.")
+    path = Path(photo["path"])
+    if not path.is_file():
+        raise PageError("The photograph is no longer on the server: please choose it again.")
+    return path
