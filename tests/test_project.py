@@ -1,0 +1,74 @@
+"""The project as a whole: what is said in two places agrees, and every bundled style is sound."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from PIL import Image
+
+from nst_core.registry import Registry
+
+ROOT = Path(__file__).parent.parent
+BUNDLED = list(Registry.load(ROOT / "registry.yaml"))
+
+
+def test_a_space_installs_what_the_page_needs() -> None:
+    needed = set()
+    for line in requires("nst-core") or []:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "page"}):
+            needed.add((requirement.name, str(requirement.specifier)))
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    said = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert {(requirement.name, str(requirement.specifier)) for requirement in said} == needed
+
+
+def test_the_readme_is_a_spaces_card() -> None:
+    front = yaml.safe_load((ROOT / "README.md").read_text().split("---")[1])
+    assert front["sdk"] == "gradio"
+    assert (ROOT / front["app_file"]).exists()
+    assert front["sdk_version"].startswith("6.")
+    assert len(front["short_description"]) <= 60
+
+
+def test_every_name_the_library_exports_is_there() -> None:
+    import nst_core
+
+    for name in nst_core.__all__:
+        assert getattr(nst_core, name) is not None
+    assert sorted(nst_core.__all__) == sorted(nst_core._HOMES)
+    with pytest.raises(AttributeError):
+        _ = nst_core.nothing
+
+
+def test_importing_the_library_imports_neither_torch_nor_gradio() -> None:
+    code = "import sys, nst_core.registry; print(sorted({'torch', 'gradio', 'huggingface_hub'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_library_does_not_know_the_page() -> None:
+    for path in (ROOT / "nst_core").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) (gradio|ui)\b", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("entry", BUNDLED, ids=[entry.id for entry in BUNDLED])
+def test_a_bundled_style_opens_and_is_what_its_entry_says(entry) -> None:  # type: ignore[no-untyped-def]
+    style = Registry.load(ROOT / "registry.yaml").open(entry.id)  # checks sha256, too
+    assert {"steps", "content_weight", "features", "style_image", "seed"} <= set(style.config.training)
+    assert entry.license
+    card = (style.folder / "README.md").read_text()
+    assert "public domain" in card
+    with Image.open(style.folder / "preview.webp") as preview:
+        assert max(preview.size) >= 256
+    files = {path.name for path in style.folder.iterdir() if path.is_file()}
+    assert files == {"README.md", "config.json", "model.safetensors", "preview.webp"}
+
+
+def test_the_bundled_styles_stay_small() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "styles").glob("*/*") if path.is_file()) < 60e6
