@@ -155,6 +155,7 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
     title: Annotated[str, typer.Option(help="Of the painting.")] = "",
     artist: Annotated[str, typer.Option(help="Who painted it.")] = "",
+    painting: Annotated[str, typer.Option(help="Its year, where it hangs, its licence: a line for the card.")] = "",
     license: Annotated[
         str, typer.Option(help="Of the style, as the Hub writes it: cc0-1.0, cc-by-4.0, apache-2.0.")
     ] = "",
@@ -253,6 +254,7 @@ def train(
         warm_start=warm_start and Path(warm_start).name,
         title=title or out.name,
         artist=artist,
+        painting=painting,
         license=license,
         tags=tuple(tag or ()),
     )

@@ -185,8 +185,8 @@ def to_picture(tensor: Tensor) -> Image.Image:
 
 def _subject(name: object) -> str:
     """How a sentence begins: never with the folder, which may be a temporary one of a server."""
-    named = isinstance(name, str | os.PathLike) and os.fspath(name)
-    return f"The picture {quoted(os.path.basename(named) or named)}" if named else "The picture"
+    named = isinstance(name, str | os.PathLike) and (Path(name).name or str(name))
+    return f"The picture {quoted(named)}" if named else "The picture"
 
 
 def _either(alpha: bool) -> str:

@@ -6,6 +6,7 @@ import platform
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -35,8 +36,10 @@ class TrainingFolder:
 
         Raises:
             PictureError: the sample cannot be read.
-            TrainingError: the folder cannot be made.
+            TrainingError: the folder cannot be made, or matplotlib is not installed.
         """
+        if find_spec("matplotlib") is None:
+            raise TrainingError("Training draws its losses with matplotlib: pip install 'nst-core[train]' installs it.")
         self.folder = folder
         self.working = folder / "training"
         self.checkpoint = self.working / "checkpoint.pt"
@@ -86,6 +89,7 @@ class TrainingFolder:
         warm_start: str | None,
         title: str,
         artist: str,
+        painting: str,
         license: str,
         tags: tuple[str, ...],
     ) -> None:
@@ -115,7 +119,11 @@ class TrainingFolder:
                 metrics=metrics,
             ),
             card=Card(
-                title=title, artist=artist, license=license, tags=tags, text=_card_text(title, artist, recipe, metrics)
+                title=title,
+                artist=artist,
+                license=license,
+                tags=tags,
+                text=_card_text(title, artist, painting, recipe, metrics),
             ),
             preview=self.show(network, recipe.steps),
         )
@@ -148,11 +156,13 @@ class TrainingFolder:
         figure.savefig(self.working / "losses.png", dpi=120)
 
 
-def _card_text(title: str, artist: str, recipe: Recipe, metrics: dict[str, float]) -> str:
+def _card_text(title: str, artist: str, painting: str, recipe: Recipe, metrics: dict[str, float]) -> str:
+    by = f" by {artist}" if artist else ""
+    painting = f"The painting: {painting}.\n" if painting else ""
     return f"""# {title}
 
-A style for [nst-core](https://github.com/nst-core/nst-core): a transformation network (Johnson et al. 2016) that
-repaints a photograph after *{title}* by {artist}.
+A style for nst-core: a transformation network (Johnson et al. 2016) that repaints a photograph after *{title}*{by}.
+{painting}
 
 ```python
 from nst_core import Registry, open_picture, stylize

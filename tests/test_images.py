@@ -592,6 +592,7 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
     (tmp_path / "album").mkdir()
     message = refusal(tmp_path / "album")
     assert "'album'" in message and "not a file" in message and str(tmp_path) not in message
+    assert refusal(f"{tmp_path}/album/") == message
     assert "does not exist" in refusal("http://example.org/cat.jpg")
     assert "does not exist" in refusal(tmp_path / ("long" * 1000))
     assert "does not exist" in refusal("a\0b.png")

@@ -22,9 +22,10 @@ you download is a lossless PNG without metadata.
 
 def about_tab(registry: Registry) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it."""
-    gr.Markdown(TEXT)
     rows = "".join(
         f"<tr><td>{escape(entry.title)}</td><td>{escape(entry.artist)}</td><td>{escape(entry.license)}</td></tr>"
         for entry in registry
     )
-    gr.HTML(f"<table><tr><th>Style</th><th>Artist</th><th>Licence</th></tr>{rows}</table>")
+    with gr.Column(elem_id="about"):
+        gr.Markdown(TEXT)
+        gr.HTML(f"<table><tr><th>Style</th><th>Artist</th><th>Licence</th></tr>{rows}</table>")

@@ -33,8 +33,6 @@ def repaint_tab(studio: Studio) -> None:
                 label="Photograph",
                 show_label=False,
                 placeholder="Drop a photograph here, paste one\nor press to choose",
-                type="filepath",
-                image_mode=None,
                 sources=["upload", "clipboard"],
                 buttons=[],
                 height=220,

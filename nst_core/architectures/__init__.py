@@ -11,7 +11,7 @@ from torch import nn
 ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
     """What a style's weights are loaded into.
 
