@@ -18,7 +18,7 @@ from nst_core.features import FeatureNetwork, load_features
 from nst_core.images import fit, to_tensor
 from nst_core.losses import LossTerms, PerceptualLoss
 from nst_core.recipe import Recipe
-from nst_core.train import perceptual_loss
+from nst_core.training import perceptual_loss
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from nst_core.recipe import Recipe
     from nst_core.registry import Registry
     from nst_core.style import Style
-    from nst_core.stylize import blend, repaint, stylize
-    from nst_core.train import train
+    from nst_core.stylization import blend, repaint, stylize
+    from nst_core.training import train
 
 __version__ = "0.1.0"
 
@@ -26,14 +26,14 @@ _HOMES = {
     "Recipe": "recipe",
     "Registry": "registry",
     "Style": "style",
-    "blend": "stylize",
+    "blend": "stylization",
     "gram_matrix": "losses",
     "load_features": "features",
     "open_picture": "images",
-    "repaint": "stylize",
+    "repaint": "stylization",
     "save_picture": "images",
-    "stylize": "stylize",
-    "train": "train",
+    "stylize": "stylization",
+    "train": "training",
 }
 __all__ = [
     "ARCHITECTURES",

@@ -92,7 +92,7 @@ def stylize(
 ) -> None:
     """Repaint photographs in a style."""
     from nst_core.images import check_suffix, open_picture, save_picture
-    from nst_core.stylize import stylize as repaint_and_blend
+    from nst_core.stylization import stylize as repaint_and_blend
 
     into_folder = len(photos) > 1 or (out is not None and (out.is_dir() or not out.suffix))
     if out is not None and not into_folder:
@@ -202,8 +202,8 @@ def train(
 
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
-    from nst_core.train import Photographs, TrainingError
-    from nst_core.train import train as train_network
+    from nst_core.training import Photographs, TrainingError
+    from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
     recipe = Recipe(

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, Architecture
@@ -193,7 +193,7 @@ def write_style(
             (new / CARD).write_text(card.render(), encoding="utf-8")
             (new / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             save_picture(preview, new / PREVIEW)
-            save_file(weights, new / WEIGHTS)
+            (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable for their owner alone
             read_weights(new / WEIGHTS, architecture)
             folder.mkdir(exist_ok=True)
             for file in (CARD, PREVIEW, CONFIG, WEIGHTS):

@@ -17,7 +17,7 @@ from nst_core.architectures import Architecture
 from nst_core.images import fit, open_picture, save_picture, to_picture, to_tensor
 from nst_core.recipe import Recipe
 from nst_core.style import Card, StyleConfig, write_style
-from nst_core.train import TrainingError, TrainingStep
+from nst_core.training import TrainingError, TrainingStep
 
 PREVIEW_SIZE = 512  # pixels, longer side
 MEASURED_STEPS = 100

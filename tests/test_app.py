@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from nst_core.images import open_picture
 from nst_core.registry import Registry
-from nst_core.stylize import stylize
+from nst_core.stylization import stylize
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
-from nst_core.stylize import stylize
+from nst_core.stylization import stylize
 
 
 def nst(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,16 +1,20 @@
 """The project as a whole: what is said in two places agrees, and every bundled style is sound."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
 from importlib.metadata import requires
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from PIL import Image
 
+import nst_core
 from nst_core.registry import Registry
 
 ROOT = Path(__file__).parent.parent
@@ -37,10 +41,12 @@ def test_the_readme_is_a_spaces_card() -> None:
 
 
 def test_every_name_the_library_exports_is_there() -> None:
-    import nst_core
-
+    # A submodule of the same name would take the place of what is exported as soon as anybody imports it.
+    for module in pkgutil.walk_packages(nst_core.__path__, "nst_core."):
+        if module.name != "nst_core.__main__":
+            importlib.import_module(module.name)
     for name in nst_core.__all__:
-        assert getattr(nst_core, name) is not None
+        assert not isinstance(getattr(nst_core, name), ModuleType), name
     assert sorted(nst_core.__all__) == sorted(nst_core._HOMES)
     with pytest.raises(AttributeError):
         _ = nst_core.nothing

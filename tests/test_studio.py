@@ -8,7 +8,7 @@ from PIL import Image, ImageChops
 
 from nst_core.images import open_picture
 from nst_core.registry import Registry
-from nst_core.stylize import stylize
+from nst_core.stylization import stylize
 from ui.kept import Kept
 from ui.studio import PageError, Studio, Wish, received
 

@@ -332,3 +332,10 @@ def test_styles_are_themselves(made: Path) -> None:
 def test_a_relative_folder_has_a_name(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made)
     assert Style.open(".").id == "great-wave"
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    folder = make_style(tmp_path / "new")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    (tmp_path / "any").touch()
+    assert set(modes.values()) == {(tmp_path / "any").stat().st_mode & 0o777}, modes

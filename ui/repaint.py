@@ -11,7 +11,7 @@ import gradio as gr
 from nst_core.errors import NSTError
 from nst_core.images import save_picture
 from nst_core.registry import Registry
-from nst_core.stylize import blend
+from nst_core.stylization import blend
 from ui.studio import Painting, Studio, Wish, received
 
 EXAMPLES = [

@@ -15,7 +15,7 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
-from nst_core.stylize import STROKES, repaint, stylize
+from nst_core.stylization import STROKES, repaint, stylize
 from nst_core.text import explain
 from ui.kept import Kept
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from nst_core.images import open_picture
 from nst_core.registry import Registry
-from nst_core.stylize import stylize
+from nst_core.stylization import stylize
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

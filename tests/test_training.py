@@ -14,7 +14,7 @@ from PIL import Image
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.features import VGG19
 from nst_core.recipe import Recipe
-from nst_core.train import Photographs, TrainingError, TrainingStep, train
+from nst_core.training import Photographs, TrainingError, TrainingStep, train
 
 RECIPE = Recipe(
     steps=6,

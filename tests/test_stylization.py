@@ -20,7 +20,7 @@ from PIL import ExifTags, Image
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, to_tensor
 from nst_core.style import Style
-from nst_core.stylize import blend, repaint, stylize
+from nst_core.stylization import blend, repaint, stylize
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
