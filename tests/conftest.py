@@ -10,6 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before torch is imported. Pictures in tests are tiny: threads that wait for each other cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from made_registry import MAX_SIDE, make_registry
 

@@ -3,7 +3,8 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -24,13 +25,13 @@ class Architecture:
     network: Callable[[], nn.Module]
     min_size: int
     """The smallest side, in pixels, that the network takes."""
-    shapes: Mapping[str, tuple[int, ...]] = field(init=False)
-    """The exact name and shape of every tensor in ``model.safetensors``."""
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The exact name and shape of every tensor in ``model.safetensors``."""
         with torch.device("meta"):
             state = self.network().state_dict()
-        object.__setattr__(self, "shapes", {name: tuple(tensor.shape) for name, tensor in state.items()})
+        return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
     def recognises(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         """Whether a state dict with tensors of these names and shapes is one of this architecture's."""
