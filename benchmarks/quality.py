@@ -28,14 +28,14 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=SHARED / "photos" / "eval")
     parser.add_argument("--paintings", type=Path, default=SHARED / "paintings")
     parser.add_argument("--features", default=SHARED / "features", help="a folder of feature networks, or vgg19")
-    parser.add_argument("--count", type=int, default=4, help="how many photographs, evenly picked")
-    parser.add_argument("--size", type=int, default=384, help="their longer side, pixels")
-    parser.add_argument("--most", type=int, default=150, help="L-BFGS steps to try")
+    parser.add_argument("--count", type=int, default=3, help="how many photographs, evenly picked")
+    parser.add_argument("--size", type=int, default=256, help="their longer side, pixels")
+    parser.add_argument("--most", type=int, default=100, help="L-BFGS steps to try")
     arguments = parser.parse_args()
     if not arguments.photos.is_dir():
         raise SystemExit(f"skipped: there is no folder {arguments.photos.name}/ of photographs to evaluate on")
 
-    features = load_features(arguments.features)
+    features = load_features(arguments.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     paths = sorted(arguments.photos.iterdir())
     photos = [
         to_tensor(fit(open_picture(path), arguments.size)) / 255 for path in paths[:: len(paths) // arguments.count]
@@ -90,7 +90,7 @@ def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, Tensor], star
 
     for step in count():
         # step() gives the loss before it moves.
-        if float(optimizer.step(closure)) <= goal or step > most:  # type: ignore[arg-type]
+        if float(optimizer.step(closure)) <= goal or step > most:
             return step
     raise AssertionError("unreachable")
 

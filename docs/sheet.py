@@ -9,7 +9,7 @@ from nst_core import Registry, open_picture, stylize
 from nst_core.images import fit
 
 PHOTOS = {
-    "gradio": ("media_assets/images/tower.jpg", "test_data/cheetah2.jpg"),
+    "gradio": ("media_assets/images/tower.jpg", "media_assets/images/cheetah.jpg"),
     "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
 }
 HEIGHT, GAP = 420, 8  # pixels
