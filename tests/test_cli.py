@@ -119,7 +119,7 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     words = [
         "train", made / "photo.png", "--photos", "photos", "-o", "new", "--steps", 3, "--batch-size", 1, "--crop", 64,
         "--style-size", 64, "--features", tmp_path, "--title", "A Ramp", "--artist", "Nobody", "--license", "cc0-1.0",
-        "--sample-every", 2,
+        "--sample-every", 2, "--reconstruction-steps", 1,
     ]  # fmt: skip
     done = nst(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 import nst_core
@@ -26,10 +27,10 @@ def test_a_space_installs_what_the_page_needs() -> None:
     for line in requires("nst-core") or []:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({"extra": "page"}):
-            needed.add((requirement.name, str(requirement.specifier)))
+            needed.add((canonicalize_name(requirement.name), str(requirement.specifier)))
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     said = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    assert {(requirement.name, str(requirement.specifier)) for requirement in said} == needed
+    assert {(canonicalize_name(requirement.name), str(requirement.specifier)) for requirement in said} == needed
 
 
 def test_the_readme_is_a_spaces_card() -> None:
