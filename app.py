@@ -9,11 +9,13 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
+from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
 
+keep_freed_memory()
 registry = Registry.load(os.environ.get("NST_REGISTRY"))
 page = build_page(registry, max_side=int(os.environ.get("NST_MAX_SIDE", "2048")))
 

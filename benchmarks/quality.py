@@ -17,6 +17,7 @@ from nst_core import Registry, Style, open_picture
 from nst_core.features import FeatureNetwork, load_features
 from nst_core.images import fit, to_tensor
 from nst_core.losses import LossTerms, PerceptualLoss
+from nst_core.memory import keep_freed_memory
 from nst_core.recipe import Recipe
 from nst_core.training import perceptual_loss
 
@@ -24,6 +25,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def main() -> None:
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=SHARED / "photos" / "eval")
     parser.add_argument("--paintings", type=Path, default=SHARED / "paintings")
@@ -90,7 +92,7 @@ def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, Tensor], star
 
     for step in count():
         # step() gives the loss before it moves.
-        if float(optimizer.step(closure)) <= goal or step > most:
+        if optimizer.step(closure).item() <= goal or step > most:
             return step
     raise AssertionError("unreachable")
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nst_core.errors import NSTError
+from nst_core.memory import keep_freed_memory
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 
@@ -264,6 +265,7 @@ def train(
 def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
     logging.basicConfig(format="%(message)s")
+    keep_freed_memory()
     try:
         app(prog_name="python -m nst_core")
     except NSTError as error:

@@ -324,8 +324,6 @@ def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.
 
 
 def _to_srgb(colour: Image.Image, icc: bytes | None, subject: str) -> Image.Image:
-    if colour.mode == "LAB":  # says what its colours are by itself
-        icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     if icc:
         try:
             profile, srgb = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")

@@ -33,7 +33,7 @@ def rgb() -> Image.Image:
 @pytest.fixture
 def rgba(rgb: Image.Image) -> Image.Image:
     picture = rgb.copy()
-    picture.putalpha(Image.linear_gradient("L").resize(rgb.size))
+    picture.putalpha(Image.fromarray(np.linspace(0, 255, 24).astype(np.uint8).reshape(4, 6)))
     return picture
 
 
@@ -104,7 +104,7 @@ def profile(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, byte
     for name, data in tags.items():
         table += struct.pack(">4sII", name, 128 + 4 + 12 * len(tags) + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    white = struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
+    white = xyz(0xF6D6, 0x10000, 0xD32D)[8:]
     size = 128 + len(table) + len(body)
     header = struct.pack(">I4sI4s4s4s12s4s", size, bytes(4), 0x02400000, kind, space, connection, bytes(12), b"acsp")
     return (header.ljust(68, b"\0") + white).ljust(128, b"\0") + table + body
@@ -123,10 +123,23 @@ def swapped_primaries() -> bytes:
     return table
 
 
+def xyz(x: int, y: int, z: int) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">iii", x, y, z)
+
+
+GAMMA = b"curv" + struct.pack(">4xIH", 1, 0x180)
+"""1.5: in such a profile samples look brighter than the same do in sRGB."""
+
+
 def bright_grey() -> bytes:
-    """A profile of grey whose gamma is 1.5, so that it looks brighter than the same samples do in sRGB."""
-    white = b"XYZ " + bytes(4) + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
-    return profile(b"mntr", b"GRAY", b"XYZ ", {b"wtpt": white, b"kTRC": b"curv" + struct.pack(">4xIH", 1, 0x180)})
+    return profile(b"mntr", b"GRAY", b"XYZ ", {b"wtpt": xyz(0xF6D6, 0x10000, 0xD32D), b"kTRC": GAMMA})
+
+
+def bright_rgb() -> bytes:
+    """sRGB's primaries, as it has them for D50."""
+    red, green, blue = xyz(0x6FA2, 0x38F5, 0x0390), xyz(0x6299, 0xB785, 0x18DA), xyz(0x24A0, 0x0F84, 0xB6CF)
+    tags = {b"wtpt": xyz(0xF6D6, 0x10000, 0xD32D), b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
+    return profile(b"mntr", b"RGB ", b"XYZ ", {**tags, b"rTRC": GAMMA, b"gTRC": GAMMA, b"bTRC": GAMMA})
 
 
 def cyan_is_darkness() -> bytes:
@@ -135,8 +148,7 @@ def cyan_is_darkness() -> bytes:
     ramp = bytes(range(256))
     grid = b"".join(bytes([0 if corner & 8 else 255, 128, 128]) for corner in range(16))
     table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + ramp * 4 + grid + ramp * 3
-    white = b"XYZ " + bytes(4) + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
-    return profile(b"prtr", b"CMYK", b"Lab ", {b"wtpt": white, b"A2B0": table})
+    return profile(b"prtr", b"CMYK", b"Lab ", {b"wtpt": xyz(0xF6D6, 0x10000, 0xD32D), b"A2B0": table})
 
 
 # Sources
@@ -377,9 +389,9 @@ def test_grey_with_a_profile() -> None:
 
 
 def test_grey_with_a_profile_of_rgb() -> None:
-    grey = Image.linear_gradient("L").resize((8, 8))
-    opened = open_picture(encoded(grey, "PNG", icc_profile=swapped_primaries()))
-    assert np.abs(pixels(opened) - pixels(grey)[..., None]).max() <= 1
+    samples = np.arange(0, 256, 5, dtype=np.uint8)[None]
+    opened = open_picture(encoded(Image.fromarray(samples), "PNG", icc_profile=bright_rgb()))
+    assert np.abs(pixels(opened) - srgb_curve((samples / 255) ** 1.5)[..., None]).max() <= 2
 
 
 def test_cmyk_without_a_profile() -> None:
