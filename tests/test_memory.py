@@ -7,14 +7,18 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
+from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
+network = JohnsonNetwork().eval()
+picture = torch.rand(1, 3, 384, 384)
 def paint():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(4):
-        torch.ones(2**24)  # 64 MiB
+    with torch.inference_mode():
+        network(picture)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+paint()
 paint()
 print(paint())
 """
@@ -26,4 +30,4 @@ def test_what_was_freed_is_used_again() -> None:
         how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout)
         for how in ("plain", "keep")
     }
-    assert faults["keep"] < 0.01 * faults["plain"], faults
+    assert faults["keep"] < 0.3 * faults["plain"], faults
