@@ -77,7 +77,7 @@ def png(size: tuple[int, int], depth: int, colour_type: int, rows: list[bytes], 
 
 
 def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes) -> bytes:
-    """One strip, or one tile; ``tags`` are of struct's types H and I, beside those of the layout."""
+    """One strip, or one tile; ``tags`` are of struct's types B, H and I, beside those of the layout."""
     place, length = (324, 325) if 322 in tags else (273, 279)
     tags = {259: ("H", [1]), place: ("I", [0]), length: ("I", [len(data)]), **tags}
     behind = 8 + 2 + 12 * len(tags) + 4
@@ -87,7 +87,7 @@ def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes) -> bytes:
         packed = struct.pack(f"<{len(values)}{kind}", *values)
         if len(packed) > 4:
             packed, values_behind = struct.pack("<I", behind + len(values_behind)), values_behind + packed
-        entries += struct.pack("<HHI", tag, {"H": 3, "I": 4}[kind], len(values)) + packed.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, {"B": 7, "H": 3, "I": 4}[kind], len(values)) + packed.ljust(4, b"\0")
     data = values_behind.ljust(tags[place][1][0] - behind, b"\0") + data
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
 
@@ -416,7 +416,8 @@ def test_lab() -> None:
     # Of L* = 50, b* = 0 and a* = 40 or 0: by CIE 15 and sRGB's matrix for D50.
     lab = np.array([[[128, 0, 0], [128, 40, 0], [255, 0, 0]]], dtype=np.uint8)
     tags = {256: [3], 257: [1], 258: [8] * 3, 262: [8], 277: [3], 278: [1]}
-    opened = open_picture(tiff({tag: ("H", values) for tag, values in tags.items()}, lab.tobytes()))
+    layout = {tag: ("H", values) for tag, values in tags.items()}
+    opened = open_picture(tiff(layout, lab.tobytes()))
     y = (128 / 255 * 100 + 16) / 116
     xyz = np.array([[y, y, y], [y + 40 / 500, y, y], [1, 1, 1]]) ** 3 * [0.9642, 1, 0.8249]
     to_linear = [
@@ -426,6 +427,9 @@ def test_lab() -> None:
     ]
     expected = srgb_curve((xyz @ np.array(to_linear).T).clip(0, 1))
     assert np.abs(pixels(opened)[0] - expected).max() <= 2
+    # A profile of RGB has nothing to say of it.
+    layout[34675] = ("B", list(swapped_primaries()))
+    assert np.array_equal(pixels(open_picture(tiff(layout, lab.tobytes()))), pixels(opened))
 
 
 @pytest.mark.parametrize(
@@ -667,6 +671,29 @@ def test_a_truncated_picture_that_pillow_has_opened_is_refused(smooth: Image.Ima
     data = encoded(smooth, "PNG")
     with Image.open(io.BytesIO(data[: len(data) // 2])) as picture:
         assert "damaged" in refusal(picture)
+
+
+def odd_files() -> dict[str, bytes]:
+    """Files on which Pillow's decoders raise what is neither OSError nor SyntaxError."""
+    small = Image.new("RGB", (16, 16))
+    tif = encoded(small, "TIFF")
+    directory = struct.unpack("<I", tif[4:8])[0]
+    strips = tif.index(struct.pack("<H", 273), directory)
+    mpo = encoded(small, "MPO", save_all=True, append_images=[small])
+    entries = mpo.index(b"MPF\0") + 34
+    avif = encoded(small, "AVIF", save_all=True, append_images=[Image.new("RGB", (16, 16), "red")])
+    timescale = avif.index(b"mdhd") + 24
+    return {
+        "TypeError": tif[: strips + 2] + struct.pack("<H", 11) + tif[strips + 4 :],
+        "ValueError": b"II+\0\x08\0\0\0" + bytes([255] * 8),
+        "struct.error": mpo[:entries] + b"\xff" + mpo[entries + 1 :],
+        "ZeroDivisionError": avif[:timescale] + bytes(4) + avif[timescale + 4 :],
+    }
+
+
+@pytest.mark.parametrize("raises", ["TypeError", "ValueError", "struct.error", "ZeroDivisionError"])
+def test_a_decoder_that_stumbles_gives_a_refusal(raises: str) -> None:
+    assert "complete" in refusal(odd_files()[raises])
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
