@@ -95,20 +95,26 @@ def stylize(
     from nst_core.images import check_suffix, open_picture, save_picture
     from nst_core.stylization import stylize as repaint_and_blend
 
-    into_folder = len(photos) > 1 or (out is not None and (out.is_dir() or not out.suffix))
-    if out is not None and not into_folder:
+    one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not out.is_dir()
+    if out is not None and one_file:
         check_suffix(out)
     opened = Registry.load(registry).open(style)
-    folder = out if out is not None and into_folder else Path()
-    folder.mkdir(parents=True, exist_ok=True)
+    if out is not None and one_file:
+        targets = [out]
+    else:
+        folder = out or Path()
+        targets = [folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png" for photo in photos]
+        if twice := [target.name for target in targets if targets.count(target) > 1]:
+            raise NSTError(f"Several photographs would be written as {twice[0]!r}: give them different names.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NSTError(f"{str(out)!r} cannot be the folder of several results: a file has that name.") from error
+        except OSError as error:
+            raise NSTError(f"The folder {str(out)!r} cannot be made: {error.strerror}.") from error
     failed: list[NSTError] = []
     with _progress() as progress:
-        for photo in progress.track(photos, description=opened.title):
-            target = (
-                out
-                if out is not None and not into_folder
-                else folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png"
-            )
+        for photo, target in progress.track(list(zip(photos, targets, strict=True)), description=opened.title):
             try:
                 began = time.perf_counter()
                 picture = repaint_and_blend(
@@ -203,6 +209,7 @@ def train(
 
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
+    from nst_core.images import open_picture
     from nst_core.training import Photographs, TrainingError
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
@@ -232,7 +239,9 @@ def train(
                 f"{warm_start} is a {start.architecture.id} network, and a {architecture} one is to be trained."
             )
         network.load_state_dict(start.network.state_dict())
-    folder = TrainingFolder(out, sample or Photographs(photos, recipe).paths[0])
+    photographs = Photographs(photos, recipe)
+    shown = photographs.first_readable(photographs.paths) if sample is None else open_picture(sample)
+    folder = TrainingFolder(out, shown)
     training = train_network(
         recipe, style_image, photos, network, load_features(features), folder.checkpoint, resume=resume
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -66,8 +67,21 @@ class Photographs(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         epoch, position = divmod(index, len(self.paths))
         order = torch.randperm(len(self.paths), generator=_generator(self.recipe.seed, epoch)).tolist()
-        for attempt in range(len(self.paths)):
-            path = self.paths[order[(position + attempt) % len(order)]]
+        picture = self.first_readable([self.paths[place] for place in order[position:] + order[:position]])
+        zoom, across, down = torch.rand(3, generator=_generator(self.recipe.seed, epoch, position)).tolist()
+        side = self.recipe.crop
+        short = side * (1 + (self.recipe.zoom - 1) * zoom)
+        picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
+        left, top = round(across * (picture.width - side)), round(down * (picture.height - side))
+        return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
+
+    def first_readable(self, paths: list[Path]) -> Image.Image:
+        """The first of the photographs that can be learned from.
+
+        Raises:
+            TrainingError: there is none.
+        """
+        for path in paths:
             try:
                 picture = open_picture(path)
                 if min(picture.size) < SMALLEST_PHOTO:
@@ -79,13 +93,7 @@ class Photographs(Dataset[Tensor]):
                     logger.warning("Passed over: %s", error)
                     self.skipped.add(path)
                 continue
-            generator = _generator(self.recipe.seed, epoch, position)
-            zoom, across, down = torch.rand(3, generator=generator).tolist()
-            side = self.recipe.crop
-            short = side * (1 + (self.recipe.zoom - 1) * zoom)
-            picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
-            left, top = round(across * (picture.width - side)), round(down * (picture.height - side))
-            return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
+            return picture
         raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
 
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from nst_core.architectures import Architecture
-from nst_core.images import fit, open_picture, save_picture, to_picture, to_tensor
+from nst_core.images import fit, save_picture, to_picture, to_tensor
 from nst_core.recipe import Recipe
 from nst_core.style import Card, StyleConfig, write_style
 from nst_core.training import TrainingError, TrainingStep
@@ -31,11 +32,10 @@ class TrainingFolder:
     ``training/`` in it holds ``losses.csv``, ``losses.png``, ``sample-….webp`` and the checkpoint.
     """
 
-    def __init__(self, folder: Path, sample: Path) -> None:
+    def __init__(self, folder: Path, sample: Image.Image) -> None:
         """``sample`` is a photograph to show progress and preview on.
 
         Raises:
-            PictureError: the sample cannot be read.
             TrainingError: the folder cannot be made, or matplotlib is not installed.
         """
         if find_spec("matplotlib") is None:
@@ -43,7 +43,7 @@ class TrainingFolder:
         self.folder = folder
         self.working = folder / "training"
         self.checkpoint = self.working / "checkpoint.pt"
-        self.sample = fit(open_picture(sample).convert("RGB"), PREVIEW_SIZE)
+        self.sample = fit(sample.convert("RGB"), PREVIEW_SIZE)
         try:
             self.working.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -52,21 +52,20 @@ class TrainingFolder:
     def record(self, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
         """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued."""
         path = self.working / "losses.csv"
-        # What an interrupted run wrote after its last checkpoint will be done, and written, again.
+        # A training that is refused, or that has nothing left to do, leaves the file as it is.
+        first = next(steps, None)
+        if first is None:
+            return
         lines = path.read_text().splitlines()[1:] if resume and path.exists() else []
-        kept: list[str] | None = lines
         with path.open("w", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for step in steps:
-                if kept is not None:
-                    file.writelines(f"{line}\n" for line in kept if int(line.split(",")[0]) < step.step)
-                    kept = None
+            # What an interrupted run wrote after its last checkpoint is done, and written, again.
+            file.writelines(f"{line}\n" for line in lines if int(line.split(",")[0]) < first.step)
+            for step in chain([first], steps):
                 writer.writerow(asdict(step).values())
                 file.flush()
                 yield step
-            if kept is not None:
-                file.writelines(f"{line}\n" for line in kept)
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
         """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; gives the repainted sample."""

@@ -57,10 +57,21 @@ def test_stylize_writes_what_the_library_gives(made: Path) -> None:
 
 def test_many_photographs_go_to_a_folder_and_the_broken_are_told_at_the_end(made: Path) -> None:
     (made / "broken.jpg").write_text("I am a text.")
-    done = nst("stylize", "photo.png", "broken.jpg", "photo.png", "--style", "wave", "-o", "many", folder=made)
+    (made / "other.png").write_bytes((made / "photo.png").read_bytes())
+    done = nst("stylize", "photo.png", "broken.jpg", "other.png", "--style", "wave", "-o", "many", folder=made)
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr.splitlines()[-1]
     assert open_picture(made / "many" / "photo-wave.png").size == (83, 60)
+    assert open_picture(made / "many" / "other-wave.png").size == (83, 60)
+
+
+def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None:
+    (made / "elsewhere").mkdir()
+    (made / "elsewhere" / "photo.png").write_bytes((made / "photo.png").read_bytes())
+    words = ("stylize", "photo.png", "elsewhere/photo.png", "--style", "wave", "-o")
+    assert "'photo-wave.png'" in refusal(*words, "both", folder=made)
+    assert not (made / "both").exists()
+    assert "a file has that name" in refusal(*words[:2], "broken.jpg", *words[3:], "photo.png", folder=made)
 
 
 def test_refusals_are_one_sentence(made: Path) -> None:
@@ -112,6 +123,7 @@ def test_help_names_every_command(made: Path) -> None:
 @pytest.mark.slow
 def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "-.jpg").write_bytes(b"\xff\xd8\xff broken, and the first of all")
     for seed in range(3):
         noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((90, 80), Image.Resampling.BICUBIC).save(tmp_path / "photos" / f"{seed}.png")
@@ -139,4 +151,7 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     assert nst(*words, "--resume", folder=tmp_path).returncode == 0
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     assert (working / "losses.csv").read_text() == losses
-    assert "another steps" in refusal(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
+    told = nst(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
+    assert told.returncode == 1
+    assert "another steps" in told.stderr.splitlines()[-1]
+    assert (working / "losses.csv").read_text() == losses
