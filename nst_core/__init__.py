@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from nst_core.features import load_features
     from nst_core.images import open_picture, save_picture
     from nst_core.losses import PerceptualLoss, gram_matrix
+    from nst_core.method import METHODS, Method
+    from nst_core.optimization import OptimizationStep, State, optimize
     from nst_core.recipe import Recipe
     from nst_core.registry import Registry
     from nst_core.style import Style
@@ -21,15 +23,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "ARCHITECTURES": "architectures",
     "Architecture": "architectures",
+    "METHODS": "method",
+    "Method": "method",
     "NSTError": "errors",
+    "OptimizationStep": "optimization",
     "PerceptualLoss": "losses",
     "Recipe": "recipe",
     "Registry": "registry",
+    "State": "optimization",
     "Style": "style",
     "blend": "stylization",
     "gram_matrix": "losses",
     "load_features": "features",
     "open_picture": "images",
+    "optimize": "optimization",
     "repaint": "stylization",
     "save_picture": "images",
     "stylize": "stylization",
@@ -37,16 +44,21 @@ _HOMES = {
 }
 __all__ = [
     "ARCHITECTURES",
+    "METHODS",
     "Architecture",
+    "Method",
     "NSTError",
+    "OptimizationStep",
     "PerceptualLoss",
     "Recipe",
     "Registry",
+    "State",
     "Style",
     "blend",
     "gram_matrix",
     "load_features",
     "open_picture",
+    "optimize",
     "repaint",
     "save_picture",
     "stylize",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -12,12 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError
+from nst_core.text import few, quoted
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
-VGG19_REPO, VGG19_REVISION = "timm/vgg19.tv_in1k", "128d4708565b3a414bcbb9bbad440b2fe37b9f18"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+COMPACT_CHANNELS = (16, 32, 64, 128, 128)
+COMPACT_HEADS = ("1_1", "1_2", "2_1", "2_2", "3_1", "4_1", "5_1")
+COMPACT_WEIGHTS = Path(__file__).with_name("compact.safetensors")
+EXACT_FILE, DISTILLED_FILE = "vgg19_normalised_to_conv3_1.safetensors", "vgg19_distilled_to_conv5_1.safetensors"
+Pooling = Literal["max", "average"]
+"""What stands between the blocks: Simonyan and Zisserman trained with max, Gatys et al. prefer the look of average."""
 
 
 class FeaturesError(NSTError):
@@ -43,8 +49,12 @@ class VGG19(nn.Module):
     """The convolutions of VGG19 (Simonyan and Zisserman 2014), any width, with ``conv1_1 … conv5_4`` and ``relu…``.
 
     ``conv0`` is a 1 × 1 convolution that turns RGB in 0–1 into what the weights were trained on, so that networks
-    of different origin are one class. With ``heads``, a 1 × 1 convolution after the first ReLU of each block predicts
-    the full network's ``reluN_1`` (Wang et al. 2020, collaborative distillation), and those are the layers it gives.
+    of different origin are one class. A narrow network has ``heads``: after those convolutions and their ReLU, a
+    1 × 1 convolution predicts what the full network's has there (Wang et al. 2020, collaborative distillation), and
+    those are the layers it gives: ``conv…`` is the prediction, ``relu…`` its positive part. It can be trusted where the
+    prediction was trained; if that was on what leaves the ReLU alone, ``conv…`` means nothing below zero.
+
+    ``pooling`` may be changed at any time, for no weight depends on it.
     """
 
     def __init__(
@@ -52,20 +62,23 @@ class VGG19(nn.Module):
         *,
         last: str = "conv5_4",
         channels: tuple[int, ...] = VGG19_CHANNELS,
-        heads: bool = False,
+        heads: Collection[str] = (),
         padding_mode: Literal["zeros", "reflect"] = "zeros",
+        pooling: Pooling = "max",
     ) -> None:
         super().__init__()
         self.conv0 = nn.Conv2d(3, 3, 1)
         self.plan: list[str] = []
-        self.heads = heads
+        self.heads = tuple(heads)
+        self.padding_mode = padding_mode
+        self.pooling: Pooling = pooling
         width = 3
         for block, (count, out) in enumerate(zip(CONVOLUTIONS_PER_BLOCK, channels, strict=True), start=1):
             for index in range(1, count + 1):
                 name = f"{block}_{index}"
                 self.add_module(f"conv{name}", nn.Conv2d(width, out, 3, padding=1, padding_mode=padding_mode))
                 self.plan += [f"conv{name}", f"relu{name}"]
-                if heads and index == 1:
+                if name in heads:
                     self.add_module(f"head{name}", nn.Conv2d(out, VGG19_CHANNELS[block - 1], 1))
                 width = out
                 if f"conv{name}" == last:
@@ -75,28 +88,44 @@ class VGG19(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        if self.heads:
-            return tuple(name for name in self.plan if re.fullmatch(r"relu\d_1", name))
-        return tuple(name for name in self.plan if not name.startswith("pool"))
+        """Names of the layers it gives, shallow to deep."""
+        return tuple(name for name in self.plan if name[4:] in (self.heads or name[4:]) and not name.startswith("pool"))
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         check_layers(layers, self.layers)
-        wanted = set(layers)
+        self._check_size(pictures, layers)
+        missing = set(layers)
         features: dict[str, Tensor] = {}
         x = self.conv0(pictures)
         for name in self.plan:
-            if len(features) == len(wanted):
+            if not missing:
                 break
-            if name.startswith("pool"):
-                if min(x.shape[-2:]) < 2:
-                    raise FeaturesError(f"A picture of {tuple(pictures.shape[-2:])} is too small to reach {name}.")
-                x = F.max_pool2d(x, 2)
+            kind, place = name[:4], name[4:]
+            if kind == "pool":
+                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
             else:
-                x = F.relu(x) if name.startswith("relu") else self.get_submodule(name)(x)
-            if name in wanted:
-                head = name.replace("relu", "head")
-                features[name] = F.relu(self.get_submodule(head)(x)) if self.heads else x
+                x = F.relu(x) if kind == "relu" else self.get_submodule(name)(x)
+            if not self.heads:
+                found = {name: x}
+            elif kind == "relu" and missing & {f"conv{place}", name}:
+                prediction = self.get_submodule(f"head{place}")(x)
+                found = {f"conv{place}": prediction, name: F.relu(prediction)}
+            else:
+                continue
+            features |= {layer: value for layer, value in found.items() if layer in missing}
+            missing -= found.keys()
         return features
+
+    def _check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
+        deepest = max(layers, key=self.plan.index, default="conv1_1")
+        # Each block before it halves the picture, and what is left must have a neighbour to be reflected.
+        side = 2 ** (int(deepest[4]) - 1) * (2 if self.padding_mode == "reflect" else 1)
+        height, width = pictures.shape[-2:]
+        if min(height, width) < side:
+            raise FeaturesError(
+                f"A picture of {width} × {height} pixels is too small to reach {deepest}: "
+                f"at least {side} × {side} would be right."
+            )
 
 
 class Hybrid(nn.Module):
@@ -132,33 +161,57 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
         raise FeaturesError(f"No layer {', '.join(unknown)}; this feature network gives {', '.join(given)}.")
 
 
-def load_features(source: str | Path = "vgg19") -> VGG19 | Hybrid:
-    """A frozen feature network.
+def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> VGG19 | Hybrid:
+    """A frozen feature network, called with pictures (B, 3, H, W), RGB in 0–1, and names of its ``layers``.
 
-    ``"vgg19"`` is torchvision's VGG19, fetched from the Hub once and kept. Otherwise a folder that holds
-    ``vgg19_normalised_to_conv3_1.safetensors`` (the exact network of the paper, channels rescaled to mean activation
-    1 as in Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to conv3_1, predicted
-    ones at relu4_1 and relu5_1, at a fraction of the cost.
+    ``source`` is one of
+
+    - ``"vgg19"``, torchvision's weights, ``conv1_1`` to ``relu5_4``; 80 MB that are fetched from the Hub once and kept.
+    - a folder with ``vgg19_normalised_to_conv3_1.safetensors`` (exact, channels rescaled to mean activation 1 as in
+      Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to ``relu3_1`` and predictions at
+      4_1 and 5_1. These learned what leaves the ReLU alone: what enters it, ``conv4_1`` and ``conv5_1``, means
+      something above zero only.
+    - ``"compact"``, a quarter as wide and part of this package: at a fraction of the cost it predicts what such a
+      folder gives at ``COMPACT_HEADS``, up to ``relu5_1``. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
+
+    ``pooling`` is what stands between the blocks; all of these weights were trained with ``"max"``.
 
     Raises:
-        FeaturesError: the folder lacks a file, a file does not fit, or the Hub cannot be reached.
+        FeaturesError: another ``source`` or ``pooling``, a file that is lacking or does not fit, or VGG19's weights are
+            not kept here and the Hub cannot be reached.
     """
-    network = _load_torchvision() if source == "vgg19" else _load_hybrid(Path(source))
+    if pooling not in get_args(Pooling):
+        raise FeaturesError(f"There is no pooling {quoted(pooling)}: max or average would be right.")
+    network: VGG19 | Hybrid
+    if source == "vgg19":
+        network = _load_torchvision()
+    elif source == "compact":
+        network = _load_compact()
+    elif (folder := Path(source)).is_dir():
+        network = _load_hybrid(folder)
+    else:
+        raise FeaturesError(
+            f"There are no features {quoted(source)}: vgg19, compact or a folder that holds {EXACT_FILE} and "
+            f"{DISTILLED_FILE} would be right."
+        )
+    for module in network.modules():
+        if isinstance(module, VGG19):
+            module.pooling = pooling
     return network.eval().requires_grad_(False)
 
 
-def _load_torchvision() -> VGG19:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def compact_network() -> VGG19:
+    """VGG19 to conv5_1 at a quarter of its width, untrained: ``scripts/distill.py`` trains it."""
+    network = VGG19(last="conv5_1", channels=COMPACT_CHANNELS, heads=COMPACT_HEADS, padding_mode="reflect")
+    network.load_state_dict(_imagenet_scale(), strict=False)
+    return network
 
-    try:
-        path = hf_hub_download(VGG19_REPO, "model.safetensors", revision=VGG19_REVISION)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FeaturesError(
-            f"VGG19's weights could not be fetched from {VGG19_REPO} on the Hugging Face Hub ({type(error).__name__}); "
-            "connect once, or name a folder of feature networks instead."
-        ) from error
-    return from_torchvision(_read(Path(path)))
+
+def _load_compact(path: Path = COMPACT_WEIGHTS) -> VGG19:
+    # The scale was never learned: as it is, rather than rounded to half precision. The rest becomes float32 here, for
+    # that is what a network is made of.
+    state = _read(path) | _imagenet_scale()
+    return _fill(compact_network(), state, f"{path.name} does not hold a compact VGG19.")
 
 
 def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
@@ -168,31 +221,57 @@ def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
         FeaturesError: they are not VGG19's.
     """
     network = VGG19()
+    names = _torchvision_names(network)
+    if lacking := [theirs for theirs in names.values() if theirs not in weights]:
+        raise FeaturesError(f"These weights are not torchvision's VGG19: they lack {few(lacking)}.")
+    state = {ours: weights[theirs] for ours, theirs in names.items()}
+    return _fill(network, state | _imagenet_scale(), "These weights are not torchvision's VGG19: their shapes differ.")
+
+
+def _torchvision_names(network: VGG19) -> dict[str, str]:
     # torchvision numbers every operation of the sequence, pools and ReLUs too.
-    places = {
-        f"{name}.{kind}": f"features.{i}.{kind}" for i, name in enumerate(network.plan) for kind in ("weight", "bias")
+    return {
+        f"{name}.{kind}": f"features.{index}.{kind}"
+        for index, name in enumerate(network.plan)
+        if name.startswith("conv")
+        for kind in ("weight", "bias")
     }
-    state = {ours: weights[theirs] for ours, theirs in places.items() if theirs in weights}
+
+
+def _load_torchvision() -> VGG19:
+    # Brings the Hub's client along, which no other feature network needs.
+    from nst_core.pretrained import torchvision_weights
+
+    with torch.device("meta"):
+        network = VGG19()
+    names = _torchvision_names(network)
+    shapes = {names[ours]: tuple(tensor.shape) for ours, tensor in network.state_dict().items() if ours in names}
+    return from_torchvision(torchvision_weights(shapes))
+
+
+def _imagenet_scale() -> dict[str, Tensor]:
     scale = torch.tensor(IMAGENET_STD).reciprocal()
-    state["conv0.weight"] = torch.diag(scale)[:, :, None, None]
-    state["conv0.bias"] = -torch.tensor(IMAGENET_MEAN) * scale
-    return _fill(network, state, VGG19_REPO)
+    return {
+        "conv0.weight": torch.diag(scale)[:, :, None, None],
+        "conv0.bias": -torch.tensor(IMAGENET_MEAN) * scale,
+    }
 
 
 def _load_hybrid(folder: Path) -> Hybrid:
-    exact_path = folder / "vgg19_normalised_to_conv3_1.safetensors"
-    exact_state = _read(exact_path)
-    exact_state["conv0.weight"] = 255 * torch.eye(3).flip(0)[:, :, None, None]  # RGB to BGR
-    exact_state["conv0.bias"] = -torch.tensor(CAFFE_MEAN_BGR)
-    exact = _fill(VGG19(last="conv3_1", padding_mode="reflect"), exact_state, exact_path.name)
+    refusal = "{} does not hold the VGG19 that its name says."
+    state = _read(folder / EXACT_FILE)
+    state["conv0.weight"] = 255 * torch.eye(3).flip(0)[:, :, None, None]  # RGB to BGR
+    state["conv0.bias"] = -torch.tensor(CAFFE_MEAN_BGR)
+    exact = _fill(VGG19(last="conv3_1", padding_mode="reflect"), state, refusal.format(EXACT_FILE))
 
-    distilled_path = folder / "vgg19_distilled_to_conv5_1.safetensors"
-    distilled_state = {
+    state = {
         re.sub(r"conv(\d)(\d)(_aux)?", lambda m: f"{'head' if m[3] else 'conv'}{m[1]}_{m[2]}", name): tensor
-        for name, tensor in _read(distilled_path).items()
+        for name, tensor in _read(folder / DISTILLED_FILE).items()
     }
-    distilled = VGG19(last="conv5_1", channels=(16, 32, 64, 128, 128), heads=True, padding_mode="reflect")
-    return Hybrid(exact, _fill(distilled, distilled_state, distilled_path.name))
+    distilled = VGG19(
+        last="conv5_1", channels=COMPACT_CHANNELS, heads=[f"{block}_1" for block in range(1, 6)], padding_mode="reflect"
+    )
+    return Hybrid(exact, _fill(distilled, state, refusal.format(DISTILLED_FILE)))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -204,9 +283,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _fill(network: VGG19, state: Mapping[str, Tensor], name: str) -> VGG19:
+def _fill(network: VGG19, state: Mapping[str, Tensor], refusal: str) -> VGG19:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise FeaturesError(f"{name} does not hold the VGG19 that its name says.") from error
+        raise FeaturesError(refusal) from error
     return network

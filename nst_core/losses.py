@@ -1,10 +1,11 @@
 """Content, style (Gram matrix) and total variation losses, and the constants by which the published forms differ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nst_core.errors import NSTError
 from nst_core.features import FeatureNetwork
@@ -23,10 +24,26 @@ class Convention:
     all", whatever the layer, the network or the painting, and one set of weights serves them all.
     """
 
-    content: Callable[[int, int], float]
-    gram: Callable[[int, int], float]
-    style: Callable[[int, int], float]
+    content: Callable[[int, float], float]
+    gram: Callable[[int, float], float]
+    style: Callable[[int, float], float]
     relative: bool = False
+
+    def weights_in(self, other: "Convention", channels: int, positions: int) -> tuple[float, float]:
+        """What a content and a style weight of this convention are to be multiplied by to mean the same in another.
+
+        That holds for a layer of so many channels and positions, the style's as many.
+
+        Raises:
+            LossError: one of the two is relative, so that its factors are the targets' own.
+        """
+        if self.relative or other.relative:
+            raise LossError("Relative losses are divided by their targets, so no constants make them another form.")
+        (content, style), (other_content, other_style) = (
+            (form.content(channels, positions), form.style(channels, positions) * form.gram(channels, positions) ** 2)
+            for form in (self, other)
+        )
+        return content / other_content, style / other_style
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -36,17 +53,20 @@ CONVENTIONS: dict[str, Convention] = {
     "gatys": Convention(lambda c, n: 1 / 2, lambda c, n: 1, lambda c, n: 1 / (4 * c**2 * n**2)),
     # Johnson, Alahi and Fei-Fei 2016, equations 2 to 4.
     "johnson": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1),
-    # The PyTorch tutorial: mean squares of features and of Gram matrices divided by C·N.
+    # jcjohnson/neural-style and the PyTorch tutorial: mean squares of features and of Gram matrices divided by C·N.
     "tutorial": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1 / c**2),
     # Johnson's, each term divided by its target's own: what training uses.
     "relative": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1, relative=True),
 }
 
 
-def gram_matrix(features: Tensor) -> Tensor:
-    """G_ij = Σ_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation."""
+def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
+    """G_ij = Σ_k r_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation.
+
+    The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full.
+    """
     flat = features.flatten(2)
-    return flat @ flat.mT
+    return (flat if region is None else flat * region.flatten(2)) @ flat.mT
 
 
 def total_variation(pictures: Tensor) -> Tensor:
@@ -70,21 +90,41 @@ class ContentLoss(nn.Module):
 
 
 class StyleLoss(nn.Module):
-    """Squared distance of Gram matrices, one layer: (B, C, H, W) against a style's (1, C, H', W') kept, to a scalar."""
+    """Squared distance of Gram matrices, one layer: (B, C, H, W) against a style's (1, C, H', W') kept, to a scalar.
+
+    With a region, (1, 1, h, w) in 0–1 of any size, only what lies there is measured, and its area stands for N
+    (Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4.1).
+    """
 
     target: Tensor
+    region: Tensor | None
 
-    def __init__(self, convention: Convention, style_features: Tensor) -> None:
+    def __init__(
+        self,
+        convention: Convention,
+        style_features: Tensor,
+        *,
+        region: Tensor | None = None,
+        seen: Tensor | None = None,
+    ) -> None:
+        """``region`` is of the pictures, ``seen`` of the style."""
         super().__init__()
         self.convention = convention
-        self.register_buffer("target", self._gram(style_features))
+        self.register_buffer("region", region)
+        self.register_buffer("target", self._gram(style_features, seen)[0])
 
-    def _gram(self, features: Tensor) -> Tensor:
-        return self.convention.gram(features.shape[1], features[0, 0].numel()) * gram_matrix(features)
+    def _gram(self, features: Tensor, region: Tensor | None) -> tuple[Tensor, float]:
+        """The Gram matrix in the convention's scale, and the positions it was taken over."""
+        positions = float(features[0, 0].numel())
+        if region is not None:
+            region = F.interpolate(region, features.shape[-2:], mode="area").to(features.dtype)
+            positions = max(1.0, float(region.sum()))
+        return self.convention.gram(features.shape[1], positions) * gram_matrix(features, region), positions
 
     def forward(self, features: Tensor) -> Tensor:
-        factor = self.convention.style(features.shape[1], features[0, 0].numel())
-        loss = factor * (self._gram(features) - self.target).square().sum((1, 2))
+        gram, positions = self._gram(features, self.region)
+        factor = self.convention.style(features.shape[1], positions)
+        loss = factor * (gram - self.target).square().sum((1, 2))
         if self.convention.relative:
             loss = loss / (factor * self.target.square().sum((1, 2)) + 1e-12)
         return loss.mean()
@@ -102,12 +142,26 @@ class LossTerms:
     """Each layer's part, by ``content/relu2_2`` and ``style/relu1_2``."""
 
 
+@dataclass(frozen=True)
+class StyleTarget:
+    """A painting to be like: (1, 3, H, W), RGB in 0–1, and its weight.
+
+    ``region``, (1, 1, h, w) in 0–1, says where pictures are to be like it, and ``seen`` which of the painting counts;
+    None is everywhere, all of it.
+    """
+
+    painting: Tensor
+    weight: float = 1.0
+    region: Tensor | None = None
+    seen: Tensor | None = None
+
+
 class PerceptualLoss(nn.Module):
     """Content + style + total variation of pictures, measured by a frozen feature network.
 
     Args:
         network: where the layers come from.
-        style: the painting, (1, 3, H, W), RGB in 0–1.
+        styles: the paintings, whose style losses are added.
         content_layers, style_layers: weight by layer name.
         total_variation: its weight.
         convention: a name in ``CONVENTIONS``.
@@ -120,7 +174,7 @@ class PerceptualLoss(nn.Module):
     def __init__(
         self,
         network: FeatureNetwork,
-        style: Tensor,
+        styles: Sequence[StyleTarget],
         *,
         content_layers: Mapping[str, float],
         style_layers: Mapping[str, float],
@@ -130,7 +184,7 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         if convention not in CONVENTIONS:
             raise LossError(f"There is no loss convention {convention!r}; there are {', '.join(CONVENTIONS)}.")
-        weights = [*content_layers.values(), *style_layers.values(), total_variation]
+        weights = [*content_layers.values(), *style_layers.values(), total_variation, *(one.weight for one in styles)]
         if not all(0 <= weight < float("inf") for weight in weights):
             raise LossError("Loss weights must be finite and not negative.")
         if not content_layers and not style_layers:
@@ -139,10 +193,17 @@ class PerceptualLoss(nn.Module):
         self.content_layers, self.style_layers = dict(content_layers), dict(style_layers)
         self.total_variation = total_variation
         self.content = ContentLoss(CONVENTIONS[convention])
-        with torch.no_grad():
-            features = network(style, self.style_layers)
-            losses = [StyleLoss(CONVENTIONS[convention], features[layer].float()) for layer in self.style_layers]
-        self.style = nn.ModuleList(losses)
+        self.style: list[dict[str, StyleLoss]] = []
+        self.style_weights = [one.weight for one in styles]
+        for one in styles:
+            with torch.no_grad():
+                features = network(one.painting, self.style_layers)
+            self.style.append(
+                {
+                    layer: StyleLoss(CONVENTIONS[convention], features[layer].float(), region=one.region, seen=one.seen)
+                    for layer in self.style_layers
+                }
+            )
 
     def content_targets(self, content: Tensor) -> dict[str, Tensor]:
         """Activations to hold pictures to: content (B, 3, H, W), RGB in 0–1, to (B, C, h, w) by layer."""
@@ -158,8 +219,11 @@ class PerceptualLoss(nn.Module):
                 f"content/{layer}": weight * self.content(features[layer].float(), content_targets[layer])
                 for layer, weight in self.content_layers.items()
             }
-            for (layer, weight), loss in zip(self.style_layers.items(), self.style, strict=True):
-                layers[f"style/{layer}"] = weight * loss(features[layer].float())
+            for layer, weight in self.style_layers.items():
+                here = features[layer].float()
+                layers[f"style/{layer}"] = weight * sum(
+                    part * losses[layer](here) for part, losses in zip(self.style_weights, self.style, strict=True)
+                )
             variation = self.total_variation * total_variation(pictures.float())
             zero = variation.new_zeros(())
             content = sum((v for k, v in layers.items() if k.startswith("content/")), zero)

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeatureNetwork, Hybrid
 from nst_core.images import PictureError, fit, open_picture, to_tensor
-from nst_core.losses import LossTerms, PerceptualLoss
+from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
+from nst_core.precision import fast_bfloat16
 from nst_core.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Tensor) 
     """What a recipe minimises; the painting is (1, 3, H, W), RGB in 0–1, ``recipe.style_size`` its longer side."""
     return PerceptualLoss(
         features,
-        painting,
+        [StyleTarget(painting)],
         content_layers={layer: recipe.content_weight * weight for layer, weight in recipe.content_layers.items()},
         style_layers={layer: recipe.style_weight * weight for layer, weight in recipe.style_layers.items()},
         total_variation=recipe.total_variation,
@@ -155,7 +156,7 @@ def train(
         rate = recipe.rate_at(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=_fast_bfloat16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             output = network(255 * batch) / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
@@ -194,13 +195,6 @@ def _check(terms: LossTerms, output: Tensor, step: int) -> None:
         raise TrainingError(f"The losses stopped being numbers at step {step + 1}; a lower learning rate helps.")
     if step >= 100 and output.detach().float().clamp(0, 1).std() < 0.004:
         raise TrainingError(f"The output is one flat colour at step {step + 1}; a lower learning rate helps.")
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 has instructions of its own here; emulated, it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _generator(*seeds: int) -> torch.Generator:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,11 @@ class Repo:
     gated: bool = False
     fails: HTTPStatus | None = None
     hangs: bool = False
+    redirects: bool = False
+    """Files come from another host, as from the Hub's CDN."""
+    ignores_ranges: bool = False
+    cuts: int | None = None
+    """Bytes of an answer after which the connection closes."""
 
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         """Make these all the files of a branch; the commit's hash."""
@@ -40,15 +46,18 @@ class Repo:
 
 
 class LoopbackHub:
-    """A context manager that serves ``repos`` and notes its ``requests``."""
+    """A context manager that serves ``repos`` and notes its ``requests``, whose had a token, and the bytes sent."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.requests: list[str] = []
+        self.with_token: list[str] = []
+        self.sent = 0
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self.port = self._server.server_port
+        self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def add(self, repo: str, folder: Path, **about: Any) -> str:
         """Make a folder's files a repository; the commit's hash."""
@@ -95,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.hub.requests.append(f"{self.command} {self.path}")
+        if "Authorization" in self.headers:
+            self.hub.with_token.append(self.path)
         match [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]:
             case ["api", "models", user, name]:
                 self._model(f"{user}/{name}", "main")
@@ -102,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._model(f"{user}/{name}", revision)
             case [user, name, "resolve", revision, file]:
                 self._file(f"{user}/{name}", revision, file)
+            case ["cdn", user, name, revision, file]:
+                self._content(self.hub.repos[f"{user}/{name}"], revision, file, {})
             case _:
                 self._error(HTTPStatus.NOT_FOUND)
 
@@ -139,25 +152,36 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(HTTPStatus.FORBIDDEN, "GatedRepo", about)
         if file not in repo.commits[commit]:
             return self._error(HTTPStatus.NOT_FOUND, "EntryNotFound", about)
+        if repo.redirects:
+            about["Location"] = f"http://localhost:{self.hub.port}/cdn/{name}/{commit}/{file}"
+            return self._answer(HTTPStatus.FOUND, b"", about)
+        self._content(repo, commit, file, about)
+
+    def _content(self, repo: Repo, commit: str, file: str, about: dict[str, str]) -> None:
         data = repo.commits[commit][file]
         about |= {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "Accept-Ranges": "bytes"}
-        if asked := self.headers.get("Range"):
+        asked = self.headers.get("Range")
+        if asked and not repo.ignores_ranges:
             first, _, last = asked.removeprefix("bytes=").partition("-")
             start, stop = int(first), min(int(last or len(data) - 1), len(data) - 1) + 1
             about["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
-            return self._answer(HTTPStatus.PARTIAL_CONTENT, data[start:stop], about)
-        self._answer(HTTPStatus.OK, data, about)
+            return self._answer(HTTPStatus.PARTIAL_CONTENT, data[start:stop], about, repo.cuts)
+        self._answer(HTTPStatus.OK, data, about, repo.cuts)
 
     def _error(self, status: HTTPStatus, code: str = "", about: dict[str, str] | None = None) -> None:
         self._answer(status, b"", {**(about or {}), **({"X-Error-Code": code} if code else {})})
 
-    def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str]) -> None:
+    def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str], cut: int | None = None) -> None:
         self.send_response(status)
         for key, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # whoever asked has heard enough
+                self.wfile.write(body[:cut])
+                self.hub.sent += len(body[:cut])
+        if len(body[:cut]) < len(body):
+            self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep the tests' output clean."""

@@ -1,6 +1,8 @@
 """Feature extraction against torchvision's VGG19 and against the two networks' formulas written out."""
 
+import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.features import VGG19, FeaturesError, Hybrid, from_torchvision, load_features
+from nst_core.features import (
+    COMPACT_WEIGHTS,
+    VGG19,
+    FeaturesError,
+    Hybrid,
+    _load_compact,
+    compact_network,
+    from_torchvision,
+    load_features,
+)
 
 LAYERS = ["conv1_1", "relu1_2", "relu2_2", "conv3_3", "conv4_1", "relu4_2", "conv5_1", "relu5_4"]
 
@@ -45,13 +56,22 @@ def test_layers_are_torchvisions() -> None:
         torch.testing.assert_close(features[layer], expected[layer], rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_deeper_than_asked_is_evaluated() -> None:
+@pytest.mark.parametrize(
+    ("heads", "layers", "expected"),
+    [
+        ((), ["relu1_1"], "conv0 conv1_1"),
+        ((), ["relu2_1", "relu1_1"], "conv0 conv1_1 conv1_2 conv2_1"),
+        (("1_1", "1_2", "2_1"), ["conv1_1"], "conv0 conv1_1 head1_1"),
+        (("1_1", "1_2", "2_1"), ["relu2_1", "relu1_1"], "conv0 conv1_1 head1_1 conv1_2 conv2_1 head2_1"),
+    ],
+)
+def test_nothing_deeper_than_asked_is_evaluated(heads: tuple[str, ...], layers: list[str], expected: str) -> None:
     evaluated = []
-    network = VGG19(channels=(4, 4, 4, 4, 4))
+    network = VGG19(channels=(4, 4, 4, 4, 4), heads=heads)
     for name, module in network.named_children():
         module.register_forward_hook(lambda *_, name=name: evaluated.append(name))
-    network(torch.rand(1, 3, 32, 32), ["relu2_1", "relu1_1"])
-    assert evaluated == ["conv0", "conv1_1", "conv1_2", "conv2_1"]
+    assert list(network(torch.rand(1, 3, 32, 32), layers)) == sorted(layers)
+    assert evaluated == expected.split()
 
 
 def convolve(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
@@ -85,20 +105,105 @@ def test_hybrid_is_exact_below_and_predicted_above(tmp_path: Path) -> None:
 
 
 def test_hybrid_gives_each_layer_once() -> None:
-    exact, deep = VGG19(last="conv2_1"), VGG19(last="conv5_1", channels=(4, 4, 4, 4, 4), heads=True)
-    assert Hybrid(exact, deep).layers == (*exact.layers, "relu3_1", "relu4_1", "relu5_1")
+    exact, deep = (
+        VGG19(last="conv2_1"),
+        VGG19(last="conv5_1", channels=(4, 4, 4, 4, 4), heads=("1_1", "2_1", "3_1", "4_1", "5_1")),
+    )
+    deeper = ("conv3_1", "relu3_1", "conv4_1", "relu4_1", "conv5_1", "relu5_1")
+    hybrid = Hybrid(exact, deep)
+    assert hybrid.layers == (*exact.layers, *deeper)
+    pictures = torch.rand(1, 3, 16, 24)
+    features = hybrid(pictures, ["conv4_1", "relu1_1", "relu4_1"])
+    torch.testing.assert_close(features["relu1_1"], exact(pictures, ["relu1_1"])["relu1_1"])
+    torch.testing.assert_close(features["conv4_1"], deep(pictures, ["conv4_1"])["conv4_1"])
+    torch.testing.assert_close(features["relu4_1"], F.relu(features["conv4_1"]))
+    assert features["conv4_1"].shape == (1, 512, 2, 3) and features["conv4_1"].min() < 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_compact_predicts_full_width_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    trained = compact_network()
+    save_file({name: tensor.to(dtype) for name, tensor in trained.state_dict().items()}, tmp_path / "compact")
+    network = _load_compact(tmp_path / "compact")
+    places = ("1_1", "1_2", "2_1", "2_2", "3_1", "4_1", "5_1")
+    assert network.layers == tuple(f"{kind}{place}" for place in places for kind in ("conv", "relu"))
+    pictures = torch.rand(1, 3, 48, 32)
+    features, expected = network(pictures, network.layers), trained(pictures, network.layers)
+    assert [feature.shape[1] for feature in features.values()][::2] == [64, 64, 128, 128, 256, 512, 512]
+    for layer in network.layers:
+        assert features[layer].dtype == torch.float32
+        torch.testing.assert_close(features[layer], expected[layer], rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(network.conv0.weight, trained.conv0.weight, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not COMPACT_WEIGHTS.is_file(), reason=f"{COMPACT_WEIGHTS.name} is not trained yet")
+def test_compact_is_shipped() -> None:
+    network = load_features("compact", pooling="average")
+    assert isinstance(network, VGG19) and network.pooling == "average" and not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert len(network.layers) == 14
+    features = network(torch.rand(1, 3, 64, 64), network.layers)
+    assert all(torch.isfinite(feature).all() and feature.std() > 0 for feature in features.values())
+
+
+def test_pooling_is_that_of_every_network(tmp_path: Path) -> None:
+    folder = make_features(tmp_path)
+    pictures = torch.rand(1, 3, 32, 32)
+    network = load_features(folder, pooling="average")
+    features = network(pictures, ["relu1_2", "conv2_1", "relu4_1", "conv5_1"])
+    w = load_file(folder / "vgg19_normalised_to_conv3_1.safetensors")
+    conv2_1 = F.conv2d(
+        F.pad(F.avg_pool2d(features["relu1_2"], 2), [1] * 4, mode="reflect"), w["conv2_1.weight"], w["conv2_1.bias"]
+    )
+    torch.testing.assert_close(features["conv2_1"], conv2_1, rtol=1e-4, atol=1e-3)
+    with_max = load_features(str(folder))(pictures, features)
+    torch.testing.assert_close(with_max["relu1_2"], features["relu1_2"])
+    for layer in ("conv2_1", "relu4_1", "conv5_1"):
+        assert (with_max[layer] - features[layer]).abs().max() > 0.01
+    with pytest.raises(FeaturesError, match=r"^There is no pooling 'min': max or average would be right\.$"):
+        load_features(folder, pooling="min")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("padding_mode", "layer", "least"),
+    [
+        ("zeros", "relu5_1", 16),
+        ("reflect", "relu5_1", 32),
+        ("reflect", "conv1_1", 2),
+        ("zeros", "conv1_2", 1),
+        ("zeros", "conv2_1", 2),
+    ],
+)
+def test_the_least_size_is_said_and_is_enough(
+    padding_mode: Literal["zeros", "reflect"], layer: str, least: int
+) -> None:
+    network = VGG19(channels=(4, 4, 4, 4, 4), padding_mode=padding_mode)
+    assert network(torch.rand(1, 3, least, least), [layer])[layer].numel() > 0
+    if least > 1:
+        sentence = (
+            f"A picture of {2 * least} × {least - 1} pixels is too small to reach {layer}: "
+            f"at least {least} × {least} would be right."
+        )
+        with pytest.raises(FeaturesError, match=f"^{re.escape(sentence)}$"):
+            network(torch.rand(1, 3, least - 1, 2 * least), ["conv1_1", layer])
 
 
 def test_refusals_are_sentences(tmp_path: Path) -> None:
     network = VGG19(channels=(4, 4, 4, 4, 4))
     with pytest.raises(FeaturesError, match=r"No layer conv6_1; .* conv1_1, relu1_1"):
         network(torch.rand(1, 3, 32, 32), ["conv6_1"])
-    with pytest.raises(FeaturesError, match="too small to reach pool4"):
-        network(torch.rand(1, 3, 8, 64), ["conv5_1"])
+    with pytest.raises(FeaturesError, match=r"^There are no features 'vgg16': vgg19, compact or a folder that holds "):
+        load_features("vgg16")
     with pytest.raises(FeaturesError, match="could not be read"):
         load_features(tmp_path)
     save_file({"conv1_1.weight": torch.zeros(3)}, tmp_path / "vgg19_normalised_to_conv3_1.safetensors")
     with pytest.raises(FeaturesError, match=r"vgg19_normalised_to_conv3_1\.safetensors does not hold"):
         load_features(tmp_path)
-    with pytest.raises(FeaturesError, match="timm/vgg19"):
+    with pytest.raises(FeaturesError, match=r"not torchvision's VGG19: they lack 'features\.0\.weight', .* 29 more\.$"):
         from_torchvision({})
+    with pytest.raises(FeaturesError, match="could not be read"):
+        _load_compact(tmp_path / "compact.safetensors")
+    save_file(VGG19(last="conv1_1").state_dict(), tmp_path / "compact.safetensors")
+    with pytest.raises(FeaturesError, match=r"^compact\.safetensors does not hold a compact VGG19\.$"):
+        _load_compact(tmp_path / "compact.safetensors")

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from nst_core.features import VGG19, FeaturesError
-from nst_core.losses import CONVENTIONS, ContentLoss, LossError, PerceptualLoss, StyleLoss, gram_matrix, total_variation
+from nst_core.losses import (
+    CONVENTIONS,
+    ContentLoss,
+    LossError,
+    PerceptualLoss,
+    StyleLoss,
+    StyleTarget,
+    gram_matrix,
+    total_variation,
+)
 
 
 @pytest.fixture
@@ -70,7 +79,7 @@ def test_conventions_are_the_published_formulas(name: str, features: tuple[Tenso
 def test_a_target_equal_to_the_picture_costs_nothing() -> None:
     picture = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     layers = {"relu1_2": 1.0, "relu2_1": 2.0}
-    loss = PerceptualLoss(small_network(), picture, content_layers=layers, style_layers=layers)
+    loss = PerceptualLoss(small_network(), [StyleTarget(picture)], content_layers=layers, style_layers=layers)
     assert float(loss(picture, loss.content_targets(picture)).total) == 0
 
 
@@ -78,7 +87,7 @@ def test_terms_add_up_and_are_named_by_layer() -> None:
     picture, style = torch.rand(2, 1, 3, 16, 16, dtype=torch.float64)
     loss = PerceptualLoss(
         small_network(),
-        style,
+        [StyleTarget(style)],
         content_layers={"relu2_1": 3.0},
         style_layers={"relu1_1": 1.0, "relu1_2": 0.0},
         total_variation=0.5,
@@ -110,14 +119,18 @@ def test_style_loss_does_not_depend_on_the_size_of_the_painting() -> None:
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
 def test_weights_must_be_finite_and_not_negative(weight: float) -> None:
     with pytest.raises(LossError, match="finite and not negative"):
-        PerceptualLoss(small_network(), torch.rand(1, 3, 8, 8), content_layers={}, style_layers={"relu1_1": weight})
+        PerceptualLoss(
+            small_network(), [StyleTarget(torch.rand(1, 3, 8, 8))], content_layers={}, style_layers={"relu1_1": weight}
+        )
 
 
 def test_what_does_not_exist_is_named() -> None:
     picture = torch.rand(1, 3, 8, 8, dtype=torch.float64)
     with pytest.raises(FeaturesError, match=r"relu9_9.*gives conv1_1, relu1_1"):
-        PerceptualLoss(small_network(), picture, content_layers={}, style_layers={"relu9_9": 1})
+        PerceptualLoss(small_network(), [StyleTarget(picture)], content_layers={}, style_layers={"relu9_9": 1})
     with pytest.raises(LossError, match=r"'nobody'.*johnson"):
-        PerceptualLoss(small_network(), picture, content_layers={}, style_layers={"relu1_1": 1}, convention="nobody")
+        PerceptualLoss(
+            small_network(), [StyleTarget(picture)], content_layers={}, style_layers={"relu1_1": 1}, convention="nobody"
+        )
     with pytest.raises(LossError, match="at least one"):
-        PerceptualLoss(small_network(), picture, content_layers={}, style_layers={})
+        PerceptualLoss(small_network(), [StyleTarget(picture)], content_layers={}, style_layers={})

@@ -1,0 +1,43 @@
+"""Keeping a photograph's colours: a painting is given them before it is learned from (Gatys et al. 2016)."""
+
+import numpy as np
+from PIL import Image
+
+
+def match_colors(painting: Image.Image, photo: Image.Image) -> Image.Image:
+    """The painting, its colours moved so that their mean and covariance are the photograph's.
+
+    Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer", section 4:
+    x ← Σ_photo^½ Σ_painting^-½ (x − μ_painting) + μ_photo, with symmetric roots.
+    """
+    (pixels, mean, covariance), (_, goal, spread) = (
+        _statistics(painting.convert("RGB")),
+        _statistics(photo.convert("RGB")),
+    )
+    matched = (pixels - mean) @ (_root(spread, 0.5) @ _root(covariance, -0.5)).T + goal
+    return _with_alpha(matched.reshape(painting.height, painting.width, 3), painting)
+
+
+def match_luminance(painting: Image.Image, photo: Image.Image) -> Image.Image:
+    """The painting in grey, with the mean and the contrast of the photograph's luminance (the same, section 5)."""
+    (pixels, mean, spread), (_, goal, wanted) = (_statistics(one.convert("L")) for one in (painting, photo))
+    matched = (pixels - mean) * np.sqrt(wanted / (spread + 1)) + goal
+    return _with_alpha(matched.reshape(painting.height, painting.width, 1).repeat(3, 2), painting)
+
+
+def _statistics(picture: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    pixels = np.asarray(picture, np.float64).reshape(-1, len(picture.getbands()))
+    return pixels, pixels.mean(0), np.atleast_2d(np.cov(pixels.T, bias=True))
+
+
+def _root(covariance: np.ndarray, power: float) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    # Of a picture of few colours some are about 0, and its noise is not to be blown up: 1 is half a step of 255.
+    return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
+
+
+def _with_alpha(pixels: np.ndarray, like: Image.Image) -> Image.Image:
+    picture = Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+    if like.mode == "RGBA":
+        picture.putalpha(like.getchannel("A"))
+    return picture

@@ -1,0 +1,151 @@
+"""What an optimisation does with its pictures: every setting, and the presets by name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args, get_type_hints
+
+from nst_core.errors import NSTError
+
+Init = Literal["noise", "content", "style"]
+OptimizerName = Literal["lbfgs", "adam", "sgd"]
+Color = Literal["style", "photo", "luminance"]
+Precision = Literal["auto", "exact"]
+SIZES = (8, 4096)
+"""The least and the most that a picture's longer side may have, in pixels."""
+MAX_STEPS = 100_000
+
+
+class MethodError(NSTError):
+    """A setting of an optimisation that makes no sense."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """Every setting of an optimisation; the defaults are the layers of the article, made quick.
+
+    Raises:
+        MethodError: a value is out of its range.
+    """
+
+    content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv2_2": 1.0})
+    """Weight by layer."""
+    style_layers: Mapping[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("conv1_2", "conv2_2", "conv3_3", "conv4_1", "conv5_1"), 1.0)
+    )
+    content_weight: float = 0.3
+    """α: what every content layer's weight is multiplied by."""
+    style_weight: float = 1.0
+    """β: what every style layer's weight is multiplied by."""
+    total_variation: float = 0.0
+    convention: str = "relative"
+    """Of the losses: a name in ``nst_core.losses.CONVENTIONS``."""
+    pooling: Literal["max", "average"] = "max"
+    init: Init = "content"
+    """Where the input starts, unless a picture to start from is given."""
+    optimizer: OptimizerName = "lbfgs"
+    learning_rate: float = 0.02
+    """Of Adam, in the picture's range of 0–1, and of SGD, as the root mean square of its first step."""
+    steps: int = 200
+    """The most steps, over all scales together."""
+    seconds: float | None = None
+    """The longest that it may take."""
+    saturation: float = 1e-3
+    """It stops, or goes to the next scale, when the last ten steps together lowered the loss by less than this part."""
+    size: int = 512
+    """Longer side of the result, in pixels."""
+    style_size: float = 1.0
+    """Longer side of the painting in parts of ``size``: larger gives larger strokes."""
+    scales: int = 3
+    """Coarse to fine: each scale has half the side of the next; 1 works at the full size alone."""
+    color: Color = "style"
+    """Whose colours: the painting's; the photograph's, given to the painting first; or with luminance alone changed."""
+    precision: Precision = "auto"
+    """``auto`` lets convolutions run in bfloat16 where the machine is built for it; ``exact`` is float32."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for one in fields(self):
+            value, choices = getattr(self, one.name), get_args(hints[one.name])
+            if choices and isinstance(choices[0], str) and value not in choices:
+                raise MethodError(f"The {one.name} should be one of {', '.join(choices)}, not {value!r:.80}.")
+        for name in ("content_weight", "style_weight", "total_variation", "saturation"):
+            _check(name.replace("_", " "), getattr(self, name), 0, float("inf"))
+        for kind, layers in (("content", self.content_layers), ("style", self.style_layers)):
+            for layer, weight in layers.items():
+                _check(f"weight of {kind} layer {layer}", weight, 0, float("inf"))
+        _check("learning rate", self.learning_rate, 1e-6, 10)
+        _check("steps", self.steps, 1, MAX_STEPS, whole=True)
+        _check("size", self.size, *SIZES, whole=True)
+        _check("style size", self.style_size, 0.1, 8)
+        _check("scales", self.scales, 1, 8, whole=True)
+        _check("seed", self.seed, 0, 2**63 - 1, whole=True)
+        if self.seconds is not None:
+            _check("seconds", self.seconds, 0.1, 1e7)
+
+
+def _check(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
+    kind = int if whole else (int, float)
+    # The most of what is unbounded is infinity, which is no number to calculate with.
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most and value != float("inf"):
+        return
+    bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
+    raise MethodError(f"The {name} should be a {'whole ' * whole}number {bounds}, not {value!r:.80}.")
+
+
+def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:
+    """Each layer, or what stands for it in a network that lacks it: the nearest of its kind in its block.
+
+    A layer that nothing can stand for is left as it is, for the network to refuse.
+    """
+    chosen: dict[str, float] = {}
+    for layer, weight in wanted.items():
+        alike = [other for other in given if other[:-1] == layer[:-1]]
+        name = layer
+        if layer not in given and alike:
+            name = min(alike, key=lambda other: abs(int(other[-1]) - int(layer[-1])))
+        chosen[name] = chosen.get(name, 0.0) + weight
+    return chosen
+
+
+def _layers(*names: str) -> dict[str, float]:
+    return dict.fromkeys(names, 1.0)
+
+
+_FIRST_CONVOLUTIONS = _layers(*(f"conv{block}_1" for block in range(1, 6)))
+_FIRST_RELUS = _layers(*(f"relu{block}_1" for block in range(1, 6)))
+
+METHODS: dict[str, Method] = {
+    "quick": Method(),
+    # Gatys, Ecker and Bethge 2015: α/β = 1e-3, a fifth for every style layer, from noise, average pooling.
+    "paper": Method(
+        content_layers=_layers("conv4_2"),
+        style_layers=dict.fromkeys(_FIRST_CONVOLUTIONS, 0.2),
+        content_weight=1e-3,
+        convention="gatys",
+        pooling="average",
+        init="noise",
+        steps=500,
+        scales=1,
+    ),
+    "neural-style": Method(
+        content_layers=_layers("relu4_2"),
+        style_layers=_FIRST_RELUS,
+        content_weight=5.0,
+        style_weight=100.0,
+        total_variation=1e-3,
+        convention="tutorial",
+        init="noise",
+        steps=1000,
+        scales=1,
+    ),
+    "tutorial": Method(
+        content_layers=_layers("conv2_2"),
+        style_layers=_layers("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
+        content_weight=1.0,
+        style_weight=1e6,
+        convention="tutorial",
+        steps=300,
+        scales=1,
+    ),
+}

@@ -1,0 +1,395 @@
+"""Gatys, Ecker and Bethge 2015: pixels optimised until a picture has the content and the style that were asked for."""
+
+import logging
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from nst_core.colors import match_colors, match_luminance
+from nst_core.errors import NSTError
+from nst_core.features import VGG19, Hybrid, load_features
+from nst_core.images import fit, open_picture, to_picture, to_tensor
+from nst_core.losses import PerceptualLoss, StyleTarget
+from nst_core.method import METHODS, Method, MethodError, nearest_layers
+from nst_core.optimizers import OPTIMIZERS, Point
+from nst_core.precision import fast_bfloat16
+from nst_core.stylization import blend
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 10
+"""Steps over which saturation is judged."""
+COARSEST = 64
+"""No coarser scale has a shorter side under this, in pixels: the deep layers would see next to nothing."""
+
+
+class OptimizationError(NSTError):
+    """An optimisation that cannot start or go on."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where an optimisation stands: enough to go on as if it had never stopped."""
+
+    step: int
+    scale: int
+    scale_began: int
+    """The step after which this scale began."""
+    point: Point
+    best: Point
+    """Of this scale, the one with the lowest loss so far."""
+    totals: tuple[float, ...]
+    """The last ones of this scale, by which saturation is judged."""
+    seconds: float
+    optimizer: list[Any]
+    asked: dict[str, Any]
+    """What the run was asked for."""
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file.
+
+        Raises:
+            OptimizationError: it cannot be written.
+        """
+        try:
+            torch.save(asdict(self), path)
+        except (OSError, RuntimeError) as error:
+            raise OptimizationError(f"The state could not be written to {str(path)!r}: {error}.") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> "State":
+        """Read what ``save`` wrote.
+
+        Raises:
+            OptimizationError: it cannot be read, or is something else.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+            return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
+        except (OSError, RuntimeError, TypeError, LookupError, EOFError, ValueError, UnpicklingError) as error:
+            raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
+
+
+@dataclass(frozen=True)
+class OptimizationStep:
+    """What one step of ``optimize`` yields; the losses are of this step's picture, weights applied."""
+
+    step: int
+    total: float
+    content: float
+    style: float
+    total_variation: float
+    layers: dict[str, float]
+    """Each layer's part, by ``content/conv2_2`` and ``style/conv1_2``."""
+    seconds: float
+    """Since the run began, earlier sessions of it included."""
+    remaining: float
+    """Seconds that the steps left would take, at the pace so far."""
+    size: tuple[int, int]
+    """Width and height at this scale, in pixels."""
+    finished: Literal["saturated", "steps", "time"] | None
+    """Why this is the last step, if it is."""
+    state: State
+    """To go on from here: ``optimize(…, resume=step.state)``."""
+    photo: Image.Image
+    """The content picture at this size; its transparency is the result's."""
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """This step's picture."""
+        return self._picture(self.state.point)
+
+    @cached_property
+    def best(self) -> Image.Image:
+        """The picture with the lowest loss of this scale so far."""
+        return self._picture(self.state.best)
+
+    def _picture(self, point: Point) -> Image.Image:
+        color: Literal["style", "photo"] = "photo" if self.state.asked["color"] == "luminance" else "style"
+        return blend(self.photo, to_picture(255 * point.picture), color=color)
+
+
+def optimize(
+    content: Image.Image,
+    styles: Image.Image | Sequence[Image.Image],
+    method: Method | str = "quick",
+    *,
+    features: VGG19 | Hybrid | str | Path = "compact",
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Image.Image | None] | None = None,
+    start: Image.Image | None = None,
+    resume: State | None = None,
+    **changes: Any,
+) -> Iterator[OptimizationStep]:
+    """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
+
+    Args:
+        content: the photograph.
+        styles: a painting, or several.
+        method: a ``Method``, or the name of one of ``METHODS``.
+        features: a feature network, or what ``load_features`` takes.
+        weights: of the paintings, equal by default; their sum is brought to 1.
+        masks: where each painting is to be had, white on black, of any size (None: everywhere).
+        start: a picture to start from, instead of ``method.init``.
+        resume: go on from a step's ``state``: the steps are those of a run without the interruption.
+        changes: settings of ``Method`` that differ from ``method``'s, such as ``steps=300, seed=0``.
+
+    Raises:
+        MethodError: a setting makes no sense.
+        OptimizationError: losses that are no longer numbers, or a state of another run.
+        NSTError: a picture, a layer or a feature network is refused.
+    """
+    if isinstance(method, str):
+        if method not in METHODS:
+            raise MethodError(f"There is no method {method!r}; there are {', '.join(METHODS)}.")
+        method = METHODS[method]
+    if unknown := changes.keys() - {one.name for one in fields(Method)}:
+        raise MethodError(f"A method has no setting {', '.join(sorted(unknown))}.")
+    method = replace(method, **changes)
+    paintings = [styles] if isinstance(styles, Image.Image) else list(styles)
+    if not paintings:
+        raise MethodError("There is no painting: give at least one.")
+    weights = [1.0] * len(paintings) if weights is None else list(weights)
+    masks = [None] * len(paintings) if masks is None else list(masks)
+    if not len(paintings) == len(weights) == len(masks):
+        raise MethodError(
+            f"There are {len(paintings)} paintings, {len(weights)} weights and {len(masks)} masks: "
+            "as many of each would be right."
+        )
+    if not all(0 <= weight < float("inf") for weight in weights) or not 0 < sum(weights) < float("inf"):
+        raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
+    if isinstance(features, str | Path):
+        features = load_features(features, pooling=method.pooling)
+    run = _Run(
+        method,
+        features,
+        open_picture(content),
+        [
+            _Painting(open_picture(painting), weight / sum(weights), mask and open_picture(mask))
+            for painting, weight, mask in zip(paintings, weights, masks, strict=True)
+        ],
+        start and open_picture(start),
+    )
+    return run.steps(resume)
+
+
+@dataclass(frozen=True)
+class _Painting:
+    picture: Image.Image
+    weight: float
+    mask: Image.Image | None
+
+
+class _Run:
+    """What stays the same from the first step to the last."""
+
+    def __init__(
+        self,
+        method: Method,
+        features: VGG19 | Hybrid,
+        content: Image.Image,
+        paintings: list[_Painting],
+        start: Image.Image | None,
+    ) -> None:
+        given = features.layers
+        chosen = {
+            kind: nearest_layers(layers, given)
+            for kind, layers in (("content", method.content_layers), ("style", method.style_layers))
+        }
+        for kind, wanted in (("content", method.content_layers), ("style", method.style_layers)):
+            if absent := [layer for layer in wanted if layer not in given]:
+                logger.warning(
+                    "This feature network has no %s; its nearest %s layers are used: %s.",
+                    ", ".join(absent),
+                    kind,
+                    ", ".join(chosen[kind]),
+                )
+        parts = {
+            "content": {layer: method.content_weight * weight for layer, weight in chosen["content"].items()},
+            "style": {layer: method.style_weight * weight for layer, weight in chosen["style"].items()},
+            "total_variation": {"": method.total_variation},
+        }
+        # Sums of squares times 1e30 are beyond float32; the optimisers do not care for the scale.
+        self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
+        if not 0 < self.unit < float("inf"):
+            raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
+        self.weights = {
+            kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
+        }
+        self.method = method
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.features = features.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.bfloat16 = method.precision == "auto" and fast_bfloat16(self.device)
+        self.content, self.paintings, self.start = content, paintings, start
+        longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
+        least = COARSEST * max(content.size) / min(content.size)
+        worthwhile = [size for size in longest[:-1] if size >= least] + longest[-1:]
+        # Of very few steps none is to be spent on pictures that nobody gets to see.
+        self.sizes = worthwhile[-max(1, method.steps // WINDOW) :]
+        pictures = [content, start, *(one for painting in paintings for one in (painting.picture, painting.mask))]
+        ends = {"steps", "seconds", "saturation"}
+        self.asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
+            "layers": self.weights,
+            "pictures": [zlib.crc32(picture.tobytes()) for picture in pictures if picture],
+        }
+
+    def steps(self, resume: State | None) -> Iterator[OptimizationStep]:
+        """Check where to go on from, and begin."""
+        if resume is not None and resume.asked != self.asked:
+            changed = sorted(name for name in self.asked if resume.asked.get(name) != self.asked[name])
+            raise OptimizationError(f"The state to go on from is that of a run with other {', '.join(changed)}.")
+        return self._steps(resume)
+
+    def _steps(self, state: State | None) -> Iterator[OptimizationStep]:
+        method, most = self.method, self.method.seconds or float("inf")
+        began = time.perf_counter() - (state.seconds if state else 0)
+        for scale, size in enumerate(self.sizes):
+            if state and scale < state.scale:
+                continue
+            photo = fit(self.content, size)
+            loss, targets = self._loss(photo, size)
+            optimizer = OPTIMIZERS[method.optimizer](method.learning_rate)
+
+            def evaluate(picture: Tensor, loss: PerceptualLoss = loss, targets: dict[str, Tensor] = targets) -> Point:
+                return self._evaluate(picture, loss, targets)
+
+            if state and scale == state.scale:
+                optimizer.restore(state.optimizer)
+            else:
+                step, seconds = (state.step, state.seconds) if state else (0, 0.0)
+                point = evaluate(self._enlarged(state.point, photo) if state else self._beginning(photo))
+                state = State(step, scale, step, point, point, (point.total,), seconds, [], self.asked)
+            last = scale + 1 == len(self.sizes)
+            entered, resumed_at = time.perf_counter(), state.step
+            end, limit = (method.steps, most) if last else (self._end(scale, state.scale_began), most / 2)
+            while True:
+                point = optimizer.step(state.point, evaluate)
+                state = replace(
+                    state,
+                    step=state.step + 1,
+                    point=point,
+                    best=min(state.best, point, key=lambda one: one.total),
+                    totals=(*state.totals[-WINDOW:], point.total),
+                    seconds=time.perf_counter() - began,
+                    optimizer=optimizer.state(),
+                )
+                finished: Literal["saturated", "steps", "time"] | None = None
+                if self._saturated(state.totals):
+                    finished = "saturated"
+                    state = replace(state, totals=(point.total,))  # whoever goes on wants to see it go on
+                elif state.step >= end:
+                    finished = "steps"
+                elif state.seconds >= limit:
+                    finished = "time"
+                pace = (time.perf_counter() - entered) / (state.step - resumed_at)
+                yield OptimizationStep(
+                    step=state.step,
+                    total=point.total,
+                    content=point.content,
+                    style=point.style,
+                    total_variation=point.total_variation,
+                    layers=point.layers,
+                    seconds=state.seconds,
+                    remaining=max(0.0, min(pace * self._left(state, end), most - state.seconds)),
+                    size=photo.size,
+                    finished=finished if last else None,
+                    state=state,
+                    photo=photo,
+                )
+                if finished:
+                    break
+
+    def _end(self, scale: int, began: int) -> int:
+        """The step with which a scale ends at the latest: what is left is shared out, twice as much the coarser."""
+        shares = [2.0 ** (len(self.sizes) - 1 - later) for later in range(scale, len(self.sizes))]
+        return began + max(1, round((self.method.steps - began) * shares[0] / sum(shares)))
+
+    def _left(self, state: State, end: int) -> float:
+        """How many steps of this scale's cost the rest would be."""
+        left, began = float(end - state.step), end
+        for scale in range(state.scale + 1, len(self.sizes)):
+            end = self.method.steps if scale + 1 == len(self.sizes) else self._end(scale, began)
+            left += (end - began) * (self.sizes[scale] / self.sizes[state.scale]) ** 2
+            began = end
+        return left
+
+    def _saturated(self, totals: tuple[float, ...]) -> bool:
+        if totals[-1] == 0:
+            return True
+        return len(totals) > WINDOW and totals[0] - min(totals) < self.method.saturation * totals[0]
+
+    def _tensor(self, picture: Image.Image) -> Tensor:
+        return to_tensor(picture).to(self.device, memory_format=torch.channels_last) / 255
+
+    def _loss(self, photo: Image.Image, size: int) -> tuple[PerceptualLoss, dict[str, Tensor]]:
+        """The loss at a scale, and the photograph's activations there."""
+        targets = [self._target(painting, photo, size) for painting in self.paintings]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = PerceptualLoss(
+                self.features,
+                targets,
+                content_layers=self.weights["content"],
+                style_layers=self.weights["style"],
+                total_variation=self.weights["total_variation"][""],
+                convention=self.method.convention,
+            )
+            if self.method.color == "luminance":
+                photo = photo.convert("L")
+            return loss, loss.content_targets(self._tensor(photo))
+
+    def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
+        picture = fit(painting.picture, max(8, round(size * self.method.style_size)))
+        if self.method.color == "photo":
+            picture = match_colors(picture, photo)
+        elif self.method.color == "luminance":
+            picture = match_luminance(picture, photo)
+        mask = painting.mask.convert("L").resize(photo.size, Image.Resampling.BOX) if painting.mask else None
+        return StyleTarget(
+            self._tensor(picture),
+            painting.weight,
+            region=self._tensor(mask)[:, :1] if mask else None,
+            seen=self._tensor(picture.getchannel("A"))[:, :1] if picture.mode == "RGBA" else None,
+        )
+
+    def _beginning(self, photo: Image.Image) -> Tensor:
+        if self.start is None and self.method.init == "noise":
+            generator = torch.Generator().manual_seed(self.method.seed)
+            noise = torch.rand(1, 3, photo.height, photo.width, generator=generator)
+            return noise.to(self.device, memory_format=torch.channels_last)
+        picture = self.start or (self.paintings[0].picture if self.method.init == "style" else photo)
+        return self._tensor(picture.convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
+
+    def _enlarged(self, point: Point, photo: Image.Image) -> Tensor:
+        size = (photo.height, photo.width)
+        return F.interpolate(point.picture, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+    def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, Tensor]) -> Point:
+        picture = picture.detach().requires_grad_()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            terms = loss(picture, targets)
+        (gradient,) = torch.autograd.grad(terms.total, picture)
+        named = {"total": terms.total, "content": terms.content, "style": terms.style, "tv": terms.total_variation}
+        named |= terms.layers
+        values = torch.stack(list(named.values())).tolist()
+        numbers = {name: self.unit * value for name, value in zip(named, values, strict=True)}
+        if not torch.isfinite(gradient).all() or not all(abs(value) < float("inf") for value in values):
+            raise OptimizationError("The losses are no longer numbers: smaller weights or a lower learning rate help.")
+        return Point(
+            picture.detach(),
+            gradient,
+            total=numbers.pop("total"),
+            content=numbers.pop("content"),
+            style=numbers.pop("style"),
+            total_variation=numbers.pop("tv"),
+            layers=numbers,
+        )

@@ -1,0 +1,10 @@
+"""Which arithmetic the machine is built for."""
+
+import torch
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 has instructions of its own here; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
