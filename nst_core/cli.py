@@ -4,19 +4,38 @@ import json
 import logging
 import sys
 import time
-from enum import Enum
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from nst_core.errors import NSTError
+from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
+from nst_core.method import METHODS, Color, Init, OptimizerName, Precision
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
+
+if TYPE_CHECKING:
+    from nst_core.optimization import OptimizationStep
+
+    MethodName = str
+else:
+    MethodName = Literal[tuple(METHODS)]
 
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
 
@@ -32,28 +51,58 @@ RECIPE = Recipe()
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Color(str, Enum):
-    """Whose colours the result has."""
-
-    style = "style"
-    photo = "photo"
-
+FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time is up", None: "stopped"}
+"""Why an optimisation ended, in words."""
 
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", help="A registry.yaml, or a folder with one, instead of the bundled.")
 ]
 
 
-def _progress() -> Progress:
+def _setting(help: str, **more: Any) -> Any:
+    """An option that takes the place of the method's own setting."""
+    return typer.Option(help=help, show_default="the method's", **more)
+
+
+def _progress(remaining: ProgressColumn | None = None) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        remaining or TimeRemainingColumn(),
         console=errors,
         disable=not errors.is_terminal,
     )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
+    except OSError as error:
+        raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
+
+
+def _check_file(path: Path) -> None:
+    """See to it that a file can be written there, before anybody waits for what is to be written."""
+    if path.is_dir():
+        raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
+    if not path.parent.is_dir():
+        raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
+
+
+def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
+    """NAME[=WEIGHT] as names with weights, by default 1; after an = that belongs to the name there is no number."""
+    pairs = []
+    for word in words or []:
+        name, _, weight = word.rpartition("=")
+        try:
+            pairs.append((name, float(weight)) if name else (word, 1.0))
+        except ValueError:
+            pairs.append((word, 1.0))
+    return pairs
 
 
 @app.command()
@@ -87,7 +136,9 @@ def stylize(
         int | None, typer.Option(help="Longer side of the result in pixels; by default the photograph's.")
     ] = None,
     strength: Annotated[float, typer.Option(help="0 gives the photograph back, 1 the network's picture.")] = 1.0,
-    color: Annotated[Color, typer.Option(help="The painting's colours, or the photograph's.")] = Color.style,
+    color: Annotated[
+        Literal["style", "photo"], typer.Option(help="The painting's colours, or the photograph's.")
+    ] = "style",
     stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
     registry: RegistryOption = None,
 ) -> None:
@@ -106,19 +157,14 @@ def stylize(
         targets = [folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png" for photo in photos]
         if twice := [target.name for target in targets if targets.count(target) > 1]:
             raise NSTError(f"Several photographs would be written as {twice[0]!r}: give them different names.")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise NSTError(f"{str(out)!r} cannot be the folder of several results: a file has that name.") from error
-        except OSError as error:
-            raise NSTError(f"The folder {str(out)!r} cannot be made: {error.strerror}.") from error
+        _make_folder(folder)
     failed: list[NSTError] = []
     with _progress() as progress:
         for photo, target in progress.track(list(zip(photos, targets, strict=True)), description=opened.title):
             try:
                 began = time.perf_counter()
                 picture = repaint_and_blend(
-                    open_picture(photo), opened, strength=strength, color=color.value, size=size, stroke=stroke
+                    open_picture(photo), opened, strength=strength, color=color, size=size, stroke=stroke
                 )
                 save_picture(picture, target)
             except NSTError as error:
@@ -130,6 +176,215 @@ def stylize(
         errors.print(str(refusal), markup=False)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def optimize(
+    content: Annotated[Path, typer.Argument(help="The photograph to repaint.")],
+    style_image: Annotated[Path, typer.Argument(help="The painting.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    method: Annotated[MethodName, typer.Option(help="Where settings that are not given come from.")] = "quick",
+    steps: Annotated[int | None, _setting("The most steps.")] = None,
+    seconds: Annotated[float | None, _setting("The longest that it may take.")] = None,
+    saturation: Annotated[
+        float | None, _setting("Stop when ten steps lower the loss by less than this part; 0 never does.")
+    ] = None,
+    size: Annotated[int | None, _setting("Longer side of the result in pixels.")] = None,
+    style_size: Annotated[
+        float | None, _setting("Longer side of the painting in parts of the result's: larger, larger strokes.")
+    ] = None,
+    scales: Annotated[
+        int | None, _setting("Coarse to fine: each has half the side of the next; 1 is full size alone.")
+    ] = None,
+    init: Annotated[Init | None, _setting("What it begins with.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Begin with this picture instead of --init's.")
+    ] = None,
+    start_style: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Begin with what this style makes of the photograph; named as stylize's --style."
+        ),
+    ] = None,
+    optimizer: Annotated[OptimizerName | None, _setting("What changes the pixels.")] = None,
+    learning_rate: Annotated[
+        float | None, _setting("About what the first step changes, where 1 is from black to white.")
+    ] = None,
+    features: Annotated[
+        str, typer.Option(help="compact, vgg19 (fetched from the Hub once), or a folder of feature networks.")
+    ] = "compact",
+    pooling: Annotated[Literal["max", "average"] | None, _setting("Between the blocks of the feature network.")] = None,
+    convention: Annotated[
+        str | None, _setting("Of the losses: relative, johnson, gatys, tutorial or article.", metavar="NAME")
+    ] = None,
+    content_weight: Annotated[float | None, _setting("Larger keeps more of the photograph.")] = None,
+    style_weight: Annotated[float | None, _setting("Larger keeps more of the painting.")] = None,
+    total_variation: Annotated[float | None, _setting("Larger gives smoother pictures.")] = None,
+    content_layer: Annotated[
+        list[str] | None, _setting("As conv2_2=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]")
+    ] = None,
+    style_layer: Annotated[
+        list[str] | None, _setting("As conv4_1=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]")
+    ] = None,
+    color: Annotated[
+        Color | None, _setting("The painting's colours, the photograph's, or only its luminance changed.")
+    ] = None,
+    precision: Annotated[
+        Precision | None, _setting("auto computes in bfloat16 where that is faster; exact never does.")
+    ] = None,
+    seed: Annotated[int | None, _setting("Of the noise.")] = None,
+    more_style: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[=WEIGHT]",
+            help="A further painting, by default weighted 1 as STYLE_IMAGE is; may be repeated.",
+        ),
+    ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where in the result, white on black, STYLE_IMAGE is to be had; repeated, each --more-style in turn. "
+            "Paintings without one are everywhere.",
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write the losses of every step there as it goes.")
+    ] = None,
+    frames: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Save pictures on the way there, as step-000010.png.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Steps between the pictures in --frames.")] = 10,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Save where it stands there, at the end and when it is interrupted."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, if that file exists.")] = False,
+) -> None:
+    """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.
+
+    Ctrl-C ends it early: the best picture so far is written, and the exit status is 130.
+    """
+    if sum(beginning is not None for beginning in (init, start, start_style)) > 1:
+        raise typer.BadParameter("Only one of --init, --start and --start-style can be what it begins with.")
+    if resume and state is None:
+        raise typer.BadParameter("--resume needs --state, the file to go on from.")
+    changes: dict[str, Any] = {
+        "content_layers": dict(_weighted(content_layer)) or None,
+        "style_layers": dict(_weighted(style_layer)) or None,
+        "content_weight": content_weight,
+        "style_weight": style_weight,
+        "total_variation": total_variation,
+        "convention": convention,
+        "pooling": pooling,
+        "init": init,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "steps": steps,
+        "seconds": seconds,
+        "saturation": saturation,
+        "size": size,
+        "style_size": style_size,
+        "scales": scales,
+        "color": color,
+        "precision": precision,
+        "seed": seed,
+    }
+    settings = replace(METHODS[method], **{name: value for name, value in changes.items() if value is not None})
+    for file in (history, state):
+        if file is not None:
+            _check_file(file)
+
+    from nst_core.images import check_suffix, fit, open_picture
+    from nst_core.optimization import State
+    from nst_core.optimization import optimize as optimize_pixels
+    from nst_core.stylization import repaint
+
+    photo = open_picture(content)
+    check_suffix(out, fit(photo, settings.size))
+    further = _weighted(more_style)
+    paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
+    masks = [open_picture(path) for path in mask or []]
+    saved = State.load(state) if resume and state is not None and state.exists() else None
+    if saved and (saved.step >= settings.steps or saved.seconds >= (settings.seconds or float("inf"))):
+        raise NSTError(
+            f"The run in {str(state)!r} ended after {saved.step} steps and {saved.seconds:.1f} s: "
+            "more --steps, or --seconds, would be right to go on."
+        )
+    if frames is not None:
+        _make_folder(frames)
+    begin = None
+    if start is not None:
+        begin = open_picture(start)
+    elif start_style is not None:
+        begin = repaint(photo, Registry.load().open(start_style), size=settings.size)
+    run = optimize_pixels(
+        photo,
+        paintings,
+        settings,
+        features=features,
+        weights=[1.0, *(weight for _, weight in further)],
+        masks=[*masks, *[None] * (len(paintings) - len(masks))],
+        start=begin,
+        resume=saved,
+    )
+    _follow(
+        run,
+        out,
+        steps=settings.steps,
+        losses=None if history is None else HistoryWriter(history, resume=saved is not None),
+        frames=frames,
+        every=every,
+        state=state,
+    )
+
+
+def _follow(
+    run: Iterator["OptimizationStep"],
+    out: Path,
+    *,
+    steps: int,
+    losses: HistoryWriter | None,
+    frames: Path | None,
+    every: int,
+    state: Path | None,
+) -> None:
+    """Show and record an optimisation until it ends or is interrupted, and write its best picture."""
+    from nst_core.images import save_picture
+
+    step: OptimizationStep | None = None
+    interrupted = False
+    try:
+        with _progress(TextColumn("{task.fields[left]}")) as progress:
+            task = progress.add_task("optimizing", total=steps, left="")
+            for step in run:
+                if losses:
+                    losses.write(step)
+                if frames is not None and step.step % every == 0:
+                    save_picture(step.picture, frames / f"step-{step.step:06d}.png")
+                progress.update(
+                    task,
+                    completed=step.step,
+                    description=f"content {step.content:.4g}  style {step.style:.4g}  total {step.total:.4g}",
+                    left=str(timedelta(seconds=round(step.remaining))),
+                )
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        # Whatever ended it, what was waited for is kept.
+        if step is not None:
+            save_picture(step.best, out)
+            if state is not None:
+                step.state.save(state)
+            why = "interrupted" if interrupted else FINISHED[step.finished]
+            print(
+                f"{out}  {step.best.width} × {step.best.height} px, {step.step} steps, {step.seconds:.1f} s, "
+                f"loss {step.state.best.total:.4g}, {why}"
+            )
+    if interrupted:
+        kept = "nothing was written" if step is None else "the best picture so far was written"
+        errors.print(f"Interrupted: {kept}.")
+        raise typer.Exit(130)
 
 
 @app.command()

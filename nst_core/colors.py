@@ -11,8 +11,8 @@ def match_colors(painting: Image.Image, photo: Image.Image) -> Image.Image:
     x ← Σ_photo^½ Σ_painting^-½ (x − μ_painting) + μ_photo, with symmetric roots.
     """
     (pixels, mean, covariance), (_, goal, spread) = (
-        _statistics(painting.convert("RGB")),
-        _statistics(photo.convert("RGB")),
+        _statistics(painting, "RGB"),
+        _statistics(photo, "RGB"),
     )
     matched = (pixels - mean) @ (_root(spread, 0.5) @ _root(covariance, -0.5)).T + goal
     return _with_alpha(matched.reshape(painting.height, painting.width, 3), painting)
@@ -20,14 +20,18 @@ def match_colors(painting: Image.Image, photo: Image.Image) -> Image.Image:
 
 def match_luminance(painting: Image.Image, photo: Image.Image) -> Image.Image:
     """The painting in grey, with the mean and the contrast of the photograph's luminance (the same, section 5)."""
-    (pixels, mean, spread), (_, goal, wanted) = (_statistics(one.convert("L")) for one in (painting, photo))
+    (pixels, mean, spread), (_, goal, wanted) = (_statistics(one, "L") for one in (painting, photo))
     matched = (pixels - mean) * np.sqrt(wanted / (spread + 1)) + goal
     return _with_alpha(matched.reshape(painting.height, painting.width, 1).repeat(3, 2), painting)
 
 
-def _statistics(picture: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    pixels = np.asarray(picture, np.float64).reshape(-1, len(picture.getbands()))
-    return pixels, pixels.mean(0), np.atleast_2d(np.cov(pixels.T, bias=True))
+def _statistics(picture: Image.Image, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every pixel's colour, and mean and covariance of what can be seen of them."""
+    pixels = np.asarray(picture.convert(mode), np.float64).reshape(-1, len(mode))
+    seen = np.asarray(picture.getchannel("A"), np.float64).ravel() if picture.mode == "RGBA" else None
+    if seen is not None and not seen.any():
+        seen = None
+    return pixels, np.average(pixels, 0, seen), np.atleast_2d(np.cov(pixels.T, bias=True, aweights=seen))
 
 
 def _root(covariance: np.ndarray, power: float) -> np.ndarray:

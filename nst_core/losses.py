@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError
@@ -63,15 +65,49 @@ CONVENTIONS: dict[str, Convention] = {
 def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     """G_ij = Σ_k r_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation.
 
-    The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full.
+    The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full. Of features
+    in bfloat16 the products are summed, and the matrix given, in float32.
     """
-    flat = features.flatten(2)
-    return (flat if region is None else flat * region.flatten(2)) @ flat.mT
+    return _GramMatrix.apply(features, region)
+
+
+class _GramMatrix(torch.autograd.Function):
+    """Its derivative needs one product of matrices where autograd, blind to the symmetry, takes two."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, region: Tensor | None) -> Tensor:
+        ctx.save_for_backward(features, region)
+        flat = _positions_by_channels(features)
+        weighted = flat if region is None else flat * region.flatten(1)[..., None].to(flat.dtype)
+        if features.dtype != torch.bfloat16:
+            return weighted.mT @ flat
+        # Products of bfloat16 come rounded to bfloat16: a sum of many is more exact than one.
+        count, length = weighted.shape[0], weighted.shape[1] // 16
+        left, right = (x[:, : 16 * length].unflatten(1, (16, length)).flatten(0, 1) for x in (weighted, flat))
+        gram = (left.mT @ right).float().unflatten(0, (count, 16)).sum(1)
+        return gram + (weighted[:, 16 * length :].mT @ flat[:, 16 * length :]).float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        features, region = ctx.saved_tensors
+        flat = _positions_by_channels(features)
+        change = (flat @ (gradient + gradient.mT).to(flat.dtype)).unflatten(1, features.shape[-2:]).movedim(-1, 1)
+        return change if region is None else change * region.to(change.dtype), None
+
+
+def _positions_by_channels(features: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, H·W, C), with nothing to copy if the memory format is channels-last."""
+    return features.movedim(1, -1).flatten(1, 2)
 
 
 def total_variation(pictures: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels, down and across: (B, C, H, W) to a scalar."""
-    return pictures.diff(dim=-1).square().mean() + pictures.diff(dim=-2).square().mean()
+    """Mean squared difference of neighbouring pixels, down and across: (B, C, H, W) to a scalar.
+
+    Where there are no neighbours, as across a line one pixel wide, there is no difference.
+    """
+    down, across = pictures.diff(dim=-2), pictures.diff(dim=-1)
+    return sum((step.square().sum() / max(1, step.numel()) for step in (down, across)), pictures.new_zeros(()))
 
 
 class ContentLoss(nn.Module):
@@ -117,7 +153,7 @@ class StyleLoss(nn.Module):
         """The Gram matrix in the convention's scale, and the positions it was taken over."""
         positions = float(features[0, 0].numel())
         if region is not None:
-            region = F.interpolate(region, features.shape[-2:], mode="area").to(features.dtype)
+            region = F.interpolate(region, features.shape[-2:], mode="area")
             positions = max(1.0, float(region.sum()))
         return self.convention.gram(features.shape[1], positions) * gram_matrix(features, region), positions
 
@@ -200,7 +236,7 @@ class PerceptualLoss(nn.Module):
                 features = network(one.painting, self.style_layers)
             self.style.append(
                 {
-                    layer: StyleLoss(CONVENTIONS[convention], features[layer].float(), region=one.region, seen=one.seen)
+                    layer: StyleLoss(CONVENTIONS[convention], features[layer], region=one.region, seen=one.seen)
                     for layer in self.style_layers
                 }
             )
@@ -213,14 +249,14 @@ class PerceptualLoss(nn.Module):
     def forward(self, pictures: Tensor, content_targets: Mapping[str, Tensor]) -> LossTerms:
         """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many, same size."""
         features = self.network(pictures, {**self.content_layers, **self.style_layers})
-        # Sums over ten thousands of squares: half precision has too few digits for them.
+        # Sums over ten thousands of squares: bfloat16 has too few digits for them.
         with torch.autocast(pictures.device.type, enabled=False):
             layers = {
                 f"content/{layer}": weight * self.content(features[layer].float(), content_targets[layer])
                 for layer, weight in self.content_layers.items()
             }
             for layer, weight in self.style_layers.items():
-                here = features[layer].float()
+                here = features[layer]
                 layers[f"style/{layer}"] = weight * sum(
                     part * losses[layer](here) for part, losses in zip(self.style_weights, self.style, strict=True)
                 )

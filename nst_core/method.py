@@ -1,5 +1,6 @@
 """What an optimisation does with its pictures: every setting, and the presets by name."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
@@ -69,9 +70,14 @@ class Method:
             value, choices = getattr(self, one.name), get_args(hints[one.name])
             if choices and isinstance(choices[0], str) and value not in choices:
                 raise MethodError(f"The {one.name} should be one of {', '.join(choices)}, not {value!r:.80}.")
+        if not isinstance(self.convention, str):
+            raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
             _check(name.replace("_", " "), getattr(self, name), 0, float("inf"))
         for kind, layers in (("content", self.content_layers), ("style", self.style_layers)):
+            if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
+                right = "weights by name such as {'conv2_2': 1.0}"
+                raise MethodError(f"The {kind} layers should be {right}, not {layers!r:.80}.")
             for layer, weight in layers.items():
                 _check(f"weight of {kind} layer {layer}", weight, 0, float("inf"))
         _check("learning rate", self.learning_rate, 1e-6, 10)
@@ -86,25 +92,27 @@ class Method:
 
 def _check(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
     kind = int if whole else (int, float)
-    # The most of what is unbounded is infinity, which is no number to calculate with.
-    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most and value != float("inf"):
+    # The most of what is unbounded is infinity, which is no number to calculate with; nor are integers beyond floats.
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= min(most, sys.float_info.max):
         return
     bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
     raise MethodError(f"The {name} should be a {'whole ' * whole}number {bounds}, not {value!r:.80}.")
 
 
+_PLACES = [f"{block}_{index}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for index in range(1, count + 1)]
+
+
 def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:
     """Each layer, or what stands for it in a network that lacks it: the nearest of its kind in its block.
 
-    A layer that nothing can stand for is left as it is, for the network to refuse.
+    A layer that VGG19 does not have, or that nothing can stand for, is left as it is for the network to refuse.
     """
     chosen: dict[str, float] = {}
     for layer, weight in wanted.items():
         alike = [other for other in given if other[:-1] == layer[:-1]]
-        name = layer
-        if layer not in given and alike:
-            name = min(alike, key=lambda other: abs(int(other[-1]) - int(layer[-1])))
-        chosen[name] = chosen.get(name, 0.0) + weight
+        if layer not in given and alike and layer[4:] in _PLACES:
+            layer = min(alike, key=lambda other: abs(int(other[-1]) - int(layer[-1])))
+        chosen[layer] = chosen.get(layer, 0.0) + weight
     return chosen
 
 

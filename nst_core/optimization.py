@@ -1,9 +1,10 @@
 """Gatys, Ecker and Bethge 2015: pixels optimised until a picture has the content and the style that were asked for."""
 
+import json
 import logging
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,28 +43,34 @@ class State:
     """Where an optimisation stands: enough to go on as if it had never stopped."""
 
     step: int
-    scale: int
-    scale_began: int
-    """The step after which this scale began."""
+    stage: int
+    """Number of the scale, or of the exact finish of the last one."""
+    stage_began: int
+    """The step after which this stage began."""
+    ended: bool
+    """Whether the stage ended with this step: to go on is to begin the next, or after the last to go on with that."""
     point: Point
     best: Point
-    """Of this scale, the one with the lowest loss so far."""
+    """Of this stage, the one with the lowest loss so far."""
     totals: tuple[float, ...]
-    """The last ones of this scale, by which saturation is judged."""
+    """The last ones of this stage, by which saturation is judged."""
     seconds: float
     optimizer: list[Any]
     asked: dict[str, Any]
     """What the run was asked for."""
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file.
+        """Write it to a file, which is complete or as it was.
 
         Raises:
             OptimizationError: it cannot be written.
         """
+        new = Path(f"{path}.new")
         try:
-            torch.save(asdict(self), path)
+            torch.save(asdict(self), new)
+            new.replace(path)
         except (OSError, RuntimeError) as error:
+            new.unlink(missing_ok=True)
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {error}.") from error
 
     @classmethod
@@ -74,7 +81,8 @@ class State:
             OptimizationError: it cannot be read, or is something else.
         """
         try:
-            state = torch.load(path, weights_only=True)
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            state = torch.load(path, weights_only=True, map_location=device)
             return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
         except (OSError, RuntimeError, TypeError, LookupError, EOFError, ValueError, UnpicklingError) as error:
             raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
@@ -154,7 +162,8 @@ def optimize(
             raise MethodError(f"There is no method {method!r}; there are {', '.join(METHODS)}.")
         method = METHODS[method]
     if unknown := changes.keys() - {one.name for one in fields(Method)}:
-        raise MethodError(f"A method has no setting {', '.join(sorted(unknown))}.")
+        known = ", ".join(one.name for one in fields(Method))
+        raise MethodError(f"A method has no setting {', '.join(sorted(unknown))}; it has {known}.")
     method = replace(method, **changes)
     paintings = [styles] if isinstance(styles, Image.Image) else list(styles)
     if not paintings:
@@ -190,6 +199,21 @@ class _Painting:
     mask: Image.Image | None
 
 
+@dataclass(frozen=True)
+class _Stage:
+    size: int
+    """Longer side, in pixels."""
+    exact: bool
+    """Whether in float32, instead of bfloat16 wherever that is enough."""
+    share: float
+    """Of the steps, in the measure of the other stages' shares."""
+
+    @property
+    def cost(self) -> float:
+        """Of a step, about, in the measure of the other stages' costs."""
+        return self.size**2 * (2.0 if self.exact else 1.0)
+
+
 class _Run:
     """What stays the same from the first step to the last."""
 
@@ -201,47 +225,51 @@ class _Run:
         paintings: list[_Painting],
         start: Image.Image | None,
     ) -> None:
-        given = features.layers
-        chosen = {
-            kind: nearest_layers(layers, given)
-            for kind, layers in (("content", method.content_layers), ("style", method.style_layers))
-        }
-        for kind, wanted in (("content", method.content_layers), ("style", method.style_layers)):
-            if absent := [layer for layer in wanted if layer not in given]:
-                logger.warning(
-                    "This feature network has no %s; its nearest %s layers are used: %s.",
-                    ", ".join(absent),
-                    kind,
-                    ", ".join(chosen[kind]),
-                )
         parts = {
-            "content": {layer: method.content_weight * weight for layer, weight in chosen["content"].items()},
-            "style": {layer: method.style_weight * weight for layer, weight in chosen["style"].items()},
+            "content": _weighted("content", method.content_layers, method.content_weight, features.layers),
+            "style": _weighted("style", method.style_layers, method.style_weight, features.layers),
             "total_variation": {"": method.total_variation},
         }
         # Sums of squares times 1e30 are beyond float32; the optimisers do not care for the scale.
         self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
         if not 0 < self.unit < float("inf"):
             raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
+        if any(one.picture.mode == "RGBA" and not one.picture.getchannel("A").getbbox() for one in paintings):
+            raise MethodError("A painting is transparent all over: one with something to see would be right.")
         self.weights = {
             kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
         }
         self.method = method
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.features = features.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.bfloat16 = method.precision == "auto" and fast_bfloat16(self.device)
         self.content, self.paintings, self.start = content, paintings, start
-        longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
-        least = COARSEST * max(content.size) / min(content.size)
-        worthwhile = [size for size in longest[:-1] if size >= least] + longest[-1:]
-        # Of very few steps none is to be spent on pictures that nobody gets to see.
-        self.sizes = worthwhile[-max(1, method.steps // WINDOW) :]
-        pictures = [content, start, *(one for painting in paintings for one in (painting.picture, painting.mask))]
+        self.stages = self._plan()
         ends = {"steps", "seconds", "saturation"}
-        self.asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
+        asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
             "layers": self.weights,
-            "pictures": [zlib.crc32(picture.tobytes()) for picture in pictures if picture],
+            "weights of the paintings": [painting.weight for painting in paintings],
+            "photograph or start": [_mark(picture) for picture in (content, start)],
+            "paintings or masks": [_mark(picture) for one in paintings for picture in (one.picture, one.mask)],
+            "feature network": zlib.crc32(
+                b"".join(p.flatten()[:256].cpu().numpy().tobytes() for p in features.parameters())
+            ),
+            "precision of this machine": [stage.exact for stage in self.stages],
         }
+        self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
+
+    def _plan(self) -> list[_Stage]:
+        """Each scale in turn with as many steps, the last of them exact where the rest were not."""
+        method = self.method
+        least = COARSEST * max(self.content.size) / min(self.content.size)
+        longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
+        sizes = [size for size in longest[:-1] if size >= least] + longest[-1:]
+        if method.precision == "exact" or not fast_bfloat16(self.device):
+            return [_Stage(size, True, 1.0) for size in sizes]
+        return [
+            *(_Stage(size, False, 1.0) for size in sizes[:-1]),
+            _Stage(sizes[-1], False, 0.9),
+            _Stage(sizes[-1], True, 0.1),
+        ]
 
     def steps(self, resume: State | None) -> Iterator[OptimizationStep]:
         """Check where to go on from, and begin."""
@@ -251,47 +279,74 @@ class _Run:
         return self._steps(resume)
 
     def _steps(self, state: State | None) -> Iterator[OptimizationStep]:
-        method, most = self.method, self.method.seconds or float("inf")
+        most = self.method.seconds or float("inf")
         began = time.perf_counter() - (state.seconds if state else 0)
-        for scale, size in enumerate(self.sizes):
-            if state and scale < state.scale:
+        for number, stage in enumerate(self.stages):
+            last = number + 1 == len(self.stages)
+            done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
+            if done or self._end(number, state.step if state else 0) == (state.step if state else 0):
                 continue
-            photo = fit(self.content, size)
-            loss, targets = self._loss(photo, size)
-            optimizer = OPTIMIZERS[method.optimizer](method.learning_rate)
+            photo = fit(self.content, stage.size)
+            loss, targets = self._loss(photo, stage)
+            optimizer = OPTIMIZERS[self.method.optimizer](self.method.learning_rate)
 
-            def evaluate(picture: Tensor, loss: PerceptualLoss = loss, targets: dict[str, Tensor] = targets) -> Point:
-                return self._evaluate(picture, loss, targets)
+            def evaluate(
+                picture: Tensor,
+                loss: PerceptualLoss = loss,
+                targets: dict[str, Tensor] = targets,
+                exact: bool = stage.exact,
+            ) -> Point:
+                return self._evaluate(picture, loss, targets, exact)
 
-            if state and scale == state.scale:
+            if state is None:
+                point = evaluate(self._beginning(photo))
+                state = State(0, number, 0, False, point, point, (point.total,), 0.0, [], self.asked)
+            elif number > state.stage:
+                same_size = stage.size == self.stages[state.stage].size
+                point = evaluate(state.point.picture if same_size else self._enlarged(state.point, photo))
+                state = State(
+                    step=state.step,
+                    stage=number,
+                    stage_began=state.step,
+                    ended=False,
+                    point=point,
+                    best=point,
+                    totals=(point.total,),
+                    seconds=state.seconds,
+                    optimizer=state.optimizer if same_size else [],
+                    asked=self.asked,
+                )
+            if state.optimizer:
                 optimizer.restore(state.optimizer)
-            else:
-                step, seconds = (state.step, state.seconds) if state else (0, 0.0)
-                point = evaluate(self._enlarged(state.point, photo) if state else self._beginning(photo))
-                state = State(step, scale, step, point, point, (point.total,), seconds, [], self.asked)
-            last = scale + 1 == len(self.sizes)
+            end = self._end(number, state.stage_began)
+            limit = most * (1 - self._left(number, end, end) / self._left(0, 0, self._end(0, 0)))
             entered, resumed_at = time.perf_counter(), state.step
-            end, limit = (method.steps, most) if last else (self._end(scale, state.scale_began), most / 2)
-            while True:
+            finished: Literal["saturated", "steps", "time"] | None = None
+            while finished is None:
                 point = optimizer.step(state.point, evaluate)
-                state = replace(
-                    state,
+                totals = (*state.totals[-WINDOW:], point.total)
+                seconds = time.perf_counter() - began
+                if point is state.point or self._saturated(totals):
+                    finished = "saturated"
+                    totals = (point.total,)  # whoever goes on wants to see it go on
+                elif state.step + 1 >= end:
+                    finished = "steps"
+                elif seconds >= limit:
+                    finished = "time"
+                state = State(
                     step=state.step + 1,
+                    stage=number,
+                    stage_began=state.stage_began,
+                    ended=finished is not None,
                     point=point,
                     best=min(state.best, point, key=lambda one: one.total),
-                    totals=(*state.totals[-WINDOW:], point.total),
-                    seconds=time.perf_counter() - began,
+                    totals=totals,
+                    seconds=seconds,
                     optimizer=optimizer.state(),
+                    asked=self.asked,
                 )
-                finished: Literal["saturated", "steps", "time"] | None = None
-                if self._saturated(state.totals):
-                    finished = "saturated"
-                    state = replace(state, totals=(point.total,))  # whoever goes on wants to see it go on
-                elif state.step >= end:
-                    finished = "steps"
-                elif state.seconds >= limit:
-                    finished = "time"
-                pace = (time.perf_counter() - entered) / (state.step - resumed_at)
+                pace = (time.perf_counter() - entered) / (state.step - resumed_at) / stage.cost
+                left = self._left(number, state.step, max(end, state.step))
                 yield OptimizationStep(
                     step=state.step,
                     total=point.total,
@@ -299,29 +354,29 @@ class _Run:
                     style=point.style,
                     total_variation=point.total_variation,
                     layers=point.layers,
-                    seconds=state.seconds,
-                    remaining=max(0.0, min(pace * self._left(state, end), most - state.seconds)),
+                    seconds=seconds,
+                    remaining=0.0 if finished and last else max(0.0, min(pace * left, most - seconds)),
                     size=photo.size,
                     finished=finished if last else None,
                     state=state,
                     photo=photo,
                 )
-                if finished:
-                    break
 
-    def _end(self, scale: int, began: int) -> int:
-        """The step with which a scale ends at the latest: what is left is shared out, twice as much the coarser."""
-        shares = [2.0 ** (len(self.sizes) - 1 - later) for later in range(scale, len(self.sizes))]
-        return began + max(1, round((self.method.steps - began) * shares[0] / sum(shares)))
+    def _end(self, number: int, began: int) -> int:
+        """The step with which a stage that began after another ends at the latest; of very few all are the last's."""
+        left = self.method.steps - began
+        if number + 1 == len(self.stages):
+            return began + max(1, left)
+        share = self.stages[number].share / sum(stage.share for stage in self.stages[number:])
+        return began + max(0, min(left - 1, round(left * share)))
 
-    def _left(self, state: State, end: int) -> float:
-        """How many steps of this scale's cost the rest would be."""
-        left, began = float(end - state.step), end
-        for scale in range(state.scale + 1, len(self.sizes)):
-            end = self.method.steps if scale + 1 == len(self.sizes) else self._end(scale, began)
-            left += (end - began) * (self.sizes[scale] / self.sizes[state.scale]) ** 2
-            began = end
-        return left
+    def _left(self, number: int, step: int, end: int) -> float:
+        """What the steps after this one, at a stage that ends with ``end``, and all later stages cost."""
+        cost = (end - step) * self.stages[number].cost
+        for later in range(number + 1, len(self.stages)):
+            began, end = end, self._end(later, end)
+            cost += (end - began) * self.stages[later].cost
+        return cost
 
     def _saturated(self, totals: tuple[float, ...]) -> bool:
         if totals[-1] == 0:
@@ -331,10 +386,10 @@ class _Run:
     def _tensor(self, picture: Image.Image) -> Tensor:
         return to_tensor(picture).to(self.device, memory_format=torch.channels_last) / 255
 
-    def _loss(self, photo: Image.Image, size: int) -> tuple[PerceptualLoss, dict[str, Tensor]]:
-        """The loss at a scale, and the photograph's activations there."""
-        targets = [self._target(painting, photo, size) for painting in self.paintings]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+    def _loss(self, photo: Image.Image, stage: _Stage) -> tuple[PerceptualLoss, dict[str, Tensor]]:
+        """The loss at a stage, and the photograph's activations there."""
+        targets = [self._target(painting, photo, stage.size) for painting in self.paintings]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=not stage.exact):
             loss = PerceptualLoss(
                 self.features,
                 targets,
@@ -349,6 +404,8 @@ class _Run:
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
         picture = fit(painting.picture, max(8, round(size * self.method.style_size)))
+        if picture.mode == "RGBA":
+            picture = picture.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
         if self.method.color == "photo":
             picture = match_colors(picture, photo)
         elif self.method.color == "luminance":
@@ -373,9 +430,9 @@ class _Run:
         size = (photo.height, photo.width)
         return F.interpolate(point.picture, size, mode="bicubic", antialias=True).clamp(0, 1)
 
-    def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, Tensor]) -> Point:
+    def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, Tensor], exact: bool) -> Point:
         picture = picture.detach().requires_grad_()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=not exact):
             terms = loss(picture, targets)
         (gradient,) = torch.autograd.grad(terms.total, picture)
         named = {"total": terms.total, "content": terms.content, "style": terms.style, "tv": terms.total_variation}
@@ -393,3 +450,21 @@ class _Run:
             total_variation=numbers.pop("tv"),
             layers=numbers,
         )
+
+
+def _weighted(kind: str, wanted: Mapping[str, float], weight: float, given: Sequence[str]) -> dict[str, float]:
+    """The layers' whole weights; layers that the network lacks are replaced, and that is said."""
+    chosen = nearest_layers(wanted, given)
+    if absent := [layer for layer in wanted if layer not in chosen]:
+        logger.warning(
+            "This feature network has no %s; its nearest %s layers are used: %s.",
+            ", ".join(absent),
+            kind,
+            ", ".join(chosen),
+        )
+    return {layer: weight * part for layer, part in chosen.items()}
+
+
+def _mark(picture: Image.Image | None) -> list[Any]:
+    """By which a picture is known again."""
+    return [picture.mode, *picture.size, zlib.crc32(picture.tobytes())] if picture else []

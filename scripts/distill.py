@@ -27,7 +27,6 @@ from nst_core.memory import keep_freed_memory
 from nst_core.recipe import Recipe
 from nst_core.training import PHOTO_SUFFIXES, Photographs
 
-
 # Where the teacher is exact, what enters a ReLU says more than what leaves it; deeper, it learned the latter alone.
 LEARNED = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -99,7 +98,7 @@ def initialise(student: VGG19, teacher: Hybrid | VGG19, pictures: Tensor) -> Non
         head = student.get_submodule(f"head{place}")
         assert isinstance(head, nn.Conv2d) and head.bias is not None
         entering: list[Tensor] = []
-        hook = head.register_forward_hook(lambda _, inputs, __: entering.append(inputs[0]))
+        hook = head.register_forward_hook(lambda _, inputs, __, kept=entering: kept.append(inputs[0]))
         student(pictures, [f"conv{place}"])
         hook.remove()
         narrow, wide = (x.transpose(0, 1).flatten(1).T for x in (entering[0], seen[f"conv{place}"]))

@@ -40,9 +40,86 @@ def test_gram_matrix_is_the_sum_over_positions() -> None:
     torch.testing.assert_close(gram_matrix(features), expected)
 
 
+def checkered(height: int, width: int) -> Tensor:
+    """A region, (1, 1, H, W), of every other position, and some that count in part."""
+    region = torch.zeros(1, 1, height, width, dtype=torch.float64)
+    region[..., ::2, ::2], region[..., 1::2, 1::2], region[..., 0, 1] = 1, 1, 0.25
+    return region
+
+
+def test_gram_matrix_of_a_region_is_that_of_the_cut_out() -> None:
+    features = torch.randn(2, 4, 6, 8, dtype=torch.float64)
+    region = torch.zeros(1, 1, 6, 8, dtype=torch.float64)
+    region[..., 1:4, 2:7] = 1
+    torch.testing.assert_close(gram_matrix(features, region), gram_matrix(features[..., 1:4, 2:7]))
+    assert torch.equal(gram_matrix(features, torch.zeros_like(region)), torch.zeros(2, 4, 4, dtype=torch.float64))
+    torch.testing.assert_close(gram_matrix(features, torch.ones_like(region)), gram_matrix(features))
+
+
+def test_regions_that_share_a_picture_out_add_up_to_the_whole() -> None:
+    features = torch.randn(2, 4, 6, 8, dtype=torch.float64)
+    parts = torch.rand(3, 1, 1, 6, 8, dtype=torch.float64).softmax(0)
+    total = torch.stack([gram_matrix(features, part) for part in parts]).sum(0)
+    torch.testing.assert_close(total, gram_matrix(features))
+
+
+def test_gram_matrix_is_symmetric_and_has_no_negative_eigenvalue() -> None:
+    features = torch.randn(1, 6, 3, 3, dtype=torch.float64)
+    for gram in (gram_matrix(features)[0], gram_matrix(features, checkered(3, 3))[0]):
+        torch.testing.assert_close(gram, gram.T)
+        assert torch.linalg.eigvalsh(gram).min() > -1e-9
+
+
+@pytest.mark.parametrize("positions", [(1, 1), (3, 5), (64, 96)])
+def test_gram_matrix_of_bfloat16_is_nearly_exact(positions: tuple[int, int]) -> None:
+    features = torch.rand(1, 8, *positions).bfloat16().requires_grad_()
+    exact = features.detach().double().requires_grad_()
+    gram, expected = gram_matrix(features), gram_matrix(exact)
+    assert float((gram.double() - expected).norm()) <= 4e-3 * float(expected.norm())
+    weights = torch.rand(1, 8, 8)
+    (slope,) = torch.autograd.grad((gram * weights).sum(), features)
+    (wanted,) = torch.autograd.grad((expected * weights).sum(), exact)
+    assert float((slope.double() - wanted).norm()) <= 2e-2 * float(wanted.norm())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_of_the_gram_matrix_is_its_derivative(weighted: bool) -> None:
+    features = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    region = checkered(4, 5) if weighted else None
+    assert torch.autograd.gradcheck(lambda x: gram_matrix(x, region), features)
+
+
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.arange(5.0).expand(1, 3, 4, 5)
     assert total_variation(ramp) == 1  # 1 from pixel to pixel across, 0 down
+
+
+@pytest.mark.parametrize("size", [(24, 24), (8, 31), (31, 8)])
+def test_total_variation_is_cs231ns(size: tuple[int, int]) -> None:
+    """Stanford's assignment: tv_weight · (Σ (x_h+1,w − x_h,w)² + Σ (x_h,w+1 − x_h,w)²); ours are means of the two."""
+    height, width = size
+    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(231), dtype=torch.float64)
+    x, across, down = picture[0].tolist(), 0.0, 0.0
+    for channel in range(3):
+        for h in range(height):
+            for w in range(width):
+                down += (x[channel][h + 1][w] - x[channel][h][w]) ** 2 if h + 1 < height else 0
+                across += (x[channel][h][w + 1] - x[channel][h][w]) ** 2 if w + 1 < width else 0
+    expected = across / (3 * height * (width - 1)) + down / (3 * (height - 1) * width)
+    assert float(total_variation(picture)) == pytest.approx(expected, rel=1e-9)
+    if height == width:  # then one factor tells the two apart
+        assert float(total_variation(picture)) == pytest.approx((across + down) / (3 * height * (height - 1)))
+
+
+@pytest.mark.parametrize("size", [(1, 5), (5, 1), (1, 1)])
+def test_total_variation_of_a_line_is_that_along_it(size: tuple[int, int]) -> None:
+    ramp = torch.arange(float(max(size))).view(1, 1, *size).expand(1, 3, *size)
+    assert float(total_variation(ramp)) == (1 if max(size) > 1 else 0)
+
+
+def test_gradient_of_total_variation_is_its_derivative() -> None:
+    picture = torch.rand(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(total_variation, picture)
 
 
 def written_out(name: str, f: Tensor, p: Tensor) -> tuple[float, float]:
@@ -107,6 +184,130 @@ def test_gradient_is_the_derivative(convention: str) -> None:
     # Loss modules work in the precision of their input; PerceptualLoss alone goes down to float32.
     content, style = ContentLoss(CONVENTIONS[convention]), StyleLoss(CONVENTIONS[convention], target)
     assert torch.autograd.gradcheck(lambda x: content(x, target) + style(x) + total_variation(x), features)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_gradient_of_a_region_is_the_derivative(convention: str) -> None:
+    torch.manual_seed(2)
+    features, painting = torch.rand(2, 3, 4, 6, dtype=torch.float64), torch.rand(1, 3, 5, 5, dtype=torch.float64)
+    style = StyleLoss(CONVENTIONS[convention], painting, region=checkered(4, 6), seen=checkered(5, 5))
+    assert torch.autograd.gradcheck(style, features.requires_grad_())
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_a_style_in_a_region_is_the_style_of_the_cut_out(convention: str) -> None:
+    features, painting = torch.rand(2, 3, 6, 8, dtype=torch.float64), torch.rand(1, 3, 6, 6, dtype=torch.float64)
+    region, seen = torch.zeros(1, 1, 6, 8), torch.zeros(1, 1, 6, 6)
+    region[..., 2:6, 1:4], seen[..., :3, 1:] = 1, 1
+    form = CONVENTIONS[convention]
+    expected = StyleLoss(form, painting[..., :3, 1:])(features[..., 2:6, 1:4])
+    actual = StyleLoss(form, painting, region=region, seen=seen)(features)
+    assert float(actual) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_region_of_another_size_counts_by_area() -> None:
+    features, painting = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
+    fine, coarse = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 4, 4)
+    fine[..., :12], coarse[..., 0], coarse[..., 1] = 1, 1, 0.5
+    losses = [StyleLoss(CONVENTIONS["johnson"], painting, region=region)(features) for region in (fine, coarse)]
+    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
+
+
+def test_a_style_acts_no_further_than_its_region_and_the_network_reach() -> None:
+    picture = torch.rand(1, 3, 16, 32, requires_grad=True)
+    left = torch.zeros(1, 1, 16, 32)
+    left[..., :16] = 1
+    loss = PerceptualLoss(
+        small_network().float(),
+        [StyleTarget(torch.rand(1, 3, 16, 16), region=left)],
+        content_layers={},
+        style_layers={"relu1_2": 1.0},
+    )
+    (gradient,) = torch.autograd.grad(loss(picture, {}).total, picture)
+    assert (gradient[..., :16] != 0).any(1).all()
+    assert (gradient[..., 16:18] != 0).any()  # two convolutions of 3 × 3 reach two pixels
+    assert not gradient[..., 18:].any()
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_at_the_target_the_loss_and_its_gradient_are_nothing(convention: str) -> None:
+    picture = torch.rand(1, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    layers = {"relu1_2": 1.0, "conv2_1": 2.0}
+    target, region = StyleTarget(picture.detach()), torch.rand(1, 1, 16, 16)
+    regional = StyleTarget(picture.detach(), region=region, seen=region)
+    for styles in ([target], [target, regional]):
+        loss = PerceptualLoss(
+            small_network(), styles, content_layers=layers, style_layers=layers, convention=convention
+        )
+        total = loss(picture, loss.content_targets(picture.detach())).total
+        (gradient,) = torch.autograd.grad(total, picture)
+        assert float(total) == 0 and not gradient.any()
+
+
+ABSOLUTE = [name for name, form in CONVENTIONS.items() if not form.relative]
+
+
+@pytest.mark.parametrize("first", ABSOLUTE)
+@pytest.mark.parametrize("second", ABSOLUTE)
+def test_weights_can_be_said_in_another_convention(first: str, second: str, features: tuple[Tensor, Tensor]) -> None:
+    f, p = features
+    here, there = CONVENTIONS[first], CONVENTIONS[second]
+    content, style = here.weights_in(there, f.shape[1], f[0, 0].numel())
+    assert float(ContentLoss(here)(f, p)) == pytest.approx(content * float(ContentLoss(there)(f, p)), rel=1e-9)
+    p = p[:1]
+    assert float(StyleLoss(here, p)(f)) == pytest.approx(style * float(StyleLoss(there, p)(f)), rel=1e-9)
+
+
+def test_published_conventions_differ_by_known_factors() -> None:
+    c, n = 64, 1024
+    assert CONVENTIONS["tutorial"].weights_in(CONVENTIONS["johnson"], c, n) == pytest.approx((1, 1 / c**2))
+    assert CONVENTIONS["gatys"].weights_in(CONVENTIONS["article"], c, n) == pytest.approx(
+        (1 / 2, 1 / (4 * c**2 * n**2))
+    )
+    assert CONVENTIONS["gatys"].weights_in(CONVENTIONS["johnson"], c, n) == pytest.approx((c * n / 2, 1 / 4))
+
+
+def test_the_whole_loss_is_the_same_in_another_convention() -> None:
+    """Weights of the article's plain sums said in Johnson's means, layer by layer."""
+    network, layers = small_network().float(), {"conv1_2": 0.5, "relu2_1": 2.0}
+    picture, content, style = torch.rand(3, 1, 3, 16, 16)
+    sizes = {layer: value.shape for layer, value in network(picture, layers).items()}
+    converted = {
+        layer: CONVENTIONS["article"].weights_in(CONVENTIONS["johnson"], shape[1], shape[2] * shape[3])
+        for layer, shape in sizes.items()
+    }
+    totals = []
+    for convention, factors in (("article", dict.fromkeys(layers, (1.0, 1.0))), ("johnson", converted)):
+        loss = PerceptualLoss(
+            network,
+            [StyleTarget(style)],
+            content_layers={layer: weight * factors[layer][0] for layer, weight in layers.items()},
+            style_layers={layer: weight * factors[layer][1] for layer, weight in layers.items()},
+            convention=convention,
+        )
+        totals.append(float(loss(picture, loss.content_targets(content)).total))
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("first", "second"), [("relative", "gatys"), ("gatys", "relative")])
+def test_relative_losses_have_no_constants(first: str, second: str) -> None:
+    with pytest.raises(LossError) as refused:
+        CONVENTIONS[first].weights_in(CONVENTIONS[second], 8, 64)
+    sentence = str(refused.value)
+    assert sentence.endswith(".") and sentence.count(".") == 1 and "\n" not in sentence
+
+
+def test_styles_add_up_by_weight() -> None:
+    network, layers = small_network().float(), {"relu1_1": 1.0, "relu2_1": 0.5}
+    picture, *paintings = torch.rand(3, 1, 3, 16, 16)
+
+    def style(*targets: StyleTarget) -> float:
+        return float(PerceptualLoss(network, targets, content_layers={}, style_layers=layers)(picture, {}).style)
+
+    alone = [style(StyleTarget(painting)) for painting in paintings]
+    both = style(StyleTarget(paintings[0], 0.7), StyleTarget(paintings[1], 0.2))
+    assert both == pytest.approx(0.7 * alone[0] + 0.2 * alone[1], rel=1e-5)
+    assert style(StyleTarget(paintings[0]), StyleTarget(paintings[1], 0.0)) == alone[0]
 
 
 def test_style_loss_does_not_depend_on_the_size_of_the_painting() -> None:
