@@ -59,7 +59,7 @@ def test_styles_are_those_of_the_registry(client: Client) -> None:
 
 def test_only_these_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/stylize", "/styles"}
+    assert set(named) == {"/stylize", "/styles", "/optimize"}
     parameters = {parameter["parameter_name"]: parameter for parameter in named["/stylize"]["parameters"]}
     assert list(parameters) == ["photo", "style", "strength", "color", "size", "stroke"]
     assert [name for name, it in parameters.items() if not it["parameter_has_default"]] == ["photo", "style"]

@@ -7,10 +7,12 @@ from gradio.events import api
 
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
+from ui.advanced import opened
+from ui.runs import Easel, Order
 from ui.studio import Studio, Wish, received
 
 
-def add_api(studio: Studio) -> None:
+def add_api(studio: Studio, easel: Easel) -> None:
     """Add the endpoints to the ``gr.Blocks`` around it."""
 
     def stylize(
@@ -32,9 +34,53 @@ def add_api(studio: Studio) -> None:
         save_picture(picture, file)
         return gr.FileData(path=str(file), orig_name=file.name)
 
+    def optimize(  # type: ignore[misc]  # the endpoint's type is that of one yield
+        request: gr.Request,
+        content: gr.FileData,
+        style: gr.FileData,
+        method: str = "quick",
+        size: int | None = None,
+        steps: int | None = None,
+        init: Literal["noise", "content", "style"] | None = None,
+        optimizer: Literal["lbfgs", "adam", "sgd"] | None = None,
+        features: str = "compact",
+        seed: int | None = None,
+        color: Literal["style", "photo", "luminance"] | None = None,
+        content_weight: float | None = None,
+        style_weight: float | None = None,
+    ) -> tuple[gr.FileData, dict[str, float]]:
+        """Optimise a picture; returns it as it grows and the losses by step, in the end the best one as a PNG file."""
+        changes = {
+            "size": size,
+            "steps": steps,
+            "init": init,
+            "optimizer": optimizer,
+            "seed": seed,
+            "color": color,
+            "content_weight": content_weight,
+            "style_weight": style_weight,
+        }
+        try:
+            chosen = easel.method(method, **{name: value for name, value in changes.items() if value is not None})
+            paths = received(content), received(style, "painting")  # type: ignore[arg-type]
+            photo, painting = (opened(path) for path in paths)
+            order = Order(f"{paths[0].stem}-{paths[1].stem}", photo, [painting], chosen, features)
+            for run in easel.watch(request.session_hash, order):
+                if run.trouble:
+                    raise run.trouble
+                if run.snapshots:
+                    file = run.picture or run.snapshots[-1][1]
+                    losses = {name: values[-1] for name, values in run.losses.items()}
+                    yield gr.FileData(path=str(file), orig_name=file.name), losses
+        except NSTError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        finally:
+            easel.forget(request.session_hash)  # nobody goes on with it
+
     def styles() -> list[dict[str, Any]]:
         """The styles there are: id, title, artist, license and tags of each."""
         return [entry.model_dump(include={"id", "title", "artist", "license", "tags"}) for entry in studio.registry]
 
     api(stylize, api_name="stylize", concurrency_id="network", concurrency_limit=1)
+    api(optimize, api_name="optimize", concurrency_id="optimization", concurrency_limit=1)
     api(styles, api_name="styles", queue=False)

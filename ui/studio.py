@@ -82,7 +82,7 @@ class Studio:
         """``folder`` is where files go; whoever serves them deletes them, after more than ``KEEP`` seconds."""
         self.registry = registry
         self.max_side = max_side
-        self._folder = folder
+        self.folder = folder
         self._sitters: Kept[Sitter] = Kept(12, KEEP)
         self._paintings: Kept[Painting] = Kept(24, KEEP)
         self._network = threading.Lock()
@@ -112,6 +112,11 @@ class Studio:
                 self._paintings.put(session, key, painting)
         return painting
 
+    def wait(self) -> None:
+        """Return once nobody's photograph is being painted: for whoever computes in the background."""
+        with self._network:
+            pass
+
     def forget(self, session: str | None) -> None:
         """Drop everything that was kept of a session."""
         self._sitters.forget(session)
@@ -119,7 +124,7 @@ class Studio:
 
     def file(self, name: str) -> Path:
         """A path of that name in a folder of its own, so that it can be downloaded by that name."""
-        return Path(tempfile.mkdtemp(dir=self._folder), re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[-100:])
+        return Path(tempfile.mkdtemp(dir=self.folder), re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[-100:])
 
     def _paint(self, session: str | None, photo: Path, wish: Wish) -> Painting:
         style = self._style(wish)
@@ -156,15 +161,15 @@ class Studio:
         return wish.size
 
 
-def received(photo: dict[str, Any] | None) -> Path:
+def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     """The file of a picture as Gradio hands it on.
 
     Raises:
         PageError: there is none, or not any more.
     """
     if not photo or not photo.get("path"):
-        raise PageError("There is no photograph yet: choose one, or paste one.")
+        raise PageError(f"There is no {what} yet: choose one, or paste one.")
     path = Path(photo["path"])
     if not path.is_file():
-        raise PageError("The photograph is no longer on the server: please choose it again.")
+        raise PageError(f"The {what} is no longer on the server: please choose it again.")
     return path

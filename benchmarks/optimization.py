@@ -1,0 +1,230 @@
+"""How soon is the optimisation where the approach that everyone copies is after 300 steps?
+
+The plain approach is the loop of the PyTorch tutorial: float32, one scale, a network with the losses inserted,
+``torch.optim.LBFGS``. Ours gets the same network, the same losses, the same pictures. Each runs in a process of its
+own, in turns; every picture on the way is then measured in float32 by one and the same loss. Prints medians and the
+ratio, and draws both curves.
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nst_core import METHODS, Method, PerceptualLoss, load_features, open_picture, optimize
+from nst_core.features import VGG19, Hybrid
+from nst_core.images import fit, to_tensor
+from nst_core.losses import StyleTarget
+from nst_core.memory import keep_freed_memory
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+TUTORIAL = METHODS["tutorial"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The same for both."""
+
+    features: Path
+    content: Path
+    style: Path
+    size: int
+    steps: int
+
+    def pictures(self) -> tuple[Tensor, Tensor]:
+        """Content and style, (1, 3, H, W), RGB in 0–1."""
+        content, style = (to_tensor(fit(open_picture(path), self.size)) / 255 for path in (self.content, self.style))
+        return content, style
+
+    def network(self) -> VGG19:
+        """VGG19 itself, as deep as it is there."""
+        features = load_features(self.features)
+        network = features.networks[0] if isinstance(features, Hybrid) else features
+        assert isinstance(network, VGG19)
+        return network
+
+
+Curve = list[tuple[float, Tensor]]
+"""Seconds since the start, and the picture then."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--content", type=Path, default=SHARED / "photos" / "large" / "tuebingen-neckarfront.jpg")
+    parser.add_argument("--style", type=Path, default=SHARED / "paintings" / "starry-night.jpg")
+    parser.add_argument("--features", type=Path, default=SHARED / "features", help="a folder of feature networks")
+    parser.add_argument("--size", type=int, default=512, help="longer side, pixels")
+    parser.add_argument("--steps", type=int, default=300, help="of the plain approach")
+    parser.add_argument("--ours", type=int, default=150, help="the most steps of ours")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("-o", "--out", type=Path, help="where to draw both curves, a .webp")
+    args = parser.parse_args()
+    if not (args.content.is_file() and args.style.is_file() and args.features.is_dir()):
+        raise SystemExit("skipped: the pictures or the feature networks to measure with are not here")
+
+    task = Task(args.features, args.content, args.style, args.size, args.steps)
+    measure = exact_loss(task)
+    rows, curves = [], []
+    for _ in range(args.repeats):
+        plain = [(seconds, measure(picture)) for seconds, picture in apart(run_plain, task)]
+        ours = [(seconds, measure(picture)) for seconds, picture in apart(run_ours, replace(task, steps=args.ours))]
+        goal = plain[-1][1]
+        reached = next((seconds for seconds, loss in ours if loss <= goal), float("inf"))
+        rows.append((plain[-1][0], goal, reached, plain[-1][0] / reached, ours[-1][0], ours[-1][1]))
+        curves = [plain, ours]
+        print("plain: " + "  ".join(f"{seconds:.0f} s {loss:.4g}" for seconds, loss in plain), flush=True)
+        print("ours:  " + "  ".join(f"{seconds:.0f} s {loss:.4g}" for seconds, loss in ours), flush=True)
+    seconds, goal, reached, ratio, last, lowest = (statistics.median(column) for column in zip(*rows, strict=True))
+    print(f"\n{args.size} px, {torch.get_num_threads()} threads, medians of {args.repeats}")
+    print(f"plain, {args.steps} steps: {seconds:.1f} s, loss {goal:.4g}")
+    print(
+        f"ours, the same loss:  {reached:.1f} s: {ratio:.1f} times as fast; at the end {lowest:.4g} after {last:.1f} s"
+    )
+    if args.out:
+        draw(curves, args.out, args.size)
+
+
+def exact_loss(task: Task):  # type: ignore[no-untyped-def]
+    """The tutorial's loss of a picture, in float32, by which both are measured."""
+    content, style = task.pictures()
+    loss = PerceptualLoss(
+        task.network(),
+        [StyleTarget(style)],
+        content_layers={layer: TUTORIAL.content_weight * part for layer, part in TUTORIAL.content_layers.items()},
+        style_layers={layer: TUTORIAL.style_weight * part for layer, part in TUTORIAL.style_layers.items()},
+        convention=TUTORIAL.convention,
+    )
+    targets = loss.content_targets(content)
+
+    def measure(picture: Tensor) -> float:
+        with torch.no_grad():
+            return loss(picture, targets).total.item()
+
+    return measure
+
+
+def run_plain(task: Task, out: Connection) -> None:
+    """What a student writes after the tutorial."""
+
+    def gram(features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        flat = features.view(batch * channels, height * width)
+        return torch.mm(flat, flat.t()) / features.numel()
+
+    class ContentLoss(nn.Module):
+        def __init__(self, target: Tensor) -> None:
+            super().__init__()
+            self.target = target.detach()
+
+        def forward(self, features: Tensor) -> Tensor:
+            self.loss = F.mse_loss(features, self.target)
+            return features
+
+    class StyleLoss(nn.Module):
+        def __init__(self, target: Tensor) -> None:
+            super().__init__()
+            self.target = gram(target).detach()
+
+        def forward(self, features: Tensor) -> Tensor:
+            self.loss = F.mse_loss(gram(features), self.target)
+            return features
+
+    content, style = task.pictures()
+    network = task.network()
+    model = nn.Sequential(network.conv0)
+    contents: list[ContentLoss] = []
+    styles: list[StyleLoss] = []
+    for name in network.plan:
+        if name.startswith("conv"):
+            model.append(network.get_submodule(name))
+        else:
+            model.append(nn.ReLU() if name.startswith("relu") else nn.MaxPool2d(2))
+        with torch.no_grad():
+            if name in TUTORIAL.content_layers:
+                contents.append(ContentLoss(model(content)))
+                model.append(contents[-1])
+            if name in TUTORIAL.style_layers:
+                styles.append(StyleLoss(model(style)))
+                model.append(styles[-1])
+        if len(styles) == len(TUTORIAL.style_layers):
+            break
+    picture = content.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([picture])
+    began, run = time.perf_counter(), 0
+    while run < task.steps:
+
+        def closure() -> Tensor:
+            nonlocal run
+            with torch.no_grad():
+                picture.clamp_(0, 1)
+            optimizer.zero_grad()
+            model(picture)
+            score = TUTORIAL.style_weight * torch.stack([one.loss for one in styles]).sum()
+            score = score + TUTORIAL.content_weight * torch.stack([one.loss for one in contents]).sum()
+            score.backward()
+            run += 1
+            if run % 25 == 0:
+                out.send((time.perf_counter() - began, picture.detach().clone()))
+            return score
+
+        optimizer.step(closure)  
+
+
+def run_ours(task: Task, out: Connection) -> None:
+    """``nst_core.optimize``, as its own default is, with the tutorial's losses."""
+    keep_freed_memory()
+    method = replace(Method(), **{name: getattr(TUTORIAL, name) for name in LOSS}, size=task.size, steps=task.steps)
+    began = time.perf_counter()
+    content, style = open_picture(task.content), open_picture(task.style)
+    for step in optimize(content, style, method, features=task.network(), saturation=0):
+        if max(step.size) == task.size and (step.step % 5 == 0 or step.finished):
+            out.send((time.perf_counter() - began, step.state.point.picture))
+
+
+LOSS = ("content_layers", "style_layers", "content_weight", "style_weight", "total_variation", "convention")
+
+
+def apart(run, task: Task) -> Curve:  # type: ignore[no-untyped-def]
+    """A run in a fresh process, for how memory is kept is a process's own."""
+    here, there = get_context("spawn").Pipe(duplex=False)
+    process = get_context("spawn").Process(target=run, args=(task, there))
+    process.start()
+    there.close()
+    curve: Curve = []
+    try:
+        while True:
+            curve.append(here.recv())
+    except EOFError:
+        process.join()
+    return curve
+
+
+def draw(curves: list[list[tuple[float, float]]], out: Path, size: int) -> None:
+    """Both losses over time, on logarithmic axes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from PIL import Image
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for curve, name in zip(curves, ("the PyTorch tutorial's loop", "nst_core.optimize"), strict=True):
+        axes.loglog(*zip(*curve, strict=True), label=name)
+    axes.axhline(curves[0][-1][1], color="grey", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="seconds", ylabel="loss", title=f"The same loss, {size} px, on a CPU")
+    axes.legend()
+    drawn = out.with_suffix(".png")
+    figure.savefig(drawn, dpi=110)
+    Image.open(drawn).save(out, quality=85)
+    drawn.unlink()
+
+
+if __name__ == "__main__":
+    main()

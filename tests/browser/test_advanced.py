@@ -1,0 +1,203 @@
+"""A person watches an optimisation: the curves grow, it stops and goes on, its past is looked at, and taken home."""
+
+import csv
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from made_page import served_page
+from PIL import Image
+
+from nst_core.optimization import optimize
+from ui import runs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+TICKS: list[float] = []
+"""When each step of the server's optimisations was made."""
+
+
+@pytest.fixture(scope="module")
+def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """In place of the app: this page has feature networks, and counts its steps."""
+
+    def counted(*args: Any, **options: Any) -> Iterator[Any]:
+        for step in optimize(*args, **options):
+            TICKS.append(time.monotonic())
+            yield step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "optimize", counted)
+        with served_page(registry_file, tmp_path_factory.mktemp("page")) as url:
+            yield url
+
+
+@pytest.fixture
+def advanced(page: "Page") -> "Page":
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.locator("#plan")).to_contain_text("At most about")
+    return page
+
+
+def choose(page: "Page", steps: int) -> None:
+    page.locator("#contents button").first.click()
+    page.locator("#paintings button").last.click()
+    expect(page.locator("#content img")).to_be_visible()
+    expect(page.locator("#painting img")).to_be_visible()
+    page.get_by_label("128", exact=True).click()
+    set_steps(page, steps)
+
+
+def set_steps(page: "Page", steps: int) -> None:
+    box = page.get_by_label("number input for Steps at most")
+    box.fill(str(steps))
+    box.press("Tab")
+    expect(page.locator("#plan")).to_contain_text(f"at most {steps} steps")
+
+
+def steps_drawn(page: "Page") -> int:
+    return int(page.locator("#easel .legend .step span").inner_text())
+
+
+def wait_until_it_rests(page: "Page", words: str) -> None:
+    expect(page.locator("#easel .line")).to_contain_text(words)
+    expect(page.locator("#go-on")).to_be_visible()
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#run")).to_be_enabled()
+
+
+def download(page: "Page", button: str, folder: Path) -> Path:
+    with page.expect_download() as found:
+        page.locator(button).click()
+    path = folder / found.value.suggested_filename
+    found.value.save_as(path)
+    return path
+
+
+def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) -> None:
+    page = advanced
+    choose(page, 1500)
+    page.locator("#run").click()
+    picture = page.locator("#easel figure img")
+    expect(picture).to_be_visible()
+    expect(page.locator("#easel .line")).to_contain_text("left")
+    expect(page.locator("#run")).to_be_disabled()
+    first, curve = steps_drawn(page), page.locator("#easel .curve.total").get_attribute("d") or ""
+    page.wait_for_function("n => +document.querySelector('#easel .legend .step span').textContent > n + 5", arg=first)
+    assert (page.locator("#easel .curve.total").get_attribute("d") or "").count("L") > curve.count("L")
+
+    page.locator("#stop").click()
+    wait_until_it_rests(page, "Stopped")
+    expect(picture).to_be_visible()
+    done = len(rows(download(page, "#csv", tmp_path)))
+
+    set_steps(page, 30)
+    page.locator("#go-on").click()
+    wait_until_it_rests(page, f"{done + 30} steps")
+    table = rows(download(page, "#csv", tmp_path))
+    assert [int(row["step"]) for row in table] == list(range(1, done + 31))
+    assert all(float(row["total"]) > 0 and float(row["style"]) > 0 for row in table)
+    assert {"size", "seconds", "content", "total_variation", "content/conv2_2", "style/conv1_2"} <= set(table[0])
+    file = download(page, "#png", tmp_path)
+    assert file.name == "lion-stained-glass.png"
+    with Image.open(file) as taken:
+        assert taken.format == "PNG" and max(taken.size) == 128
+
+    scrub = page.locator("#easel .scrub")
+    last = picture.get_attribute("src") or ""
+    scrub.fill("0")
+    expect(picture).not_to_have_attribute("src", last)
+    step = steps_drawn(page)
+    assert step < done
+    total = page.locator("#easel .legend .total span").inner_text()
+    assert float(total) == pytest.approx(float(table[step - 1]["total"]), rel=0.01)
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    scrub.fill(scrub.get_attribute("max") or "")
+    expect(picture).to_have_attribute("src", last)
+
+    page.get_by_label("The curve of a layer").select_option("style/conv1_2")
+    expect(page.locator("#easel .curve.layer")).to_have_count(1)
+    width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert scroll <= width
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_closed_page_ends_its_run(browser: "Browser", app_url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(app_url)
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.locator("#plan")).to_contain_text("At most about")
+    choose(page, 2000)
+    page.locator("#run").click()
+    expect(page.locator("#easel figure img")).to_be_visible()
+    closed = time.monotonic()
+    context.close()
+    time.sleep(5)
+    count = len(TICKS)
+    time.sleep(2)
+    assert len(TICKS) == count
+    assert TICKS[-1] - closed < 4
+
+
+def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
+    page = advanced
+    page.locator("#run").click()
+    expect(page.get_by_test_id("toast-text").first).to_contain_text("There is no photograph yet")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#leave")).to_be_hidden()
+    expect(page.locator("#easel .hint")).to_be_visible()
+    page.locator("#contents button").first.click()
+    expect(page.locator("#content img")).to_be_visible()
+    page.locator("#run").click()
+    expect(page.get_by_test_id("toast-text").last).to_contain_text("There is no painting yet")
+    expect(page.locator("#content img")).to_be_visible()
+
+
+def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
+    page = advanced
+    choose(page, 12)
+    page.locator("#run").click()
+    wait_until_it_rests(page, "12 steps")
+    text = tmp_path / "<b>painting.jpg"
+    text.write_text("I am a text.")
+    page.locator("#painting").get_by_label("Remove Image").or_(page.locator("#painting [aria-label='Clear']")).click()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#painting").get_by_role("button").first.click()
+    chooser.value.set_files(text)
+    page.wait_for_timeout(500)
+    page.locator("#run").click()
+    toast = page.get_by_test_id("toast-text")
+    expect(toast).to_have_text(re.compile(r"^[^/]+\.$"))
+    expect(toast.locator("b")).to_have_count(0)
+    wait_until_it_rests(page, "12 steps")
+    expect(page.locator("#easel figure img")).to_be_visible()
+    expect(page.locator("#png")).to_be_visible()
+
+
+def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page") -> None:
+    page = advanced
+    page.get_by_label("From noise").click()
+    expect(page.locator("#plan")).to_contain_text("from noise")
+    page.get_by_text("Weights, optimiser, network").click()
+    page.get_by_label("Content weight").fill("-3")
+    page.get_by_label("Content weight").press("Tab")
+    expect(page.locator("#plan .wrong")).to_contain_text("content weight")
+    page.get_by_label("The paper").click()
+    expect(page.locator("#plan .wrong")).to_have_count(0)
+    expect(page.get_by_label("Content weight")).to_have_value("0.001")
+    page.get_by_label("A fast style's picture").click()
+    expect(page.get_by_label("The fast style")).to_be_visible()
+    expect(page.locator("#plan")).to_contain_text("a fast style's picture")
+    width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert scroll <= width

@@ -1,0 +1,39 @@
+"""The page with feature networks of random weights, served by this process so that tests can look inside."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import pytest
+from made_features import make_features
+from made_registry import MAX_SIDE
+
+from nst_core.registry import Registry
+from ui import build_page
+from ui.looks import CSS, THEME
+from ui.repaint import style_cards
+
+
+@contextmanager
+def served_page(registry_file: Path, folder: Path) -> Iterator[str]:
+    """Where it answers."""
+    features = folder / "features"
+    features.mkdir()
+    registry = Registry.load(registry_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
+        page = build_page(registry, max_side=MAX_SIDE, features=make_features(features))
+        _, url, _ = page.launch(
+            theme=THEME,
+            css=style_cards(registry),
+            css_paths=CSS,
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            run_history=False,
+        )
+        yield url.rstrip("/")
+        page.close()

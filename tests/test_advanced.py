@@ -1,0 +1,314 @@
+"""Optimisations on the page: what the library gives, bounded, stopped, gone on with, and given way to painting."""
+
+import csv
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from made_features import make_features
+from made_page import served_page
+from made_registry import MAX_SIDE
+from PIL import Image, ImageChops, ImageDraw
+
+from nst_core.errors import NSTError
+from nst_core.method import METHODS, Method
+from nst_core.optimization import optimize
+from nst_core.registry import Registry
+from ui import runs
+from ui.advanced import PRESETS
+from ui.drawn import draw_paintings
+from ui.runs import MAX_STEPS, SNAPSHOTS, Easel, Order, Run, duration
+from ui.studio import Studio
+
+FEW = Method(size=48, steps=6, scales=1, saturation=0)
+
+
+def photo(width: int = 60, height: int = 40) -> Image.Image:
+    picture = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    ImageDraw.Draw(picture).ellipse((10, 5, width // 2, height - 5), fill="orange", outline="navy")
+    return picture
+
+
+def painting() -> Image.Image:
+    return Image.effect_mandelbrot((50, 50), (-2, -1, 1, 1), 50).convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_features(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture
+def easel(registry_file: Path, features: Path, tmp_path: Path) -> Easel:
+    return Easel(Studio(Registry.load(registry_file), tmp_path, max_side=512), {"compact": features})
+
+
+def order(method: Method = FEW, **changes: Any) -> Order:
+    return replace(Order("lion-wave", photo(), [painting()], method, "compact"), **changes)
+
+
+def ended(steps: Iterator[Run]) -> Run:
+    *_, last = steps
+    return last
+
+
+def table(run: Run) -> list[dict[str, str]]:
+    assert run.table
+    with run.table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_run_is_the_library_s(easel: Easel, features: Path, alpha: bool) -> None:
+    content = photo()
+    if alpha:
+        content.putalpha(Image.radial_gradient("L").resize(content.size))
+    run = ended(easel.watch("ann", order(content=content)))
+    expected = list(optimize(content, painting(), FEW, features=features))
+    rows = table(run)
+    assert [float(row["total"]) for row in rows] == [step.total for step in expected] == run.losses["total"]
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert list(rows[0])[:7] == ["step", "size", "seconds", "total", "content", "style", "total_variation"]
+    assert set(list(rows[0])[7:]) == set(expected[0].layers)
+    assert run.picture and run.picture.name == "lion-wave.png"
+    np.testing.assert_array_equal(np.asarray(Image.open(run.picture)), np.asarray(expected[-1].best))
+    assert not run.running and "6 steps" in run.line and "48 × 32 px" in run.line
+
+
+def test_several_paintings_with_weights_and_masks(easel: Easel, features: Path) -> None:
+    mask = Image.new("L", (60, 40))
+    mask.paste(255, (0, 0, 30, 40))
+    wish: dict[str, Any] = {"weights": [2.0, 1.0], "masks": [mask, ImageChops.invert(mask)]}
+    run = ended(easel.watch("ann", order(styles=[painting(), photo(50, 50)], start=painting(), **wish)))
+    expected = list(optimize(photo(), [painting(), photo(50, 50)], FEW, features=features, start=painting(), **wish))
+    assert run.losses["total"] == [step.total for step in expected]
+
+
+def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(easel: Easel, features: Path) -> None:
+    run = stopped_after(easel, "ann", order(replace(FEW, steps=50)))
+    done = len(run.losses["step"])
+    assert 1 <= done < 50 and run.line.startswith("Stopped") and run.picture and run.picture.is_file()
+    run = ended(easel.go_on("ann", 4))
+    assert run.losses["step"] == list(range(1, done + 5))
+    expected = [step.total for step in optimize(photo(), painting(), FEW, features=features, steps=done + 4)]
+    assert run.losses["total"] == expected
+
+
+def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> Run:
+    """Stopped while it is at its steps, from another thread, as a click would be."""
+    watched = easel.watch(session, order)
+    run = next(watched)
+
+    def stop() -> None:
+        while len(run.losses.get("step", [])) < steps:
+            time.sleep(0.001)
+        easel.stop(session)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    run = ended(watched)
+    thread.join()
+    return run
+
+
+def test_nobody_goes_on_with_another_s_run(easel: Easel) -> None:
+    ended(easel.watch("ann", order()))
+    with pytest.raises(NSTError, match="no run to go on with"):
+        next(easel.go_on("bob", 5))
+    easel.forget("ann")
+    with pytest.raises(NSTError, match="no run to go on with"):
+        next(easel.go_on("ann", 5))
+
+
+@pytest.mark.parametrize("steps", [None, 0, "many", 1.5])
+def test_steps_to_go_on_with_are_checked(easel: Easel, steps: Any) -> None:
+    ended(easel.watch("ann", order()))
+    with pytest.raises(NSTError, match="steps"):
+        next(easel.go_on("ann", steps))
+
+
+def test_a_run_that_cannot_begin_leaves_the_earlier_one(easel: Easel) -> None:
+    first = ended(easel.watch("ann", order()))
+    with pytest.raises(NSTError):
+        ended(easel.watch("ann", order(weights=[0.0])))
+    assert easel.ended("ann") is first and all(file.is_file() for _, file in first.snapshots)
+    assert len(ended(easel.go_on("ann", 2)).losses["step"]) == 8
+
+
+def test_a_run_that_breaks_keeps_what_it_had(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*args: Any, **options: Any) -> Iterator[Any]:
+        for step in optimize(*args, **options):
+            if step.step == 3:
+                raise NSTError("The losses are no longer numbers.")
+            yield step
+
+    monkeypatch.setattr(runs, "optimize", breaks)
+    run = ended(easel.watch("ann", order()))
+    assert str(run.trouble) == "The losses are no longer numbers."
+    assert run.picture and run.picture.is_file() and len(table(run)) == 2
+
+
+def test_the_same_picture_twice(easel: Easel) -> None:
+    run = ended(easel.watch("ann", order(styles=[photo()], content=photo(50, 50))))
+    assert run.picture and all(np.isfinite(run.losses["total"]))
+    run = ended(easel.watch("ann", order(styles=[photo(48, 48)], content=photo(48, 48))))
+    assert run.picture and run.line.startswith("Finished")
+
+
+def test_pictures_are_few_and_go_with_the_run(easel: Easel, tmp_path: Path) -> None:
+    run = Run(500, tmp_path)
+    for step in range(500):
+        run.snap(step, Image.new("RGB", (8, 8)))
+        assert run.snapshots[-1][0] == step and len(run.snapshots) <= SNAPSHOTS
+    folder = run.folder
+    assert sorted(folder.iterdir()) == sorted(file for _, file in run.snapshots)
+    assert len(run.snapshots) > SNAPSHOTS // 2 and run.snapshots[0][0] == 0
+    del run
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> None:
+    steps = easel.watch("ann", order(replace(FEW, steps=200)))
+    run = next(steps)
+    thread = threading.Thread(target=ended, args=[steps])
+    with easel.studio._network:
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not run.losses and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert len(run.losses["step"]) == 1
+    while len(run.losses["step"]) == 1:
+        time.sleep(0.01)
+    easel.forget("ann")
+    thread.join(10)
+    assert not thread.is_alive() and len(run.losses["step"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"size": 513}, "513"),
+        ({"size": "large"}, "size"),
+        ({"steps": MAX_STEPS + 1}, str(MAX_STEPS)),
+        ({"steps": None}, "steps"),
+        ({"content_weight": -1}, "content weight"),
+        ({"style_weight": float("inf")}, "style weight"),
+        ({"style_weight": "1; drop"}, "style weight"),
+        ({"total_variation": float("nan")}, "total variation"),
+        ({"init": ["noise"]}, "init"),
+        ({"optimizer": "<b>"}, "optimizer"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_settings_beyond_the_bounds_are_refused(easel: Easel, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(NSTError, match=says):
+        easel.method("quick", **changes)
+
+
+@pytest.mark.parametrize("name", ["fast", None, ["quick"]])
+def test_there_is_no_such_method(easel: Easel, name: Any) -> None:
+    with pytest.raises(NSTError, match="quick"):
+        easel.method(name)
+
+
+def test_only_networks_on_offer_are_opened(easel: Easel, features: Path) -> None:
+    for name in (str(features), "vgg19", None):
+        with pytest.raises(NSTError, match="compact"):
+            easel.network(name)  # type: ignore[arg-type]
+
+
+def test_presets_are_methods(easel: Easel) -> None:
+    for preset in PRESETS.values():
+        assert preset.method in METHODS
+        easel.method(preset.method, **preset.changes)
+
+
+def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> None:
+    method = easel.method("quick", size=64, steps=20)
+    first = easel.seconds(method, "compact")
+    assert 0 < first < easel.seconds(replace(method, size=128, steps=40), "compact")
+    ended(easel.watch("ann", order(replace(method, saturation=0.0))))
+    assert easel.seconds(method, "compact") != first
+
+
+def test_durations() -> None:
+    said = {0.33: "0.3 s", 8.4: "8 s", 89: "89 s", 118: "2 min", 274: "4 min 30 s", 1500: "25 min"}
+    assert {seconds: duration(seconds).replace("\u00a0", " ") for seconds in said} == said
+
+
+def test_drawn_paintings_are_pictures(tmp_path: Path) -> None:
+    for path in draw_paintings(tmp_path):
+        with Image.open(path) as picture:
+            assert np.asarray(picture).std() > 40
+
+
+@pytest.fixture(scope="module")
+def client(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with served_page(registry_file, tmp_path_factory.mktemp("page")) as url:
+        yield Client(url, verbose=False)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    photo().save(tmp_path / "my photo.png")
+    painting().save(tmp_path / "wave.png")
+    return [tmp_path / "my photo.png", tmp_path / "wave.png"]
+
+
+def test_the_endpoint_streams_pictures_and_losses(client: Client, pictures: list[Path], features: Path) -> None:
+    wish: dict[str, Any] = {"size": 48, "steps": 12, "init": "noise", "seed": 3, "style_weight": 2.0}
+    job = client.submit(*map(handle_file, pictures), **wish, api_name="/optimize")
+    file, losses = job.result(timeout=60)
+    assert Path(file).name == "my-photo-wave.png" and losses["step"] == 12
+    *_, expected = optimize(photo(), painting(), "quick", features=features, **wish)
+    assert losses["total"] == expected.total and losses["content/conv2_2"] == expected.layers["content/conv2_2"]
+    np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(expected.best))
+    outputs = job.outputs()
+    assert all(len(output) == 2 for output in outputs), outputs
+    steps = [losses["step"] for _, losses in outputs]
+    assert steps == sorted(steps) and len(steps) > 1
+
+
+def test_the_endpoint_names_its_parameters(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/optimize"]
+    assert [parameter["parameter_name"] for parameter in named["parameters"]] == [
+        *("content", "style", "method", "size", "steps", "init", "optimizer", "features", "seed", "color"),
+        *("content_weight", "style_weight"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"method": "slow"}, "quick"),
+        ({"size": MAX_SIDE + 1}, str(MAX_SIDE)),
+        ({"steps": MAX_STEPS + 1}, str(MAX_STEPS)),
+        ({"features": "/etc"}, "compact"),
+        ({"init": "nothing"}, "init"),
+        ({"content_weight": 0, "style_weight": 0}, "not all 0"),
+        ({"content_weight": 1e300, "style_weight": 1e308}, ""),
+    ],
+)
+def test_a_refusal_is_one_sentence(client: Client, pictures: list[Path], wish: dict[str, Any], says: str) -> None:
+    try:
+        client.predict(*map(handle_file, pictures), **{"size": 32, "steps": 2, **wish}, api_name="/optimize")
+        assert not says
+    except AppError as error:
+        sentence = str(error)
+        assert says in sentence and sentence.endswith(".") and len(sentence) < 300 and "/tmp" not in sentence
+
+
+def test_a_file_that_is_no_picture_is_refused(client: Client, pictures: list[Path]) -> None:
+    pictures[1].write_text("I am a text.")
+    with pytest.raises(AppError, match=r"^[^/]+\.$"):
+        client.predict(*map(handle_file, pictures), size=32, steps=2, api_name="/optimize")

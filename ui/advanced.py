@@ -1,0 +1,361 @@
+"""The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import gradio as gr
+from PIL import Image
+
+from nst_core.errors import NSTError
+from nst_core.images import fit, open_picture
+from nst_core.method import METHODS, Method
+from ui.drawn import draw_paintings
+from ui.repaint import EXAMPLES
+from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, duration
+from ui.studio import PageError, Wish, received
+
+FURTHER = 3
+"""How many paintings there may be beside the first."""
+STAGE = Path(__file__).with_name("stage.js")
+
+
+class Preset(NamedTuple):
+    """A choice for somebody who knows nothing of layers."""
+
+    label: str
+    words: str
+    method: str
+    """One of ``METHODS``."""
+    changes: Mapping[str, Any] = MappingProxyType({})
+
+
+PRESETS = {
+    "quick": Preset(
+        "Quick look", "The photograph is repainted from coarse to fine: the soonest way to a picture.", "quick"
+    ),
+    "noise": Preset(
+        "From noise", "The same, out of nothing but random dots: the most to watch.", "quick", {"init": "noise"}
+    ),
+    "paper": Preset(
+        "The paper", "As Gatys, Ecker and Bethge did it in 2015, from noise, in their words and weights.", "paper"
+    ),
+    "neural-style": Preset(
+        "neural-style", "As in Justin Johnson's program of 2015, which made it famous; slow.", "neural-style"
+    ),
+    "tutorial": Preset(
+        "Tutorial", "As in PyTorch's tutorial: shallow layers, and a great weight on style.", "tutorial"
+    ),
+}
+"""By id; what the numbers are is up to ``METHODS``."""
+
+FEATURES = {"compact": "Compact, quick", "vgg19": "VGG19, the paper's"}
+"""What the feature networks are called."""
+FAST = "fast"
+"""The choice of start that stands for a picture of one of the registry's styles."""
+STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting", FAST: "a fast style's picture"}
+COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
+OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
+
+# Set by the browser at once: the queue may take its time.
+WAITING = """() => {
+    if (innerWidth <= 768) document.querySelector("#easel").scrollIntoView({ behavior: "smooth" });
+    const update = (change) => ({ __type__: "update", ...change });
+    const [shown, hidden] = [update({ visible: true }), update({ visible: false })];
+    return [update({ interactive: false }), shown, hidden, hidden, hidden, hidden];
+}"""
+
+
+def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
+    default = METHODS[PRESETS["quick"].method]
+    with gr.Row():
+        with gr.Column(scale=5, min_width=340):
+            with gr.Row():
+                with gr.Column(min_width=150):
+                    content = picture("Photograph", "Drop, paste\nor choose one", elem_id="content")
+                    gr.Examples(
+                        EXAMPLES, content, label="Or one of these", elem_id="contents", api_visibility="private"
+                    )
+                with gr.Column(min_width=150):
+                    painting = picture("Painting", "Drop, paste\nor choose one", elem_id="painting")
+                    drawn = easel.studio.folder / "drawn"
+                    drawn.mkdir(exist_ok=True)
+                    gr.Examples(
+                        draw_paintings(drawn),
+                        painting,
+                        label="Or one of these",
+                        elem_id="paintings",
+                        api_visibility="private",
+                    )
+            preset = gr.Radio(
+                [(preset.label, id) for id, preset in PRESETS.items()], value="quick", label="How", elem_id="presets"
+            )
+            plan = gr.HTML(elem_id="plan")
+            run = gr.Button("Run", elem_id="run")
+            with gr.Row():
+                sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n <= easel.max_side]
+                size = gr.Radio(
+                    sizes, value=min(default.size, sizes[-1]), label="Size (longer side, px)", min_width=280
+                )
+                steps = gr.Slider(1, MAX_STEPS, value=default.steps, step=1, label="Steps at most", min_width=280)
+            with gr.Row():
+                starts = [(words[0].upper() + words[1:], id) for id, words in STARTS.items()]
+                init = gr.Radio(
+                    starts if len(easel.studio.registry) else starts[:-1],
+                    value=default.init,
+                    label="Start from",
+                    min_width=280,
+                )
+                fast = gr.Dropdown(
+                    [(entry.title, entry.id) for entry in easel.studio.registry],
+                    value=next((entry.id for entry in easel.studio.registry), None),
+                    label="The fast style",
+                    visible=False,
+                )
+                color = gr.Radio(
+                    [(words, id) for id, words in COLORS.items()],
+                    value=default.color,
+                    label="Colours of the",
+                    min_width=280,
+                )
+            with gr.Accordion("Weights, optimiser, network", open=False):
+                with gr.Row():
+                    content_weight = number(default.content_weight, "Content weight", 0)
+                    style_weight = number(default.style_weight, "Style weight", 0)
+                    total_variation = number(default.total_variation, "Smoothness (total variation)", 0)
+                with gr.Row():
+                    optimizer = gr.Radio(
+                        [(words, id) for id, words in OPTIMIZERS.items()], value=default.optimizer, label="Optimiser"
+                    )
+                    features = gr.Radio(
+                        [(FEATURES.get(id, id), id) for id in easel.features],
+                        value=next(iter(easel.features)),
+                        label="Feature network",
+                    )
+                    seed = number(default.seed, "Seed of the noise", 0)
+            with gr.Accordion("More paintings, and where each applies", open=False):
+                gr.Markdown(
+                    "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
+                )
+                further: list[gr.components.Component] = []
+                for count in range(1 + FURTHER):
+                    with gr.Row(elem_classes="further"):
+                        if count:
+                            further.append(picture(f"Painting {count + 1}", "Drop, paste\nor choose", height=130))
+                        further.append(picture("Mask", "Drop, paste\nor choose", height=130))
+                        further.append(number(1, "Its weight", 0))
+        with gr.Column(scale=7, min_width=340, elem_id="watch"):
+            stage = gr.HTML(html_template="", js_on_load=STAGE.read_text(), elem_id="easel")
+            with gr.Row():
+                # One takes the event out of the queue, the other asks the run to end with what it has.
+                leave = gr.Button("Stop", visible=False, size="md", elem_id="leave", min_width=120)
+                stop = gr.Button("Stop", visible=False, size="md", elem_id="stop", min_width=120)
+                go_on = gr.Button("Continue", visible=False, size="md", elem_id="go-on", min_width=120)
+                png = gr.DownloadButton("Picture (PNG)", visible=False, size="md", elem_id="png", min_width=120)
+                table = gr.DownloadButton("Losses (CSV)", visible=False, size="md", elem_id="csv", min_width=120)
+
+    settings: dict[str, gr.components.Component] = {
+        "size": size,
+        "steps": steps,
+        "init": init,
+        "color": color,
+        "content_weight": content_weight,
+        "style_weight": style_weight,
+        "total_variation": total_variation,
+        "optimizer": optimizer,
+        "seed": seed,
+    }
+    buttons = [run, leave, stop, go_on, png, table]
+
+    def method_of(preset: str, values: Sequence[Any]) -> Method:
+        if preset not in PRESETS:
+            raise PageError(f"There is no preset {preset!r:.80}.")
+        said = dict(zip(settings, values, strict=True))
+        return easel.method(PRESETS[preset].method, **said | ({"init": "content"} if said["init"] == FAST else {}))
+
+    def fill(preset: str) -> list[Any]:
+        chosen = PRESETS.get(preset) or PRESETS["quick"]
+        method = easel.method(chosen.method, **chosen.changes)
+        return [getattr(method, name) for name in settings]
+
+    def describe(preset: str, features: str, *values: Any) -> tuple[str, Any]:
+        try:
+            method = method_of(preset, values)
+            words = plan_in_words(method, values[2], easel.seconds(method, features))
+        except NSTError as error:
+            words = f'<span class="wrong">{escape(str(error))}</span>'
+        return f"<p>{escape(PRESETS[preset].words if preset in PRESETS else '')}</p><p>{words}</p>", gr.Dropdown(
+            visible=values[2] == FAST
+        )
+
+    def start(
+        request: gr.Request,
+        content: Any,
+        painting: Any,
+        preset: str,
+        features: str,
+        fast: str,
+        *rest: Any,
+    ) -> Iterator[tuple[Any, Any, Any]]:
+        with refusals():
+            values, more = rest[: len(settings)], rest[len(settings) :]
+            method = method_of(preset, values)
+            easel.network(features)
+            paths = received(content), received(painting, "painting")
+            photo = opened(paths[0])
+            masks, weights, styles = [more[0]], [more[1]], [painting]
+            for another, mask, weight in zip(more[2::3], more[3::3], more[4::3], strict=True):
+                if another:
+                    styles.append(another)
+                    masks.append(mask)
+                    weights.append(weight)
+            for weight in weights:
+                if not isinstance(weight, int | float):
+                    raise PageError("Each painting's weight should be a number.")
+            order = Order(
+                f"{paths[0].stem}-{paths[1].stem}",
+                photo,
+                [opened(received(style, "painting")) for style in styles],
+                method,
+                features,
+                weights,
+                [opened(received(mask, "mask")) if mask else None for mask in masks],
+            )
+            if values[2] == FAST:
+                sitter = fit(photo, method.size)
+                order = replace(order, start=easel.studio.stylize(sitter, Wish.of(style=fast)))
+            yield from shown(easel.watch(request.session_hash, order))
+
+    def again(steps: Any, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+        with refusals():
+            yield from shown(easel.go_on(request.session_hash, steps))
+
+    def rest(request: gr.Request) -> list[Any]:
+        ended = easel.ended(request.session_hash)
+        files = [ended.picture, ended.table] if ended else [None, None]
+        return [
+            gr.Button(interactive=True),
+            gr.Button(visible=False),
+            gr.Button(visible=False),
+            gr.Button(visible=bool(ended)),
+            *(gr.DownloadButton(value=file and str(file), visible=bool(file)) for file in files),
+        ]
+
+    def refused(request: gr.Request) -> list[Any]:
+        ended = easel.ended(request.session_hash)
+        return [ended and view(ended), *rest(request)]
+
+    def end(request: gr.Request) -> None:
+        easel.stop(request.session_hash)
+
+    planned = [preset, features, *settings.values()]
+    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+    tab.select(describe, planned, [plan, fast], **quiet, concurrency_limit=4, concurrency_id="plan")
+    gr.on(
+        [features.input, *(setting.input for setting in settings.values())],  # type: ignore[attr-defined]
+        describe,
+        planned,
+        [plan, fast],
+        **quiet,
+        trigger_mode="always_last",
+        concurrency_limit=4,
+        concurrency_id="plan",
+    )
+    preset.input(fill, preset, list(settings.values()), **quiet, queue=False).then(
+        describe, planned, [plan, fast], **quiet, concurrency_limit=4, concurrency_id="plan"
+    )
+
+    running: dict[str, Any] = {
+        "preprocess": False,
+        "show_progress_on": stage,
+        "concurrency_id": "optimization",
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+    }
+    gr.on([run.click, go_on.click], None, None, buttons, js=WAITING)
+    shown_on = [stage, leave, stop]
+    inputs = [content, painting, preset, features, fast, *settings.values(), *further]
+    events: list[Any] = [run.click(start, inputs, shown_on, **running), go_on.click(again, steps, shown_on, **running)]
+    for event in events:
+        event.success(rest, None, buttons, **quiet, queue=False)
+        event.failure(refused, None, [stage, *buttons], **quiet, queue=False)
+    leave.click(rest, None, buttons, **quiet, queue=False, cancels=events)
+    stop.click(end, None, None, **quiet, queue=False)
+
+
+def shown(runs: Iterator[Run]) -> Iterator[tuple[Any, Any, Any]]:
+    """What the page is to show of a run as it grows: the stage, and the button that stops it."""
+    yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
+    for run in runs:
+        if run.trouble:
+            gr.Warning(escape(str(run.trouble), quote=False), title="It ended early")
+        yield view(run), gr.skip(), gr.skip()
+
+
+def view(run: Run) -> dict[str, Any]:
+    """A run for ``stage.js``; it travels as the difference to the one before, and numbers of five digits are enough."""
+    return {
+        "running": run.running,
+        "line": run.line,
+        "progress": round(run.progress, 3),
+        "steps": run.steps,
+        "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},
+        "snapshots": [
+            {"step": step, "url": f"gradio_api/file={quote(file.as_posix())}"} for step, file in run.snapshots
+        ],
+    }
+
+
+def plan_in_words(method: Method, init: str, seconds: float) -> str:
+    """What a run would do and how long it would take, in a sentence or two, as HTML."""
+    scales = f", over {method.scales} sizes from coarse to fine" if method.scales > 1 else ""
+    smooth = f", smoothness {method.total_variation:g}" if method.total_variation else ""
+    colors = {
+        "style": "",
+        "photo": ", in the photograph’s colours",
+        "luminance": ", only light and dark changed",
+    }[method.color]
+    return (
+        f"{method.size} px, at most {method.steps} steps of {OPTIMIZERS[method.optimizer]} from {STARTS[init]}"
+        f"{scales}; content {method.content_weight:g} to style {method.style_weight:g}{smooth}{colors}. "
+        f"<b>At most about {duration(seconds)}</b> on this machine as it is now, less if the losses stop falling."
+    )
+
+
+def picture(label: str, placeholder: str, **options: Any) -> gr.Image:
+    return gr.Image(
+        label=label,
+        placeholder=placeholder,
+        sources=["upload", "clipboard"],
+        buttons=[],
+        min_width=120,
+        elem_classes="pick",
+        **options,
+    )
+
+
+def number(value: float, label: str, least: float) -> gr.Number:
+    return gr.Number(value, label=label, minimum=least, min_width=120)
+
+
+def opened(path: Path) -> Image.Image:
+    """A picture no larger than it is of use: several are kept while somebody watches."""
+    opened = open_picture(path)
+    return fit(opened, 2 * MAX_SIDE) if max(opened.size) > 2 * MAX_SIDE else opened
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the library refuses, as Gradio shows it."""
+    try:
+        yield
+    except NSTError as error:
+        # Gradio shows a message as markup.
+        message = escape(str(error), quote=False)
+        raise gr.Error(message, title="That did not work", print_exception=False) from error

@@ -1,0 +1,340 @@
+"""What the tab *Advanced* and the HTTP API share: optimisations within this server's bounds, what is kept of them."""
+
+import csv
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from nst_core.errors import NSTError
+from nst_core.features import VGG19, Hybrid, load_features
+from nst_core.images import save_picture
+from nst_core.method import METHODS, Method
+from nst_core.optimization import OptimizationStep, State, optimize
+from ui.kept import Kept
+from ui.studio import KEEP, PageError, Studio
+
+MAX_SIDE = 1024
+MAX_STEPS = 2000
+"""Of a whole run, with every continuation."""
+MAX_SECONDS = 900
+"""From one press of a button to the end; others may be waiting."""
+SNAPSHOTS = 40
+"""The most pictures that are kept of a run; of too many every second one goes."""
+GLANCE = 0.35
+"""Seconds between two looks at the curves."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Pictures and settings of a run."""
+
+    name: str
+    """Of the files that come of it."""
+    content: Image.Image
+    styles: list[Image.Image]
+    method: Method
+    features: str
+    """One of the networks that this server offers."""
+    weights: list[float] | None = None
+    masks: list[Image.Image | None] | None = None
+    start: Image.Image | None = None
+
+
+class Run:
+    """One optimisation: its losses at every step, and some of its pictures, whose files go when it does."""
+
+    def __init__(self, steps: int, folder: Path) -> None:
+        self.steps = steps
+        """The most steps, those before a continuation included."""
+        self.folder = Path(tempfile.mkdtemp(dir=folder))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.losses: dict[str, list[float]] = {}
+        """A column for every loss, and for step, size and seconds."""
+        self.snapshots: list[tuple[int, Path]] = []
+        """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
+        self.last: OptimizationStep | None = None
+        """The latest step while it runs."""
+        self.line = "Getting the feature network and the pictures ready …"
+        """How it stands, in words."""
+        self.progress = 0.0
+        self.running = True
+        self.stopped = False
+        """Set from elsewhere when it shall end after the step that it is at."""
+        self.trouble: NSTError | None = None
+        """What ended it, where something did."""
+        self.picture: Path | None = None
+        self.table: Path | None = None
+
+    def add(self, step: OptimizationStep) -> None:
+        self.last = step
+        row = {
+            "step": step.step,
+            "size": max(step.size),
+            "seconds": step.seconds,
+            "total": step.total,
+            "content": step.content,
+            "style": step.style,
+            "total_variation": step.total_variation,
+            **step.layers,
+        }
+        for name, value in row.items():
+            self.losses.setdefault(name, []).append(value)
+        left = f"about {duration(step.remaining)} left" if step.step > 1 else "looking how fast it goes"
+        self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
+        self.progress = step.seconds / max(step.seconds + step.remaining, 1e-9)
+
+    def snap(self, step: int, picture: Image.Image) -> None:
+        """Keep a picture."""
+        if len(self.snapshots) >= SNAPSHOTS:
+            for _, file in self.snapshots[1::2]:
+                file.unlink(missing_ok=True)
+            del self.snapshots[1::2]
+        # Names do not come twice: a browser would show what it has of that name.
+        file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
+        picture.save(file, quality=86)
+        self.snapshots.append((step, file))
+
+    def end(self, picture: Path, table: Path) -> None:
+        """Write the best picture and the losses, and say why it ended."""
+        assert self.last is not None
+        last, point = self.last, self.last.state.best
+        totals = zip(self.losses["step"], self.losses["total"], strict=True)
+        step = next((int(step) for step, total in totals if total == point.total), last.step)
+        self.snap(step, last.best)
+        save_picture(last.best, picture)
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.losses)
+            writer.writerows(zip(*self.losses.values(), strict=True))
+        self.picture, self.table = picture, table
+        took = f"{last.step} steps, {duration(last.seconds)}"
+        if self.trouble or self.stopped:
+            line = f"Stopped: {took}"
+        elif last.finished == "saturated":
+            line = f"Finished, for the losses hardly fall any more: {took}"
+        elif last.finished == "time":
+            line = f"Stopped, for others may be waiting: {took}"
+        else:
+            line = f"Finished: {took}"
+        self.line = f"{line} · {_size(last)}"
+        self.progress = 1.0
+        self.last = None  # it holds the pictures and all that the optimiser remembers
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run, and what it takes to go on with it."""
+
+    run: Run
+    order: Order
+    state: State
+
+
+class Easel:
+    """Optimises for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
+
+    What is kept of a run is found by the session alone and goes when the person leaves.
+    """
+
+    def __init__(self, studio: Studio, features: Mapping[str, str | Path]) -> None:
+        """``features`` are the networks on offer: a name, and what ``load_features`` takes."""
+        self.studio = studio
+        self.features = features
+        self.max_side = min(studio.max_side, MAX_SIDE)
+        self._runs: Kept[Run] = Kept(16, KEEP)
+        # Half a gigabyte each, at 1024 pixels with L-BFGS.
+        self._ended: Kept[Ended] = Kept(3, KEEP)
+        self._paces: dict[tuple[str, ...], float] = {}
+        self._probing = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "optimization", initializer=_modestly)
+
+    def method(self, name: str, **changes: Any) -> Method:
+        """One of ``METHODS``, changed, within this server's bounds.
+
+        Raises:
+            NSTError: a setting makes no sense or is beyond the bounds.
+        """
+        if not isinstance(name, str) or name not in METHODS:
+            raise PageError(f"There is no method {name!r:.80}; there are {', '.join(METHODS)}.")
+        method = METHODS[name]
+        method = replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
+        if method.size > self.max_side:
+            raise PageError(
+                f"This server optimises at most {self.max_side} px, not {method.size}: choose a smaller size."
+            )
+        if method.steps > MAX_STEPS:
+            raise PageError(f"A run has at most {MAX_STEPS} steps here, not {method.steps}.")
+        return method
+
+    def network(self, name: str) -> str | Path:
+        """What ``load_features`` takes for one of the networks on offer.
+
+        Raises:
+            PageError: it is not on offer.
+        """
+        if not isinstance(name, str) or name not in self.features:
+            raise PageError(f"This server has no feature network {name!r:.80}; it has {', '.join(self.features)}.")
+        return self.features[name]
+
+    def watch(self, session: str | None, order: Order) -> Iterator[Run]:
+        """Run it; gives the same run again and again, a few times a second, as it grows.
+
+        Raises:
+            NSTError: before the first step, whatever the library refuses; later, the run ends with its ``trouble``.
+        """
+        yield from self._watch(session, Run(order.method.steps, self.studio.folder), order, None)
+
+    def go_on(self, session: str | None, steps: int) -> Iterator[Run]:
+        """As many more steps of the session's run.
+
+        Raises:
+            NSTError: there is none to go on with, or it has had its steps.
+        """
+        ended = self._ended.get(session, None)
+        if ended is None:
+            raise PageError("There is no run to go on with any more: press Run to start one.")
+        if ended.state.step >= MAX_STEPS:
+            raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
+        steps = replace(ended.order.method, steps=steps).steps
+        ended.run.steps = min(ended.state.step + steps, MAX_STEPS)
+        ended.run.line = "Going on …"
+        yield from self._watch(session, ended.run, ended.order, ended.state)
+
+    def stop(self, session: str | None) -> None:
+        """Let the session's run end after the step that it is at."""
+        if run := self._runs.get(session, None):
+            run.stopped = True
+
+    def ended(self, session: str | None) -> Run | None:
+        """The run that ``go_on`` would go on with."""
+        ended = self._ended.get(session, None)
+        return ended.run if ended else None
+
+    def forget(self, session: str | None) -> None:
+        """Stop what runs for a session whose person has left, and drop everything."""
+        self.stop(session)
+        self._runs.forget(session)
+        self._ended.forget(session)
+
+    def seconds(self, method: Method, features: str) -> float:
+        """What a run would take on this machine, about and at most: by the pace of the last one, or of a trial.
+
+        Raises:
+            NSTError: the feature network or one of its layers is not to be had.
+        """
+        pace = self._paces.get(_kind(method, features))
+        if pace is None:
+            with self._probing:
+                pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
+        # Twice the steps on every coarser scale, and a quarter of the pixels.
+        shares = [2.0**coarser for coarser in range(method.scales)]
+        pixels = 0.75 * method.size**2 * sum(share**-1 for share in shares) / sum(shares)
+        return min(MAX_SECONDS, pace * method.steps * pixels)
+
+    def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
+        self._runs.put(session, None, run)
+        run.running, run.stopped, run.trouble = True, False, None
+        yield run
+        earlier = state.seconds if state else 0.0
+        method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)
+        began = shown = snapped = time.monotonic()
+        try:
+            steps = optimize(
+                order.content,
+                order.styles,
+                method,
+                features=_load(self.network(order.features), method.pooling),
+                weights=order.weights,
+                masks=order.masks,
+                start=order.start,
+                resume=state,
+            )
+            while step := self._thread.submit(next, steps, None).result():
+                run.add(step)
+                now = time.monotonic()
+                # The first steps change the most.
+                if now - snapped > min(1, (now - began) / 5):
+                    snapped = now
+                    run.snap(step.step, step.picture)
+                if run.stopped or step.finished:
+                    break
+                if now - shown > GLANCE:
+                    shown = now
+                    yield run
+                self.studio.wait()
+        except NSTError as error:
+            if run.last is None:
+                raise
+            run.trouble = error
+        finally:
+            run.running = False
+        if run.last is None:
+            raise PageError("The run ended before its first step.")
+        self._remember_pace(run, method, order.features)
+        self._ended.put(session, None, Ended(run, order, run.last.state))
+        run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"))
+        yield run
+
+    def _remember_pace(self, run: Run, method: Method, features: str) -> None:
+        """Seconds for a pixel and step, of the steps at the last scale."""
+        size, seconds, step = (run.losses[name] for name in ("size", "seconds", "step"))
+        first = size.index(size[-1])
+        if run.last and step[-1] - step[first] >= 5:
+            width, height = run.last.size
+            pace = (seconds[-1] - seconds[first]) / (step[-1] - step[first]) / (width * height)
+            self._paces[_kind(method, features)] = pace
+
+    def _probe(self, method: Method, features: str) -> float:
+        picture = Image.effect_noise((160, 120), 60).convert("RGB")
+        trial = replace(method, size=160, steps=3, scales=1, saturation=0, init="noise", style_size=1)
+        network = _load(self.network(features), method.pooling)
+        steps = self._thread.submit(
+            lambda: [step.seconds for step in optimize(picture, picture, trial, features=network)]
+        )
+        seconds = steps.result()
+        # The first one waits for memory that all later ones find there.
+        pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / (160 * 120) if len(seconds) > 1 else 0.0
+        self._paces[_kind(method, features)] = pace
+        return pace
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``4 min 30 s``, ``25 min``, with spaces at which no line is broken."""
+    if seconds < 90:
+        words = f"{seconds:.1f} s" if seconds < 3 else f"{seconds:.0f} s"
+    else:
+        minutes, rest = divmod(round(seconds / 10) * 10, 60)
+        words = f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return words.replace(" ", "\u00a0")
+
+
+def _modestly() -> None:
+    """Let this thread, and those that it starts, have what other threads leave of the processor."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def _size(step: OptimizationStep) -> str:
+    return f"{step.size[0]} × {step.size[1]} px"
+
+
+def _kind(method: Method, features: str) -> tuple[str, ...]:
+    """What the pace depends on, beside pixels and steps."""
+    return features, method.optimizer, *sorted({*method.content_layers, *method.style_layers})
+
+
+@lru_cache(maxsize=4)
+def _load(source: str | Path, pooling: Any) -> VGG19 | Hybrid:
+    return load_features(source, pooling=pooling)

@@ -1,0 +1,240 @@
+// The picture of an optimisation, its losses on a log scale, and a slider over its steps. Gradio runs this with
+// `element` (an empty box), `props.value` (ui/advanced.py: view) and `watch`, which calls back when the value grows.
+element.innerHTML = `
+  <figure><img hidden alt=""><p class="hint"><b>Watch a picture being painted</b>
+    Choose a photograph and a painting, and press Run.<br>The losses are drawn below while they fall.</p></figure>
+  <div class="bar"><i></i></div>
+  <p class="line" role="status"></p>
+  <input class="scrub" type="range" min="0" max="0" value="0" aria-label="Picture at step" disabled>
+  <div class="legend"></div>
+  <svg class="chart" role="img" aria-label="Losses by step, on a log scale"></svg>`;
+const find = (selector) => element.querySelector(selector);
+const [image, hint, bar, line, scrub, legend, chart] =
+  ["img", ".hint", ".bar i", ".line", ".scrub", ".legend", ".chart"].map(find);
+const MARGIN = { left: 46, right: 12, top: 16, bottom: 24 };
+const TITLES = { total: "Total", content: "Content", style: "Style", total_variation: "Smoothness" };
+
+let run = null;
+let layer = "";
+let hidden = new Set();
+let at = null; // index of the snapshot that is looked at; null: the newest
+let hovered = null; // index of the row under the pointer
+const loaded = new Map(); // pictures by address, so that scrubbing never waits
+
+const rows = () => run.losses.step ?? [];
+const layers = () => Object.keys(run.losses).filter((name) => name.includes("/"));
+const drawn = () => [...Object.keys(TITLES).filter((name) => run.losses[name]?.some((value) => value > 0)), layer]
+  .filter((name) => name && run.losses[name]);
+const kind = (name) => (name.includes("/") ? "layer" : name);
+const worded = (value) => (value > 0 ? value.toPrecision(3).replace(/\.?0+(e|$)/, "$1") : "0");
+
+function nearest(steps, step) { // index of the last one that is not later
+  let low = 0, high = steps.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (steps[middle] <= step) low = middle; else high = middle - 1;
+  }
+  return low;
+}
+
+function shownSnapshot() {
+  const snapshots = run.snapshots;
+  if (hovered !== null) return nearest(snapshots.map((one) => one.step), rows()[hovered]);
+  return Math.min(at ?? snapshots.length - 1, snapshots.length - 1);
+}
+
+function shownRow() { // the row that the legend reads out
+  if (hovered !== null) return hovered;
+  if (at === null && run.running) return rows().length - 1;
+  return run.snapshots.length ? nearest(rows(), run.snapshots[shownSnapshot()].step) : rows().length - 1;
+}
+
+function show() {
+  element.dataset.state = !run ? "empty" : run.running ? "running" : "ended";
+  hint.hidden = !!run?.snapshots.length;
+  image.hidden = !run?.snapshots.length;
+  if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; legend.replaceChildren(); draw(); return; }
+  if (!run.snapshots.length) hint.innerHTML = "<b>One moment</b>The first picture is on its way.";
+  bar.style.width = `${100 * run.progress}%`;
+  line.textContent = run.line;
+  scrub.max = Math.max(0, run.snapshots.length - 1);
+  scrub.disabled = run.snapshots.length < 2;
+  look();
+}
+
+function look() { // what changes when another step is looked at
+  if (run.snapshots.length) {
+    const index = shownSnapshot(), snapshot = run.snapshots[index];
+    if (image.getAttribute("src") !== snapshot.url) image.src = snapshot.url;
+    image.alt = `The picture at step ${snapshot.step}`;
+    scrub.value = index;
+    scrub.setAttribute("aria-valuetext", `step ${snapshot.step}`);
+  }
+  readOut();
+  draw();
+}
+
+function readOut() {
+  if (!rows().length) { legend.replaceChildren(); return; }
+  const row = shownRow();
+  const wanted = ["step", ...drawn().filter((name) => name !== layer)];
+  if (legend.dataset.names !== String([wanted, layers()])) {
+    legend.dataset.names = String([wanted, layers()]);
+    legend.replaceChildren(...wanted.map((name) => {
+      const entry = document.createElement(name === "step" ? "span" : "button");
+      entry.className = kind(name);
+      entry.dataset.name = name;
+      entry.append(document.createElement("i"), document.createElement("b"), document.createElement("span"));
+      entry.querySelector("b").textContent = name === "step" ? "Step" : TITLES[name];
+      if (name !== "step") {
+        entry.type = "button";
+        entry.title = "Show or hide this curve";
+        entry.onclick = () => { if (!hidden.delete(name)) hidden.add(name); look(); };
+      }
+      return entry;
+    }));
+    const select = document.createElement("select");
+    select.setAttribute("aria-label", "The curve of a layer");
+    select.append(new Option("A layer …", ""), ...layers().map((name) => new Option(name.replace("/", " · "), name)));
+    select.value = layers().includes(layer) ? layer : (layer = "");
+    select.onchange = () => { layer = select.value; look(); };
+    const entry = document.createElement("label");
+    entry.className = "layer";
+    entry.dataset.name = "layer";
+    entry.append(document.createElement("i"), select, document.createElement("span"));
+    legend.append(entry);
+  }
+  for (const entry of legend.children) {
+    const name = entry.dataset.name === "layer" ? layer : entry.dataset.name;
+    entry.lastChild.textContent = name === "step" ? rows()[row] : name ? worded(run.losses[name][row]) : "";
+    entry.classList.toggle("off", hidden.has(name));
+    if (entry.tagName === "BUTTON") entry.setAttribute("aria-pressed", !hidden.has(name));
+  }
+}
+
+function frame() { // from steps and losses to pixels
+  const { width, height } = chart.getBoundingClientRect();
+  const steps = rows(), last = steps[steps.length - 1] ?? 1;
+  // While it runs the axis ends at a round number not far off, so that the curve always fills half of it.
+  let end = 20;
+  while (end < last) end *= 2;
+  end = run.running ? Math.max(last, Math.min(end, run.steps)) : last;
+  let low = Infinity, high = -Infinity;
+  for (const name of drawn()) {
+    if (hidden.has(name)) continue;
+    for (const value of run.losses[name]) if (value > 0) { low = Math.min(low, value); high = Math.max(high, value); }
+  }
+  if (high <= 0) [low, high] = [0.1, 1];
+  low = Math.log10(low) - 0.05; high = Math.log10(high) + 0.05;
+  if (high - low < 0.3) { const middle = (low + high) / 2; [low, high] = [middle - 0.15, middle + 0.15]; }
+  const begin = steps[0] ?? 0, span = Math.max(1, end - begin);
+  const right = width - MARGIN.right, bottom = height - MARGIN.bottom;
+  return {
+    width, height, right, bottom, low, high, begin, end,
+    x: (step) => MARGIN.left + ((step - begin) / span) * (right - MARGIN.left),
+    y: (value) => bottom - ((Math.log10(value) - low) / (high - low)) * (bottom - MARGIN.top),
+    step: (x) => begin + ((x - MARGIN.left) / (right - MARGIN.left)) * span,
+  };
+}
+
+function lossTicks({ low, high }) {
+  const ticks = [], parts = high - low > 2.5 ? [1] : high - low > 0.9 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+  const every = Math.ceil((high - low) / 7);
+  for (let power = Math.floor(low); power <= high; power++) {
+    for (const part of parts) {
+      const value = part * 10 ** power;
+      if (Math.log10(value) >= low && Math.log10(value) <= high && (part > 1 || power % every === 0)) ticks.push(value);
+    }
+  }
+  return ticks;
+}
+
+function stepTicks({ begin, end }) {
+  const rough = (end - begin) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const gap = Math.max(1, [1, 2, 5, 10].find((part) => part * power >= rough) * power);
+  const ticks = [];
+  for (let step = Math.ceil(begin / gap) * gap; step <= end; step += gap) ticks.push(step);
+  return ticks;
+}
+
+const scientific = (value) => {
+  const power = Math.floor(Math.log10(value) + 1e-9), part = Math.round((value / 10 ** power) * 10) / 10;
+  if (power >= -2 && power <= 3) return String(+value.toPrecision(2));
+  const digits = [...String(power)].map((digit) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(digit)]).join("");
+  return `${part === 1 ? "" : part + "·"}10${digits}`;
+};
+
+function draw() {
+  if (!chart.clientWidth) return; // in a tab that is not looked at
+  if (!run || !rows().length) { chart.replaceChildren(); return; }
+  const at = frame(), parts = [];
+  const text = (x, y, words, anchor, name) => parts.push(`<text class="${name}" x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`);
+  for (const value of lossTicks(at)) {
+    const y = at.y(value).toFixed(1);
+    parts.push(`<path class="grid" d="M${MARGIN.left} ${y}H${at.right}"/>`);
+    text(MARGIN.left - 6, +y + 4, scientific(value), "end", "tick");
+  }
+  for (const step of stepTicks(at)) text(at.x(step).toFixed(1), at.height - 6, step, "middle", "tick");
+  const steps = rows(), sizes = run.losses.size;
+  if (sizes[0] !== sizes[sizes.length - 1]) text(MARGIN.left + 4, 11, `${sizes[0]} px`, "start", "scale");
+  const begins = [];
+  sizes.forEach((size, index) => {
+    if (!index || size === sizes[index - 1]) return;
+    begins.push(index);
+    const x = at.x(steps[index]).toFixed(1);
+    parts.push(`<path class="scale" d="M${x} ${MARGIN.top - 12}V${at.bottom}"/>`);
+    if (at.right - x > 44) text(+x + 4, 11, `${size} px`, "start", "scale");
+  });
+  const starts = new Set(begins); // a curve is of one scale: it does not go on from one to the next
+  for (const name of drawn().filter((name) => !hidden.has(name)).reverse()) {
+    let path = "", pen = "M";
+    run.losses[name].forEach((value, index) => {
+      if (!(value > 0)) { pen = "M"; return; }
+      path += (starts.has(index) ? "M" : pen) + at.x(steps[index]).toFixed(1) + " " + at.y(value).toFixed(1);
+      pen = "L";
+    });
+    parts.push(`<path class="curve ${kind(name)}" d="${path}"/>`);
+  }
+  const row = shownRow(), x = at.x(steps[row]).toFixed(1);
+  parts.push(`<path class="cursor" d="M${x} ${MARGIN.top}V${at.bottom}"/>`);
+  for (const name of drawn().filter((name) => !hidden.has(name))) {
+    const value = run.losses[name][row];
+    if (value > 0) parts.push(`<circle class="${kind(name)}" cx="${x}" cy="${at.y(value).toFixed(1)}" r="3.5"/>`);
+  }
+  chart.setAttribute("viewBox", `0 0 ${at.width} ${at.height}`);
+  chart.innerHTML = parts.join("");
+}
+
+scrub.oninput = () => {
+  for (const { url } of run.snapshots) if (!loaded.has(url)) loaded.set(url, Object.assign(new Image(), { src: url }));
+  const index = Number(scrub.value);
+  at = index === run.snapshots.length - 1 ? null : index;
+  hovered = null;
+  look();
+};
+const under = (event) => {
+  if (!run || !rows().length) return null;
+  return nearest(rows(), Math.round(frame().step(event.clientX - chart.getBoundingClientRect().left)));
+};
+chart.onpointermove = (event) => { hovered = under(event); if (run) look(); };
+chart.onpointerleave = () => { hovered = null; if (run) look(); };
+chart.onclick = (event) => {
+  hovered = under(event);
+  if (hovered === null) return;
+  at = run.snapshots.length ? shownSnapshot() : null;
+  if (at === run.snapshots.length - 1) at = null;
+};
+
+function take() {
+  const earlier = run;
+  run = props.value || null;
+  // Another run, or one that goes on or has just ended: what counts is its newest picture.
+  if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
+  show();
+  // On a telephone the curves have only now made room for themselves below the fold.
+  const begins = run && earlier && rows().length && !earlier.losses.step?.length;
+  if (begins && innerWidth <= 768) element.scrollIntoView({ behavior: "smooth" });
+}
+watch("value", take);
+new ResizeObserver(draw).observe(chart);
+take();
