@@ -1,8 +1,8 @@
 """The Space's entry: registry in, page out, launch.
 
-Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and two more:
-NST_REGISTRY, a path to another registry than ./registry.yaml, and NST_MAX_SIDE, the most pixels to a side that this
-server paints (2048).
+Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and three more:
+NST_REGISTRY, a path to another registry than ./registry.yaml, NST_MAX_SIDE, the most pixels to a side that this server
+paints (2048), and NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub when it is chosen.
 """
 
 import os
@@ -17,7 +17,9 @@ from ui.repaint import style_cards
 
 keep_freed_memory()
 registry = Registry.load(os.environ.get("NST_REGISTRY"))
-page = build_page(registry, max_side=int(os.environ.get("NST_MAX_SIDE", "2048")))
+page = build_page(
+    registry, max_side=int(os.environ.get("NST_MAX_SIDE", "2048")), vgg19=os.environ.get("NST_VGG19") == "1"
+)
 
 if __name__ == "__main__":
     page.launch(

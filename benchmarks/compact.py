@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nst_core import load_features, open_picture, optimize
 from nst_core.features import VGG19, Hybrid
-from nst_core.images import fit, to_tensor
+from nst_core.images import to_tensor
 from nst_core.memory import keep_freed_memory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

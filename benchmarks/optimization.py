@@ -174,7 +174,7 @@ def run_plain(task: Task, out: Connection) -> None:
                 out.send((time.perf_counter() - began, picture.detach().clone()))
             return score
 
-        optimizer.step(closure)  
+        optimizer.step(closure)
 
 
 def run_ours(task: Task, out: Connection) -> None:

@@ -34,6 +34,12 @@ COARSEST = 64
 """No coarser scale has a shorter side under this, in pixels: the deep layers would see next to nothing."""
 
 
+OVERHEAD = 100**2
+"""What a step costs beside its pixels, in pixels."""
+EXACT = 0.1
+"""Share of the finest scale's steps that is in float32: what rounding hides from bfloat16 is soon made good."""
+
+
 class OptimizationError(NSTError):
     """An optimisation that cannot start or go on."""
 
@@ -81,8 +87,7 @@ class State:
             OptimizationError: it cannot be read, or is something else.
         """
         try:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            state = torch.load(path, weights_only=True, map_location=device)
+            state = torch.load(path, weights_only=True, map_location=_device())
             return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
         except (OSError, RuntimeError, TypeError, LookupError, EOFError, ValueError, UnpicklingError) as error:
             raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
@@ -103,6 +108,8 @@ class OptimizationStep:
     """Since the run began, earlier sessions of it included."""
     remaining: float
     """Seconds that the steps left would take, at the pace so far."""
+    progress: float
+    """How much of the whole work is done, 0–1."""
     size: tuple[int, int]
     """Width and height at this scale, in pixels."""
     finished: Literal["saturated", "steps", "time"] | None
@@ -192,6 +199,18 @@ def optimize(
     return run.steps(resume)
 
 
+def work(method: Method, content: tuple[int, int]) -> float:
+    """How much there is to do for a method and a picture of such a size, in arbitrary units.
+
+    Between runs with the same layers, feature network and machine it is proportional to the time that they take.
+    """
+    return _Plan(method, content, fast_bfloat16(_device())).whole()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @dataclass(frozen=True)
 class _Painting:
     picture: Image.Image
@@ -207,11 +226,45 @@ class _Stage:
     """Whether in float32, instead of bfloat16 wherever that is enough."""
     share: float
     """Of the steps, in the measure of the other stages' shares."""
+    cost: float
+    """Of a step, about, in pixels."""
 
-    @property
-    def cost(self) -> float:
-        """Of a step, about, in the measure of the other stages' costs."""
-        return self.size**2 * (2.0 if self.exact else 1.0)
+
+class _Plan:
+    """Each scale in turn with as many steps, the last of them in float32 where the rest are not."""
+
+    def __init__(self, method: Method, content: tuple[int, int], bfloat16: bool) -> None:
+        self.steps = method.steps
+        shape = min(content) / max(content)
+        longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
+        sizes = [size for size in longest[:-1] if size * shape >= COARSEST] + longest[-1:]
+        costs = [size**2 * shape + OVERHEAD for size in sizes]
+        if method.precision == "exact" or not bfloat16:
+            self.stages = [_Stage(size, True, 1.0, cost) for size, cost in zip(sizes, costs, strict=True)]
+            return
+        self.stages = [_Stage(size, False, 1.0, cost) for size, cost in zip(sizes[:-1], costs[:-1], strict=True)]
+        self.stages.append(_Stage(sizes[-1], False, 1 - EXACT, costs[-1]))
+        self.stages.append(_Stage(sizes[-1], True, EXACT, 2 * costs[-1]))
+
+    def end(self, number: int, began: int) -> int:
+        """The step with which a stage that began after another ends at the latest; of very few all are the last's."""
+        left = self.steps - began
+        if number + 1 == len(self.stages):
+            return began + max(1, left)
+        share = self.stages[number].share / sum(stage.share for stage in self.stages[number:])
+        return began + max(0, min(left - 1, round(left * share)))
+
+    def left(self, number: int, step: int, end: int) -> float:
+        """What the steps after this one, at a stage that ends with ``end``, and all later stages cost, in pixels."""
+        cost = (end - step) * self.stages[number].cost
+        for later in range(number + 1, len(self.stages)):
+            began, end = end, self.end(later, end)
+            cost += (end - began) * self.stages[later].cost
+        return cost
+
+    def whole(self) -> float:
+        """What all steps cost, in pixels."""
+        return self.left(0, 0, self.end(0, 0))
 
 
 class _Run:
@@ -240,10 +293,10 @@ class _Run:
             kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
         }
         self.method = method
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = _device()
         self.features = features.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.content, self.paintings, self.start = content, paintings, start
-        self.stages = self._plan()
+        self.plan = _Plan(method, content.size, fast_bfloat16(self.device))
         ends = {"steps", "seconds", "saturation"}
         asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
             "layers": self.weights,
@@ -253,23 +306,9 @@ class _Run:
             "feature network": zlib.crc32(
                 b"".join(p.flatten()[:256].cpu().numpy().tobytes() for p in features.parameters())
             ),
-            "precision of this machine": [stage.exact for stage in self.stages],
+            "precision of this machine": [stage.exact for stage in self.plan.stages],
         }
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
-
-    def _plan(self) -> list[_Stage]:
-        """Each scale in turn with as many steps, the last of them exact where the rest were not."""
-        method = self.method
-        least = COARSEST * max(self.content.size) / min(self.content.size)
-        longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
-        sizes = [size for size in longest[:-1] if size >= least] + longest[-1:]
-        if method.precision == "exact" or not fast_bfloat16(self.device):
-            return [_Stage(size, True, 1.0) for size in sizes]
-        return [
-            *(_Stage(size, False, 1.0) for size in sizes[:-1]),
-            _Stage(sizes[-1], False, 0.9),
-            _Stage(sizes[-1], True, 0.1),
-        ]
 
     def steps(self, resume: State | None) -> Iterator[OptimizationStep]:
         """Check where to go on from, and begin."""
@@ -279,12 +318,12 @@ class _Run:
         return self._steps(resume)
 
     def _steps(self, state: State | None) -> Iterator[OptimizationStep]:
-        most = self.method.seconds or float("inf")
+        plan, most = self.plan, self.method.seconds or float("inf")
         began = time.perf_counter() - (state.seconds if state else 0)
-        for number, stage in enumerate(self.stages):
-            last = number + 1 == len(self.stages)
+        for number, stage in enumerate(plan.stages):
+            last = number + 1 == len(plan.stages)
             done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
-            if done or self._end(number, state.step if state else 0) == (state.step if state else 0):
+            if done or plan.end(number, state.step if state else 0) == (state.step if state else 0):
                 continue
             photo = fit(self.content, stage.size)
             loss, targets = self._loss(photo, stage)
@@ -302,7 +341,7 @@ class _Run:
                 point = evaluate(self._beginning(photo))
                 state = State(0, number, 0, False, point, point, (point.total,), 0.0, [], self.asked)
             elif number > state.stage:
-                same_size = stage.size == self.stages[state.stage].size
+                same_size = stage.size == plan.stages[state.stage].size
                 point = evaluate(state.point.picture if same_size else self._enlarged(state.point, photo))
                 state = State(
                     step=state.step,
@@ -318,8 +357,8 @@ class _Run:
                 )
             if state.optimizer:
                 optimizer.restore(state.optimizer)
-            end = self._end(number, state.stage_began)
-            limit = most * (1 - self._left(number, end, end) / self._left(0, 0, self._end(0, 0)))
+            end = plan.end(number, state.stage_began)
+            limit = most * (1 - plan.left(number, end, end) / plan.whole())
             entered, resumed_at = time.perf_counter(), state.step
             finished: Literal["saturated", "steps", "time"] | None = None
             while finished is None:
@@ -346,7 +385,7 @@ class _Run:
                     asked=self.asked,
                 )
                 pace = (time.perf_counter() - entered) / (state.step - resumed_at) / stage.cost
-                left = self._left(number, state.step, max(end, state.step))
+                left = plan.left(number, state.step, max(end, state.step))
                 yield OptimizationStep(
                     step=state.step,
                     total=point.total,
@@ -356,27 +395,12 @@ class _Run:
                     layers=point.layers,
                     seconds=seconds,
                     remaining=0.0 if finished and last else max(0.0, min(pace * left, most - seconds)),
+                    progress=1.0 if finished and last else max(0.0, 1 - left / plan.whole()),
                     size=photo.size,
                     finished=finished if last else None,
                     state=state,
                     photo=photo,
                 )
-
-    def _end(self, number: int, began: int) -> int:
-        """The step with which a stage that began after another ends at the latest; of very few all are the last's."""
-        left = self.method.steps - began
-        if number + 1 == len(self.stages):
-            return began + max(1, left)
-        share = self.stages[number].share / sum(stage.share for stage in self.stages[number:])
-        return began + max(0, min(left - 1, round(left * share)))
-
-    def _left(self, number: int, step: int, end: int) -> float:
-        """What the steps after this one, at a stage that ends with ``end``, and all later stages cost."""
-        cost = (end - step) * self.stages[number].cost
-        for later in range(number + 1, len(self.stages)):
-            began, end = end, self._end(later, end)
-            cost += (end - began) * self.stages[later].cost
-        return cost
 
     def _saturated(self, totals: tuple[float, ...]) -> bool:
         if totals[-1] == 0:

@@ -76,8 +76,8 @@ def test_a_run_is_the_library_s(easel: Easel, features: Path, alpha: bool) -> No
     rows = table(run)
     assert [float(row["total"]) for row in rows] == [step.total for step in expected] == run.losses["total"]
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert list(rows[0])[:7] == ["step", "size", "seconds", "total", "content", "style", "total_variation"]
-    assert set(list(rows[0])[7:]) == set(expected[0].layers)
+    assert list(rows[0])[:8] == ["step", "width", "height", "seconds", "total", "content", "style", "total_variation"]
+    assert set(list(rows[0])[8:]) == set(expected[0].layers)
     assert run.picture and run.picture.name == "lion-wave.png"
     np.testing.assert_array_equal(np.asarray(Image.open(run.picture)), np.asarray(expected[-1].best))
     assert not run.running and "6 steps" in run.line and "48 × 32 px" in run.line

@@ -165,7 +165,9 @@ def test_adam_is_torchs() -> None:
 
 def test_sgd_is_torchs_with_the_first_gradient_brought_to_1() -> None:
     function, _, _ = made_quadratic(4, spread=10, inside=True)
-    points = run(SGD(0.01), evaluator(function), start(), 4)  # later, momentum makes it worse for a while, which ours does not let it
+    points = run(
+        SGD(0.01), evaluator(function), start(), 4
+    )  # later, momentum makes it worse for a while, which ours does not let it
     theirs = start().requires_grad_()
     rate = 0.01 / float(points[0].gradient.square().mean().sqrt())
     optimizer = torch.optim.SGD([theirs], lr=rate, momentum=0.9)

@@ -19,9 +19,10 @@ from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, Hybrid, load_features
+from nst_core.history import columns, row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, Method
-from nst_core.optimization import OptimizationStep, State, optimize
+from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui.kept import Kept
 from ui.studio import KEEP, PageError, Studio
 
@@ -61,7 +62,7 @@ class Run:
         self.folder = Path(tempfile.mkdtemp(dir=folder))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.losses: dict[str, list[float]] = {}
-        """A column for every loss, and for step, size and seconds."""
+        """The columns of ``nst_core.history``."""
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
         self.last: OptimizationStep | None = None
@@ -79,21 +80,11 @@ class Run:
 
     def add(self, step: OptimizationStep) -> None:
         self.last = step
-        row = {
-            "step": step.step,
-            "size": max(step.size),
-            "seconds": step.seconds,
-            "total": step.total,
-            "content": step.content,
-            "style": step.style,
-            "total_variation": step.total_variation,
-            **step.layers,
-        }
-        for name, value in row.items():
+        for name, value in zip(columns(step), row(step), strict=True):
             self.losses.setdefault(name, []).append(value)
         left = f"about {duration(step.remaining)} left" if step.step > 1 else "looking how fast it goes"
         self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
-        self.progress = step.seconds / max(step.seconds + step.remaining, 1e-9)
+        self.progress = step.progress
 
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
@@ -238,10 +229,7 @@ class Easel:
         if pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        # Twice the steps on every coarser scale, and a quarter of the pixels.
-        shares = [2.0**coarser for coarser in range(method.scales)]
-        pixels = 0.75 * method.size**2 * sum(share**-1 for share in shares) / sum(shares)
-        return min(MAX_SECONDS, pace * method.steps * pixels)
+        return min(MAX_SECONDS, pace * work(method, (4, 3)))
 
     def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
         self._runs.put(session, None, run)
@@ -288,24 +276,21 @@ class Easel:
         yield run
 
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:
-        """Seconds for a pixel and step, of the steps at the last scale."""
-        size, seconds, step = (run.losses[name] for name in ("size", "seconds", "step"))
-        first = size.index(size[-1])
-        if run.last and step[-1] - step[first] >= 5:
-            width, height = run.last.size
-            pace = (seconds[-1] - seconds[first]) / (step[-1] - step[first]) / (width * height)
-            self._paces[_kind(method, features)] = pace
+        """Seconds for a unit of work."""
+        if run.last and run.last.step >= 10 and not run.stopped and run.last.progress:
+            done = run.last.progress * work(method, run.last.size)
+            self._paces[_kind(method, features)] = run.last.seconds / done
 
     def _probe(self, method: Method, features: str) -> float:
         picture = Image.effect_noise((160, 120), 60).convert("RGB")
-        trial = replace(method, size=160, steps=3, scales=1, saturation=0, init="noise", style_size=1)
+        trial = replace(method, size=160, steps=4, scales=1, saturation=0, init="noise", style_size=1)
         network = _load(self.network(features), method.pooling)
         steps = self._thread.submit(
             lambda: [step.seconds for step in optimize(picture, picture, trial, features=network)]
         )
         seconds = steps.result()
         # The first one waits for memory that all later ones find there.
-        pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / (160 * 120) if len(seconds) > 1 else 0.0
+        pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / (work(trial, picture.size) / trial.steps)
         self._paces[_kind(method, features)] = pace
         return pace
 

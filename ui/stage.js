@@ -175,7 +175,7 @@ function draw() {
     text(MARGIN.left - 6, +y + 4, scientific(value), "end", "tick");
   }
   for (const step of stepTicks(at)) text(at.x(step).toFixed(1), at.height - 6, step, "middle", "tick");
-  const steps = rows(), sizes = run.losses.size;
+  const steps = rows(), sizes = run.losses.width.map((width, index) => Math.max(width, run.losses.height[index]));
   if (sizes[0] !== sizes[sizes.length - 1]) text(MARGIN.left + 4, 11, `${sizes[0]} px`, "start", "scale");
   const begins = [];
   sizes.forEach((size, index) => {

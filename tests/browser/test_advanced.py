@@ -103,7 +103,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     table = rows(download(page, "#csv", tmp_path))
     assert [int(row["step"]) for row in table] == list(range(1, done + 31))
     assert all(float(row["total"]) > 0 and float(row["style"]) > 0 for row in table)
-    assert {"size", "seconds", "content", "total_variation", "content/conv2_2", "style/conv1_2"} <= set(table[0])
+    assert {"width", "seconds", "content", "total_variation", "content/conv2_2", "style/conv1_2"} <= set(table[0])
     file = download(page, "#png", tmp_path)
     assert file.name == "lion-stained-glass.png"
     with Image.open(file) as taken:
