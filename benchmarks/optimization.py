@@ -1,9 +1,12 @@
 """How soon is the optimisation where the approach that everyone copies is after 300 steps?
 
 The plain approach is the loop of the PyTorch tutorial: float32, one scale, a network with the losses inserted,
-``torch.optim.LBFGS``. Ours gets the same network, the same losses, the same pictures. Each runs in a process of its
-own, in turns; every picture on the way is then measured in float32 by one and the same loss. Prints medians and the
-ratio, and draws both curves.
+``torch.optim.LBFGS``, from the photograph. Ours gets the same network, the same losses, the same pictures. Each runs
+in a process of its own, in turns; every picture on the way is then measured in float32 by one and the same loss.
+Prints medians and the ratio, and draws both curves.
+
+The network is VGG19 to conv5_1. Where its weights cannot be had, a folder of feature networks gives them to conv3_1,
+and the rest is random, of the same scale: as costly, and a texture model too (He, Wang and Hopcroft 2016).
 """
 
 import argparse
@@ -15,39 +18,69 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core import METHODS, Method, PerceptualLoss, load_features, open_picture, optimize
 from nst_core.features import VGG19, Hybrid
-from nst_core.images import fit, to_tensor
+from nst_core.images import to_tensor
 from nst_core.losses import StyleTarget
 from nst_core.memory import keep_freed_memory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-TUTORIAL = METHODS["tutorial"]
+FIRST = [f"conv{block}_1" for block in range(1, 6)]
+LOSSES = replace(  # the paper's layers, the tutorial's constants
+    METHODS["tutorial"], content_layers={"conv4_1": 1.0}, style_layers=dict.fromkeys(FIRST, 1.0)
+)
 
 
 @dataclass(frozen=True)
 class Task:
     """The same for both."""
 
-    features: Path
+    features: str
     content: Path
     style: Path
     size: int
     steps: int
+    scales: int
 
-    def pictures(self) -> tuple[Tensor, Tensor]:
-        """Content and style, (1, 3, H, W), RGB in 0–1."""
-        content, style = (to_tensor(fit(open_picture(path), self.size)) / 255 for path in (self.content, self.style))
+    def pictures(self) -> tuple[Image.Image, Image.Image]:
+        """Content and style, squares of one size, as the tutorial needs them."""
+        side = (self.size, self.size)
+        content, style = (ImageOps.fit(open_picture(path), side) for path in (self.content, self.style))
+        return content, style
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """The same, (1, 3, H, W), RGB in 0–1."""
+        content, style = (to_tensor(picture) / 255 for picture in self.pictures())
         return content, style
 
     def network(self) -> VGG19:
-        """VGG19 itself, as deep as it is there."""
-        features = load_features(self.features)
-        network = features.networks[0] if isinstance(features, Hybrid) else features
-        assert isinstance(network, VGG19)
+        """VGG19 to conv5_1, frozen."""
+        features = load_features(self.features if self.features == "vgg19" else Path(self.features))
+        if not isinstance(features, Hybrid):
+            assert isinstance(features, VGG19)
+            return features
+        exact = features.networks[0]
+        assert isinstance(exact, VGG19)
+        network = VGG19(last="conv5_1", padding_mode="reflect").eval().requires_grad_(False)
+        torch.manual_seed(0)
+        x = self.tensors()[0]
+        for name in ["conv0", *network.plan]:
+            if not name.startswith("conv"):
+                x = F.relu(x) if name.startswith("relu") else F.max_pool2d(x, 2)
+                continue
+            convolution = network.get_submodule(name)
+            assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
+            if name in dict(exact.named_children()):
+                convolution.load_state_dict(exact.get_submodule(name).state_dict())
+            else:
+                nn.init.kaiming_normal_(convolution.weight)
+                nn.init.zeros_(convolution.bias)
+                convolution.weight.div_(F.relu(convolution(x)).mean())
+            x = convolution(x)
         return network
 
 
@@ -59,22 +92,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--content", type=Path, default=SHARED / "photos" / "large" / "tuebingen-neckarfront.jpg")
     parser.add_argument("--style", type=Path, default=SHARED / "paintings" / "starry-night.jpg")
-    parser.add_argument("--features", type=Path, default=SHARED / "features", help="a folder of feature networks")
+    parser.add_argument("--features", default=str(SHARED / "features"), help="vgg19, or a folder of feature networks")
     parser.add_argument("--size", type=int, default=512, help="longer side, pixels")
     parser.add_argument("--steps", type=int, default=300, help="of the plain approach")
     parser.add_argument("--ours", type=int, default=150, help="the most steps of ours")
+    parser.add_argument("--scales", type=int, default=3, help="of ours")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, help="where to draw both curves, a .webp")
     args = parser.parse_args()
-    if not (args.content.is_file() and args.style.is_file() and args.features.is_dir()):
+    here = args.features == "vgg19" or Path(args.features).is_dir()
+    if not (args.content.is_file() and args.style.is_file() and here):
         raise SystemExit("skipped: the pictures or the feature networks to measure with are not here")
 
-    task = Task(args.features, args.content, args.style, args.size, args.steps)
+    task = Task(args.features, args.content, args.style, args.size, args.steps, args.scales)
     measure = exact_loss(task)
     rows, curves = [], []
     for _ in range(args.repeats):
-        plain = [(seconds, measure(picture)) for seconds, picture in apart(run_plain, task)]
-        ours = [(seconds, measure(picture)) for seconds, picture in apart(run_ours, replace(task, steps=args.ours))]
+        plain, ours = (
+            [(seconds, measure(picture)) for seconds, picture in apart(run, replace(task, steps=steps))]
+            for run, steps in ((run_plain, args.steps), (run_ours, args.ours))
+        )
         goal = plain[-1][1]
         reached = next((seconds for seconds, loss in ours if loss <= goal), float("inf"))
         rows.append((plain[-1][0], goal, reached, plain[-1][0] / reached, ours[-1][0], ours[-1][1]))
@@ -93,13 +130,13 @@ def main() -> None:
 
 def exact_loss(task: Task):  # type: ignore[no-untyped-def]
     """The tutorial's loss of a picture, in float32, by which both are measured."""
-    content, style = task.pictures()
+    content, style = task.tensors()
     loss = PerceptualLoss(
         task.network(),
         [StyleTarget(style)],
-        content_layers={layer: TUTORIAL.content_weight * part for layer, part in TUTORIAL.content_layers.items()},
-        style_layers={layer: TUTORIAL.style_weight * part for layer, part in TUTORIAL.style_layers.items()},
-        convention=TUTORIAL.convention,
+        content_layers={layer: LOSSES.content_weight * part for layer, part in LOSSES.content_layers.items()},
+        style_layers={layer: LOSSES.style_weight * part for layer, part in LOSSES.style_layers.items()},
+        convention=LOSSES.convention,
     )
     targets = loss.content_targets(content)
 
@@ -136,7 +173,7 @@ def run_plain(task: Task, out: Connection) -> None:
             self.loss = F.mse_loss(gram(features), self.target)
             return features
 
-    content, style = task.pictures()
+    content, style = task.tensors()
     network = task.network()
     model = nn.Sequential(network.conv0)
     contents: list[ContentLoss] = []
@@ -147,13 +184,13 @@ def run_plain(task: Task, out: Connection) -> None:
         else:
             model.append(nn.ReLU() if name.startswith("relu") else nn.MaxPool2d(2))
         with torch.no_grad():
-            if name in TUTORIAL.content_layers:
+            if name in LOSSES.content_layers:
                 contents.append(ContentLoss(model(content)))
                 model.append(contents[-1])
-            if name in TUTORIAL.style_layers:
+            if name in LOSSES.style_layers:
                 styles.append(StyleLoss(model(style)))
                 model.append(styles[-1])
-        if len(styles) == len(TUTORIAL.style_layers):
+        if len(styles) == len(LOSSES.style_layers):
             break
     picture = content.clone().requires_grad_()
     optimizer = torch.optim.LBFGS([picture])
@@ -166,8 +203,8 @@ def run_plain(task: Task, out: Connection) -> None:
                 picture.clamp_(0, 1)
             optimizer.zero_grad()
             model(picture)
-            score = TUTORIAL.style_weight * torch.stack([one.loss for one in styles]).sum()
-            score = score + TUTORIAL.content_weight * torch.stack([one.loss for one in contents]).sum()
+            score = LOSSES.style_weight * torch.stack([one.loss for one in styles]).sum()
+            score = score + LOSSES.content_weight * torch.stack([one.loss for one in contents]).sum()
             score.backward()
             run += 1
             if run % 25 == 0:
@@ -180,9 +217,11 @@ def run_plain(task: Task, out: Connection) -> None:
 def run_ours(task: Task, out: Connection) -> None:
     """``nst_core.optimize``, as its own default is, with the tutorial's losses."""
     keep_freed_memory()
-    method = replace(Method(), **{name: getattr(TUTORIAL, name) for name in LOSS}, size=task.size, steps=task.steps)
+    method = replace(
+        Method(), **{name: getattr(LOSSES, name) for name in LOSS}, size=task.size, steps=task.steps, scales=task.scales
+    )
     began = time.perf_counter()
-    content, style = open_picture(task.content), open_picture(task.style)
+    content, style = task.pictures()
     for step in optimize(content, style, method, features=task.network(), saturation=0):
         if max(step.size) == task.size and (step.step % 5 == 0 or step.finished):
             out.send((time.perf_counter() - began, step.state.point.picture))
@@ -212,7 +251,6 @@ def draw(curves: list[list[tuple[float, float]]], out: Path, size: int) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from PIL import Image
 
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     for curve, name in zip(curves, ("the PyTorch tutorial's loop", "nst_core.optimize"), strict=True):

@@ -36,6 +36,8 @@ COARSEST = 64
 
 OVERHEAD = 100**2
 """What a step costs beside its pixels, in pixels."""
+DRAFT = 0.25
+"""Cost of a step under the network that drafts, in that of a step under the other."""
 EXACT = 0.1
 """Share of the finest scale's steps that is in float32: what rounding hides from bfloat16 is soon made good."""
 
@@ -143,6 +145,7 @@ def optimize(
     weights: Sequence[float] | None = None,
     masks: Sequence[Image.Image | None] | None = None,
     start: Image.Image | None = None,
+    draft: VGG19 | Hybrid | str | Path | None = None,
     resume: State | None = None,
     **changes: Any,
 ) -> Iterator[OptimizationStep]:
@@ -156,6 +159,8 @@ def optimize(
         weights: of the paintings, equal by default; their sum is brought to 1.
         masks: where each painting is to be had, white on black, of any size (None: everywhere).
         start: a picture to start from, instead of ``method.init``.
+        draft: a cheaper feature network, such as ``"compact"``, under which the picture is brought close before
+            ``features`` take over; their losses are what it ends with.
         resume: go on from a step's ``state``: the steps are those of a run without the interruption.
         changes: settings of ``Method`` that differ from ``method``'s, such as ``steps=300, seed=0``.
 
@@ -195,6 +200,7 @@ def optimize(
             for painting, weight, mask in zip(paintings, weights, masks, strict=True)
         ],
         start and open_picture(start),
+        load_features(draft, pooling=method.pooling) if isinstance(draft, str | Path) else draft,
     )
     return run.steps(resume)
 
@@ -204,7 +210,7 @@ def work(method: Method, content: tuple[int, int]) -> float:
 
     Between runs with the same layers, feature network and machine it is proportional to the time that they take.
     """
-    return _Plan(method, content, fast_bfloat16(_device())).whole()
+    return _Plan(method, content, fast_bfloat16(_device()), draft=False).whole()
 
 
 def _device() -> torch.device:
@@ -222,6 +228,8 @@ class _Painting:
 class _Stage:
     size: int
     """Longer side, in pixels."""
+    draft: bool
+    """Whether under the network that only drafts."""
     exact: bool
     """Whether in float32, instead of bfloat16 wherever that is enough."""
     share: float
@@ -231,20 +239,25 @@ class _Stage:
 
 
 class _Plan:
-    """Each scale in turn with as many steps, the last of them in float32 where the rest are not."""
+    """Each scale in turn, with half the steps of the next; of the finest, first the draft and at last what is exact."""
 
-    def __init__(self, method: Method, content: tuple[int, int], bfloat16: bool) -> None:
+    def __init__(self, method: Method, content: tuple[int, int], bfloat16: bool, draft: bool) -> None:
         self.steps = method.steps
         shape = min(content) / max(content)
         longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
-        sizes = [size for size in longest[:-1] if size * shape >= COARSEST] + longest[-1:]
-        costs = [size**2 * shape + OVERHEAD for size in sizes]
-        if method.precision == "exact" or not bfloat16:
-            self.stages = [_Stage(size, True, 1.0, cost) for size, cost in zip(sizes, costs, strict=True)]
-            return
-        self.stages = [_Stage(size, False, 1.0, cost) for size, cost in zip(sizes[:-1], costs[:-1], strict=True)]
-        self.stages.append(_Stage(sizes[-1], False, 1 - EXACT, costs[-1]))
-        self.stages.append(_Stage(sizes[-1], True, EXACT, 2 * costs[-1]))
+        *coarse, finest = [size for size in longest[:-1] if size * shape >= COARSEST] + longest[-1:]
+        fast = bfloat16 and method.precision == "auto"
+
+        def stage(size: int, draft: bool, exact: bool, share: float) -> _Stage:
+            cost = size**2 * shape + OVERHEAD
+            return _Stage(size, draft, exact, share, cost * (DRAFT if draft else 1) * (2 if exact else 1))
+
+        self.stages = [stage(size, draft, not fast, 0.5**level) for level, size in enumerate(reversed(coarse), 1)][::-1]
+        if draft:
+            self.stages.append(stage(finest, True, not fast, 1.0))
+        if fast:
+            self.stages.append(stage(finest, False, False, 1 - EXACT))
+        self.stages.append(stage(finest, False, True, EXACT if fast else 1.0))
 
     def end(self, number: int, began: int) -> int:
         """The step with which a stage that began after another ends at the latest; of very few all are the last's."""
@@ -277,10 +290,11 @@ class _Run:
         content: Image.Image,
         paintings: list[_Painting],
         start: Image.Image | None,
+        draft: VGG19 | Hybrid | None,
     ) -> None:
         parts = {
-            "content": _weighted("content", method.content_layers, method.content_weight, features.layers),
-            "style": _weighted("style", method.style_layers, method.style_weight, features.layers),
+            "content": {layer: method.content_weight * part for layer, part in method.content_layers.items()},
+            "style": {layer: method.style_weight * part for layer, part in method.style_layers.items()},
             "total_variation": {"": method.total_variation},
         }
         # Sums of squares times 1e30 are beyond float32; the optimisers do not care for the scale.
@@ -294,19 +308,24 @@ class _Run:
         }
         self.method = method
         self.device = _device()
-        self.features = features.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks = {False: features} | ({True: draft} if draft else {})
+        self.networks = {
+            drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for drafts, network in networks.items()
+        }
+        self.layers = {drafts: _layers(self.weights, network.layers) for drafts, network in networks.items()}
         self.content, self.paintings, self.start = content, paintings, start
-        self.plan = _Plan(method, content.size, fast_bfloat16(self.device))
+        self.plan = _Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
         ends = {"steps", "seconds", "saturation"}
         asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
-            "layers": self.weights,
+            "layers": self.layers[False],
             "weights of the paintings": [painting.weight for painting in paintings],
             "photograph or start": [_mark(picture) for picture in (content, start)],
             "paintings or masks": [_mark(picture) for one in paintings for picture in (one.picture, one.mask)],
             "feature network": zlib.crc32(
                 b"".join(p.flatten()[:256].cpu().numpy().tobytes() for p in features.parameters())
             ),
-            "precision of this machine": [stage.exact for stage in self.plan.stages],
+            "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
 
@@ -342,7 +361,7 @@ class _Run:
                 state = State(0, number, 0, False, point, point, (point.total,), 0.0, [], self.asked)
             elif number > state.stage:
                 same_size = stage.size == plan.stages[state.stage].size
-                point = evaluate(state.point.picture if same_size else self._enlarged(state.point, photo))
+                point = evaluate(state.point.picture if same_size else self._enlarged(state.point.picture, photo))
                 state = State(
                     step=state.step,
                     stage=number,
@@ -408,17 +427,17 @@ class _Run:
         return len(totals) > WINDOW and totals[0] - min(totals) < self.method.saturation * totals[0]
 
     def _tensor(self, picture: Image.Image) -> Tensor:
-        return to_tensor(picture).to(self.device, memory_format=torch.channels_last) / 255
+        return to_tensor(picture).to(self.device) / 255
 
     def _loss(self, photo: Image.Image, stage: _Stage) -> tuple[PerceptualLoss, dict[str, Tensor]]:
         """The loss at a stage, and the photograph's activations there."""
         targets = [self._target(painting, photo, stage.size) for painting in self.paintings]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not stage.exact):
             loss = PerceptualLoss(
-                self.features,
+                self.networks[stage.draft],
                 targets,
-                content_layers=self.weights["content"],
-                style_layers=self.weights["style"],
+                content_layers=self.layers[stage.draft]["content"],
+                style_layers=self.layers[stage.draft]["style"],
                 total_variation=self.weights["total_variation"][""],
                 convention=self.method.convention,
             )
@@ -446,18 +465,25 @@ class _Run:
         if self.start is None and self.method.init == "noise":
             generator = torch.Generator().manual_seed(self.method.seed)
             noise = torch.rand(1, 3, photo.height, photo.width, generator=generator)
-            return noise.to(self.device, memory_format=torch.channels_last)
+            return noise.to(self.device)
         picture = self.start or (self.paintings[0].picture if self.method.init == "style" else photo)
         return self._tensor(picture.convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
 
-    def _enlarged(self, point: Point, photo: Image.Image) -> Tensor:
-        size = (photo.height, photo.width)
-        return F.interpolate(point.picture, size, mode="bicubic", antialias=True).clamp(0, 1)
+    def _enlarged(self, picture: Tensor, photo: Image.Image) -> Tensor:
+        """A coarser scale's picture at the size of the photograph, with the detail of where it started."""
+        height, width = picture.shape[-2:]
+        finer = self._beginning(photo)
+        if self.start is None and self.method.init == "noise":
+            change = picture
+            finer = torch.zeros_like(finer)
+        else:
+            change = picture - self._beginning(fit(self.content, max(height, width)))
+        return (finer + F.interpolate(change, finer.shape[-2:], mode="bicubic", antialias=True)).clamp(0, 1)
 
     def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, Tensor], exact: bool) -> Point:
         picture = picture.detach().requires_grad_()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not exact):
-            terms = loss(picture, targets)
+            terms = loss(picture.contiguous(memory_format=torch.channels_last), targets)
         (gradient,) = torch.autograd.grad(terms.total, picture)
         named = {"total": terms.total, "content": terms.content, "style": terms.style, "tv": terms.total_variation}
         named |= terms.layers
@@ -467,7 +493,7 @@ class _Run:
             raise OptimizationError("The losses are no longer numbers: smaller weights or a lower learning rate help.")
         return Point(
             picture.detach(),
-            gradient,
+            gradient.contiguous(),
             total=numbers.pop("total"),
             content=numbers.pop("content"),
             style=numbers.pop("style"),
@@ -476,17 +502,19 @@ class _Run:
         )
 
 
-def _weighted(kind: str, wanted: Mapping[str, float], weight: float, given: Sequence[str]) -> dict[str, float]:
-    """The layers' whole weights; layers that the network lacks are replaced, and that is said."""
-    chosen = nearest_layers(wanted, given)
-    if absent := [layer for layer in wanted if layer not in chosen]:
-        logger.warning(
-            "This feature network has no %s; its nearest %s layers are used: %s.",
-            ", ".join(absent),
-            kind,
-            ", ".join(chosen),
-        )
-    return {layer: weight * part for layer, part in chosen.items()}
+def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The layers that a network has for those wanted; where it lacks one, that is said."""
+    chosen: dict[str, dict[str, float]] = {}
+    for kind in ("content", "style"):
+        chosen[kind] = nearest_layers(wanted[kind], given)
+        if absent := [layer for layer in wanted[kind] if layer not in chosen[kind]]:
+            logger.warning(
+                "This feature network has no %s; its nearest %s layers are used: %s.",
+                ", ".join(absent),
+                kind,
+                ", ".join(chosen[kind]),
+            )
+    return chosen
 
 
 def _mark(picture: Image.Image | None) -> list[Any]:

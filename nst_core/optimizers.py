@@ -73,8 +73,8 @@ class LBFGS:
                 return here
             self._pairs, self._bands = [], None
             return self.step(here, evaluate)
-        change, bend = there.picture - here.picture, (there.gradient - here.gradient) / self._unit
-        if _dot(change, bend) > 1e-8 * change.norm() * bend.norm():
+        change, bend = there.picture - here.picture, (there.gradient - here.gradient).div_(self._unit)
+        if _dot(change, bend) > 1e-8 * float(change.norm() * bend.norm()):
             self._pairs = [*self._pairs[1 - self.memory :], (change, bend)]
             self._bands = self._bands.learned(change, bend)
         return there
@@ -88,12 +88,11 @@ class LBFGS:
             return -self.learning_rate / max(_root_mean_square(q), 1e-30) * q
         parts = []
         for change, bend in reversed(self._pairs):
-            part = _dot(change, q) / _dot(change, bend)
-            q = q - part * bend
-            parts.append(part)
+            parts.append(_dot(change, q) / _dot(change, bend))
+            q.sub_(bend, alpha=parts[-1])
         q = bands.scaled(q)
         for (change, bend), part in zip(self._pairs, reversed(parts), strict=True):
-            q = q + (part - _dot(bend, q) / _dot(change, bend)) * change
+            q.add_(change, alpha=part - _dot(bend, q) / _dot(change, bend))
         return -q.masked_fill(held, 0)
 
     def state(self) -> list[Any]:
@@ -213,8 +212,8 @@ class SGD:
         self.learning_rate, self._steepest, self._momentum = state
 
 
-def _dot(left: Tensor, right: Tensor) -> Tensor:
-    return torch.dot(left.flatten(), right.flatten())
+def _dot(left: Tensor, right: Tensor) -> float:
+    return torch.dot(left.flatten(), right.flatten()).item()
 
 
 def _root_mean_square(values: Tensor) -> float:
