@@ -213,6 +213,10 @@ def optimize(
     features: Annotated[
         str, typer.Option(help="compact, vgg19 (fetched from the Hub once), or a folder of feature networks.")
     ] = "compact",
+    draft: Annotated[
+        str | None,
+        typer.Option(help="A cheaper feature network to bring the picture close with before --features: compact."),
+    ] = None,
     pooling: Annotated[Literal["max", "average"] | None, _setting("Between the blocks of the feature network.")] = None,
     convention: Annotated[
         str | None, _setting("Of the losses: relative, johnson, gatys, tutorial or article.", metavar="NAME")
@@ -326,6 +330,7 @@ def optimize(
         weights=[1.0, *(weight for _, weight in further)],
         masks=[*masks, *[None] * (len(paintings) - len(masks))],
         start=begin,
+        draft=draft,
         resume=saved,
     )
     _follow(

@@ -22,7 +22,7 @@ class MethodError(NSTError):
 
 @dataclass(frozen=True)
 class Method:
-    """Every setting of an optimisation; the defaults are the layers of the article, made quick.
+    """Every setting of an optimisation; the defaults are the article's layers, made quick.
 
     Raises:
         MethodError: a value is out of its range.
@@ -33,7 +33,7 @@ class Method:
     style_layers: Mapping[str, float] = field(
         default_factory=lambda: dict.fromkeys(("conv1_2", "conv2_2", "conv3_3", "conv4_1", "conv5_1"), 1.0)
     )
-    content_weight: float = 0.3
+    content_weight: float = 0.03
     """α: what every content layer's weight is multiplied by."""
     style_weight: float = 1.0
     """β: what every style layer's weight is multiplied by."""
@@ -46,7 +46,7 @@ class Method:
     optimizer: OptimizerName = "lbfgs"
     learning_rate: float = 0.02
     """Of Adam, in the picture's range of 0–1, and of SGD, as the root mean square of its first step."""
-    steps: int = 200
+    steps: int = 120
     """The most steps, over all scales together."""
     seconds: float | None = None
     """The longest that it may take."""
@@ -125,22 +125,28 @@ _FIRST_RELUS = _layers(*(f"relu{block}_1" for block in range(1, 6)))
 
 METHODS: dict[str, Method] = {
     "quick": Method(),
-    # Gatys, Ecker and Bethge 2015: α/β = 1e-3, a fifth for every style layer, from noise, average pooling.
+    # The same from nothing: what the photograph looked like has to come from its content loss alone.
+    "noise": Method(content_weight=0.15, init="noise", steps=200),
+    # Gatys, Ecker and Bethge 2015: its layers, from noise, average pooling. Its weights depend on the picture's size
+    # and on how the network is normalised; these give pictures like its own with activations whose mean is 1.
     "paper": Method(
         content_layers=_layers("conv4_2"),
-        style_layers=dict.fromkeys(_FIRST_CONVOLUTIONS, 0.2),
-        content_weight=1e-3,
-        convention="gatys",
+        style_layers=_FIRST_CONVOLUTIONS,
+        content_weight=1.0,
+        style_weight=1e5,
+        convention="tutorial",
         pooling="average",
         init="noise",
         steps=500,
         scales=1,
     ),
+    # jcjohnson/neural-style's are 5 and 100, for the Caffe network, whose activations are far larger; style counts
+    # their square, hence the greater weight where their mean is 1, as in compact.
     "neural-style": Method(
         content_layers=_layers("relu4_2"),
         style_layers=_FIRST_RELUS,
         content_weight=5.0,
-        style_weight=100.0,
+        style_weight=1e5,
         total_variation=1e-3,
         convention="tutorial",
         init="noise",

@@ -32,7 +32,7 @@ from nst_core.training import PHOTO_SUFFIXES, Photographs
 
 # Where the teacher is exact, what enters a ReLU says more than what leaves it.
 SHALLOW = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
-DEEP = ("conv4_1", "relu4_1", "conv5_1", "relu5_1")
+DEEP = ("relu3_1", "conv4_1", "relu4_1", "conv5_1", "relu5_1")
 INSIDE = tuple(f"conv{place}" for place in ("3_2", "3_3", "3_4", "4_1", "4_2", "4_3", "4_4", "5_1"))
 CONTENT = "conv2_2"
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--paintings", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=5000, help="on pictures as they are")
-    parser.add_argument("--more-steps", type=int, default=2000, help="and then with pictures that are being optimised")
+    parser.add_argument("--more-steps", type=int, default=1600, help="and then with pictures that are being optimised")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

@@ -230,7 +230,7 @@ def test_only_networks_on_offer_are_opened(easel: Easel, features: Path) -> None
 def test_presets_are_methods(easel: Easel) -> None:
     for preset in PRESETS.values():
         assert preset.method in METHODS
-        easel.method(preset.method, **preset.changes)
+        easel.method(preset.method)
 
 
 def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> None:

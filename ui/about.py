@@ -13,10 +13,16 @@ A style is a small convolutional network, trained once on one painting to repain
 and *Colours* blend that picture with the photograph and do not need the network again; keeping the photograph's colours
 transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)).
 
+On the tab *Advanced* there is no such network: the optimisation of Gatys et al. changes the picture's own pixels, step
+by step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
+it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a sixteenth
+of VGG19, distilled from it.
+
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
 you download is a lossless PNG without metadata.
 
-**From a program**, the endpoints `/stylize` and `/styles` do the same: see *Use via API* at the foot of the page.
+**From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
+the page.
 """
 
 

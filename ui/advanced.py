@@ -1,11 +1,10 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -32,21 +31,17 @@ class Preset(NamedTuple):
     words: str
     method: str
     """One of ``METHODS``."""
-    changes: Mapping[str, Any] = MappingProxyType({})
 
 
 PRESETS = {
     "quick": Preset(
         "Quick look", "The photograph is repainted from coarse to fine: the soonest way to a picture.", "quick"
     ),
-    "noise": Preset(
-        "From noise", "The same, out of nothing but random dots: the most to watch.", "quick", {"init": "noise"}
-    ),
+    "noise": Preset("From noise", "The same, out of nothing but random dots: the most to watch.", "noise"),
     "paper": Preset(
-        "The paper", "As Gatys, Ecker and Bethge did it in 2015, from noise, in their words and weights.", "paper"
-    ),
-    "neural-style": Preset(
-        "neural-style", "As in Justin Johnson's program of 2015, which made it famous; slow.", "neural-style"
+        "The paper",
+        "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time.",
+        "paper",
     ),
     "tutorial": Preset(
         "Tutorial", "As in PyTorch's tutorial: shallow layers, and a great weight on style.", "tutorial"
@@ -181,7 +176,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
 
     def fill(preset: str) -> list[Any]:
         chosen = PRESETS.get(preset) or PRESETS["quick"]
-        method = easel.method(chosen.method, **chosen.changes)
+        method = easel.method(chosen.method)
         return [getattr(method, name) for name in settings]
 
     def describe(preset: str, features: str, *values: Any) -> tuple[str, Any]:
