@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_core.features import (
-    COMPACT_WEIGHTS,
     VGG19,
     FeaturesError,
     Hybrid,
@@ -22,6 +21,7 @@ from nst_core.features import (
     from_torchvision,
     load_features,
 )
+from nst_core.images import open_picture, to_tensor
 
 LAYERS = ["conv1_1", "relu1_2", "relu2_2", "conv3_3", "conv4_1", "relu4_2", "conv5_1", "relu5_4"]
 
@@ -137,7 +137,26 @@ def test_compact_predicts_full_width_in_float32(tmp_path: Path, dtype: torch.dty
     torch.testing.assert_close(network.conv0.weight, trained.conv0.weight, rtol=0, atol=0)
 
 
-@pytest.mark.skipif(not COMPACT_WEIGHTS.is_file(), reason=f"{COMPACT_WEIGHTS.name} is not trained yet")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+TEACHER, PHOTOS = SHARED / "features", SHARED / "photos" / "eval"
+
+
+@pytest.mark.skipif(not (TEACHER.is_dir() and PHOTOS.is_dir()), reason="the teacher or the photographs are not here")
+def test_compact_sees_what_vgg19_sees() -> None:
+    """As near, on photographs that neither was trained on, as the distilled network of Wang et al. 2020."""
+    teacher, compact = load_features(TEACHER), load_features("compact")
+    least = {"relu1_1": 0.98, "relu2_1": 0.91, "relu3_1": 0.8, "relu4_1": 0.9, "relu5_1": 0.9}
+    found: dict[str, list[float]] = {layer: [] for layer in least}
+    for path in sorted(PHOTOS.glob("*.jpg"))[::5]:
+        picture = to_tensor(open_picture(path)) / 255
+        seen, predicted = teacher(picture, least), compact(picture, least)
+        for layer in least:
+            pair = torch.stack([seen[layer].flatten(), predicted[layer].flatten()])
+            found[layer].append(float(torch.corrcoef(pair)[0, 1]))
+    means = {layer: sum(values) / len(values) for layer, values in found.items()}
+    assert all(means[layer] > least[layer] for layer in least), means
+
+
 def test_compact_is_shipped() -> None:
     network = load_features("compact", pooling="average")
     assert isinstance(network, VGG19) and network.pooling == "average" and not network.training

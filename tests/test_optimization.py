@@ -83,6 +83,39 @@ def test_resumed_is_as_never_interrupted_across_scales(optimizer: str, tmp_path:
         assert len(resumed) == 24 - after and all(map(same, whole[after:], resumed))
 
 
+# A network that drafts.
+
+
+def test_a_draft_comes_first_and_the_losses_are_the_network_s_in_the_end() -> None:
+    draft = small_network(1, channels=(4, 4, 4, 4, 4))
+    steps = run(draft=draft, steps=30)
+    assert [step.step for step in steps] == list(range(1, 31))
+    alone = begin(start=steps[13].picture, optimizer="sgd", learning_rate=1e-6, steps=1)
+    under_draft = begin(start=steps[13].picture, optimizer="sgd", learning_rate=1e-6, steps=1, features=draft)
+    # To a rounding to 8 bits, the 14th step's losses are those under the draft, the last one's those under the other.
+    assert steps[13].total == pytest.approx(next(under_draft).total, rel=0.1)
+    assert steps[13].total != pytest.approx(next(alone).total, rel=0.1)
+    last = begin(start=steps[-1].picture, optimizer="sgd", learning_rate=1e-6, steps=1)
+    assert steps[-1].total == pytest.approx(next(last).total, rel=0.1)
+
+
+@pytest.mark.parametrize("after", [7, 15, 22])
+def test_a_draft_is_resumed_as_never_interrupted(after: int) -> None:
+    draft = small_network(1, channels=(4, 4, 4, 4, 4))
+    whole = run(draft=draft, steps=30)
+    resumed = run(draft=draft, steps=30, resume=whole[after - 1].state)
+    assert len(resumed) == 30 - after and all(map(same, whole[after:], resumed))
+    with pytest.raises(OptimizationError, match="draft"):
+        run(steps=30, resume=whole[after - 1].state)
+
+
+def test_coarse_to_fine_keeps_the_photograph_s_detail() -> None:
+    """What a coarser scale changed is carried over: where it changed nothing, the finer begins with the photograph."""
+    steps = run(**TWO_SCALES, **SHALLOW, optimizer="sgd", learning_rate=1e-6, content=made_picture(4, (128, 128)))
+    first = next(step for step in steps if step.size == (128, 128))
+    assert np.abs(pixels(first.picture) - pixels(made_picture(4, (128, 128)))).max() <= 1
+
+
 def test_a_state_is_not_changed_by_going_on() -> None:
     state = run()[1].state
     assert all(map(same, run(resume=state), run(resume=state)))
