@@ -195,7 +195,7 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     expect(page.locator("#plan .wrong")).to_contain_text("content weight")
     page.get_by_label("The paper").click()
     expect(page.locator("#plan .wrong")).to_have_count(0)
-    expect(page.get_by_label("Content weight")).to_have_value("0.001")
+    expect(page.get_by_label("Content weight")).to_have_value("1")
     page.get_by_label("A fast style's picture").click()
     expect(page.get_by_label("The fast style")).to_be_visible()
     expect(page.locator("#plan")).to_contain_text("a fast style's picture")
