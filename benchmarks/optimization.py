@@ -150,10 +150,10 @@ def run_plain(task: Task, out: Connection) -> None:
                 score = score + LOSSES.content_weight * F.mse_loss(features[layer], target)
             for layer, target in grams.items():
                 score = score + LOSSES.style_weight * F.mse_loss(gram(features[layer]), target)
-            score.backward()  # type: ignore[no-untyped-call]
+            score.backward()
             run += 1
             if run % 25 == 0:
-                out.send((time.perf_counter() - began, picture.detach().clone()))
+                out.send((time.perf_counter() - began, picture.detach().numpy().copy()))
             return score
 
         optimizer.step(closure)
@@ -167,7 +167,7 @@ def run_ours(task: Task, out: Connection) -> None:
     content, style = task.pictures()
     for step in optimize(content, style, method, features=task.network(), draft="compact"):
         if step.step % 5 == 0 or step.finished:
-            out.send((time.perf_counter() - began, step.state.point.picture))
+            out.send((time.perf_counter() - began, step.state.point.picture.cpu().numpy()))
 
 
 def apart(run, task: Task) -> Curve:  # type: ignore[no-untyped-def]
@@ -179,7 +179,8 @@ def apart(run, task: Task) -> Curve:  # type: ignore[no-untyped-def]
     curve: Curve = []
     try:
         while True:
-            curve.append(here.recv())
+            seconds, pixels = here.recv()  # as an array: a tensor would be shared with a process that may be gone
+            curve.append((seconds, torch.from_numpy(pixels)))
     except EOFError:
         process.join()
     return curve
