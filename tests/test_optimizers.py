@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -107,6 +108,18 @@ def test_lbfgs_goes_along_rosenbrocks_valley_into_the_corner() -> None:
 
     last = run(LBFGS(), evaluator(rosenbrock), torch.tensor([0.1, 0.9]).expand(1, 3, 1, 2), 200)[-1]
     assert last.total < 1e-4  # 0.8 at the start's foot of the valley, 0 at (1, 1)
+
+
+def test_lbfgs_explains_its_last_pair() -> None:
+    """The secant equation of every quasi-Newton method: H · (change of the gradient) = change of the picture."""
+    function, _, _ = made_quadratic(5, spread=20, inside=True)
+    optimizer = LBFGS()
+    here = run(optimizer, evaluator(function), start(), 6)[-1]
+    unit, pairs, _ = optimizer.state()
+    change, bend = pairs[-1]
+    assert len(pairs) >= 4 and optimizer._bands is not None
+    middle = replace(here, picture=torch.full_like(here.picture, 0.5), gradient=unit * bend)
+    torch.testing.assert_close(-optimizer._direction(middle, optimizer._bands), change, rtol=1e-3, atol=1e-6)
 
 
 def test_lbfgs_first_step_is_measured_in_pixels() -> None:
