@@ -2,7 +2,7 @@
 
 The plain approach is the loop of the PyTorch tutorial: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
 Ours gets the same feature network, the same losses, the same pictures. Each runs in a process of its own, in turns;
-every picture on the way is then measured in float32 by one and the same loss. Prints medians and the ratio, and draws
+every picture of full size on the way is then measured in float32 by one and the same loss. Prints medians and the ratio, and draws
 both curves.
 """
 
@@ -26,10 +26,7 @@ from nst_core.losses import StyleTarget
 from nst_core.memory import keep_freed_memory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-FIRST = [f"conv{block}_1" for block in range(1, 6)]
-LOSSES = replace(  # the paper's layers, the tutorial's constants
-    METHODS["tutorial"], content_layers={"conv4_1": 1.0}, style_layers=dict.fromkeys(FIRST, 1.0)
-)
+LOSSES = METHODS["tutorial"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def main() -> None:
     parser.add_argument("--features", default=str(SHARED / "features"), help="vgg19, or a folder of feature networks")
     parser.add_argument("--size", type=int, default=512, help="longer side, pixels")
     parser.add_argument("--steps", type=int, default=300, help="of the plain approach")
-    parser.add_argument("--ours", type=int, default=150, help="the most steps of ours")
+    parser.add_argument("--ours", type=int, default=200, help="the most steps of ours, over all scales")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, help="where to draw both curves, a .webp")
     args = parser.parse_args()
@@ -160,13 +157,13 @@ def run_plain(task: Task, out: Connection) -> None:
 
 
 def run_ours(task: Task, out: Connection) -> None:
-    """``nst_core.optimize`` with the same losses, drafted by the compact network."""
+    """``nst_core.optimize`` with the same losses, coarse to fine."""
     keep_freed_memory()
-    method = replace(LOSSES, size=task.size, steps=task.steps, saturation=0)
+    method = replace(LOSSES, size=task.size, steps=task.steps, scales=3, saturation=0)
     began = time.perf_counter()
     content, style = task.pictures()
-    for step in optimize(content, style, method, features=task.network(), draft="compact"):
-        if step.step % 5 == 0 or step.finished:
+    for step in optimize(content, style, method, features=task.network()):
+        if max(step.size) == task.size and (step.step % 3 == 0 or step.finished):
             out.send((time.perf_counter() - began, step.state.point.picture.cpu().numpy()))
 
 

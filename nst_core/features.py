@@ -18,7 +18,8 @@ CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
-COMPACT_CHANNELS = (16, 32, 64, 128, 128)
+COMPACT_CHANNELS = (32, 64, 64, 128, 128)
+DISTILLED_CHANNELS = (16, 32, 64, 128, 128)
 COMPACT_HEADS = ("1_1", "1_2", "2_1", "2_2", "3_1", "4_1", "5_1")
 COMPACT_WEIGHTS = Path(__file__).with_name("compact.safetensors")
 EXACT_FILE, DISTILLED_FILE = "vgg19_normalised_to_conv3_1.safetensors", "vgg19_distilled_to_conv5_1.safetensors"
@@ -76,7 +77,7 @@ class VGG19(nn.Module):
         for block, (count, out) in enumerate(zip(CONVOLUTIONS_PER_BLOCK, channels, strict=True), start=1):
             for index in range(1, count + 1):
                 name = f"{block}_{index}"
-                self.add_module(f"conv{name}", nn.Conv2d(width, out, 3, padding=1, padding_mode=padding_mode))
+                self.add_module(f"conv{name}", nn.Conv2d(width, out, 3, padding=int(padding_mode == "zeros")))
                 self.plan += [f"conv{name}", f"relu{name}"]
                 if name in heads:
                     self.add_module(f"head{name}", nn.Conv2d(out, VGG19_CHANNELS[block - 1], 1))
@@ -96,7 +97,7 @@ class VGG19(nn.Module):
         self._check_size(pictures, layers)
         missing = set(layers)
         features: dict[str, Tensor] = {}
-        x = self.conv0(pictures)
+        x = pictures
         for name in self.plan:
             if not missing:
                 break
@@ -104,7 +105,7 @@ class VGG19(nn.Module):
             if kind == "pool":
                 x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
             else:
-                x = F.relu(x) if kind == "relu" else self.get_submodule(name)(x)
+                x = F.relu(x) if kind == "relu" else self._convolved(name, x)
             if not self.heads:
                 found = {name: x}
             elif kind == "relu" and missing & {f"conv{place}", name}:
@@ -115,6 +116,23 @@ class VGG19(nn.Module):
             features |= {layer: value for layer, value in found.items() if layer in missing}
             missing -= found.keys()
         return features
+
+    def _convolved(self, name: str, x: Tensor) -> Tensor:
+        convolution, device = self.get_submodule(name), x.device.type
+        assert isinstance(convolution, nn.Conv2d)
+        # Left to itself, autocast would have the mirrored edges, and all between them, in float32.
+        with torch.autocast(device, enabled=False):
+            if name == "conv1_1":
+                x = self.conv0(x)
+            if self.padding_mode == "reflect":
+                x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        if name != "conv1_1" or not torch.is_autocast_enabled(device):
+            return convolution(x)
+        # bfloat16 has fewer digits than a picture, and most of what it lost was lost here, for the Gram matrices of all
+        # later layers too. The digits that are left go in beside the first ones.
+        rounded = x.to(torch.get_autocast_dtype(device))
+        both, weight = torch.cat([rounded, x - rounded], 1), torch.cat([convolution.weight] * 2, 1)
+        return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
 
     def _check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
         deepest = max(layers, key=self.plan.index, default="conv1_1")
@@ -269,7 +287,7 @@ def _load_hybrid(folder: Path) -> Hybrid:
         for name, tensor in _read(folder / DISTILLED_FILE).items()
     }
     distilled = VGG19(
-        last="conv5_1", channels=COMPACT_CHANNELS, heads=[f"{block}_1" for block in range(1, 6)], padding_mode="reflect"
+        last="conv5_1", channels=DISTILLED_CHANNELS, heads=[f"{block}_1" for block in range(1, 6)], padding_mode="reflect"
     )
     return Hybrid(exact, _fill(distilled, state, refusal.format(DISTILLED_FILE)))
 

@@ -81,11 +81,16 @@ class _GramMatrix(torch.autograd.Function):
         weighted = flat if region is None else flat * region.flatten(1)[..., None].to(flat.dtype)
         if features.dtype != torch.bfloat16:
             return weighted.mT @ flat
-        # Products of bfloat16 come rounded to bfloat16: a sum of many is more exact than one.
-        count, length = weighted.shape[0], weighted.shape[1] // 16
-        left, right = (x[:, : 16 * length].unflatten(1, (16, length)).flatten(0, 1) for x in (weighted, flat))
-        gram = (left.mT @ right).float().unflatten(0, (count, 16)).sum(1)
-        return gram + (weighted[:, 16 * length :].mT @ flat[:, 16 * length :]).float()
+        # Products of bfloat16 come rounded to bfloat16, the more so the nearer a picture is to its style: a sum of many
+        # has enough digits; where there would be few, float32.
+        positions, channels = flat.shape[1:]
+        parts = positions // (4 * channels)
+        if parts < 32:
+            return weighted.float().mT @ flat.float()
+        length = positions // parts
+        left, right = (x[:, : parts * length].unflatten(1, (parts, length)).flatten(0, 1) for x in (weighted, flat))
+        gram = (left.mT @ right).float().unflatten(0, (len(flat), parts)).sum(1)
+        return gram + (weighted[:, parts * length :].mT @ flat[:, parts * length :]).float()
 
     @staticmethod
     @once_differentiable

@@ -38,7 +38,7 @@ OVERHEAD = 100**2
 """What a step costs beside its pixels, in pixels."""
 DRAFT = 0.25
 """Cost of a step under the network that drafts, in that of a step under the other."""
-EXACT = 0.1
+EXACT = 0.05
 """Share of the finest scale's steps that is in float32: what rounding hides from bfloat16 is soon made good."""
 
 

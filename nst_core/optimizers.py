@@ -116,7 +116,7 @@ class _Bands:
     """A band's factor is at most so many times above or below the mean: of some, the pairs have little to tell."""
 
     def __init__(self, like: Tensor, sums: Tensor | None = None, factors: Tensor | None = None) -> None:
-        """By band: ``sums`` are ⟨change, bend⟩ and ⟨bend, bend⟩ over the pairs, ``factors`` what is estimated."""
+        """By band, over the pairs: ``sums`` of change², bend² and change · bend; ``factors``, what is estimated."""
         self.size = like.shape[-2:]
         colors = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]]).to(like)  # light and two hues
         self.colors = colors / colors.norm(dim=1, keepdim=True)
@@ -140,16 +140,21 @@ class _Bands:
         return torch.einsum("ij,ihw->jhw", self.colors, by_color)[None]
 
     def learned(self, change: Tensor, bend: Tensor) -> "_Bands":
-        """What is known with one pair more; the last pair is then explained on average, as in Nocedal's scaling."""
+        """What is known with one pair more."""
         changes, bends = self._spectrum(change), self._spectrum(bend)
-        products = torch.stack([(changes * bends.conj()).real, bends.abs().square()]) * self.weight
-        new = change.new_zeros(2, 3 * self.COUNT).index_add_(1, self.band.flatten(), products.flatten(1))
-        new = new / new[1].sum()
+        parts = [changes.abs().square(), bends.abs().square(), (changes * bends.conj()).real]
+        new = change.new_zeros(3, 3 * self.COUNT)
+        new.index_add_(1, self.band.flatten(), (torch.stack(parts) * self.weight).flatten(1))
         known = copy(self)
-        known.sums = new if self.sums is None else self.MEMORY * self.sums + new
-        mean = known.sums[0].sum() / known.sums[1].sum()
-        factors = (known.sums[0] / known.sums[1].clamp(min=1e-30)).clamp(mean / self.RANGE, mean * self.RANGE)
-        known.factors = factors * new[0].sum() / (factors * new[1]).sum()
+        known.sums = new / new[1].sum() + (0 if self.sums is None else self.MEMORY * self.sums)
+        changes, bends, products = known.sums
+        # The geometric mean of the long and the short step of Barzilai and Borwein (1988), s·s / s·y and s·y / y·y: a
+        # band's curvatures differ among themselves, and the short one alone would heed the steepest of them.
+        factors = (changes / bends.clamp(min=1e-30)).sqrt()
+        mean = (factors * bends).sum() / bends.sum()
+        factors = factors.clamp(mean / self.RANGE, mean * self.RANGE)
+        # As Nocedal scales: on average over all bands, and over the pairs, bends are explained.
+        known.factors = factors * products.sum() / (factors * bends).sum()
         return known
 
 
