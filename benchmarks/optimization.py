@@ -2,8 +2,8 @@
 
 The plain approach is the loop of the PyTorch tutorial: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
 Ours gets the same feature network, the same losses, the same pictures. Each runs in a process of its own, in turns;
-every picture of full size on the way is then measured in float32 by one and the same loss. Prints medians and the ratio, and draws
-both curves.
+every picture of full size on the way is then measured in float32 by one and the same loss. Prints medians and the
+ratio, and draws both curves.
 """
 
 import argparse

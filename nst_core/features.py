@@ -189,7 +189,7 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
       Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to ``relu3_1`` and predictions at
       4_1 and 5_1. These learned what leaves the ReLU alone: what enters it, ``conv4_1`` and ``conv5_1``, means
       something above zero only.
-    - ``"compact"``, a quarter as wide and part of this package: at a fraction of the cost it predicts what such a
+    - ``"compact"``, 32 to 128 channels wide and part of this package: at a fraction of the cost it predicts what such a
       folder gives at ``COMPACT_HEADS``, up to ``relu5_1``. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
 
     ``pooling`` is what stands between the blocks; all of these weights were trained with ``"max"``.
@@ -219,7 +219,7 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
 
 
 def compact_network() -> VGG19:
-    """VGG19 to conv5_1 at a quarter of its width, untrained: ``scripts/distill.py`` trains it."""
+    """VGG19 to conv5_1, half to a quarter as wide, untrained: ``scripts/distill.py`` trains it."""
     network = VGG19(last="conv5_1", channels=COMPACT_CHANNELS, heads=COMPACT_HEADS, padding_mode="reflect")
     network.load_state_dict(_imagenet_scale(), strict=False)
     return network
@@ -287,7 +287,10 @@ def _load_hybrid(folder: Path) -> Hybrid:
         for name, tensor in _read(folder / DISTILLED_FILE).items()
     }
     distilled = VGG19(
-        last="conv5_1", channels=DISTILLED_CHANNELS, heads=[f"{block}_1" for block in range(1, 6)], padding_mode="reflect"
+        last="conv5_1",
+        channels=DISTILLED_CHANNELS,
+        heads=[f"{block}_1" for block in range(1, 6)],
+        padding_mode="reflect",
     )
     return Hybrid(exact, _fill(distilled, state, refusal.format(DISTILLED_FILE)))
 

@@ -107,10 +107,10 @@ class LBFGS:
 class _Bands:
     """A diagonal estimate of the inverse Hessian in the basis of three colours and all spatial frequencies."""
 
-    COUNT = 10
+    COUNT = 24
     LOWEST, HIGHEST = 2**-7, 0.5
     """Cycles a pixel at the middle of the first and of the last band."""
-    MEMORY = 0.95
+    MEMORY = 0.98
     """What earlier pairs count for beside a new one."""
     RANGE = 30.0
     """A band's factor is at most so many times above or below the mean: of some, the pairs have little to tell."""
