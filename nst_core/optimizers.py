@@ -55,7 +55,8 @@ class LBFGS:
         self.learning_rate = learning_rate
         self.memory = memory
         self._unit = 0.0
-        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._pairs: list[tuple[Tensor, Tensor, float]] = []
+        """Change of the picture, of the gradient, and their product."""
         self._bands: _Bands | None = None
 
     def step(self, here: Point, evaluate: Evaluate) -> Point:
@@ -74,8 +75,9 @@ class LBFGS:
             self._pairs, self._bands = [], None
             return self.step(here, evaluate)
         change, bend = there.picture - here.picture, (there.gradient - here.gradient).div_(self._unit)
-        if _dot(change, bend) > 1e-8 * float(change.norm() * bend.norm()):
-            self._pairs = [*self._pairs[1 - self.memory :], (change, bend)]
+        product = _dot(change, bend)
+        if product > 1e-8 * float(change.norm() * bend.norm()):
+            self._pairs = [*self._pairs[1 - self.memory :], (change, bend, product)]
             self._bands = self._bands.learned(change, bend)
         return there
 
@@ -87,12 +89,12 @@ class LBFGS:
             q = bands.scaled(q)
             return -self.learning_rate / max(_root_mean_square(q), 1e-30) * q
         parts = []
-        for change, bend in reversed(self._pairs):
-            parts.append(_dot(change, q) / _dot(change, bend))
+        for change, bend, product in reversed(self._pairs):
+            parts.append(_dot(change, q) / product)
             q.sub_(bend, alpha=parts[-1])
         q = bands.scaled(q)
-        for (change, bend), part in zip(self._pairs, reversed(parts), strict=True):
-            q.add_(change, alpha=part - _dot(bend, q) / _dot(change, bend))
+        for (change, bend, product), part in zip(self._pairs, reversed(parts), strict=True):
+            q.add_(change, alpha=part - _dot(bend, q) / product)
         return -q.masked_fill(held, 0)
 
     def state(self) -> list[Any]:

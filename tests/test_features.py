@@ -226,3 +226,22 @@ def test_refusals_are_sentences(tmp_path: Path) -> None:
     save_file(VGG19(last="conv1_1").state_dict(), tmp_path / "compact.safetensors")
     with pytest.raises(FeaturesError, match=r"^compact\.safetensors does not hold a compact VGG19\.$"):
         _load_compact(tmp_path / "compact.safetensors")
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
+def test_under_autocast_a_picture_keeps_its_digits(padding_mode: Literal["zeros", "reflect"]) -> None:
+    """An edge so faint that bfloat16 has no such numbers, on a bright ground, is still seen."""
+    torch.manual_seed(0)
+    network = VGG19(last="conv1_1", padding_mode=padding_mode).requires_grad_(False)
+    network.conv0.weight.copy_(torch.eye(3)[:, :, None, None])
+    network.conv0.bias.zero_()  # type: ignore[union-attr]
+    weight = torch.randint(-4, 5, (64, 3, 3, 3)).float()
+    weight[:, :, 1, 1] -= weight.sum((2, 3))  # edges alone, in whole numbers: exact in bfloat16
+    convolution = network.get_submodule("conv1_1")
+    convolution.load_state_dict({"weight": weight, "bias": torch.zeros(64)})
+    picture = 0.8 + 2e-4 * torch.rand(1, 3, 16, 16)
+    exact = network(picture, ["conv1_1"])["conv1_1"][..., 1:-1, 1:-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = network(picture, ["conv1_1"])["conv1_1"]
+    assert seen.dtype == torch.bfloat16
+    torch.testing.assert_close(seen[..., 1:-1, 1:-1].float(), exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))

@@ -75,7 +75,7 @@ def test_gram_matrix_of_bfloat16_is_nearly_exact(positions: tuple[int, int]) -> 
     features = torch.rand(1, 8, *positions).bfloat16().requires_grad_()
     exact = features.detach().double().requires_grad_()
     gram, expected = gram_matrix(features), gram_matrix(exact)
-    assert float((gram.double() - expected).norm()) <= 4e-3 * float(expected.norm())
+    assert float((gram.double() - expected).norm()) <= 5e-4 * float(expected.norm())
     weights = torch.rand(1, 8, 8)
     (slope,) = torch.autograd.grad((gram * weights).sum(), features)
     (wanted,) = torch.autograd.grad((expected * weights).sum(), exact)

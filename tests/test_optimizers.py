@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam, Evaluate, Optimizer, Point
+from nst_core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam, Evaluate, Optimizer, Point, _Bands
 
 SHAPE = (1, 3, 4, 4)
 PIXELS = math.prod(SHAPE)
@@ -116,10 +116,26 @@ def test_lbfgs_explains_its_last_pair() -> None:
     optimizer = LBFGS()
     here = run(optimizer, evaluator(function), start(), 6)[-1]
     unit, pairs, _ = optimizer.state()
-    change, bend = pairs[-1]
+    change, bend, _ = pairs[-1]
     assert len(pairs) >= 4 and optimizer._bands is not None
     middle = replace(here, picture=torch.full_like(here.picture, 0.5), gradient=unit * bend)
     torch.testing.assert_close(-optimizer._direction(middle, optimizer._bands), change, rtol=1e-3, atol=1e-6)
+
+
+def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
+    """Of a Hessian that multiplies each frequency by 1 + 8 f, they become the inverse, but for a band's width."""
+    torch.manual_seed(0)
+    bands = _Bands(torch.zeros(1, 3, 64, 64))
+    curvature = 1 + 8 * bands.frequency
+
+    def bent(change: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(change) * curvature, s=(64, 64))
+
+    for _ in range(20):
+        change = torch.randn(1, 3, 64, 64)
+        bands = bands.learned(change, bent(change))
+    change = torch.randn(1, 3, 64, 64)
+    assert float((bands.scaled(bent(change)) - change).norm() / change.norm()) < 0.1
 
 
 def test_lbfgs_first_step_is_measured_in_pixels() -> None:
