@@ -123,7 +123,7 @@ class VGG19(nn.Module):
         # Left to itself, autocast would have the mirrored edges, and all between them, in float32.
         with torch.autocast(device, enabled=False):
             if name == "conv1_1":
-                x = self.conv0(x)
+                x = self.conv0(x.to(self.conv0.weight.dtype))
             if self.padding_mode == "reflect":
                 x = F.pad(x, (1, 1, 1, 1), mode="reflect")
         if name != "conv1_1" or not torch.is_autocast_enabled(device):

@@ -243,5 +243,6 @@ def test_under_autocast_a_picture_keeps_its_digits(padding_mode: Literal["zeros"
     exact = network(picture, ["conv1_1"])["conv1_1"][..., 1:-1, 1:-1]
     with torch.autocast("cpu", torch.bfloat16):
         seen = network(picture, ["conv1_1"])["conv1_1"]
+        network(picture.bfloat16(), ["conv1_1"])  # as a transformation network gives it there
     assert seen.dtype == torch.bfloat16
     torch.testing.assert_close(seen[..., 1:-1, 1:-1].float(), exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))
