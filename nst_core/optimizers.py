@@ -51,7 +51,7 @@ class LBFGS:
     memory is dropped, for it may be of another place.
     """
 
-    def __init__(self, learning_rate: float = 0.02, memory: int = 40) -> None:
+    def __init__(self, learning_rate: float = 0.02, memory: int = 20) -> None:
         self.learning_rate = learning_rate
         self.memory = memory
         self._unit = 0.0
@@ -114,7 +114,7 @@ class _Bands:
     """Cycles a pixel at the middle of the first and of the last band."""
     MEMORY = 0.98
     """What earlier pairs count for beside a new one."""
-    RANGE = 30.0
+    RANGE = 10.0
     """A band's factor is at most so many times above or below the mean: of some, the pairs have little to tell."""
 
     def __init__(self, like: Tensor, sums: Tensor | None = None, factors: Tensor | None = None) -> None:
@@ -155,8 +155,9 @@ class _Bands:
         factors = (changes / bends.clamp(min=1e-30)).sqrt()
         mean = (factors * bends).sum() / bends.sum()
         factors = factors.clamp(mean / self.RANGE, mean * self.RANGE)
-        # As Nocedal scales: on average over all bands, and over the pairs, bends are explained.
-        known.factors = factors * products.sum() / (factors * bends).sum()
+        # As they are, whole steps are often too long; as Nocedal scales, so that on average bends are explained, they
+        # are short. Half way, on a logarithmic scale, the fewest evaluations are needed.
+        known.factors = factors * (products.sum() / (factors * bends).sum()).sqrt()
         return known
 
 

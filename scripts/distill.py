@@ -20,6 +20,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="of Adam; Muon's updates are as large")
     parser.add_argument("--start", type=Path, help="weights of a network as narrow or narrower to begin with")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("-o", "--out", type=Path, default=COMPACT_WEIGHTS)
@@ -72,12 +73,9 @@ def main() -> None:
             if isinstance(module, nn.Conv2d) and name.startswith("conv") and name != "conv0"
         }
     )
-    if not args.resume:
-        with torch.no_grad():
-            if args.start:
-                widen(student, load_file(args.start))
-            fit_heads(student, connectors, teacher, next(batches(args, 0)))
-    optimizer = torch.optim.Adam([p for p in (*student.parameters(), *connectors.parameters()) if p.requires_grad])
+    for network in (teacher, student, connectors):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = Optimizer([p for p in (*student.parameters(), *connectors.parameters()) if p.requires_grad])
     checkpoint, start = args.out.with_suffix(".checkpoint"), 0
     if args.resume:
         state = torch.load(checkpoint, weights_only=True)
@@ -85,8 +83,13 @@ def main() -> None:
         student.load_state_dict(state["student"])
         connectors.load_state_dict(state["connectors"])
         optimizer.load_state_dict(state["optimizer"])
-    for network in (teacher, student):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:
+        with torch.no_grad():
+            pictures = next(batches(args, 0))
+            if args.start:
+                widen(student, load_file(args.start))
+                revive(student, pictures)
+            fit_heads(student, connectors, teacher, pictures)
 
     began = time.perf_counter()
     sums: dict[str, float] = {}
@@ -95,14 +98,11 @@ def main() -> None:
         if step % 16 == 0 or step == start:
             optimised.add(student, pictures[3:4], pictures[:1])
         pictures = torch.cat([pictures[::2], optimised.some(args.batch_size // 2)])
-        for group in optimizer.param_groups:
-            warm, fall = min(1, (step + 1) / 200), 0.5 + 0.5 * math.cos(math.pi * step / args.steps)
-            group["lr"] = args.learning_rate * warm * fall
         errors = measure(student, connectors, teacher, pictures.contiguous(memory_format=torch.channels_last))
         torch.stack(list(errors.values())).sum().backward()
         nn.utils.clip_grad_norm_(student.parameters(), 5.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        warm, fall = min(1, (step + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * step / args.steps)
+        optimizer.step(args.learning_rate * warm * fall)
         for name, value in errors.items():
             sums[name] = sums.get(name, 0.0) + value.item() / 50
         if (step + 1) % 50 == 0:
@@ -129,15 +129,14 @@ def measure(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures
     assert isinstance(distilled, VGG19)
     errors = {}
     with torch.autocast("cpu", torch.bfloat16):
-        with torch.no_grad(), Inside(distilled) as seen_inside:
-            seen = teacher(pictures, LAYERS)
-        with Inside(student) as own:
-            student(pictures, ["relu5_1"])
-        inside = [
+        with torch.no_grad():
+            seen, seen_inside = teacher(pictures, LAYERS), inside(distilled, pictures)
+        own = inside(student, pictures)
+        hints = [
             unexplained(connector(F.relu(own[name])), F.relu(seen_inside[name]))
             for name, connector in connectors.items()
         ]
-        errors["inside"] = torch.stack(inside).sum()
+        errors["inside"] = torch.stack(hints).sum()
         for place in student.heads:
             head, entering, wanted = (
                 convolution(student, f"head{place}"),
@@ -168,23 +167,13 @@ def unexplained(predicted: Tensor, seen: Tensor) -> Tensor:
     return F.mse_loss(predicted, seen).float() / sparse.float().var()
 
 
-class Inside:
-    """While it is entered, catches what the convolutions of a network give, by name."""
-
-    def __init__(self, network: VGG19) -> None:
-        self.network = network
-        self.seen: dict[str, Tensor] = {}
-
-    def __enter__(self) -> dict[str, Tensor]:
-        self.hooks = [
-            module.register_forward_hook(lambda _, __, given, name=name: self.seen.__setitem__(name, given))
-            for name, module in self.network.named_children()
-        ]
-        return self.seen
-
-    def __exit__(self, *error: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
+def inside(network: VGG19, pictures: Tensor) -> dict[str, Tensor]:
+    """What the convolutions of a narrow network give, instead of what its heads make of that."""
+    heads, network.heads = network.heads, ()
+    try:
+        return network(pictures, [name for name in network.layers if name.startswith("conv")])
+    finally:
+        network.heads = heads
 
 
 def widen(student: VGG19, weights: dict[str, Tensor]) -> None:
@@ -198,18 +187,27 @@ def widen(student: VGG19, weights: dict[str, Tensor]) -> None:
             own[: len(narrow)] = narrow
 
 
+def revive(student: VGG19, pictures: Tensor) -> None:
+    """Begin anew with channels that no picture wakes: they listen to all, and nothing listens to them yet."""
+    own = inside(student, pictures)
+    for name, following in zip(own, [*own, None][1:], strict=True):
+        dead = own[name].amax((0, 2, 3)) <= 0
+        layer = convolution(student, name)
+        fresh = nn.init.kaiming_normal_(torch.empty_like(layer.weight), nonlinearity="relu")
+        layer.weight[dead], bias(layer)[dead] = fresh[dead], 0.0
+        if following:
+            convolution(student, following).weight[:, dead] = 0
+
+
 def fit_heads(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures: Tensor) -> None:
     """Begin with the heads and connectors that are best for the convolutions as they are."""
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
-    with Inside(distilled) as inside, Inside(student) as own:
-        seen = teacher(pictures, LAYERS)
-        distilled(pictures, ["relu5_1"])
-        student(pictures, ["relu5_1"])
+    seen, seen_inside, own = teacher(pictures, LAYERS), inside(distilled, pictures), inside(student, pictures)
     for place in student.heads:
         least_squares(convolution(student, f"head{place}"), F.relu(own[f"conv{place}"]), seen[f"conv{place}"])
     for name in connectors:
-        least_squares(convolution(connectors, name), F.relu(own[name]), F.relu(inside[name]))
+        least_squares(convolution(connectors, name), F.relu(own[name]), F.relu(seen_inside[name]))
 
 
 def convolution(network: nn.Module, name: str) -> nn.Conv2d:
@@ -232,6 +230,42 @@ def least_squares(layer: nn.Conv2d, entering: Tensor, wanted: Tensor) -> None:
     solution = torch.linalg.solve(gram + slight, entering.T @ wanted).T
     layer.weight.copy_(solution[:, :-1, None, None])
     bias(layer).copy_(solution[:, -1])
+
+
+class Optimizer:
+    """Muon (Jordan et al. 2024) for matrices, Adam for vectors, of one learning rate."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self.vectors = [p for p in parameters if p.dim() == 1]
+        self.kernels = [p for p in parameters if p.dim() > 1]
+        # Muon takes matrices alone. These share the memory of the kernels, (O, I, h, w) laid out channels-last.
+        self.matrices = [nn.Parameter(self._matrix(kernel.data)) for kernel in self.kernels]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(self.vectors),
+            torch.optim.Muon(self.matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+        ]
+
+    @staticmethod
+    def _matrix(kernel: Tensor) -> Tensor:
+        return kernel.permute(0, 2, 3, 1).flatten(1)
+
+    def step(self, learning_rate: float) -> None:
+        """Change the parameters and forget their gradients."""
+        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
+            matrix.grad = None if kernel.grad is None else self._matrix(kernel.grad)
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = learning_rate
+            part.step()
+        for parameter in (*self.vectors, *self.kernels):
+            parameter.grad = None
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
 
 
 class Optimised:
