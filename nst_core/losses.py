@@ -84,7 +84,7 @@ class _GramMatrix(torch.autograd.Function):
         # Products of bfloat16 come rounded to bfloat16, the more so the nearer a picture is to its style: a sum of many
         # has enough digits; where there would be few, float32.
         positions, channels = flat.shape[1:]
-        parts = positions // (4 * channels)
+        parts = min(128, positions // channels)
         if parts < 32:
             return weighted.float().mT @ flat.float()
         length = positions // parts
@@ -99,6 +99,23 @@ class _GramMatrix(torch.autograd.Function):
         flat = _positions_by_channels(features)
         change = (flat @ (gradient + gradient.mT).to(flat.dtype)).unflatten(1, features.shape[-2:]).movedim(-1, 1)
         return change if region is None else change * region.to(change.dtype), None
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """Σ (F − F_target)² of each of (B, C, H, W). The difference is its derivative: autograd would take it anew."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, target: Tensor) -> Tensor:
+        difference = features - target
+        ctx.save_for_backward(difference)
+        ctx.dtype = features.dtype
+        return torch.stack([one.dot(one) for one in _positions_by_channels(difference).flatten(1)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors
+        return (2 * gradient[:, None, None, None] * difference).to(ctx.dtype), None
 
 
 def _positions_by_channels(features: Tensor) -> Tensor:
@@ -124,7 +141,7 @@ class ContentLoss(nn.Module):
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         factor = self.convention.content(features.shape[1], features[0, 0].numel())
-        loss = factor * (features - target).square().sum((1, 2, 3))
+        loss = factor * _SquaredDistance.apply(features, target)
         if self.convention.relative:
             loss = loss / (factor * target.square().sum((1, 2, 3)) + 1e-12)
         return loss.mean()
@@ -249,7 +266,9 @@ class PerceptualLoss(nn.Module):
     def content_targets(self, content: Tensor) -> dict[str, Tensor]:
         """Activations to hold pictures to: content (B, 3, H, W), RGB in 0–1, to (B, C, h, w) by layer."""
         with torch.no_grad():
-            return {layer: value.float() for layer, value in self.network(content, self.content_layers).items()}
+            features = self.network(content, self.content_layers)
+        # bfloat16 has too few digits for the small difference that is to be taken.
+        return {layer: value.to(torch.promote_types(value.dtype, torch.float32)) for layer, value in features.items()}
 
     def forward(self, pictures: Tensor, content_targets: Mapping[str, Tensor]) -> LossTerms:
         """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many, same size."""
@@ -257,7 +276,7 @@ class PerceptualLoss(nn.Module):
         # Sums over ten thousands of squares: bfloat16 has too few digits for them.
         with torch.autocast(pictures.device.type, enabled=False):
             layers = {
-                f"content/{layer}": weight * self.content(features[layer].float(), content_targets[layer])
+                f"content/{layer}": weight * self.content(features[layer], content_targets[layer])
                 for layer, weight in self.content_layers.items()
             }
             for layer, weight in self.style_layers.items():
