@@ -1,0 +1,78 @@
+"""The script that makes the compact network: what it begins with, and that it runs and goes on."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from nst_core.features import VGG19, _load_compact, compact_network
+from tests.made_features import make_features
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "distill.py"
+
+
+@pytest.fixture(scope="module")
+def distill() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("distill", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_widened_is_as_narrow(distill: ModuleType) -> None:
+    narrow = VGG19(last="conv5_1", channels=(8, 16, 16, 32, 32), heads=["1_2", "5_1"], padding_mode="reflect")
+    wide = VGG19(last="conv5_1", channels=(16, 16, 32, 32, 64), heads=["1_2", "5_1"], padding_mode="reflect")
+    pictures = torch.rand(1, 3, 48, 48)
+    with torch.no_grad():
+        distill.widen(wide, narrow.state_dict())
+        expected, found = (network(pictures, network.layers) for network in (narrow, wide))
+    for layer, value in expected.items():
+        torch.testing.assert_close(found[layer], value)
+
+
+def test_revived_channels_see_and_nothing_else_changes(distill: ModuleType) -> None:
+    student, pictures = compact_network(), torch.rand(2, 3, 48, 48)
+    with torch.no_grad():
+        student.get_parameter("conv3_2.bias")[:5] = -100
+        before = distill.inside(student, pictures)
+        distill.revive(student, pictures)
+        after = distill.inside(student, pictures)
+    assert all((F.relu(before["conv3_2"])[:, :5]).amax((0, 2, 3)) == 0)
+    assert any((F.relu(after["conv3_2"])[:, :5]).amax((0, 2, 3)) > 0)
+    for name in ("conv3_1", "conv3_3", "conv5_1"):
+        awake = before[name].amax((0, 2, 3)) > 0
+        torch.testing.assert_close(after[name][:, awake], before[name][:, awake])
+
+
+def test_it_runs_and_goes_on(tmp_path: Path) -> None:
+    for folder in ("features", "photos", "paintings"):
+        (tmp_path / folder).mkdir()
+    make_features(tmp_path / "features")
+    for number in range(3):
+        noise = (255 * torch.rand(6, 6, 3)).byte().numpy()
+        for folder in ("photos", "paintings"):
+            picture = Image.fromarray(noise).resize((80, 80), Image.Resampling.BICUBIC)
+            picture.save(tmp_path / folder / f"{number}.png")
+
+    def run(*arguments: str) -> None:
+        folders = [f"--{folder}={tmp_path / folder}" for folder in ("features", "photos", "paintings")]
+        command = [sys.executable, str(SCRIPT), *folders, "--crop=64", "--batch-size=4", f"-o={tmp_path / 'made'}"]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    run("--steps=2")
+    first = _load_compact(tmp_path / "made").state_dict()
+    run("--steps=4", "--resume")
+    kept = torch.load(tmp_path / "made.checkpoint", weights_only=True)
+    assert kept["step"] == 4 and all(float(one["step"]) == 4 for one in kept["optimizer"][0]["state"].values())
+    second = _load_compact(tmp_path / "made").state_dict()
+    changed = {name for name in first if not torch.equal(first[name], second[name])}
+    assert changed == first.keys() - {"conv0.weight", "conv0.bias"}
+    assert all(torch.isfinite(tensor).all() for tensor in second.values())
