@@ -10,9 +10,8 @@ then, for an optimisation goes where the student's mistakes lead it, and there i
     python scripts/distill.py --features FOLDER --photos FOLDER --paintings FOLDER
 
 What is shipped began with an earlier network of the kind, 16, 32, 64, 128 and 128 channels wide (``--start``), and
-learned in three parts: 5,000 steps with Adam alone at a learning rate of 8e-4; 4,500 as here at 5e-4, after channels
-that no picture woke began anew; 1,100 at 6e-4 in which errors of Gram matrices counted eight times. Each part kept the
-connectors of the one before.
+learned in two parts: 5,000 steps with Adam alone at a learning rate of 8e-4, then 4,500 as here at 5e-4, after channels
+that no picture woke began anew, with the connectors of the first part.
 """
 
 import argparse
