@@ -8,11 +8,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from made_features import make_features
 from PIL import Image
 from torch.nn import functional as F
 
 from nst_core.features import VGG19, _load_compact, compact_network
-from tests.made_features import make_features
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "distill.py"
 
