@@ -27,7 +27,7 @@ class Recipe:
     style_weight: float = 1.0
     total_variation: float = 0.2
     convention: str = "relative"
-    learning_rate: float = 1.2e-3
+    learning_rate: float = 1e-2
     warm_up: float = 0.1
     """Part of the other steps over which the learning rate rises, before it falls as a cosine."""
     seed: int = 0

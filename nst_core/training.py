@@ -16,6 +16,7 @@ from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeatureNetwork, Hybrid
 from nst_core.images import PictureError, fit, open_picture, to_tensor
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
+from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.recipe import Recipe
 
@@ -125,7 +126,7 @@ def train(
 
     First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
     minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,
-    section 3) with Adam. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
+    section 3) with Muon. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
     is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``; with ``resume``
     it is read from there, and the losses are those of a run without the interruption.
 
@@ -139,7 +140,7 @@ def train(
     features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = to_tensor(fit(open_picture(style_image), recipe.style_size)).to(device) / 255
     loss = perceptual_loss(recipe, features, painting)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    optimizer = Muon(network)
     start = _resume(checkpoint, recipe, network, optimizer) if resume else 0
 
     photographs = Photographs(photos, recipe)
@@ -154,8 +155,6 @@ def train(
     for step, batch in enumerate(loader, start):
         batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
         rate = recipe.rate_at(step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             output = network(255 * batch) / 255
             if step < recipe.reconstruction_steps:
@@ -164,9 +163,8 @@ def train(
             else:
                 terms = loss(output, loss.content_targets(batch))
         _check(terms, output, step)
-        optimizer.zero_grad(set_to_none=True)
         terms.total.backward()
-        optimizer.step()
+        optimizer.step(rate)
         done = step + 1
         if done % checkpoint_every == 0 or done == recipe.steps:
             _save(
@@ -219,7 +217,7 @@ def _save(path: Path, state: dict[str, object]) -> None:
         ) from error
 
 
-def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: Muon) -> int:
     """Load a checkpoint; returns the steps already done."""
     if not path.exists():
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")

@@ -20,7 +20,6 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -32,6 +31,7 @@ from nst_core.features import COMPACT_WEIGHTS, VGG19, Hybrid, compact_network, l
 from nst_core.images import fit, open_picture, to_picture, to_tensor
 from nst_core.losses import gram_matrix
 from nst_core.memory import keep_freed_memory
+from nst_core.muon import Muon
 from nst_core.optimization import optimize
 from nst_core.recipe import Recipe
 from nst_core.training import PHOTO_SUFFIXES, Photographs
@@ -75,7 +75,7 @@ def main() -> None:
     )
     for network in (teacher, student, connectors):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = Optimizer([p for p in (*student.parameters(), *connectors.parameters()) if p.requires_grad])
+    optimizer = Muon(nn.ModuleList([student, connectors]))
     checkpoint, start = args.out.with_suffix(".checkpoint"), 0
     if args.resume:
         state = torch.load(checkpoint, weights_only=True)
@@ -230,42 +230,6 @@ def least_squares(layer: nn.Conv2d, entering: Tensor, wanted: Tensor) -> None:
     solution = torch.linalg.solve(gram + slight, entering.T @ wanted).T
     layer.weight.copy_(solution[:, :-1, None, None])
     bias(layer).copy_(solution[:, -1])
-
-
-class Optimizer:
-    """Muon (Jordan et al. 2024) for matrices, Adam for vectors, of one learning rate."""
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.vectors = [p for p in parameters if p.dim() == 1]
-        self.kernels = [p for p in parameters if p.dim() > 1]
-        # Muon takes matrices alone. These share the memory of the kernels, (O, I, h, w) laid out channels-last.
-        self.matrices = [nn.Parameter(self._matrix(kernel.data)) for kernel in self.kernels]
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(self.vectors),
-            torch.optim.Muon(self.matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-        ]
-
-    @staticmethod
-    def _matrix(kernel: Tensor) -> Tensor:
-        return kernel.permute(0, 2, 3, 1).flatten(1)
-
-    def step(self, learning_rate: float) -> None:
-        """Change the parameters and forget their gradients."""
-        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
-            matrix.grad = None if kernel.grad is None else self._matrix(kernel.grad)
-        for part in self.parts:
-            for group in part.param_groups:
-                group["lr"] = learning_rate
-            part.step()
-        for parameter in (*self.vectors, *self.kernels):
-            parameter.grad = None
-
-    def state_dict(self) -> list[dict[str, Any]]:
-        return [part.state_dict() for part in self.parts]
-
-    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
 
 
 class Optimised:

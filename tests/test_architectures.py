@@ -56,7 +56,7 @@ def test_johnson_tensors() -> None:
     assert JOHNSON.shapes["in5.weight"] == (32,)
 
 
-def test_johnson_multiply_adds_a_pixel() -> None:
+def multiply_adds_a_pixel(architecture: Architecture) -> float:
     side, total = 24, 0
 
     def count(convolution: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
@@ -64,12 +64,26 @@ def test_johnson_multiply_adds_a_pixel() -> None:
         assert isinstance(convolution, nn.Conv2d)
         total += convolution.weight.numel() * out.shape[-1] * out.shape[-2]
 
-    network = network_of(lively_state())
+    network = architecture.network()
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(count)
     network(torch.zeros(1, 3, side, side))
-    assert total == 153_792 * side**2
+    return total / side**2
+
+
+def test_johnson_multiply_adds_a_pixel() -> None:
+    assert multiply_adds_a_pixel(JOHNSON) == 153_792
+
+
+def test_johnson_lite_takes_an_eighth_at_most() -> None:
+    lite = ARCHITECTURES["johnson-lite"]
+    assert multiply_adds_a_pixel(lite) <= 153_792 / 8
+    assert not lite.recognises(JOHNSON.shapes) and not JOHNSON.recognises(lite.shapes)
+    network = lite.network()
+    assert network(torch.rand(1, 3, lite.min_size, 42)).shape == (1, 3, 8, 44)
+    with pytest.raises(RuntimeError):
+        network(torch.zeros(1, 3, lite.min_size - 1, 64))
 
 
 def test_johnson_takes_no_picture_below_its_least_side() -> None:

@@ -1,0 +1,90 @@
+"""What transformation networks are made of."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+class ConvLayer(nn.Module):
+    """Convolution that keeps the size (up to its stride): reflection padding of half the kernel first."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__()
+        self.padding = kernel_size // 2
+        self.conv2d = nn.Conv2d(in_channels, out_channels, kernel_size, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        device = x.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        # Left to itself, autocast would have the mirrored edges, and all between them, in float32.
+        with torch.autocast(device, enabled=False):
+            x = F.pad(x, [self.padding] * 4, mode="reflect")
+        return self.conv2d(x)
+
+
+class UpsampleConvLayer(ConvLayer):
+    """Nearest-neighbour enlargement by two before the convolution: no checkerboard, unlike a transposed one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance normalisation with a scale and a shift (Ulyanov et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        trains = torch.is_grad_enabled() and x.requires_grad
+        if trains and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last):
+            return _ChannelsLastNorm.apply(x, self.weight, self.bias, self.eps)
+        return super().forward(x)
+
+
+class _ChannelsLastNorm(torch.autograd.Function):
+    """PyTorch's own gives up the memory format of a batch, and the convolutions after it are slower for that."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        batch, channels, height, width = x.shape
+        y, mean, inverse_deviation = torch.native_group_norm(
+            x, weight, bias, batch, channels, height * width, channels, eps
+        )
+        ctx.save_for_backward(x, weight, mean, inverse_deviation)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, inverse_deviation = ctx.saved_tensors
+        positions, digits = x[0, 0].numel(), torch.promote_types(x.dtype, torch.float32)
+
+        def spread(per_channel: Tensor) -> Tensor:
+            return per_channel.to(x.dtype)[..., None, None]
+
+        normal = torch.addcmul(spread(-mean * inverse_deviation), x, spread(inverse_deviation))
+        shift = gradient.sum((2, 3), dtype=digits)
+        scale = (gradient * normal).sum((2, 3), dtype=digits)
+        slope = weight * inverse_deviation
+        change = torch.addcmul(spread(-slope * shift / positions), normal, spread(-slope * scale / positions))
+        return change.addcmul_(gradient, spread(slope)), scale.sum(0), shift.sum(0), None
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 × 3 convolutions around a skip connection, with no ReLU after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvLayer(channels, channels, kernel_size=3)
+        self.in1 = InstanceNorm(channels)
+        self.conv2 = ConvLayer(channels, channels, kernel_size=3)
+        self.in2 = InstanceNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.in1(self.conv1(x)))
+        return self.in2(self.conv2(y)) + x

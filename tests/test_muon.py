@@ -1,0 +1,54 @@
+"""Muon: orthogonal steps for kernels, of the size that it says, and Adam's for vectors."""
+
+import pytest
+import torch
+from torch import nn
+
+from nst_core.muon import Muon
+
+
+def with_gradients(network: nn.Module) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(1)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    return list(network.parameters())
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(6, 4, 3), nn.Conv2d(3, 5, 1), nn.Conv2d(7, 7, 1)])
+def test_a_kernels_step_is_orthogonal_and_of_a_fifth_of_the_rate(layer: nn.Module) -> None:
+    optimizer = Muon(layer)
+    kernel, bias = with_gradients(layer)
+    gradient = kernel.grad
+    assert gradient is not None
+    before = kernel.detach().clone()
+    optimizer.step(0.5)
+    change = (before - kernel.detach()).flatten(1)
+    values = torch.linalg.svdvals(change)
+    assert values.min() > 0.4 * values.max()  # of the gradient's own they are further apart
+    assert change.square().mean().sqrt() == pytest.approx(0.5 * 0.2, rel=0.35)
+    assert (change * gradient.flatten(1)).sum() > 0  # downhill
+    assert kernel.grad is None and bias.grad is None
+
+
+def test_a_vectors_step_is_adams() -> None:
+    ours, theirs = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    optimizer, adam = Muon(ours), torch.optim.Adam(theirs.parameters(), lr=0.01)
+    for _ in range(3):
+        with_gradients(ours)
+        with_gradients(theirs)
+        optimizer.step(0.01)
+        adam.step()
+    assert torch.equal(ours.get_parameter("bias"), theirs.get_parameter("bias"))
+    assert not torch.equal(ours.get_parameter("weight"), theirs.get_parameter("weight"))
+
+
+def test_what_does_not_learn_stays() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+    network[0].requires_grad_(False)
+    optimizer = Muon(network)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    with_gradients(network)
+    optimizer.step(0.1)
+    moved = [not torch.equal(one, other) for one, other in zip(before, network.parameters(), strict=True)]
+    assert moved == [False, False, True, True]
