@@ -453,7 +453,7 @@ def train(
     learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
     seed: Annotated[int, typer.Option(min=0)] = RECIPE.seed,
     features: Annotated[
-        str, typer.Option(help="vgg19 (fetched from the Hub once), or a folder of feature networks.")
+        str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
     ] = "vgg19",
     architecture: Annotated[str, typer.Option(help="Of the network.")] = RECIPE.architecture,
     warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.")] = None,
