@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nst_core.precision import fast_bfloat16
+
 
 class Muon:
     """Muon (Jordan et al. 2024) for kernels and matrices, Adam for vectors.
@@ -12,37 +14,47 @@ class Muon:
     At a learning rate r each step moves a kernel's entries by about 0.2 r (Liu et al. 2025), a vector's by about r.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, network: nn.Module, *, momentum: float = 0.95) -> None:
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.vectors = [parameter for parameter in learned if parameter.dim() == 1]
         self.kernels = [parameter for parameter in learned if parameter.dim() > 1]
-        # PyTorch's takes matrices alone: these share the memory of the kernels.
-        self.matrices = [nn.Parameter(self._matrix(kernel.data)) for kernel in self.kernels]
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(self.vectors),
-            torch.optim.Muon(self.matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-        ]
+        self.momenta = [torch.zeros_like(kernel, requires_grad=False) for kernel in self.kernels]
+        self.momentum = momentum
+        self.vectors = torch.optim.Adam([{"params": [parameter for parameter in learned if parameter.dim() == 1]}])
 
-    @staticmethod
-    def _matrix(kernel: Tensor) -> Tensor:
-        """(O, I, h, w) as (O, h·w·I), a view if it is laid out channels-last."""
-        return kernel.permute(0, 2, 3, 1).flatten(1)
-
+    @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change the parameters and forget their gradients."""
-        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
-            matrix.grad = None if kernel.grad is None else self._matrix(kernel.grad)
-        for part in self.parts:
-            for group in part.param_groups:
-                group["lr"] = learning_rate
-            part.step()
-        for parameter in (*self.vectors, *self.kernels):
-            parameter.grad = None
+        for kernel, momentum in zip(self.kernels, self.momenta, strict=True):
+            if kernel.grad is not None:
+                momentum.lerp_(kernel.grad, 1 - self.momentum)
+                # Nesterov's: where the momentum will be after the next gradient, were it the same.
+                direction = orthogonalised(kernel.grad.lerp(momentum, self.momentum).flatten(1))
+                size = 0.2 * max(direction.shape) ** 0.5
+                kernel.sub_(direction.view(kernel.shape), alpha=learning_rate * size)
+                kernel.grad = None
+        self.vectors.param_groups[0]["lr"] = learning_rate
+        self.vectors.step()
+        self.vectors.zero_grad()
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        return [part.state_dict() for part in self.parts]
+    def state_dict(self) -> dict[str, Any]:
+        return {"momenta": self.momenta, "vectors": self.vectors.state_dict()}
 
-    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for momentum, saved in zip(self.momenta, state["momenta"], strict=True):
+            momentum.copy_(saved)
+        self.vectors.load_state_dict(state["vectors"])
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """U S Vᵀ for a matrix U Σ Vᵀ, S between about 0.7 and 1.2: five Newton–Schulz steps (Jordan et al. 2024).
+
+    PyTorch's takes bfloat16 everywhere, which costs a processor without it more than the gradients.
+    """
+    x = matrix.to(torch.bfloat16 if fast_bfloat16(matrix.device) else torch.float32)
+    tall = x.shape[0] > x.shape[1]
+    x = x.mT if tall else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(5):
+        square = x @ x.mT
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.mT if tall else x).to(matrix.dtype)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeatureNetwork, Hybrid
 from nst_core.images import PictureError, fit, open_picture, to_tensor
+from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
@@ -136,7 +137,7 @@ def train(
         PictureError: the painting cannot be read.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    lay_out(network.to(device).train(), device)
     features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = to_tensor(fit(open_picture(style_image), recipe.style_size)).to(device) / 255
     loss = perceptual_loss(recipe, features, painting)
@@ -153,7 +154,7 @@ def train(
     )
     began = time.perf_counter()
     for step, batch in enumerate(loader, start):
-        batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+        batch = batch.to(device, non_blocking=True)
         rate = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
             output = network(255 * batch) / 255
@@ -227,6 +228,11 @@ def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: Muon) -> 
         raise TrainingError(
             f"The checkpoint was made with another {', '.join(changed)}; resume with the same settings."
         )
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"The checkpoint {path} was made by another version of nst_core; start without --resume."
+        ) from error
     return state["step"]

@@ -1,10 +1,12 @@
 """Muon: orthogonal steps for kernels, of the size that it says, and Adam's for vectors."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 
-from nst_core.muon import Muon
+from nst_core.muon import Muon, orthogonalised
 
 
 def with_gradients(network: nn.Module) -> list[nn.Parameter]:
@@ -28,6 +30,42 @@ def test_a_kernels_step_is_orthogonal_and_of_a_fifth_of_the_rate(layer: nn.Modul
     assert change.square().mean().sqrt() == pytest.approx(0.5 * 0.2, rel=0.35)
     assert (change * gradient.flatten(1)).sum() > 0  # downhill
     assert kernel.grad is None and bias.grad is None
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(5, 9, bias=False), nn.Linear(9, 5, bias=False)])
+def test_matrices_step_as_pytorchs_own_muon(layer: nn.Linear) -> None:
+    theirs = nn.Linear(layer.in_features, layer.out_features, bias=False)
+    theirs.load_state_dict(layer.state_dict())
+    ours = Muon(layer)
+    pytorchs = torch.optim.Muon(theirs.parameters(), lr=0.02, weight_decay=0, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        with_gradients(layer)
+        with_gradients(theirs)
+        ours.step(0.02)
+        pytorchs.step()
+    torch.testing.assert_close(layer.weight, theirs.weight, rtol=0, atol=0.02 * 0.2 * 4 * 0.05)  # bfloat16's digits
+
+
+def test_orthogonalised_keeps_the_directions_and_evens_their_lengths() -> None:
+    matrix = torch.randn(6, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float32)
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    lengths = u.mT @ orthogonalised(matrix) @ vt.mT
+    assert (lengths - lengths.diag().diag()).abs().max() < 0.05
+    assert lengths.diag().min() > 0.6 and lengths.diag().max() < 1.3
+
+
+def test_a_resumed_muon_goes_on_as_if_it_had_not_stopped() -> None:
+    one, other = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+    optimizer = Muon(one)
+    with_gradients(one)
+    optimizer.step(0.01)
+    other.load_state_dict(one.state_dict())
+    resumed = Muon(other)
+    resumed.load_state_dict(deepcopy(optimizer.state_dict()))
+    for network, steps in ((one, optimizer), (other, resumed)):
+        with_gradients(network)
+        steps.step(0.01)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
 def test_a_vectors_step_is_adams() -> None:

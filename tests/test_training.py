@@ -90,6 +90,15 @@ def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, phot
         run(replace(RECIPE, seed=4, content_weight=9.0), painting, photos, resume=True)
 
 
+def test_a_checkpoint_of_another_version_is_refused(painting: Path, photos: Path) -> None:
+    run(RECIPE, painting, photos, upto=2)
+    checkpoint = photos.parent / "checkpoint.pt"
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({**state, "optimizer": {"state": {}, "param_groups": []}}, checkpoint)
+    with pytest.raises(TrainingError, match="another version of nst_core"):
+        run(RECIPE, painting, photos, resume=True)
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) -> None:
     run(RECIPE, painting, photos, upto=2)
     checkpoint = photos.parent / "checkpoint.pt"
