@@ -57,8 +57,8 @@ class FastStyleTransferNetwork(nn.Module):
         for number in range(1, 6):
             first, second = self.get_submodule(f"resid{number}").children()
             x = x + second(F.relu(first(x)))
-        for layer in (self.conv_t1, self.conv_t2):
-            x = F.relu(layer(x))
+        x = F.relu(self.conv_t1(x))
+        x = F.relu(self.conv_t2(x))
         return 150 * torch.tanh(self.conv_t3(x)) + 127.5
 
 
