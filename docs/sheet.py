@@ -3,38 +3,28 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image
-
 from nst_core import Registry, open_picture, stylize
 from nst_core.images import fit
+from nst_core.sheet import draw_sheet
 
 PHOTOS = {
-    "gradio": ("media_assets/images/tower.jpg", "media_assets/images/cheetah.jpg"),
+    "gradio": ("media_assets/images/tower.jpg", "media_assets/images/cheetah.jpg", "media_assets/images/lion.jpg"),
     "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
 }
-HEIGHT, GAP = 420, 8  # pixels
 
 
 def main() -> None:
     registry = Registry.load()
-    rows = []
+    photos = []
     for package, names in PHOTOS.items():
         spec = find_spec(package)
         assert spec is not None and spec.origin is not None, f"{package} is not installed"
-        for name in names:
-            photo = fit(open_picture(Path(spec.origin).parent / name), 768)
-            painted = [stylize(photo, registry.open(entry.id)) for entry in registry]
-            rows.append(
-                [picture.resize((photo.width * HEIGHT // photo.height, HEIGHT)) for picture in [photo, *painted]]
-            )
-    columns = max(map(len, rows))
-    widths = [max(row[column].width for row in rows) for column in range(columns)]
-    size = (sum(widths) + GAP * (columns - 1), HEIGHT * len(rows) + GAP * (len(rows) - 1))
-    sheet = Image.new("RGB", size, "white")
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            left = sum(widths[:x]) + GAP * x + (widths[x] - picture.width) // 2
-            sheet.paste(picture, (left, y * (HEIGHT + GAP)))
+        photos += [fit(open_picture(Path(spec.origin).parent / name), 768) for name in names]
+    rows = [photos]
+    for entry in registry:
+        style = registry.open(entry.id)
+        rows.append([stylize(photo, style) for photo in photos])
+    sheet = draw_sheet(rows, rows_are=["", *(entry.title for entry in registry)], height=240)
     sheet.save(Path(__file__).with_name("styles.webp"), quality=82)
 
 

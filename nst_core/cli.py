@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 from rich.table import Table
 
+from nst_core.cli_training import search, train
+from nst_core.console import check_file, errors, progress_bar
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
 from nst_core.method import METHODS, Color, Init, OptimizerName, Precision
-from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -46,9 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-RECIPE = Recipe()
-"""Where the defaults of ``train`` come from."""
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time is up", None: "stopped"}
@@ -64,18 +54,6 @@ def _setting(help: str, **more: Any) -> Any:
     return typer.Option(help=help, show_default="the method's", **more)
 
 
-def _progress(remaining: ProgressColumn | None = None) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        remaining or TimeRemainingColumn(),
-        console=errors,
-        disable=not errors.is_terminal,
-    )
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,14 +61,6 @@ def _make_folder(folder: Path) -> None:
         raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
-
-
-def _check_file(path: Path) -> None:
-    """See to it that a file can be written there, before anybody waits for what is to be written."""
-    if path.is_dir():
-        raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
-    if not path.parent.is_dir():
-        raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
 
 
 def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
@@ -159,7 +129,7 @@ def stylize(
             raise NSTError(f"Several photographs would be written as {twice[0]!r}: give them different names.")
         _make_folder(folder)
     failed: list[NSTError] = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         for photo, target in progress.track(list(zip(photos, targets, strict=True)), description=opened.title):
             try:
                 began = time.perf_counter()
@@ -297,7 +267,7 @@ def optimize(
     settings = replace(METHODS[method], **{name: value for name, value in changes.items() if value is not None})
     for file in (history, state):
         if file is not None:
-            _check_file(file)
+            check_file(file)
 
     from nst_core.images import check_suffix, fit, open_picture
     from nst_core.optimization import State
@@ -360,7 +330,7 @@ def _follow(
     step: OptimizationStep | None = None
     interrupted = False
     try:
-        with _progress(TextColumn("{task.fields[left]}")) as progress:
+        with progress_bar(TextColumn("{task.fields[left]}")) as progress:
             task = progress.add_task("optimizing", total=steps, left="")
             for step in run:
                 if losses:
@@ -415,120 +385,8 @@ def check(
     print(f"{what} is sound.")
 
 
-@app.command()
-def train(
-    style_image: Annotated[Path, typer.Argument(help="The painting to learn.")],
-    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn on; a thousand are enough.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
-    title: Annotated[str, typer.Option(help="Of the painting.")] = "",
-    artist: Annotated[str, typer.Option(help="Who painted it.")] = "",
-    painting: Annotated[str, typer.Option(help="Its year, where it hangs, its licence: a line for the card.")] = "",
-    license: Annotated[
-        str, typer.Option(help="Of the style, as the Hub writes it: cc0-1.0, cc-by-4.0, apache-2.0.")
-    ] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the style by; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(min=1)] = RECIPE.steps,
-    reconstruction_steps: Annotated[
-        int, typer.Option(min=0, help="Of these, the first, that learn to give the photograph back.")
-    ] = RECIPE.reconstruction_steps,
-    batch_size: Annotated[int, typer.Option(min=1, help="Photographs a step.")] = RECIPE.batch_size,
-    crop: Annotated[
-        int, typer.Option(min=64, help="Side of the squares cut from the photographs, pixels.")
-    ] = RECIPE.crop,
-    style_size: Annotated[
-        int, typer.Option(min=64, help="Longer side at which the painting is looked at: larger, larger strokes.")
-    ] = RECIPE.style_size,
-    content_weight: Annotated[
-        float, typer.Option(min=0, help="Larger keeps more of the photograph.")
-    ] = RECIPE.content_weight,
-    style_weight: Annotated[
-        float, typer.Option(min=0, help="Larger keeps more of the painting.")
-    ] = RECIPE.style_weight,
-    total_variation: Annotated[
-        float, typer.Option(min=0, help="Larger gives smoother pictures.")
-    ] = RECIPE.total_variation,
-    convention: Annotated[
-        str, typer.Option(help="Of the losses: relative, johnson, gatys, tutorial or article.")
-    ] = RECIPE.convention,
-    learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
-    seed: Annotated[int, typer.Option(min=0)] = RECIPE.seed,
-    features: Annotated[
-        str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
-    ] = "vgg19",
-    architecture: Annotated[str, typer.Option(help="Of the network.")] = RECIPE.architecture,
-    warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.")] = None,
-    sample: Annotated[
-        Path | None,
-        typer.Option(metavar="PHOTO", help="Shown while it trains, and the preview; by default one of PHOTOS."),
-    ] = None,
-    sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples.")] = 200,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
-) -> None:
-    """Train a network to paint like a picture, and write it as a style folder."""
-    import torch
-
-    from nst_core.architectures import ARCHITECTURES
-    from nst_core.features import load_features
-    from nst_core.images import open_picture
-    from nst_core.training import Photographs, TrainingError
-    from nst_core.training import train as train_network
-    from nst_core.training_folder import TrainingFolder
-
-    recipe = Recipe(
-        architecture=architecture,
-        steps=steps,
-        reconstruction_steps=0 if warm_start else reconstruction_steps,
-        batch_size=batch_size,
-        crop=crop,
-        style_size=style_size,
-        content_weight=content_weight,
-        style_weight=style_weight,
-        total_variation=total_variation,
-        convention=convention,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    if architecture not in ARCHITECTURES:
-        raise TrainingError(f"There is no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}.")
-    torch.manual_seed(seed)
-    network = ARCHITECTURES[architecture].network()
-    if warm_start is not None:
-        start = Registry.load().open(warm_start)
-        if start.architecture.id != architecture:
-            raise TrainingError(
-                f"{warm_start} is a {start.architecture.id} network, and a {architecture} one is to be trained."
-            )
-        network.load_state_dict(start.network.state_dict())
-    photographs = Photographs(photos, recipe)
-    shown = photographs.first_readable(photographs.paths) if sample is None else open_picture(sample)
-    folder = TrainingFolder(out, shown)
-    training = train_network(
-        recipe, style_image, photos, network, load_features(features), folder.checkpoint, resume=resume
-    )
-    with _progress() as progress:
-        task = progress.add_task("training", total=steps)
-        for step in folder.record(training, resume=resume):
-            progress.update(
-                task,
-                completed=step.step,
-                description=f"content {step.content:.3f}  style {step.style:.3f}  total {step.total:.3f}",
-            )
-            if step.step % sample_every == 0:
-                folder.show(network, step.step)
-    folder.finish(
-        network,
-        ARCHITECTURES[architecture],
-        recipe,
-        style_image=style_image,
-        features=Path(features).name,
-        warm_start=warm_start and Path(warm_start).name,
-        title=title or out.name,
-        artist=artist,
-        painting=painting,
-        license=license,
-        tags=tuple(tag or ()),
-    )
-    print(f"{out} is a style now: python -m nst_core stylize PHOTO --style {out}")
+app.command()(train)
+app.command()(search)
 
 
 def main() -> None:

@@ -12,14 +12,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from nst_core.architectures import ARCHITECTURES
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeatureNetwork, Hybrid
-from nst_core.images import PictureError, fit, open_picture, to_tensor
+from nst_core.images import PictureError, fit, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.recipe import Recipe
+from nst_core.style import Style
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +114,40 @@ def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Tensor) 
     )
 
 
+def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
+    """The network that a recipe is to train: random by its seed, or a copy of a style's.
+
+    Raises:
+        TrainingError: there is no such architecture, or the style is of another.
+    """
+    if recipe.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise TrainingError(f"There is no architecture {recipe.architecture!r}; there are {known}.")
+    torch.manual_seed(recipe.seed)
+    network = ARCHITECTURES[recipe.architecture].network()
+    if start is not None:
+        if start.architecture.id != recipe.architecture:
+            raise TrainingError(
+                f"{start.id} is a {start.architecture.id} network, and a {recipe.architecture} one is to be trained."
+            )
+        network.load_state_dict(start.network.state_dict())
+    return network
+
+
+@torch.inference_mode()
+def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
+    """What a network in training makes of a photograph, RGB."""
+    output = network(to_tensor(photo).to(next(network.parameters()).device))
+    return to_picture(output[..., : photo.height, : photo.width].cpu())
+
+
 def train(
     recipe: Recipe,
     style_image: Path,
     photos: Path,
     network: nn.Module,
     features: VGG19 | Hybrid,
-    checkpoint: Path,
+    checkpoint: Path | None = None,
     *,
     resume: bool = False,
     checkpoint_every: int = 100,
@@ -128,8 +157,8 @@ def train(
     First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
     minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,
     section 3) with Muon. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
-    is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``; with ``resume``
-    it is read from there, and the losses are those of a run without the interruption.
+    is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``, if there is to be
+    one; with ``resume`` it is read from there, and the losses are those of a run without the interruption.
 
     Raises:
         TrainingError: nothing to train on, a checkpoint of another recipe, losses that are no longer numbers, or an
@@ -142,7 +171,7 @@ def train(
     painting = to_tensor(fit(open_picture(style_image), recipe.style_size)).to(device) / 255
     loss = perceptual_loss(recipe, features, painting)
     optimizer = Muon(network)
-    start = _resume(checkpoint, recipe, network, optimizer) if resume else 0
+    start = _resume(checkpoint, recipe, network, optimizer) if resume and checkpoint else 0
 
     photographs = Photographs(photos, recipe)
     loader = DataLoader(
@@ -167,7 +196,7 @@ def train(
         terms.total.backward()
         optimizer.step(rate)
         done = step + 1
-        if done % checkpoint_every == 0 or done == recipe.steps:
+        if checkpoint and (done % checkpoint_every == 0 or done == recipe.steps):
             _save(
                 checkpoint,
                 {

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import nn
 
 from nst_core.architectures import Architecture
-from nst_core.images import fit, save_picture, to_picture, to_tensor
+from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Card, StyleConfig, write_style
-from nst_core.training import TrainingError, TrainingStep
+from nst_core.training import TrainingError, TrainingStep, painted
 
 PREVIEW_SIZE = 512  # pixels, longer side
 MEASURED_STEPS = 100
@@ -69,10 +69,7 @@ class TrainingFolder:
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
         """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; gives the repainted sample."""
-        device = next(network.parameters()).device
-        with torch.inference_mode():
-            output = network(to_tensor(self.sample).to(device))
-        picture = to_picture(output[..., : self.sample.height, : self.sample.width].cpu())
+        picture = painted(network, self.sample)
         save_picture(picture, self.working / f"sample-{step:06d}.webp")
         self._draw_losses()
         return picture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_features import make_features
 from made_styles import make_style
-from PIL import Image
+from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
 from nst_core.images import open_picture
@@ -117,7 +117,7 @@ def test_styles_lists_the_registry(made: Path) -> None:
 
 def test_help_names_every_command(made: Path) -> None:
     text = nst("--help", folder=made).stdout
-    assert all(command in text for command in ("styles", "stylize", "train", "check"))
+    assert all(command in text for command in ("styles", "stylize", "train", "search", "check"))
 
 
 @pytest.mark.slow
@@ -155,3 +155,24 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     assert told.returncode == 1
     assert "another steps" in told.stderr.splitlines()[-1]
     assert (working / "losses.csv").read_text() == losses
+
+
+@pytest.mark.slow
+def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
+    make_features(tmp_path)
+    words = ["search", made / "photo.png", "--photos", "photos", "--steps", 2, "--batch-size", 1, "--crop", 64]
+    words += ["--features", tmp_path, "--content-weight", 0, "--content-weight", 50, "--style-size", 64]
+    done = nst(*words, "-o", "sheet.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 alternatives" in done.stdout
+    sheet = open_picture(tmp_path / "sheet.png")
+    # Three pictures of 420 pixels, and the words; the two alternatives differ.
+    assert sheet.height > 420 and sheet.width > 3 * 420
+    right = sheet.width - round(420 * 90 / 80)
+    other = right - round(420 * 90 / 80) - 8
+    one, two = (sheet.crop((left, 50, left + 400, 440)) for left in (other, right))
+    assert ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
+    refused = nst(*words, "-o", "nowhere/sheet.png", folder=tmp_path)
+    assert refused.returncode == 1 and "nowhere" in refused.stderr

@@ -1,0 +1,186 @@
+"""The commands ``train`` and ``search``."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nst_core.console import check_file, progress_bar
+from nst_core.recipe import Recipe
+from nst_core.registry import Registry
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+RECIPE = Recipe()
+"""Where the defaults come from."""
+
+
+def train(
+    style_image: Annotated[Path, typer.Argument(help="The painting to learn.")],
+    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn on; a thousand are enough.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
+    title: Annotated[str, typer.Option(help="Of the painting.")] = "",
+    artist: Annotated[str, typer.Option(help="Who painted it.")] = "",
+    painting: Annotated[str, typer.Option(help="Its year, where it hangs, its licence: a line for the card.")] = "",
+    license: Annotated[
+        str, typer.Option(help="Of the style, as the Hub writes it: cc0-1.0, cc-by-4.0, apache-2.0.")
+    ] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find the style by; may be repeated.")] = None,
+    steps: Annotated[int, typer.Option(min=1)] = RECIPE.steps,
+    reconstruction_steps: Annotated[
+        int, typer.Option(min=0, help="Of these, the first, that learn to give the photograph back.")
+    ] = RECIPE.reconstruction_steps,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photographs a step.")] = RECIPE.batch_size,
+    crop: Annotated[
+        int, typer.Option(min=64, help="Side of the squares cut from the photographs, pixels.")
+    ] = RECIPE.crop,
+    style_size: Annotated[
+        int, typer.Option(min=64, help="Longer side at which the painting is looked at: larger, larger strokes.")
+    ] = RECIPE.style_size,
+    content_weight: Annotated[
+        float, typer.Option(min=0, help="Larger keeps more of the photograph.")
+    ] = RECIPE.content_weight,
+    style_weight: Annotated[
+        float, typer.Option(min=0, help="Larger keeps more of the painting.")
+    ] = RECIPE.style_weight,
+    total_variation: Annotated[
+        float, typer.Option(min=0, help="Larger gives smoother pictures.")
+    ] = RECIPE.total_variation,
+    convention: Annotated[
+        str, typer.Option(help="Of the losses: relative, johnson, gatys, tutorial or article.")
+    ] = RECIPE.convention,
+    learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
+    seed: Annotated[int, typer.Option(min=0)] = RECIPE.seed,
+    features: Annotated[
+        str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
+    ] = "vgg19",
+    architecture: Annotated[str, typer.Option(help="Of the network.")] = RECIPE.architecture,
+    warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.")] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(metavar="PHOTO", help="Shown while it trains, and the preview; by default one of PHOTOS."),
+    ] = None,
+    sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples.")] = 200,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+) -> None:
+    """Train a network to paint like a picture, and write it as a style folder."""
+    from nst_core.architectures import ARCHITECTURES
+    from nst_core.features import load_features
+    from nst_core.training import new_network
+    from nst_core.training import train as train_network
+    from nst_core.training_folder import TrainingFolder
+
+    recipe = Recipe(
+        architecture=architecture,
+        steps=steps,
+        reconstruction_steps=0 if warm_start else reconstruction_steps,
+        batch_size=batch_size,
+        crop=crop,
+        style_size=style_size,
+        content_weight=content_weight,
+        style_weight=style_weight,
+        total_variation=total_variation,
+        convention=convention,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    network = new_network(recipe, Registry.load().open(warm_start) if warm_start else None)
+    shown = _sample(sample, photos, recipe)
+    folder = TrainingFolder(out, shown)
+    training = train_network(
+        recipe, style_image, photos, network, load_features(features), folder.checkpoint, resume=resume
+    )
+    with progress_bar() as progress:
+        task = progress.add_task("training", total=steps)
+        for step in folder.record(training, resume=resume):
+            progress.update(
+                task,
+                completed=step.step,
+                description=f"content {step.content:.3f}  style {step.style:.3f}  total {step.total:.3f}",
+            )
+            if step.step % sample_every == 0:
+                folder.show(network, step.step)
+    folder.finish(
+        network,
+        ARCHITECTURES[architecture],
+        recipe,
+        style_image=style_image,
+        features=Path(features).name,
+        warm_start=warm_start and Path(warm_start).name,
+        title=title or out.name,
+        artist=artist,
+        painting=painting,
+        license=license,
+        tags=tuple(tag or ()),
+    )
+    print(f"{out} is a style now: python -m nst_core stylize PHOTO --style {out}")
+
+
+def search(
+    style_image: Annotated[Path, typer.Argument(help="The painting to learn.")],
+    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn on.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="SHEET", help="The picture to write.")],
+    content_weight: Annotated[
+        list[float] | None, typer.Option(min=0, help="One to try; may be repeated.", show_default="0.3, 1 and 3")
+    ] = None,
+    style_size: Annotated[
+        list[int] | None, typer.Option(min=64, help="One to try; may be repeated.", show_default="300 and 500")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of each of the trainings.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photographs a step.")] = 2,
+    crop: Annotated[int, typer.Option(min=64, help="Side of the squares, pixels.")] = RECIPE.crop,
+    features: Annotated[str, typer.Option(help="As for train.")] = "vgg19",
+    warm_start: Annotated[
+        str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.", show_default="the first")
+    ] = None,
+    sample: Annotated[
+        Path | None, typer.Option(metavar="PHOTO", help="What the sheet shows; by default one of PHOTOS.")
+    ] = None,
+) -> None:
+    """Train a little with several weights and sizes of the painting, and draw what each gives on one sheet."""
+    from nst_core.features import load_features
+    from nst_core.images import fit, open_picture, save_picture
+    from nst_core.sheet import draw_sheet
+    from nst_core.training import new_network, painted, train
+    from nst_core.training_folder import PREVIEW_SIZE
+
+    check_file(out)
+    registry = Registry.load()
+    start = registry.open(warm_start or next(iter(registry)).id)
+    weights, sizes = content_weight or [0.3, 1.0, 3.0], style_size or [300, 500]
+    base = replace(
+        RECIPE,
+        architecture=start.architecture.id,
+        steps=steps,
+        reconstruction_steps=0,
+        batch_size=batch_size,
+        crop=crop,
+    )
+    shown, feature_network = fit(_sample(sample, photos, base), PREVIEW_SIZE), load_features(features)
+    rows = []
+    with progress_bar() as progress:
+        task = progress.add_task("searching", total=len(weights) * len(sizes) * steps)
+        for size in sizes:
+            rows.append([fit(open_picture(style_image), size)])
+            for weight in weights:
+                recipe = replace(base, content_weight=weight, style_size=size)
+                network = new_network(recipe, start)
+                for step in train(recipe, style_image, photos, network, feature_network):
+                    progress.update(task, advance=1, description=f"weight {weight:g}, size {size}: {step.total:.3f}")
+                rows[-1].append(painted(network, shown))
+    columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
+    save_picture(draw_sheet(rows, columns=columns, rows_are=[f"--style-size {size}" for size in sizes]), out)
+    print(f"{out} shows {len(weights) * len(sizes)} alternatives after {steps} steps; train takes those options.")
+
+
+def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
+    """The photograph to show progress on, by default the first of the folder."""
+    from nst_core.images import open_picture
+    from nst_core.training import Photographs
+
+    if sample is not None:
+        return open_picture(sample).convert("RGB")
+    photographs = Photographs(photos, recipe)
+    return photographs.first_readable(photographs.paths).convert("RGB")

@@ -1,0 +1,39 @@
+"""What the commands share: where they say what they do, and what they check before anybody waits."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from nst_core.errors import NSTError
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
+    """A line of description, bar, count and times on stderr, where that is a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        remaining or TimeRemainingColumn(),
+        console=errors,
+        disable=not errors.is_terminal,
+    )
+
+
+def check_file(path: Path) -> None:
+    """See to it that a file can be written there, before anybody waits for what is to be written."""
+    if path.is_dir():
+        raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
+    if not path.parent.is_dir():
+        raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")

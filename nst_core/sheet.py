@@ -1,0 +1,41 @@
+"""A sheet of pictures to compare."""
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+HEIGHT, GAP, TEXT = 420, 8, 18  # pixels
+
+
+def draw_sheet(
+    rows: Sequence[Sequence[Image.Image]],
+    *,
+    columns: Sequence[str] = (),
+    rows_are: Sequence[str] = (),
+    height: int = HEIGHT,
+) -> Image.Image:
+    """Pictures in rows, each ``height`` pixels high, what the columns and the rows are written above and before."""
+    font = ImageFont.load_default(TEXT)
+    scaled = [
+        [picture.convert("RGB").resize((max(1, picture.width * height // picture.height), height)) for picture in row]
+        for row in rows
+    ]
+    count = max(map(len, scaled))
+    widths = [max(row[place].width for row in scaled if place < len(row)) for place in range(count)]
+    for place, text in enumerate(columns):
+        widths[place] = max(widths[place], round(font.getlength(text)))
+    left = round(max(map(font.getlength, rows_are), default=-GAP)) + GAP
+    top = TEXT + 2 * GAP if columns else 0
+    size = (left + sum(widths) + GAP * (count - 1), top + (height + GAP) * len(scaled) - GAP)
+    sheet = Image.new("RGB", size, "white")
+    canvas = ImageDraw.Draw(sheet)
+    lefts = [left + sum(widths[:place]) + GAP * place for place in range(count)]
+    for place, text in enumerate(columns):
+        canvas.text((lefts[place] + widths[place] // 2, GAP // 2), text, "black", font, anchor="ma")
+    for number, row in enumerate(scaled):
+        y = top + number * (height + GAP)
+        if rows_are:
+            canvas.text((0, y + height // 2), rows_are[number], "black", font, anchor="lm")
+        for place, picture in enumerate(row):
+            sheet.paste(picture, (lefts[place] + (widths[place] - picture.width) // 2, y))
+    return sheet
