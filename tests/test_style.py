@@ -271,7 +271,7 @@ def test_a_file_that_is_not_what_it_should_be(folder: Path, file: str, data: byt
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"architecture": "gan"}, "names the architecture 'gan', and there are 'johnson'"),
+        ({"architecture": "gan"}, "names the architecture 'gan', and there are 'fast-style-transfer', 'johnson'"),
         ({"architecture": "\u202egan" * 99}, "names the architecture '\\u202egan"),
         ({"architecture": 1}, "'architecture' in config.json should be a valid string"),
         ({"architecture_version": 2}, "asks for version 2 of johnson, and this nst_core knows up to version 1"),
