@@ -36,6 +36,9 @@ def train(
     crop: Annotated[
         int, typer.Option(min=64, help="Side of the squares cut from the photographs, pixels.")
     ] = RECIPE.crop,
+    noise: Annotated[
+        float, typer.Option(min=0, help="On what the network sees, levels of 255: more makes films flicker less.")
+    ] = RECIPE.noise,
     style_size: Annotated[
         int, typer.Option(min=64, help="Longer side at which the painting is looked at: larger, larger strokes.")
     ] = RECIPE.style_size,
@@ -78,6 +81,7 @@ def train(
         reconstruction_steps=0 if warm_start else reconstruction_steps,
         batch_size=batch_size,
         crop=crop,
+        noise=noise,
         style_size=style_size,
         content_weight=content_weight,
         style_weight=style_weight,
@@ -148,6 +152,8 @@ def search(
 
     check_file(out)
     registry = Registry.load()
+    if warm_start is None and not len(registry):
+        raise typer.BadParameter("The registry has no style to begin with: --warm-start names one.")
     start = registry.open(warm_start or next(iter(registry)).id)
     weights, sizes = content_weight or [0.3, 1.0, 3.0], style_size or [300, 500]
     base = replace(

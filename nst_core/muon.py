@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from nst_core.precision import fast_bfloat16
 
+MOMENTUM = 0.95
+
 
 class Muon:
     """Muon (Jordan et al. 2024) for kernels and matrices, Adam for vectors.
@@ -14,11 +16,10 @@ class Muon:
     At a learning rate r each step moves a kernel's entries by about 0.2 r (Liu et al. 2025), a vector's by about r.
     """
 
-    def __init__(self, network: nn.Module, *, momentum: float = 0.95) -> None:
+    def __init__(self, network: nn.Module) -> None:
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.kernels = [parameter for parameter in learned if parameter.dim() > 1]
         self.momenta = [torch.zeros_like(kernel, requires_grad=False) for kernel in self.kernels]
-        self.momentum = momentum
         self.vectors = torch.optim.Adam([{"params": [parameter for parameter in learned if parameter.dim() == 1]}])
 
     @torch.no_grad()
@@ -26,9 +27,9 @@ class Muon:
         """Change the parameters and forget their gradients."""
         for kernel, momentum in zip(self.kernels, self.momenta, strict=True):
             if kernel.grad is not None:
-                momentum.lerp_(kernel.grad, 1 - self.momentum)
+                momentum.lerp_(kernel.grad, 1 - MOMENTUM)
                 # Nesterov's: where the momentum will be after the next gradient, were it the same.
-                direction = orthogonalised(kernel.grad.lerp(momentum, self.momentum).flatten(1))
+                direction = orthogonalised(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))
                 size = 0.2 * max(direction.shape) ** 0.5
                 kernel.sub_(direction.view(kernel.shape), alpha=learning_rate * size)
                 kernel.grad = None

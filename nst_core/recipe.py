@@ -1,7 +1,7 @@
 """A training's recipe: every hyper-parameter, and the learning rate that follows from them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,9 @@ class Recipe:
     """Side of the squares cut from the photographs, in pixels."""
     zoom: float = 1.25
     """Photographs are enlarged at random up to this, so that smooth areas of large pictures are seen too."""
+    noise: float = 4.0
+    """Standard deviation, in levels of 255, of the noise on what the network sees; the losses see the photograph
+    without it. That teaches a network to paint the same from one frame of a film to the next."""
     style_size: int = 400
     """Longer side at which the painting is looked at, in pixels: larger gives larger strokes."""
     content_layers: dict[str, float] = field(default_factory=lambda: {"relu2_2": 1.0})
@@ -32,6 +35,21 @@ class Recipe:
     """Part of the other steps over which the learning rate rises, before it falls as a cosine."""
     seed: int = 0
 
+    def options(self) -> list[str]:
+        """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.
+
+        It has no options for the layers, and a warm start says by itself that there is nothing to reconstruct.
+        """
+        words = []
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.name in OPTIONS and value != setting.default:
+                words += [
+                    f"--{setting.name.replace('_', '-')}",
+                    f"{value:g}" if isinstance(value, float) else str(value),
+                ]
+        return words
+
     def rate_at(self, step: int) -> float:
         """Learning rate at a step, 0 ≤ step < steps."""
         steps = self.steps - self.reconstruction_steps
@@ -42,3 +60,10 @@ class Recipe:
         if step < rise:
             return self.learning_rate * (step + 1) / rise
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+
+OPTIONS = (
+    *("architecture", "steps", "batch_size", "crop", "noise", "style_size", "content_weight", "style_weight"),
+    *("total_variation", "convention", "learning_rate", "seed"),
+)
+"""Settings that the command line has under the same name."""

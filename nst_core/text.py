@@ -1,7 +1,9 @@
 """Text that came from outside, made safe to read and to show: YAML without surprises, refusals in one sentence."""
 
+import json
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,14 +30,16 @@ PlainText = Annotated[str, AfterValidator(plain)]
 Tags = Annotated[tuple[PlainText, ...], AfterValidator(distinct)]
 
 
-def quoted(name: object) -> str:
+def quoted(name: object, limit: int = 80) -> str:
     """A name from outside as it may stand in a sentence: short, in quotation marks, nothing invisible in it."""
-    return repr(str(name)[:80])
+    text = repr(str(name)[:limit])
+    # What is invisible takes up to ten characters to write.
+    return text if len(text) <= limit + 2 else f"{text[:limit]}…{text[0]}"
 
 
 def few(names: list[str], most: int = 3) -> str:
     """``'a', 'b', 'c' and 5 more``."""
-    shown = ", ".join(quoted(name) for name in names[:most])
+    shown = ", ".join(quoted(name, 30) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
@@ -89,6 +93,38 @@ def load_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``json.loads`` as ``object_pairs_hook``: of a key that stands twice, readers differ on which one holds.
+
+    Raises:
+        ValueError: one does.
+    """
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has {quoted(name)} twice")
+    return unique
+
+
+def check_json(text: str) -> None:
+    """Refuse what some readers of JSON take for something else than others do: keys twice, numbers without end.
+
+    Raises:
+        ValueError: there is such a thing, or it is not JSON; the message says what.
+    """
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if value in (float("inf"), -float("inf")):
+            raise ValueError(f"it has the number {plain(digits, 20)}, and 1e308 is about the largest that there can be")
+        return value
+
+    def no_number(name: str) -> None:
+        raise ValueError(f"it has {name}, which is no number, where one or null should be")
+
+    json.loads(text, object_pairs_hook=unique_keys, parse_int=number, parse_float=number, parse_constant=no_number)
+
+
 def explain(error: ValidationError, where: str) -> str:
     """The first thing that a model found wrong in ``where``, as one sentence that says what would be right."""
     first = error.errors(include_url=False, include_context=False)[0]
@@ -104,3 +140,9 @@ def explain(error: ValidationError, where: str) -> str:
     # pydantic says "Input should be a valid tuple" of what is a list to whoever writes the file.
     should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"]).replace("a valid tuple", "a list")
     return f"{subject} {should}."
+
+
+def slug(title: str) -> str:
+    """An id made of a title: ``The Great Wave`` gives ``the-great-wave``; nothing usable gives ``style``."""
+    letters = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", letters).strip("-")[:64].strip("-") or "style"

@@ -184,9 +184,11 @@ def train(
     began = time.perf_counter()
     for step, batch in enumerate(loader, start):
         batch = batch.to(device, non_blocking=True)
+        # On the CPU, so that a seed gives the same on every device.
+        grain = recipe.noise * torch.randn(batch.shape, generator=_generator(recipe.seed, step)).to(device)
         rate = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
-            output = network(255 * batch) / 255
+            output = network(255 * batch + grain) / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
                 terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})

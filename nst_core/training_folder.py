@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import platform
+import shlex
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -91,6 +92,8 @@ class TrainingFolder:
     ) -> None:
         """Write the style: card, configuration with every hyper-parameter, weights, preview.
 
+        A training that was ended before ``recipe.steps`` says so.
+
         Raises:
             StyleError: the folder cannot be written.
             WeightsError: the weights are not finite in half precision.
@@ -104,6 +107,9 @@ class TrainingFolder:
             "torch": torch.__version__.split("+")[0],
             "python": platform.python_version(),
         }
+        done = int(self._losses()[-1]["step"])
+        if done < recipe.steps:
+            training["stopped_after"] = done
         metrics = self._last_losses()
         write_style(
             self.folder,
@@ -119,9 +125,10 @@ class TrainingFolder:
                 artist=artist,
                 license=license,
                 tags=tags,
-                text=_card_text(title, artist, painting, recipe, metrics),
+                text=_card_text(title, artist, painting, recipe, done, metrics)
+                + reproduction(recipe, style_image.name, self.folder.name, features, warm_start),
             ),
-            preview=self.show(network, recipe.steps),
+            preview=self.show(network, done),
         )
 
     def _losses(self) -> list[dict[str, float]]:
@@ -152,7 +159,8 @@ class TrainingFolder:
         figure.savefig(self.working / "losses.png", dpi=120)
 
 
-def _card_text(title: str, artist: str, painting: str, recipe: Recipe, metrics: dict[str, float]) -> str:
+def _card_text(title: str, artist: str, painting: str, recipe: Recipe, done: int, metrics: dict[str, float]) -> str:
+    steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
     by = f" by {artist}" if artist else ""
     painting = f"The painting: {painting}.\n" if painting else ""
     return f"""# {title}
@@ -168,8 +176,16 @@ picture = stylize(open_picture("photo.jpg"), Registry.load().open("."))
 
 ## Training
 
-{recipe.steps} steps of {recipe.batch_size} squares of {recipe.crop} px; the painting at {recipe.style_size} px;
+{steps} steps of {recipe.batch_size} squares of {recipe.crop} px; the painting at {recipe.style_size} px;
 content weight {recipe.content_weight:g}, style weight {recipe.style_weight:g}, total variation
 {recipe.total_variation:g}. Every hyper-parameter is in `config.json`. Losses over the last {MEASURED_STEPS} steps:
 content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}.
 """
+
+
+def reproduction(recipe: Recipe, style_image: str, folder: str, features: str, warm_start: str | None) -> str:
+    """The part of a card that says how to train the same again."""
+    words = ["python -m nst_core train", shlex.quote(style_image), "--photos photos/ -o", shlex.quote(folder)]
+    words += ["--warm-start", shlex.quote(warm_start)] if warm_start else []
+    words += ["--features", shlex.quote(features)] if features != "vgg19" else []
+    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, *recipe.options()])}\n```\n"

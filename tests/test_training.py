@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
+from nst_core import cli_training, training
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.features import VGG19
 from nst_core.recipe import Recipe
@@ -182,3 +185,28 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[55] == pytest.approx(0.5)
     assert 0 < rates[-1] < 0.01
     assert math.isfinite(Recipe(steps=1, reconstruction_steps=0).rate_at(0))
+
+
+def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -> None:
+    def first(noise: float) -> TrainingStep:
+        torch.manual_seed(0)
+        recipe = replace(RECIPE, reconstruction_steps=1, noise=noise)
+        network = torch.nn.Conv2d(3, 3, 1, bias=False)  # gives back what it sees
+        torch.nn.init.dirac_(network.weight)
+        features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+        return next(train(recipe, painting, photos, network, features))
+
+    assert first(0.0).content == pytest.approx(0, abs=1e-9)
+    assert first(5.1).content == pytest.approx(0.02**2, rel=0.1)  # the square of 5.1 levels of 255
+
+
+def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
+    said: dict[str, object] = {}
+    app = typer.Typer()
+    app.command()(cli_training.train)
+    monkeypatch.setattr(training, "new_network", lambda recipe, start: said.update(recipe=recipe) or 1 / 0)
+    words = ["painting.jpg", "--photos", "photos", "-o", "out", *recipe.options()]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, ZeroDivisionError)
+    assert said["recipe"] == recipe
