@@ -1,13 +1,19 @@
 """The Space's entry: registry in, page out, launch.
 
-Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and three more:
-NST_REGISTRY, a path to another registry than ./registry.yaml, NST_MAX_SIDE, the most pixels to a side that this server
-paints (2048), and NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub when it is chosen.
+Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and six more:
+NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels to a
+side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
+when it is chosen; NST_PHOTOS, a folder of photographs on which people may train styles where there is a GPU, and
+NST_TRAIN=1, which lets them without one; NST_LOGIN=1, which lets whoever can open the page publish under the name that
+this machine is logged in with.
 """
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import torch
 
 from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
@@ -17,8 +23,15 @@ from ui.repaint import style_cards
 
 keep_freed_memory()
 registry = Registry.load(os.environ.get("NST_REGISTRY"))
+photos = os.environ.get("NST_PHOTOS")
+trains = torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1"
 page = build_page(
-    registry, max_side=int(os.environ.get("NST_MAX_SIDE", "2048")), vgg19=os.environ.get("NST_VGG19") == "1"
+    registry,
+    max_side=int(os.environ.get("NST_MAX_SIDE", "2048")),
+    vgg19=os.environ.get("NST_VGG19") == "1",
+    # A Space with hf_oauth has the first; on one's own machine the sign-in is that of whoever runs it.
+    login="OAUTH_CLIENT_ID" in os.environ or os.environ.get("NST_LOGIN") == "1",
+    photos=Path(photos) if photos and trains else None,
 )
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.table import Table
 
+from nst_core.cli_hub import publish, review
 from nst_core.cli_training import search, train
 from nst_core.console import check_file, errors, progress_bar
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
 from nst_core.method import METHODS, Color, Init, OptimizerName, Precision
-from nst_core.registry import Registry
+from nst_core.registry import Registry, on_the_hub
 
 if TYPE_CHECKING:
     from nst_core.optimization import OptimizationStep
@@ -45,7 +46,8 @@ FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time i
 """Why an optimisation ended, in words."""
 
 RegistryOption = Annotated[
-    Path | None, typer.Option("--registry", help="A registry.yaml, or a folder with one, instead of the bundled.")
+    str | None,
+    typer.Option("--registry", help="A registry.yaml, a folder with one, or user/repo on the Hub, not the bundled."),
 ]
 
 
@@ -366,27 +368,30 @@ def _follow(
 def check(
     what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO", help="A style, or its weights alone.")],
 ) -> None:
-    """Check a style as it is checked before it is used, and report what it is."""
-    from nst_core.architectures import ARCHITECTURES
-    from nst_core.gate import load_network
+    """Check a style as it is checked before it is used, and report what is right and what is wrong with it."""
+    from nst_core.report import examine, examine_weights
 
-    table = Table(show_header=False, box=None)
     if Path(what).is_file():
-        architecture = ARCHITECTURES["johnson"]
-        network = load_network(Path(what), architecture)
+        report = examine_weights(Path(what))
+    elif not Path(what).is_dir() and (match := on_the_hub(what)):
+        from nst_core.hub import fetch
+
+        report = examine(fetch(match[1], match[2]))
     else:
-        opened = Registry(()).open(Path(what) if Path(what).is_dir() else what)
-        architecture, network = opened.architecture, opened.network
-        for name, value in (("title", opened.title), ("artist", opened.artist), ("licence", opened.license)):
-            table.add_row(name, value or "not said")
-    table.add_row("architecture", f"{architecture.id}, version {architecture.version}")
-    table.add_row("tensors", f"{len(architecture.shapes)}, {sum(p.numel() for p in network.parameters()):,} parameters")
+        report = examine(Path(what))
+    table = Table(show_header=False, box=None)
+    for finding in report.findings:
+        table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
     Console(markup=False).print(table)
-    print(f"{what} is sound.")
+    if not report.usable:
+        raise NSTError(f"{what} cannot be used: mend what is marked with ✗.")
+    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")
 
 
 app.command()(train)
 app.command()(search)
+app.command()(publish)
+app.command()(review)
 
 
 def main() -> None:

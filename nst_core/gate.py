@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +14,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.architectures import Architecture
+from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.errors import NSTError
-from nst_core.text import explain, few, plain, quoted
+from nst_core.text import explain, few, plain, unique_keys
 
 DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER = 2**16
@@ -65,6 +64,27 @@ def read_weights(path: Path, architecture: Architecture, *, sha256: str | None =
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{name} in {path.name} holds NaN or infinity, where every weight should be a number.")
     return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def recognise(path: Path) -> Architecture:
+    """The architecture, in its newest version, whose tensors a weights file has.
+
+    Raises:
+        WeightsError: the file is not safetensors, or of no architecture here.
+    """
+    data = _read(path, max(map(max_bytes, ARCHITECTURES.values())), "any style's")
+    header = _parse(data[8 : _start(data, path.name)], path.name)
+    # The nearest by names, so that what is wrong with it can be said.
+    nearest = max(ARCHITECTURES.values(), key=lambda known: -len(known.shapes.keys() ^ header.keys()))
+    alike = [known for known in ARCHITECTURES.values() if known.shapes.keys() == nearest.shapes.keys()]
+    for known in alike:
+        if all(
+            isinstance(said := header.get(name), dict) and said.get("shape") == list(shape)
+            for name, shape in known.shapes.items()
+        ):
+            return known
+    _check_tensors(header, path.name, nearest)
+    return nearest
 
 
 def load_network(path: Path, architecture: Architecture, *, sha256: str | None = None) -> nn.Module:
@@ -127,13 +147,7 @@ def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
     """Refuse what is not exactly the architecture's tensors, one after the other and nothing else."""
     if not data:
         raise WeightsError(f"{file} is empty, where {architecture.id} weights should be.")
-    start = 8 + int.from_bytes(data[:8], "little")
-    if start > 8 + MAX_HEADER:
-        raise WeightsError(
-            f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
-        )
-    if len(data) < max(8, start):
-        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, less than its header takes.")
+    start = _start(data, file)
     tensors = _check_tensors(_parse(data[8:start], file), file, architecture)
 
     end = 0
@@ -155,9 +169,21 @@ def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
         )
 
 
+def _start(data: bytes, file: str) -> int:
+    """Where the header ends and the tensors begin."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    if start > 8 + MAX_HEADER:
+        raise WeightsError(
+            f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
+        )
+    if len(data) < max(8, start):
+        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, less than its header takes.")
+    return start
+
+
 def _parse(header: bytes, file: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(header.decode("utf-8"), object_pairs_hook=_unique)
+        parsed = json.loads(header.decode("utf-8"), object_pairs_hook=unique_keys)
     except RecursionError:
         raise WeightsError(f"The header of {file} is nested too deeply to be a list of tensors.") from None
     except ValueError as error:
@@ -168,14 +194,6 @@ def _parse(header: bytes, file: str) -> dict[str, Any]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise WeightsError(f"The header of {file} should have text alone in its __metadata__.")
     return parsed
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) < len(pairs):
-        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"it has {quoted(name)} twice")
-    return unique
 
 
 def _check_tensors(header: Mapping[str, Any], file: str, architecture: Architecture) -> dict[str, _TensorHeader]:

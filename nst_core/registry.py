@@ -5,10 +5,11 @@ import difflib
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -24,6 +25,7 @@ MAX_REGISTRY = 2**18
 KEPT = 8
 """How many opened styles a registry keeps, at some 7 MB each."""
 REPO = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+COMMIT = "[0-9a-f]{40}"
 REVISION = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*"
 
 
@@ -70,8 +72,10 @@ class Entry(BaseModel):
     path: Annotated[Path, AfterValidator(_inside)] | None = None
     """Absolute; in the file it is relative to it."""
     repo: Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")] | None = None
-    revision: Annotated[str, _matching("[0-9a-f]{40}", "a full commit hash, 40 of 0–9 and a–f")] | None = None
+    revision: Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")] | None = None
     sha256: Annotated[str, _matching("[0-9a-f]{64}", "the SHA-256 of the weights, 64 of 0–9 and a–f")]
+    withdrawn: SomeText | None = None
+    """Why it is shown no more, to whoever follows a link to it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Entry":
@@ -88,17 +92,31 @@ class Entry(BaseModel):
         return path if path and path.is_file() else None
 
 
+class Blocked(BaseModel):
+    """A repository on the Hub, or one commit of it, that is not opened, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    repo: Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")]
+    revision: Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")] | None = None
+    reason: SomeText
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Literal["1"]
     styles: list[dict[str, Any]]
+    blocked: list[Blocked] = []
 
 
 class Registry:
-    """Styles by id; iterating gives their entries, in the order of the file."""
+    """Styles by id; iterating gives the entries that are not withdrawn, in the order of the file."""
 
-    def __init__(self, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, entries: tuple[Entry, ...], blocked: Sequence[Blocked] = (), *, repo: str | None = None) -> None:
+        self.repo = repo
+        """Where it comes from, if that is the Hub."""
+        self._blocked = tuple(blocked)
         self._entries = {entry.id: entry for entry in entries}
         self._loading = {entry.id: threading.Lock() for entry in entries}
         self._opened: dict[str, Style] = {}
@@ -106,34 +124,71 @@ class Registry:
 
     @classmethod
     def load(cls, source: str | Path | None = None) -> "Registry":
-        """Read a registry: a YAML file, a folder that holds ``registry.yaml``, or by default the one that comes along.
+        """Read a registry: a YAML file, a folder that holds ``registry.yaml``, a repository on the Hub that does, as
+        ``user/repo`` or ``user/repo@revision``, or by default the one that comes along.
 
         Raises:
             RegistryError: there is none, or something in it is not as it should be.
+            HubError: it cannot be had from the Hub.
         """
-        path = _find(Path(source) if source is not None else None)
+        repo = None
+        if isinstance(source, str) and not os.path.exists(source) and (match := on_the_hub(source)):
+            from nst_core.hub import fetch_registry
+
+            repo = match[1]
+            path = fetch_registry(match[1], match[2]) / REGISTRY
+        else:
+            path = _find(Path(source) if source is not None else None)
         try:
-            document = load_yaml(read_text(path, MAX_REGISTRY))
+            text = read_text(path, MAX_REGISTRY)
         except OSError as error:
             raise RegistryError(f"{path.name} could not be read: {error.strerror}.") from error
         except ValueError as error:
             raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
-        return cls(_entries(document, path))
+        return cls.parse(text, path, repo=repo)
+
+    @classmethod
+    def parse(cls, text: str, path: Path, *, repo: str | None = None) -> "Registry":
+        """What ``load`` does with the text of ``path``, whose folder holds what its entries' paths lead to.
+
+        Raises:
+            RegistryError: something in it is not as it should be.
+        """
+        try:
+            file = _File.model_validate(load_yaml(text))
+        except ValidationError as error:
+            raise RegistryError(explain(error, path.name)) from error
+        except ValueError as error:
+            raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
+        entries = _entries(file.styles, path)
+        if repo and (local := [entry.id for entry in entries if entry.path]):
+            raise RegistryError(
+                f"{path.name} of {repo} gives a path to {few(local)}, and on the Hub each entry should have a repo and "
+                "its revision."
+            )
+        return cls(entries, file.blocked, repo=repo)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them, those withdrawn too."""
+        return tuple(self._entries.values())
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries.values())
+        return (entry for entry in self._entries.values() if not entry.withdrawn)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(1 for _ in self)
 
     def __getitem__(self, id: str) -> Entry:
         """The entry of that id.
 
         Raises:
-            RegistryError: there is none; it names those that are near.
+            RegistryError: there is none, and it names those that are near; or it was withdrawn, and it says why.
         """
-        if id in self._entries:
-            return self._entries[id]
+        if entry := self._entries.get(id):
+            if entry.withdrawn:
+                raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")
+            return entry
         near = difflib.get_close_matches(id.strip().lower().replace(" ", "-"), self._entries, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {few(list(self._entries), 8) or 'none'}."
         raise RegistryError(f"There is no style {quoted(id)}; {hint}")
@@ -145,38 +200,89 @@ class Registry:
         threads ask at the same time, and the last few stay loaded.
 
         Raises:
-            RegistryError: there is no such style.
+            RegistryError: there is no such style, or it was withdrawn or blocked.
             HubError: it cannot be had from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
         if ref not in self._entries:
             if isinstance(ref, Path) or os.path.isdir(ref):
                 return _open_folder(Path(ref))
-            if match := re.fullmatch(rf"({REPO})(?:@({REVISION}))?", ref, re.ASCII):
-                style = _open_folder(_fetch(match[1], match[2]), name=match[1])
-                return dataclasses.replace(style, id=ref)
+            if match := on_the_hub(ref):
+                return self.open_from_hub(match[1], match[2])
         entry = self[str(ref)]
         with self._loading[entry.id]:
             with self._opened_lock:
                 kept = self._opened.pop(entry.id, None)
-            style = kept or _open_entry(entry)
+            style = kept or self._open_entry(entry)
             with self._opened_lock:
                 self._opened[entry.id] = style
                 if len(self._opened) > KEPT:
                     del self._opened[next(iter(self._opened))]
         return style
 
+    def open_from_hub(self, repo: str, revision: str | None = None) -> "Style":
+        """A style that is not of this registry, from its repository; its id is ``user/repo@<commit hash>``.
 
-def _open_entry(entry: Entry) -> "Style":
-    if entry.path is not None:
-        folder = entry.path
+        Raises:
+            RegistryError: it is blocked.
+            HubError: it cannot be had from the Hub.
+            StyleError, WeightsError: it is there, but cannot be used.
+        """
+        self._refuse_blocked(repo, revision)
+        folder = _fetch(repo, revision)
+        self._refuse_blocked(repo, folder.name)
+        return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
+
+    def is_blocked(self, repo: str, revision: str | None = None) -> str | None:
+        """Why that repository, or that commit of it, is not to be opened; None where it may be."""
+        for blocked in self._blocked:
+            if blocked.repo.lower() == repo.lower() and blocked.revision in (None, revision):
+                return blocked.reason
+        return None
+
+    def _refuse_blocked(self, repo: str, revision: str | None) -> None:
+        if reason := self.is_blocked(repo, revision):
+            raise RegistryError(f"{repo} is blocked by this registry: {reason.rstrip('.')}.")
+
+    def _open_entry(self, entry: Entry) -> "Style":
+        if entry.path is not None:
+            folder = entry.path
+        else:
+            assert entry.repo is not None
+            self._refuse_blocked(entry.repo, entry.revision)
+            folder = _fetch(entry.repo, entry.revision)
+        style = _open_folder(folder, sha256=entry.sha256)
+        return dataclasses.replace(
+            style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
+        )
+
+
+def add_entry(text: str, entry: Entry) -> str:
+    """A registry's text with one more entry at the end of its styles, all else as it was.
+
+    Raises:
+        RegistryError: the text is no registry, or has that id already.
+    """
+    path = Path(REGISTRY)
+    Registry.parse(text, path)
+    root = yaml.compose(text)
+    assert isinstance(root, yaml.MappingNode)
+    [styles] = [value for key, value in root.value if key.value == "styles"]
+    said = entry.model_dump(mode="json", exclude_none=True)
+    item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
+    end = styles.end_mark.index
+    if styles.flow_style:
+        # The only list in braces that a person would write is the empty one.
+        before, after = text[: styles.start_mark.index], text[end:]
+        item = yaml.safe_dump(
+            [*load_yaml(text[styles.start_mark.index : end]), said], sort_keys=False, allow_unicode=True
+        )
     else:
-        assert entry.repo is not None
-        folder = _fetch(entry.repo, entry.revision)
-    style = _open_folder(folder, sha256=entry.sha256)
-    return dataclasses.replace(
-        style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
-    )
+        before, after = text[:end].rstrip(), text[end:]
+    indented = "".join(f"  {line}\n" for line in item.splitlines())
+    new = f"{before.rstrip()}\n{indented}{after.lstrip(chr(10))}"
+    Registry.parse(new, path)
+    return new
 
 
 def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = None) -> "Style":
@@ -192,6 +298,11 @@ def _fetch(repo: str, revision: str | None) -> Path:
     return fetch(repo, revision)
 
 
+def on_the_hub(ref: str) -> re.Match[str] | None:
+    """``user/repo`` or ``user/repo@revision``, the two as groups."""
+    return re.fullmatch(rf"({REPO})(?:@({REVISION}))?", ref, re.ASCII)
+
+
 def _find(source: Path | None) -> Path:
     package = Path(__file__).resolve().parent
     places = [package, package.parent] if source is None else [source]
@@ -202,11 +313,7 @@ def _find(source: Path | None) -> Path:
     raise RegistryError(f"There is no {REGISTRY} at {' or '.join(map(str, places))}.")
 
 
-def _entries(document: Any, path: Path) -> tuple[Entry, ...]:
-    try:
-        styles = _File.model_validate(document).styles
-    except ValidationError as error:
-        raise RegistryError(explain(error, path.name)) from error
+def _entries(styles: list[dict[str, Any]], path: Path) -> tuple[Entry, ...]:
     entries: dict[str, Entry] = {}
     for number, style in enumerate(styles, start=1):
         where = f"{path.name}'s style {quoted(style.get('id', number))}"

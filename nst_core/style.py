@@ -13,17 +13,36 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nst_core.architectures import ARCHITECTURES, Architecture
+from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture
 from nst_core.errors import NSTError
-from nst_core.gate import load_network, read_weights
+from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import save_picture
-from nst_core.text import PlainText, Tags, explain, few, load_yaml, plain, quoted, read_text
+from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
 MAX_CARD, MAX_CONFIG, MAX_FRONT_MATTER = 2**20, 2**18, 2**15
 """Bytes, and characters of a card's front matter: YAML is slow to read."""
+MAX_BYTES = {
+    CARD: MAX_CARD,
+    PREVIEW: 2**23,
+    CONFIG: MAX_CONFIG,
+    WEIGHTS: max(max_bytes(architecture) for architecture in VERSIONS.values()),
+}
+"""The files of a style that are taken from elsewhere, and what each may have at most."""
 HUB_TAGS = ("style-transfer", "nst-style")
 """What every style's card is tagged with on the Hub; no style's own tags."""
+
+LICENSES = {
+    "cc0-1.0": "CC0 1.0: no rights reserved",
+    "cc-by-4.0": "CC BY 4.0: name the author",
+    "cc-by-sa-4.0": "CC BY-SA 4.0: name the author, share alike",
+    "cc-by-nc-4.0": "CC BY-NC 4.0: name the author, not for profit",
+    "apache-2.0": "Apache 2.0",
+    "mit": "MIT",
+    "bsd-3-clause": "BSD, three clauses",
+    "openrail": "OpenRAIL",
+}
+"""What a style that is published may be licensed under, as the Hub writes it, and in words."""
 
 
 class StyleError(NSTError):
@@ -36,7 +55,7 @@ class StyleConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     architecture: str
-    architecture_version: int = Field(ge=1)
+    architecture_version: int = Field(ge=1, le=9999)
     arguments: dict[str, Any] = {}
     """Of the architecture's network; none of version 1 takes any."""
     training: dict[str, Any] = {}
@@ -49,16 +68,17 @@ class StyleConfig(BaseModel):
         Raises:
             StyleError: there is none, or an older one, or it takes no such arguments.
         """
-        architecture = ARCHITECTURES.get(self.architecture)
-        if architecture is None:
+        newest = ARCHITECTURES.get(self.architecture)
+        if newest is None:
             raise StyleError(
                 f"{CONFIG} names the architecture {quoted(self.architecture)}, and there are "
                 f"{few(list(ARCHITECTURES))}."
             )
-        if self.architecture_version > architecture.version:
+        architecture = VERSIONS.get((newest.id, self.architecture_version))
+        if architecture is None:
             raise StyleError(
-                f"{CONFIG} asks for version {self.architecture_version} of {architecture.id}, and this nst_core "
-                f"knows up to version {architecture.version}: a newer nst_core is needed."
+                f"{CONFIG} asks for version {self.architecture_version} of {newest.id}, and this nst_core "
+                f"knows up to version {newest.version}: a newer nst_core is needed."
             )
         if self.arguments:
             raise StyleError(
@@ -145,11 +165,7 @@ class Style:
             raise StyleError(f"There is no folder {quoted(name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
         if missing := [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]:
             raise StyleError(f"{quoted(name)} is not a style: it lacks {' and '.join(missing)}.")
-        try:
-            config = StyleConfig.model_validate_json(_read(folder / CONFIG, MAX_CONFIG))
-        except ValidationError as error:
-            raise StyleError(explain(error, CONFIG)) from error
-        card = Card.parse(_read(folder / CARD, MAX_CARD)) if (folder / CARD).is_file() else Card()
+        config, card = read_config(folder), read_card(folder)
         architecture = config.find_architecture()
         return cls(
             id=name,
@@ -162,6 +178,32 @@ class Style:
             architecture=architecture,
             network=load_network(folder / WEIGHTS, architecture, sha256=sha256),
         )
+
+
+def read_config(folder: Path) -> StyleConfig:
+    """A style folder's ``config.json``.
+
+    Raises:
+        StyleError: it cannot be read, or something in it is not as it should be.
+    """
+    text = _read(folder / CONFIG, MAX_CONFIG)
+    try:
+        config = StyleConfig.model_validate_json(text)
+        check_json(text)
+    except ValidationError as error:
+        raise StyleError(explain(error, CONFIG)) from error
+    except ValueError as error:
+        raise StyleError(f"{CONFIG} cannot be used: {error}.") from error
+    return config
+
+
+def read_card(folder: Path) -> Card:
+    """A style folder's card, empty where it has none.
+
+    Raises:
+        StyleError: it cannot be read, or something in it is not as it should be.
+    """
+    return Card.parse(_read(folder / CARD, MAX_CARD)) if (folder / CARD).is_file() else Card()
 
 
 def write_style(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
@@ -18,14 +19,14 @@ from ui.repaint import style_cards
 
 
 @contextmanager
-def served_page(registry_file: Path, folder: Path) -> Iterator[str]:
-    """Where it answers."""
+def served_page(registry_file: Path, folder: Path, **options: Any) -> Iterator[str]:
+    """Where it answers; the options are those of ``build_page``."""
     features = folder / "features"
     features.mkdir()
     registry = Registry.load(registry_file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
-        page = build_page(registry, max_side=MAX_SIDE, features=make_features(features))
+        page = build_page(registry, max_side=MAX_SIDE, features=make_features(features), **options)
         _, url, _ = page.launch(
             theme=THEME,
             css=style_cards(registry),

@@ -6,7 +6,8 @@ from made_styles import JOHNSON, lively_state
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.architectures import ARCHITECTURES, Architecture, register
+from nst_core import architectures
+from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, register
 
 
 def pytorch_examples(x: Tensor, state: dict[str, Tensor]) -> Tensor:
@@ -101,8 +102,15 @@ def test_recognises_its_own_tensors_alone() -> None:
     assert not JOHNSON.recognises({**shapes, "in1.bias": (33,)})
 
 
-def test_an_id_is_taken_once() -> None:
+def test_an_id_and_version_are_taken_once() -> None:
+    with pytest.raises(ValueError, match="'johnson', version 1"):
+        register(Architecture(id="johnson", version=1, network=nn.Identity, min_size=1))
     assert ARCHITECTURES["johnson"] is JOHNSON
-    with pytest.raises(ValueError, match="'johnson'"):
-        register(Architecture(id="johnson", version=2, network=nn.Identity, min_size=1))
-    assert ARCHITECTURES["johnson"] is JOHNSON
+
+
+def test_versions_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(architectures, "ARCHITECTURES", ARCHITECTURES.copy())
+    monkeypatch.setattr(architectures, "VERSIONS", VERSIONS.copy())
+    new = register(Architecture(id="johnson", version=2, network=nn.Identity, min_size=1))
+    assert architectures.ARCHITECTURES["johnson"] is new
+    assert architectures.VERSIONS["johnson", 1] is JOHNSON

@@ -16,7 +16,7 @@ from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from ui.drawn import draw_paintings
 from ui.repaint import EXAMPLES
-from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, duration
+from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, received
 
 FURTHER = 3
@@ -57,13 +57,8 @@ STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting"
 COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
-# Set by the browser at once: the queue may take its time.
-WAITING = """() => {
-    if (innerWidth <= 768) document.querySelector("#easel").scrollIntoView({ behavior: "smooth" });
-    const update = (change) => ({ __type__: "update", ...change });
-    const [shown, hidden] = [update({ visible: true }), update({ visible: false })];
-    return [update({ interactive: false }), shown, hidden, hidden, hidden, hidden];
-}"""
+HINT = """<b>Watch a picture being painted</b>
+Choose a photograph and a painting, and press Run.<br>The losses are drawn below while they fall."""
 
 
 def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
@@ -146,7 +141,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
                         further.append(picture("Mask", "Drop, paste\nor choose", height=130))
                         further.append(number(1, "Its weight", 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
-            stage = gr.HTML(html_template="", js_on_load=STAGE.read_text(), elem_id="easel")
+            stage = easel_for("easel", HINT)
             with gr.Row():
                 # One takes the event out of the queue, the other asks the run to end with what it has.
                 leave = gr.Button("Stop", visible=False, size="md", elem_id="leave", min_width=120)
@@ -224,7 +219,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
             )
             if values[2] == FAST:
                 sitter = fit(photo, method.size)
-                order = replace(order, start=easel.studio.stylize(sitter, Wish.of(style=fast)))
+                order = replace(order, start=easel.studio.stylize(request.session_hash, sitter, Wish.of(style=fast)))
             yield from shown(easel.watch(request.session_hash, order))
 
     def again(steps: Any, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
@@ -273,7 +268,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
         "concurrency_limit": 1,
         "api_visibility": "private",
     }
-    gr.on([run.click, go_on.click], None, None, buttons, js=WAITING)
+    gr.on([run.click, go_on.click], None, None, buttons, js=waiting("easel", 4))
     shown_on = [stage, leave, stop]
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
     events: list[Any] = [run.click(start, inputs, shown_on, **running), go_on.click(again, steps, shown_on, **running)]
@@ -284,7 +279,23 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
     stop.click(end, None, None, **quiet, queue=False)
 
 
-def shown(runs: Iterator[Run]) -> Iterator[tuple[Any, Any, Any]]:
+def easel_for(id: str, hint: str) -> gr.HTML:
+    """The place where a picture and its losses are watched; ``hint`` is HTML that stands there before."""
+    return gr.HTML(html_template="", js_on_load=STAGE.read_text(), elem_id=id, elem_classes="easel", hint=hint)
+
+
+def waiting(stage: str, others: int) -> str:
+    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile."""
+    # Set by the browser at once: the queue may take its time.
+    return f"""() => {{
+        if (innerWidth <= 768) document.querySelector("#{stage}").scrollIntoView({{ behavior: "smooth" }});
+        const update = (change) => ({{ __type__: "update", ...change }});
+        const others = Array({others}).fill(update({{ visible: false }}));
+        return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
+    }}"""
+
+
+def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
     """What the page is to show of a run as it grows: the stage, and the button that stops it."""
     yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
     for run in runs:
@@ -293,7 +304,7 @@ def shown(runs: Iterator[Run]) -> Iterator[tuple[Any, Any, Any]]:
         yield view(run), gr.skip(), gr.skip()
 
 
-def view(run: Run) -> dict[str, Any]:
+def view(run: Watched) -> dict[str, Any]:
     """A run for ``stage.js``; it travels as the difference to the one before, and numbers of five digits are enough."""
     return {
         "running": run.running,

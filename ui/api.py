@@ -16,6 +16,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
     """Add the endpoints to the ``gr.Blocks`` around it."""
 
     def stylize(
+        request: gr.Request,
         photo: gr.FileData,
         style: str,
         strength: float = 1.0,
@@ -27,7 +28,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
         try:
             wish = Wish.of(style=style, strength=strength, color=color, size=size, stroke=stroke)
             path = received(photo)  # type: ignore[arg-type]  # it comes as a dict
-            picture = studio.stylize(open_picture(path), wish)
+            picture = studio.stylize(request.session_hash, open_picture(path), wish)
         except NSTError as error:
             raise gr.Error(str(error), print_exception=False) from error
         file = studio.file(f"{path.stem}-{wish.style}.png")

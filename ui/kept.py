@@ -30,9 +30,12 @@ class Kept(Generic[T]):
             return value
 
     def put(self, session: str | None, key: Hashable, value: T) -> None:
+        now = time.monotonic()
         with self._lock:
+            for old in [old for old, (since, _) in self._values.items() if now - since > self.seconds]:
+                del self._values[old]
             self._values.pop((session, key), None)
-            self._values[session, key] = (time.monotonic(), value)
+            self._values[session, key] = (now, value)
             if len(self._values) > self.limit:
                 self._values.popitem(last=False)
 

@@ -1,48 +1,128 @@
 """The page as a whole: its tabs, its looks, and how it is served."""
 
+import logging
+from html import escape
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from nst_core.registry import Registry
+from nst_core import hub
+from nst_core.errors import NSTError
+from nst_core.images import fit, open_picture, save_picture
+from nst_core.recipe import Recipe
+from nst_core.registry import Registry, on_the_hub
+from nst_core.text import plain
 from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
-from ui.repaint import repaint_tab
+from ui.contribute import contribute_tab
+from ui.repaint import preview_of, repaint_tab, with_guest
 from ui.runs import Easel
-from ui.studio import KEEP, Studio
+from ui.school import RECIPE, School
+from ui.studio import KEEP, PageError, Studio, Wish
+from ui.train import train_accordion
 
+logger = logging.getLogger(__name__)
+
+PREVIEW_SIDE = 512
+"""Pixels to the longer side of what the gallery shows."""
 KEEP_FILES = 2 * KEEP
 """Seconds after which uploads and results are deleted."""
 
 
 def build_page(
-    registry: Registry, *, max_side: int = 2048, features: str | Path = "compact", vgg19: bool = False
+    registry: Registry,
+    *,
+    max_side: int = 2048,
+    features: str | Path = "compact",
+    vgg19: bool = False,
+    photos: Path | None = None,
+    login: bool = False,
+    recipe: Recipe = RECIPE,
 ) -> gr.Blocks:
     """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels to a side.
 
-    ``features`` is the feature network of optimisations, as ``nst_core.load_features`` takes it; with ``vgg19``, VGG19
-    itself is to be had beside it, which is fetched from the Hub if it is not on this machine.
+    ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
+    ``vgg19``, VGG19 itself is to be had beside it, which is fetched from the Hub if it is not on this machine. With
+    ``photos``, a folder to learn on, styles are trained, as ``recipe`` says.
     """
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     studio = Studio(registry, folder, max_side)
     easel = Easel(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
-    gr.set_static_paths([entry.preview for entry in registry if entry.preview])
+    school = School(studio, features, photos, recipe)
+    previews = folder / "previews"
+    previews.mkdir(exist_ok=True)
+    gr.set_static_paths([*(entry.preview for entry in registry if entry.preview), previews])
+    Thread(target=fetch_previews, args=[registry], daemon=True).start()
 
     def leave(request: gr.Request) -> None:
         studio.forget(request.session_hash)
         easel.forget(request.session_hash)
+        school.forget(request.session_hash)
+
+    def linked(request: gr.Request) -> list[Any]:
+        return open_link(studio, desk.choices, request)
 
     with gr.Blocks(title="Repaint", fill_width=False, delete_cache=(KEEP_FILES // 8, KEEP_FILES)) as page:
         gr.HTML("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>", elem_id="masthead")
         with gr.Tab("Repaint"):
-            repaint_tab(studio)
+            desk = repaint_tab(studio)
         with gr.Tab("Advanced") as tab:
             advanced_tab(easel, tab)
+            train_accordion(school)
+        with gr.Tab("Contribute"):
+            contribute_tab(studio, desk, login=login)
         with gr.Tab("About"):
             about_tab(registry)
         add_api(studio, easel)
+        page.load(
+            linked,
+            None,
+            [*desk.settings.values(), desk.guests],
+            show_progress="hidden",
+            api_visibility="private",
+        )
         page.unload(leave)
     return page.queue(max_size=32)
+
+
+def open_link(studio: Studio, choices: dict[str, list[Any]], request: gr.Request) -> list[Any]:
+    """What a link says of the tab *Repaint*, by the names of ``nst_core.stylize``: ``?style=great-wave&size=1024``.
+
+    What is wrong in it is dropped, and that is said.
+    """
+    said = dict(request.query_params)
+    values: dict[str, Any] = {}
+    guests: list[tuple[str, str]] = []
+    for name in ("style", "strength", "color", "size", "stroke"):
+        if name not in said:
+            continue
+        try:
+            if name == "style" and on_the_hub(said[name]):
+                values[name], guests = with_guest(studio.registry, [], plain(said[name]), said[name])
+            elif name == "style":
+                values[name] = studio.registry[said[name]].id
+            else:
+                values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
+                if name in choices and values[name] not in choices[name]:
+                    del values[name]
+                    known = ", ".join(str(choice) for choice in choices[name])
+                    raise PageError(f"The link asks for the {name} {plain(said[name], 20)}, and there are {known}.")
+        except NSTError as error:
+            gr.Warning(escape(str(error), quote=False), title="A part of the link was dropped")
+    return [*(values.get(name, gr.skip()) for name in ("style", "strength", "color", "size", "stroke")), guests]
+
+
+def fetch_previews(registry: Registry) -> None:
+    """Get the pictures that the gallery shows of styles on the Hub, redrawn by us, one after the other."""
+    for entry in registry:
+        file = preview_of(entry)
+        if entry.repo and entry.revision and not file.is_file():
+            try:
+                save_picture(fit(open_picture(hub.fetch_preview(entry.repo, entry.revision)), PREVIEW_SIDE), file)
+            except NSTError as error:
+                logger.warning("The gallery shows %s without its preview: %s", entry.id, error)

@@ -1,22 +1,27 @@
 """The tab *Repaint*: a photograph and a style in, the repainted picture out at once."""
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from nst_core.errors import NSTError
 from nst_core.images import save_picture
-from nst_core.registry import Registry
+from nst_core.registry import Entry, Registry
 from nst_core.stylization import blend
+from ui.community import community_styles
 from ui.studio import Painting, Studio, Wish, received
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
+GUESTS = 8
+"""How many choices there may be beside the registry's."""
 AS_IT_IS = 0
 """The choice of size that stands for the photograph's own (a radio button cannot have the value None)."""
 
@@ -25,8 +30,34 @@ SHOW_STYLES = """() => {
 }"""
 
 
-def repaint_tab(studio: Studio) -> None:
+class Desk(NamedTuple):
+    """What other parts of the page need of this tab."""
+
+    style: gr.Radio
+    guests: gr.State
+    """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
+    settings: Mapping[str, gr.components.Component]
+    """By the name that a link gives them."""
+    choices: dict[str, list[Any]]
+    """What there is to choose of those that are not numbers between two others."""
+    paint_after: Callable[[Any], Any]
+    """Takes an event, and has the photograph painted when that is done."""
+
+
+def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, name: str) -> tuple[Any, Any]:
+    """The gallery and its guests, with one more, which is chosen."""
+    guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-GUESTS:]
+    return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
+
+
+def registry_choices(registry: Registry) -> list[tuple[str, str]]:
+    """Title and id of every style."""
+    return [(entry.title, entry.id) for entry in registry]
+
+
+def repaint_tab(studio: Studio) -> Desk:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
+    guests = gr.State([])
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             photo = gr.Image(
@@ -40,11 +71,12 @@ def repaint_tab(studio: Studio) -> None:
             )
             gr.Examples(EXAMPLES, photo, label="Or try one of these", elem_id="examples", api_visibility="private")
             style = gr.Radio(
-                [(entry.title, entry.id) for entry in studio.registry],
+                registry_choices(studio.registry),
                 value=next((entry.id for entry in studio.registry), None),
                 label="Style",
                 elem_id="styles",
             )
+            community = gr.Column()
         with gr.Column(scale=7, min_width=340):
             with gr.Column(elem_id="stage"):
                 result = gr.ImageSlider(
@@ -92,21 +124,24 @@ def repaint_tab(studio: Studio) -> None:
         size: int,
         stroke: float,
         request: gr.Request,
-    ) -> tuple[tuple[str, str] | None, str, Any]:
+    ) -> Iterator[tuple[Any, Any, Any]]:
         if photo is None:
-            return None, "", gr.DownloadButton(value=None, interactive=False)
+            yield None, "", gr.DownloadButton(value=None, interactive=False)
+            return
         try:
             wish = Wish.of(style=style, strength=strength, color=color, size=size or None, stroke=stroke)
             path = received(photo)
+            if not studio.is_here(request.session_hash, wish.style):
+                yield gr.skip(), "<p>Fetching the style from the Hugging Face Hub …</p>", gr.skip()
             painting = studio.painting(request.session_hash, path, wish)
             picture = blend(painting.sitter.picture, painting.painted, strength=wish.strength, color=wish.color)
         except NSTError as error:
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
             raise gr.Error(message, title="That did not work", print_exception=False) from error
-        file = studio.file(f"{path.stem}-{wish.style}.png")
+        file = studio.file(f"{path.stem}-{painting.style.title}.png")
         save_picture(picture, file)
-        return (
+        yield (
             (str(painting.sitter.file), str(file)),
             describe(painting),
             gr.DownloadButton(value=file, interactive=True),
@@ -119,18 +154,16 @@ def repaint_tab(studio: Studio) -> None:
     shown = [result, info, download]
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
-    gr.on(
-        [photo.change, style.input, size.input, stroke.input],
-        show,
-        wishes,
-        shown,
-        preprocess=False,
-        show_progress_on=result,
-        trigger_mode="always_last",
-        concurrency_id="network",
-        concurrency_limit=1,
-        api_visibility="private",
-    )
+    painted: dict[str, Any] = {
+        "preprocess": False,
+        "show_progress_on": result,
+        "trigger_mode": "always_last",
+        "concurrency_id": "network",
+        # The studio paints one at a time; who waits for a style from the Hub lets the others pass.
+        "concurrency_limit": 4,
+        "api_visibility": "private",
+    }
+    gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **painted)
     # These find the painting kept, so they need not queue behind other people's.
     gr.on(
         [strength.input, color.input],
@@ -144,6 +177,15 @@ def repaint_tab(studio: Studio) -> None:
         concurrency_limit=4,
         api_visibility="private",
     )
+    settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
+    choices = {
+        name: [value for _, value in radio.choices]
+        for name, radio in (("color", color), ("size", size), ("stroke", stroke))
+    }
+    desk = Desk(style, guests, settings, choices, lambda event: event.success(show, wishes, shown, **painted))
+    with community:
+        community_styles(studio.registry, desk)
+    return desk
 
 
 def describe(painting: Painting) -> str:
@@ -155,14 +197,21 @@ def describe(painting: Painting) -> str:
 
 def style_cards(registry: Registry) -> str:
     """CSS that puts its preview and its artist on each style's radio button."""
-    rules = []
+    rules = [
+        '#styles label:has(input[value*="/"])::after { content: "community, unreviewed" }',
+        '#styles label:has(input[value^="own:"])::after { content: "your own, seen by you alone" }',
+    ]
     for entry in registry:
         label = f'#styles label:has(input[value="{entry.id}"])'
         rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")
-        if entry.preview:
-            url = css_string(f"gradio_api/file={quote(entry.preview.as_posix())}")
-            rules.append(f"{label}::before {{ background-image: url({url}) }}")
+        url = css_string(f"gradio_api/file={quote(preview_of(entry).as_posix())}")
+        rules.append(f"{label}::before {{ background-image: url({url}) }}")
     return "\n".join(rules)
+
+
+def preview_of(entry: Entry) -> Path:
+    """The file that the gallery shows; that of a style on the Hub is there once it has been fetched."""
+    return entry.preview or Path(get_upload_folder(), "previews", f"{entry.id}-{entry.sha256[:8]}.webp")
 
 
 def css_string(text: str) -> str:

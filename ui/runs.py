@@ -53,8 +53,8 @@ class Order:
     start: Image.Image | None = None
 
 
-class Run:
-    """One optimisation: its losses at every step, and some of its pictures, whose files go when it does."""
+class Watched:
+    """What is watched while it goes on: its losses at every step, and some of its pictures, whose files go with it."""
 
     def __init__(self, steps: int, folder: Path) -> None:
         self.steps = steps
@@ -62,11 +62,9 @@ class Run:
         self.folder = Path(tempfile.mkdtemp(dir=folder))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.losses: dict[str, list[float]] = {}
-        """The columns of ``nst_core.history``."""
+        """One column is ``step``."""
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
-        self.last: OptimizationStep | None = None
-        """The latest step while it runs."""
         self.line = "Getting the feature network and the pictures ready …"
         """How it stands, in words."""
         self.progress = 0.0
@@ -75,16 +73,6 @@ class Run:
         """Set from elsewhere when it shall end after the step that it is at."""
         self.trouble: NSTError | None = None
         """What ended it, where something did."""
-        self.picture: Path | None = None
-        self.table: Path | None = None
-
-    def add(self, step: OptimizationStep) -> None:
-        self.last = step
-        for name, value in zip(columns(step), row(step), strict=True):
-            self.losses.setdefault(name, []).append(value)
-        left = f"about {duration(step.remaining)} left" if step.step > 1 else "looking how fast it goes"
-        self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
-        self.progress = step.progress
 
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
@@ -96,6 +84,25 @@ class Run:
         file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
         picture.save(file, quality=86)
         self.snapshots.append((step, file))
+
+
+class Run(Watched):
+    """One optimisation; its losses are the columns of ``nst_core.history``."""
+
+    def __init__(self, steps: int, folder: Path) -> None:
+        super().__init__(steps, folder)
+        self.last: OptimizationStep | None = None
+        """The latest step while it runs."""
+        self.picture: Path | None = None
+        self.table: Path | None = None
+
+    def add(self, step: OptimizationStep) -> None:
+        self.last = step
+        for name, value in zip(columns(step), row(step), strict=True):
+            self.losses.setdefault(name, []).append(value)
+        left = f"about {duration(step.remaining)} left" if step.step > 1 else "looking how fast it goes"
+        self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
+        self.progress = step.progress
 
     def end(self, picture: Path, table: Path) -> None:
         """Write the best picture and the losses, and say why it ended."""
@@ -149,7 +156,7 @@ class Easel:
         self._ended: Kept[Ended] = Kept(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, "optimization", initializer=_modestly)
+        self._thread = ThreadPoolExecutor(1, "optimization", initializer=modestly)
 
     def method(self, name: str, **changes: Any) -> Method:
         """One of ``METHODS``, changed, within this server's bounds.
@@ -305,7 +312,7 @@ def duration(seconds: float) -> str:
     return words.replace(" ", "\u00a0")
 
 
-def _modestly() -> None:
+def modestly() -> None:
     """Let this thread, and those that it starts, have what other threads leave of the processor."""
     if sys.platform == "linux":  # elsewhere it would be the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

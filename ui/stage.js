@@ -1,8 +1,7 @@
-// The picture of an optimisation, its losses on a log scale, and a slider over its steps. Gradio runs this with
-// `element` (an empty box), `props.value` (ui/advanced.py: view) and `watch`, which calls back when the value grows.
+// A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
+// empty box), `props.value` (ui/advanced.py: view), `props.hint` and `watch`, which calls back when the value grows.
 element.innerHTML = `
-  <figure><img hidden alt=""><p class="hint"><b>Watch a picture being painted</b>
-    Choose a photograph and a painting, and press Run.<br>The losses are drawn below while they fall.</p></figure>
+  <figure><img hidden alt=""><p class="hint">${props.hint}</p></figure>
   <div class="bar"><i></i></div>
   <p class="line" role="status"></p>
   <input class="scrub" type="range" min="0" max="0" value="0" aria-label="Picture at step" disabled>
@@ -74,6 +73,19 @@ function look() { // what changes when another step is looked at
   draw();
 }
 
+function layerChoice() {
+  const select = document.createElement("select");
+  select.setAttribute("aria-label", "The curve of a layer");
+  select.append(new Option("A layer …", ""), ...layers().map((name) => new Option(name.replace("/", " · "), name)));
+  select.value = layers().includes(layer) ? layer : (layer = "");
+  select.onchange = () => { layer = select.value; look(); };
+  const entry = document.createElement("label");
+  entry.className = "layer";
+  entry.dataset.name = "layer";
+  entry.append(document.createElement("i"), select, document.createElement("span"));
+  return entry;
+}
+
 function readOut() {
   if (!rows().length) { legend.replaceChildren(); return; }
   const row = shownRow();
@@ -93,16 +105,7 @@ function readOut() {
       }
       return entry;
     }));
-    const select = document.createElement("select");
-    select.setAttribute("aria-label", "The curve of a layer");
-    select.append(new Option("A layer …", ""), ...layers().map((name) => new Option(name.replace("/", " · "), name)));
-    select.value = layers().includes(layer) ? layer : (layer = "");
-    select.onchange = () => { layer = select.value; look(); };
-    const entry = document.createElement("label");
-    entry.className = "layer";
-    entry.dataset.name = "layer";
-    entry.append(document.createElement("i"), select, document.createElement("span"));
-    legend.append(entry);
+    if (layers().length) legend.append(layerChoice());
   }
   for (const entry of legend.children) {
     const name = entry.dataset.name === "layer" ? layer : entry.dataset.name;
@@ -175,7 +178,7 @@ function draw() {
     text(MARGIN.left - 6, +y + 4, scientific(value), "end", "tick");
   }
   for (const step of stepTicks(at)) text(at.x(step).toFixed(1), at.height - 6, step, "middle", "tick");
-  const steps = rows(), sizes = run.losses.width.map((width, index) => Math.max(width, run.losses.height[index]));
+  const steps = rows(), sizes = (run.losses.width ?? []).map((width, index) => Math.max(width, run.losses.height[index]));
   if (sizes[0] !== sizes[sizes.length - 1]) text(MARGIN.left + 4, 11, `${sizes[0]} px`, "start", "scale");
   const begins = [];
   sizes.forEach((size, index) => {

@@ -1,9 +1,13 @@
 """What the tab and the HTTP API share: the registry, this server's bounds, what is kept of a person's pictures."""
 
 import re
+import secrets
+import shutil
 import tempfile
 import threading
 import time
+import weakref
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,14 +17,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
-from nst_core.registry import Registry
+from nst_core.registry import Registry, on_the_hub
 from nst_core.style import Style
 from nst_core.stylization import STROKES, repaint, stylize
-from nst_core.text import explain
+from nst_core.text import explain, plain
 from ui.kept import Kept
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
+PATIENCE = 45
+"""Seconds for which a person waits for a style to come from the Hub; it goes on coming after that."""
 
 
 class PageError(NSTError):
@@ -33,7 +39,7 @@ class Wish(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     style: str
-    """An id of the registry."""
+    """An id of the registry, ``user/repo`` or ``user/repo@revision`` on the Hub, or of ``Studio.take``."""
     strength: float = 1.0
     color: Literal["style", "photo"] = "style"
     size: int | None = None
@@ -83,18 +89,75 @@ class Studio:
         self.registry = registry
         self.max_side = max_side
         self.folder = folder
+        self._own: Kept[Style] = Kept(16, KEEP)
+        self._guests: Kept[Style] = Kept(4, KEEP)
+        self._fetching: dict[str, Future[Style]] = {}
+        self._fetching_lock = threading.Lock()
+        self._fetchers = ThreadPoolExecutor(4, "fetch")
         self._sitters: Kept[Sitter] = Kept(12, KEEP)
         self._paintings: Kept[Painting] = Kept(24, KEEP)
         self._network = threading.Lock()
 
-    def stylize(self, photo: Image.Image, wish: Wish) -> Image.Image:
+    def take(self, session: str | None, style: Style) -> str:
+        """Keep a style of a person's own, which nobody else can ask for; gives the name to ask for it by.
+
+        Its folder goes with it.
+        """
+        weakref.finalize(style, shutil.rmtree, style.folder, ignore_errors=True)
+        name = f"own:{secrets.token_hex(8)}"
+        self._own.put(session, name, style)
+        return name
+
+    def style(self, session: str | None, name: str) -> Style:
+        """A style of the registry, of the Hub, or of the person's own; it waits for the Hub no longer than PATIENCE.
+
+        Raises:
+            PageError: the Hub takes its time, or the person's own style has been dropped.
+            NSTError: whatever the library refuses.
+        """
+        if name.startswith("own:"):
+            if own := self._own.get(session, name):
+                return own
+            raise PageError("That style of your own is no longer here: please drop its file again.")
+        if guest := self._guests.get(None, name):
+            return guest
+        if self.is_here(session, name):
+            return self.registry.open(self.registry[name].id)  # it would take a folder of this server as well
+        with self._fetching_lock:
+            if name not in self._fetching:
+                self._fetching[name] = self._fetchers.submit(self._fetch, name)
+            coming = self._fetching[name]
+        done, _ = wait([coming], PATIENCE)
+        if not done:
+            raise PageError(f"{plain(name)} is still coming from the Hugging Face Hub: try again in a moment.")
+        return coming.result()
+
+    def is_here(self, session: str | None, name: str) -> bool:
+        """Whether a style can be had without asking the Hub, so far as this server knows."""
+        if name.startswith("own:") or self._guests.get(None, name):
+            return True
+        return not on_the_hub(name) and self.registry[name].path is not None
+
+    def _fetch(self, name: str) -> Style:
+        try:
+            if match := on_the_hub(name):
+                style = self.registry.open_from_hub(match[1], match[2])
+            else:
+                style = self.registry.open(name)
+            self._guests.put(None, name, style)
+            return style
+        finally:
+            with self._fetching_lock:
+                del self._fetching[name]
+
+    def stylize(self, session: str | None, photo: Image.Image, wish: Wish) -> Image.Image:
         """``nst_core.stylize`` within this server's bounds, nothing kept.
 
         Raises:
             PageError: the network would have to look at more than ``max_side`` pixels to a side.
             NSTError: whatever the library refuses.
         """
-        style, size = self._style(wish), self._size(photo, wish)
+        style, size = self.style(session, wish.style), self._size(photo, wish)
         with self._network:
             return stylize(photo, style, strength=wish.strength, color=wish.color, size=size, stroke=wish.stroke)
 
@@ -107,8 +170,9 @@ class Studio:
         key = (photo, wish.style, wish.size, wish.stroke)
         painting = self._paintings.get(session, key)
         if painting is None:
+            style = self.style(session, wish.style)
             with self._network:  # whoever waited here for the very same painting finds it kept
-                painting = self._paintings.get(session, key) or self._paint(session, photo, wish)
+                painting = self._paintings.get(session, key) or self._paint(session, photo, style, wish)
                 self._paintings.put(session, key, painting)
         return painting
 
@@ -119,6 +183,7 @@ class Studio:
 
     def forget(self, session: str | None) -> None:
         """Drop everything that was kept of a session."""
+        self._own.forget(session)
         self._sitters.forget(session)
         self._paintings.forget(session)
 
@@ -126,8 +191,7 @@ class Studio:
         """A path of that name in a folder of its own, so that it can be downloaded by that name."""
         return Path(tempfile.mkdtemp(dir=self.folder), re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[-100:])
 
-    def _paint(self, session: str | None, photo: Path, wish: Wish) -> Painting:
-        style = self._style(wish)
+    def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish) -> Painting:
         key = (photo, wish.size, wish.stroke)
         sitter = self._sitters.get(session, key)
         picture = sitter.picture if sitter and wish.stroke == 1 else open_picture(photo)
@@ -145,10 +209,6 @@ class Studio:
         file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
         save_picture(picture, file)
         return Sitter(picture, file)
-
-    def _style(self, wish: Wish) -> Style:
-        # Registry.open would take a folder of this server as well.
-        return self.registry.open(self.registry[wish.style].id)
 
     def _size(self, photo: Image.Image, wish: Wish) -> int | None:
         limit = int(self.max_side * min(1, max(wish.stroke, STROKES[0])))

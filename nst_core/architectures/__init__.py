@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 ARCHITECTURES: dict[str, "Architecture"] = {}
+"""The newest version of each, by id."""
+VERSIONS: dict[tuple[str, int], "Architecture"] = {}
+"""All versions, by id and version: a style is painted by the version that it was trained with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +42,18 @@ class Architecture:
 
 
 def register(architecture: Architecture) -> Architecture:
-    """Make an architecture known by its id.
+    """Make an architecture known by its id and version.
 
     Raises:
-        ValueError: another architecture has that id already.
+        ValueError: another architecture has that id and version already.
     """
-    if architecture.id in ARCHITECTURES:
-        raise ValueError(f"two architectures call themselves {architecture.id!r}")
-    ARCHITECTURES[architecture.id] = architecture
+    key = architecture.id, architecture.version
+    if key in VERSIONS:
+        raise ValueError(f"two architectures call themselves {architecture.id!r}, version {architecture.version}")
+    VERSIONS[key] = architecture
+    newest = ARCHITECTURES.get(architecture.id)
+    if newest is None or newest.version < architecture.version:
+        ARCHITECTURES[architecture.id] = architecture
     return architecture
 
 

@@ -201,3 +201,22 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     expect(page.locator("#plan")).to_contain_text("a fast style's picture")
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
+
+
+def test_where_nothing_is_trained_there_is_a_command(advanced: "Page") -> None:
+    page = advanced
+    page.get_by_role("button", name="Train a style of your own").click()
+    command = page.locator("#command .cm-content")
+    expect(command).to_contain_text("python -m nst_core train painting.jpg")
+    page.get_by_label("number input for Content weight").fill("2.5")
+    page.get_by_label("number input for Content weight").press("Tab")
+    expect(command).to_contain_text("--content-weight 2.5")
+    page.get_by_label("number input for Style size (px)").fill("384")
+    page.get_by_label("number input for Style size (px)").press("Tab")
+    expect(command).to_contain_text("--style-size 384")
+    page.get_by_label("Title").fill("It's <b>mine</b> $(id)")
+    expect(command).to_contain_text("--title 'It'\"'\"'s <b>mine</b> $(id)'")
+    expect(command).to_contain_text("-o styles/it-s-b-mine-b-id")
+    expect(command.locator("b")).to_have_count(0)
+    width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert scroll <= width

@@ -1,0 +1,160 @@
+"""What a person uploads, weights alone or a style's folder as a zip, becomes a style's folder: bounded in all ways."""
+
+import shutil
+import stat
+import zipfile
+import zlib
+from io import FileIO
+from pathlib import Path, PurePosixPath
+
+from nst_core.errors import NSTError
+from nst_core.gate import recognise
+from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
+from nst_core.text import quoted
+
+MAX_ENTRIES = 64
+"""Of a zip; a trainer's own samples and losses may be among them."""
+MAX_LIST = 2**17
+"""Bytes of a zip's list of entries; a hundred bytes are usual for each."""
+IGNORED = {"training", "__MACOSX"}
+"""Folders, by our own trainer and by macOS, that are passed over."""
+RIGHT = f"{', '.join(MAX_BYTES)}, all at the top or in one folder, are right"
+CHUNK = 2**16  # bytes
+LOCAL_HEADER = 30
+"""Bytes that are before an entry's own, at least."""
+
+_OTHERS = {
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"RIFF": "a picture",
+    b"<": "a web page",
+}
+"""What people take for a style, by its first bytes."""
+
+
+class ContributionError(NSTError):
+    """An upload that is not a style."""
+
+
+def unpack(upload: Path, folder: Path) -> None:
+    """Write a style's files into ``folder``, which is made; nothing is written anywhere else.
+
+    Raises:
+        ContributionError: no zip and no weights, or a zip that is damaged, too large, or holds what is not a style's.
+        WeightsError: weights of no architecture here.
+    """
+    with upload.open("rb") as file:
+        head = file.read(64)
+    folder.mkdir(parents=True)
+    if head.startswith(b"PK"):
+        _unzip(upload, folder)
+        return
+    if not head:
+        raise ContributionError("The file is empty: a .safetensors file, or a style's folder as a zip, is right.")
+    # Weights may begin with any byte, which is the length of their header, but not with these and then a header.
+    for beginning, name in _OTHERS.items():
+        if head.lstrip().startswith(beginning) and head[8:9] != b"{":
+            raise ContributionError(f"The file is {name}: a .safetensors file, or a style's folder as a zip, is right.")
+    if (size := upload.stat().st_size) > MAX_BYTES[WEIGHTS]:
+        raise ContributionError(
+            f"The file has {size:,} bytes, and weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."
+        )
+    # Under its own name first: the upload's name is a stranger's, and refusals name the file.
+    shutil.copyfile(upload, folder / WEIGHTS)
+    architecture = recognise(folder / WEIGHTS)
+    config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version)
+    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+class _Reader(FileIO):
+    """A file for ``zipfile``, which reads the list of all entries at once, before anybody could count them."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_LIST:
+            raise ContributionError(f"The zip's list of files has {size:,} bytes, where a style has four files.")
+        return super().read(size) or b""
+
+
+def _unzip(upload: Path, folder: Path) -> None:
+    if not zipfile.is_zipfile(upload):
+        raise ContributionError("The zip was cut short: upload it again, whole.")
+    with _Reader(upload) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except NSTError:
+            raise
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+            raise ContributionError("The zip's list of files is damaged: make the zip anew.") from error
+        _refuse_overlaps(archive.infolist(), upload.stat().st_size)
+        for name, entry in _wanted(archive.infolist()).items():
+            _extract(archive, entry, folder / name, MAX_BYTES[name])
+
+
+def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Entries that share bytes are how a small zip holds any amount."""
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise ContributionError(
+                f"The zip's entry {quoted(entry.filename)} lies over another: each should have bytes of its own."
+            )
+        end = entry.header_offset + LOCAL_HEADER + entry.compress_size
+        if end > size:
+            raise ContributionError(
+                f"The zip's entry {quoted(entry.filename)} should lie within the zip, and ends {end - size:,} bytes "
+                "after it."
+            )
+
+
+def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The entries that are a style's files, by their names, where all others may be passed over."""
+    if len(entries) > MAX_ENTRIES:
+        raise ContributionError(f"The zip has {len(entries):,} entries, where a style has four files.")
+    wanted: dict[str, zipfile.ZipInfo] = {}
+    places = set()
+    for entry in entries:
+        path, shown = PurePosixPath(entry.filename), quoted(entry.orig_filename)
+        if path.is_absolute() or ".." in path.parts or {"\\", ":", "\0"}.intersection(entry.orig_filename):
+            raise ContributionError(f"The zip's entry {shown} may lead out of its folder: {RIGHT}.")
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ContributionError(f"The zip's entry {shown} is a link or a device: files alone are right.")
+        if entry.is_dir() or IGNORED.intersection(path.parts[:-1]) or path.name == ".DS_Store":
+            continue
+        if path.name == "data.pkl":
+            raise ContributionError(
+                "The file is a checkpoint of PyTorch, which is a pickle: only safetensors are read, as a pickle can "
+                "run any program."
+            )
+        if path.name not in MAX_BYTES or len(path.parts) > 2:
+            raise ContributionError(f"The zip holds {shown}, where {RIGHT}.")
+        if path.name in wanted:
+            raise ContributionError(f"The zip holds {path.name} twice: each file once is right.")
+        if entry.flag_bits & 0x2041:  # encrypted, strongly, with its list
+            raise ContributionError(f"{path.name} in the zip is locked by a password: a zip without one is right.")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ContributionError(f"{path.name} in the zip is packed in an unusual way: Deflate, as usual, is right.")
+        wanted[path.name] = entry
+        places.add(path.parent)
+    if len(places) > 1:
+        raise ContributionError("The zip spreads the style's files over several folders: one is right.")
+    if missing := [name for name in (CONFIG, WEIGHTS) if name not in wanted]:
+        raise ContributionError(f"The zip lacks {' and '.join(missing)}, which make a style.")
+    return wanted
+
+
+def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, most: int) -> None:
+    """Write one entry, and stop as soon as it is too large: what the zip says of its size is not trusted."""
+    size = 0
+    try:
+        with archive.open(entry) as source, file.open("xb") as target:
+            while size <= most and (chunk := source.read(CHUNK)):
+                size += len(chunk)
+                target.write(chunk)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise ContributionError(f"{file.name} in the zip is damaged: make the zip anew.") from error
+    if size > most:
+        raise ContributionError(f"{file.name} in the zip has more than the {most:,} bytes that it may have.")

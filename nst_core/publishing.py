@@ -1,0 +1,68 @@
+"""From a style folder to a place in the gallery: the person's repository, and a pull request against the registry."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from nst_core import hub
+from nst_core.errors import NSTError
+from nst_core.registry import Entry
+from nst_core.report import examine
+from nst_core.style import WEIGHTS, read_card
+from nst_core.text import explain, slug
+
+
+class PublishingError(NSTError):
+    """A style that cannot be published as it is."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a style."""
+
+    repo: str
+    revision: str
+    entry: Entry
+    """Its line in a registry."""
+    pull_request: str | None
+    """The address of the pull request that proposes it, if there is a registry to propose it to."""
+
+    @property
+    def url(self) -> str:
+        """The repository's page."""
+        return hub.page(self.repo)
+
+
+def publish_style(folder: Path, repo: str, *, registry: str | None = None, token: str | None = None) -> Published:
+    """Publish a style folder as the repository ``user/name`` and propose it to a registry on the Hub.
+
+    ``token`` is the person's, by default the one that this machine is logged in with.
+
+    Raises:
+        PublishingError: the report of ``examine`` has something to mend.
+        HubError: the Hub does not take it.
+        RegistryError: the registry has another style of that name.
+    """
+    if faults := [finding.words for finding in examine(folder).findings if not finding.passed]:
+        raise PublishingError(faults[0])
+    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    card = read_card(folder)
+    said = {
+        "id": slug(repo.rpartition("/")[2]),
+        "title": card.title,
+        "artist": card.artist,
+        "license": card.license,
+        "tags": card.tags,
+        "repo": repo,
+        "sha256": weights,
+    }
+    try:
+        # Before anything is made that would have to be taken back.
+        Entry.model_validate({**said, "revision": "0" * 40})
+    except ValidationError as error:
+        raise PublishingError(explain(error, "the style's entry")) from error
+    revision = hub.publish(folder, repo, token)
+    entry = Entry.model_validate({**said, "revision": revision})
+    return Published(repo, revision, entry, hub.propose(registry, entry, token) if registry else None)

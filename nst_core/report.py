@@ -1,0 +1,143 @@
+"""The gate's report: everything that is right and wrong with a style, for whoever made it."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nst_core.architectures import Architecture
+from nst_core.errors import NSTError
+from nst_core.gate import load_network, recognise
+from nst_core.images import PictureError, open_picture
+from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, StyleError, read_card, read_config
+from nst_core.text import few, quoted
+
+TRIAL = "a trial picture"
+TRIAL_SIDE = 256  # pixels
+MAX_CLIPPED = 0.5
+"""Of a trial picture's values, how many may lie outside 0–255; of the bundled styles' 2 % do."""
+MAX_PREVIEW_SIDE = 2048  # pixels
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one part: a plain sentence, which says what would be right where the part did not pass."""
+
+    part: str
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be painted with: the card and the preview are for others."""
+        return all(finding.passed for finding in self.findings if finding.part in (CONFIG, WEIGHTS, TRIAL))
+
+    @property
+    def publishable(self) -> bool:
+        """Whether there is nothing to mend."""
+        return all(finding.passed for finding in self.findings)
+
+
+def examine(folder: Path) -> Report:
+    """Look at all parts of a style's folder, each whatever the others are.
+
+    Raises:
+        StyleError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise StyleError(f"There is no folder {quoted(folder.name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
+    findings = []
+    architecture = None
+    try:
+        if not (folder / CONFIG).is_file():
+            raise StyleError(
+                f'It is missing: {{"architecture": "johnson", "architecture_version": 1}} is such a {CONFIG}.'
+            )
+        architecture = read_config(folder).find_architecture()
+        findings.append(Finding(CONFIG, True, f"It is for {architecture.id}, version {architecture.version}."))
+    except NSTError as error:
+        findings.append(Finding(CONFIG, False, str(error)))
+    findings += _weights(folder / WEIGHTS, architecture)
+    try:
+        card = read_card(folder)
+    except NSTError as error:
+        findings.append(Finding(CARD, False, str(error)))
+    else:
+        findings.append(_card(card))
+    return Report((*findings, _preview(folder / PREVIEW)))
+
+
+def examine_weights(path: Path) -> Report:
+    """Look at a weights file alone."""
+    return Report(tuple(_weights(path, None)))
+
+
+def _weights(path: Path, architecture: Architecture | None) -> list[Finding]:
+    try:
+        # Where the configuration does not say, the tensors do.
+        architecture = architecture or recognise(path)
+        network = load_network(path, architecture)
+    except NSTError as error:
+        return [Finding(WEIGHTS, False, str(error))]
+    count = sum(parameter.numel() for parameter in network.parameters())
+    words = f"{len(architecture.shapes)} tensors of {architecture.id}, {count:,} parameters, all finite."
+    return [Finding(WEIGHTS, True, words), _trial(network)]
+
+
+def _trial(network: nn.Module) -> Finding:
+    blobs = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    began = time.perf_counter()
+    with torch.inference_mode():
+        painted = network(255 * F.interpolate(blobs, size=(TRIAL_SIDE, TRIAL_SIDE), mode="bilinear"))
+    seconds = time.perf_counter() - began
+    if not torch.isfinite(painted).all():
+        return Finding(TRIAL, False, f"Of {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: numbers are right.")
+    clipped = ((painted < 0) | (painted > 255)).float().mean().item()
+    painted = painted.clamp(0, 255)
+    if clipped > MAX_CLIPPED:
+        return Finding(
+            TRIAL,
+            False,
+            f"{clipped:.0%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} are right.",
+        )
+    words = (
+        f"{TRIAL_SIDE} × {TRIAL_SIDE} px in {seconds:.2f} s; of 0–255 the mean is {painted.mean().item():.0f} and the "
+        f"deviation {painted.std().item():.0f}; {clipped:.0%} of the values lay outside."
+    )
+    return Finding(TRIAL, True, words)
+
+
+def _card(card: Card) -> Finding:
+    faults = []
+    if missing := [name for name in ("title", "artist", "license") if not getattr(card, name)]:
+        faults.append(f"it lacks {few(missing)}, each to be a line of its front matter as `title: My Style`")
+    if card.license and card.license not in LICENSES:
+        faults.append(f"the licence {quoted(card.license, 40)} is none of {', '.join(LICENSES)}")
+    if faults:
+        return Finding(CARD, False, f"To be published: {'; '.join(faults)}.")
+    return Finding(CARD, True, f"{card.title}, {card.artist}, {card.license}.")
+
+
+def _preview(path: Path) -> Finding:
+    if not path.is_file():
+        return Finding(PREVIEW, False, "To be published: it lacks this picture of what the style paints.")
+    if (size := path.stat().st_size) > MAX_BYTES[PREVIEW]:
+        return Finding(PREVIEW, False, f"It has {size:,} bytes, and at most {MAX_BYTES[PREVIEW]:,} are right.")
+    try:
+        picture = open_picture(path, max_pixels=MAX_PREVIEW_SIDE**2)
+    except PictureError as error:
+        return Finding(PREVIEW, False, str(error))
+    sides = f"{picture.width} × {picture.height} px"
+    if max(picture.size) > MAX_PREVIEW_SIDE:
+        return Finding(PREVIEW, False, f"It has {sides}, and at most {MAX_PREVIEW_SIDE} to a side are right.")
+    return Finding(PREVIEW, True, f"{sides}.")

@@ -1,0 +1,90 @@
+"""What a maintainer wants to know of a pull request against a registry on the Hub, before merging it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from nst_core.hub import fetch
+from nst_core.images import fit, open_picture
+from nst_core.registry import Entry, Registry
+from nst_core.report import Report, examine
+from nst_core.style import PREVIEW, Style
+from nst_core.stylization import repaint
+
+SIDE = 512
+"""Pixels to the longer side of the pictures that a review shows."""
+DUPLICATE = 0.99
+"""Cosine of two networks' weights from which on they are as good as the same: one that was begun with another of the
+bundled styles has 0.55 to 0.93 with it."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a proposed registry has in other words than the present one."""
+
+    added: list[Entry]
+    changed: list[Entry]
+    removed: list[str]
+    """Ids."""
+
+
+def changes(present: Registry, proposed: Registry) -> Changes:
+    """How two registries differ."""
+    before = {entry.id: entry for entry in present.entries}
+    after = {entry.id: entry for entry in proposed.entries}
+    return Changes(
+        [entry for id, entry in after.items() if id not in before],
+        [entry for id, entry in after.items() if id in before and before[id] != entry],
+        [id for id in before if id not in after],
+    )
+
+
+@dataclass(frozen=True)
+class Review:
+    """One entry of a pull request, looked at."""
+
+    entry: Entry
+    report: Report
+    style: Style | None
+    """None where the report says why it cannot be used."""
+    nearest: tuple[str, float] | None
+    """The registry's style whose weights are most like it, and their cosine."""
+    pictures: list[Image.Image]
+    """Its own preview, and what it makes of the photographs, RGB."""
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether its weights are as good as another style's."""
+        return self.nearest is not None and self.nearest[1] >= DUPLICATE
+
+
+def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: list[Image.Image]) -> Review:
+    """Fetch an entry's style, examine it, compare it, and paint the photographs with it.
+
+    Raises:
+        HubError: it cannot be had from the Hub.
+        RegistryError, WeightsError: it is blocked, or it is not what the entry says.
+    """
+    folder = entry.path or fetch(entry.repo or "", entry.revision)
+    report = examine(folder)
+    if not report.usable:
+        return Review(entry, report, None, None, [])
+    style = proposed.open(entry.id)
+    likeness = {other.id: cosine(style, other) for other in others if other.architecture is style.architecture}
+    nearest = max(likeness.items(), key=lambda item: item[1], default=None)
+    preview = [fit(open_picture(folder / PREVIEW), SIDE)] if (folder / PREVIEW).is_file() else []
+    painted = [repaint(photo, style, size=SIDE) for photo in photos]
+    return Review(entry, report, style, nearest, [picture.convert("RGB") for picture in [*preview, *painted]])
+
+
+def cosine(style: Style, other: Style) -> float:
+    """How alike the weights of two networks of one architecture are: 1 is the same up to their length."""
+    return F.cosine_similarity(_direction(style), _direction(other), dim=0).item()
+
+
+def _direction(style: Style) -> torch.Tensor:
+    """All tensors, each of length one, so that no large one hides the others."""
+    return torch.cat([F.normalize(tensor.flatten(), dim=0) for tensor in style.network.state_dict().values()])

@@ -1,0 +1,281 @@
+"""Trainings on the page: bounded, stopped, given way to painting, seen by one session; and the command elsewhere."""
+
+import json
+import shlex
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import typer
+from made_features import make_features
+from made_optimization import made_picture
+from PIL import Image
+
+from nst_core.cli import app
+from nst_core.errors import NSTError
+from nst_core.images import open_picture
+from nst_core.recipe import Recipe
+from nst_core.registry import Registry
+from nst_core.stylization import stylize
+from nst_core.training import TrainingError
+from ui.school import RECIPE, STEPS, Lesson, Pupil, School
+from ui.studio import Studio
+
+FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)
+FILES = ["README.md", "config.json", "model.safetensors", "preview.webp"]
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_features(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(3):
+        made_picture(seed, (90, 70)).save(folder / f"{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def painting(tmp_path: Path) -> Path:
+    made_picture(9, (80, 60)).save(tmp_path / "Großes Bild.png")
+    return tmp_path / "Großes Bild.png"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    made_picture(7, (80, 60)).save(tmp_path / "holiday.png")
+    return tmp_path / "holiday.png"
+
+
+@pytest.fixture
+def studio(registry_file: Path, tmp_path: Path) -> Studio:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return Studio(Registry.load(registry_file), folder, max_side=96)
+
+
+@pytest.fixture
+def school(studio: Studio, features: Path, photos: Path) -> School:
+    return School(studio, features, photos, FEW)
+
+
+def lesson(school: School, **said: Any) -> Lesson:
+    return school.lesson(**{"start": "first-style", "style_size": 128, "content_weight": 2.0, **said})
+
+
+def ended(steps: Iterator[Pupil]) -> Pupil:
+    *_, last = steps
+    return last
+
+
+def test_what_is_trained_is_a_style(school: School, painting: Path, tmp_path: Path) -> None:
+    pupil = ended(school.watch("ann", painting, lesson(school, title="My <b>Style</b>")))
+    assert not pupil.running and not pupil.trouble and pupil.line.startswith("Finished: 5 steps")
+    assert pupil.losses["step"] == [1, 2, 3, 4, 5]
+    assert all(len(pupil.losses[name]) == 5 and np.isfinite(pupil.losses[name]).all() for name in pupil.losses)
+    steps = [step for step, _ in pupil.snapshots]
+    assert steps[0] == 0 and steps[-1] == 5
+    assert pupil.zip.name == "my-b-style-b.zip"
+    with ZipFile(pupil.zip) as archive:
+        assert sorted(archive.namelist()) == [f"my-b-style-b/{name}" for name in FILES]
+        archive.extractall(tmp_path / "unzipped")
+    style = school.studio.registry.open(tmp_path / "unzipped" / "my-b-style-b")
+    assert style.title == "My <b>Style</b>"
+    training = style.config.training
+    assert training["warm_start"] == "first-style" and training["steps"] == 5 and "stopped_after" not in training
+    assert training["content_weight"] == 2.0 and training["style_size"] == 128
+    start = school.studio.registry.open("first-style").network.state_dict()
+    changes = [float((tensor - start[name]).abs().max()) for name, tensor in style.network.state_dict().items()]
+    assert 0 < max(changes) < 1  # it is that network, trained further
+
+
+def test_it_paints_for_its_session_alone(school: School, painting: Path, photo: Path) -> None:
+    pupil = ended(school.watch("ann", painting, lesson(school)))
+    before, after = school.paint("ann", photo)
+    assert after.name == "holiday-groes-bild.png"
+    style = school.studio.style("ann", pupil.style)
+    expected = stylize(open_picture(photo), style, size=96)
+    np.testing.assert_array_equal(np.asarray(Image.open(after)), np.asarray(expected))
+    assert Image.open(before).size == expected.size
+    with pytest.raises(NSTError, match="no style of your own"):
+        school.paint("bob", photo)
+    with pytest.raises(NSTError):
+        school.studio.style("bob", pupil.style)
+
+
+def test_the_files_go_with_the_session(school: School, painting: Path) -> None:
+    pupil = ended(school.watch("ann", painting, lesson(school)))
+    folder, style = pupil.folder, school.studio.style("ann", pupil.style).folder
+    assert folder.parent == school.studio.folder and style.is_relative_to(folder)
+    del pupil
+    school.forget("ann")
+    school.studio.forget("ann")
+    assert not folder.exists()
+    assert school.ended("ann") is None
+
+
+def watched_until(school: School, painting: Path, steps: int, then: str) -> Pupil:
+    """A training of many steps, about which something is done from another thread, as a click would be."""
+    school.recipe = replace(FEW, steps=2000)
+    pupils = school.watch("ann", painting, lesson(school))
+    pupil = next(pupils)
+
+    def act() -> None:
+        while len(pupil.losses.get("step", [])) < steps:
+            time.sleep(0.01)
+        getattr(school, then)("ann")
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    pupil = ended(pupils)
+    thread.join()
+    return pupil
+
+
+def test_stopped_it_keeps_what_there_is(school: School, painting: Path, photo: Path) -> None:
+    pupil = watched_until(school, painting, 2, "stop")
+    done = len(pupil.losses["step"])
+    assert 2 <= done < pupil.steps and pupil.line.startswith(f"Stopped: {done} of {pupil.steps} steps")
+    config = json.loads(ZipFile(pupil.zip).read(f"{pupil.name}/config.json"))
+    assert config["training"]["steps"] == pupil.steps and config["training"]["stopped_after"] == done
+    card = ZipFile(pupil.zip).read(f"{pupil.name}/README.md").decode()
+    assert f"{done} of {pupil.steps} steps" in card
+    school.paint("ann", photo)
+
+
+def test_stopped_before_its_first_step_it_keeps_the_earlier_style(school: School, painting: Path) -> None:
+    first = ended(school.watch("ann", painting, lesson(school)))
+    second = watched_until(school, painting, 0, "stop")
+    assert second.line == "Stopped before it began" and not second.losses and not second.running
+    assert school.ended("ann") is first and first.zip.is_file()
+
+
+def test_there_are_as_many_steps_as_fit_in(school: School, painting: Path) -> None:
+    school.recipe = replace(FEW, steps=2000)
+    # Less than a person may ask for.
+    short = lesson(school).model_copy(update={"minutes": 0.2})
+    began = time.monotonic()
+    pupil = ended(school.watch("ann", painting, short))
+    assert time.monotonic() - began < 20
+    assert 5 < pupil.losses["step"][-1] <= pupil.steps < 2000
+    assert pupil.line.startswith(("Finished", "Ended, for its time was up"))
+    assert pupil.zip.is_file()
+
+
+def test_a_closed_page_ends_it(school: School, painting: Path) -> None:
+    school.recipe = replace(FEW, steps=2000)
+    pupils = school.watch("ann", painting, lesson(school))
+    while not (pupil := next(pupils)).losses:
+        pass
+    pupils.close()  # type: ignore[attr-defined]
+    done = len(pupil.losses["step"])
+    time.sleep(1)
+    assert len(pupil.losses["step"]) == done and not pupil.running and not pupil.zip.exists()
+
+
+def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, painting: Path) -> None:
+    school.recipe = replace(FEW, steps=2000)
+    pupils = school.watch("ann", painting, lesson(school))
+    while not (pupil := next(pupils)).losses:
+        pass
+    thread = threading.Thread(target=ended, args=[pupils])
+    with school.studio._network:
+        thread.start()
+        time.sleep(0.5)
+        done = len(pupil.losses["step"])
+        time.sleep(1)
+        assert len(pupil.losses["step"]) == done
+    school.forget("ann")
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"start": "third-style"}, "first-style, second-style"),
+        ({"start": "styles/udnie"}, "first-style"),
+        ({"start": None}, "'start'"),
+        ({"minutes": 46}, "at most"),
+        ({"minutes": 0}, "'minutes'"),
+        ({"minutes": float("nan")}, "'minutes'"),
+        ({"content_weight": -1}, "'content_weight'"),
+        ({"content_weight": float("inf")}, "'content_weight'"),
+        ({"content_weight": "much"}, "'content_weight'"),
+        ({"style_size": 1025}, "1024"),
+        ({"style_size": [512]}, "'style_size'"),
+        ({"title": "x" * 121}, "'title'"),
+        ({"title": {"a": 1}}, "'title'"),
+    ],
+)
+def test_what_is_beyond_the_bounds_is_refused(school: School, said: dict[str, Any], says: str) -> None:
+    with pytest.raises(NSTError, match=says) as caught:
+        lesson(school, **said)
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 300
+
+
+def test_what_cannot_be_trained_is_refused(school: School, painting: Path, tmp_path: Path) -> None:
+    first = ended(school.watch("ann", painting, lesson(school)))
+    text = tmp_path / "text.png"
+    text.write_text("I am a text.")
+    for picture, start in [(text, "first-style"), (painting, "broken-style")]:
+        with pytest.raises(NSTError, match=r"^[^/]+\.$"):
+            ended(school.watch("ann", picture, lesson(school, start=start)))
+    school.recipe = replace(FEW, learning_rate=1e18, warm_up=0.0)
+    with pytest.raises(TrainingError, match="stopped being numbers"):
+        ended(school.watch("ann", painting, lesson(school)))
+    assert school.ended("ann") is first
+
+
+def test_a_training_that_breaks_off_leaves_no_style(studio: Studio, features: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    made_picture(1, (90, 70)).save(folder / "1.png")
+    made_picture(2).save(tmp_path / "painting.png")
+    school = School(studio, features, folder, replace(FEW, steps=2000))
+    pupils = school.watch("ann", tmp_path / "painting.png", lesson(school))
+    while not (pupil := next(pupils)).losses:
+        pass
+    (folder / "1.png").unlink()
+    pupil = ended(pupils)
+    assert isinstance(pupil.trouble, TrainingError) and not pupil.running
+    assert pupil.line == f"Ended at step {len(pupil.losses['step'])}, without a style"
+    assert school.ended("ann") is None and not pupil.zip.exists()
+
+
+def test_photographs_are_looked_for_at_the_start(studio: Studio, features: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no folder"):
+        School(studio, features, tmp_path / "nowhere")
+
+
+def test_without_photographs_nothing_is_trained(studio: Studio, features: Path, painting: Path) -> None:
+    school = School(studio, features)
+    with pytest.raises(NSTError, match="no photographs"):
+        next(school.watch("ann", painting, lesson(school)))
+
+
+@pytest.mark.parametrize("title", ["", "My Style", "it's $(rm -rf ~) `x` <b> \\ \"", "-o", "夜\n--steps 3"])
+def test_the_command_is_what_the_page_would_do(school: School, title: str) -> None:
+    wish = lesson(school, title=title, content_weight=1.5, style_size=384)
+    words = shlex.split(wish.command().replace("\\\n", ""))
+    assert words[:4] == ["python", "-m", "nst_core", "train"]
+    train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    with train.make_context("train", words[4:]) as context:
+        said = context.params
+    assert said["title"] == " ".join(title.split())
+    assert said["warm_start"] == "first-style" and said["features"] == "compact"
+    assert Path(said["out"]).parent == Path("styles")
+    recipe = replace(RECIPE, steps=STEPS, content_weight=1.5, style_size=384)
+    for name in ("steps", "batch_size", "crop", "noise", "style_size", "content_weight", "style_weight", "seed"):
+        assert said[name] == getattr(recipe, name)
+    assert said["total_variation"] == recipe.total_variation and said["learning_rate"] == recipe.learning_rate

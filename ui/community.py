@@ -1,0 +1,104 @@
+"""*Community* in the gallery: styles that people tagged on the Hugging Face Hub, which nobody here has reviewed."""
+
+import threading
+import time
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
+
+import gradio as gr
+
+from nst_core import hub
+from nst_core.hub import Found, HubError
+from nst_core.registry import Registry
+
+if TYPE_CHECKING:
+    from ui.repaint import Desk
+
+Sort = Literal["likes", "last_modified"]
+FRESH = 600
+"""Seconds for which a listing is not asked for again."""
+INTRODUCTION = """<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has
+reviewed them; their weights pass the same gate as all others, and are fetched when you choose one.</p>"""
+
+
+class Noticeboard:
+    """What the Hub lists, asked for at most every ten minutes, and as it last was where the Hub is away."""
+
+    def __init__(self, registry: Registry, find: Callable[[Sort], list[Found]] = hub.find) -> None:
+        self._registry = registry
+        self._find = find
+        self._listings: dict[Sort, tuple[float, list[Found]]] = {}
+        self._lock = threading.Lock()
+
+    def styles(self, sort: Sort) -> tuple[list[Found], str]:
+        """The styles, and what is wrong with the listing, if anything is."""
+        with self._lock:
+            since, listing = self._listings.get(sort, (0.0, []))
+            if since and time.monotonic() - since < FRESH:
+                return listing, ""
+            try:
+                listing = [
+                    found for found in self._find(sort) if not self._registry.is_blocked(found.repo, found.revision)
+                ]
+            except HubError as error:
+                return listing, f"{error} This is the list as it last was." if listing else str(error)
+            self._listings[sort] = (time.monotonic(), listing)
+            return listing, ""
+
+    def find(self, name: str) -> Found | None:
+        """The listed style that ``user/repo@revision`` names."""
+        with self._lock:
+            listed = [found for _, listing in self._listings.values() for found in listing]
+        return next((found for found in listed if name == f"{found.repo}@{found.revision}"), None)
+
+
+def community_styles(registry: Registry, desk: "Desk") -> None:
+    """Lay the accordion out in the ``gr.Blocks`` around it and wire it up."""
+    from ui.repaint import with_guest
+
+    board = Noticeboard(registry)
+    with gr.Accordion("Styles of the community", open=False, elem_id="community") as fold:
+        gr.HTML(INTRODUCTION)
+        sort = gr.Radio([("Most liked", "likes"), ("Newest", "last_modified")], value="likes", label="First come the")
+        choice = gr.Dropdown([], value=None, label="Style, artist, repository", elem_id="community-choice")
+        notice = gr.HTML(elem_id="community-notice")
+
+    def listed(sort: Any) -> tuple[Any, str]:
+        styles, trouble = board.styles("last_modified" if sort == "last_modified" else "likes")
+        words = trouble or ("" if styles else "There is none yet.")
+        choices = [(in_words(found), f"{found.repo}@{found.revision}") for found in styles]
+        return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
+
+    def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any]:
+        found = board.find(name)
+        if found is None:
+            raise gr.Error("That style is not in the list any more: open the list again.", print_exception=False)
+        return with_guest(registry, guests, found.title, name)
+
+    asked: dict[str, Any] = {
+        "preprocess": False,
+        "show_progress_on": choice,
+        "concurrency_id": "community",
+        "concurrency_limit": 4,
+        "api_visibility": "private",
+    }
+    gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **asked)
+    desk.paint_after(
+        choice.input(
+            chosen,
+            [choice, desk.guests],
+            [desk.style, desk.guests],
+            preprocess=False,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    )
+
+
+def in_words(found: Found) -> str:
+    """One line of the listing."""
+    by = f" by {found.artist}" if found.artist else ""
+    likes = f" · ♥ {found.likes}" if found.likes else ""
+    return f"{found.title}{by} · {found.repo}{likes} · {found.license or 'no licence'}"

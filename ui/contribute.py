@@ -1,0 +1,188 @@
+"""The tab *Contribute*: a style of one's own is examined, tried by its owner alone, and published."""
+
+import shlex
+import tempfile
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from nst_core import hub
+from nst_core.contribution import unpack
+from nst_core.errors import NSTError
+from nst_core.images import open_picture, save_picture
+from nst_core.publishing import Published, publish_style
+from nst_core.report import Report, examine
+from nst_core.style import CARD, LICENSES, PREVIEW, Card, Style, read_card
+from nst_core.stylization import repaint
+from nst_core.text import plain, slug
+from ui.repaint import EXAMPLES, Desk, with_guest
+from ui.studio import PageError, Studio, received
+
+INTRODUCTION = """<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop
+its <code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else
+sees it, and it is gone when you leave. If you like, publish it for everybody.</p>"""
+RIGHTS = """I made this style or may publish it, and the picture it was trained on is in the public domain or I have the
+right to use it."""
+PREVIEW_SIZE = 512  # pixels, longer side
+
+
+def contribute_tab(studio: Studio, desk: Desk, *, login: bool) -> None:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up.
+
+    With ``login`` people publish here under their own name on the Hub; else the page says how to.
+    """
+    registry = studio.registry.repo
+    mine = gr.State("")
+    with gr.Row(elem_id="contribute"):
+        with gr.Column(scale=5, min_width=340):
+            gr.HTML(INTRODUCTION)
+            file = gr.File(
+                label="model.safetensors, or a style's folder as .zip",
+                file_types=[".safetensors", ".zip"],
+                elem_id="upload",
+                height=140,
+            )
+            report = gr.HTML(elem_id="report")
+        with gr.Column(scale=7, min_width=340):
+            gr.HTML(
+                "<p>What your style paints appears here, and what it takes to publish it.</p>",
+                elem_id="contribute-hint",
+            )
+            with gr.Column(visible=False, elem_id="offer") as offer:
+                sample = gr.Image(label="What it paints", interactive=False, buttons=[], height=300, elem_id="sample")
+                tried = gr.Button("Try it on your own photograph", elem_id="try")
+                gr.HTML("<h3>Publish it</h3>")
+                with gr.Row():
+                    title = gr.Textbox(label="Title", max_length=120, min_width=200)
+                    artist = gr.Textbox(label="Artist of the picture", max_length=120, min_width=200)
+                with gr.Row():
+                    license = gr.Dropdown(
+                        [(name, id) for id, name in LICENSES.items()], value=None, label="Licence", min_width=200
+                    )
+                    name = gr.Textbox(label="Repository", placeholder="my-style", max_length=90, min_width=200)
+                rights = gr.Checkbox(label=" ".join(RIGHTS.split()))
+                if login:
+                    gr.LoginButton(size="md")
+                    publish = gr.Button("Publish", elem_id="publish")
+                published = gr.HTML(elem_id="published")
+    fields: list[Any] = [title, artist, license, name]
+
+    def examined(upload: Any, request: gr.Request) -> list[Any]:
+        if not upload:
+            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
+        folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
+        try:
+            unpack(received(upload, "file"), folder)
+            found = examine(folder)
+        except NSTError as error:
+            return ["", in_words(None, str(error)), gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
+        if not found.usable:
+            return ["", in_words(found), gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
+        style = Style.open(folder, name="your style")
+        if not (folder / PREVIEW).is_file():
+            save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
+        shown = studio.file("painted.png")
+        save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
+        card = read_card(folder)
+        named = slug(card.title) if card.title else ""
+        return [
+            studio.take(request.session_hash, style),
+            in_words(found),
+            gr.Column(visible=True),
+            str(shown),
+            card.title,
+            card.artist,
+            card.license if card.license in LICENSES else None,
+            named,
+            "" if login else commands(named, registry),
+        ]
+
+    def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, Any]:
+        try:
+            style = studio.style(request.session_hash, name)
+        except NSTError as error:
+            raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
+        return with_guest(studio.registry, guests, style.title, name)
+
+    def sent(
+        request: gr.Request,
+        token: gr.OAuthToken | None,
+        mine: str,
+        rights: Any,
+        *said: Any,
+    ) -> str:
+        try:
+            if token is None:
+                raise PageError("To publish it, sign in with Hugging Face first.")
+            if rights is not True:
+                raise PageError("To publish it, say first that you may: tick the box above.")
+            title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in said)
+            folder = studio.style(request.session_hash, mine).folder
+            describe(folder, title, artist, license)
+            repo = f"{hub.user_name(token.token)}/{name or slug(title)}"
+            return links(publish_style(folder, repo, registry=registry, token=token.token))
+        except NSTError as error:
+            raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
+
+    quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+    gr.on(
+        [file.upload, file.clear],
+        examined,
+        file,
+        [mine, report, offer, sample, *fields, published],
+        **quiet,
+        show_progress_on=report,
+        concurrency_id="gate",
+        concurrency_limit=1,
+    )
+    desk.paint_after(
+        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests], **quiet, queue=False).success(
+            None, None, None, js='() => document.querySelector("[role=tab]").click()'
+        )
+    )
+    if login:
+        publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
+    else:
+        name.input(lambda said: commands(said, registry), name, published, **quiet, queue=False, show_progress="hidden")
+
+
+def describe(folder: Path, title: str, artist: str, license: str) -> None:
+    """Write what a person said of their style into its card; what else stands in it stays."""
+    card = read_card(folder)
+    text = card.text or f"# {title}\n\nA style for nst-core: it repaints a photograph after *{title}* by {artist}."
+    said = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
+    (folder / CARD).write_text(said.render(), encoding="utf-8")
+
+
+def in_words(report: Report | None, refusal: str = "") -> str:
+    """A report, or what refused the file before there was one, as HTML."""
+    lines = [f'<li class="wrong">{escape(refusal)}</li>'] if refusal else []
+    for finding in report.findings if report else []:
+        sign = "" if finding.passed else ' class="wrong"'
+        lines.append(f"<li{sign}><b>{escape(finding.part)}</b> {escape(finding.words)}</li>")
+    verdict = "It can be used." if report and report.usable else "It cannot be used as it is."
+    return f"<p><b>{verdict}</b></p><ul>{''.join(lines)}</ul>"
+
+
+def commands(name: str, registry: str | None) -> str:
+    """What publishes a style from a command line, as HTML."""
+    folder = shlex.quote(plain(str(name or "")) or "my-style")
+    proposal = f" --registry {shlex.quote(registry)}" if registry else ""
+    lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{folder}{proposal}"
+    return f"<p>On your own machine, with the style's folder at hand:</p><pre>{escape(lines)}</pre>"
+
+
+def links(published: Published) -> str:
+    """Where a published style is now, as HTML."""
+    lines = [f"Published as {anchor(published.url, published.repo)}."]
+    if published.pull_request:
+        lines.append(f"Proposed for the gallery in {anchor(published.pull_request, 'a pull request')}.")
+    lines.append(f"Until then everybody can use it by the link <code>?style={escape(published.repo)}</code>.")
+    return "".join(f"<p>{line}</p>" for line in lines)
+
+
+def anchor(url: str, text: str) -> str:
+    """A link, as HTML."""
+    return f'<a href="{escape(url)}" target="_blank" rel="noopener">{escape(text)}</a>'

@@ -1,0 +1,306 @@
+"""What trains styles on the page: one painting at a time, within this server's bounds, and what is kept of it."""
+
+import shlex
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+from zipfile import ZipFile
+
+import torch
+from PIL import Image
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from nst_core.errors import NSTError
+from nst_core.features import load_features
+from nst_core.images import open_picture, save_picture
+from nst_core.recipe import Recipe
+from nst_core.registry import Entry
+from nst_core.style import CARD, CONFIG, MAX_CONFIG, PREVIEW, WEIGHTS, Style, StyleConfig
+from nst_core.text import explain, plain, read_text, slug
+from nst_core.training import Photographs, TrainingStep, new_network, painted, train
+from nst_core.training_folder import TrainingFolder
+from ui.kept import Kept
+from ui.repaint import EXAMPLES
+from ui.runs import GLANCE, Watched, duration, modestly
+from ui.studio import KEEP, PageError, Studio, Wish
+
+RECIPE = Recipe(
+    steps=2000,
+    reconstruction_steps=0,  # it begins with a network that can already paint
+    batch_size=2,
+    style_size=512,
+    content_weight=0.8,
+    total_variation=3.0,
+)
+"""That of most bundled styles; ``steps`` is the most that a training has here."""
+STEPS = 560
+"""How many those styles had."""
+ARCHITECTURE = RECIPE.architecture
+WEIGHT = (0.1, 5.0)
+"""Bounds of the content weight."""
+STYLE_SIZE = (128, 1024)
+SAMPLE = EXAMPLES[1]
+"""The photograph that a style is shown on while it is trained, and in its preview."""
+SIZE = 1024
+"""Longer side, in pixels, at which a person's photograph is repainted."""
+TRIAL = (5, 1.5)
+"""Steps, and seconds, at least, of looking how fast it goes."""
+PART = 0.9
+"""Of the time that is left after that, for which there are steps; the rest is for samples, and for slower moments."""
+LOSSES = ("step", "total", "content", "style", "total_variation")
+
+
+class Lesson(BaseModel):
+    """What is asked for beside the painting."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: Annotated[str, Field(max_length=120), AfterValidator(plain)] = ""
+    start: str
+    """An id of the registry: the style to begin with."""
+    content_weight: float = Field(RECIPE.content_weight, ge=WEIGHT[0], le=WEIGHT[1], allow_inf_nan=False)
+    style_size: int = Field(RECIPE.style_size, ge=STYLE_SIZE[0], le=STYLE_SIZE[1])
+    minutes: float = Field(1, ge=1, allow_inf_nan=False)
+
+    def command(self) -> str:
+        """The same on a command line, for a POSIX shell."""
+        recipe = replace(RECIPE, steps=STEPS, content_weight=self.content_weight, style_size=self.style_size)
+        words = ["--photos", "photos/", "-o", f"styles/{slug(self.title) if self.title else 'my-style'}"]
+        words += ["--warm-start", shlex.quote(self.start), "--features", "compact", *recipe.options()]
+        if self.title:
+            words += ["--title", shlex.quote(self.title)]
+        pairs = [f"{option} {value}" for option, value in zip(words[::2], words[1::2], strict=True)]
+        return " \\\n    ".join(["python -m nst_core train painting.jpg", *pairs])
+
+
+class Pupil(Watched):
+    """One training, and the style that comes of it; its files go when it does."""
+
+    def __init__(self, name: str, minutes: float, recipe: Recipe, folder: Path) -> None:
+        super().__init__(recipe.steps, folder)
+        self.name = name
+        """Of the style's folder."""
+        self.recipe = recipe
+        self.until = time.monotonic() + 60 * minutes
+        self.style = ""
+        """What the studio calls the style, once there is one."""
+        self.zip = self.folder / f"{name}.zip"
+
+    def over(self) -> bool:
+        """Whether it shall end after the step that it is at."""
+        return self.stopped or time.monotonic() > self.until
+
+    def add(self, step: TrainingStep) -> None:
+        for name in LOSSES:
+            self.losses.setdefault(name, []).append(getattr(step, name))
+        self.progress = step.step / self.steps
+        left = min(self.until - time.monotonic(), step.seconds / self.progress - step.seconds)
+        left_in_words = f" · about {duration(max(0, left))} left" if step.step > 1 else ""
+        self.line = f"Step {step.step} of {self.steps} · {duration(step.seconds)}{left_in_words}"
+
+    def pack(self, style: Path) -> None:
+        """Make the file to download."""
+        with ZipFile(self.zip, "w") as archive:
+            for file in (CARD, CONFIG, WEIGHTS, PREVIEW):
+                archive.write(style / file, f"{self.name}/{file}")
+
+
+class School:
+    """Trains for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
+
+    What is kept of a training is found by the session alone and goes when the person leaves.
+    """
+
+    def __init__(
+        self, studio: Studio, features: str | Path, photos: Path | None = None, recipe: Recipe = RECIPE
+    ) -> None:
+        """``photos`` is the folder to learn on; without one nothing is trained here.
+
+        Raises:
+            TrainingError: that folder does not exist or holds no photograph.
+        """
+        if photos:
+            Photographs(photos, recipe)
+        self.studio = studio
+        self.features = features
+        self.photos = photos
+        self.recipe = recipe
+        self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (30, 45)
+        self.starts = [entry for entry in studio.registry if _is_start(entry)]
+        self._pupils: Kept[Pupil] = Kept(16, 2 * KEEP)
+        self._ended: Kept[Pupil] = Kept(8, 2 * KEEP)
+        self._thread = ThreadPoolExecutor(1, "training", initializer=modestly)
+
+    def lesson(self, **said: Any) -> Lesson:
+        """What was asked for, within this server's bounds.
+
+        Raises:
+            PageError: something in it is of another type or beyond the bounds.
+        """
+        try:
+            lesson = Lesson(**said)
+        except ValidationError as error:
+            raise PageError(explain(error, "what was asked for")) from error
+        if lesson.start not in [entry.id for entry in self.starts]:
+            known = ", ".join(entry.id for entry in self.starts)
+            raise PageError(f"A training cannot begin with {lesson.start!r:.80} here; it can with {known}.")
+        if lesson.minutes > self.most_minutes:
+            raise PageError(f"A training has at most {self.most_minutes} minutes here, not {lesson.minutes:g}.")
+        return lesson
+
+    def watch(self, session: str | None, painting: Path, lesson: Lesson) -> Iterator[Pupil]:
+        """Train; gives the same pupil again and again, a few times a second, as it learns.
+
+        Raises:
+            NSTError: before the first step, whatever the library refuses; later, it ends with its ``trouble``.
+        """
+        if self.photos is None:
+            raise PageError("This server trains nothing: it has no photographs to learn on.")
+        start = self.studio.registry.open(lesson.start)
+        recipe = replace(
+            self.recipe,
+            architecture=start.architecture.id,
+            content_weight=lesson.content_weight,
+            style_size=lesson.style_size,
+        )
+        title = lesson.title or plain(painting.stem)
+        pupil = Pupil(slug(title), lesson.minutes, recipe, self.studio.folder)
+        self._pupils.put(session, None, pupil)
+        yield pupil
+        try:
+            for _ in self._train(pupil, self.photos, painting, start, title):
+                yield pupil
+            if pupil.zip.exists():
+                # Opened as a stranger's would be; its folder is then the studio's to delete.
+                pupil.style = self.studio.take(session, Style.open(pupil.folder / "style" / pupil.name))
+                self._ended.put(session, None, pupil)
+        except NSTError as error:
+            if not pupil.losses:
+                raise
+            pupil.trouble = error
+            pupil.line = f"Ended at step {pupil.losses['step'][-1]:.0f}, without a style"
+        finally:
+            pupil.running = False
+        pupil.progress = 1.0
+        yield pupil
+
+    def stop(self, session: str | None) -> None:
+        """Let the session's training end after the step that it is at."""
+        if pupil := self._pupils.get(session, None):
+            pupil.stopped = True
+
+    def ended(self, session: str | None) -> Pupil | None:
+        """The session's last training that gave a style."""
+        return self._ended.get(session, None)
+
+    def forget(self, session: str | None) -> None:
+        """Stop what runs for a session whose person has left, and drop everything."""
+        self.stop(session)
+        self._pupils.forget(session)
+        self._ended.forget(session)
+
+    def paint(self, session: str | None, photo: Path) -> tuple[Path, Path]:
+        """A person's photograph and what their own style makes of it, as files.
+
+        Raises:
+            NSTError: there is no such style, or the photograph is refused.
+        """
+        pupil = self.ended(session)
+        if pupil is None:
+            raise PageError("There is no style of your own any more: press Train to make one.")
+        wish = Wish.of(style=pupil.style, size=min(SIZE, self.studio.max_side))
+        painting = self.studio.painting(session, photo, wish)
+        file = self.studio.file(f"{photo.stem}-{pupil.name}.png")
+        save_picture(painting.painted, file)
+        return painting.sitter.file, file
+
+    def _train(self, pupil: Pupil, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
+        painting = pupil.folder / "painting" / upload.name  # an upload may be gone before it is over
+        painting.parent.mkdir()
+        shutil.copyfile(upload, painting)
+        # Its own: a training sends it to the device and lays it out anew.
+        features = load_features(self.features)
+        folder = TrainingFolder(pupil.folder / "style" / pupil.name, open_picture(SAMPLE))
+        recipe, network = pupil.recipe, new_network(pupil.recipe, start)
+        cost = self._snap(pupil, network, folder.sample, 0)
+        pupil.line = "Looking how fast it goes …"
+        yield
+        pace = 0.0
+        for step in self._steps(pupil, train(recipe, painting, photos, network, features)):
+            if step.step == 1:
+                first = step.seconds  # that one waits for memory that all later ones find there
+            else:
+                pace = (step.seconds - first) / (step.step - 1)
+            yield
+            if step.step >= TRIAL[0] and step.seconds >= TRIAL[1]:
+                break
+        if pupil.stopped:
+            pupil.line = "Stopped before it began"
+            return
+        if pace:
+            left = pupil.until - time.monotonic()
+            pupil.steps = max(1, min(recipe.steps, int(PART * left / pace)))
+        recipe, network = replace(recipe, steps=pupil.steps), new_network(recipe, start)
+        shown = snapped = time.monotonic()
+        for step in self._steps(pupil, folder.record(train(recipe, painting, photos, network, features), resume=False)):
+            pupil.add(step)
+            now = time.monotonic()
+            if now - snapped > max(3, 20 * cost):
+                cost, snapped = self._snap(pupil, network, folder.sample, step.step), now
+            if now - shown > GLANCE:
+                shown = now
+                yield
+        pupil.line = "Writing the style …"
+        yield
+        self._thread.submit(
+            folder.finish,
+            network,
+            start.architecture,
+            recipe,
+            style_image=painting,
+            features=Path(self.features).name,
+            warm_start=start.id,
+            title=title,
+            artist="",
+            painting="",
+            license="",
+            tags=(),
+        ).result()
+        pupil.pack(folder.folder)
+        with Image.open(folder.folder / PREVIEW) as preview:
+            pupil.snap(step.step, preview.convert("RGB"))
+        took = f"{step.step} of {pupil.steps} steps, {duration(step.seconds)}"
+        if step.step == pupil.steps:
+            pupil.line = f"Finished: {pupil.steps} steps, {duration(step.seconds)}"
+        else:
+            pupil.line = f"Stopped: {took}" if pupil.stopped else f"Ended, for its time was up: {took}"
+
+    def _steps(self, pupil: Pupil, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
+        """One after another, in the background, until it is over."""
+        while step := self._thread.submit(next, steps, None).result():
+            yield step
+            if pupil.over():
+                break
+            self.studio.wait()
+
+    def _snap(self, pupil: Pupil, network: nn.Module, sample: Image.Image, step: int) -> float:
+        """Show what the network makes of the sample; gives the seconds that it took."""
+        began = time.monotonic()
+        pupil.snap(step, self._thread.submit(painted, network, sample).result())
+        return time.monotonic() - began
+
+
+def _is_start(entry: Entry) -> bool:
+    """Whether a training can begin with it: a bundled style of the architecture that is trained here."""
+    if entry.path is None:
+        return False
+    try:
+        config = StyleConfig.model_validate_json(read_text(entry.path / CONFIG, MAX_CONFIG))
+    except (OSError, ValueError):  # whoever chooses it to paint with is told what is wrong
+        return False
+    return config.architecture == ARCHITECTURE

@@ -1,0 +1,190 @@
+"""*Train a style of your own*: on this server, where it can, or with a command that does it elsewhere."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from ui.advanced import easel_for, picture, refusals, shown, view, waiting
+from ui.drawn import draw_paintings
+from ui.school import STEPS, STYLE_SIZE, WEIGHT, School
+from ui.studio import received
+
+HINT = """<b>Watch a network learn to paint</b>
+Choose a painting, and press Train.<br>The losses are drawn below, and a photograph is repainted, while it learns."""
+INTRODUCTION = """A network that already paints is trained further until it paints like the picture of your choice:
+most paintings are well recognised after a few hundred steps. The style is yours to download, and to use with
+`nst_core`."""
+ELSEWHERE = f"""A network that already paints is trained further until it paints like the picture of your choice.
+This server does not do that: it lacks a GPU, or photographs to learn on. On your own computer {STEPS} steps take about
+half an hour on two processor cores, five minutes on a GPU, and a folder of photographs of anything; a thousand are
+enough. In a checkout of this project, with `painting.jpg` the picture:"""
+
+
+def train_accordion(school: School) -> None:
+    """Lay it out in the ``gr.Blocks`` around it and wire it up."""
+    if not school.starts:
+        return
+    with gr.Accordion("Train a style of your own", open=False, elem_id="training"):
+        if school.photos:
+            _here(school)
+        else:
+            _elsewhere(school)
+
+
+def _settings(school: School) -> list[gr.components.Component]:
+    """Title, the style to begin with, content weight, style size."""
+    default = school.recipe
+    title = gr.Textbox(label="Title", placeholder="My style", max_length=120, max_lines=1)
+    start = gr.Dropdown(
+        [(entry.title, entry.id) for entry in school.starts],
+        value=school.starts[0].id,
+        label="Begin with the network of",
+    )
+    weight = gr.Slider(
+        *WEIGHT,
+        value=default.content_weight,
+        step=0.1,
+        label="Content weight",
+        info="More keeps more of the photograph.",
+    )
+    size = gr.Slider(
+        *STYLE_SIZE,
+        value=default.style_size,
+        step=32,
+        label="Style size (px)",
+        info="How large the painting is looked at: more gives larger strokes.",
+    )
+    return [title, start, weight, size]
+
+
+def _elsewhere(school: School) -> None:
+    def command(title: Any, start: Any, content_weight: Any, style_size: Any) -> str:
+        with refusals():
+            said = {"title": title or "", "start": start, "content_weight": content_weight, "style_size": style_size}
+            return school.lesson(**said).command()
+
+    with gr.Row():
+        with gr.Column(scale=5, min_width=340):
+            settings = _settings(school)
+        with gr.Column(scale=7, min_width=340):
+            gr.Markdown(ELSEWHERE)
+            shell = gr.Code(
+                school.lesson(start=school.starts[0].id).command(),
+                label="Command",
+                interactive=False,
+                wrap_lines=True,
+                show_line_numbers=False,
+                elem_id="command",
+            )
+    gr.on(
+        [setting.input for setting in settings],  # type: ignore[attr-defined]
+        command,
+        settings,
+        shell,
+        preprocess=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        concurrency_limit=4,
+        concurrency_id="plan",
+        api_visibility="private",
+    )
+
+
+def _here(school: School) -> None:
+    gr.Markdown(INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=340):
+            painting = picture("Painting", "Drop, paste\nor choose one", elem_id="model")
+            drawn = school.studio.folder / "drawn"
+            drawn.mkdir(exist_ok=True)
+            gr.Examples(
+                draw_paintings(drawn), painting, label="Or one of these", elem_id="models", api_visibility="private"
+            )
+            settings = _settings(school)
+            minutes = gr.Slider(
+                1,
+                school.most_minutes,
+                value=school.minutes,
+                step=1,
+                label="Minutes at most",
+                info="There are as many steps as fit in.",
+            )
+            train = gr.Button("Train", elem_id="train")
+        with gr.Column(scale=7, min_width=340):
+            stage = easel_for("lesson", HINT)
+            with gr.Row():
+                # One takes the event out of the queue, the other asks the training to end with what it has.
+                leave = gr.Button("Stop", visible=False, size="md", elem_id="leave-lesson", min_width=120)
+                stop = gr.Button("Stop", visible=False, size="md", elem_id="stop-lesson", min_width=120)
+                file = gr.DownloadButton("Style (ZIP)", visible=False, size="md", elem_id="zip", min_width=120)
+            with gr.Row(visible=False) as trial:
+                photo = picture("Try it on a photograph", "Drop, paste\nor choose one", elem_id="own-photo", height=320)
+                result = gr.ImageSlider(
+                    label="Before and after",
+                    show_label=False,
+                    interactive=False,
+                    elem_id="own-result",
+                    height=320,
+                    min_width=280,
+                )
+
+    def start(
+        painting: Any, title: Any, start: Any, content_weight: Any, style_size: Any, minutes: Any, request: gr.Request
+    ) -> Iterator[tuple[Any, Any, Any]]:
+        with refusals():
+            lesson = school.lesson(
+                title=title or "", start=start, content_weight=content_weight, style_size=style_size, minutes=minutes
+            )
+            yield from shown(school.watch(request.session_hash, received(painting, "painting"), lesson))
+
+    def rest(request: gr.Request) -> list[Any]:
+        ended = school.ended(request.session_hash)
+        return [
+            gr.Button(interactive=True),
+            gr.Button(visible=False),
+            gr.Button(visible=False),
+            gr.DownloadButton(value=str(ended.zip) if ended else None, visible=bool(ended)),
+            gr.Row(visible=bool(ended)),
+        ]
+
+    def refused(request: gr.Request) -> list[Any]:
+        ended = school.ended(request.session_hash)
+        return [ended and view(ended), *rest(request)]
+
+    def end(request: gr.Request) -> None:
+        school.stop(request.session_hash)
+
+    def paint(photo: Any, request: gr.Request) -> Any:
+        if not photo or not school.ended(request.session_hash):
+            return None
+        with refusals():
+            return tuple(map(str, school.paint(request.session_hash, received(photo))))
+
+    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+    painted: dict[str, Any] = {
+        "preprocess": False,
+        "show_progress_on": result,
+        "trigger_mode": "always_last",
+        "concurrency_id": "network",
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+    }
+    buttons = [train, leave, stop, file]
+    train.click(None, None, buttons, js=waiting("lesson", 2))
+    event = train.click(
+        start,
+        [painting, *settings, minutes],
+        [stage, leave, stop],
+        preprocess=False,
+        show_progress_on=stage,
+        concurrency_id="training",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    # What was tried with an earlier style is tried with this one.
+    event.success(rest, None, [*buttons, trial], **quiet, queue=False).then(paint, photo, result, **painted)
+    event.failure(refused, None, [stage, *buttons, trial], **quiet, queue=False)
+    leave.click(rest, None, [*buttons, trial], **quiet, queue=False, cancels=[event])
+    stop.click(end, None, None, **quiet, queue=False)
+    photo.change(paint, photo, result, **painted)
