@@ -208,7 +208,7 @@ class Registry:
             if isinstance(ref, Path) or os.path.isdir(ref):
                 return _open_folder(Path(ref))
             if match := on_the_hub(ref):
-                return self.open_from_hub(match[1], match[2])
+                return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=ref)
         entry = self[str(ref)]
         with self._loading[entry.id]:
             with self._opened_lock:

@@ -17,8 +17,8 @@ from nst_core.text import few, quoted
 
 TRIAL = "a trial picture"
 TRIAL_SIDE = 256  # pixels
-MAX_CLIPPED = 0.5
-"""Of a trial picture's values, how many may lie outside 0–255; of the bundled styles' 2 % do."""
+MAX_CLIPPED = 0.9
+"""Of a trial picture's values, how many may lie outside 0–255: half of an untrained network's do."""
 MAX_PREVIEW_SIDE = 2048  # pixels
 
 

@@ -86,7 +86,7 @@ def load_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"{error.problem}{line}") from error
+        raise ValueError(f"{(error.problem or 'it is damaged').removeprefix('but ')}{line}") from error
     except yaml.YAMLError as error:
         raise ValueError(plain(str(error))) from error
     except RecursionError:

@@ -93,7 +93,7 @@ def test_stylize_gives_what_the_library_gives(
     [
         ({"style": "first-stile"}, "first-style"),
         ({"style": "broken-style"}, "model.safetensors"),
-        ({"style": "styles/great-wave"}, "There is no style"),
+        ({"style": "styles/great-wave"}, "The Hugging Face Hub could not be reached"),
         ({"style": 7}, "'style'"),
         ({"strength": 1.5}, "1.5"),
         ({"strength": "much"}, "'strength'"),

@@ -122,7 +122,7 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
         "user/gated": f"user/gated is gated: ask for access on its page on the Hugging Face Hub, and {login}",
         "user/fails": "The Hugging Face Hub answered 503 when asked for user/fails: try again later.",
         "user/forbids": "The Hugging Face Hub answered 403 when asked for user/forbids: log in with a token that may "
-        "read it.",
+        "do it.",
         "user/hangs": UNREACHED.format("user/hangs") + "check the connection.",
         "user/empty": "user/empty on the Hugging Face Hub is not a style: it lacks config.json and model.safetensors.",
         "user/huge": "model.safetensors of user/huge has 7,000,000 bytes, and at most 6,782,484 are right.",

@@ -77,8 +77,10 @@ def _elsewhere(school: School) -> None:
                 show_line_numbers=False,
                 elem_id="command",
             )
+    title, *others = settings
+    # A text box has no input when something is pasted.
     gr.on(
-        [setting.input for setting in settings],  # type: ignore[attr-defined]
+        [title.change, *(setting.input for setting in others)],  # type: ignore[attr-defined]
         command,
         settings,
         shell,
