@@ -108,7 +108,7 @@ def _trial(network: nn.Module) -> Finding:
         return Finding(
             TRIAL,
             False,
-            f"{clipped:.0%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} are right.",
+            f"{clipped:.1%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} are right.",
         )
     words = (
         f"{TRIAL_SIDE} × {TRIAL_SIDE} px in {seconds:.2f} s; of 0–255 the mean is {painted.mean().item():.0f} and the "

@@ -5,11 +5,11 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from made_hostile import Upload, uploads
 
 from nst_core.style import MAX_BYTES
 
@@ -26,13 +26,13 @@ from nst_core.errors import NSTError
 from nst_core.report import examine
 
 doings, folder = None, Path()
-RUNNING = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "socket.connect",
-           "os.link", "os.symlink", "os.rename", "os.remove", "os.chmod", "exec")
+RUNNING = {"exec", "os.exec", "os.fork", "os.posix_spawn", "os.system", "pickle.find_class", "subprocess.Popen",
+           "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.symlink", "socket.connect"}
 
 def watch(event, arguments):
     if doings is None:
         return
-    if event in RUNNING:
+    if event in RUNNING and not (event == "os.mkdir" and Path(arguments[0]) == folder):
         doings.append(f"{event} {arguments[:1]}")
     elif event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) and Path(arguments[0]).parent != folder:
         doings.append(f"open {arguments[0]}")
@@ -41,9 +41,9 @@ def memory(line):
     [kilobytes] = [said.split()[1] for said in Path("/proc/self/status").read_text().splitlines() if line in said]
     return int(kilobytes) / 1000
 
-def look(number, path):
+def look(path, *said):
     global doings, folder
-    new = Path("out", str(number)).absolute()
+    new = Path("out", str(len(os.listdir("out")))).absolute()
     Path("/proc/self/clear_refs").write_text("5")
     memory_before, began = memory("VmHWM"), time.process_time()
     folder, doings = new, []
@@ -54,26 +54,29 @@ def look(number, path):
         findings = [("upload", False, str(error))]
     done, doings = doings, None
     seconds, megabytes = time.process_time() - began, memory("VmHWM") - memory_before
-    print(json.dumps([findings, done, seconds, megabytes, [file.name for file in new.iterdir()]]), flush=True)
+    print(json.dumps([*said, findings, done, seconds, megabytes, os.listdir(new)]))
 
 sys.addaudithook(watch)
-path = Path("upload.zip")
+Path("out").mkdir()
+path = Path("upload.safetensors")
 path.write_bytes(zipped(good_files()))
-look("good", path)
-for number, upload in enumerate(uploads()):
-    path = Path("upload.safetensors")
+look(path, "good", "", "")
+for upload in uploads():
     path.write_bytes(upload.data)
     if upload.length:
         os.truncate(path, upload.length)
-    look(number, path)
+    look(path, upload.name, upload.part, upload.reason)
 path.unlink()
 """
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one upload."""
+    """What became of one upload, and what of it should have become, as ``Upload`` has it."""
 
+    name: str
+    part: str
+    reason: str
     findings: list[tuple[str, bool, str]]
     doings: list[str]
     seconds: float
@@ -92,7 +95,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answers(sandbox: Path) -> list[tuple[Upload, Answer]]:
+def answers(sandbox: Path) -> list[Answer]:
     here = Path(__file__).parent
     done = subprocess.run(
         [sys.executable, "-B", "-c", CHILD],
@@ -102,57 +105,56 @@ def answers(sandbox: Path) -> list[tuple[Upload, Answer]]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    good, *rest = (Answer(*json.loads(line)) for line in done.stdout.splitlines())
+    good, *answers = (Answer(*json.loads(line)) for line in done.stdout.splitlines())
     assert good.refusal == ("", "") and len(good.findings) == 5
-    return list(zip(uploads(), rest, strict=True))
+    return answers
 
 
-def test_they_are_many(answers: list[tuple[Upload, Answer]]) -> None:
+def test_they_are_many_and_different(answers: list[Answer]) -> None:
     assert len(answers) > 150
-    assert len({upload.name for upload, _ in answers}) == len(answers)
+    assert len({answer.name for answer in answers}) == len(answers)
 
 
-def test_each_is_refused_for_what_it_is(answers: list[tuple[Upload, Answer]]) -> None:
-    wrong = {
-        upload.name: answer.refusal
-        for upload, answer in answers
-        if upload.part != answer.refusal[0] or upload.part and upload.reason not in answer.refusal[1]
-    }
-    assert not wrong
+def test_each_is_refused_for_what_it_is(answers: list[Answer]) -> None:
+    refused = [answer for answer in answers if answer.part]
+    assert {
+        answer.name: answer.refusal
+        for answer in refused
+        if answer.part != answer.refusal[0] or answer.reason not in answer.refusal[1]
+    } == {}
 
 
-def test_text_that_is_hostile_is_made_plain(answers: list[tuple[Upload, Answer]]) -> None:
-    plain = [(upload, answer) for upload, answer in answers if not upload.part]
+def test_text_that_is_hostile_is_made_plain(answers: list[Answer]) -> None:
+    plain = [answer for answer in answers if not answer.part]
     assert len(plain) > 5
-    for upload, answer in plain:
-        assert any(upload.reason in words for _, _, words in answer.findings), upload.name
+    for answer in plain:
+        assert answer.refusal == ("", ""), answer.name
+        assert any(answer.reason in words for _, _, words in answer.findings), answer.name
 
 
-def test_each_has_a_sentence_of_its_own(answers: list[tuple[Upload, Answer]]) -> None:
-    sentences = [answer.refusal[1] for _, answer in answers if answer.refusal[1]]
-    assert sorted({sentence for sentence in sentences if sentences.count(sentence) > 1}) == []
+def test_each_has_a_sentence_of_its_own(answers: list[Answer]) -> None:
+    sentences = [answer.refusal[1] for answer in answers if answer.part]
+    assert [sentence for sentence, count in Counter(sentences).items() if count > 1] == []
 
 
-def test_sentences_are_for_people(answers: list[tuple[Upload, Answer]], sandbox: Path) -> None:
+def test_sentences_are_for_people(answers: list[Answer], sandbox: Path) -> None:
     machines = re.compile(r"Traceback|Error\b|Exception|errno|<class|object at 0x|\.py\b|sandbox|/tmp|upload\.safet")
-    for upload, answer in answers:
-        for part, passed, words in answer.findings:
-            assert words.isprintable() and len(words) <= 300 and words.endswith("."), (upload.name, part, words)
-            assert not machines.search(words) and str(sandbox) not in words, (upload.name, words)
-            assert passed or words[0].isupper() or words.startswith(("'", '"', *MAX_BYTES, "in", "conv")), words
+    for answer in answers:
+        for _, _, words in answer.findings:
+            assert words.isprintable() and len(words) <= 300 and words.endswith("."), (answer.name, words)
+            assert not machines.search(words) and str(sandbox) not in words, (answer.name, words)
 
 
-def test_each_costs_little(answers: list[tuple[Upload, Answer]]) -> None:
-    assert {upload.name: answer.seconds for upload, answer in answers if answer.seconds > SECONDS} == {}
-    assert {upload.name: answer.megabytes for upload, answer in answers if answer.megabytes > MEGABYTES} == {}
+def test_each_costs_little(answers: list[Answer]) -> None:
+    assert {answer.name: answer.seconds for answer in answers if answer.seconds > SECONDS} == {}
+    assert {answer.name: answer.megabytes for answer in answers if answer.megabytes > MEGABYTES} == {}
 
 
-def test_nothing_is_run_and_nothing_written_elsewhere(answers: list[tuple[Upload, Answer]], sandbox: Path) -> None:
-    assert {upload.name: answer.doings for upload, answer in answers if answer.doings} == {}
-    for upload, answer in answers:
-        assert set(answer.files) <= set(MAX_BYTES), upload.name
-    assert [path.name for path in sandbox.iterdir() if path.name != "upload.zip"] == ["out"]
-    made = [path for path in (sandbox / "out").rglob("*")]
-    assert all(path.is_dir() if path.parent.name == "out" else path.is_file() for path in made)
-    assert not any(path.is_symlink() for path in made)
-    assert len(list((sandbox / "out").iterdir())) == len(answers) + 1
+def test_nothing_is_run_and_nothing_written_elsewhere(answers: list[Answer], sandbox: Path) -> None:
+    assert {answer.name: answer.doings for answer in answers if answer.doings} == {}
+    for answer in answers:
+        assert set(answer.files) <= set(MAX_BYTES), answer.name
+    assert [path.name for path in sandbox.iterdir()] == ["out"]
+    folders = list((sandbox / "out").iterdir())
+    assert len(folders) == len(answers) + 1  # and the good one's
+    assert all(file.is_file() and not file.is_symlink() for folder in folders for file in folder.iterdir())

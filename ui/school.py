@@ -130,7 +130,7 @@ class School:
         self.features = features
         self.photos = photos
         self.recipe = recipe
-        self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (30, 45)
+        self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (20, 45)
         self.starts = [entry for entry in studio.registry if _is_start(entry)]
         self._pupils: Kept[Pupil] = Kept(16, 2 * KEEP)
         self._ended: Kept[Pupil] = Kept(8, 2 * KEEP)
