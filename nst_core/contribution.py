@@ -142,7 +142,7 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     if len(places) > 1:
         raise ContributionError("The zip spreads the style's files over several folders: one is right.")
     if missing := [name for name in (CONFIG, WEIGHTS) if name not in wanted]:
-        raise ContributionError(f"The zip lacks {' and '.join(missing)}, which make a style.")
+        raise ContributionError(f"The zip lacks {' and '.join(missing)}: a style has {CONFIG} and {WEIGHTS}.")
     return wanted
 
 

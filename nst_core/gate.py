@@ -187,7 +187,9 @@ def _parse(header: bytes, file: str) -> dict[str, Any]:
     except RecursionError:
         raise WeightsError(f"The header of {file} is nested too deeply to be a list of tensors.") from None
     except ValueError as error:
-        raise WeightsError(f"The header of {file} is not the JSON that it should be: {error}.") from error
+        # Of a number of too many digits Python goes on to say how to allow it.
+        reason = str(error).partition(";")[0]
+        raise WeightsError(f"The header of {file} is not the JSON that it should be: {reason}.") from error
     if not isinstance(parsed, dict):
         raise WeightsError(f"The header of {file} should be a JSON object of tensors.")
     metadata = parsed.pop("__metadata__", {})

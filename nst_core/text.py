@@ -88,7 +88,8 @@ def load_yaml(text: str) -> Any:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"{(error.problem or 'it is damaged').removeprefix('but ')}{line}") from error
     except yaml.YAMLError as error:
-        raise ValueError(plain(str(error))) from error
+        # What follows tells where in "<unicode string>".
+        raise ValueError(plain(str(error).partition("\n")[0])) from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -102,7 +103,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"it has {quoted(name)} twice")
+        raise ValueError(f"it has {quoted(name)} twice, and once is right")
     return unique
 
 

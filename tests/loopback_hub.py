@@ -9,16 +9,78 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, Literal
+
+import yaml
+from loopback_accounts import Accounts
+from loopback_answers import front_matter
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass
+class Account:
+    """Whose a token is, and what it may do."""
+
+    name: str
+    role: Literal["read", "write"] = "write"
+
+    @property
+    def whoami(self) -> dict[str, Any]:
+        """What the Hub tells of the account to who has its token."""
+        return {
+            "type": "user",
+            "id": hashlib.sha1(self.name.encode()).hexdigest()[:24],
+            "name": self.name,
+            "fullname": f"{self.name.title()} Example",
+            "email": f"{self.name}@example.org",
+            "emailVerified": True,
+            "isPro": False,
+            "avatarUrl": f"/avatars/{self.name}.svg",
+            "orgs": [],
+            "auth": {"type": "access_token", "accessToken": {"displayName": "tests", "role": self.role}},
+        }
+
+
+@dataclass
+class Failure:
+    """What an address answers in place of what it should."""
+
+    status: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after: int | None = None
+    hangs: bool = False
+    times: int | None = None
+    """How often; None for ever."""
+
+
+@dataclass
+class PullRequest:
+    """What someone would like main to have."""
+
+    number: int
+    author: str
+    title: str
+    base: str
+    """The commit that it changes."""
+    status: Literal["open", "merged"] = "open"
+    merged: str | None = None
+    """The commit that merged it."""
+    created: datetime = field(default_factory=now)
+
+    @property
+    def branch(self) -> str:
+        """Where its commits are."""
+        return f"refs/pr/{self.number}"
 
 
 @dataclass
@@ -27,6 +89,10 @@ class Repo:
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    pulls: list[PullRequest] = field(default_factory=list)
+    likes: int = 0
+    modified: datetime | None = None
+    """When it is said to have last changed; None for when it did."""
     gated: bool = False
     fails: HTTPStatus | None = None
     hangs: bool = False
@@ -34,15 +100,61 @@ class Repo:
     """Files come from another host, as from the Hub's CDN."""
     ignores_ranges: bool = False
     cuts: int | None = None
-    """Bytes of an answer after which the connection closes."""
+    """Bytes of a file after which the connection closes."""
+    drips: float | None = None
+    """Seconds between one byte of a file and the next."""
+    corrupts: bool = False
+    """A file's last byte is another than it should be."""
+    created: datetime = field(default_factory=now)
+    committed: datetime = field(default_factory=now)
 
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         """Make these all the files of a branch; the commit's hash."""
-        parent = self.branches.get(branch, "")
+        return self._commit(files, branch, self.branches.get(branch, ""))
+
+    def propose(self, files: dict[str, bytes], author: str, title: str, base: str | None = None) -> PullRequest:
+        """Open a pull request for these to be all the files of main."""
+        pull = PullRequest(len(self.pulls) + 1, author, title, base or self.branches["main"])
+        self.pulls.append(pull)
+        self._commit(files, pull.branch, pull.base)
+        return pull
+
+    def conflicts(self, pull: PullRequest) -> list[str]:
+        """Files of a pull request that main has changed in the meantime; git would look into them, by line."""
+        base, main = self.commits[pull.base], self.commits[self.branches["main"]]
+        return [file for file in self._changes(pull) if base.get(file) != main.get(file)]
+
+    def merge(self, pull: PullRequest) -> None:
+        """Change in main what a pull request without conflicts changes."""
+        files = self.commits[self.branches["main"]] | self._changes(pull)
+        pull.merged = self.commit({file: data for file, data in files.items() if data is not None})
+        pull.status = "merged"
+
+    def card(self, commit: str) -> dict[str, Any]:
+        """The front matter of its ``README.md``."""
+        try:
+            return front_matter(self.commits[commit].get("README.md", b"").decode(errors="replace"))
+        except yaml.YAMLError:
+            return {}
+
+    def tags(self, commit: str) -> list[str]:
+        """What it is found by."""
+        card = self.card(commit)
+        tags = card.get("tags") or []
+        license = [f"license:{card['license']}"] if card.get("license") else []
+        return [*map(str, tags if isinstance(tags, list) else [tags]), *license]
+
+    def _commit(self, files: dict[str, bytes], branch: str, parent: str) -> str:
         content = parent.encode() + b"".join(name.encode() + data for name, data in sorted(files.items()))
         self.branches[branch] = revision = hashlib.sha1(content).hexdigest()
         self.commits[revision] = files
+        if branch == "main":
+            self.committed = now()
         return revision
+
+    def _changes(self, pull: PullRequest) -> dict[str, bytes | None]:
+        base, head = self.commits[pull.base], self.commits[self.branches[pull.branch]]
+        return {file: head.get(file) for file in {**base, **head} if base.get(file) != head.get(file)}
 
 
 class LoopbackHub:
@@ -50,19 +162,33 @@ class LoopbackHub:
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
+        self.accounts: dict[str, Account] = {}
+        """By token: a request with another is refused, as by the Hub."""
+        self.failures: dict[str, Failure] = {}
+        """By path, such as ``/api/models`` for the listing."""
         self.requests: list[str] = []
         self.with_token: list[str] = []
         self.sent = 0
-        self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Accounts,), {"hub": self}))
         self._server.daemon_threads = True
         self.port = self._server.server_port
         self.endpoint = f"http://127.0.0.1:{self.port}"
 
+    def account(self, name: str, *, role: Literal["read", "write"] = "write", token: str | None = None) -> str:
+        """Give someone a token, one more if they have one; by default it is made of the name and the role."""
+        token = token or f"hf_{name}_{role}"
+        self.accounts[token] = Account(name, role)
+        return token
+
+    def new(self, repo: str, files: dict[str, bytes], **about: Any) -> str:
+        """Make files a repository; the commit's hash."""
+        self.repos[repo] = Repo(**about)
+        return self.repos[repo].commit(files)
+
     def add(self, repo: str, folder: Path, **about: Any) -> str:
         """Make a folder's files a repository; the commit's hash."""
-        self.repos[repo] = Repo(**about)
-        return self.repos[repo].commit({file.name: file.read_bytes() for file in folder.iterdir()})
+        return self.new(repo, {file.name: file.read_bytes() for file in folder.iterdir()}, **about)
 
     def __enter__(self) -> "LoopbackHub":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -73,7 +199,7 @@ class LoopbackHub:
 
     def close(self) -> None:
         """Be gone."""
-        self._closing.set()
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -96,92 +222,3 @@ class LoopbackHub:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    hub: LoopbackHub
-
-    def do_GET(self) -> None:
-        self.hub.requests.append(f"{self.command} {self.path}")
-        if "Authorization" in self.headers:
-            self.hub.with_token.append(self.path)
-        match [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]:
-            case ["api", "models", user, name]:
-                self._model(f"{user}/{name}", "main")
-            case ["api", "models", user, name, "revision", revision]:
-                self._model(f"{user}/{name}", revision)
-            case [user, name, "resolve", revision, file]:
-                self._file(f"{user}/{name}", revision, file)
-            case ["cdn", user, name, revision, file]:
-                self._content(self.hub.repos[f"{user}/{name}"], revision, file, {})
-            case _:
-                self._error(HTTPStatus.NOT_FOUND)
-
-    do_HEAD = do_GET
-
-    def _find(self, name: str, revision: str) -> tuple[Repo, str] | None:
-        repo = self.hub.repos.get(name)
-        if repo is None:
-            self._error(HTTPStatus.UNAUTHORIZED, "RepoNotFound")
-            return None
-        if repo.hangs:
-            self.hub._closing.wait(60)
-        if repo.fails:
-            self._error(repo.fails)
-            return None
-        commit = repo.branches.get(revision, revision)
-        if commit not in repo.commits:
-            self._error(HTTPStatus.NOT_FOUND, "RevisionNotFound")
-            return None
-        return repo, commit
-
-    def _model(self, name: str, revision: str) -> None:
-        if found := self._find(name, revision):
-            repo, commit = found
-            files = [{"rfilename": file, "size": len(data)} for file, data in repo.commits[commit].items()]
-            answer = {"id": name, "modelId": name, "sha": commit, "siblings": files, "gated": repo.gated, "tags": []}
-            self._answer(HTTPStatus.OK, json.dumps(answer).encode(), {"Content-Type": "application/json"})
-
-    def _file(self, name: str, revision: str, file: str) -> None:
-        if not (found := self._find(name, revision)):
-            return
-        repo, commit = found
-        about = {"X-Repo-Commit": commit}
-        if repo.gated:
-            return self._error(HTTPStatus.FORBIDDEN, "GatedRepo", about)
-        if file not in repo.commits[commit]:
-            return self._error(HTTPStatus.NOT_FOUND, "EntryNotFound", about)
-        if repo.redirects:
-            about["Location"] = f"http://localhost:{self.hub.port}/cdn/{name}/{commit}/{file}"
-            return self._answer(HTTPStatus.FOUND, b"", about)
-        self._content(repo, commit, file, about)
-
-    def _content(self, repo: Repo, commit: str, file: str, about: dict[str, str]) -> None:
-        data = repo.commits[commit][file]
-        about |= {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "Accept-Ranges": "bytes"}
-        asked = self.headers.get("Range")
-        if asked and not repo.ignores_ranges:
-            first, _, last = asked.removeprefix("bytes=").partition("-")
-            start, stop = int(first), min(int(last or len(data) - 1), len(data) - 1) + 1
-            about["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
-            return self._answer(HTTPStatus.PARTIAL_CONTENT, data[start:stop], about, repo.cuts)
-        self._answer(HTTPStatus.OK, data, about, repo.cuts)
-
-    def _error(self, status: HTTPStatus, code: str = "", about: dict[str, str] | None = None) -> None:
-        self._answer(status, b"", {**(about or {}), **({"X-Error-Code": code} if code else {})})
-
-    def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str], cut: int | None = None) -> None:
-        self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            with suppress(ConnectionError):  # whoever asked has heard enough
-                self.wfile.write(body[:cut])
-                self.hub.sent += len(body[:cut])
-        if len(body[:cut]) < len(body):
-            self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep the tests' output clean."""

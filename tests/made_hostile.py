@@ -278,7 +278,7 @@ def _weights() -> Iterator[Upload]:
         ("zeros", network(lambda state: [tensor.zero_() for tensor in state.values()]), WEIGHTS, "one flat colour"),
         ("an explosion", network(lambda state: state[LAST].mul_(1e4)), WEIGHTS, "mostly far outside 0–255"),
         ("an overflow", network(lambda state: state[LAST].mul_(1e36)), WEIGHTS, "paints NaN or infinity"),
-        ("glare", network(lambda state: state[bias].add_(230)), "a trial picture", "of its values lie outside 0–255"),
+        ("glare", network(lambda state: state[bias].add_(250)), "a trial picture", "of its values lie outside 0–255"),
     ]:
         yield Upload(f"weights: {name}", data, part, reason)
 

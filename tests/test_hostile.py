@@ -13,6 +13,8 @@ import pytest
 
 from nst_core.style import MAX_BYTES
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 2
 MEGABYTES = 200
 
@@ -26,7 +28,7 @@ from nst_core.errors import NSTError
 from nst_core.report import examine
 
 doings, folder = None, Path()
-RUNNING = {"exec", "os.exec", "os.fork", "os.posix_spawn", "os.system", "pickle.find_class", "subprocess.Popen",
+RUNNING = {"os.exec", "os.fork", "os.posix_spawn", "os.system", "pickle.find_class", "subprocess.Popen",
            "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.symlink", "socket.connect"}
 
 def watch(event, arguments):
@@ -34,6 +36,8 @@ def watch(event, arguments):
         return
     if event in RUNNING and not (event == "os.mkdir" and Path(arguments[0]) == folder):
         doings.append(f"{event} {arguments[:1]}")
+    elif event == "exec" and arguments[0].co_filename.startswith("<"):  # all others are modules that are imported
+        doings.append(event)
     elif event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) and Path(arguments[0]).parent != folder:
         doings.append(f"open {arguments[0]}")
 

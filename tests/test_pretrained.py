@@ -136,7 +136,7 @@ save_file(tensors, kept)
 ask()
 ask()
 """
-    answers, [cut, nan] = ask(steps, HF_TOKEN="hf_secret")
+    answers, [cut, nan] = ask(steps, HF_TOKEN=hub.account("user"))
     assert answers == [summary(weights)] * 6
     resolve, cdn = f"/{REPO}/resolve/{REVISION}/{FILE}", f"/cdn/{REPO}/{REVISION}/{FILE}"
     assert hub.requests == [f"GET {resolve}", f"GET {cdn}"] * 2 * 3, "three times fetched"
