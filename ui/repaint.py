@@ -139,7 +139,7 @@ def repaint_tab(studio: Studio) -> Desk:
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
             raise gr.Error(message, title="That did not work", print_exception=False) from error
-        file = studio.file(f"{path.stem}-{painting.style.title}.png")
+        file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
         save_picture(picture, file)
         yield (
             (str(painting.sitter.file), str(file)),
