@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.table import Table
 
-from nst_core.cli_hub import publish, review
+from nst_core.cli_sharing import import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.console import check_file, errors, progress_bar
 from nst_core.errors import NSTError
@@ -390,6 +390,7 @@ def check(
 
 app.command()(train)
 app.command()(search)
+app.command("import")(import_style)
 app.command()(publish)
 app.command()(review)
 

@@ -1,19 +1,40 @@
-"""Checkpoints of other projects, read as state dicts of the architectures here. Nothing is ever unpickled."""
+"""Checkpoints of other projects, read as state dicts of the architectures here.
 
+The page never imports this file: only here, on a person's own command line, is a checkpoint of others unpickled, and
+then by ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, RootModel, ValidationError
 from torch import Tensor
 
-from nst_core.architectures import Architecture
+from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
+from nst_core.architectures.johnson import JOHNSON
 from nst_core.errors import NSTError
-from nst_core.text import explain, read_text
+from nst_core.gate import load_network, recognise
+from nst_core.text import explain, few, quoted, read_text
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 100_000  # bytes
+MAX_CHECKPOINT = 2**28
+"""Bytes: a checkpoint may hold the optimiser's state beside a network of 7 MB."""
+IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406])
+IMAGENET_DEVIATION = torch.tensor([0.229, 0.224, 0.225])
+"""Per channel of RGB in 0–1, as torchvision's networks want their pictures."""
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""Of batches, which old versions of PyTorch kept of instance normalisation too, and nothing reads."""
+
+State = dict[str, Tensor]
 
 
 class ImportingError(NSTError):
@@ -27,6 +48,149 @@ class _Variable(BaseModel):
 
 class _Manifest(RootModel[dict[str, _Variable]]):
     pass
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network of others, as one of ours."""
+
+    architecture: Architecture
+    state: State
+    origin: str
+    """Whose network it is."""
+
+
+def read_checkpoint(path: Path) -> Imported:
+    """Read a checkpoint: a ``.pth`` (or ``.pt``, ``.model``), a ``.safetensors``, or a folder as ml5.js has them.
+
+    Whose it is, its tensors tell: their names and shapes.
+
+    Raises:
+        ImportingError: it cannot be read, or is of no project that is known.
+        WeightsError: it is safetensors, and does not pass the gate.
+    """
+    if path.is_dir():
+        return Imported(FAST_STYLE_TRANSFER, read_ml5(path), "lengstrom/fast-style-transfer, as ml5.js has it")
+    if path.suffix == ".safetensors":
+        architecture = recognise(path)
+        return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
+    state = _unpickle(path)
+    for family in FAMILIES:
+        if renamed := family.rename(state):
+            ours = _checked(renamed, JOHNSON)
+            return Imported(JOHNSON, _of_pixels(ours) if family.normalises else ours, family.origin)
+    for architecture in ARCHITECTURES.values():
+        if architecture.recognises({name: tuple(tensor.shape) for name, tensor in state.items()}):
+            return Imported(architecture, _checked(state, architecture), architecture.id)
+    known = [*(family.origin for family in FAMILIES), *ARCHITECTURES]
+    raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {', '.join(known)}.")
+
+
+def _unpickle(path: Path) -> State:
+    """The state dict in a file of ``torch.save``: by itself, or beside other things as ``state_dict``."""
+    try:
+        if (size := path.stat().st_size) > MAX_CHECKPOINT:
+            raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error
+    except UnpicklingError as error:
+        raise ImportingError(
+            f"{path.name} is no checkpoint of tensors alone: it wants to run something of its own, which it may not, "
+            "or it is damaged."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise ImportingError(f"{path.name} is damaged, or no checkpoint of PyTorch.") from error
+    if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
+        held = held["state_dict"]
+    if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
+        raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
+    return held
+
+
+def _named_tensor(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
+
+
+def _checked(state: State, architecture: Architecture) -> State:
+    """The state, if it has exactly the architecture's tensors.
+
+    Raises:
+        ImportingError: it has not.
+    """
+    if wrong := [name for name in architecture.shapes if name not in state] or [
+        name for name in state if name not in architecture.shapes
+    ]:
+        raise ImportingError(f"It is much like {architecture.id}, but {few(wrong)} is missing, or one too many.")
+    for name, shape in architecture.shapes.items():
+        if tuple(state[name].shape) != shape:
+            raise ImportingError(f"{quoted(name)} is of the shape {tuple(state[name].shape)}, and should be {shape}.")
+    return {name: state[name].to(torch.float32) for name in architecture.shapes}
+
+
+def _pytorch_examples(state: State) -> State | None:
+    """``fast_neural_style`` of pytorch/examples: ``johnson`` itself; old ones hold statistics that nothing reads."""
+    if "deconv1.conv2d.weight" not in state or "conv1.conv2d.weight" not in state:
+        return None
+    return {name: tensor for name, tensor in state.items() if not name.endswith(STATISTICS)}
+
+
+def _gordicaleksa(state: State) -> State | None:
+    """gordicaleksa/pytorch-neural-style-transfer-johnson: other names for the enlarging layers."""
+    if "up1.conv2d.conv2d.weight" not in state:
+        return None
+    names = {name: re.sub(r"^up(\d)(\.conv2d)+", r"deconv\1.conv2d", name) for name in state}
+    return {names[name]: tensor for name, tensor in state.items()}
+
+
+def _eriklindernoren(state: State) -> State | None:
+    """eriklindernoren/Fast-Neural-Style-Transfer: each layer is a ``block`` that pads and convolves, and a ``norm``.
+
+    What the layers are called was not always the same there, but their order is johnson's.
+    """
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith(STATISTICS)}
+    convolutions = [name for name in kept if re.search(r"\.block\.1\.(weight|bias)$", name)]
+    norms = [name for name in kept if re.search(r"\.norm\.(weight|bias)$", name)]
+    ours = sorted(JOHNSON.shapes, key=lambda name: ".conv2d." not in name)  # which keeps the order among each
+    if len(convolutions) != sum(".conv2d." in name for name in ours) or len(convolutions + norms) != len(ours):
+        return None
+    return {to: kept[name] for to, name in zip(ours, convolutions + norms, strict=True)}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A project whose networks are johnson's in other words."""
+
+    origin: str
+    rename: Callable[[State], State | None]
+    """Gives its tensors johnson's names, and None where they are not of that project."""
+    normalises: bool
+    """Whether pictures go in and come out normalised by ImageNet's statistics."""
+
+
+FAMILIES = (
+    Family("pytorch/examples", _pytorch_examples, normalises=False),
+    Family("gordicaleksa/pytorch-neural-style-transfer-johnson", _gordicaleksa, normalises=True),
+    Family("eriklindernoren/Fast-Neural-Style-Transfer", _eriklindernoren, normalises=True),
+)
+
+
+def _of_pixels(state: State) -> State:
+    """Move the normalisation of the input by ImageNet's statistics, and its reverse at the output, into the weights.
+
+    That is exact: the padding mirrors, so that what is padded is normalised too.
+    """
+    first, last = state["conv1.conv2d.weight"].double(), state["deconv3.conv2d.weight"].double()
+    mean, deviation = 255 * IMAGENET_MEAN.double(), 255 * IMAGENET_DEVIATION.double()
+    seen = first / deviation.reshape(1, 3, 1, 1)
+    painted = deviation * state["deconv3.conv2d.bias"] + mean
+    moved = {
+        "conv1.conv2d.weight": seen,
+        "conv1.conv2d.bias": state["conv1.conv2d.bias"] - torch.einsum("oihw,i->o", seen, mean),
+        "deconv3.conv2d.weight": deviation.reshape(3, 1, 1, 1) * last,
+        "deconv3.conv2d.bias": painted,
+    }
+    return {**state, **{name: tensor.float() for name, tensor in moved.items()}}
 
 
 def read_ml5(folder: Path) -> dict[str, Tensor]:

@@ -1,19 +1,54 @@
 """Other projects' checkpoints give the pictures that they gave at home, and what cannot be read is refused."""
 
+import ast
 import json
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from made_ml5 import Kernels, make_ml5
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from nst_core.architectures import ARCHITECTURES
-from nst_core.importing import ImportingError, read_ml5
+from nst_core.importing import ImportingError, read_checkpoint, read_ml5
+from nst_core.style import Style
 
-ML5 = Path(__file__).resolve().parents[2] / "shared" / "checkpoints" / "ml5-la-muse"
+BLOCKS = range(1, 6)
+RESIDUALS = [f"res{block}.{part}" for block in BLOCKS for part in ("conv1", "conv2")]
+RESIDUAL_NORMS = [f"res{block}.{part}" for block in BLOCKS for part in ("in1", "in2")]
+HEAD, NORMS = ["conv1", "conv2", "conv3"], ["in1", "in2", "in3", *RESIDUAL_NORMS, "in4", "in5"]
+ERIK = [f"model.{i}" for i in range(3)]
+ERIK += [f"model.{i}.block.{part}" for i in range(3, 8) for part in range(2)] + [f"model.{i}" for i in range(8, 11)]
+# By project, the names of its 16 convolutions and 15 normalisations in the order in which they are computed, and
+# whether pictures go in and out normalised.
+LAYERS: dict[str, tuple[list[str], list[str], bool]] = {
+    "pytorch/examples": (
+        [f"{name}.conv2d" for name in [*HEAD, *RESIDUALS, "deconv1", "deconv2", "deconv3"]],
+        NORMS,
+        False,
+    ),
+    "gordicaleksa/pytorch-neural-style-transfer-johnson": (
+        [f"{name}.conv2d" for name in [*HEAD, *RESIDUALS, "up1.conv2d", "up2.conv2d", "up3"]],
+        NORMS,
+        True,
+    ),
+    "eriklindernoren/Fast-Neural-Style-Transfer": (
+        [f"{name}.block.1" for name in ERIK],
+        [f"{name}.norm" for name in ERIK[:-1]],
+        True,
+    ),
+}
+ROOT = Path(__file__).resolve().parents[1]
+ML5 = ROOT.parent / "shared" / "checkpoints" / "ml5-la-muse"
 
 
 def fast_style_transfer(x: Tensor, variables: Kernels) -> Tensor:
@@ -101,3 +136,214 @@ def test_what_is_not_such_a_network_is_refused(tmp_path: Path) -> None:
     refused(json.dumps({**entries, "Variable_3": {"filename": "Variable", "shape": [3, 3, 32, 64]}}), "holds 7,776")
     outside = {**entries, "Variable": {"filename": "../ml5/Variable_99", "shape": [9, 9, 3, 32]}}
     refused(json.dumps(outside), "Variable_99 could not be")
+
+
+def made(origin: str) -> dict[str, Tensor]:
+    """A checkpoint of that project's, of random numbers, in the order in which its modules are defined."""
+    convolutions, norms, _ = LAYERS[origin]
+    channels = [(3, 32, 9), (32, 64, 3), (64, 128, 3), *[(128, 128, 3)] * 10, (128, 64, 3), (64, 32, 3), (32, 3, 9)]
+    random = torch.Generator().manual_seed(0)
+    state = {}
+    for place, (name, (into, out, kernel)) in enumerate(zip(convolutions, channels, strict=True)):
+        state[f"{name}.weight"] = torch.randn(out, into, kernel, kernel, generator=random) / (into * kernel**2) ** 0.5
+        state[f"{name}.bias"] = torch.randn(out, generator=random)
+        if place < len(norms):
+            state[f"{norms[place]}.weight"] = 1 + 0.2 * torch.randn(out, generator=random)
+            state[f"{norms[place]}.bias"] = 0.2 * torch.randn(out, generator=random)
+    if origin == "pytorch/examples":  # where 0–255 comes out
+        state[f"{convolutions[-1]}.weight"] *= 40
+        state[f"{convolutions[-1]}.bias"] += 120
+    return state
+
+
+def as_at_home(x: Tensor, state: dict[str, Tensor], origin: str) -> Tensor:
+    """What that project's own program makes of RGB in 0–255, before it rounds."""
+    convolutions, norms, normalised = LAYERS[origin]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    if normalised:
+        x = (x / 255 - mean.reshape(1, 3, 1, 1)) / deviation.reshape(1, 3, 1, 1)
+
+    def convolution(x: Tensor, place: int, stride: int = 1) -> Tensor:
+        weight, bias = (state[f"{convolutions[place]}.{part}"] for part in ("weight", "bias"))
+        return F.conv2d(F.pad(x, [weight.shape[-1] // 2] * 4, mode="reflect"), weight, bias, stride=stride)
+
+    def norm(x: Tensor, place: int) -> Tensor:
+        scale, shift = (state[f"{norms[place]}.{part}"].reshape(1, -1, 1, 1) for part in ("weight", "bias"))
+        centred = x - x.mean((2, 3), keepdim=True)
+        return scale * centred / (centred.square().mean((2, 3), keepdim=True) + 1e-5).sqrt() + shift
+
+    for place, stride in enumerate((1, 2, 2)):
+        x = F.relu(norm(convolution(x, place, stride), place))
+    for place in range(3, 13, 2):
+        y = F.relu(norm(convolution(x, place), place))
+        x = x + norm(convolution(y, place + 1), place + 1)
+    for place in (13, 14):
+        x = F.relu(norm(convolution(x.repeat_interleave(2, 2).repeat_interleave(2, 3), place), place))
+    x = convolution(x, 15)
+    return 255 * (x * deviation.reshape(1, 3, 1, 1) + mean.reshape(1, 3, 1, 1)) if normalised else x
+
+
+def alone(state: dict[str, Tensor]) -> Any:
+    return state
+
+
+def old(state: dict[str, Tensor]) -> Any:
+    """As PyTorch 0.3 saved it: each normalisation has statistics too."""
+    norms = [
+        name.removesuffix(".weight") for name in state if name.split(".")[-2].startswith("in") and "weight" in name
+    ]
+    return {**state, **{f"{norm}.running_{part}": torch.ones(4) for norm in norms for part in ("mean", "var")}}
+
+
+def beside_others(state: dict[str, Tensor]) -> Any:
+    return {"commit_hash": "c0ffee", "content_weight": 1.0, "state_dict": state, "optimizer_state": {"state": {}}}
+
+
+def otherwise_named(state: dict[str, Tensor]) -> Any:
+    return {name.replace("model.", "layer"): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("origin", "wrap"),
+    [
+        ("pytorch/examples", alone),
+        ("pytorch/examples", old),
+        ("gordicaleksa/pytorch-neural-style-transfer-johnson", beside_others),
+        ("eriklindernoren/Fast-Neural-Style-Transfer", alone),
+        ("eriklindernoren/Fast-Neural-Style-Transfer", otherwise_named),
+    ],
+)
+def test_a_pth_paints_as_at_home(tmp_path: Path, origin: str, wrap: Callable[[Any], Any]) -> None:
+    state, path = made(origin), tmp_path / "checkpoint.pth"
+    torch.save(wrap(state), path)
+    imported = read_checkpoint(path)
+    assert (imported.origin, imported.architecture.id) == (origin, "johnson")
+    network = imported.architecture.network()
+    network.load_state_dict(imported.state)
+    photo = 255 * torch.rand(2, 3, 37, 54, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        painted, reference = network(photo), as_at_home(photo, state, origin)
+    assert reference.std() > 10
+    torch.testing.assert_close(painted, reference, rtol=0, atol=1e-2)
+
+
+@pytest.fixture
+def sitter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "sitter.png"
+    Image.radial_gradient("L").resize((90, 60)).convert("RGB").save(path)
+    return path
+
+
+def run(*words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "nst_core", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
+    origin = "gordicaleksa/pytorch-neural-style-transfer-johnson"
+    torch.save(beside_others(made(origin)), tmp_path / "mosaic.pth")
+    words = ["--title", "A Mosaic", "--artist", "Somebody", "--license", "mit", "--tag", "mosaic"]
+    done = run("import", str(tmp_path / "mosaic.pth"), "-o", str(tmp_path / "mosaic"), "--sample", str(sitter), *words)
+    assert done.returncode == 0, done.stderr
+    assert run("check", str(tmp_path / "mosaic")).stdout.endswith("is sound.\n")
+    style = Style.open(tmp_path / "mosaic")
+    assert (style.title, style.artist, style.license, style.tags) == ("A Mosaic", "Somebody", "mit", ("mosaic",))
+    assert style.config.training == {"imported_from": origin}
+    imported = read_checkpoint(tmp_path / "mosaic.pth").state
+    for name, tensor in style.network.state_dict().items():
+        torch.testing.assert_close(tensor, imported[name], rtol=0, atol=0)
+    # And its weights alone, as somebody shares them.
+    again = run(
+        "import", str(tmp_path / "mosaic" / "model.safetensors"), "-o", str(tmp_path / "b"), "--sample", str(sitter)
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
+
+
+class Bomb:
+    """Makes a file where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("exploded"),)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_hostile_pth_runs_nothing(tmp_path: Path, sitter: Path, bare: bool) -> None:
+    path = tmp_path / "bomb.pth"
+    if bare:
+        path.write_bytes(pickle.dumps(Bomb()))
+    else:
+        torch.save({"state_dict": made("pytorch/examples"), "bomb": Bomb()}, path)
+    done = run("import", "bomb.pth", "-o", "style", "--sample", str(sitter), cwd=tmp_path)
+    assert done.returncode == 1 and "is no checkpoint of tensors alone" in done.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
+    # The same bytes do it where they are unpickled.
+    subprocess.run([sys.executable, "-c", f"import torch; torch.load({str(path)!r}, weights_only=False)"], cwd=tmp_path)
+    assert bare or (tmp_path / "exploded").exists()
+
+
+def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pth"
+
+    def refused(held: Any, match: str) -> None:
+        torch.save(held, path)
+        with pytest.raises(ImportingError, match=match):
+            read_checkpoint(path)
+
+    state = made("pytorch/examples")
+    refused({"fc.weight": torch.zeros(2)}, r"holds 'fc.weight': that is a network of none of pytorch/examples, gord")
+    refused([torch.zeros(2)], "holds no state dict")
+    refused({"conv1.conv2d.weight": 1}, "holds no state dict")
+    refused(
+        {name: state[name] for name in list(state)[2:]} | {"conv1.conv2d.weight": state["conv1.conv2d.weight"]},
+        "'conv1.conv2d.bias'",
+    )
+    refused({**state, "fc.weight": torch.zeros(2)}, "'fc.weight' is missing, or one too many")
+    refused({**state, "in1.weight": torch.ones(33)}, r"'in1.weight' is of the shape \(33,\), and should be \(32,\)")
+    endless = torch.ones(1).expand(2**40)
+    refused({**state, "in1.weight": endless}, "is of the shape")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ImportingError, match="is damaged"):
+        read_checkpoint(path)
+    with pytest.raises(ImportingError, match="could not be read: No such file"):
+        read_checkpoint(tmp_path / "none.pth")
+
+
+UNPICKLES = {
+    "nst_core.pretrained": "torchvision's own VGG19, whose SHA-256 is known",
+    "nst_core.training": "this machine's own checkpoint of a training",
+    "nst_core.optimization": "this machine's own state of an optimisation",
+}
+
+
+def imports_of(start: str) -> dict[str, str]:
+    """The source of a module and of all of this project that it imports, at its head or anywhere in it."""
+    sources: dict[str, str] = {}
+    waiting = [start]
+    while waiting:
+        module = waiting.pop()
+        path = ROOT.joinpath(*module.split("."))
+        file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+        if module in sources or file is None:
+            continue
+        sources[module] = file.read_text()
+        if module == "nst_core.architectures":  # which imports whatever lies beside it
+            waiting += [f"{module}.{plugin.stem}" for plugin in path.glob("*.py")]
+        for node in ast.walk(ast.parse(sources[module])):
+            if isinstance(node, ast.ImportFrom):
+                waiting += [node.module or "", *(f"{node.module}.{name.name}" for name in node.names)]
+            elif isinstance(node, ast.Import):
+                waiting += [name.name for name in node.names]
+    return sources
+
+
+def test_the_page_unpickles_nothing_from_outside() -> None:
+    modules = imports_of("app")
+    assert {"app", "ui.contribute", "nst_core.gate", "nst_core.contribution", "nst_core.pretrained"} <= modules.keys()
+    assert "nst_core.importing" not in modules and "nst_core.importing" in imports_of("nst_core.cli")
+    unpickling = re.compile(
+        r"torch\.load\(|allow_pickle|^\s*(import|from) (pickle|joblib|marshal|shelve|dill)\b", re.MULTILINE
+    )
+    assert {name for name, text in modules.items() if unpickling.search(text)} == UNPICKLES.keys()
+    for name in UNPICKLES:
+        loads = [line for line in modules[name].splitlines() if "torch.load(" in line]
+        assert loads and all("weights_only=True" in line for line in loads), name

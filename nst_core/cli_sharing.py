@@ -1,4 +1,4 @@
-"""The commands ``publish`` and ``review``."""
+"""The commands ``import``, ``publish`` and ``review``: styles from others, and for others."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,57 @@ from nst_core.errors import NSTError
 from nst_core.registry import Registry
 
 RegistryRepo = Annotated[str, typer.Argument(metavar="REGISTRY", help="Its repository on the Hub, as user/repo.")]
+
+
+def import_style(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A .pth, a .safetensors, or a folder with manifest.json as ml5.js has them.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
+    sample: Annotated[Path, typer.Option(metavar="PHOTO", help="What the preview shows repainted.")],
+    title: Annotated[str, typer.Option(help="Of the painting.")] = "",
+    artist: Annotated[str, typer.Option(help="Who painted it.")] = "",
+    license: Annotated[str, typer.Option(help="Of the checkpoint, as the Hub writes it: mit, bsd-3-clause.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find the style by; may be repeated.")] = None,
+) -> None:
+    """Make a style folder of another project's network; whose it is, its tensors tell.
+
+    Known are pytorch/examples, gordicaleksa/pytorch-neural-style-transfer-johnson,
+    eriklindernoren/Fast-Neural-Style-Transfer, and lengstrom/fast-style-transfer as ml5.js has it.
+    """
+    import torch
+
+    from nst_core.gate import try_network
+    from nst_core.images import open_picture
+    from nst_core.importing import read_checkpoint
+    from nst_core.style import Card, StyleConfig, write_style
+    from nst_core.training import painted
+
+    photo = open_picture(sample).convert("RGB")
+    imported = read_checkpoint(checkpoint)
+    network = imported.architecture.network()
+    network.load_state_dict(imported.state)
+    try_network(network, imported.architecture, checkpoint.name)
+    title = title or out.name
+    write_style(
+        out,
+        network_state=imported.state,
+        config=StyleConfig(
+            architecture=imported.architecture.id,
+            architecture_version=imported.architecture.version,
+            training={"imported_from": imported.origin},
+        ),
+        card=Card(
+            title=title,
+            artist=artist,
+            license=license,
+            tags=tuple(tag or ()),
+            text=f"# {title}\n\nA style for nst-core, imported: the network is one of {imported.origin}.",
+        ),
+        preview=painted(network, photo),
+        dtype=torch.float32,  # it is to paint as it did at home
+    )
+    print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {out}")
 
 
 def publish(
