@@ -1,7 +1,9 @@
 """The commands ``import``, ``publish`` and ``review``: styles from others, and for others."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,7 +13,12 @@ from nst_core.console import check_file
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 
-RegistryRepo = Annotated[str, typer.Argument(metavar="REGISTRY", help="Its repository on the Hub, as user/repo.")]
+if TYPE_CHECKING:
+    from nst_core.style import Style
+
+RegistryRepo = Annotated[
+    str, typer.Argument(metavar="REGISTRY", help="Its repository on the Hub, as user/repo or spaces/user/repo.")
+]
 
 
 def import_style(
@@ -98,24 +105,22 @@ def review(
     check_file(out)
     photos = [open_picture(path).convert("RGB") for path in photo]
     # A branch of that name is where the Hub keeps a pull request.
-    present, proposed = Registry.load(registry), Registry.load(f"{registry}@refs/pr/{number}")
-    found = changes(present, proposed)
+    base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
+    found = changes(base, proposed)
     objections = [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
-    bundled = Registry.load()
     console = Console(markup=False)
     rows, rows_are = [], []
     for entry in [*found.added, *found.changed]:
-        opened = (source.open(known.id) for source in (bundled, present) for known in source)
-        seen = look_at(entry, proposed, opened, photos)
+        seen = look_at(entry, proposed, _known_styles(base), photos)
         table = Table(show_header=False, box=None, title=entry.id, title_justify="left")
         for name in ("title", "artist", "license", "repo", "revision"):
             table.add_row(name, str(getattr(entry, name)))
         for finding in seen.report.findings:
             table.add_row(finding.part, ("" if finding.passed else "✗ ") + finding.words)
-            objections += [] if finding.passed else [finding.words]
+            objections += [] if finding.passed else [finding.words.rstrip(".")]
         if seen.nearest:
             table.add_row("most alike", f"{seen.nearest[0]}, cosine of the weights {seen.nearest[1]:.3f}")
-            objections += [f"{entry.id} is as good as the same as {seen.nearest[0]}"] if seen.is_duplicate else []
+            objections += [f"its weights are as good as those of {seen.nearest[0]}"] if seen.is_duplicate else []
         console.print(table)
         if seen.pictures:
             rows.append(seen.pictures)
@@ -123,10 +128,20 @@ def review(
     if rows:
         save_picture(draw_sheet(rows, rows_are=rows_are), out)
         print(f"{out} shows what they paint.")
-    if not rows and not objections:
-        objections = ["it changes no style"]
+    if not found.added and not objections:
+        objections = ["it adds no style"]
     if objections:
         raise NSTError(f"Not to be merged as it is: {'; '.join(objections)}.")
     if merge:
-        hub.merge(registry, number)
+        hub.accept(registry, number, found.added)
         print(f"Pull request {number} is merged into {registry}.")
+
+
+def _known_styles(registry: Registry) -> Iterator["Style"]:
+    """The bundled styles, and those of a registry that are on the Hub."""
+    bundled = Registry.load()
+    for entry in bundled:
+        yield replace(bundled.open(entry.id), id=f"the bundled {entry.id}")
+    for entry in registry:
+        if entry.repo:
+            yield registry.open(entry.id)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -28,11 +28,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import ModelInfo, SpaceInfo
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # exported for whichever httpx it is built on
 
 from nst_core.errors import NSTError
-from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, add_entry
+from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry
 from nst_core.style import CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS
 from nst_core.text import plain, quoted
 
@@ -74,11 +74,13 @@ def fetch(repo: str, revision: str | None = None) -> Path:
         info = _info(repo, revision)
         if info is None:
             return _as_last_fetched(repo, revision, CONFIG, WEIGHTS)
-        return _download(info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", revision)
+        return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", revision)
 
 
 def fetch_registry(repo: str, revision: str | None = None) -> Path:
     """The folder, in the Hub's cache, with a repository's ``registry.yaml``; ``revision`` as for ``fetch``.
+
+    ``repo`` is that of a model, ``user/repo``, or of a Space, ``spaces/user/repo``.
 
     Raises:
         HubError: no such repository or revision, no access, no answer, or no registry in it.
@@ -87,7 +89,18 @@ def fetch_registry(repo: str, revision: str | None = None) -> Path:
         info = _info(repo, revision)
         if info is None:
             return _as_last_fetched(repo, revision, REGISTRY)
-        return _download(info, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", revision)
+        return _download(repo, info, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", revision)
+
+
+def registry_at(repo: str, revision: str | None = None) -> Registry:
+    """A registry as it is at a revision; what it says lies beside it, as in a Space, is not fetched.
+
+    Raises:
+        HubError: see ``fetch_registry``.
+        RegistryError: something in it is not as it should be.
+    """
+    path = fetch_registry(repo, revision) / REGISTRY
+    return Registry.parse(path.read_text(encoding="utf-8"), path)
 
 
 def fetch_preview(repo: str, revision: str) -> Path:
@@ -132,7 +145,7 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
     """Make a style folder's four files a repository of that name; gives the commit's hash.
 
     ``token`` is a person's, by default the one that this machine is logged in with. A repository of that name that
-    holds no style yet is filled: what was interrupted can be done again.
+    holds no style yet, or this very one, is filled: what was interrupted can be done again.
 
     Raises:
         HubError: the name is taken or not the person's, the token may not write, no answer.
@@ -142,35 +155,72 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
         api.create_repo(repo, exist_ok=True)
         info = api.model_info(repo, timeout=TIMEOUT)
         if any(file.rfilename == WEIGHTS for file in info.siblings or []):
-            raise HubError(f"{repo} holds a style already: choose another name for the repository.")
+            there = Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token))
+            if there.read_bytes() != (folder / WEIGHTS).read_bytes():
+                raise HubError(f"{repo} holds another style already: choose another name for the repository.")
         files = [CommitOperationAdd(file, folder / file) for file in MAX_BYTES if (folder / file).is_file()]
         return api.create_commit(repo, files, commit_message="The style").oid
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
-    """Open a pull request that adds an entry to a registry on the Hub; gives its address.
+    """Open a pull request that adds an entry to a registry on the Hub; gives its address, or that of one that does.
 
     Raises:
         HubError: no such registry, the token may not do it, no answer.
         RegistryError: the registry has that id already.
     """
-    api = HfApi(token=token)
+    api, place, message = HfApi(token=token), _place(registry), f"Add {entry.title}"
     with _refusals(registry):
-        text = (fetch_registry(registry) / REGISTRY).read_text(encoding="utf-8")
-        addition = CommitOperationAdd(REGISTRY, add_entry(text, entry).encode())
-        commit = api.create_commit(registry, [addition], commit_message=f"Add {entry.title}", create_pr=True)
+        addition = _addition(registry, [entry])
+        for pull in api.get_repo_discussions(**place, discussion_type="pull_request", discussion_status="open"):
+            if pull.title == message and entry in registry_at(registry, f"refs/pr/{pull.num}").entries:
+                return pull.url
+        commit = api.create_commit(**place, operations=[addition], commit_message=message, create_pr=True)
         assert commit.pr_url
         return commit.pr_url
 
 
-def merge(registry: str, number: int, token: str | None = None) -> None:
-    """Merge a pull request into a registry on the Hub.
+def base_of(registry: str, number: int) -> str:
+    """The commit of a registry's main branch that a pull request changes.
+
+    Raises:
+        HubError: there is no such pull request, no answer.
+    """
+    api, place = HfApi(), _place(registry)
+    with _refusals(registry, f"refs/pr/{number}"):
+        proposed = api.list_repo_commits(**place, revision=f"refs/pr/{number}")
+        main = {commit.commit_id for commit in api.list_repo_commits(**place)}
+        return next(commit.commit_id for commit in proposed if commit.commit_id in main)
+
+
+def accept(registry: str, number: int, entries: list[Entry], token: str | None = None) -> None:
+    """Merge a pull request that adds these entries to a registry on the Hub.
+
+    Where another was merged since, and both added to the end of the list, which git does not merge, the entries are
+    added by a commit of one's own, and the pull request is closed with a word about it.
 
     Raises:
         HubError: there is none, it is not the person's to merge, no answer.
+        RegistryError: the registry has one of these ids by now.
     """
+    api, place = HfApi(token=token), _place(registry)
     with _refusals(registry):
-        HfApi(token=token).merge_pull_request(registry, number)
+        if not api.get_discussion_details(**place, discussion_num=number).conflicting_files:
+            api.merge_pull_request(**place, discussion_num=number)
+            return
+        message = f"Add {', '.join(entry.title for entry in entries)} (pull request {number})"
+        commit = api.create_commit(**place, operations=[_addition(registry, entries)], commit_message=message)
+        api.change_discussion_status(
+            **place, discussion_num=number, new_status="closed", comment=f"Added by {commit.commit_url}: thank you."
+        )
+
+
+def _addition(registry: str, entries: list[Entry]) -> CommitOperationAdd:
+    """A registry as it is now, and these entries."""
+    text = (fetch_registry(registry) / REGISTRY).read_text(encoding="utf-8")
+    for entry in entries:
+        text = add_entry(text, entry)
+    return CommitOperationAdd(REGISTRY, text.encode())
 
 
 def page(repo: str) -> str:
@@ -188,28 +238,43 @@ def user_name(token: str | None = None) -> str:
         return HfApi(token=token).whoami()["name"]
 
 
-def _info(repo: str, revision: str | None) -> ModelInfo | None:
+class _Place(TypedDict):
+    """A repository as the client wants it named."""
+
+    repo_id: str
+    repo_type: Literal["model", "space"]
+
+
+def _place(repo: str) -> _Place:
+    return {"repo_id": repo.removeprefix("spaces/"), "repo_type": "space" if repo.startswith("spaces/") else "model"}
+
+
+def _info(repo: str, revision: str | None) -> ModelInfo | SpaceInfo | None:
     """What the Hub says of a repository; None where it cannot be reached."""
     try:
-        return HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        info = HfApi().repo_info(**_place(repo), revision=revision, files_metadata=True, timeout=TIMEOUT)
     except (httpx.TransportError, OfflineModeIsEnabled):
         return None
+    assert isinstance(info, (ModelInfo, SpaceInfo))
+    return info
 
 
-def _download(info: ModelInfo, most: dict[str, int], needed: list[str], what: str, revision: str | None) -> Path:
+def _download(
+    repo: str, info: ModelInfo | SpaceInfo, most: dict[str, int], needed: list[str], what: str, revision: str | None
+) -> Path:
     """Fetch the files of that list that there are, none larger than said."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     if missing := [file for file in needed if file not in sizes]:
-        raise HubError(f"{info.id} on the Hugging Face Hub is not {what}: it lacks {' and '.join(missing)}.")
+        raise HubError(f"{repo} on the Hugging Face Hub is not {what}: it lacks {' and '.join(missing)}.")
     for file, limit in most.items():
         if sizes.get(file, 0) > limit:
-            raise HubError(f"{file} of {info.id} has {sizes[file]:,} bytes, and at most {limit:,} are right.")
+            raise HubError(f"{file} of {repo} has {sizes[file]:,} bytes, and at most {limit:,} are right.")
     for file in most:
         if file in sizes:
-            path = hf_hub_download(info.id, file, revision=info.sha)
+            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha)
     if revision != info.sha:
         # One more request, so that the cache learns which commit a branch stood for.
-        hf_hub_download(info.id, needed[0], revision=revision)
+        hf_hub_download(**_place(repo), filename=needed[0], revision=revision)
     return Path(path).parent
 
 
@@ -222,7 +287,7 @@ def _as_last_fetched(repo: str, revision: str | None, *files: str) -> Path:
 
 
 def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
-    paths = [try_to_load_from_cache(repo, file, revision=revision) for file in files]
+    paths = [try_to_load_from_cache(**_place(repo), filename=file, revision=revision) for file in files]
     return Path(str(paths[0])).parent if all(isinstance(path, str) for path in paths) else None
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from nst_core import hub
 from nst_core.errors import NSTError
-from nst_core.registry import Entry
+from nst_core.registry import REGISTRY, Entry, add_entry
 from nst_core.report import examine
 from nst_core.style import WEIGHTS, read_card
 from nst_core.text import explain, slug
@@ -60,9 +60,11 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     }
     try:
         # Before anything is made that would have to be taken back.
-        Entry.model_validate({**said, "revision": "0" * 40})
+        dry = Entry.model_validate({**said, "revision": "0" * 40})
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
+    if registry:
+        add_entry((hub.fetch_registry(registry) / REGISTRY).read_text(encoding="utf-8"), dry)
     revision = hub.publish(folder, repo, token)
     entry = Entry.model_validate({**said, "revision": revision})
     return Published(repo, revision, entry, hub.propose(registry, entry, token) if registry else None)

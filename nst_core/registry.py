@@ -125,14 +125,14 @@ class Registry:
     @classmethod
     def load(cls, source: str | Path | None = None) -> "Registry":
         """Read a registry: a YAML file, a folder that holds ``registry.yaml``, a repository on the Hub that does, as
-        ``user/repo`` or ``user/repo@revision``, or by default the one that comes along.
+        ``user/repo``, ``user/repo@revision`` or ``spaces/user/repo``, or by default the one that comes along.
 
         Raises:
             RegistryError: there is none, or something in it is not as it should be.
             HubError: it cannot be had from the Hub.
         """
         repo = None
-        if isinstance(source, str) and not os.path.exists(source) and (match := on_the_hub(source)):
+        if isinstance(source, str) and not os.path.exists(source) and (match := registry_on_the_hub(source)):
             from nst_core.hub import fetch_registry
 
             repo = match[1]
@@ -279,7 +279,8 @@ def add_entry(text: str, entry: Entry) -> str:
         )
     else:
         before, after = text[:end].rstrip(), text[end:]
-    indented = "".join(f"  {line}\n" for line in item.splitlines())
+    margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as those that are there
+    indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
     new = f"{before.rstrip()}\n{indented}{after.lstrip(chr(10))}"
     Registry.parse(new, path)
     return new
@@ -301,6 +302,11 @@ def _fetch(repo: str, revision: str | None) -> Path:
 def on_the_hub(ref: str) -> re.Match[str] | None:
     """``user/repo`` or ``user/repo@revision``, the two as groups."""
     return re.fullmatch(rf"({REPO})(?:@({REVISION}))?", ref, re.ASCII)
+
+
+def registry_on_the_hub(ref: str) -> re.Match[str] | None:
+    """``user/repo`` or ``spaces/user/repo``, and a revision or none, the two as groups."""
+    return re.fullmatch(rf"((?:spaces/)?{REPO})(?:@({REVISION}))?", ref, re.ASCII)
 
 
 def _find(source: Path | None) -> Path:

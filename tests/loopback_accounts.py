@@ -33,6 +33,8 @@ class Accounts(Answers):
                 self._discussion(f"{user}/{name}", number)
             case ["POST", "api", "models", user, name, "discussions", number, "merge"]:
                 self._merge(f"{user}/{name}", number)
+            case ["POST", "api", "models", user, name, "discussions", number, "status"]:
+                self._close(f"{user}/{name}", number)
             case _:
                 super()._route(request)
 
@@ -72,7 +74,7 @@ class Accounts(Answers):
     def _may_commit(self, name: str, repo: "Repo", revision: str) -> "Account":
         account = self._signed_in(writes=True)
         authors = [pull.author for pull in repo.pulls if pull.branch == revision]
-        if account.name not in (name.partition("/")[0], *authors) and "create_pr" not in self.asked:
+        if account.name not in (owner(name), *authors) and "create_pr" not in self.asked:
             message = "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request"
             raise Refused(HTTPStatus.FORBIDDEN, message)
         return account
@@ -141,9 +143,17 @@ class Accounts(Answers):
         changes = {"base": "refs/heads/main", "mergeCommitId": pull.merged}
         self._json({**self._told(name, pull), "changes": changes, "filesWithConflicts": conflicts, "events": []})
 
+    def _close(self, name: str, number: str) -> None:
+        _, pull = self._pull(name, number)
+        if self._signed_in(writes=True).name not in (owner(name), pull.author):
+            raise Refused(HTTPStatus.FORBIDDEN, "Forbidden: only the author and the owner may close it")
+        pull.status = json.loads(self.body)["status"]
+        about = {"id": "1", "type": "status-change", "createdAt": moment(pull.created), "author": {"name": "x"}}
+        self._json({"newStatus": {**about, "data": {"status": pull.status}}})
+
     def _merge(self, name: str, number: str) -> None:
         repo, pull = self._pull(name, number)
-        if self._signed_in(writes=True).name != name.partition("/")[0]:
+        if self._signed_in(writes=True).name != owner(name):
             raise Refused(HTTPStatus.FORBIDDEN, "Forbidden: only who may write to the repository may merge")
         if pull.status != "open":
             raise Refused(HTTPStatus.BAD_REQUEST, f"This Pull Request is {pull.status}")
@@ -151,3 +161,8 @@ class Accounts(Answers):
             raise Refused(HTTPStatus.CONFLICT, f"Conflicts in {', '.join(conflicts)}")
         repo.merge(pull)
         self._json({"mergeCommitId": pull.merged})
+
+
+def owner(name: str) -> str:
+    """Whose a repository of that name is."""
+    return name.removeprefix("spaces/").partition("/")[0]

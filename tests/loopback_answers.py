@@ -49,7 +49,9 @@ class Answers(BaseHTTPRequestHandler):
             self._fail(url.path)
             self.account = self._bearer()
             method = "GET" if self.command == "HEAD" else self.command
-            self._route([method, *map(unquote, url.path.split("/")[1:])])
+            # To the client models are the default kind; a Space differs in how its addresses begin.
+            path = re.sub(r"^/api/spaces/", "/api/models/spaces%2F", re.sub(r"^/spaces/", "/spaces%2F", url.path))
+            self._route([method, *map(unquote, path.split("/")[1:])])
         except Refused as refused:
             self._json(refused.said, refused.status, refused.headers)
 
@@ -65,6 +67,8 @@ class Answers(BaseHTTPRequestHandler):
                 self._model(f"{user}/{name}", revision)
             case ["GET", user, name, "resolve", revision, file]:
                 self._file(f"{user}/{name}", revision, file)
+            case ["GET", "api", "models", user, name, "commits", revision]:
+                self._commits(f"{user}/{name}", revision)
             case ["GET", "cdn", user, name, revision, file]:
                 self._content(self.hub.repos[f"{user}/{name}"], revision, file, {})
             case _:
@@ -145,6 +149,11 @@ class Answers(BaseHTTPRequestHandler):
     def _model(self, name: str, revision: str) -> None:
         about = self._about(name, *self._find(name, revision))
         self._json(self._chosen(about, {*about}))
+
+    def _commits(self, name: str, revision: str) -> None:
+        repo, commit = self._find(name, revision)
+        about = {"title": "A commit", "message": "", "authors": [], "date": moment(repo.committed)}
+        self._json([{"id": commit, **about} for commit in repo.history(commit)])
 
     def _file(self, name: str, revision: str, file: str) -> None:
         repo, commit = self._find(name, revision)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -22,6 +23,23 @@ from loopback_accounts import Accounts
 from loopback_answers import front_matter
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+COMMANDS = """
+import contextlib, io, json, os, sys
+from nst_core import cli, console
+answers = []
+for token, *words in {commands!r}:
+    os.environ["HF_TOKEN"], sys.argv, status = token, ["nst_core", *words], 0
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as refusal:
+        console.errors.file = refusal
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = ended.code or 0
+    answers.append([status, out.getvalue(), refusal.getvalue()])
+print(json.dumps(answers))
+"""
 
 
 def now() -> datetime:
@@ -72,7 +90,7 @@ class PullRequest:
     title: str
     base: str
     """The commit that it changes."""
-    status: Literal["open", "merged"] = "open"
+    status: Literal["open", "merged", "closed"] = "open"
     merged: str | None = None
     """The commit that merged it."""
     created: datetime = field(default_factory=now)
@@ -85,10 +103,12 @@ class PullRequest:
 
 @dataclass
 class Repo:
-    """A model repository: files by commit, commits by branch."""
+    """A repository: files by commit, commits by branch. The name of a Space's begins with ``spaces/``."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    """Of commits; the first has none."""
     pulls: list[PullRequest] = field(default_factory=list)
     likes: int = 0
     modified: datetime | None = None
@@ -119,6 +139,12 @@ class Repo:
         self._commit(files, pull.branch, pull.base)
         return pull
 
+    def history(self, commit: str) -> Iterator[str]:
+        """It, and those before it, the newest first."""
+        while commit:
+            yield commit
+            commit = self.parents[commit]
+
     def conflicts(self, pull: PullRequest) -> list[str]:
         """Files of a pull request that main has changed in the meantime; git would look into them, by line."""
         base, main = self.commits[pull.base], self.commits[self.branches["main"]]
@@ -147,6 +173,7 @@ class Repo:
     def _commit(self, files: dict[str, bytes], branch: str, parent: str) -> str:
         content = parent.encode() + b"".join(name.encode() + data for name, data in sorted(files.items()))
         self.branches[branch] = revision = hashlib.sha1(content).hexdigest()
+        self.parents.setdefault(revision, parent)
         self.commits[revision] = files
         if branch == "main":
             self.committed = now()
@@ -203,22 +230,30 @@ class LoopbackHub:
         self._server.shutdown()
         self._server.server_close()
 
+    def environment(self, home: Path, **more: str) -> dict[str, str]:
+        """What a process is started with that has this as its Hub and ``home`` as its cache."""
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))},
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            **more,
+        }
+
     def run(self, script: str, home: Path, **environment: str) -> Any:
         """Run Python with this as its Hub and ``home`` as its cache; what it printed last, as JSON."""
         done = subprocess.run(
             [sys.executable, "-c", script],
-            env={
-                **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))},
-                "HF_ENDPOINT": self.endpoint,
-                "HF_HOME": str(home),
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-                **environment,
-            },
+            env=self.environment(home, **environment),
             capture_output=True,
             text=True,
             timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
+
+    def commands(self, *commands: tuple[str, ...], home: Path) -> list[tuple[int, str, str]]:
+        """Run commands of ours one after the other, each a token and its words; exit status, output and refusal."""
+        return [tuple(answer) for answer in self.run(COMMANDS.format(commands=commands), home)]

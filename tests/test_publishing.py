@@ -1,0 +1,169 @@
+"""Styles published, proposed, reviewed and merged: our commands and the real client against a Hub on the loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from loopback_hub import LoopbackHub
+from made_styles import make_style
+from PIL import Image
+
+from nst_core.style import CARD
+
+EMPTY = b"version: 1\nstyles: []\n"
+
+
+@pytest.fixture(scope="module")
+def styles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the styles ``wave`` and ``night``, each of random numbers of its own."""
+    folder = tmp_path_factory.mktemp("styles")
+    make_style(folder / "wave", title="The Wave", artist="Ada", license="mit", seed=1)
+    make_style(folder / "night", title="The Night", artist="Ada", license="mit", seed=2)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.radial_gradient("L").resize((90, 60)).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as hub:
+        for name in ("ada", "bob", "eve"):
+            hub.account(name)
+        hub.new("bob/registry", {"registry.yaml": EMPTY})
+        yield hub
+
+
+@pytest.fixture
+def ask(hub: LoopbackHub, tmp_path: Path) -> Any:
+    def ask(name: str, *commands: tuple[object, ...], fails: bool = False) -> list[str]:
+        """Run commands as someone, whose cache is their own; what they printed, or their refusals in one line."""
+        token = f"hf_{name}_write" if name else ""
+        words = [(token, *map(str, command)) for command in commands]
+        answers = hub.commands(*words, home=tmp_path / f"home-{name}")
+        assert {status for status, _, _ in answers} == {int(fails)}, answers
+        return [" ".join((refusal if fails else out).split()) for _, out, refusal in answers]
+
+    return ask
+
+
+def entries(hub: LoopbackHub, repo: str = "bob/registry", revision: str = "main") -> list[dict[str, Any]]:
+    files = hub.repos[repo].commits[hub.repos[repo].branches[revision]]
+    return yaml.safe_load(files["registry.yaml"])["styles"]
+
+
+def publish(folder: Path, repo: str, registry: str = "bob/registry") -> tuple[object, ...]:
+    return ("publish", folder, "--repo", repo, "--registry", registry)
+
+
+def test_from_one_persons_folder_to_anothers_picture(
+    hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path
+) -> None:
+    wave, night = publish(styles / "wave", "ada/wave"), publish(styles / "night", "ada/night")
+    # What was interrupted is done again, and nothing twice.
+    for said, id, number in zip(ask("ada", wave, night, wave), ["wave", "night", "wave"], [1, 2, 1], strict=True):
+        assert f"{hub.endpoint}/ada/{id} is published" in said
+        assert f"{hub.endpoint}/bob/registry/discussions/{number} proposes it" in said
+    repo = hub.repos["ada/wave"]
+    revision = repo.branches["main"]
+    assert len(repo.commits) == 2, "made, and filled"
+    files = {file.name: file.read_bytes() for file in (styles / "wave").iterdir()}
+    assert {**repo.commits[revision], ".gitattributes": b""} == {**files, ".gitattributes": b""}
+    [entry] = entries(hub, revision="refs/pr/1")
+    assert (entry["id"], entry["title"], entry["repo"], entry["revision"]) == ("wave", "The Wave", "ada/wave", revision)
+    assert entries(hub) == []
+
+    sheet = tmp_path / "sheet.png"
+    review = ("review", "bob/registry", 1, "--photo", photo, "-o", sheet)
+    [refusal] = ask("ada", (*review, "--merge"), fails=True)
+    assert "answered 403" in refusal and entries(hub) == []
+    with Image.open(sheet) as picture:
+        assert picture.width > 2 * 90  # the preview, and the photograph repainted
+    # Both were added to the end of the same list, which git does not merge.
+    second = ("review", "bob/registry", 2, "--photo", photo, "-o", sheet, "--merge")
+    seen, merged, added = ask("bob", review, (*review, "--merge"), second)
+    for words in ("The Wave", "Ada", "mit", revision, "62 tensors of johnson", "most alike the bundled"):
+        assert words in seen
+    assert "Pull request 1 is merged" in merged and "Pull request 2 is merged" in added
+    assert [pull.status for pull in hub.repos["bob/registry"].pulls] == ["merged", "closed"]
+    assert [entry["id"] for entry in entries(hub)] == ["wave", "night"]
+
+    refs = ["wave", "night", f"ada/wave@{revision}"]
+    paint = ("stylize", photo, "--registry", "bob/registry", "-o", tmp_path / "out.png", "--style")
+    listed, *_ = ask("eve", ("styles", "--registry", "bob/registry"), *((*paint, ref) for ref in refs))
+    assert "The Wave" in listed and "The Night" in listed
+    painted = (tmp_path / "out.png").read_bytes()
+    hub.close()
+    ask("eve", *((*paint, ref) for ref in refs))
+    assert (tmp_path / "out.png").read_bytes() == painted
+
+
+def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_path: Path) -> None:
+    hub.account("eve", role="read", token="hf_eve_write")
+    wave, bare = styles / "wave", make_style(tmp_path / "bare", title="Bare", artist="", license="mit")
+    [stranger] = ask("", publish(wave, "ada/wave"), fails=True)
+    assert "answered 401 when asked for ada/wave: log in" in stranger
+    [reader] = ask("eve", publish(wave, "eve/wave"), fails=True)
+    assert "answered 403 when asked for eve/wave: log in" in reader
+    others, unfinished, nowhere = ask(
+        "ada", publish(wave, "bob/wave"), publish(bare, "ada/bare"), publish(wave, "ada/a", "bob/none"), fails=True
+    )
+    assert "answered 403 when asked for bob/wave: log in" in others
+    card = "To be published: it lacks 'artist', each to be a line of its front matter as `title: My Style`."
+    assert unfinished == card and "no repository bob/none" in nowhere
+    assert list(hub.repos) == ["bob/registry"]
+
+    ask("ada", publish(wave, "ada/wave"))
+    hub.repos["bob/registry"].merge(hub.repos["bob/registry"].pulls[0])
+    [taken] = ask("bob", publish(styles / "night", "bob/wave"), fails=True)
+    assert "two styles 'wave'" in taken and "bob/wave" not in hub.repos
+    [full] = ask("ada", ("publish", styles / "night", "--repo", "ada/wave"), fails=True)
+    assert full == "ada/wave holds another style already: choose another name for the repository."
+
+
+def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:
+    ask("ada", publish(styles / "wave", "ada/wave"))
+    registry = hub.repos["bob/registry"]
+    registry.merge(registry.pulls[0])
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in (styles / "wave").iterdir():
+        (copy / file.name).write_bytes(file.read_bytes().replace(b"The Wave", b"My Own Work"))
+    ask("eve", publish(copy, "eve/own"))
+    files = registry.commits[registry.branches["main"]]
+    registry.propose({**files, "registry.yaml": EMPTY}, "eve", "Tidy up")
+    registry.propose({**files, "notes.md": b"Hello"}, "eve", "Greet")
+    own = hub.repos["eve/own"]
+    own.commit({**own.commits[own.branches["main"]], CARD: b"# None"})
+    text = registry.commits[registry.branches["refs/pr/2"]]["registry.yaml"].decode()
+    moved = text.replace(entries(hub, revision="refs/pr/2")[1]["revision"], own.branches["main"])
+    registry.propose({**files, "registry.yaml": moved.encode()}, "eve", "Add it")
+
+    look = ("--photo", photo, "-o", tmp_path / "sheet.png", "--merge")
+    reviews = [("review", "bob/registry", number, *look) for number in (2, 3, 4, 5, 9)]
+    copied, removing, nothing, anonymous, missing = ask("bob", *reviews, fails=True)
+    start = "Not to be merged as it is: "
+    assert copied == f"{start}its weights are as good as those of wave."
+    assert removing == f"{start}it removes wave."
+    assert nothing == f"{start}it adds no style."
+    assert "it lacks 'title', 'artist', 'license'" in anonymous
+    assert "no revision 'refs/pr/9'" in missing
+    assert all(pull.status == "open" for pull in registry.pulls[1:])
+
+
+def test_a_space_is_a_registry_too(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:
+    bundled = {"id": "udnie", "title": "U", "artist": "P", "license": "mit", "tags": [], "sha256": "0" * 64}
+    listed = yaml.safe_dump({"version": 1, "styles": [{**bundled, "path": "styles/udnie"}]})
+    hub.new("spaces/bob/repaint", {"registry.yaml": listed.encode(), "app.py": b""})
+    [said] = ask("ada", publish(styles / "wave", "ada/wave", "spaces/bob/repaint"))
+    assert f"{hub.endpoint}/spaces/bob/repaint/discussions/1 proposes it" in said
+    ask("bob", ("review", "spaces/bob/repaint", 1, "--photo", photo, "-o", tmp_path / "sheet.png", "--merge"))
+    assert [entry["id"] for entry in entries(hub, "spaces/bob/repaint")] == ["udnie", "wave"]
+    [refusal] = ask("eve", ("styles", "--registry", "spaces/bob/repaint"), fails=True)
+    assert "gives a path to 'udnie'" in refusal
