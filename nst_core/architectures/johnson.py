@@ -36,7 +36,8 @@ class JohnsonNetwork(nn.Module):
         self.deconv2 = UpsampleConvLayer(half, full, kernel_size=3)
         self.in5 = InstanceNorm(full)
         self.deconv3 = ConvLayer(full, 3, kernel_size)
-        self._start_as_a_picture()
+        if not self.deconv3.conv2d.weight.is_meta:  # where it would compute nothing, and import torch's compiler
+            self._start_as_a_picture()
 
     def _start_as_a_picture(self) -> None:
         """Begin training grey, at a picture's contrast, with quiet blocks, and large kernels that look at their middle.
