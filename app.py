@@ -25,12 +25,15 @@ keep_freed_memory()
 registry = Registry.load(os.environ.get("NST_REGISTRY"))
 photos = os.environ.get("NST_PHOTOS")
 trains = torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1"
+space = os.environ.get("SPACE_ID")
 page = build_page(
     registry,
     max_side=int(os.environ.get("NST_MAX_SIDE", "2048")),
     vgg19=os.environ.get("NST_VGG19") == "1",
     # A Space with hf_oauth has the first; on one's own machine the sign-in is that of whoever runs it.
     login="OAUTH_CLIENT_ID" in os.environ or os.environ.get("NST_LOGIN") == "1",
+    # A Space's own list is in its own repository.
+    proposals=registry.repo or (f"spaces/{space}" if space and "NST_REGISTRY" not in os.environ else None),
     photos=Path(photos) if photos and trains else None,
 )
 

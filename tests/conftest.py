@@ -7,7 +7,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 # Before torch is imported. Pictures in tests are tiny: threads that wait for each other cost more than they bring.
@@ -28,17 +29,18 @@ def registry_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where ``python app.py`` answers."""
+    settings = {"NST_REGISTRY": str(registry_file), "NST_MAX_SIDE": str(MAX_SIDE), "HF_HUB_OFFLINE": "1"}
+    with serving(tmp_path_factory.mktemp("app"), os.environ | settings) as url:
+        yield url
+
+
+@contextmanager
+def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """``python app.py``, which keeps its files in ``folder``; gives the address where it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("app")
-    env = os.environ | {
-        "NST_REGISTRY": str(registry_file),
-        "NST_MAX_SIDE": str(MAX_SIDE),
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder / "files"),
-        "HF_HUB_OFFLINE": "1",
-    }
+    env = {**environment, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
     url = f"http://127.0.0.1:{port}"
     log = folder / "log.txt"
     with log.open("wb") as output:

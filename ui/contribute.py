@@ -1,5 +1,6 @@
 """The tab *Contribute*: a style of one's own is examined, tried by its owner alone, and published."""
 
+import os
 import shlex
 import tempfile
 from html import escape
@@ -28,16 +29,19 @@ right to use it."""
 PREVIEW_SIZE = 512  # pixels, longer side
 
 
-def contribute_tab(studio: Studio, desk: Desk, *, login: bool) -> None:
+def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: bool) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up.
 
-    With ``login`` people publish here under their own name on the Hub; else the page says how to.
+    With ``login`` people publish here under their own name on the Hub, else the page says how to; ``registry`` is the
+    one on the Hub that styles are proposed to.
     """
-    registry = studio.registry.repo
     mine = gr.State("")
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
             gr.HTML(INTRODUCTION)
+            if login:
+                # First, for whoever comes back from signing in finds the page as new.
+                gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
                 label="model.safetensors, or a style's folder as .zip",
                 file_types=[".safetensors", ".zip"],
@@ -64,7 +68,6 @@ def contribute_tab(studio: Studio, desk: Desk, *, login: bool) -> None:
                     name = gr.Textbox(label="Repository", placeholder="my-style", max_length=90, min_width=200)
                 rights = gr.Checkbox(label=" ".join(RIGHTS.split()))
                 if login:
-                    gr.LoginButton(size="md")
                     publish = gr.Button("Publish", elem_id="publish")
                 published = gr.HTML(elem_id="published")
     fields: list[Any] = [title, artist, license, name]
@@ -115,14 +118,19 @@ def contribute_tab(studio: Studio, desk: Desk, *, login: bool) -> None:
     ) -> str:
         try:
             if token is None:
-                raise PageError("To publish it, sign in with Hugging Face first.")
+                raise PageError(
+                    "To publish it, sign in with Hugging Face first: the button is above, and your style has to be "
+                    "dropped again."
+                )
             if rights is not True:
                 raise PageError("To publish it, say first that you may: tick the box above.")
             title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in said)
             folder = studio.style(request.session_hash, mine).folder
             describe(folder, title, artist, license)
-            repo = f"{hub.user_name(token.token)}/{name or slug(title)}"
-            return links(publish_style(folder, repo, registry=registry, token=token.token))
+            # Outside a Space, Gradio plays the sign-in, and gives a token that is none: there it is the machine's own.
+            own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
+            repo = f"{hub.user_name(own)}/{name or slug(title)}"
+            return links(publish_style(folder, repo, registry=registry, token=own))
         except NSTError as error:
             raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
 

@@ -29,6 +29,14 @@ logger = logging.getLogger(__name__)
 
 PREVIEW_SIDE = 512
 """Pixels to the longer side of what the gallery shows."""
+SAME_TAB = """() => {
+    const tabs = [...document.querySelectorAll("[role=tab]")];
+    if (!location.search) tabs.find((tab) => tab.innerText.trim() === sessionStorage.tab)?.click();
+    addEventListener("pagehide", () => {
+        sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").innerText.trim();
+    });
+}"""
+"""Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first."""
 KEEP_FILES = 2 * KEEP
 """Seconds after which uploads and results are deleted."""
 
@@ -40,6 +48,7 @@ def build_page(
     features: str | Path = "compact",
     vgg19: bool = False,
     photos: Path | None = None,
+    proposals: str | None = None,
     login: bool = False,
     recipe: Recipe = RECIPE,
 ) -> gr.Blocks:
@@ -47,7 +56,8 @@ def build_page(
 
     ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
     ``vgg19``, VGG19 itself is to be had beside it, which is fetched from the Hub if it is not on this machine. With
-    ``photos``, a folder to learn on, styles are trained, as ``recipe`` says.
+    ``photos``, a folder to learn on, styles are trained, as ``recipe`` says. ``proposals`` is the registry on the Hub
+    that people's styles are proposed to, and with ``login`` they publish them from here.
     """
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +85,10 @@ def build_page(
             advanced_tab(easel, tab)
             train_accordion(school)
         with gr.Tab("Contribute"):
-            contribute_tab(studio, desk, login=login)
+            contribute_tab(studio, desk, registry=proposals, login=login)
         with gr.Tab("About"):
             about_tab(registry)
+        page.load(None, None, None, js=SAME_TAB)
         add_api(studio, easel)
         page.load(
             linked,

@@ -1,0 +1,146 @@
+"""A style's way from one person's page to another's: contributed, reviewed, merged, found, used by link, kept."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import serving
+from loopback_hub import LoopbackHub
+from made_styles import make_style
+from PIL import Image
+
+from nst_core.style import PREVIEW
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as hub:
+        for name in ("ada", "bob", "eve"):
+            hub.account(name)
+        hub.new("bob/registry", {"registry.yaml": b"version: 1\nstyles: []\n"})
+        yield hub
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.radial_gradient("L").resize((120, 90)).convert("RGB").save(path)
+    return path
+
+
+@contextmanager
+def page_of(
+    browser: "Browser", hub: LoopbackHub, folder: Path, name: str, screen: str, query: str = ""
+) -> Iterator["Page"]:
+    """Someone's own page, in a browser of their own; Ada's lets her sign in."""
+    settings = {"NST_REGISTRY": "bob/registry", "NST_MAX_SIDE": "512", "HF_TOKEN": f"hf_{name}_write"}
+    settings["NST_LOGIN"] = str(int(name == "ada"))
+    environment = hub.environment(folder / f"home-{name}", **settings)
+    (folder / f"app-{name}").mkdir(exist_ok=True)
+    with serving(folder / f"app-{name}", environment) as url:
+        context = browser.new_context(viewport=SIZES[screen])  # type: ignore[arg-type]
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{url}/{query}")
+        yield page
+        context.close()
+
+
+def choose_photo(page: "Page", photo: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#photo").get_by_role("button").first.click()
+    chooser.value.set_files(photo)
+
+
+def picture(page: "Page", title: str, but_not: str = "") -> bytes:
+    """What the page shows as painted by the style of that title."""
+    expect(page.locator("#info")).to_contain_text(title)
+    painted = page.locator("#result img").last
+    expect(painted).not_to_have_attribute("src", but_not)
+    return page.request.get(painted.get_attribute("src") or "").body()
+
+
+def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: Path, photo: Path) -> None:
+    folder = make_style(tmp_path / "wave", title="", artist="", license="")
+    (folder / PREVIEW).unlink()
+    archive = shutil.make_archive(str(tmp_path / "my style"), "zip", tmp_path, "wave")
+
+    with page_of(browser, hub, tmp_path, "ada", "phone") as page:
+        page.get_by_role("tab", name="Contribute").click()
+        with page.expect_navigation():
+            page.locator("#login").click()
+        expect(page.locator("#login")).to_contain_text("ada")
+        expect(page.locator("#login")).to_be_visible()
+        page.locator("#upload input[type=file]").set_input_files(archive)
+        expect(page.locator("#report")).to_contain_text("It can be used.")
+        expect(page.locator("#report")).to_contain_text("To be published: it lacks 'title', 'artist', 'license'")
+        expect(page.locator("#sample img")).to_be_visible()
+
+        page.locator("#try").click()
+        choose_photo(page, photo)
+        own = picture(page, "your style")
+        assert len(own) > 1000
+        assert page.locator("#styles input[value^='own:']").count() == 1
+
+        page.get_by_role("tab", name="Contribute").click()
+        publish = page.locator("#publish")
+        publish.click()
+        expect(page.get_by_text("say first that you may")).to_be_visible()
+        page.get_by_label("Title").last.fill("The <b>Wave</b>")
+        page.get_by_label("Artist of the picture").fill("Ada")
+        page.get_by_label("Licence").click()
+        page.get_by_role("option", name=re.compile("MIT")).click()
+        page.get_by_label("Repository").fill("wave")
+        page.get_by_label(re.compile("I made this style")).check()
+        publish.click()
+        links = page.locator("#published a")
+        expect(links).to_have_count(2)
+        addresses = [links.nth(place).get_attribute("href") for place in range(2)]
+        assert addresses == [f"{hub.endpoint}/ada/wave", f"{hub.endpoint}/bob/registry/discussions/1"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
+    revision = hub.repos["ada/wave"].branches["main"]
+    assert {"README.md", "config.json", "model.safetensors", "preview.webp"} <= hub.repos["ada/wave"].commits[
+        revision
+    ].keys()
+
+    words = ("review", "bob/registry", "1", "--photo", str(photo), "-o", str(tmp_path / "sheet.png"), "--merge")
+    [(status, _, refusal)] = hub.commands(("hf_bob_write", *words), home=tmp_path / "home-bob")
+    assert status == 0, refusal
+
+    with page_of(browser, hub, tmp_path, "eve", "desktop") as page:
+        wave = page.locator("#styles label").filter(has_text="The <b>Wave</b>")
+        expect(wave).to_have_count(1)
+        choose_photo(page, photo)
+        first = picture(page, "The <b>Wave</b>")
+        preview = wave.evaluate("label => getComputedStyle(label, '::before').backgroundImage.slice(5, -2)")
+        with Image.open(BytesIO(page.request.get(preview).body())) as seen:
+            assert seen.format == "WEBP"
+
+        page.get_by_text("Styles of the community").click()
+        choice = page.locator("#community-choice input")
+        choice.click()
+        page.get_by_role("option", name="The <b>Wave</b> by Ada · ada/wave · mit").click()
+        expect(page.locator("#styles label.selected input")).to_have_value(f"ada/wave@{revision}")
+        assert picture(page, "The <b>Wave</b>") == first
+    with page_of(browser, hub, tmp_path, "eve", "desktop", f"?style=ada/wave@{revision}&size=512") as page:
+        expect(page.locator("#styles label.selected")).to_contain_text("ada/wave")
+        choose_photo(page, photo)
+        assert len(picture(page, "The <b>Wave</b>")) > 1000
+    hub.close()
+    with page_of(browser, hub, tmp_path, "eve", "desktop", f"?style=ada/wave@{revision}") as page:
+        choose_photo(page, photo)
+        linked = picture(page, "The <b>Wave</b>")
+        shown = page.locator("#result img").last.get_attribute("src") or ""
+        page.locator("#styles label").filter(has_text="The <b>Wave</b>").first.click()
+        assert picture(page, "The <b>Wave</b>", but_not=shown) == linked == first
