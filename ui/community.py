@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,33 +19,45 @@ if TYPE_CHECKING:
 Sort = Literal["likes", "last_modified"]
 FRESH = 600
 """Seconds for which a listing is not asked for again."""
+PATIENCE = 10
+"""Seconds to wait for the Hub: its client alone would try for minutes."""
 INTRODUCTION = """<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has
 reviewed them; their weights pass the same gate as all others, and are fetched when you choose one.</p>"""
 
 
 class Noticeboard:
-    """What the Hub lists, asked for at most every ten minutes, and as it last was where the Hub is away."""
+    """What the Hub lists, asked for at most every ten minutes, and as it last was where the Hub is away or slow."""
 
     def __init__(self, registry: Registry, find: Callable[[Sort], list[Found]] = hub.find) -> None:
         self._registry = registry
         self._find = find
         self._listings: dict[Sort, tuple[float, list[Found]]] = {}
+        self._asking: dict[Sort, Future[list[Found]]] = {}
+        self._askers = ThreadPoolExecutor(2, "community")
         self._lock = threading.Lock()
 
-    def styles(self, sort: Sort) -> tuple[list[Found], str]:
-        """The styles, and what is wrong with the listing, if anything is."""
+    def styles(self, sort: Sort, patience: float = PATIENCE) -> tuple[list[Found], str]:
+        """The styles, and what is wrong with the listing, if anything is; it waits ``patience`` seconds at most."""
         with self._lock:
             since, listing = self._listings.get(sort, (0.0, []))
             if since and time.monotonic() - since < FRESH:
                 return listing, ""
-            try:
-                listing = [
-                    found for found in self._find(sort) if not self._registry.is_blocked(found.repo, found.revision)
-                ]
-            except HubError as error:
-                return listing, f"{error} This is the list as it last was." if listing else str(error)
-            self._listings[sort] = (time.monotonic(), listing)
-            return listing, ""
+            asking = self._asking.get(sort) or self._asking.setdefault(sort, self._askers.submit(self._find, sort))
+        wait([asking], patience)
+        with self._lock:
+            if not asking.done():
+                trouble = "The Hugging Face Hub is slow to answer: open the list again in a moment."
+            else:
+                self._asking.pop(sort, None)
+                try:
+                    listing = asking.result()
+                except HubError as error:
+                    trouble = str(error)
+                else:
+                    listing = [found for found in listing if not self._registry.is_blocked(found.repo, found.revision)]
+                    self._listings[sort] = (time.monotonic(), listing)
+                    trouble = ""
+            return listing, f"{trouble} This is the list as it last was." if trouble and listing else trouble
 
     def find(self, name: str) -> Found | None:
         """The listed style that ``user/repo@revision`` names."""
