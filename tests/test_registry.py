@@ -1,6 +1,7 @@
 """The registry: what it refuses to read, what it opens, and that it loads each style once."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from made_styles import make_style
 from nst_core import registry as registry_module
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
-from nst_core.registry import Entry, Registry, RegistryError
+from nst_core.registry import Entry, Registry, RegistryError, add_entry
 from nst_core.style import CARD, PREVIEW, WEIGHTS, Style, StyleError
 
 REVISION, SHA256 = "0123456789" * 4, "00112233" * 8
@@ -42,7 +43,9 @@ def write(folder: Path, *entries: dict[str, Any], **document: Any) -> Path:
     return path
 
 
-def refusal(source: Path, call: Callable[[Path], object] = Registry.load, kind: type[NSTError] = RegistryError) -> str:
+def refusal(
+    source: str | Path, call: Callable[[Any], object] = Registry.load, kind: type[NSTError] = RegistryError
+) -> str:
     with pytest.raises(kind) as caught:
         call(source)
     sentence = str(caught.value)
@@ -339,3 +342,54 @@ def test_entries_are_data(folder: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         wave.title = "Other"
     assert isinstance(wave, Entry) and (folder / "styles" / "great-wave" / CARD).exists()
+
+
+def test_what_was_withdrawn_is_explained_and_not_shown(folder: Path, tmp_path: Path) -> None:
+    gone = entry(
+        id="gone", title="Gone", path=str(folder / "styles" / "great-wave"), withdrawn="Its artist asked us to."
+    )
+    registry = Registry.load(write(folder, gone))
+    assert list(registry) == [] and len(registry) == 0 and [item.id for item in registry.entries] == ["gone"]
+    for call in (registry.open, registry.__getitem__):
+        with pytest.raises(RegistryError) as caught:
+            call("gone")
+        assert str(caught.value) == "Gone was withdrawn from the gallery: Its artist asked us to."
+
+
+def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
+    pinned = entry(id="pinned", path=None, repo="eve/wave", revision=REVISION)
+    everything = {"repo": "Eve/Wave", "reason": "Not hers."}
+    registry = Registry.load(write(tmp_path, pinned, blocked=[everything]))
+    for ref in ("eve/wave", f"eve/wave@{REVISION}", "eve/wave@main", "pinned"):
+        assert refusal(ref, registry.open) == "eve/wave is blocked by this registry: Not hers."
+    one = {"repo": "eve/wave", "revision": REVISION, "reason": "Broken"}
+    registry = Registry.load(write(tmp_path, blocked=[one]))
+    assert registry.is_blocked("eve/wave", REVISION) == "Broken"
+    assert registry.is_blocked("eve/wave") is registry.is_blocked("eve/waves", REVISION) is None
+    assert "should have" not in refusal(f"eve/wave@{REVISION}", registry.open)
+    assert "'blocked.0.reason'" in refusal(write(tmp_path, blocked=[{"repo": "eve/wave"}]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nstyles: []\n",
+        "# Ours\nversion: 1\nstyles: []  # none yet\nblocked: []\n",
+        "version: 1\nstyles:\n- {id}\n".format(
+            id="id: a\n  title: A\n  artist: A\n  license: mit\n  tags: []\n  path: a\n  sha256: " + SHA256
+        ),
+        "version: 1\nstyles:\n    # the first\n    - id: a\n      title: A  # a remark\n      artist: A\n      license: mit\n"
+        f"      tags: []\n      path: a\n      sha256: {SHA256}\n\nblocked:\n- repo: a/b\n  reason: R\n",
+        f"styles: [{{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}}]\nversion: 1",
+    ],
+)
+def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None:
+    before = Registry.parse(text, tmp_path / "registry.yaml")
+    new = Entry.model_validate(entry(path=None, repo="ada/wave", revision=REVISION))
+    added = add_entry(text, new)
+    after = Registry.parse(added, tmp_path / "registry.yaml")
+    assert after.entries == (*before.entries, new)
+    assert re.findall("#.*", added) == re.findall("#.*", text)
+    assert ("blocked" in added) == ("blocked" in text) and after.is_blocked("a/b") == before.is_blocked("a/b")
+    with pytest.raises(RegistryError, match="two styles 'great-wave'"):
+        add_entry(added, new)

@@ -1,13 +1,16 @@
 """What the page keeps of a person's pictures: enough to be quick, bounded, and nobody else's."""
 
+import gc
 import time
 from pathlib import Path
 
 import pytest
+from made_styles import make_style
 from PIL import Image, ImageChops
 
 from nst_core.images import open_picture
 from nst_core.registry import Registry
+from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.kept import Kept
 from ui.studio import PageError, Studio, Wish, received
@@ -77,3 +80,18 @@ def test_a_photograph_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
     for payload in (None, {"path": None}, {"path": str(tmp_path / "gone.png")}):
         with pytest.raises(PageError, match="choose"):
             received(payload)
+
+
+def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_path: Path) -> None:
+    folder = make_style(tmp_path / "own", title="Mine")
+    name = studio.take("ann", Style.open(folder))
+    assert studio.style("ann", name).title == "Mine" and studio.is_here("ann", name)
+    assert studio.painting("ann", photo, Wish(style=name)).style.title == "Mine"
+    for session in ("bob", None):
+        with pytest.raises(PageError, match="no longer here: please drop its file again"):
+            studio.style(session, name)
+    studio.forget("ann")
+    with pytest.raises(PageError, match="no longer here"):
+        studio.painting("ann", photo, Wish(style=name))
+    gc.collect()
+    assert not folder.exists()

@@ -121,7 +121,9 @@ def open_link(studio: Studio, choices: dict[str, list[Any]], request: gr.Request
                 values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
                 if name in choices and values[name] not in choices[name]:
                     del values[name]
-                    known = ", ".join(str(choice) for choice in choices[name])
+                    known = ", ".join(
+                        str(choice) for choice in choices[name] if choice
+                    )  # 0 is the photograph's own size
                     raise PageError(f"The link asks for the {name} {plain(said[name], 20)}, and there are {known}.")
         except NSTError as error:
             gr.Warning(escape(str(error), quote=False), title="A part of the link was dropped")

@@ -1,0 +1,43 @@
+"""A link says how the page opens; what is wrong in it is dropped, and that is said."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+STRENGTH = "#strength input[type=range]"
+
+
+def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?style=second-style&strength=0.35&color=photo&size=512&stroke=2")
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    expect(page.locator(STRENGTH)).to_have_value("0.35")
+    for name in ("Photograph", "512", "Broad"):
+        expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+
+
+def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?style=secnd-style&strength=7&size=513&stroke=2&color=<b>red</b>&other=1")
+    expect(page.get_by_role("radio", name="Broad", exact=True)).to_be_checked()
+    for words in (
+        "There is no style 'secnd-style'; did you mean second-style",
+        "The link asks for the size 513, and there are 512.",
+        "'style' or 'photo'",
+        "strength",
+    ):
+        expect(page.get_by_text(words).first).to_be_visible()
+    expect(page.locator("#styles input[value=first-style]")).to_be_checked()
+    expect(page.locator(STRENGTH)).to_have_value("1")
+    assert page.locator("b", has_text="red").count() == 0
+
+
+def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> None:
+    page.get_by_role("tab", name="About").click()
+    page.reload()
+    expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
+    page.goto(f"{app_url}/?style=second-style")
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
