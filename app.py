@@ -9,12 +9,14 @@ this machine is logged in with.
 """
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 import torch
 
+from nst_core.errors import NSTError
 from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
@@ -22,7 +24,10 @@ from ui.looks import CSS, THEME
 from ui.repaint import style_cards
 
 keep_freed_memory()
-registry = Registry.load(os.environ.get("NST_REGISTRY"))
+try:
+    registry = Registry.load(os.environ.get("NST_REGISTRY"))
+except NSTError as error:
+    sys.exit(str(error))
 photos = os.environ.get("NST_PHOTOS")
 trains = torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1"
 space = os.environ.get("SPACE_ID")

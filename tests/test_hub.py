@@ -108,6 +108,8 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     hub.add("user/fails", folder, fails=HTTPStatus.SERVICE_UNAVAILABLE)
     hub.add("user/forbids", folder, fails=HTTPStatus.FORBIDDEN)
     hub.add("user/hangs", folder, hangs=True)
+    hub.add("user/limits", folder, fails=HTTPStatus.TOO_MANY_REQUESTS)
+    hub.add("user/cuts", folder, cuts=100)
     hub.repos |= {"user/empty": Repo(), "user/huge": Repo(), "user/bad": Repo()}
     hub.repos["user/empty"].commit({CARD: b"# Nothing", "pytorch_model.bin": b"\x80"})
     hub.repos["user/huge"].commit({CONFIG: b"{}", WEIGHTS: bytes(7_000_000)})
@@ -124,6 +126,8 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
         "user/forbids": "The Hugging Face Hub answered 403 when asked for user/forbids: log in with a token that may "
         "do it.",
         "user/hangs": UNREACHED.format("user/hangs") + "check the connection.",
+        "user/limits": "The Hugging Face Hub answered 429 when asked for user/limits: try again later.",
+        "user/cuts": UNREACHED.format("user/cuts") + "check the connection.",
         "user/empty": "user/empty on the Hugging Face Hub is not a style: it lacks config.json and model.safetensors.",
         "user/huge": "model.safetensors of user/huge has 7,000,000 bytes, and at most 6,782,484 are right.",
         "a--b/c": "'a--b/c' is no name of a repository: it should read user/name.",

@@ -378,7 +378,7 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
         "version: 1\nstyles:\n- {id}\n".format(
             id="id: a\n  title: A\n  artist: A\n  license: mit\n  tags: []\n  path: a\n  sha256: " + SHA256
         ),
-        "version: 1\nstyles:\n    # the first\n    - id: a\n      title: A  # a remark\n      artist: A\n      license: mit\n"
+        "version: 1\nstyles:\n    # one\n    - id: a\n      title: A  # a remark\n      artist: A\n      license: m\n"
         f"      tags: []\n      path: a\n      sha256: {SHA256}\n\nblocked:\n- repo: a/b\n  reason: R\n",
         f"styles: [{{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}}]\nversion: 1",
     ],

@@ -1,0 +1,76 @@
+"""Styles on the Hub, when the Hub is slow, refuses, or has another file than the registry says: the page goes on."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import serving
+from loopback_hub import LoopbackHub
+from made_styles import make_style
+from PIL import Image
+
+from nst_core.style import WEIGHTS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A page whose registry has a style of its own, and some of a Hub that is not at its best."""
+    folder = make_style(tmp_path / "here", title="Here")
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    about = {"artist": "An Artist", "license": "mit", "tags": [], "sha256": sha256}
+    with LoopbackHub() as hub:
+        revisions = {
+            "limited": hub.add("user/limited", folder, fails=HTTPStatus.TOO_MANY_REQUESTS),
+            "other": hub.add("user/other", make_style(tmp_path / "other", seed=9)),
+            "slow": hub.add("user/slow", folder, hangs=True),
+        }
+        entries = [{"id": "here", "title": "Here", "path": "here", **about}]
+        for id, revision in revisions.items():
+            entries.append({"id": id, "title": id.title(), "repo": f"user/{id}", "revision": revision, **about})
+        registry = tmp_path / "registry.yaml"
+        registry.write_text(json.dumps({"version": 1, "styles": entries}))
+        environment = hub.environment(tmp_path / "home", NST_REGISTRY=str(registry), NST_MAX_SIDE="512")
+        with serving(tmp_path, environment) as url:
+            yield url
+
+
+def opened(browser: "Browser", url: str, photo: Path) -> "Page":
+    """The page, with a photograph painted by its own style."""
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#photo").get_by_role("button").first.click()
+    chooser.value.set_files(photo)
+    expect(page.locator("#info")).to_contain_text("Here", timeout=10_000)
+    return page
+
+
+def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.radial_gradient("L").resize((120, 90)).convert("RGB").save(photo)
+    page = opened(browser, url, photo)
+    labels = page.locator("#styles label")
+
+    labels.filter(has_text="Slow").click()
+    expect(page.locator("#info")).to_have_text("Fetching the style from the Hugging Face Hub …")
+    opened(browser, url, photo).close()  # somebody else's is painted in the meantime
+    expect(page.locator("#info")).to_have_text("Fetching the style from the Hugging Face Hub …")
+    expect(page.get_by_text("The Hugging Face Hub could not be reached for user/slow")).to_be_visible()
+
+    labels.filter(has_text="Limited").click()
+    expect(page.get_by_text("The Hugging Face Hub answered 429 when asked for user/limited")).to_be_visible()
+    labels.filter(has_text="Other").click()
+    expect(page.get_by_text("model.safetensors is not the file that was promised")).to_be_visible()
+    labels.filter(has_text="Here").click()
+    expect(page.locator("#info")).to_contain_text("Here")
+    page.close()
