@@ -5,10 +5,9 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from nst_core.errors import NSTError
-from nst_core.images import MAX_PIXELS, fit, open_picture, to_picture, to_tensor
+from nst_core.images import MAX_PIXELS, fit, open_picture
 from nst_core.style import Style
 
 SIZES = (16, 16384)
@@ -40,7 +39,6 @@ def stylize(
     return blend(photo, repaint(photo, style, size=size, stroke=stroke), strength=strength, color=color)
 
 
-@torch.inference_mode()
 def repaint(photo: Image.Image, style: Style, *, size: int | None = None, stroke: float = 1.0) -> Image.Image:
     """What the style's network makes of a photograph, RGB, or RGBA with the photograph's transparency.
 
@@ -115,12 +113,11 @@ def blend(
 
 
 def _paint(seen: Image.Image, style: Style) -> Image.Image:
-    width, height = seen.size
-    photo = to_tensor(seen)
+    pixels = np.asarray(seen.convert("RGB"))
+    height, width, _ = pixels.shape
     least = max(style.architecture.min_size, _MIN_SIDE)
-    photo = F.pad(photo, (0, max(0, least - width), 0, max(0, least - height)), mode="replicate")
-    painted = style.network(photo.to(next(style.network.parameters())))
-    return to_picture(painted[..., :height, :width])
+    pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
+    return Image.fromarray(style.paint(torch.from_numpy(pixels))[:height, :width].numpy())
 
 
 def _check_blend(strength: float, color: str) -> float:

@@ -5,9 +5,10 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 ARCHITECTURES: dict[str, "Architecture"] = {}
 """The newest version of each, by id."""
@@ -28,6 +29,9 @@ class Architecture:
     network: Callable[[], nn.Module]
     min_size: int
     """The smallest side, in pixels, that the network takes."""
+    fast: Callable[[Any], Callable[[Tensor], Tensor]] | None = None
+    """Makes of the network, on a processor, a function with the same result and less to do: RGB in 0–255, uint8
+    (H, W, 3), to what the network makes of it, rounded, clamped, cropped."""
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -1,11 +1,14 @@
 """``johnson``: the image transformation network of Johnson, Alahi and Fei-Fei (2016), as pytorch/examples has it."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.architectures import Architecture, register
 from nst_core.layers import ConvLayer, InstanceNorm, ResidualBlock, UpsampleConvLayer
+from nst_core.streaming import StripNetwork
 
 
 class JohnsonNetwork(nn.Module):
@@ -58,16 +61,23 @@ class JohnsonNetwork(nn.Module):
             for name in self.blocks:
                 self.get_parameter(f"{name}.in2.weight").zero_()
 
+    def residual_blocks(self) -> Iterator[ResidualBlock]:
+        """In the order in which they are gone through."""
+        for name in self.blocks:
+            block = self.get_submodule(name)
+            assert isinstance(block, ResidualBlock)
+            yield block
+
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.in1(self.conv1(x)))
         x = F.relu(self.in2(self.conv2(x)))
         x = F.relu(self.in3(self.conv3(x)))
-        for name in self.blocks:
-            x = self.get_submodule(name)(x)
+        for block in self.residual_blocks():
+            x = block(x)
         x = F.relu(self.in4(self.deconv1(x)))
         x = F.relu(self.in5(self.deconv2(x)))
         return self.deconv3(x)
 
 
 # Reflection pads by 4 at full size and by 1 at a quarter of it, and a pad must be smaller than what it mirrors.
-JOHNSON = register(Architecture(id="johnson", version=1, network=JohnsonNetwork, min_size=5))
+JOHNSON = register(Architecture(id="johnson", version=1, network=JohnsonNetwork, min_size=5, fast=StripNetwork))

@@ -4,6 +4,7 @@ from functools import partial
 
 from nst_core.architectures import Architecture, register
 from nst_core.architectures.johnson import JohnsonNetwork
+from nst_core.streaming import StripNetwork
 
 # Reflection pads by 2 at full size and by 1 at a quarter of it.
 JOHNSON_LITE = register(
@@ -12,5 +13,6 @@ JOHNSON_LITE = register(
         version=1,
         network=partial(JohnsonNetwork, (12, 24, 48), kernel_size=5, blocks=4),
         min_size=5,
+        fast=StripNetwork,
     )
 )

@@ -144,3 +144,27 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         shown = page.locator("#result img").last.get_attribute("src") or ""
         page.locator("#styles label").filter(has_text="The <b>Wave</b>").first.click()
         assert picture(page, "The <b>Wave</b>", but_not=shown) == linked == first
+
+
+def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: Path) -> None:
+    hostile = '<img src=x onerror="document.title = 1"> ${1+1} \u202e'
+    make_style(tmp_path / "style", title=hostile, artist="<b>A</b>", license="mit")
+    archive = shutil.make_archive(str(tmp_path / "style"), "zip", tmp_path, "style")
+    page.get_by_role("tab", name="Contribute").click()
+    page.locator("#upload input[type=file]").set_input_files(archive)
+    report = page.locator("#report")
+    expect(report).to_contain_text('<img src=x onerror="document.title = 1"> ${1+1}, <b>A</b>, mit.')
+    assert report.locator("img, b b").count() == 0 and page.title() == "Repaint"
+    # Nobody signs in on this server.
+    assert page.locator("#login, #publish").count() == 0
+    page.get_by_label("Repository").fill("my style; rm -rf /")
+    expect(page.locator("#published pre")).to_have_text(
+        "hf auth login\npython -m nst_core publish 'my style; rm -rf /' --repo YOUR-NAME/'my style; rm -rf /'"
+    )
+
+    torn = tmp_path / "torn.zip"
+    torn.write_bytes(Path(archive).read_bytes()[:1000])
+    page.locator("#upload").get_by_label("Remove").first.click()
+    page.locator("#upload input[type=file]").set_input_files(torn)
+    expect(report).to_contain_text("It cannot be used as it is.")
+    expect(page.locator("#sample")).to_be_hidden()

@@ -1,0 +1,369 @@
+"""The fast path of johnson's networks: in strips of rows, exactly, faster than layer by layer, at any size.
+
+Instance normalisation needs the statistics of whole feature maps, so a picture cannot be painted tile by tile. Here
+each layer runs through its rows once, and leaves what its convolution gave, in strips, and the statistics of all of it;
+whoever reads rows of it normalises them then. Nothing is seen at a border that the whole picture would not show there.
+
+What makes it fast, beside strips that stay in a processor core's cache, one thread each:
+
+- an enlargement to twice the size and the convolution after it are one transposed convolution of the small map, with a
+  kernel of 4 × 4: four ninths of the multiplications, and no large map between the two;
+- the 3 × 3 convolutions of the residual blocks are Winograd's F(4 × 4, 3 × 3), with a third of the multiplications
+  (Lavin and Gray 2016);
+- the last convolution gives three channels only, which processors are slow at: it is taken apart into the rows of its
+  kernel, 27 channels, and their sums;
+- biases before a normalisation cancel, and are left out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from nst_core.architectures.johnson import JohnsonNetwork
+    from nst_core.layers import ConvLayer, InstanceNorm
+
+STRIP = 2**20
+"""Bytes of a strip of a feature map, about."""
+TILES = 2**21
+"""Bytes of a strip's tiles, as Winograd's convolution transforms them, about."""
+KEEP_ALL, KEEP_HALF = 5_000_000, 20_000_000
+"""Pixels up to which all feature maps are kept, and all but those of full size: the others are computed twice."""
+# Of F(4 × 4, 3 × 3), which evaluates polynomials at 0, ±1, ±2 and infinity.
+INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
+         [0, 4, 0, -5, 0, 1]]  # fmt: skip
+KERNEL = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6],
+          [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]  # fmt: skip
+OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+
+Progress = Callable[[float], None]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class StripNetwork:
+    """What a johnson network makes of a picture, within rounding of float32; several threads may call it at a time."""
+
+    def __init__(self, network: "JohnsonNetwork") -> None:
+        enlarging = [(network.deconv1, network.in4), (network.deconv2, network.in5)]
+        reducing = [(network.conv1, network.in1), (network.conv2, network.in2), (network.conv3, network.in3)]
+        self._down = [(_laid_out(_kernel(layer)), _Norm(norm)) for layer, norm in reducing]
+        self._blocks = [
+            [
+                (Winograd(_kernel(layer)), _Norm(norm))
+                for layer, norm in ((block.conv1, block.in1), (block.conv2, block.in2))
+            ]
+            for block in network.residual_blocks()
+        ]
+        self._up = [(_laid_out(enlarging_kernel(_kernel(layer))), _Norm(norm)) for layer, norm in enlarging]
+        last = _kernel(network.deconv3)
+        # Output channels are the kernel's rows, and of each the three colours.
+        self._last = _laid_out(last.permute(2, 0, 1, 3).reshape(-1, last.shape[1], 1, last.shape[3]))
+        assert network.deconv3.conv2d.bias is not None
+        self._colour = network.deconv3.conv2d.bias.detach().float().reshape(3, 1, 1)
+        self._reach = network.deconv3.padding
+
+    def __call__(self, photo: Tensor, progress: Progress | None = None) -> Tensor:
+        """Repaint RGB in 0–255, (H, W, 3) of any type; gives (H, W, 3) of uint8, rounded and clamped.
+
+        ``progress`` is told, strip by strip, which part is done, in 0–1; what it raises ends the work.
+        """
+        height, width, _ = photo.shape
+        painted = torch.empty(height, width, 3, dtype=torch.uint8)
+        for row, values in self.strips(photo, progress):
+            painted[row : row + len(values)] = values.round().clamp(0, 255)
+        return painted
+
+    @torch.inference_mode()
+    def strips(self, photo: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
+        """The same as strips of float32 (rows, W, 3), each with the number of its first row."""
+        height, width, _ = photo.shape
+        run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, progress)
+        keep_full, keep_half = height * width <= KEEP_ALL, height * width <= KEEP_HALF
+        now = _Map(height, width, 3, lambda low, high: photo[low:high].float())
+        for (kernel, norm), kept in zip(self._down, (keep_full, keep_half, True), strict=True):
+            before, now = now, _convolved(now, kernel, stride=2 if now.channels > 3 else 1)
+            run.measure(now, norm, keep=kept, source=before, needs=lambda row: 2 * row - 1)
+        trunk = torch.empty(now.height, now.width, now.channels)
+        for row, strip in now.strips or []:
+            now.normalise(strip, out=trunk[row : row + len(strip)])
+        now = _Map(now.height, now.width, now.channels, lambda low, high: trunk[low:high])
+        for (first, first_norm), (second, second_norm) in self._blocks:
+            inner = _tiled(now, first)
+            run.measure(inner, first_norm, tiled=True)
+            outer = _tiled(inner, second)
+            run.measure(outer, second_norm, source=inner, needs=lambda row: row - 1, tiled=True)
+            for row, strip in outer.strips or []:
+                part = trunk[row : row + len(strip)]
+                torch.addcmul(part, strip, outer.scale, out=part).add_(outer.shift)
+        for (kernel, norm), kept in zip(self._up, (keep_half, keep_full), strict=True):
+            before, now = now, _enlarged(now, kernel)
+            run.measure(now, norm, keep=kept, source=before, needs=lambda row: row // 2 - 1)
+
+        def paint(part: tuple[int, int]) -> Tensor:
+            return self._paint(now, *part)[:, :width]
+
+        parts = _parts(height, 2 * STRIP // (4 * 27 * now.width), least=16)
+        for (low, _), values in zip(parts, run.each(paint, parts), strict=True):
+            now.release(low - self._reach)
+            yield low, values
+
+    def _paint(self, source: "_Map", low: int, high: int) -> Tensor:
+        seen = source.rows(low - self._reach, high + self._reach, self._reach)
+        lines = F.conv2d(_batch(seen), self._last)[0]
+        values = lines[:3, : high - low] + self._colour
+        for row in range(1, 2 * self._reach + 1):
+            values += lines[3 * row : 3 * row + 3, row : row + high - low]
+        return values.permute(1, 2, 0)
+
+
+class Winograd:
+    """A 3 × 3 convolution by tiles of 4 × 4 (Lavin and Gray 2016, *Fast algorithms for convolutional networks*)."""
+
+    def __init__(self, kernel: Tensor) -> None:
+        g = torch.tensor(KERNEL, dtype=torch.float64)
+        transformed = torch.einsum("ai,bj,oij->abo", g, g, kernel.double().flatten(0, 1).reshape(-1, 3, 3))
+        outputs, inputs = kernel.shape[:2]
+        self.kernel = transformed.reshape(36, outputs, inputs).transpose(1, 2).float().contiguous()
+        self.into, self.back = (torch.kron(m, m) for m in (torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(4·m + 2, 4·n + 2, inputs), padded, to (4·m, 4·n, outputs)."""
+        tiles = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)
+        down, across, channels = tiles.shape[2:]
+        seen = torch.mm(self.into, tiles.reshape(36, -1)).view(36, down * across, channels)
+        made = torch.bmm(seen, self.kernel)
+        values = torch.mm(self.back, made.view(36, -1)).view(4, 4, down, across, -1)
+        return values.permute(2, 0, 3, 1, 4).reshape(4 * down, 4 * across, -1)
+
+
+def enlarging_kernel(kernel: Tensor) -> Tensor:
+    """(out, in, 3, 3) after nearest-neighbour enlargement by two, as (in, out, 4, 4) of a transposed convolution.
+
+    That has stride 2 and padding 3, on a map that is padded by one with its own edge.
+    """
+    kernel = kernel.double()
+    for axis in (2, 3):
+        a, b, c = kernel.unbind(axis)
+        kernel = torch.stack([c, b + c, a + b, a], axis)
+    return kernel.transpose(0, 1).float()
+
+
+class _Norm:
+    """An instance normalisation's parameters."""
+
+    def __init__(self, layer: "InstanceNorm") -> None:
+        self.scale, self.shift, self.eps = layer.weight.detach().double(), layer.bias.detach().double(), layer.eps
+
+
+@dataclass
+class _Sums:
+    """Of a strip's values about a pivot, by channel: one pass, and still exact where a mean is large."""
+
+    count: int
+    pivot: Tensor
+    first: Tensor
+    second: Tensor
+
+    @classmethod
+    def of(cls, strip: Tensor) -> "_Sums":
+        rows, width, _ = strip.shape
+        ones = torch.ones(1, 1, 1).expand(rows, 1, width)
+        pivot = strip[0].mean(0)
+        values = strip - pivot
+        first = torch.bmm(ones, values).sum((0, 1), dtype=torch.float64)
+        second = torch.bmm(ones, values.square_()).sum((0, 1), dtype=torch.float64)
+        return cls(rows * width, pivot.double(), first, second)
+
+
+class _Map:
+    """A feature map (height, width, channels): what a convolution gives, and how to normalise it."""
+
+    def __init__(self, height: int, width: int, channels: int, compute: Callable[[int, int], Tensor]) -> None:
+        self.height, self.width, self.channels = height, width, channels
+        self.compute = compute
+        """Gives the rows from one to another, before normalisation."""
+        self.strips: list[tuple[int, Tensor]] | None = None
+        """Such rows, kept, each with the number of its first; None where they are computed when they are asked for."""
+        self.scale = self.shift = torch.empty(0)
+        """Of its normalisation, by channel; empty before it is measured, or where there is none."""
+
+    def standardise(self, sums: list[_Sums], norm: _Norm) -> None:
+        """Normalise by these statistics from now on, those of all strips."""
+        count = sum(part.count for part in sums)
+        mean = sum((part.first + part.count * part.pivot for part in sums), torch.zeros(1)) / count
+        apart = [(part.pivot - mean, part) for part in sums]
+        squares = [part.second + 2 * gap * part.first + part.count * gap.square() for gap, part in apart]
+        variance = sum(squares, torch.zeros(1)) / count
+        scale = norm.scale / (variance + norm.eps).sqrt()
+        self.scale, self.shift = scale.float(), (norm.shift - mean * scale).float()
+
+    def normalise(self, strip: Tensor, out: Tensor) -> None:
+        """Write a strip, normalised and rectified, where it is wanted."""
+        if len(self.scale):
+            torch.addcmul(self.shift, strip, self.scale, out=out).relu_()
+        else:
+            out.copy_(strip)
+
+    def rows(self, low: int, high: int, margin: int, *, mirrored: bool = True, tiled: bool = False) -> Tensor:
+        """Rows, normalised, with ``margin`` more columns on each side.
+
+        Beyond the edges the map is mirrored, or repeated; ``tiled`` adds zeros to the right and below that fill tiles.
+        """
+        # What lies beyond an edge may mirror rows that were not asked for.
+        first = max(0, min(low, 2 * self.height - 1 - high) if high > self.height and mirrored else low)
+        last = min(self.height, max(high, 1 - low) if low < 0 and mirrored else high)
+        start, stop = min(low, first), max(high, last)
+        spare = [-(high - low - 2) % 4, -self.width % 4] if tiled else [0, 0]
+        padded = torch.empty(stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels)
+        for row, strip in self._between(first, last):
+            self.normalise(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
+        inside = padded[:, margin : margin + self.width]
+        for row in range(low, 0):
+            inside[row - start] = inside[(-row if mirrored else 0) - start]
+        for row in range(self.height, high):
+            inside[row - start] = inside[(2 * self.height - 2 - row if mirrored else self.height - 1) - start]
+        for step in range(1, margin + 1):
+            left, right = (step, self.width - 1 - step) if mirrored else (0, self.width - 1)
+            padded[:, margin - step] = inside[:, left]
+            padded[:, margin + self.width - 1 + step] = inside[:, right]
+        if tiled:
+            padded[stop - start :] = 0
+            padded[:, self.width + 2 * margin :] = 0
+        return padded[low - start : high - start + spare[0]]
+
+    def release(self, row: int) -> None:
+        """Let go of the strips that lie before a row."""
+        # A new list: others may be going through the old one.
+        if self.strips and self.strips[0][0] + len(self.strips[0][1]) <= row:
+            self.strips = [(first, strip) for first, strip in self.strips if first + len(strip) > row]
+
+    def _between(self, low: int, high: int) -> Iterator[tuple[int, Tensor]]:
+        if self.strips is None:
+            yield low, self.compute(low, high)
+            return
+        for row, strip in self.strips:
+            begin, end = max(low, row), min(high, row + len(strip))
+            if begin < end:
+                yield begin, strip[begin - row : end - row]
+
+
+def _convolved(source: _Map, kernel: Tensor, stride: int) -> _Map:
+    size = kernel.shape[2]
+
+    def compute(low: int, high: int) -> Tensor:
+        top = stride * low - size // 2
+        seen = source.rows(top, top + stride * (high - low - 1) + size, size // 2)
+        return F.conv2d(_batch(seen), kernel, stride=stride)[0].permute(1, 2, 0)
+
+    height, width = (-(-side // stride) for side in (source.height, source.width))
+    return _Map(height, width, kernel.shape[0], compute)
+
+
+def _tiled(source: _Map, convolution: Winograd) -> _Map:
+    def compute(low: int, high: int) -> Tensor:
+        return convolution(source.rows(low - 1, high + 1, 1, tiled=True))[: high - low, : source.width]
+
+    return _Map(source.height, source.width, convolution.kernel.shape[2], compute)
+
+
+def _enlarged(source: _Map, kernel: Tensor) -> _Map:
+    def compute(low: int, high: int) -> Tensor:
+        first, last = low // 2, -(-high // 2)
+        seen = source.rows(first - 1, last + 1, 1, mirrored=False)
+        made = F.conv_transpose2d(_batch(seen), kernel, stride=2, padding=3)[0].permute(1, 2, 0)
+        return made[low - 2 * first : high - 2 * first]
+
+    return _Map(2 * source.height, 2 * source.width, kernel.shape[1], compute)
+
+
+class _Run:
+    """One picture on its way: the layers that were gone through, and who is told."""
+
+    def __init__(self, passes: int, progress: Progress | None) -> None:
+        self._passes, self._progress = passes, progress
+        self._done = 0
+
+    def each(self, work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
+        """What ``work`` gives of each item, in their order; several are worked on at a time."""
+        for number, result in enumerate(_spread(torch.inference_mode()(work), items), start=1):
+            if self._progress:
+                self._progress((self._done + number / len(items)) / self._passes)
+            yield result
+        self._done += 1
+
+    def measure(
+        self,
+        layer: _Map,
+        norm: _Norm,
+        *,
+        keep: bool = True,
+        source: _Map | None = None,
+        needs: Callable[[int], int] = lambda row: 0,
+        tiled: bool = False,
+    ) -> None:
+        """Go through a layer's rows for its statistics, and keep them or not.
+
+        ``needs`` says which row of ``source`` is the first that a row needs: those before are let go, if the layer's
+        own are kept.
+        """
+        size = 36 * layer.channels * layer.width // 16 if tiled else layer.channels * layer.width
+        unit = 4 if tiled else 2
+        parts = _parts(layer.height, (TILES if tiled else STRIP) // (4 * size) // unit * unit, least=unit)
+
+        def work(part: tuple[int, int]) -> tuple[_Sums, Tensor | None]:
+            strip = layer.compute(*part)
+            return _Sums.of(strip), strip if keep else None
+
+        sums, strips = [], []
+        for (low, high), (sum_, strip) in zip(parts, self.each(work, parts), strict=True):
+            sums.append(sum_)
+            if strip is not None:
+                strips.append((low, strip))
+                if source:
+                    source.release(needs(high))
+        if keep:
+            layer.strips = strips
+            if source and source.strips:
+                source.strips = []
+        layer.standardise(sums, norm)
+
+
+def _spread(work: Callable[[Item], Result], items: list[Item]) -> Iterable[Result]:
+    threads = torch.get_num_threads()
+    return map(work, items) if threads == 1 else _workers(threads).map(work, items)
+
+
+@cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads in which PyTorch itself starts none, for it would make them wait for one another at every layer."""
+    # The setting is the calling thread's own, and the default of threads to come.
+    pool = ThreadPoolExecutor(threads, "strips", initializer=torch.set_num_threads, initargs=(1,))
+    list(pool.map(lambda _: None, range(threads)))
+    torch.set_num_threads(threads)
+    return pool
+
+
+def _parts(height: int, rows: int, least: int) -> list[tuple[int, int]]:
+    """Rows from 0 to ``height``, some at a time, a multiple of ``least``."""
+    rows = max(least, rows)
+    return [(low, min(low + rows, height)) for low in range(0, height, rows)]
+
+
+def _kernel(layer: "ConvLayer") -> Tensor:
+    return layer.conv2d.weight.detach().float()
+
+
+def _laid_out(kernel: Tensor) -> Tensor:
+    return kernel.contiguous(memory_format=torch.channels_last)
+
+
+def _batch(rows: Tensor) -> Tensor:
+    """(rows, width, channels) as a batch of one, in the memory format that it has."""
+    return rows.permute(2, 0, 1)[None]

@@ -1,0 +1,128 @@
+"""The fast path in strips gives what the network gives layer by layer, at every size, cut anywhere, on any threads."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from made_styles import lively_state
+from torch import Tensor
+from torch.nn import functional as F
+
+from nst_core import streaming
+from nst_core.architectures import ARCHITECTURES
+from nst_core.architectures.johnson import JohnsonNetwork
+from nst_core.layers import InstanceNorm
+from nst_core.streaming import StripNetwork, Winograd, enlarging_kernel
+
+
+def lively_network() -> JohnsonNetwork:
+    network = JohnsonNetwork()
+    network.load_state_dict(lively_state())
+    return network.eval()
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def photograph(height: int, width: int) -> Tensor:
+    return torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@torch.inference_mode()
+def layer_by_layer(network: JohnsonNetwork, photo: Tensor) -> Tensor:
+    painted = network(photo.permute(2, 0, 1)[None].float())[0].permute(1, 2, 0)
+    return painted[: photo.shape[0], : photo.shape[1]]
+
+
+def psnr(painted: Tensor, expected: Tensor) -> float:
+    return -10 * ((painted - expected) / 255).double().square().mean().log10().item()
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("keep", ["all", "half", "none"])
+@pytest.mark.parametrize("strip", [2**12, 2**15, 2**20])
+@pytest.mark.parametrize("size", [(5, 5), (16, 21), (97, 70), (130, 64)])
+def test_it_is_the_network(
+    size: tuple[int, int], strip: int, keep: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "STRIP", strip)
+    monkeypatch.setattr(streaming, "TILES", 2 * strip)
+    monkeypatch.setattr(streaming, "KEEP_ALL", 10**9 if keep == "all" else 0)
+    monkeypatch.setattr(streaming, "KEEP_HALF", 0 if keep == "none" else 10**9)
+    network, photo = lively_network(), photograph(*size)
+    expected = layer_by_layer(network, photo)
+    fast = StripNetwork(network)
+    strips = list(fast.strips(photo))
+    painted = torch.cat([values for _, values in strips])
+    assert [row for row, _ in strips] == [sum(len(values) for _, values in strips[:n]) for n in range(len(strips))]
+    assert painted.shape == expected.shape and psnr(painted, expected) > 100
+    rounded = expected.round().clamp(0, 255)
+    assert (fast(photo) - rounded).abs().max() <= 1 and (fast(photo) != rounded).float().mean() < 1e-3
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("id", ["johnson", "johnson-lite"])
+def test_every_shape_of_it_is_fast(id: str) -> None:
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES[id]
+    assert architecture.fast is StripNetwork
+    network = architecture.network().eval()
+    assert isinstance(network, JohnsonNetwork)
+    for parameter in network.parameters():
+        if parameter.dim() == 1:
+            torch.nn.init.normal_(parameter, 1 if parameter.mean() > 0.5 else 0, 0.3)
+    photo = photograph(61, 90)
+    painted = torch.cat([values for _, values in StripNetwork(network).strips(photo)])
+    assert psnr(painted, layer_by_layer(network, photo)) > 100
+
+
+def test_statistics_hold_where_a_mean_is_large() -> None:
+    strips = [1000 + noise(7, 30, 4), -3 * noise(5, 30, 4, seed=1) + 1000]
+    layer = streaming._Map(12, 30, 4, lambda low, high: torch.empty(0))
+    norm = InstanceNorm(4)
+    whole = torch.cat(strips).double().permute(2, 0, 1)[None]
+    layer.standardise([streaming._Sums.of(strip) for strip in strips], streaming._Norm(norm))
+    expected = F.instance_norm(whole, eps=norm.eps)[0].permute(1, 2, 0).float()
+    torch.testing.assert_close(torch.cat(strips) * layer.scale + layer.shift, expected, rtol=0, atol=2e-4)
+
+
+def test_a_winograd_convolution_is_a_convolution() -> None:
+    x, kernel = noise(18, 26, 8), noise(5, 8, 3, 3, seed=1)
+    expected = F.conv2d(x.permute(2, 0, 1)[None].double(), kernel.double())[0].permute(1, 2, 0)
+    torch.testing.assert_close(Winograd(kernel)(x).double(), expected, rtol=0, atol=1e-3)
+
+
+def test_an_enlarging_kernel_is_an_enlargement_and_a_convolution() -> None:
+    x, kernel = noise(1, 6, 5, 7), noise(4, 6, 3, 3, seed=1)
+    enlarged = F.interpolate(x, scale_factor=2, mode="nearest")
+    expected = F.conv2d(F.pad(enlarged, [1] * 4, mode="reflect"), kernel)
+    padded = F.pad(x, [1] * 4, mode="replicate")
+    made = F.conv_transpose2d(padded, enlarging_kernel(kernel), stride=2, padding=3)
+    torch.testing.assert_close(made, expected, rtol=0, atol=1e-5)
+
+
+def test_progress_is_told_and_may_end_it(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STRIP", 2**14)
+    parts: list[float] = []
+    fast, photo = StripNetwork(lively_network()), photograph(64, 64)
+    fast(photo, parts.append)
+    assert parts == sorted(parts) and len(parts) > 30 and 0 < parts[0] < 0.1 and parts[-1] == 1
+
+    class Enough(Exception):
+        pass
+
+    def stop(part: float) -> None:
+        if part > 0.5:
+            raise Enough
+
+    with pytest.raises(Enough):
+        fast(photo, stop)
+    assert fast(photo).shape == photo.shape
