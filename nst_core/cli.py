@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.table import Table
 
+from nst_core.ahead import ahead
 from nst_core.cli_sharing import import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.console import check_file, errors, progress_bar
@@ -25,6 +26,8 @@ from nst_core.method import METHODS, Color, Init, OptimizerName, Precision
 from nst_core.registry import Registry, on_the_hub
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from nst_core.optimization import OptimizationStep
 
     MethodName = str
@@ -130,19 +133,35 @@ def stylize(
         if twice := [target.name for target in targets if targets.count(target) > 1]:
             raise NSTError(f"Several photographs would be written as {twice[0]!r}: give them different names.")
         _make_folder(folder)
-    failed: list[NSTError] = []
-    with progress_bar() as progress:
-        for photo, target in progress.track(list(zip(photos, targets, strict=True)), description=opened.title):
+
+    def painted() -> Iterator["Image.Image | NSTError"]:
+        for photo in ahead(open_picture, photos):
             try:
-                began = time.perf_counter()
-                picture = repaint_and_blend(
-                    open_picture(photo), opened, strength=strength, color=color, size=size, stroke=stroke
+                picture: Image.Image | NSTError = repaint_and_blend(
+                    photo.result(), opened, strength=strength, color=color, size=size, stroke=stroke
                 )
-                save_picture(picture, target)
+            except NSTError as error:
+                picture = error
+            yield picture
+
+    def save(made: "tuple[Path, Image.Image | NSTError]") -> "Image.Image":
+        target, picture = made
+        if isinstance(picture, NSTError):
+            raise picture
+        save_picture(picture, target)
+        return picture
+
+    failed: list[NSTError] = []
+    began = time.perf_counter()
+    with progress_bar() as progress:
+        saved = ahead(save, zip(targets, painted(), strict=True))
+        for target, saving in zip(targets, progress.track(saved, len(targets), description=opened.title), strict=True):
+            try:
+                picture = saving.result()
             except NSTError as error:
                 failed.append(error)
                 continue
-            seconds = time.perf_counter() - began
+            seconds, began = time.perf_counter() - began, time.perf_counter()
             progress.console.print(f"{target}  {picture.width} × {picture.height} px, {seconds:.1f} s", markup=False)
     for refusal in failed:
         errors.print(str(refusal), markup=False)
