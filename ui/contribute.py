@@ -153,7 +153,15 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
     if login:
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
     else:
-        name.input(lambda said: commands(said, registry), name, published, **quiet, queue=False, show_progress="hidden")
+        name.change(
+            lambda said: commands(said, registry),
+            name,
+            published,
+            **quiet,
+            queue=False,
+            show_progress="hidden",
+            trigger_mode="always_last",  # the last letter counts
+        )
 
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:

@@ -164,7 +164,7 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
 
     torn = tmp_path / "torn.zip"
     torn.write_bytes(Path(archive).read_bytes()[:1000])
-    page.locator("#upload").get_by_label("Remove").first.click()
+    page.locator("#upload").get_by_label("Clear").click()
     page.locator("#upload input[type=file]").set_input_files(torn)
     expect(report).to_contain_text("It cannot be used as it is.")
     expect(page.locator("#sample")).to_be_hidden()
