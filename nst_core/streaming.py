@@ -91,7 +91,7 @@ class StripNetwork:
             before, now = now, _convolved(now, kernel, stride=2 if now.channels > 3 else 1)
             run.measure(now, norm, keep=kept, source=before, needs=lambda row: 2 * row - 1)
         trunk = torch.empty(now.height, now.width, now.channels)
-        for row, strip in now.strips or []:
+        for row, strip in now.give():
             now.normalise(strip, out=trunk[row : row + len(strip)])
         now = _Map(now.height, now.width, now.channels, lambda low, high: trunk[low:high])
         for (first, first_norm), (second, second_norm) in self._blocks:
@@ -99,7 +99,7 @@ class StripNetwork:
             run.measure(inner, first_norm, tiled=True)
             outer = _tiled(inner, second)
             run.measure(outer, second_norm, source=inner, needs=lambda row: row - 1, tiled=True)
-            for row, strip in outer.strips or []:
+            for row, strip in outer.give():
                 part = trunk[row : row + len(strip)]
                 torch.addcmul(part, strip, outer.scale, out=part).add_(outer.shift)
         for (kernel, norm), kept in zip(self._up, (keep_half, keep_full), strict=True):
@@ -237,6 +237,11 @@ class _Map:
             padded[stop - start :] = 0
             padded[:, self.width + 2 * margin :] = 0
         return padded[low - start : high - start + spare[0]]
+
+    def give(self) -> Iterator[tuple[int, Tensor]]:
+        """The strips, each for the last time."""
+        while self.strips:
+            yield self.strips.pop(0)
 
     def release(self, row: int) -> None:
         """Let go of the strips that lie before a row."""
