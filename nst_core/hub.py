@@ -190,7 +190,10 @@ def base_of(registry: str, number: int) -> str:
     with _refusals(registry, f"refs/pr/{number}"):
         proposed = api.list_repo_commits(**place, revision=f"refs/pr/{number}")
         main = {commit.commit_id for commit in api.list_repo_commits(**place)}
-        return next(commit.commit_id for commit in proposed if commit.commit_id in main)
+    for commit in proposed:
+        if commit.commit_id in main:
+            return commit.commit_id
+    raise HubError(f"Pull request {number} does not begin at any commit of {registry}'s main branch: close it.")
 
 
 def accept(registry: str, number: int, entries: list[Entry], token: str | None = None) -> None:

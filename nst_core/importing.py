@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, RootModel, ValidationError
 from torch import Tensor
 
-from nst_core.architectures import ARCHITECTURES, Architecture
+from nst_core.architectures import Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.errors import NSTError
@@ -77,13 +77,10 @@ def read_checkpoint(path: Path) -> Imported:
     state = _unpickle(path)
     for family in FAMILIES:
         if renamed := family.rename(state):
-            ours = _checked(renamed, JOHNSON)
+            ours = _checked(renamed)
             return Imported(JOHNSON, _of_pixels(ours) if family.normalises else ours, family.origin)
-    for architecture in ARCHITECTURES.values():
-        if architecture.recognises({name: tuple(tensor.shape) for name, tensor in state.items()}):
-            return Imported(architecture, _checked(state, architecture), architecture.id)
-    known = [*(family.origin for family in FAMILIES), *ARCHITECTURES]
-    raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {', '.join(known)}.")
+    known = ", ".join(family.origin for family in FAMILIES)
+    raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {known}.")
 
 
 def _unpickle(path: Path) -> State:
@@ -112,20 +109,19 @@ def _named_tensor(name: Any, value: Any) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
 
 
-def _checked(state: State, architecture: Architecture) -> State:
-    """The state, if it has exactly the architecture's tensors.
+def _checked(state: State) -> State:
+    """The state, if it has exactly johnson's tensors.
 
     Raises:
         ImportingError: it has not.
     """
-    if wrong := [name for name in architecture.shapes if name not in state] or [
-        name for name in state if name not in architecture.shapes
-    ]:
-        raise ImportingError(f"It is much like {architecture.id}, but {few(wrong)} is missing, or one too many.")
-    for name, shape in architecture.shapes.items():
+    shapes = JOHNSON.shapes
+    if wrong := [name for name in shapes if name not in state] or [name for name in state if name not in shapes]:
+        raise ImportingError(f"It is much like {JOHNSON.id}, but {few(wrong)} is missing, or one too many.")
+    for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
             raise ImportingError(f"{quoted(name)} is of the shape {tuple(state[name].shape)}, and should be {shape}.")
-    return {name: state[name].to(torch.float32) for name in architecture.shapes}
+    return {name: state[name].to(torch.float32) for name in shapes}
 
 
 def _pytorch_examples(state: State) -> State | None:

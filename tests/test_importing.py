@@ -93,7 +93,9 @@ def fast_style_transfer(x: Tensor, variables: Kernels) -> Tensor:
 def test_an_ml5_network_paints_as_in_tensorflow(tmp_path: Path, size: tuple[int, int]) -> None:
     variables = make_ml5(tmp_path / "ml5")
     network = ARCHITECTURES["fast-style-transfer"].network()
-    network.load_state_dict(read_ml5(tmp_path / "ml5"))
+    imported = read_checkpoint(tmp_path / "ml5")
+    assert imported.architecture.id == "fast-style-transfer" and "ml5.js" in imported.origin
+    network.load_state_dict(imported.state)
     photo = 255 * torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         painted, reference = network(photo), fast_style_transfer(photo, variables)
