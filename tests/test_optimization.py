@@ -37,6 +37,11 @@ def run(content: Any = CONTENT, styles: Any = STYLE, **changes: Any) -> list[Opt
     return list(begin(content, styles, **changes))
 
 
+def keys(value: Any) -> str:
+    """What a test with these changes is called: the same whenever tests are collected."""
+    return ",".join(value) if isinstance(value, dict) else str(value)
+
+
 def pixels(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB"), np.int64)
 
@@ -163,7 +168,7 @@ def test_goes_on_after_it_was_saturated() -> None:
         {"masks": [Image.new("L", (4, 4), 255)]},
         {"color": "photo"},
     ],
-    ids=str,
+    ids=keys,
 )
 def test_a_state_of_another_run_is_refused_at_once(other: dict[str, Any]) -> None:
     state = next(begin()).state
@@ -596,7 +601,7 @@ def test_every_pair_of_weights(optimizer: str, content_weight: float, style_weig
         {"size": 8},
         {"features": "vgg20"},
     ],
-    ids=str,
+    ids=keys,
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(changes: dict[str, Any]) -> None:
     with pytest.raises(NSTError) as refused:
@@ -615,7 +620,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(changes: dict[str, Any])
         ({"features": "vgg20"}, "compact"),
         ({"styles": []}, "at least one"),
     ],
-    ids=str,
+    ids=keys,
 )
 def test_a_refusal_says_what_would_be_right(changes: dict[str, Any], right: str) -> None:
     with pytest.raises(NSTError, match=right):
