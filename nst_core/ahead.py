@@ -20,6 +20,6 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Fut
         waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(thread.submit(work, item))
-            if len(waiting) > MOST:
+            while len(waiting) > MOST or (waiting and waiting[0].done()):
                 yield waiting.popleft()
         yield from waiting

@@ -134,34 +134,33 @@ def stylize(
             raise NSTError(f"Several photographs would be written as {twice[0]!r}: give them different names.")
         _make_folder(folder)
 
-    def painted() -> Iterator["Image.Image | NSTError"]:
+    def painted() -> Iterator["tuple[Image.Image | NSTError, float]"]:
         for photo in ahead(open_picture, photos):
+            began = time.perf_counter()
             try:
                 picture: Image.Image | NSTError = repaint_and_blend(
                     photo.result(), opened, strength=strength, color=color, size=size, stroke=stroke
                 )
             except NSTError as error:
                 picture = error
-            yield picture
+            yield picture, time.perf_counter() - began
 
-    def save(made: "tuple[Path, Image.Image | NSTError]") -> "Image.Image":
-        target, picture = made
+    def save(made: "tuple[Path, tuple[Image.Image | NSTError, float]]") -> "tuple[Image.Image, float]":
+        target, (picture, seconds) = made
         if isinstance(picture, NSTError):
             raise picture
         save_picture(picture, target)
-        return picture
+        return picture, seconds
 
     failed: list[NSTError] = []
-    began = time.perf_counter()
     with progress_bar() as progress:
         saved = ahead(save, zip(targets, painted(), strict=True))
         for target, saving in zip(targets, progress.track(saved, len(targets), description=opened.title), strict=True):
             try:
-                picture = saving.result()
+                picture, seconds = saving.result()
             except NSTError as error:
                 failed.append(error)
                 continue
-            seconds, began = time.perf_counter() - began, time.perf_counter()
             progress.console.print(f"{target}  {picture.width} × {picture.height} px, {seconds:.1f} s", markup=False)
     for refusal in failed:
         errors.print(str(refusal), markup=False)
