@@ -142,6 +142,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         [mine, report, offer, sample, *fields, published],
         **quiet,
         show_progress_on=report,
+        trigger_mode="always_last",  # what is dropped while the file before is still being taken away counts too
         concurrency_id="gate",
         concurrency_limit=1,
     )

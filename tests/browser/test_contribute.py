@@ -17,7 +17,7 @@ from PIL import Image
 from nst_core.style import PREVIEW
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
@@ -164,7 +164,14 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
 
     torn = tmp_path / "torn.zip"
     torn.write_bytes(Path(archive).read_bytes()[:1000])
+    # A file dropped before the server heard that the one before is gone counts too.
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route), times=1)
     page.locator("#upload").get_by_label("Clear").click()
-    page.locator("#upload input[type=file]").set_input_files(torn)
+    with page.expect_response("**/upload*"):
+        page.locator("#upload input[type=file]").set_input_files(torn)
+    expect(page.locator("#upload")).to_contain_text("torn")
+    [said] = held
+    said.continue_()
     expect(report).to_contain_text("It cannot be used as it is.")
     expect(page.locator("#sample")).to_be_hidden()
