@@ -94,6 +94,7 @@ def community_styles(registry: Registry, desk: "Desk") -> None:
         "show_progress_on": choice,
         "concurrency_id": "community",
         "concurrency_limit": 4,
+        "trigger_mode": "always_last",
         "api_visibility": "private",
     }
     gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **asked)
