@@ -21,4 +21,4 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_ARENA_MAX, 1)  # threads would each keep their own
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_TOP_PAD, 2**26)
+        libc.mallopt(M_TOP_PAD, 2**24)

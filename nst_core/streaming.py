@@ -15,10 +15,12 @@ What makes it fast, beside strips that stay in a processor core's cache, one thr
 - biases before a normalisation cancel, and are left out.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 
 STRIP = 2**20
 """Bytes of a strip of a feature map, about."""
-TILES = 2**21
-"""Bytes of a strip's tiles, as Winograd's convolution transforms them, about."""
-KEEP_ALL, KEEP_HALF = 5_000_000, 20_000_000
-"""Pixels up to which all feature maps are kept, and all but those of full size: the others are computed twice."""
+TILE = 4
+"""Rows and columns of what Winograd's convolution gives at a time."""
+KEEP_ALL = 5_000_000
+"""Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice."""
 # Of F(4 × 4, 3 × 3), which evaluates polynomials at 0, ±1, ±2 and infinity.
 INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
          [0, 4, 0, -5, 0, 1]]  # fmt: skip
@@ -84,32 +86,33 @@ class StripNetwork:
     def strips(self, photo: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
         """The same as strips of float32 (rows, W, 3), each with the number of its first row."""
         height, width, _ = photo.shape
-        run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, progress)
-        keep_full, keep_half = height * width <= KEEP_ALL, height * width <= KEEP_HALF
+        full, half, quarter = (kernel.shape[0] for kernel, _ in self._down)
+        line = -(-width // 4) * max(4 * full, 2 * half, quarter)
+        run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, line, progress)
+        keep_full = height * width <= KEEP_ALL
         now = _Map(height, width, 3, lambda low, high: photo[low:high].float())
-        for (kernel, norm), kept in zip(self._down, (keep_full, keep_half, True), strict=True):
-            before, now = now, _convolved(now, kernel, stride=2 if now.channels > 3 else 1)
-            run.measure(now, norm, keep=kept, source=before, needs=lambda row: 2 * row - 1)
-        trunk = torch.empty(now.height, now.width, now.channels)
-        for row, strip in now.give():
-            now.normalise(strip, out=trunk[row : row + len(strip)])
-        now = _Map(now.height, now.width, now.channels, lambda low, high: trunk[low:high])
+        for (kernel, norm), kept in zip(self._down, (keep_full, True, True), strict=True):
+            now = _convolved(now, kernel, stride=2 if now.channels > 3 else 1)
+            run.measure(now, norm, keep=kept)
+        trunk = now.normalised()
         for (first, first_norm), (second, second_norm) in self._blocks:
-            inner = _tiled(now, first)
-            run.measure(inner, first_norm, tiled=True)
+            inner = _tiled(trunk, first, read_again=True)
+            run.measure(inner, first_norm)
             outer = _tiled(inner, second)
-            run.measure(outer, second_norm, source=inner, needs=lambda row: row - 1, tiled=True)
+            run.measure(outer, second_norm)
             for row, strip in outer.give():
-                part = trunk[row : row + len(strip)]
-                torch.addcmul(part, strip, outer.scale, out=part).add_(outer.shift)
-        for (kernel, norm), kept in zip(self._up, (keep_half, keep_full), strict=True):
-            before, now = now, _enlarged(now, kernel)
-            run.measure(now, norm, keep=kept, source=before, needs=lambda row: row // 2 - 1)
+                for begin, part in trunk.between(row, row + len(strip)):
+                    more = strip[begin - row : begin - row + len(part)]
+                    torch.addcmul(part, more, outer.scale, out=part).add_(outer.shift)
+        now = trunk
+        for (kernel, norm), kept in zip(self._up, (True, keep_full), strict=True):
+            now = _enlarged(now, kernel)
+            run.measure(now, norm, keep=kept)
 
         def paint(part: tuple[int, int]) -> Tensor:
             return self._paint(now, *part)[:, :width]
 
-        parts = _parts(height, 2 * STRIP // (4 * 27 * now.width), least=16)
+        parts = _parts(height, max(16, 2 * STRIP // (4 * 27 * now.width)))
         for (low, _), values in zip(parts, run.each(paint, parts), strict=True):
             now.release(low - self._reach)
             yield low, values
@@ -134,13 +137,18 @@ class Winograd:
         self.into, self.back = (torch.kron(m, m) for m in (torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(4·m + 2, 4·n + 2, inputs), padded, to (4·m, 4·n, outputs)."""
+        """(4·m + 2, 4·n + 2, inputs), padded, to (4·m, 4·n, outputs), which hold until the thread's next call."""
         tiles = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)
         down, across, channels = tiles.shape[2:]
-        seen = torch.mm(self.into, tiles.reshape(36, -1)).view(36, down * across, channels)
-        made = torch.bmm(seen, self.kernel)
-        values = torch.mm(self.back, made.view(36, -1)).view(4, 4, down, across, -1)
-        return values.permute(2, 0, 3, 1, 4).reshape(4 * down, 4 * across, -1)
+        count, outputs = down * across, self.kernel.shape[2]
+        laid, seen = _scratch("even", 36, count * channels), _scratch("odd", 36, count * channels)
+        laid.view(tiles.shape).copy_(tiles)
+        torch.mm(self.into, laid, out=seen)
+        made = torch.bmm(seen.view(36, count, channels), self.kernel, out=_scratch("even", 36, count, outputs))
+        values = torch.mm(self.back, made.view(36, -1), out=_scratch("odd", 16, count * outputs))
+        laid = _scratch("even", down, 4, across, 4, outputs)
+        laid.copy_(values.view(4, 4, down, across, outputs).permute(2, 0, 3, 1, 4))
+        return laid.view(4 * down, 4 * across, outputs)
 
 
 def enlarging_kernel(kernel: Tensor) -> Tensor:
@@ -153,6 +161,19 @@ def enlarging_kernel(kernel: Tensor) -> Tensor:
         a, b, c = kernel.unbind(axis)
         kernel = torch.stack([c, b + c, a + b, a], axis)
     return kernel.transpose(0, 1).float()
+
+
+def _scratch(name: str, *shape: int) -> Tensor:
+    """Memory of this thread's own for values that are soon forgotten, by a name for each that lives at a time."""
+    count = prod(shape)
+    held: Tensor | None = getattr(_held, name, None)
+    if held is None or len(held) < count:
+        held = torch.empty(count)
+        setattr(_held, name, held)
+    return held[:count].view(shape)
+
+
+_held = threading.local()
 
 
 class _Norm:
@@ -176,21 +197,57 @@ class _Sums:
         rows, width, _ = strip.shape
         ones = torch.ones(1, 1, 1).expand(rows, 1, width)
         pivot = strip[0].mean(0)
-        values = strip - pivot
+        values = torch.sub(strip, pivot, out=_scratch("odd", *strip.shape))
         first = torch.bmm(ones, values).sum((0, 1), dtype=torch.float64)
         second = torch.bmm(ones, values.square_()).sum((0, 1), dtype=torch.float64)
         return cls(rows * width, pivot.double(), first, second)
 
 
+class _Blocks:
+    """Memory for the strips that are kept, all of one size: what one leaves, another fills.
+
+    The C library's allocator would leave holes, for it fills none with an aligned block of the hole's own size.
+    """
+
+    def __init__(self, count: int) -> None:
+        """``count`` is of floats, the most that a strip has."""
+        self._count = count
+        self._free: list[Tensor] = []
+        self._lock = threading.Lock()
+
+    def fill(self, values: Tensor) -> Tensor:
+        """A copy of a strip."""
+        with self._lock:
+            if not self._free:
+                self._free.extend(torch.empty(16, self._count))
+            block = self._free.pop()
+        return block[: values.numel()].view(values.shape).copy_(values)
+
+    def take_back(self, strip: Tensor) -> None:
+        """Have the memory of a strip that nobody looks at any more."""
+        self._free.append(strip.as_strided((self._count,), (1,)))
+
+
 class _Map:
     """A feature map (height, width, channels): what a convolution gives, and how to normalise it."""
 
-    def __init__(self, height: int, width: int, channels: int, compute: Callable[[int, int], Tensor]) -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        compute: Callable[[int, int], Tensor],
+        let_go: Callable[[int], None] = lambda row: None,
+    ) -> None:
         self.height, self.width, self.channels = height, width, channels
         self.compute = compute
         """Gives the rows from one to another, before normalisation."""
+        self.let_go = let_go
+        """Lets go of what only the rows before one are computed of."""
         self.strips: list[tuple[int, Tensor]] | None = None
         """Such rows, kept, each with the number of its first; None where they are computed when they are asked for."""
+        self.blocks = _Blocks(0)
+        """Whose memory the strips are in."""
         self.scale = self.shift = torch.empty(0)
         """Of its normalisation, by channel; empty before it is measured, or where there is none."""
 
@@ -222,7 +279,7 @@ class _Map:
         start, stop = min(low, first), max(high, last)
         spare = [-(high - low - 2) % 4, -self.width % 4] if tiled else [0, 0]
         padded = torch.empty(stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels)
-        for row, strip in self._between(first, last):
+        for row, strip in self.between(first, last):
             self.normalise(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
         inside = padded[:, margin : margin + self.width]
         for row in range(low, 0):
@@ -238,18 +295,33 @@ class _Map:
             padded[:, self.width + 2 * margin :] = 0
         return padded[low - start : high - start + spare[0]]
 
+    def normalised(self) -> "_Map":
+        """The same with its normalisation done, in its place; this one is no longer of use."""
+        for _, strip in self.strips or []:
+            self.normalise(strip, out=strip)
+        after = _Map(self.height, self.width, self.channels, self.compute)
+        after.strips, after.blocks, self.strips = self.strips, self.blocks, None
+        return after
+
     def give(self) -> Iterator[tuple[int, Tensor]]:
         """The strips, each for the last time."""
         while self.strips:
-            yield self.strips.pop(0)
+            yield self.strips[0]
+            self.blocks.take_back(self.strips.pop(0)[1])
 
     def release(self, row: int) -> None:
-        """Let go of the strips that lie before a row."""
-        # A new list: others may be going through the old one.
-        if self.strips and self.strips[0][0] + len(self.strips[0][1]) <= row:
-            self.strips = [(first, strip) for first, strip in self.strips if first + len(strip) > row]
+        """Let go of the strips that lie before a row, or of what they are computed of."""
+        if self.strips is None:
+            self.let_go(row)
+        elif self.strips and self.strips[0][0] + len(self.strips[0][1]) <= row:
+            past = [strip for first, strip in self.strips if first + len(strip) <= row]
+            # A new list: others may be going through the old one.
+            self.strips = self.strips[len(past) :]
+            for strip in past:
+                self.blocks.take_back(strip)
 
-    def _between(self, low: int, high: int) -> Iterator[tuple[int, Tensor]]:
+    def between(self, low: int, high: int) -> Iterator[tuple[int, Tensor]]:
+        """The rows from one to another, in pieces, each with the number of its first, before normalisation."""
         if self.strips is None:
             yield low, self.compute(low, high)
             return
@@ -268,14 +340,17 @@ def _convolved(source: _Map, kernel: Tensor, stride: int) -> _Map:
         return F.conv2d(_batch(seen), kernel, stride=stride)[0].permute(1, 2, 0)
 
     height, width = (-(-side // stride) for side in (source.height, source.width))
-    return _Map(height, width, kernel.shape[0], compute)
+    return _Map(height, width, kernel.shape[0], compute, lambda row: source.release(stride * row - size // 2))
 
 
-def _tiled(source: _Map, convolution: Winograd) -> _Map:
+def _tiled(source: _Map, convolution: Winograd, *, read_again: bool = False) -> _Map:
     def compute(low: int, high: int) -> Tensor:
         return convolution(source.rows(low - 1, high + 1, 1, tiled=True))[: high - low, : source.width]
 
-    return _Map(source.height, source.width, convolution.kernel.shape[2], compute)
+    made = _Map(source.height, source.width, convolution.kernel.shape[2], compute)
+    if not read_again:
+        made.let_go = lambda row: source.release(row - 1)
+    return made
 
 
 def _enlarged(source: _Map, kernel: Tensor) -> _Map:
@@ -285,15 +360,18 @@ def _enlarged(source: _Map, kernel: Tensor) -> _Map:
         made = F.conv_transpose2d(_batch(seen), kernel, stride=2, padding=3)[0].permute(1, 2, 0)
         return made[low - 2 * first : high - 2 * first]
 
-    return _Map(2 * source.height, 2 * source.width, kernel.shape[1], compute)
+    return _Map(2 * source.height, 2 * source.width, kernel.shape[1], compute, lambda row: source.release(row // 2 - 1))
 
 
 class _Run:
     """One picture on its way: the layers that were gone through, and who is told."""
 
-    def __init__(self, passes: int, progress: Progress | None) -> None:
+    def __init__(self, passes: int, line: int, progress: Progress | None) -> None:
+        """``line`` is the most numbers that a row of a map has: about the same at every scale."""
         self._passes, self._progress = passes, progress
         self._done = 0
+        self._rows = max(1, STRIP // (4 * line) // TILE) * TILE
+        self._blocks = _Blocks(self._rows * line)
 
     def each(self, work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
         """What ``work`` gives of each item, in their order; several are worked on at a time."""
@@ -303,40 +381,22 @@ class _Run:
             yield result
         self._done += 1
 
-    def measure(
-        self,
-        layer: _Map,
-        norm: _Norm,
-        *,
-        keep: bool = True,
-        source: _Map | None = None,
-        needs: Callable[[int], int] = lambda row: 0,
-        tiled: bool = False,
-    ) -> None:
-        """Go through a layer's rows for its statistics, and keep them or not.
-
-        ``needs`` says which row of ``source`` is the first that a row needs: those before are let go, if the layer's
-        own are kept.
-        """
-        size = 36 * layer.channels * layer.width // 16 if tiled else layer.channels * layer.width
-        unit = 4 if tiled else 2
-        parts = _parts(layer.height, (TILES if tiled else STRIP) // (4 * size) // unit * unit, least=unit)
+    def measure(self, layer: _Map, norm: _Norm, *, keep: bool = True) -> None:
+        """Go through a layer's rows for its statistics, and keep them or not."""
+        parts = _parts(layer.height, self._rows)
 
         def work(part: tuple[int, int]) -> tuple[_Sums, Tensor | None]:
             strip = layer.compute(*part)
-            return _Sums.of(strip), strip if keep else None
+            return _Sums.of(strip), self._blocks.fill(strip) if keep else None
 
         sums, strips = [], []
         for (low, high), (sum_, strip) in zip(parts, self.each(work, parts), strict=True):
             sums.append(sum_)
             if strip is not None:
                 strips.append((low, strip))
-                if source:
-                    source.release(needs(high))
+                layer.let_go(high)
         if keep:
-            layer.strips = strips
-            if source and source.strips:
-                source.strips = []
+            layer.strips, layer.blocks = strips, self._blocks
         layer.standardise(sums, norm)
 
 
@@ -355,9 +415,8 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
-def _parts(height: int, rows: int, least: int) -> list[tuple[int, int]]:
-    """Rows from 0 to ``height``, some at a time, a multiple of ``least``."""
-    rows = max(least, rows)
+def _parts(height: int, rows: int) -> list[tuple[int, int]]:
+    """Rows from 0 to ``height``, so many at a time."""
     return [(low, min(low + rows, height)) for low in range(0, height, rows)]
 
 

@@ -47,16 +47,14 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("keep", ["all", "half", "none"])
+@pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("strip", [2**12, 2**15, 2**20])
 @pytest.mark.parametrize("size", [(5, 5), (16, 21), (97, 70), (130, 64)])
 def test_it_is_the_network(
-    size: tuple[int, int], strip: int, keep: str, threads: int, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], strip: int, keep: bool, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "STRIP", strip)
-    monkeypatch.setattr(streaming, "TILES", 2 * strip)
-    monkeypatch.setattr(streaming, "KEEP_ALL", 10**9 if keep == "all" else 0)
-    monkeypatch.setattr(streaming, "KEEP_HALF", 0 if keep == "none" else 10**9)
+    monkeypatch.setattr(streaming, "KEEP_ALL", 10**9 if keep else 0)
     network, photo = lively_network(), photograph(*size)
     expected = layer_by_layer(network, photo)
     fast = StripNetwork(network)
@@ -84,6 +82,7 @@ def test_every_shape_of_it_is_fast(id: str) -> None:
     assert psnr(painted, layer_by_layer(network, photo)) > 100
 
 
+@torch.inference_mode()
 def test_statistics_hold_where_a_mean_is_large() -> None:
     strips = [1000 + noise(7, 30, 4), -3 * noise(5, 30, 4, seed=1) + 1000]
     layer = streaming._Map(12, 30, 4, lambda low, high: torch.empty(0))
@@ -94,6 +93,7 @@ def test_statistics_hold_where_a_mean_is_large() -> None:
     torch.testing.assert_close(torch.cat(strips) * layer.scale + layer.shift, expected, rtol=0, atol=2e-4)
 
 
+@torch.inference_mode()
 def test_a_winograd_convolution_is_a_convolution() -> None:
     x, kernel = noise(18, 26, 8), noise(5, 8, 3, 3, seed=1)
     expected = F.conv2d(x.permute(2, 0, 1)[None].double(), kernel.double())[0].permute(1, 2, 0)
