@@ -50,23 +50,31 @@ Result = TypeVar("Result")
 
 
 class StripNetwork:
-    """What a johnson network makes of a picture, within rounding of float32; several threads may call it at a time."""
+    """What a johnson network makes of a picture, within rounding; several threads may call it at a time.
 
-    def __init__(self, network: "JohnsonNetwork") -> None:
+    With bfloat16, feature maps and kernels are in it, and Winograd's convolution, which would lose too much, is not
+    used; statistics are float32's, and so is what is painted.
+    """
+
+    def __init__(self, network: "JohnsonNetwork", dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
         enlarging = [(network.deconv1, network.in4), (network.deconv2, network.in5)]
         reducing = [(network.conv1, network.in1), (network.conv2, network.in2), (network.conv3, network.in3)]
-        self._down = [(_laid_out(_kernel(layer)), _Norm(norm)) for layer, norm in reducing]
+        self._down = [(self._laid_out(_kernel(layer)), _Norm(norm)) for layer, norm in reducing]
         self._blocks = [
             [
-                (Winograd(_kernel(layer)), _Norm(norm))
+                (
+                    Winograd(_kernel(layer)) if dtype == torch.float32 else self._laid_out(_kernel(layer)),
+                    _Norm(norm),
+                )
                 for layer, norm in ((block.conv1, block.in1), (block.conv2, block.in2))
             ]
             for block in network.residual_blocks()
         ]
-        self._up = [(_laid_out(enlarging_kernel(_kernel(layer))), _Norm(norm)) for layer, norm in enlarging]
+        self._up = [(self._laid_out(enlarging_kernel(_kernel(layer))), _Norm(norm)) for layer, norm in enlarging]
         last = _kernel(network.deconv3)
         # Output channels are the kernel's rows, and of each the three colours.
-        self._last = _laid_out(last.permute(2, 0, 1, 3).reshape(-1, last.shape[1], 1, last.shape[3]))
+        self._last = self._laid_out(last.permute(2, 0, 1, 3).reshape(-1, last.shape[1], 1, last.shape[3]))
         assert network.deconv3.conv2d.bias is not None
         self._colour = network.deconv3.conv2d.bias.detach().float().reshape(3, 1, 1)
         self._reach = network.deconv3.padding
@@ -90,15 +98,15 @@ class StripNetwork:
         line = -(-width // 4) * max(4 * full, 2 * half, quarter)
         run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, line, progress)
         keep_full = height * width <= KEEP_ALL
-        now = _Map(height, width, 3, lambda low, high: photo[low:high].float())
+        now = _Map(height, width, 3, self._dtype, lambda low, high: photo[low:high].to(self._dtype))
         for (kernel, norm), kept in zip(self._down, (keep_full, True, True), strict=True):
             now = _convolved(now, kernel, stride=2 if now.channels > 3 else 1)
             run.measure(now, norm, keep=kept)
         trunk = now.normalised()
         for (first, first_norm), (second, second_norm) in self._blocks:
-            inner = _tiled(trunk, first, read_again=True)
+            inner = _inside(trunk, first, read_again=True)
             run.measure(inner, first_norm)
-            outer = _tiled(inner, second)
+            outer = _inside(inner, second)
             run.measure(outer, second_norm)
             for row, strip in outer.give():
                 for begin, part in trunk.between(row, row + len(strip)):
@@ -120,10 +128,13 @@ class StripNetwork:
     def _paint(self, source: "_Map", low: int, high: int) -> Tensor:
         seen = source.rows(low - self._reach, high + self._reach, self._reach)
         lines = F.conv2d(_batch(seen), self._last)[0]
-        values = lines[:3, : high - low] + self._colour
+        values = lines[:3, : high - low] + self._colour  # of float32, as is the sum
         for row in range(1, 2 * self._reach + 1):
             values += lines[3 * row : 3 * row + 3, row : row + high - low]
         return values.permute(1, 2, 0)
+
+    def _laid_out(self, kernel: Tensor) -> Tensor:
+        return kernel.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
 
 class Winograd:
@@ -196,7 +207,7 @@ class _Sums:
     def of(cls, strip: Tensor) -> "_Sums":
         rows, width, _ = strip.shape
         ones = torch.ones(1, 1, 1).expand(rows, 1, width)
-        pivot = strip[0].mean(0)
+        pivot = strip[0].mean(0, dtype=torch.float32)
         values = torch.sub(strip, pivot, out=_scratch("odd", *strip.shape))
         first = torch.bmm(ones, values).sum((0, 1), dtype=torch.float64)
         second = torch.bmm(ones, values.square_()).sum((0, 1), dtype=torch.float64)
@@ -210,7 +221,7 @@ class _Blocks:
     """
 
     def __init__(self, count: int) -> None:
-        """``count`` is of floats, the most that a strip has."""
+        """``count`` is of numbers, the most that a strip has."""
         self._count = count
         self._free: list[Tensor] = []
         self._lock = threading.Lock()
@@ -219,7 +230,7 @@ class _Blocks:
         """A copy of a strip."""
         with self._lock:
             if not self._free:
-                self._free.extend(torch.empty(16, self._count))
+                self._free.extend(torch.empty(16, self._count, dtype=values.dtype))
             block = self._free.pop()
         return block[: values.numel()].view(values.shape).copy_(values)
 
@@ -236,10 +247,11 @@ class _Map:
         height: int,
         width: int,
         channels: int,
+        dtype: torch.dtype,
         compute: Callable[[int, int], Tensor],
         let_go: Callable[[int], None] = lambda row: None,
     ) -> None:
-        self.height, self.width, self.channels = height, width, channels
+        self.height, self.width, self.channels, self.dtype = height, width, channels, dtype
         self.compute = compute
         """Gives the rows from one to another, before normalisation."""
         self.let_go = let_go
@@ -259,7 +271,7 @@ class _Map:
         squares = [part.second + 2 * gap * part.first + part.count * gap.square() for gap, part in apart]
         variance = sum(squares, torch.zeros(1)) / count
         scale = norm.scale / (variance + norm.eps).sqrt()
-        self.scale, self.shift = scale.float(), (norm.shift - mean * scale).float()
+        self.scale, self.shift = scale.to(self.dtype), (norm.shift - mean * scale).to(self.dtype)
 
     def normalise(self, strip: Tensor, out: Tensor) -> None:
         """Write a strip, normalised and rectified, where it is wanted."""
@@ -278,7 +290,9 @@ class _Map:
         last = min(self.height, max(high, 1 - low) if low < 0 and mirrored else high)
         start, stop = min(low, first), max(high, last)
         spare = [-(high - low - 2) % 4, -self.width % 4] if tiled else [0, 0]
-        padded = torch.empty(stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels)
+        padded = torch.empty(
+            stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels, dtype=self.dtype
+        )
         for row, strip in self.between(first, last):
             self.normalise(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
         inside = padded[:, margin : margin + self.width]
@@ -299,7 +313,7 @@ class _Map:
         """The same with its normalisation done, in its place; this one is no longer of use."""
         for _, strip in self.strips or []:
             self.normalise(strip, out=strip)
-        after = _Map(self.height, self.width, self.channels, self.compute)
+        after = _Map(self.height, self.width, self.channels, self.dtype, self.compute)
         after.strips, after.blocks, self.strips = self.strips, self.blocks, None
         return after
 
@@ -340,17 +354,28 @@ def _convolved(source: _Map, kernel: Tensor, stride: int) -> _Map:
         return F.conv2d(_batch(seen), kernel, stride=stride)[0].permute(1, 2, 0)
 
     height, width = (-(-side // stride) for side in (source.height, source.width))
-    return _Map(height, width, kernel.shape[0], compute, lambda row: source.release(stride * row - size // 2))
+    return _Map(
+        height, width, kernel.shape[0], source.dtype, compute, lambda row: source.release(stride * row - size // 2)
+    )
 
 
-def _tiled(source: _Map, convolution: Winograd, *, read_again: bool = False) -> _Map:
+def _inside(source: _Map, convolution: Winograd | Tensor, *, read_again: bool = False) -> _Map:
+    """A convolution of a residual block; ``read_again`` says that the source is needed after it."""
+    if isinstance(convolution, Winograd):
+        made = _tiled(source, convolution)
+    else:
+        made = _convolved(source, convolution, stride=1)
+    if read_again:
+        made.let_go = lambda row: None
+    return made
+
+
+def _tiled(source: _Map, convolution: Winograd) -> _Map:
     def compute(low: int, high: int) -> Tensor:
         return convolution(source.rows(low - 1, high + 1, 1, tiled=True))[: high - low, : source.width]
 
-    made = _Map(source.height, source.width, convolution.kernel.shape[2], compute)
-    if not read_again:
-        made.let_go = lambda row: source.release(row - 1)
-    return made
+    channels = convolution.kernel.shape[2]
+    return _Map(source.height, source.width, channels, source.dtype, compute, lambda row: source.release(row - 1))
 
 
 def _enlarged(source: _Map, kernel: Tensor) -> _Map:
@@ -360,7 +385,8 @@ def _enlarged(source: _Map, kernel: Tensor) -> _Map:
         made = F.conv_transpose2d(_batch(seen), kernel, stride=2, padding=3)[0].permute(1, 2, 0)
         return made[low - 2 * first : high - 2 * first]
 
-    return _Map(2 * source.height, 2 * source.width, kernel.shape[1], compute, lambda row: source.release(row // 2 - 1))
+    height, width = 2 * source.height, 2 * source.width
+    return _Map(height, width, kernel.shape[1], source.dtype, compute, lambda row: source.release(row // 2 - 1))
 
 
 class _Run:
@@ -422,10 +448,6 @@ def _parts(height: int, rows: int) -> list[tuple[int, int]]:
 
 def _kernel(layer: "ConvLayer") -> Tensor:
     return layer.conv2d.weight.detach().float()
-
-
-def _laid_out(kernel: Tensor) -> Tensor:
-    return kernel.contiguous(memory_format=torch.channels_last)
 
 
 def _batch(rows: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from nst_core import streaming
 from nst_core.architectures import ARCHITECTURES
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.layers import InstanceNorm
+from nst_core.registry import Registry
 from nst_core.streaming import StripNetwork, Winograd, enlarging_kernel
 
 
@@ -82,10 +83,19 @@ def test_every_shape_of_it_is_fast(id: str) -> None:
     assert psnr(painted, layer_by_layer(network, photo)) > 100
 
 
+def test_bfloat16_is_near() -> None:
+    network, photo = Registry.load().open("udnie-lite").network, photograph(61, 90)
+    assert isinstance(network, JohnsonNetwork)
+    expected = layer_by_layer(network, photo)
+    painted = torch.cat([values for _, values in StripNetwork(network, torch.bfloat16).strips(photo)])
+    assert painted.dtype == torch.float32
+    assert 38 < psnr(painted, expected) < 90  # and it is another arithmetic than float32's
+
+
 @torch.inference_mode()
 def test_statistics_hold_where_a_mean_is_large() -> None:
     strips = [1000 + noise(7, 30, 4), -3 * noise(5, 30, 4, seed=1) + 1000]
-    layer = streaming._Map(12, 30, 4, lambda low, high: torch.empty(0))
+    layer = streaming._Map(12, 30, 4, torch.float32, lambda low, high: torch.empty(0))
     norm = InstanceNorm(4)
     whole = torch.cat(strips).double().permute(2, 0, 1)[None]
     layer.standardise([streaming._Sums.of(strip) for strip in strips], streaming._Norm(norm))
