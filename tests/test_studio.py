@@ -30,19 +30,21 @@ def photo(tmp_path: Path) -> Path:
 
 def test_a_painting_is_kept_for_its_session_alone(studio: Studio, photo: Path) -> None:
     wish = Wish(style="first-style")
-    painting = studio.painting("ann", photo, wish)
-    assert studio.painting("ann", photo, wish.model_copy(update={"strength": 0.3, "color": "photo"})) is painting
-    assert studio.painting("bob", photo, wish) is not painting
+    painting = studio.painting("ann", photo, wish).result()
+    assert (
+        studio.painting("ann", photo, wish.model_copy(update={"strength": 0.3, "color": "photo"})).result() is painting
+    )
+    assert studio.painting("bob", photo, wish).result() is not painting
     studio.forget("ann")
-    assert studio.painting("ann", photo, wish) is not painting
+    assert studio.painting("ann", photo, wish).result() is not painting
 
 
 def test_the_photograph_to_compare_with_is_written_once(studio: Studio, photo: Path) -> None:
-    first = studio.painting("ann", photo, Wish(style="first-style", size=48))
-    second = studio.painting("ann", photo, Wish(style="second-style", size=48))
+    first = studio.painting("ann", photo, Wish(style="first-style", size=48)).result()
+    second = studio.painting("ann", photo, Wish(style="second-style", size=48)).result()
     assert second.sitter is first.sitter
     assert open_picture(first.sitter.file).size == first.painted.size == (48, 32)
-    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).sitter is not first.sitter
+    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).result().sitter is not first.sitter
 
 
 @pytest.mark.parametrize("stroke", [0.5, 1.0, 2.0])
@@ -50,7 +52,7 @@ def test_what_is_kept_changes_no_pixel(studio: Studio, photo: Path, stroke: floa
     for style in ("first-style", "second-style"):  # the second finds the first's photograph kept
         wish = Wish(style=style, size=48, stroke=stroke)
         expected = stylize(open_picture(photo), studio.registry.open(style), size=48, stroke=stroke)
-        assert ImageChops.difference(studio.painting("ann", photo, wish).painted, expected).getbbox() is None
+        assert ImageChops.difference(studio.painting("ann", photo, wish).result().painted, expected).getbbox() is None
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -86,12 +88,12 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
     folder = make_style(tmp_path / "own", title="Mine")
     name = studio.take("ann", Style.open(folder))
     assert studio.style("ann", name).title == "Mine" and studio.is_here("ann", name)
-    assert studio.painting("ann", photo, Wish(style=name)).style.title == "Mine"
+    assert studio.painting("ann", photo, Wish(style=name)).result().style.title == "Mine"
     for session in ("bob", None):
         with pytest.raises(PageError, match="no longer here: please drop its file again"):
             studio.style(session, name)
     studio.forget("ann")
     with pytest.raises(PageError, match="no longer here"):
-        studio.painting("ann", photo, Wish(style=name))
+        studio.painting("ann", photo, Wish(style=name)).result()
     gc.collect()
     assert not folder.exists()

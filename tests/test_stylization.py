@@ -192,8 +192,8 @@ def test_progress_is_told_to_the_end_and_what_it_raises_ends_the_work(style: Sty
         parts: list[float] = []
         assert same(stylize(photo, one, progress=parts.append), stylize(photo, one))
         assert parts == sorted(parts) and parts[-1] == 1
-        with pytest.raises(KeyError):
-            repaint(photo, one, progress=lambda part: {}["no more"])
+        with pytest.raises(ZeroDivisionError):
+            repaint(photo, one, progress=lambda part: [][int(1 / 0)])
 
 
 def test_a_photograph_from_a_file_to_a_file(style: Style, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from nst_core.images import save_picture
 from nst_core.registry import Entry, Registry
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.studio import Painting, Studio, Wish, received
+from ui.line import Ended
+from ui.studio import PEOPLE, Painting, Studio, Wish, received
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
@@ -125,27 +126,43 @@ def repaint_tab(studio: Studio) -> Desk:
         stroke: float,
         request: gr.Request,
     ) -> Iterator[tuple[Any, Any, Any]]:
+        session = request.session_hash
         if photo is None:
+            studio.dismiss(session)
             yield None, "", gr.DownloadButton(value=None, interactive=False)
             return
+        said = ""
         try:
             wish = Wish.of(style=style, strength=strength, color=color, size=size or None, stroke=stroke)
             path = received(photo)
-            if not studio.is_here(request.session_hash, wish.style):
-                yield gr.skip(), "<p>Fetching the style from the Hugging Face Hub …</p>", gr.skip()
-            painting = studio.painting(request.session_hash, path, wish)
+            if not studio.is_here(session, wish.style):
+                said = "Fetching the style from the Hugging Face Hub …"
+                yield gr.skip(), f"<p>{said}</p>", gr.skip()
+            turn = studio.painting(session, path, wish)
+            for words in turn.watch():
+                if not studio.wants(session, wish):
+                    return
+                if words and words != said:
+                    said = words
+                    yield gr.skip(), f"<p>{said}</p>", gr.skip()
+            painting = turn.result()
             picture = blend(painting.sitter.picture, painting.painted, strength=wish.strength, color=wish.color)
+        except Ended:
+            return
         except NSTError as error:
+            if said:
+                yield gr.skip(), "", gr.skip()
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
             raise gr.Error(message, title="That did not work", print_exception=False) from error
         file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
         save_picture(picture, file)
-        yield (
-            (str(painting.sitter.file), str(file)),
-            describe(painting),
-            gr.DownloadButton(value=file, interactive=True),
-        )
+        if studio.wants(session, wish):
+            yield (
+                (str(painting.sitter.file), str(file)),
+                describe(painting),
+                gr.DownloadButton(value=file, interactive=True),
+            )
 
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
@@ -157,10 +174,10 @@ def repaint_tab(studio: Studio) -> Desk:
     painted: dict[str, Any] = {
         "preprocess": False,
         "show_progress_on": result,
-        "trigger_mode": "always_last",
+        # A press is heard at once, whatever is under way: the studio ends that.
+        "trigger_mode": "multiple",
         "concurrency_id": "network",
-        # The studio paints one at a time; who waits for a style from the Hub lets the others pass.
-        "concurrency_limit": 4,
+        "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
     gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **painted)
