@@ -2,7 +2,10 @@
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from made_styles import make_style
@@ -13,6 +16,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.kept import Kept
+from ui.line import CALM, Ended
 from ui.studio import PageError, Studio, Wish, received
 
 
@@ -97,3 +101,59 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
         studio.painting("ann", photo, Wish(style=name)).result()
     gc.collect()
     assert not folder.exists()
+
+
+@contextmanager
+def busy(studio: Studio) -> Iterator[None]:
+    """Somebody else's turn, as long as it takes."""
+    over = Event()
+    studio.line.join("somebody", lambda progress: over.wait(60))
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
+    with busy(studio):
+        turns = [studio.painting(name, photo, Wish(style="first-style")) for name in ("ann", "bob")]
+        time.sleep(CALM)
+        words = [next(turn.watch()) for turn in turns]
+        assert words == ["1 person is before you", "2 people are before you"]
+        studio.forget("ann")
+        assert next(turns[1].watch()) == words[0]
+        with pytest.raises(Ended):
+            turns[0].result()
+    assert turns[1].result().style.id == "first-style"
+
+
+def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) -> None:
+    wishes = [Wish(style=name) for name in ("first-style", "second-style")]
+    with busy(studio):
+        first = studio.painting("ann", photo, wishes[0])
+        others = studio.painting("bob", photo, wishes[0])
+        time.sleep(CALM)
+        second = studio.painting("ann", photo, wishes[1])
+        assert [next(turn.watch())[0] for turn in (second, others)] == ["1", "2"]
+        assert not studio.wants("ann", wishes[0]) and studio.wants("ann", wishes[1])
+        # The same with another strength is the same painting.
+        assert studio.painting("ann", photo, wishes[1].model_copy(update={"strength": 0.5})) is second
+    assert first.result().style.id == second.result().style.id == "second-style"
+
+
+@pytest.mark.parametrize("leave", [True, False], ids=["left", "asked for something else"])
+def test_what_nobody_waits_for_ends_at_the_next_strip(studio: Studio, tmp_path: Path, leave: bool) -> None:
+    path = tmp_path / "large.png"
+    Image.effect_mandelbrot((512, 512), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    turn = studio.painting("ann", path, Wish(style="first-style"))
+    while not 0 < turn.done < 0.5:
+        time.sleep(0.001)
+    if leave:
+        studio.forget("ann")
+    else:
+        other = studio.painting("ann", path, Wish(style="second-style"))
+        assert other.result().style.id == "second-style"
+    with pytest.raises(Ended):
+        turn.result()
+    assert turn.done < 1
+    assert studio.painting("bob", path, Wish(style="first-style")).result().painted.size == (512, 512)
