@@ -129,7 +129,7 @@ def repaint_tab(studio: Studio) -> Desk:
         session = request.session_hash
         if photo is None:
             studio.dismiss(session)
-            yield None, "", gr.DownloadButton(value=None, interactive=False)
+            yield gr.DownloadButton(value=None, interactive=False), "", None
             return
         said = ""
         try:
@@ -156,19 +156,22 @@ def repaint_tab(studio: Studio) -> Desk:
             message = escape(str(error), quote=False)
             raise gr.Error(message, title="That did not work", print_exception=False) from error
         file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
-        save_picture(picture, file)
+        # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
+        seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
+        save_picture(picture, seen)
         if studio.wants(session, wish):
-            yield (
-                (str(painting.sitter.file), str(file)),
-                describe(painting),
-                gr.DownloadButton(value=file, interactive=True),
-            )
+            files = str(painting.sitter.file), str(seen)
+            yield gr.DownloadButton(interactive=False), describe(painting), files
+            if seen != file:
+                save_picture(picture, file)
+        if studio.wants(session, wish):
+            yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip()
 
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 
     wishes = [photo, style, strength, color, size, stroke]
-    shown = [result, info, download]
+    shown = [download, info, result]  # in this order, so that no picture is there with the download of another
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
     painted: dict[str, Any] = {
