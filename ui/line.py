@@ -17,6 +17,9 @@ GLANCE = 0.25
 CALM = 0.5
 """Seconds for which nothing is said: what is over by then needs no words."""
 
+FIRST = 0.1
+"""Which part must be done before it is told: there is nothing to go by for the rest before."""
+
 
 class Ended(NSTError):
     """Nobody waits for it any more: its person left, or asked for something else."""
@@ -50,7 +53,7 @@ class Turn(Generic[T]):
         if self.began is None:
             before = self._line.before(self)
             return "1 person is before you" if before == 1 else f"{before} people are before you"
-        if not self.done:
+        if self.done < FIRST:
             return ""
         left = (now - self.began) * (1 / self.done - 1)
         if now - self.joined + left < 2 * CALM:

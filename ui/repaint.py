@@ -176,33 +176,23 @@ def repaint_tab(studio: Studio) -> Desk:
     # gate, and the sliders would refuse a number in other words than the library.
     painted: dict[str, Any] = {
         "preprocess": False,
-        "show_progress_on": result,
-        # A press is heard at once, whatever is under way: the studio ends that.
-        "trigger_mode": "multiple",
+        # The same for all: what was asked for last should also be heard last.
         "concurrency_id": "network",
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **painted)
-    # These find the painting kept, so they need not queue behind other people's.
-    gr.on(
-        [strength.input, color.input],
-        show,
-        wishes,
-        shown,
-        preprocess=False,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        concurrency_id="blend",
-        concurrency_limit=4,
-        api_visibility="private",
-    )
+    # A press is heard at once, whatever is under way: the studio ends that.
+    anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
+    gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **anew)
+    # These find the painting kept: there is nothing to wait for, nor to end.
+    touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
+    gr.on([strength.input, color.input], show, wishes, shown, **touched)
     settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
     choices = {
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(style, guests, settings, choices, lambda event: event.success(show, wishes, shown, **painted))
+    desk = Desk(style, guests, settings, choices, lambda event: event.success(show, wishes, shown, **anew))
     with community:
         community_styles(studio.registry, desk)
     return desk
