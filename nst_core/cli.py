@@ -117,7 +117,10 @@ def stylize(
     stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
     registry: RegistryOption = None,
 ) -> None:
-    """Repaint photographs in a style."""
+    """Repaint photographs in a style.
+
+    Ctrl-C ends it early: no picture is half written, and the exit status is 130.
+    """
     from nst_core.images import check_suffix, open_picture, save_picture
     from nst_core.stylization import stylize as repaint_and_blend
 
@@ -135,14 +138,19 @@ def stylize(
         _make_folder(folder)
 
     def painted() -> Iterator["tuple[Image.Image | NSTError, float]"]:
-        for photo in ahead(open_picture, photos):
+        for number, photo in enumerate(ahead(open_picture, photos)):
+
+            def tell(part: float, number: int = number) -> None:
+                bar.update(task, completed=number + part)
+
             began = time.perf_counter()
             try:
                 picture: Image.Image | NSTError = repaint_and_blend(
-                    photo.result(), opened, strength=strength, color=color, size=size, stroke=stroke
+                    photo.result(), opened, strength=strength, color=color, size=size, stroke=stroke, progress=tell
                 )
             except NSTError as error:
                 picture = error
+            tell(1)
             yield picture, time.perf_counter() - began
 
     def save(made: "tuple[Path, tuple[Image.Image | NSTError, float]]") -> "tuple[Image.Image, float]":
@@ -150,18 +158,24 @@ def stylize(
         if isinstance(picture, NSTError):
             raise picture
         save_picture(picture, target)
+        written.append(target)
         return picture, seconds
 
+    written: list[Path] = []
     failed: list[NSTError] = []
-    with progress_bar() as progress:
-        saved = ahead(save, zip(targets, painted(), strict=True))
-        for target, saving in zip(targets, progress.track(saved, len(targets), description=opened.title), strict=True):
-            try:
-                picture, seconds = saving.result()
-            except NSTError as error:
-                failed.append(error)
-                continue
-            progress.console.print(f"{target}  {picture.width} × {picture.height} px, {seconds:.1f} s", markup=False)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task(opened.title, total=len(photos))
+            for target, saving in zip(targets, ahead(save, zip(targets, painted(), strict=True)), strict=True):
+                try:
+                    picture, seconds = saving.result()
+                except NSTError as error:
+                    failed.append(error)
+                    continue
+                bar.console.print(f"{target}  {picture.width} × {picture.height} px, {seconds:.1f} s", markup=False)
+    except KeyboardInterrupt:
+        errors.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
+        raise typer.Exit(130) from None
     for refusal in failed:
         errors.print(str(refusal), markup=False)
     if failed:

@@ -2,7 +2,6 @@
 
 import re
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture
+from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import save_picture
+from nst_core.streaming import Progress
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
@@ -151,18 +151,21 @@ class Style:
     network: nn.Module
 
     @cached_property
-    def paint(self) -> Callable[[Tensor], Tensor]:
-        """What the network makes of RGB in 0–255, uint8 (H, W, 3), as uint8 (H, W, 3), by the fastest way there is."""
+    def paint(self) -> Paint:
+        """What the network makes of a photograph, by the fastest way there is."""
         fast = self.architecture.fast
         if fast and next(self.network.parameters()).device.type == "cpu":
             return fast(self.network)
         return self._paint_at_once
 
-    def _paint_at_once(self, photo: Tensor) -> Tensor:
+    def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape
         with torch.inference_mode():
             painted = self.network(photo.permute(2, 0, 1)[None].to(next(self.network.parameters())))
-        return painted[0].permute(1, 2, 0)[:height, :width].round().clamp(0, 255).to("cpu", torch.uint8)
+        pixels = painted[0].permute(1, 2, 0)[:height, :width].round().clamp(0, 255).to("cpu", torch.uint8)
+        if progress:
+            progress(1.0)
+        return pixels
 
     @classmethod
     def open(cls, folder: str | Path, *, sha256: str | None = None, name: str | None = None) -> "Style":

@@ -8,6 +8,7 @@ from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.images import MAX_PIXELS, fit, open_picture
+from nst_core.streaming import Progress
 from nst_core.style import Style
 
 SIZES = (16, 16384)
@@ -29,6 +30,7 @@ def stylize(
     color: Literal["style", "photo"] = "style",
     size: int | None = None,
     stroke: float = 1.0,
+    progress: Progress | None = None,
 ) -> Image.Image:
     """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``.
 
@@ -36,15 +38,24 @@ def stylize(
         NSTError: as those two.
     """
     _check_blend(strength, color)
-    return blend(photo, repaint(photo, style, size=size, stroke=stroke), strength=strength, color=color)
+    painted = repaint(photo, style, size=size, stroke=stroke, progress=progress)
+    return blend(photo, painted, strength=strength, color=color)
 
 
-def repaint(photo: Image.Image, style: Style, *, size: int | None = None, stroke: float = 1.0) -> Image.Image:
+def repaint(
+    photo: Image.Image,
+    style: Style,
+    *,
+    size: int | None = None,
+    stroke: float = 1.0,
+    progress: Progress | None = None,
+) -> Image.Image:
     """What the style's network makes of a photograph, RGB, or RGBA with the photograph's transparency.
 
     The result has the photograph's size, or ``size`` (16–16384 pixels) as its longer side. ``stroke`` (0.25–4) is how
     broad the strokes are: the network looks at the photograph at the result's size / stroke, and what it paints is
-    enlarged or reduced to the result's size.
+    enlarged or reduced to the result's size. ``progress`` is told, again and again, which part the network has done, in
+    0–1; what it raises ends the work.
 
     Raises:
         NSTError: a number is out of its range, or the network would look at more than ``MAX_PIXELS``.
@@ -67,7 +78,7 @@ def repaint(photo: Image.Image, style: Style, *, size: int | None = None, stroke
     if stroke != 1:
         width, height = (max(1, round(side / stroke)) for side in target.size)
         seen = photo.resize((width, height), Image.Resampling.LANCZOS)
-    painted = _paint(seen, style)
+    painted = _paint(seen, style, progress)
     if painted.size != target.size:
         painted = painted.resize(target.size, Image.Resampling.LANCZOS)
     if target.mode == "RGBA":
@@ -112,12 +123,12 @@ def blend(
     return result
 
 
-def _paint(seen: Image.Image, style: Style) -> Image.Image:
+def _paint(seen: Image.Image, style: Style, progress: Progress | None) -> Image.Image:
     pixels = np.asarray(seen.convert("RGB"))
     height, width, _ = pixels.shape
     least = max(style.architecture.min_size, _MIN_SIDE)
     pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
-    return Image.fromarray(style.paint(torch.from_numpy(pixels))[:height, :width].numpy())
+    return Image.fromarray(style.paint(torch.from_numpy(pixels), progress)[:height, :width].numpy())
 
 
 def _check_blend(strength: float, color: str) -> float:

@@ -180,13 +180,15 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
     steps = easel.watch("ann", order(replace(FEW, steps=200)))
     run = next(steps)
     thread = threading.Thread(target=ended, args=[steps])
-    with easel.studio._network:
-        thread.start()
-        deadline = time.monotonic() + 30
-        while not run.losses and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        assert len(run.losses["step"]) == 1
+    painted = threading.Event()
+    easel.studio.line.join("bob", lambda progress: painted.wait(60))
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not run.losses and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    assert len(run.losses["step"]) == 1
+    painted.set()
     while len(run.losses["step"]) == 1:
         time.sleep(0.01)
     easel.forget("ann")

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +183,29 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     assert ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
     refused = nst(*words, "-o", "nowhere/sheet.png", folder=tmp_path)
     assert refused.returncode == 1 and "nowhere" in refused.stderr
+
+
+def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
+    Image.open(made / "photo.png").resize((3000, 2000)).save(made / "large.png")
+    command = [sys.executable, "-m", "nst_core", "stylize", "photo.png", "large.png", "--style", "wave", "-o", "ended"]
+    process = subprocess.Popen(command, cwd=made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (made / "ended" / "photo-wave.png").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 130
+    assert told[-1] == "Interrupted: 1 of 2 pictures were written." and "Traceback" not in told
+    assert [file.name for file in (made / "ended").iterdir()] == ["photo-wave.png"]
+
+
+def test_one_large_picture_shows_how_far_it_is(made: Path) -> None:
+    code = (
+        "from rich.console import Console; from nst_core import console; import nst_core.cli as cli;"
+        "console.errors = cli.errors = Console(force_terminal=True, width=100); cli.main()"
+    )
+    words = ["stylize", "photo.png", "--size", "1000", "--style", "wave", "-o", "far.png"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=made, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    bars = set(re.findall(r"A Title (\S+?━\S+)", done.stdout))
+    assert len(bars) > 5, done.stdout

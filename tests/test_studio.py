@@ -2,7 +2,10 @@
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from made_styles import make_style
@@ -13,6 +16,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.kept import Kept
+from ui.line import CALM, Ended
 from ui.studio import PageError, Studio, Wish, received
 
 
@@ -30,19 +34,21 @@ def photo(tmp_path: Path) -> Path:
 
 def test_a_painting_is_kept_for_its_session_alone(studio: Studio, photo: Path) -> None:
     wish = Wish(style="first-style")
-    painting = studio.painting("ann", photo, wish)
-    assert studio.painting("ann", photo, wish.model_copy(update={"strength": 0.3, "color": "photo"})) is painting
-    assert studio.painting("bob", photo, wish) is not painting
+    painting = studio.painting("ann", photo, wish).result()
+    assert (
+        studio.painting("ann", photo, wish.model_copy(update={"strength": 0.3, "color": "photo"})).result() is painting
+    )
+    assert studio.painting("bob", photo, wish).result() is not painting
     studio.forget("ann")
-    assert studio.painting("ann", photo, wish) is not painting
+    assert studio.painting("ann", photo, wish).result() is not painting
 
 
 def test_the_photograph_to_compare_with_is_written_once(studio: Studio, photo: Path) -> None:
-    first = studio.painting("ann", photo, Wish(style="first-style", size=48))
-    second = studio.painting("ann", photo, Wish(style="second-style", size=48))
+    first = studio.painting("ann", photo, Wish(style="first-style", size=48)).result()
+    second = studio.painting("ann", photo, Wish(style="second-style", size=48)).result()
     assert second.sitter is first.sitter
     assert open_picture(first.sitter.file).size == first.painted.size == (48, 32)
-    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).sitter is not first.sitter
+    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).result().sitter is not first.sitter
 
 
 @pytest.mark.parametrize("stroke", [0.5, 1.0, 2.0])
@@ -50,7 +56,7 @@ def test_what_is_kept_changes_no_pixel(studio: Studio, photo: Path, stroke: floa
     for style in ("first-style", "second-style"):  # the second finds the first's photograph kept
         wish = Wish(style=style, size=48, stroke=stroke)
         expected = stylize(open_picture(photo), studio.registry.open(style), size=48, stroke=stroke)
-        assert ImageChops.difference(studio.painting("ann", photo, wish).painted, expected).getbbox() is None
+        assert ImageChops.difference(studio.painting("ann", photo, wish).result().painted, expected).getbbox() is None
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -86,12 +92,68 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
     folder = make_style(tmp_path / "own", title="Mine")
     name = studio.take("ann", Style.open(folder))
     assert studio.style("ann", name).title == "Mine" and studio.is_here("ann", name)
-    assert studio.painting("ann", photo, Wish(style=name)).style.title == "Mine"
+    assert studio.painting("ann", photo, Wish(style=name)).result().style.title == "Mine"
     for session in ("bob", None):
         with pytest.raises(PageError, match="no longer here: please drop its file again"):
             studio.style(session, name)
     studio.forget("ann")
     with pytest.raises(PageError, match="no longer here"):
-        studio.painting("ann", photo, Wish(style=name))
+        studio.painting("ann", photo, Wish(style=name)).result()
     gc.collect()
     assert not folder.exists()
+
+
+@contextmanager
+def busy(studio: Studio) -> Iterator[None]:
+    """Somebody else's turn, as long as it takes."""
+    over = Event()
+    studio.line.join("somebody", lambda progress: over.wait(60))
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
+    with busy(studio):
+        turns = [studio.painting(name, photo, Wish(style="first-style")) for name in ("ann", "bob")]
+        time.sleep(CALM)
+        words = [next(turn.watch()) for turn in turns]
+        assert words == ["1 person is before you", "2 people are before you"]
+        studio.forget("ann")
+        assert next(turns[1].watch()) == words[0]
+        with pytest.raises(Ended):
+            turns[0].result()
+    assert turns[1].result().style.id == "first-style"
+
+
+def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) -> None:
+    wishes = [Wish(style=name) for name in ("first-style", "second-style")]
+    with busy(studio):
+        first = studio.painting("ann", photo, wishes[0])
+        others = studio.painting("bob", photo, wishes[0])
+        time.sleep(CALM)
+        second = studio.painting("ann", photo, wishes[1])
+        assert [next(turn.watch())[0] for turn in (second, others)] == ["1", "2"]
+        assert not studio.wants("ann", wishes[0]) and studio.wants("ann", wishes[1])
+        # The same with another strength is the same painting.
+        assert studio.painting("ann", photo, wishes[1].model_copy(update={"strength": 0.5})) is second
+    assert first.result().style.id == second.result().style.id == "second-style"
+
+
+@pytest.mark.parametrize("leave", [True, False], ids=["left", "asked for something else"])
+def test_what_nobody_waits_for_ends_at_the_next_strip(studio: Studio, tmp_path: Path, leave: bool) -> None:
+    path = tmp_path / "large.png"
+    Image.effect_mandelbrot((512, 512), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    turn = studio.painting("ann", path, Wish(style="first-style"))
+    while not 0 < turn.done < 0.5:
+        time.sleep(0.001)
+    if leave:
+        studio.forget("ann")
+    else:
+        other = studio.painting("ann", path, Wish(style="second-style"))
+        assert other.result().style.id == "second-style"
+    with pytest.raises(Ended):
+        turn.result()
+    assert turn.done < 1
+    assert studio.painting("bob", path, Wish(style="first-style")).result().painted.size == (512, 512)

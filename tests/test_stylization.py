@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, to_tensor
+from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import blend, repaint, stylize
 
@@ -71,10 +72,10 @@ def watched(style: Style) -> Iterator[list[tuple[int, int]]]:
     seen: list[tuple[int, int]] = []
     paint = style.paint
 
-    def look(photo: torch.Tensor) -> torch.Tensor:
+    def look(photo: torch.Tensor, progress: Progress | None) -> torch.Tensor:
         assert photo.dtype == torch.uint8 and photo.shape[2] == 3
         seen.append((photo.shape[1], photo.shape[0]))
-        return paint(photo)
+        return paint(photo, progress)
 
     vars(style)["paint"] = look
     try:
@@ -182,6 +183,17 @@ def test_the_network_may_be_of_half_precision(style: Style) -> None:
     coarse.network.load_state_dict(style.network.state_dict())
     photo = drawn(48, 32)
     assert np.abs(pixels(repaint(photo, coarse)) - pixels(repaint(photo, style))).mean() < 10
+
+
+def test_progress_is_told_to_the_end_and_what_it_raises_ends_the_work(style: Style) -> None:
+    slow = replace(style, architecture=replace(style.architecture, fast=None))
+    photo = drawn(48, 96)
+    for one in (style, slow):
+        parts: list[float] = []
+        assert same(stylize(photo, one, progress=parts.append), stylize(photo, one))
+        assert parts == sorted(parts) and parts[-1] == 1
+        with pytest.raises(ZeroDivisionError):
+            repaint(photo, one, progress=lambda part: [][int(1 / 0)])
 
 
 def test_a_photograph_from_a_file_to_a_file(style: Style, tmp_path: Path) -> None:

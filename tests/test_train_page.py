@@ -188,12 +188,14 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, pai
     while not (pupil := next(pupils)).losses:
         pass
     thread = threading.Thread(target=ended, args=[pupils])
-    with school.studio._network:
-        thread.start()
-        time.sleep(0.5)
-        done = len(pupil.losses["step"])
-        time.sleep(1)
-        assert len(pupil.losses["step"]) == done
+    painted = threading.Event()
+    school.studio.line.join("bob", lambda progress: painted.wait(60))
+    thread.start()
+    time.sleep(0.5)
+    done = len(pupil.losses["step"])
+    time.sleep(1)
+    assert len(pupil.losses["step"]) == done
+    painted.set()
     school.forget("ann")
     thread.join(60)
     assert not thread.is_alive()

@@ -219,7 +219,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
             )
             if values[2] == FAST:
                 sitter = fit(photo, method.size)
-                order = replace(order, start=easel.studio.stylize(request.session_hash, sitter, Wish.of(style=fast)))
+                turn = easel.studio.stylize(request.session_hash, sitter, Wish.of(style=fast))
+                order = replace(order, start=turn.result())
             yield from shown(easel.watch(request.session_hash, order))
 
     def again(steps: Any, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:

@@ -9,7 +9,7 @@ from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
 from ui.runs import Easel, Order
-from ui.studio import Studio, Wish, received
+from ui.studio import PEOPLE, Studio, Wish, received
 
 
 def add_api(studio: Studio, easel: Easel) -> None:
@@ -28,7 +28,10 @@ def add_api(studio: Studio, easel: Easel) -> None:
         try:
             wish = Wish.of(style=style, strength=strength, color=color, size=size, stroke=stroke)
             path = received(photo)  # type: ignore[arg-type]  # it comes as a dict
-            picture = studio.stylize(request.session_hash, open_picture(path), wish)
+            turn = studio.stylize(request.session_hash, open_picture(path), wish)
+            for words in turn.watch():
+                gr.Progress()(turn.done, desc=words)  # as a parameter, it would be one of the endpoint's
+            picture = turn.result()
         except NSTError as error:
             raise gr.Error(str(error), print_exception=False) from error
         file = studio.file(f"{path.stem}-{wish.style}.png")
@@ -82,6 +85,6 @@ def add_api(studio: Studio, easel: Easel) -> None:
         """The styles there are: id, title, artist, license and tags of each."""
         return [entry.model_dump(include={"id", "title", "artist", "license", "tags"}) for entry in studio.registry]
 
-    api(stylize, api_name="stylize", concurrency_id="network", concurrency_limit=1)
+    api(stylize, api_name="stylize", concurrency_id="network", concurrency_limit=PEOPLE)
     api(optimize, api_name="optimize", concurrency_id="optimization", concurrency_limit=1)
     api(styles, api_name="styles", queue=False)

@@ -15,7 +15,8 @@ from nst_core.images import save_picture
 from nst_core.registry import Entry, Registry
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.studio import Painting, Studio, Wish, received
+from ui.line import Ended
+from ui.studio import PEOPLE, Painting, Studio, Wish, received
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
@@ -125,64 +126,73 @@ def repaint_tab(studio: Studio) -> Desk:
         stroke: float,
         request: gr.Request,
     ) -> Iterator[tuple[Any, Any, Any]]:
+        session = request.session_hash
         if photo is None:
-            yield None, "", gr.DownloadButton(value=None, interactive=False)
+            studio.dismiss(session)
+            yield gr.DownloadButton(value=None, interactive=False), "", None
             return
+        said = ""
         try:
             wish = Wish.of(style=style, strength=strength, color=color, size=size or None, stroke=stroke)
             path = received(photo)
-            if not studio.is_here(request.session_hash, wish.style):
-                yield gr.skip(), "<p>Fetching the style from the Hugging Face Hub …</p>", gr.skip()
-            painting = studio.painting(request.session_hash, path, wish)
+            if not studio.is_here(session, wish.style):
+                said = "Fetching the style from the Hugging Face Hub …"
+                yield gr.skip(), f"<p>{said}</p>", gr.skip()
+            turn = studio.painting(session, path, wish)
+            for words in turn.watch():
+                if not studio.wants(session, wish):
+                    return
+                if words and words != said:
+                    said = words
+                    yield gr.skip(), f"<p>{said}</p>", gr.skip()
+            painting = turn.result()
             picture = blend(painting.sitter.picture, painting.painted, strength=wish.strength, color=wish.color)
+        except Ended:
+            return
         except NSTError as error:
+            if said:
+                yield gr.skip(), "", gr.skip()
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
             raise gr.Error(message, title="That did not work", print_exception=False) from error
         file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
-        save_picture(picture, file)
-        yield (
-            (str(painting.sitter.file), str(file)),
-            describe(painting),
-            gr.DownloadButton(value=file, interactive=True),
-        )
+        # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
+        seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
+        save_picture(picture, seen)
+        if studio.wants(session, wish):
+            files = str(painting.sitter.file), str(seen)
+            yield gr.DownloadButton(interactive=False), describe(painting), files
+            if seen != file:
+                save_picture(picture, file)
+        if studio.wants(session, wish):
+            yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip()
 
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 
     wishes = [photo, style, strength, color, size, stroke]
-    shown = [result, info, download]
+    shown = [download, info, result]  # in this order, so that no picture is there with the download of another
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
     painted: dict[str, Any] = {
         "preprocess": False,
-        "show_progress_on": result,
-        "trigger_mode": "always_last",
+        # The same for all: what was asked for last should also be heard last.
         "concurrency_id": "network",
-        # The studio paints one at a time; who waits for a style from the Hub lets the others pass.
-        "concurrency_limit": 4,
+        "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **painted)
-    # These find the painting kept, so they need not queue behind other people's.
-    gr.on(
-        [strength.input, color.input],
-        show,
-        wishes,
-        shown,
-        preprocess=False,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        concurrency_id="blend",
-        concurrency_limit=4,
-        api_visibility="private",
-    )
+    # A press is heard at once, whatever is under way: the studio ends that.
+    anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
+    gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **anew)
+    # These find the painting kept: there is nothing to wait for, nor to end.
+    touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
+    gr.on([strength.input, color.input], show, wishes, shown, **touched)
     settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
     choices = {
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(style, guests, settings, choices, lambda event: event.success(show, wishes, shown, **painted))
+    desk = Desk(style, guests, settings, choices, lambda event: event.success(show, wishes, shown, **anew))
     with community:
         community_styles(studio.registry, desk)
     return desk

@@ -268,7 +268,7 @@ class Easel:
                 if now - shown > GLANCE:
                     shown = now
                     yield run
-                self.studio.wait()
+                self.studio.line.wait()
         except NSTError as error:
             if run.last is None:
                 raise

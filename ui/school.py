@@ -214,7 +214,7 @@ class School:
         if pupil is None:
             raise PageError("There is no style of your own any more: press Train to make one.")
         wish = Wish.of(style=pupil.style, size=min(SIZE, self.studio.max_side))
-        painting = self.studio.painting(session, photo, wish)
+        painting = self.studio.painting(session, photo, wish).result()
         file = self.studio.file(f"{photo.stem}-{pupil.name}.png")
         save_picture(painting.painted, file)
         return painting.sitter.file, file
@@ -286,7 +286,7 @@ class School:
             yield step
             if pupil.over():
                 break
-            self.studio.wait()
+            self.studio.line.wait()
 
     def _snap(self, pupil: Pupil, network: nn.Module, sample: Image.Image, step: int) -> float:
         """Show what the network makes of the sample; gives the seconds that it took."""

@@ -18,15 +18,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.registry import Registry, on_the_hub
+from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import STROKES, repaint, stylize
 from nst_core.text import explain, plain
 from ui.kept import Kept
+from ui.line import Ended, Line, Turn
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
 PATIENCE = 45
 """Seconds for which a person waits for a style to come from the Hub; it goes on coming after that."""
+
+PEOPLE = 24
+"""How many may stand in the studio's line, each of whom takes a thread of Gradio's 40; more wait in Gradio's queue."""
 
 
 class PageError(NSTError):
@@ -96,7 +101,9 @@ class Studio:
         self._fetchers = ThreadPoolExecutor(4, "fetch")
         self._sitters: Kept[Sitter] = Kept(12, KEEP)
         self._paintings: Kept[Painting] = Kept(24, KEEP)
-        self._network = threading.Lock()
+        self.line = Line()
+        self._wishes: Kept[Wish] = Kept(1000, KEEP)
+        """What each page asked for last."""
 
     def take(self, session: str | None, style: Style) -> str:
         """Keep a style of a person's own, which nobody else can ask for; gives the name to ask for it by.
@@ -150,39 +157,56 @@ class Studio:
             with self._fetching_lock:
                 del self._fetching[name]
 
-    def stylize(self, session: str | None, photo: Image.Image, wish: Wish) -> Image.Image:
+    def stylize(self, session: str | None, photo: Image.Image, wish: Wish) -> Turn[Image.Image]:
         """``nst_core.stylize`` within this server's bounds, nothing kept.
 
         Raises:
             PageError: the network would have to look at more than ``max_side`` pixels to a side.
-            NSTError: whatever the library refuses.
+            NSTError: the style is refused; whatever else the library refuses, the turn does.
         """
         style, size = self.style(session, wish.style), self._size(photo, wish)
-        with self._network:
-            return stylize(photo, style, strength=wish.strength, color=wish.color, size=size, stroke=wish.stroke)
+        settings: dict[str, Any] = {"strength": wish.strength, "color": wish.color, "size": size, "stroke": wish.stroke}
+        return self.line.join(session, lambda progress: stylize(photo, style, progress=progress, **settings))
 
-    def painting(self, session: str | None, photo: Path, wish: Wish) -> Painting:
-        """The painting of a person's photograph, kept from before or painted now.
+    def painting(self, session: str | None, photo: Path, wish: Wish) -> Turn[Painting]:
+        """The painting of a person's photograph, kept from before or painted in their turn.
+
+        What their page asked for before this is not wanted any more, see ``wants``.
 
         Raises:
-            NSTError: the photograph, the style or the numbers are refused.
+            NSTError: the style is refused; the photograph or the numbers, the turn does.
         """
+        self._wishes.put(session, None, wish)
         key = (photo, wish.style, wish.size, wish.stroke)
         painting = self._paintings.get(session, key)
-        if painting is None:
-            style = self.style(session, wish.style)
-            with self._network:  # whoever waited here for the very same painting finds it kept
-                painting = self._paintings.get(session, key) or self._paint(session, photo, style, wish)
-                self._paintings.put(session, key, painting)
-        return painting
+        if painting or not self.is_here(session, wish.style):
+            self.line.end(session, keyed=True)  # who waits for the Hub lets the others pass
+        if painting:
+            return self.line.skip(painting)
+        style = self.style(session, wish.style)
+        if not self.wants(session, wish):
+            raise Ended
 
-    def wait(self) -> None:
-        """Return once nobody's photograph is being painted: for whoever computes in the background."""
-        with self._network:
-            pass
+        def paint(progress: Progress) -> Painting:
+            painting = self._paint(session, photo, style, wish, progress)
+            self._paintings.put(session, key, painting)
+            return painting
+
+        return self.line.join(session, paint, key)
+
+    def wants(self, session: str | None, wish: Wish) -> bool:
+        """Whether this very wish is the last that the session's page made."""
+        return self._wishes.get(session, None) is wish
+
+    def dismiss(self, session: str | None) -> None:
+        """Nothing that the session's page asked for is wanted any more."""
+        self._wishes.forget(session)
+        self.line.end(session, keyed=True)
 
     def forget(self, session: str | None) -> None:
-        """Drop everything that was kept of a session."""
+        """Drop everything that was kept of a session, and end what is painted for it."""
+        self._wishes.forget(session)
+        self.line.end(session)
         self._own.forget(session)
         self._sitters.forget(session)
         self._paintings.forget(session)
@@ -191,7 +215,7 @@ class Studio:
         """A path of that name in a folder of its own, so that it can be downloaded by that name."""
         return Path(tempfile.mkdtemp(dir=self.folder), re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[-100:])
 
-    def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish) -> Painting:
+    def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish, progress: Progress) -> Painting:
         key = (photo, wish.size, wish.stroke)
         sitter = self._sitters.get(session, key)
         picture = sitter.picture if sitter and wish.stroke == 1 else open_picture(photo)
@@ -202,7 +226,7 @@ class Studio:
         # Other strokes make the network look at the photograph at another size than it is shown at.
         seen = sitter.picture if wish.stroke == 1 else picture
         started = time.perf_counter()
-        painted = repaint(seen, style, size=size, stroke=wish.stroke)
+        painted = repaint(seen, style, size=size, stroke=wish.stroke, progress=progress)
         return Painting(sitter, painted, style, seconds=time.perf_counter() - started)
 
     def _sit(self, picture: Image.Image, name: str) -> Sitter:

@@ -8,7 +8,7 @@ import gradio as gr
 from ui.advanced import easel_for, picture, refusals, shown, view, waiting
 from ui.drawn import draw_paintings
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, School
-from ui.studio import received
+from ui.studio import PEOPLE, received
 
 HINT = """<b>Watch a network learn to paint</b>
 Choose a painting, and press Train.<br>The losses are drawn below, and a photograph is repainted, while it learns."""
@@ -169,7 +169,7 @@ def _here(school: School) -> None:
         "show_progress_on": result,
         "trigger_mode": "always_last",
         "concurrency_id": "network",
-        "concurrency_limit": 1,
+        "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
     buttons = [train, leave, stop, file]

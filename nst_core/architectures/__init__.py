@@ -10,10 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nst_core.streaming import Progress
+
 ARCHITECTURES: dict[str, "Architecture"] = {}
 """The newest version of each, by id."""
 VERSIONS: dict[tuple[str, int], "Architecture"] = {}
 """All versions, by id and version: a style is painted by the version that it was trained with."""
+
+Paint = Callable[[Tensor, Progress | None], Tensor]
+"""RGB in 0–255, uint8 (H, W, 3), to what a network makes of it, rounded, clamped, cropped. It tells which part is done,
+in 0–1, as often as it can and at least at the end; what that raises ends the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +35,8 @@ class Architecture:
     network: Callable[[], nn.Module]
     min_size: int
     """The smallest side, in pixels, that the network takes."""
-    fast: Callable[[Any], Callable[[Tensor], Tensor]] | None = None
-    """Makes of the network, on a processor, a function with the same result and less to do: RGB in 0–255, uint8
-    (H, W, 3), to what the network makes of it, rounded, clamped, cropped."""
+    fast: Callable[[Any], Paint] | None = None
+    """Makes of the network, on a processor, a function with the same result and less to do."""
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
 from made_registry import MAX_SIDE, TITLES
 from PIL import Image, ImageDraw
 
@@ -137,3 +138,19 @@ def test_nothing_is_wider_than_the_page(page: "Page") -> None:
         page.get_by_role("tab", name=tab).click()
         width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
         assert scroll <= width
+
+
+def test_who_waits_sees_the_line_and_may_change_their_mind(page: "Page", app_url: str, photo: Path) -> None:
+    others = Client(app_url, verbose=False)
+    wish = {"style": "first-style", "size": MAX_SIDE, "api_name": "/stylize"}
+    jobs = [others.submit(handle_file(photo), **wish) for _ in range(6)]
+    while not jobs[-1].status().progress_data:
+        page.wait_for_timeout(50)
+    choose(page, photo)
+    expect(page.locator("#info")).to_contain_text(re.compile(r"\d (person is|people are) before you"))
+    page.locator("#styles label").nth(1).click()
+    wait_for(page, TITLES["second-style"][0])
+    for job in jobs:
+        job.result()
+    page.wait_for_timeout(500)
+    assert TITLES["second-style"][0] in page.locator("#info").inner_text()

@@ -1,0 +1,148 @@
+"""The line of those whose photographs are to be painted: one at a time, in the order in which they came."""
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from nst_core.errors import NSTError
+from nst_core.streaming import Progress
+
+T = TypeVar("T")
+
+GLANCE = 0.25
+"""Seconds between two looks at how far it is."""
+CALM = 0.5
+"""Seconds for which nothing is said: what is over by then needs no words."""
+
+FIRST = 0.1
+"""Which part must be done before it is told: there is nothing to go by for the rest before."""
+
+
+class Ended(NSTError):
+    """Nobody waits for it any more: its person left, or asked for something else."""
+
+    def __init__(self) -> None:
+        super().__init__("Something else was asked for in the meantime.")
+
+
+class Turn(Generic[T]):
+    """A person's place in the line, and what comes of it."""
+
+    def __init__(self, line: "Line", session: str | None, key: Hashable, work: Callable[[Progress], T]) -> None:
+        self.session, self.key, self.work = session, key, work
+        self.joined = time.monotonic()
+        self.began: float | None = None
+        self.done = 0.0
+        """Which part of it, in 0–1."""
+        self.over = False
+        self.future: Future[T] = Future()
+        self._line = line
+
+    def watch(self) -> Iterator[str]:
+        """What there is to say of it, a few times a second, until it is done; nothing of what takes under a second."""
+        while wait([self.future], GLANCE).not_done:
+            yield self._words()
+
+    def _words(self) -> str:
+        now = time.monotonic()
+        if now - self.joined < CALM:
+            return ""
+        if self.began is None:
+            before = self._line.before(self)
+            return "1 person is before you" if before == 1 else f"{before} people are before you"
+        if self.done < FIRST:
+            return ""
+        left = (now - self.began) * (1 / self.done - 1)
+        if now - self.joined + left < 2 * CALM:
+            return ""
+        return f"Painted {100 * self.done:.0f} %, about {max(1, round(left))} s more"
+
+    def result(self) -> T:
+        """What came of it, once it is done.
+
+        Raises:
+            Ended: nobody waits for it any more.
+            NSTError: whatever the work raises.
+        """
+        try:
+            return self.future.result()
+        except CancelledError:
+            raise Ended from None
+
+    def tell(self, done: float) -> None:
+        """Take down which part is done; this is the work's way to hear that nobody waits for it."""
+        if self.over:
+            raise Ended
+        self.done = done
+
+
+class Line:
+    """Works for one at a time, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._turns: list[Turn[Any]] = []
+        """Those who wait, and before them whoever's turn it is."""
+        self._lock = Lock()
+        self._thread = ThreadPoolExecutor(1, "line")
+
+    def join(self, session: str | None, work: Callable[[Progress], T], key: Hashable = None) -> Turn[T]:
+        """Wait for one's turn, in which ``work`` is called; what it is given, it should call as it goes on.
+
+        With a key, a session has one place at most. If it waits already for the same, it is that; for something else,
+        it keeps the place; and something else that is under way ends.
+        """
+        with self._lock:
+            for turn in self._turns if key is not None else ():
+                if turn.session != session or turn.key is None or turn.over:
+                    continue
+                if turn.key == key:
+                    return turn
+                if turn.began is None:
+                    turn.key, turn.work = key, work
+                    return turn
+                turn.over = True
+            turn = Turn(self, session, key, work)
+            self._turns.append(turn)
+            turn.future = self._thread.submit(self._call, turn)
+        return turn
+
+    def skip(self, value: T) -> Turn[T]:
+        """The turn of somebody who has what they came for."""
+        turn = Turn[T](self, None, None, lambda progress: value)
+        turn.future.set_result(value)
+        return turn
+
+    def end(self, session: str | None, *, keyed: bool = False) -> None:
+        """End all that a session waits for, or only what has a key."""
+        with self._lock:
+            for turn in [turn for turn in self._turns if turn.session == session]:
+                if turn.key is not None or not keyed:
+                    turn.over = True
+                    if turn.future.cancel():
+                        self._turns.remove(turn)
+
+    def before(self, turn: Turn[Any]) -> int:
+        """How many people are to be served before a turn."""
+        with self._lock:
+            return self._turns.index(turn) if turn in self._turns else 0
+
+    def wait(self) -> None:
+        """Return once the turn is over of whoever has it: for those who compute in the background."""
+        with self._lock:
+            now = [turn.future for turn in self._turns if turn.began is not None]
+        wait(now)
+
+    def _call(self, turn: Turn[T]) -> T:
+        with self._lock:
+            turn.began = time.monotonic()
+            work = turn.work
+        try:
+            with suppress(Ended):
+                return work(turn.tell)
+        finally:
+            with self._lock:
+                self._turns.remove(turn)
+        raise Ended  # anew: the first one holds on to the half-painted picture
