@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -143,7 +144,7 @@ def test_float16_paints_the_same_picture(styles: dict[str, Style], fp16: Path) -
         painted = paint(flat)
         assert np.isfinite(painted).all() and painted.min() >= 0 and painted.max() <= 255
     # ONNX Runtime computes some of it in float32 on a processor; ONNX's own reference does as the file says.
-    exact = ReferenceEvaluator(str(fp16))
+    exact: Any = ReferenceEvaluator(str(fp16))
     for photo in (noise(23, 34), ramp(41, 54), squares(33, 40, 8)):
         assert psnr(exact.run(None, {"photo": photo})[0], in_pytorch(styles[LITE], photo)) > 60
     for flat in FLAT:
@@ -164,7 +165,7 @@ def test_no_sum_is_beyond_float16(styles: dict[str, Style], id: str) -> None:
 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.register_forward_pre_hook(measure)  # type: ignore[arg-type]
+            layer.register_forward_pre_hook(measure)
     dot = np.zeros((1, 3, 96, 101), np.float32)
     dot[..., 50, 50] = 255
     with torch.no_grad():
