@@ -16,9 +16,9 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 from nst_core.ahead import ahead
-from nst_core.cli_sharing import import_style, publish, review
+from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
-from nst_core.console import check_file, errors, progress_bar
+from nst_core.console import RegistryOption, check_file, errors, progress_bar
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
@@ -47,11 +47,6 @@ app = typer.Typer(
 
 FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time is up", None: "stopped"}
 """Why an optimisation ended, in words."""
-
-RegistryOption = Annotated[
-    str | None,
-    typer.Option("--registry", help="A registry.yaml, a folder with one, or user/repo on the Hub, not the bundled."),
-]
 
 
 def _setting(help: str, **more: Any) -> Any:
@@ -423,6 +418,7 @@ def check(
 app.command()(train)
 app.command()(search)
 app.command("import")(import_style)
+app.command()(export)
 app.command()(publish)
 app.command()(review)
 

@@ -1,15 +1,15 @@
-"""The commands ``import``, ``publish`` and ``review``: styles from others, and for others."""
+"""The commands ``import``, ``export``, ``publish`` and ``review``: styles from others, and for others."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from nst_core.console import check_file
+from nst_core.console import RegistryOption, check_file
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 
@@ -70,6 +70,29 @@ def import_style(
         dtype=torch.float32,  # it is to paint as it did at home
     )
     print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {out}")
+
+
+def export(
+    style: Annotated[
+        str, typer.Argument(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The .onnx to write.")],
+    precision: Annotated[
+        Literal["fp32", "fp16"], typer.Option(help="fp16 is half as large, and computes in float16 where that is safe.")
+    ] = "fp32",
+    registry: RegistryOption = None,
+) -> None:
+    """Write a style as ONNX, for telephones and browsers: takes and gives float32 (1, 3, height, width), RGB in 0–255.
+
+    Height and width may be any; what comes out has the size of what went in, and is clamped to 0–255.
+    """
+    check_file(out)
+    from nst_core.exporting import check_export, export_style
+
+    check_export(out)
+    opened = Registry.load(registry).open(style)
+    export_style(opened, out, precision=precision)
+    print(f"{out} paints {opened.title}, {precision}: {out.stat().st_size / 1e6:.2f} MB.")
 
 
 def publish(

@@ -1,7 +1,9 @@
-"""What the commands share: where they say what they do, and what they check before anybody waits."""
+"""What the commands share: where they say what they do, what they check before anybody waits, and an option."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,6 +16,11 @@ from rich.progress import (
 )
 
 from nst_core.errors import NSTError
+
+RegistryOption = Annotated[
+    str | None,
+    typer.Option("--registry", help="A registry.yaml, a folder with one, or user/repo on the Hub, not the bundled."),
+]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -17,7 +17,8 @@ class NormalisedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        height, width = (max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in x.shape[-2:])
+        # Nothing negative is divided: exported as ONNX, that would be rounded up.
+        height, width = (max(0, (side - 1) // stride * stride + kernel - side) for side in x.shape[-2:])
         # Where the number is odd, the bottom and the right get one more.
         x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
         return self.norm(self.conv(x))

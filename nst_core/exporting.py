@@ -1,0 +1,152 @@
+"""A style as one ONNX file, for telephones and browsers: ONNX Runtime paints it where there is no PyTorch.
+
+The page never imports this file.
+"""
+
+import copy
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nst_core import __version__
+from nst_core.errors import NSTError
+from nst_core.style import Style
+from nst_core.text import few, quoted
+
+OPSET = 20
+"""The newest whose operators ONNX Runtime's backends all have: its WebGPU has no Conv of opset 22 (1.24)."""
+
+ExportPrecision = Literal["fp32", "fp16"]
+
+
+class ExportingError(NSTError):
+    """A style that cannot be exported, or a file that cannot be written."""
+
+
+def export_style(style: Style, path: Path, *, precision: ExportPrecision = "fp32") -> None:
+    """Write a style as ONNX, of standard operators alone; the file is complete or as it was.
+
+    Its input ``photo`` and its output ``painted`` are float32 of (1, 3, height, width), RGB in 0–255, of any size from
+    the architecture's smallest; the output has the input's size and is clamped, not rounded. With fp16, the weights
+    and what is computed between input and output are float16, save what that would spoil (see ``_Portable``).
+
+    Raises:
+        ExportingError: a package is missing, the file cannot be written, or a weight is beyond float16.
+    """
+    check_export(path)
+    import onnx
+
+    portable = _Portable(style.network, torch.float16 if precision == "fp16" else torch.float32).eval()
+    if any(not parameter.isfinite().all() for parameter in portable.parameters()):
+        raise ExportingError(f"A weight of {quoted(style.title)} is beyond 65,504, float16's largest: fp32 has it.")
+    smallest = style.architecture.min_size
+    sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch's exporter warns of what PyTorch itself calls.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            portable,
+            # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
+            (torch.zeros(1, 3, 37, 54),),
+            input_names=["photo"],
+            output_names=["painted"],
+            dynamic_shapes={"photo": sides},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    graph = model.graph
+    # The exporter notes of every number from which line of which file it came.
+    for noted in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del noted.metadata_props[:]
+    del graph.metadata_props[:], graph.value_info[:], model.functions[:]
+    for dimension, name in zip(graph.output[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+        dimension.dim_param = name
+    layout = "float32, (1, 3, height, width), RGB in 0-255"
+    takes, gives = f"{layout}; sides of {smallest} pixels or more", f"{layout}, clamped; of the input's size"
+    graph.name, graph.input[0].doc_string, graph.output[0].doc_string = style.title, takes, gives
+    model.producer_name, model.producer_version = "nst-core", __version__
+    model.doc_string = f"Repaints a photograph in the style of {style.title}."
+    said = {
+        "title": style.title,
+        "artist": style.artist,
+        "license": style.license,
+        "architecture": style.architecture.id,
+        "architecture_version": str(style.architecture.version),
+        "nst_core_version": __version__,
+        "precision": precision,
+        "input": takes,
+        "output": gives,
+    }
+    onnx.helper.set_model_props(model, said)
+    onnx.checker.check_model(model, full_check=True)
+    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(model.SerializeToString())
+        temporary.replace(path)
+    except OSError as error:
+        raise ExportingError(f"The file {quoted(path.name)} could not be written: {error.strerror}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_export(path: Path) -> None:
+    """See to it that ``export_style`` can write such a file, before anybody waits for it.
+
+    Raises:
+        ExportingError: a package is missing, or the file is called otherwise.
+    """
+    if missing := [package for package in ("onnx", "onnxscript") if find_spec(package) is None]:
+        raise ExportingError(f"Exporting takes {few(missing)}: pip install 'nst-core[export]' installs that.")
+    if path.suffix.lower() != ".onnx":
+        raise ExportingError(f"The file {quoted(path.name)} should end in .onnx, the format that is written.")
+
+
+class _Portable(nn.Module):
+    """What the file computes: a network with its picture cropped and clamped, all of it in one type but two things.
+
+    In float32, always, are the statistics of the normalisations: a channel's sums are beyond float16. And so is the
+    first convolution: a sky's faint gradient is lost among float16's steps of 1 beyond 1024, and the normalisation
+    after it makes much of what is left.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).to(dtype)
+        layers = dict(network.named_modules())
+        # Modules are defined in the order in which they are computed.
+        first = next(name for name, layer in layers.items() if isinstance(layer, nn.Conv2d))
+        self.network.set_submodule(first, layers[first])
+        for name, layer in layers.items():
+            if isinstance(layer, nn.InstanceNorm2d):
+                self.network.set_submodule(name, _Norm(layer, dtype))
+
+    def forward(self, photo: Tensor) -> Tensor:
+        height, width = photo.shape[2:]
+        return self.network(photo)[..., :height, :width].float().clamp(0, 255)
+
+
+class _Norm(nn.Module):
+    """Instance normalisation in float32, of what is centred first.
+
+    ONNX Runtime sums a channel up in float32, one number after the other: of a large map with a large mean, a bright
+    and even photograph's, the mean is off by much more than the deviation can bear.
+    """
+
+    def __init__(self, norm: nn.InstanceNorm2d, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.norm, self.dtype = norm, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        x = x - x.mean((2, 3), keepdim=True)
+        return F.instance_norm(x, weight=self.norm.weight, bias=self.norm.bias, eps=self.norm.eps).to(self.dtype)

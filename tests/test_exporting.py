@@ -1,0 +1,216 @@
+"""What is exported paints in ONNX Runtime as in PyTorch, at any size, and float16 is enough for it."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
+from nst_core.exporting import ExportingError, check_export, export_style
+from nst_core.registry import Registry
+from nst_core.style import Card, Style, StyleConfig, write_style
+
+Picture = NDArray[np.float32]
+LITE, JOHNSON, OTHER = "udnie-lite", "roman-mosaic", "a-fast-style-transfer"
+FLOAT16 = 65_504
+
+
+@pytest.fixture(scope="module")
+def styles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Style]:
+    """One of each architecture."""
+    folder = tmp_path_factory.mktemp("styles") / OTHER
+    torch.manual_seed(0)
+    config = StyleConfig(architecture=FAST_STYLE_TRANSFER.id, architecture_version=FAST_STYLE_TRANSFER.version)
+    state = FAST_STYLE_TRANSFER.network().state_dict()
+    preview = Image.new("RGB", (64, 48), "teal")
+    write_style(folder, network_state=state, config=config, card=Card(title="Ünïcode"), preview=preview)
+    registry = Registry.load()
+    return {LITE: registry.open(LITE), JOHNSON: registry.open(JOHNSON), OTHER: Style.open(folder)}
+
+
+@pytest.fixture(scope="module")
+def fp32(styles: dict[str, Style], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A style's file, by id."""
+    folder = tmp_path_factory.mktemp("fp32")
+
+    @cache
+    def exported(id: str) -> Path:
+        export_style(styles[id], folder / f"{id}.onnx")
+        return folder / f"{id}.onnx"
+
+    return exported
+
+
+@pytest.fixture(scope="module")
+def fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lite style's file in float16, as the command writes it."""
+    path = tmp_path_factory.mktemp("fp16") / "lite.onnx"
+    done = run("export", LITE, "-o", str(path), "--precision", "fp16")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "Udnie, lite, fp16" in done.stdout
+    return path
+
+
+def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "nst_core", *words], capture_output=True, text=True)
+
+
+def in_pytorch(style: Style, photo: Picture) -> Picture:
+    with torch.no_grad():
+        painted = style.network(torch.from_numpy(photo))
+    return painted[..., : photo.shape[2], : photo.shape[3]].clamp(0, 255).numpy()
+
+
+def in_onnxruntime(path: Path) -> Callable[[Picture], Picture]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda photo: session.run(["painted"], {"photo": photo})[0]
+
+
+def psnr(painted: Picture, reference: Picture) -> float:
+    assert painted.shape == reference.shape and painted.dtype == np.float32 and np.isfinite(painted).all()
+    error = float(np.square(painted - reference, dtype=np.float64).mean())
+    return 10 * np.log10(255**2 / error) if error else np.inf
+
+
+def noise(height: int, width: int) -> Picture:
+    return np.random.default_rng(0).integers(0, 256, (1, 3, height, width)).astype(np.float32)
+
+
+def ramp(height: int, width: int) -> Picture:
+    """Smooth, of every brightness, as a sky is."""
+    rows, columns = np.mgrid[:height, :width]
+    channels = [rows / height, columns / width, (rows + columns) / (height + width)]
+    return 255 * np.stack(channels)[None].astype(np.float32)
+
+
+def squares(height: int, width: int, side: int) -> Picture:
+    rows, columns = np.mgrid[:height, :width]
+    board = (rows // side + columns // side) % 2 * 255
+    return np.broadcast_to(board, (1, 3, height, width)).astype(np.float32)
+
+
+def mist(height: int, width: int) -> Picture:
+    """Bright, and of seven grey levels alone."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.broadcast_to(np.round(240 + 3 * np.sin(rows / 9) * np.cos(columns / 13)), (1, 3, height, width)).astype(
+        np.float32
+    )
+
+
+FLAT = [np.full((1, 3, 40, 53), 255, np.float32), squares(40, 53, 1)]
+"""White, and what every convolution sees as the same everywhere: there a normalisation enlarges rounding alone, and
+PyTorch's own pictures in float32 and float64 have nothing to do with each other."""
+
+
+@pytest.mark.parametrize("id", [LITE, JOHNSON, pytest.param(OTHER, marks=pytest.mark.slow)])
+def test_it_paints_as_pytorch_does_at_any_size(styles: dict[str, Style], fp32: Callable[[str], Path], id: str) -> None:
+    paint = in_onnxruntime(fp32(id))
+    for photo in (noise(5, 7), noise(37, 54), ramp(64, 64), squares(61, 90, 8), ramp(83, 42)):
+        reference = in_pytorch(styles[id], photo)
+        assert reference.std() > 5
+        assert psnr(paint(photo), reference) > 80
+    for flat in FLAT:
+        painted = paint(flat)
+        assert painted.shape == flat.shape and painted.min() >= 0 and painted.max() <= 255
+
+
+def test_a_large_map_is_centred_first(styles: dict[str, Style], fp32: Callable[[str], Path]) -> None:
+    photo = mist(513, 511)
+    # 70 dB where ONNX Runtime's InstanceNormalization finds the mean alone.
+    assert psnr(in_onnxruntime(fp32(LITE))(photo), in_pytorch(styles[LITE], photo)) > 95
+
+
+def test_float16_paints_the_same_picture(styles: dict[str, Style], fp16: Path) -> None:
+    paint = in_onnxruntime(fp16)
+    for photo in (noise(37, 54), ramp(133, 150), squares(61, 90, 8), mist(133, 150)):
+        assert psnr(paint(photo), in_pytorch(styles[LITE], photo)) > 60
+    for flat in FLAT:
+        painted = paint(flat)
+        assert np.isfinite(painted).all() and painted.min() >= 0 and painted.max() <= 255
+    # ONNX Runtime computes some of it in float32 on a processor; ONNX's own reference does as the file says.
+    exact: Any = ReferenceEvaluator(str(fp16))
+    for photo in (noise(23, 34), ramp(41, 54), squares(33, 40, 8)):
+        assert psnr(exact.run(None, {"photo": photo})[0], in_pytorch(styles[LITE], photo)) > 60
+    for flat in FLAT:
+        assert np.isfinite(exact.run(None, {"photo": flat})[0]).all()
+
+
+@pytest.mark.parametrize("id", [LITE, JOHNSON])
+def test_no_sum_is_beyond_float16(styles: dict[str, Style], id: str) -> None:
+    network = copy.deepcopy(styles[id].network)
+    largest = 0.0
+
+    def measure(layer: nn.Conv2d, inputs: tuple[torch.Tensor]) -> None:
+        # No partial sum, in whatever order, is larger than the sum of what is added without its signs.
+        nonlocal largest
+        assert layer.bias is not None
+        sums = F.conv2d(inputs[0].abs(), layer.weight.abs(), layer.bias.abs(), layer.stride)
+        largest = max(largest, float(sums.max()))
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_pre_hook(measure)
+    dot = np.zeros((1, 3, 96, 101), np.float32)
+    dot[..., 50, 50] = 255
+    with torch.no_grad():
+        for photo in (noise(64, 64), ramp(64, 64), squares(64, 64, 8), mist(64, 64), dot, *FLAT):
+            network(torch.from_numpy(photo))
+    assert 1000 < largest < FLOAT16 / 2
+
+
+def test_what_is_in_the_file(fp32: Callable[[str], Path], fp16: Path) -> None:
+    assert fp32(LITE).stat().st_size < 1e6 and fp16.stat().st_size < 5e5
+    for path in (fp32(LITE), fp32(JOHNSON), fp16):
+        model = onnx.load(path)
+        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
+        assert {node.domain for node in model.graph.node} == {""} and not model.functions
+        assert model.producer_name == "nst-core"
+        for value, name in ((model.graph.input[0], "photo"), (model.graph.output[0], "painted")):
+            assert value.name == name and "RGB in 0-255" in value.doc_string
+            assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+            shape = [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+            assert shape == [1, 3, "height", "width"]
+        # Neither where it was made nor by which lines of which file.
+        assert b".py" not in path.read_bytes() and str(Path.cwd()).encode() not in path.read_bytes()
+    said = {prop.key: prop.value for prop in onnx.load(fp16).metadata_props}
+    assert said["title"] == "Udnie, lite" and said["artist"] == "Francis Picabia" and said["license"] == "apache-2.0"
+    assert (said["architecture"], said["architecture_version"]) == ("johnson-lite", "1")
+    assert said["precision"] == "fp16" and "5 pixels" in said["input"] and said["nst_core_version"]
+    weights = {tensor.data_type for tensor in onnx.load(fp16).graph.initializer if len(tensor.dims) == 4}
+    assert onnx.TensorProto.FLOAT16 in weights
+
+
+def test_what_cannot_be_exported_is_refused_before_anything_is_written(
+    tmp_path: Path, styles: dict[str, Style], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("export", LITE, "-o", str(tmp_path / "nowhere" / "style.onnx"))
+    assert done.returncode == 1 and "does not exist" in done.stderr and done.stderr.count("\n") == 1
+    with pytest.raises(ExportingError, match=r"'photo\.jpg' should end in \.onnx"):
+        check_export(tmp_path / "photo.jpg")
+    heavy = copy.deepcopy(styles[LITE])
+    with torch.no_grad():
+        heavy.network.get_parameter("res1.conv1.conv2d.weight")[0, 0, 0, 0] = 1e5
+    (tmp_path / "old.onnx").write_text("as it was")
+    with pytest.raises(ExportingError, match=r"beyond 65,504, float16's largest: fp32 has it\.$"):
+        export_style(heavy, tmp_path / "old.onnx", precision="fp16")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ExportingError, match=r"takes 'onnxscript': pip install 'nst-core\[export\]' installs"):
+        export_style(heavy, tmp_path / "old.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.onnx"]
+    assert (tmp_path / "old.onnx").read_text() == "as it was"
