@@ -22,7 +22,8 @@ from nst_core.console import RegistryOption, check_file, errors, progress_bar
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
-from nst_core.method import METHODS, Color, Init, OptimizerName, Precision
+from nst_core.method import METHODS, Color, Init, OptimizerName
+from nst_core.precision import Precision
 from nst_core.registry import Registry, on_the_hub
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ def stylize(
         Literal["style", "photo"], typer.Option(help="The painting's colours, or the photograph's.")
     ] = "style",
     stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
+    precision: Annotated[
+        Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
+    ] = "auto",
     registry: RegistryOption = None,
 ) -> None:
     """Repaint photographs in a style.
@@ -141,7 +145,14 @@ def stylize(
             began = time.perf_counter()
             try:
                 picture: Image.Image | NSTError = repaint_and_blend(
-                    photo.result(), opened, strength=strength, color=color, size=size, stroke=stroke, progress=tell
+                    photo.result(),
+                    opened,
+                    strength=strength,
+                    color=color,
+                    size=size,
+                    stroke=stroke,
+                    precision=precision,
+                    progress=tell,
                 )
             except NSTError as error:
                 picture = error

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
 
 from nst_core.errors import NSTError
+from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
 OptimizerName = Literal["lbfgs", "adam", "sgd"]
 Color = Literal["style", "photo", "luminance"]
-Precision = Literal["auto", "exact"]
 SIZES = (8, 4096)
 """The least and the most that a picture's longer side may have, in pixels."""
 MAX_STEPS = 100_000

@@ -1,6 +1,11 @@
-"""Which arithmetic the machine is built for."""
+"""Which arithmetic the machine is built for, and which is asked for."""
+
+from typing import Literal
 
 import torch
+
+Precision = Literal["auto", "exact"]
+"""float32 throughout, or bfloat16 as well where the machine is faster at it."""
 
 
 def fast_bfloat16(device: torch.device) -> bool:

@@ -16,6 +16,7 @@ What makes it fast, beside strips that stay in a processor core's cache, one thr
 """
 
 import threading
+import timeit
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst_core.errors import NSTError
+from nst_core.memory import free_memory
+from nst_core.precision import fast_bfloat16
+
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
     from nst_core.layers import ConvLayer, InstanceNorm
@@ -37,6 +42,8 @@ TILE = 4
 """Rows and columns of what Winograd's convolution gives at a time."""
 KEEP_ALL = 5_000_000
 """Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice."""
+AROUND = 100_000_000
+"""Bytes that a picture takes beside its feature maps and itself, about."""
 # Of F(4 × 4, 3 × 3), which evaluates polynomials at 0, ±1, ±2 and infinity.
 INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
          [0, 4, 0, -5, 0, 1]]  # fmt: skip
@@ -83,8 +90,12 @@ class StripNetwork:
         """Repaint RGB in 0–255, (H, W, 3) of any type; gives (H, W, 3) of uint8, rounded and clamped.
 
         ``progress`` is told, strip by strip, which part is done, in 0–1; what it raises ends the work.
+
+        Raises:
+            NSTError: less memory is free than that takes.
         """
         height, width, _ = photo.shape
+        self._check_memory(height, width)
         painted = torch.empty(height, width, 3, dtype=torch.uint8)
         for row, values in self.strips(photo, progress):
             painted[row : row + len(values)] = values.round().clamp(0, 255)
@@ -94,9 +105,7 @@ class StripNetwork:
     def strips(self, photo: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
         """The same as strips of float32 (rows, W, 3), each with the number of its first row."""
         height, width, _ = photo.shape
-        full, half, quarter = (kernel.shape[0] for kernel, _ in self._down)
-        line = -(-width // 4) * max(4 * full, 2 * half, quarter)
-        run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, line, progress)
+        run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, self._line(width), progress)
         keep_full = height * width <= KEEP_ALL
         now = _Map(height, width, 3, self._dtype, lambda low, high: photo[low:high].to(self._dtype))
         for (kernel, norm), kept in zip(self._down, (keep_full, True, True), strict=True):
@@ -124,6 +133,21 @@ class StripNetwork:
         for (low, _), values in zip(parts, run.each(paint, parts), strict=True):
             now.release(low - self._reach)
             yield low, values
+
+    def _check_memory(self, height: int, width: int) -> None:
+        # Of whole maps: those of full size, which are kept of small pictures, have four times the numbers of the trunk.
+        maps = (4 if height * width <= KEEP_ALL else 2) * -(-height // 4) * self._line(width) * self._dtype.itemsize
+        needed, free = maps + 6 * height * width + AROUND, free_memory()
+        if free is not None and needed > free:
+            raise NSTError(
+                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and "
+                f"{max(0, free) / 1e9:.1f} GB are free: choose a smaller size."
+            )
+
+    def _line(self, width: int) -> int:
+        """The most numbers that a row of a map has, for a photograph of that width: about the same at every scale."""
+        full, half, quarter = (kernel.shape[0] for kernel, _ in self._down)
+        return -(-width // 4) * max(4 * full, 2 * half, quarter)
 
     def _paint(self, source: "_Map", low: int, high: int) -> Tensor:
         seen = source.rows(low - self._reach, high + self._reach, self._reach)
@@ -192,6 +216,24 @@ class _Norm:
 
     def __init__(self, layer: "InstanceNorm") -> None:
         self.scale, self.shift, self.eps = layer.weight.detach().double(), layer.bias.detach().double(), layer.eps
+
+
+@cache
+@torch.inference_mode()
+def quickest_type() -> torch.dtype:
+    """Of feature maps on this processor: bfloat16 if it has instructions for it that beat Winograd's convolution."""
+    if not fast_bfloat16(torch.device("cpu")):
+        return torch.float32
+    x, kernel = torch.rand(34, 66, 128), torch.rand(128, 128, 3, 3)
+    winograd, seen = Winograd(kernel), _batch(x.bfloat16())
+    laid_out = kernel.bfloat16().contiguous(memory_format=torch.channels_last)
+
+    def seconds(work: Callable[[], Tensor]) -> float:
+        work()
+        return min(timeit.repeat(work, repeat=5, number=1))
+
+    quicker = seconds(lambda: F.conv2d(seen, laid_out)) < seconds(lambda: winograd(x))
+    return torch.bfloat16 if quicker else torch.float32
 
 
 @dataclass
@@ -393,7 +435,7 @@ class _Run:
     """One picture on its way: the layers that were gone through, and who is told."""
 
     def __init__(self, passes: int, line: int, progress: Progress | None) -> None:
-        """``line`` is the most numbers that a row of a map has: about the same at every scale."""
+        """``line`` is the most numbers that a row of a map has."""
         self._passes, self._progress = passes, progress
         self._done = 0
         self._rows = max(1, STRIP // (4 * line) // TILE) * TILE

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import save_picture
-from nst_core.streaming import Progress
+from nst_core.streaming import Progress, quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
@@ -152,11 +153,19 @@ class Style:
 
     @cached_property
     def paint(self) -> Paint:
-        """What the network makes of a photograph, by the fastest way there is."""
-        fast = self.architecture.fast
-        if fast and next(self.network.parameters()).device.type == "cpu":
-            return fast(self.network)
-        return self._paint_at_once
+        """What the network makes of a photograph, by the fastest way there is on this machine."""
+        if self._fast and quickest_type() != torch.float32:
+            return self._fast(self.network, quickest_type())
+        return self.paint_exactly
+
+    @cached_property
+    def paint_exactly(self) -> Paint:
+        """The same in float32, by the fastest way there is."""
+        return self._fast(self.network, torch.float32) if self._fast else self._paint_at_once
+
+    @property
+    def _fast(self) -> Callable[[nn.Module, torch.dtype], Paint] | None:
+        return self.architecture.fast if next(self.network.parameters()).device.type == "cpu" else None
 
     def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape

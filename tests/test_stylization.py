@@ -87,6 +87,13 @@ def watched(style: Style) -> Iterator[list[tuple[int, int]]]:
 # Repainting
 
 
+def test_exactly_is_in_float32_and_other_words_are_refused(style: Style) -> None:
+    photo = drawn(50, 37)
+    assert alike(repaint(photo, style, precision="exact"), by_hand(photo, style))
+    with pytest.raises(NSTError, match=r"not 'fp16'\."):
+        stylize(photo, style, precision="fp16")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("size", [(48, 32), (50, 37), (16, 16), (17, 63)])
 def test_at_full_strength_it_is_the_networks_output(style: Style, size: tuple[int, int]) -> None:
     photo = drawn(*size)

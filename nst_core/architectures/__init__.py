@@ -35,8 +35,9 @@ class Architecture:
     network: Callable[[], nn.Module]
     min_size: int
     """The smallest side, in pixels, that the network takes."""
-    fast: Callable[[Any], Paint] | None = None
-    """Makes of the network, on a processor, a function with the same result and less to do."""
+    fast: Callable[[Any, torch.dtype], Paint] | None = None
+    """Makes of the network, on a processor, a function with the same result and less to do, which keeps feature maps in
+    float32 or bfloat16."""
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
