@@ -114,7 +114,7 @@ def blend(
     photo, painted = open_picture(photo), open_picture(painted)
     if photo.size != painted.size:
         photo = photo.resize(painted.size, Image.Resampling.LANCZOS)
-    below, above = np.asarray(photo.convert("RGB")), np.asarray(painted.convert("RGB"))
+    below, above = _rgb(photo), _rgb(painted)
     blended = np.empty_like(below)
     # Strip by strip the numbers stay in the processor's cache, which is three times as fast and takes no memory.
     for top in range(0, len(below), _STRIP):
@@ -131,12 +131,18 @@ def blend(
 
 
 def _paint(seen: Image.Image, style: Style, precision: Precision, progress: Progress | None) -> Image.Image:
-    pixels = np.asarray(seen.convert("RGB"))
+    pixels = _rgb(seen)
     height, width, _ = pixels.shape
     least = max(style.architecture.min_size, _MIN_SIDE)
-    pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
+    if min(height, width) < least:
+        pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
     paint = style.paint if precision == "auto" else style.paint_exactly
     return Image.fromarray(paint(torch.from_numpy(pixels), progress)[:height, :width].numpy())
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    # Of a large picture, another copy is felt.
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _check_blend(strength: float, color: str) -> float:
