@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -188,13 +189,21 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
 def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
     Image.open(made / "photo.png").resize((3000, 2000)).save(made / "large.png")
     command = [sys.executable, "-m", "nst_core", "stylize", "photo.png", "large.png", "--style", "wave", "-o", "ended"]
-    process = subprocess.Popen(command, cwd=made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=made,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, Ctrl-C is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     while not (made / "ended" / "photo-wave.png").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1].splitlines()
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert told[-1] == "Interrupted: 1 of 2 pictures were written." and "Traceback" not in told
     assert [file.name for file in (made / "ended").iterdir()] == ["photo-wave.png"]
 
