@@ -4,8 +4,10 @@ Instance normalisation needs the statistics of whole feature maps, so a picture 
 each layer runs through its rows once, and leaves what its convolution gave, in strips, and the statistics of all of it;
 whoever reads rows of it normalises them then. Nothing is seen at a border that the whole picture would not show there.
 
-What makes it fast, beside strips that stay in a processor core's cache, one thread each:
+What makes it fast, beside strips that stay in the processor's cache:
 
+- a normalisation and its ReLU are one comparison: relu(scale · x + shift) is scale · (max(x, floor) - floor), where
+  floor is -shift / scale, and the convolution that follows takes in its kernel and its bias what is not max(x, floor);
 - an enlargement to twice the size and the convolution after it are one transposed convolution of the small map, with a
   kernel of 4 × 4: four ninths of the multiplications, and no large map between the two;
 - the 3 × 3 convolutions of the residual blocks are Winograd's F(4 × 4, 3 × 3), with a third of the multiplications
@@ -17,12 +19,10 @@ What makes it fast, beside strips that stay in a processor core's cache, one thr
 
 import threading
 import timeit
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
     from nst_core.layers import ConvLayer, InstanceNorm
 
-STRIP = 2**20
+STRIP = 2**22
 """Bytes of a strip of a feature map, about."""
 TILE = 4
 """Rows and columns of what Winograd's convolution gives at a time."""
@@ -52,8 +52,6 @@ KERNEL = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 /
 OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 
 Progress = Callable[[float], None]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class StripNetwork:
@@ -65,26 +63,18 @@ class StripNetwork:
 
     def __init__(self, network: "JohnsonNetwork", dtype: torch.dtype = torch.float32) -> None:
         self._dtype = dtype
-        enlarging = [(network.deconv1, network.in4), (network.deconv2, network.in5)]
-        reducing = [(network.conv1, network.in1), (network.conv2, network.in2), (network.conv3, network.in3)]
-        self._down = [(self._laid_out(_kernel(layer)), _Norm(norm)) for layer, norm in reducing]
+        down = (network.conv1, network.in1), (network.conv2, network.in2), (network.conv3, network.in3)
+        self._down = [_Layer(layer, norm) for layer, norm in down]
+        inside = winograd_kernel if dtype == torch.float32 else None
         self._blocks = [
-            [
-                (
-                    Winograd(_kernel(layer)) if dtype == torch.float32 else self._laid_out(_kernel(layer)),
-                    _Norm(norm),
-                )
-                for layer, norm in ((block.conv1, block.in1), (block.conv2, block.in2))
-            ]
+            (_Layer(block.conv1, block.in1, inside), _Layer(block.conv2, block.in2, inside))
             for block in network.residual_blocks()
         ]
-        self._up = [(self._laid_out(enlarging_kernel(_kernel(layer))), _Norm(norm)) for layer, norm in enlarging]
-        last = _kernel(network.deconv3)
-        # Output channels are the kernel's rows, and of each the three colours.
-        self._last = self._laid_out(last.permute(2, 0, 1, 3).reshape(-1, last.shape[1], 1, last.shape[3]))
+        up = (network.deconv1, network.in4), (network.deconv2, network.in5)
+        self._up = [_Layer(layer, norm, enlarging_kernel) for layer, norm in up]
+        self._last = network.deconv3.conv2d.weight.detach().float()
         assert network.deconv3.conv2d.bias is not None
-        self._colour = network.deconv3.conv2d.bias.detach().float().reshape(3, 1, 1)
-        self._reach = network.deconv3.padding
+        self._colour = network.deconv3.conv2d.bias.detach().float()
 
     def __call__(self, photo: Tensor, progress: Progress | None = None) -> Tensor:
         """Repaint RGB in 0–255, (H, W, 3) of any type; gives (H, W, 3) of uint8, rounded and clamped.
@@ -105,34 +95,47 @@ class StripNetwork:
     def strips(self, photo: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
         """The same as strips of float32 (rows, W, 3), each with the number of its first row."""
         height, width, _ = photo.shape
-        run = _Run(len(self._down) + 2 * len(self._blocks) + len(self._up) + 1, self._line(width), progress)
+        run = _Run(
+            len(self._down) + 2 * len(self._blocks) + len(self._up) + 1,
+            max(1, STRIP // (self._dtype.itemsize * self._line(width)) // TILE) * TILE,
+            progress,
+        )
         keep_full = height * width <= KEEP_ALL
+        inside = _tiled if self._dtype == torch.float32 else _convolved
         now = _Map(height, width, 3, self._dtype, lambda low, high: photo[low:high].to(self._dtype))
-        for (kernel, norm), kept in zip(self._down, (keep_full, True, True), strict=True):
-            now = _convolved(now, kernel, stride=2 if now.channels > 3 else 1)
-            run.measure(now, norm, keep=kept)
-        trunk = now.normalised()
-        for (first, first_norm), (second, second_norm) in self._blocks:
-            inner = _inside(trunk, first, read_again=True)
-            run.measure(inner, first_norm)
-            outer = _inside(inner, second)
-            run.measure(outer, second_norm)
+        for layer, kept in zip(self._down, (keep_full, True, True), strict=True):
+            now = _convolved(now, layer.kernel, stride=2 if now.channels > 3 else 1)
+            run.measure(now, layer, keep=kept)
+        trunk = now.rectified()
+        for first, second in self._blocks:
+            inner = inside(trunk, first.kernel)
+            inner.let_go = lambda row: None  # the trunk is read again
+            run.measure(inner, first)
+            outer = inside(inner, second.kernel)
+            run.measure(outer, second)
+            scale, shift = (values.to(self._dtype) for values in (outer.scale, outer.shift()))
             for row, strip in outer.give():
                 for begin, part in trunk.between(row, row + len(strip)):
                     more = strip[begin - row : begin - row + len(part)]
-                    torch.addcmul(part, more, outer.scale, out=part).add_(outer.shift)
+                    torch.addcmul(part, more, scale, out=part).add_(shift)
         now = trunk
-        for (kernel, norm), kept in zip(self._up, (True, keep_full), strict=True):
-            now = _enlarged(now, kernel)
-            run.measure(now, norm, keep=kept)
+        for layer, kept in zip(self._up, (True, keep_full), strict=True):
+            now = _enlarged(now, layer.kernel)
+            run.measure(now, layer, keep=kept)
+        yield from self._painted(now, width, run)
 
-        def paint(part: tuple[int, int]) -> Tensor:
-            return self._paint(now, *part)[:, :width]
-
-        parts = _parts(height, max(16, 2 * STRIP // (4 * 27 * now.width)))
-        for (low, _), values in zip(parts, run.each(paint, parts), strict=True):
-            now.release(low - self._reach)
-            yield low, values
+    def _painted(self, source: "_Map", width: int, run: "_Run") -> Iterator[tuple[int, Tensor]]:
+        size = self._last.shape[2]
+        # Output channels are the kernel's rows, and of each the three colours; the other convolution adds them up.
+        kernel = (self._last * source.scale[:, None, None]).permute(2, 0, 1, 3).reshape(3 * size, -1, 1, size)
+        adding = torch.eye(3 * size).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
+        kernel, adding = _laid_out(kernel, self._dtype), _laid_out(adding, self._dtype)
+        colour = self._colour + self._last.sum((2, 3)) @ source.shift()
+        for low, high in run.each(source.height):
+            seen = source.rows(low - size // 2, high + size // 2, size // 2)
+            values = F.conv2d(F.conv2d(_batch(seen), kernel), adding)[0].permute(1, 2, 0)
+            source.release(high - size // 2)
+            yield low, values[:, :width].float() + colour
 
     def _check_memory(self, height: int, width: int) -> None:
         # Of whole maps: those of full size, which are kept of small pictures, have four times the numbers of the trunk.
@@ -146,44 +149,51 @@ class StripNetwork:
 
     def _line(self, width: int) -> int:
         """The most numbers that a row of a map has, for a photograph of that width: about the same at every scale."""
-        full, half, quarter = (kernel.shape[0] for kernel, _ in self._down)
+        full, half, quarter = (layer.kernel.shape[0] for layer in self._down)
         return -(-width // 4) * max(4 * full, 2 * half, quarter)
 
-    def _paint(self, source: "_Map", low: int, high: int) -> Tensor:
-        seen = source.rows(low - self._reach, high + self._reach, self._reach)
-        lines = F.conv2d(_batch(seen), self._last)[0]
-        values = lines[:3, : high - low] + self._colour  # of float32, as is the sum
-        for row in range(1, 2 * self._reach + 1):
-            values += lines[3 * row : 3 * row + 3, row : row + high - low]
-        return values.permute(1, 2, 0)
 
-    def _laid_out(self, kernel: Tensor) -> Tensor:
-        return kernel.to(self._dtype).contiguous(memory_format=torch.channels_last)
+class _Layer:
+    """A convolution and the normalisation after it, of which the scale is made positive: the kernel has its sign."""
+
+    def __init__(
+        self, layer: "ConvLayer", norm: "InstanceNorm", arranged: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        weight, kernel = norm.weight.detach().double(), layer.conv2d.weight.detach()
+        kernel = torch.where(weight < 0, -1, 1)[:, None, None, None] * kernel.float()
+        self.kernel = arranged(kernel) if arranged else kernel
+        # What is divided by.
+        self.scale = weight.abs().clamp(min=1e-12)
+        self.shift, self.eps = norm.bias.detach().double(), norm.eps
 
 
-class Winograd:
-    """A 3 × 3 convolution by tiles of 4 × 4 (Lavin and Gray 2016, *Fast algorithms for convolutional networks*)."""
+def winograd_kernel(kernel: Tensor) -> Tensor:
+    """(out, in, 3, 3) as Winograd's (36, in, out)."""
+    g = torch.tensor(KERNEL, dtype=torch.float64)
+    transformed = torch.einsum("ai,bj,oijk->abko", g, g, kernel.double().permute(0, 2, 3, 1))
+    return transformed.flatten(0, 1).float().contiguous()
 
-    def __init__(self, kernel: Tensor) -> None:
-        g = torch.tensor(KERNEL, dtype=torch.float64)
-        transformed = torch.einsum("ai,bj,oij->abo", g, g, kernel.double().flatten(0, 1).reshape(-1, 3, 3))
-        outputs, inputs = kernel.shape[:2]
-        self.kernel = transformed.reshape(36, outputs, inputs).transpose(1, 2).float().contiguous()
-        self.into, self.back = (torch.kron(m, m) for m in (torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(4·m + 2, 4·n + 2, inputs), padded, to (4·m, 4·n, outputs), which hold until the thread's next call."""
-        tiles = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)
-        down, across, channels = tiles.shape[2:]
-        count, outputs = down * across, self.kernel.shape[2]
-        laid, seen = _scratch("even", 36, count * channels), _scratch("odd", 36, count * channels)
-        laid.view(tiles.shape).copy_(tiles)
-        torch.mm(self.into, laid, out=seen)
-        made = torch.bmm(seen.view(36, count, channels), self.kernel, out=_scratch("even", 36, count, outputs))
-        values = torch.mm(self.back, made.view(36, -1), out=_scratch("odd", 16, count * outputs))
-        laid = _scratch("even", down, 4, across, 4, outputs)
-        laid.copy_(values.view(4, 4, down, across, outputs).permute(2, 0, 3, 1, 4))
-        return laid.view(4 * down, 4 * across, outputs)
+def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
+    """A 3 × 3 convolution by tiles of 4 × 4 (Lavin and Gray 2016, *Fast algorithms for convolutional networks*).
+
+    (4·m + 2, 4·n + 2, inputs), padded, to (4·m, 4·n, outputs). The inputs are taken to be ``less`` smaller, by channel.
+    """
+    tiles = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)
+    down, across, channels = tiles.shape[2:]
+    count, outputs = down * across, kernel.shape[2]
+    laid, seen = _scratch("even", 36, count * channels), _scratch("odd", 36, count * channels)
+    laid.view(tiles.shape).copy_(tiles)
+    torch.mm(_INTO, laid, out=seen)
+    seen = seen.view(36, count, channels)
+    if less is not None:
+        seen[7].sub_(36 * less)  # the one place where a constant is
+    made = torch.bmm(seen, kernel, out=_scratch("even", 36, count, outputs))
+    values = torch.mm(_BACK, made.view(36, -1), out=_scratch("odd", 16, count * outputs))
+    return values.view(4, 4, down, across, outputs).permute(2, 0, 3, 1, 4).reshape(4 * down, 4 * across, outputs)
+
+
+_INTO, _BACK = (torch.kron(m, m) for m in (torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()))
 
 
 def enlarging_kernel(kernel: Tensor) -> Tensor:
@@ -211,13 +221,6 @@ def _scratch(name: str, *shape: int) -> Tensor:
 _held = threading.local()
 
 
-class _Norm:
-    """An instance normalisation's parameters."""
-
-    def __init__(self, layer: "InstanceNorm") -> None:
-        self.scale, self.shift, self.eps = layer.weight.detach().double(), layer.bias.detach().double(), layer.eps
-
-
 @cache
 @torch.inference_mode()
 def quickest_type() -> torch.dtype:
@@ -225,60 +228,14 @@ def quickest_type() -> torch.dtype:
     if not fast_bfloat16(torch.device("cpu")):
         return torch.float32
     x, kernel = torch.rand(34, 66, 128), torch.rand(128, 128, 3, 3)
-    winograd, seen = Winograd(kernel), _batch(x.bfloat16())
-    laid_out = kernel.bfloat16().contiguous(memory_format=torch.channels_last)
+    tiled, seen, laid_out = winograd_kernel(kernel), _batch(x.bfloat16()), _laid_out(kernel, torch.bfloat16)
 
     def seconds(work: Callable[[], Tensor]) -> float:
         work()
         return min(timeit.repeat(work, repeat=5, number=1))
 
-    quicker = seconds(lambda: F.conv2d(seen, laid_out)) < seconds(lambda: winograd(x))
+    quicker = seconds(lambda: F.conv2d(seen, laid_out)) < seconds(lambda: winograd(x, tiled))
     return torch.bfloat16 if quicker else torch.float32
-
-
-@dataclass
-class _Sums:
-    """Of a strip's values about a pivot, by channel: one pass, and still exact where a mean is large."""
-
-    count: int
-    pivot: Tensor
-    first: Tensor
-    second: Tensor
-
-    @classmethod
-    def of(cls, strip: Tensor) -> "_Sums":
-        rows, width, _ = strip.shape
-        ones = torch.ones(1, 1, 1).expand(rows, 1, width)
-        pivot = strip[0].mean(0, dtype=torch.float32)
-        values = torch.sub(strip, pivot, out=_scratch("odd", *strip.shape))
-        first = torch.bmm(ones, values).sum((0, 1), dtype=torch.float64)
-        second = torch.bmm(ones, values.square_()).sum((0, 1), dtype=torch.float64)
-        return cls(rows * width, pivot.double(), first, second)
-
-
-class _Blocks:
-    """Memory for the strips that are kept, all of one size: what one leaves, another fills.
-
-    The C library's allocator would leave holes, for it fills none with an aligned block of the hole's own size.
-    """
-
-    def __init__(self, count: int) -> None:
-        """``count`` is of numbers, the most that a strip has."""
-        self._count = count
-        self._free: list[Tensor] = []
-        self._lock = threading.Lock()
-
-    def fill(self, values: Tensor) -> Tensor:
-        """A copy of a strip."""
-        with self._lock:
-            if not self._free:
-                self._free.extend(torch.empty(16, self._count, dtype=values.dtype))
-            block = self._free.pop()
-        return block[: values.numel()].view(values.shape).copy_(values)
-
-    def take_back(self, strip: Tensor) -> None:
-        """Have the memory of a strip that nobody looks at any more."""
-        self._free.append(strip.as_strided((self._count,), (1,)))
 
 
 class _Map:
@@ -300,30 +257,33 @@ class _Map:
         """Lets go of what only the rows before one are computed of."""
         self.strips: list[tuple[int, Tensor]] | None = None
         """Such rows, kept, each with the number of its first; None where they are computed when they are asked for."""
-        self.blocks = _Blocks(0)
-        """Whose memory the strips are in."""
-        self.scale = self.shift = torch.empty(0)
-        """Of its normalisation, by channel; empty before it is measured, or where there is none."""
+        self.scale = torch.ones(channels)
+        """Of its normalisation, by channel."""
+        self.floor: Tensor | None = None
+        """What its normalisation and the ReLU after it make 0, by channel; None where there are none."""
 
-    def standardise(self, sums: list[_Sums], norm: _Norm) -> None:
-        """Normalise by these statistics from now on, those of all strips."""
-        count = sum(part.count for part in sums)
-        mean = sum((part.first + part.count * part.pivot for part in sums), torch.zeros(1)) / count
-        apart = [(part.pivot - mean, part) for part in sums]
-        squares = [part.second + 2 * gap * part.first + part.count * gap.square() for gap, part in apart]
-        variance = sum(squares, torch.zeros(1)) / count
-        scale = norm.scale / (variance + norm.eps).sqrt()
-        self.scale, self.shift = scale.to(self.dtype), (norm.shift - mean * scale).to(self.dtype)
+    def standardise(self, strips: list[tuple[int, Tensor, Tensor]], layer: _Layer) -> None:
+        """Normalise from now on by these: of each strip the values a channel, their mean and their variance."""
+        counts = torch.tensor([float(count) for count, _, _ in strips]).double()
+        means, variances = (torch.stack(moments).double() for moments in list(zip(*strips, strict=True))[1:])
+        mean = counts @ means / counts.sum()
+        variance = counts @ (variances + (means - mean).square()) / counts.sum()
+        scale = layer.scale / (variance + layer.eps).sqrt()
+        self.scale, self.floor = scale.float(), (mean - layer.shift / scale).to(self.dtype)
 
-    def normalise(self, strip: Tensor, out: Tensor) -> None:
-        """Write a strip, normalised and rectified, where it is wanted."""
-        if len(self.scale):
-            torch.addcmul(self.shift, strip, self.scale, out=out).relu_()
-        else:
+    def shift(self) -> Tensor:
+        """Of its normalisation, by channel."""
+        return torch.zeros(self.channels) if self.floor is None else -self.scale * self.floor
+
+    def rectify(self, strip: Tensor, out: Tensor) -> None:
+        """Write a strip where it is wanted, normalised and rectified but for scale and shift."""
+        if self.floor is None:
             out.copy_(strip)
+        else:
+            torch.maximum(strip, self.floor, out=out)
 
     def rows(self, low: int, high: int, margin: int, *, mirrored: bool = True, tiled: bool = False) -> Tensor:
-        """Rows, normalised, with ``margin`` more columns on each side.
+        """Rows, rectified, with ``margin`` more columns on each side.
 
         Beyond the edges the map is mirrored, or repeated; ``tiled`` adds zeros to the right and below that fill tiles.
         """
@@ -336,7 +296,7 @@ class _Map:
             stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels, dtype=self.dtype
         )
         for row, strip in self.between(first, last):
-            self.normalise(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
+            self.rectify(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
         inside = padded[:, margin : margin + self.width]
         for row in range(low, 0):
             inside[row - start] = inside[(-row if mirrored else 0) - start]
@@ -351,30 +311,26 @@ class _Map:
             padded[:, self.width + 2 * margin :] = 0
         return padded[low - start : high - start + spare[0]]
 
-    def normalised(self) -> "_Map":
+    def rectified(self) -> "_Map":
         """The same with its normalisation done, in its place; this one is no longer of use."""
+        scale, shift = (values.to(self.dtype) for values in (self.scale, self.shift()))
         for _, strip in self.strips or []:
-            self.normalise(strip, out=strip)
+            torch.addcmul(shift, strip, scale, out=strip).relu_()
         after = _Map(self.height, self.width, self.channels, self.dtype, self.compute)
-        after.strips, after.blocks, self.strips = self.strips, self.blocks, None
+        after.strips, self.strips = self.strips, None
         return after
 
     def give(self) -> Iterator[tuple[int, Tensor]]:
         """The strips, each for the last time."""
         while self.strips:
-            yield self.strips[0]
-            self.blocks.take_back(self.strips.pop(0)[1])
+            yield self.strips.pop(0)
 
     def release(self, row: int) -> None:
         """Let go of the strips that lie before a row, or of what they are computed of."""
         if self.strips is None:
             self.let_go(row)
-        elif self.strips and self.strips[0][0] + len(self.strips[0][1]) <= row:
-            past = [strip for first, strip in self.strips if first + len(strip) <= row]
-            # A new list: others may be going through the old one.
-            self.strips = self.strips[len(past) :]
-            for strip in past:
-                self.blocks.take_back(strip)
+        else:
+            self.strips = [(first, strip) for first, strip in self.strips if first + len(strip) > row]
 
     def between(self, low: int, high: int) -> Iterator[tuple[int, Tensor]]:
         """The rows from one to another, in pieces, each with the number of its first, before normalisation."""
@@ -387,44 +343,41 @@ class _Map:
                 yield begin, strip[begin - row : end - row]
 
 
-def _convolved(source: _Map, kernel: Tensor, stride: int) -> _Map:
-    size = kernel.shape[2]
+def _convolved(source: _Map, kernel: Tensor, stride: int = 1) -> _Map:
+    outputs, _, size, _ = kernel.shape
+    bias = (kernel.sum((2, 3)) @ source.shift()).to(source.dtype)
+    kernel = _laid_out(kernel * source.scale[:, None, None], source.dtype)
 
     def compute(low: int, high: int) -> Tensor:
         top = stride * low - size // 2
         seen = source.rows(top, top + stride * (high - low - 1) + size, size // 2)
-        return F.conv2d(_batch(seen), kernel, stride=stride)[0].permute(1, 2, 0)
+        return F.conv2d(_batch(seen), kernel, bias, stride=stride)[0].permute(1, 2, 0)
 
     height, width = (-(-side // stride) for side in (source.height, source.width))
+    return _Map(height, width, outputs, source.dtype, compute, lambda row: source.release(stride * row - size // 2))
+
+
+def _tiled(source: _Map, kernel: Tensor) -> _Map:
+    scaled = kernel * source.scale[:, None]
+
+    def compute(low: int, high: int) -> Tensor:
+        seen = source.rows(low - 1, high + 1, 1, tiled=True)
+        return winograd(seen, scaled, source.floor)[: high - low, : source.width]
+
     return _Map(
-        height, width, kernel.shape[0], source.dtype, compute, lambda row: source.release(stride * row - size // 2)
+        source.height, source.width, kernel.shape[2], source.dtype, compute, lambda row: source.release(row - 1)
     )
 
 
-def _inside(source: _Map, convolution: Winograd | Tensor, *, read_again: bool = False) -> _Map:
-    """A convolution of a residual block; ``read_again`` says that the source is needed after it."""
-    if isinstance(convolution, Winograd):
-        made = _tiled(source, convolution)
-    else:
-        made = _convolved(source, convolution, stride=1)
-    if read_again:
-        made.let_go = lambda row: None
-    return made
-
-
-def _tiled(source: _Map, convolution: Winograd) -> _Map:
-    def compute(low: int, high: int) -> Tensor:
-        return convolution(source.rows(low - 1, high + 1, 1, tiled=True))[: high - low, : source.width]
-
-    channels = convolution.kernel.shape[2]
-    return _Map(source.height, source.width, channels, source.dtype, compute, lambda row: source.release(row - 1))
-
-
 def _enlarged(source: _Map, kernel: Tensor) -> _Map:
+    # Of a kernel's 4 × 4 numbers each pixel sees 2 × 2, and their sum is the same everywhere.
+    bias = (source.shift() @ kernel.sum((2, 3)) / 4).to(source.dtype)
+    kernel = _laid_out(kernel * source.scale[:, None, None, None], source.dtype)
+
     def compute(low: int, high: int) -> Tensor:
         first, last = low // 2, -(-high // 2)
         seen = source.rows(first - 1, last + 1, 1, mirrored=False)
-        made = F.conv_transpose2d(_batch(seen), kernel, stride=2, padding=3)[0].permute(1, 2, 0)
+        made = F.conv_transpose2d(_batch(seen), kernel, bias, stride=2, padding=3)[0].permute(1, 2, 0)
         return made[low - 2 * first : high - 2 * first]
 
     height, width = 2 * source.height, 2 * source.width
@@ -434,62 +387,38 @@ def _enlarged(source: _Map, kernel: Tensor) -> _Map:
 class _Run:
     """One picture on its way: the layers that were gone through, and who is told."""
 
-    def __init__(self, passes: int, line: int, progress: Progress | None) -> None:
-        """``line`` is the most numbers that a row of a map has."""
-        self._passes, self._progress = passes, progress
+    def __init__(self, passes: int, rows: int, progress: Progress | None) -> None:
+        """``rows`` are a strip's."""
+        self._passes, self._rows, self._progress = passes, rows, progress
         self._done = 0
-        self._rows = max(1, STRIP // (4 * line) // TILE) * TILE
-        self._blocks = _Blocks(self._rows * line)
 
-    def each(self, work: Callable[[Item], Result], items: list[Item]) -> Iterator[Result]:
-        """What ``work`` gives of each item, in their order; several are worked on at a time."""
-        for number, result in enumerate(_spread(torch.inference_mode()(work), items), start=1):
+    def each(self, height: int) -> Iterator[tuple[int, int]]:
+        """The strips of a layer, from one row to another; each is done when the next is asked for."""
+        for low in range(0, height, self._rows):
+            high = min(low + self._rows, height)
+            yield low, high
             if self._progress:
-                self._progress((self._done + number / len(items)) / self._passes)
-            yield result
+                self._progress((self._done + high / height) / self._passes)
         self._done += 1
 
-    def measure(self, layer: _Map, norm: _Norm, *, keep: bool = True) -> None:
-        """Go through a layer's rows for its statistics, and keep them or not."""
-        parts = _parts(layer.height, self._rows)
-
-        def work(part: tuple[int, int]) -> tuple[_Sums, Tensor | None]:
-            strip = layer.compute(*part)
-            return _Sums.of(strip), self._blocks.fill(strip) if keep else None
-
-        sums, strips = [], []
-        for (low, high), (sum_, strip) in zip(parts, self.each(work, parts), strict=True):
-            sums.append(sum_)
-            if strip is not None:
+    def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
+        """Go through a map's rows for its statistics, and keep them or not."""
+        moments, strips = [], []
+        running = torch.ones(map_.channels)  # not of use but for its type, which the statistics have
+        for low, high in self.each(map_.height):
+            strip = map_.compute(low, high)
+            mean, variance = torch.batch_norm_update_stats(_batch(strip), running, running.clone(), 0.0)
+            moments.append((strip[..., 0].numel(), mean, variance))
+            if keep:
                 strips.append((low, strip))
-                layer.let_go(high)
+                map_.let_go(high)
         if keep:
-            layer.strips, layer.blocks = strips, self._blocks
-        layer.standardise(sums, norm)
+            map_.strips = strips
+        map_.standardise(moments, layer)
 
 
-def _spread(work: Callable[[Item], Result], items: list[Item]) -> Iterable[Result]:
-    threads = torch.get_num_threads()
-    return map(work, items) if threads == 1 else _workers(threads).map(work, items)
-
-
-@cache
-def _workers(threads: int) -> ThreadPoolExecutor:
-    """Threads in which PyTorch itself starts none, for it would make them wait for one another at every layer."""
-    # The setting is the calling thread's own, and the default of threads to come.
-    pool = ThreadPoolExecutor(threads, "strips", initializer=torch.set_num_threads, initargs=(1,))
-    list(pool.map(lambda _: None, range(threads)))
-    torch.set_num_threads(threads)
-    return pool
-
-
-def _parts(height: int, rows: int) -> list[tuple[int, int]]:
-    """Rows from 0 to ``height``, so many at a time."""
-    return [(low, min(low + rows, height)) for low in range(0, height, rows)]
-
-
-def _kernel(layer: "ConvLayer") -> Tensor:
-    return layer.conv2d.weight.detach().float()
+def _laid_out(kernel: Tensor, dtype: torch.dtype) -> Tensor:
+    return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def _batch(rows: Tensor) -> Tensor:
