@@ -2,6 +2,7 @@
 
     python benchmarks/inference.py
     python benchmarks/inference.py --size 1024 1024 --size 3840 2160 --rounds 3
+    python benchmarks/inference.py --precision auto --style udnie --style great-wave
 
 Each round starts a process for the one and a process for the other, in turn; each paints the same photograph of noise
 and shapes once for nothing and then for the clock. Reported are medians over all rounds, the peer's time divided by
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ from torch.nn import functional as F
 from nst_core import Registry
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.memory import keep_freed_memory
-from nst_core.streaming import StripNetwork
+from nst_core.precision import Precision
+from nst_core.streaming import StripNetwork, quickest_type
 
 SIZES = [(512, 512), (1024, 1024), (1920, 1080)]
 
@@ -76,14 +79,17 @@ def resident(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def paint(who: str, style: str, width: int, height: int, pictures: int, out: Path | None) -> dict[str, Any]:
+def paint(
+    who: str, precision: Precision, style: str, width: int, height: int, pictures: int, out: Path | None
+) -> dict[str, Any]:
     """Paint ``pictures`` times and one more; the seconds each took, and the most memory."""
     network = Registry.load().open(style).network
     photo = photograph(width, height)
     if who == "ours":
         keep_freed_memory()
     assert isinstance(network, JohnsonNetwork)
-    fast, peer = StripNetwork(network), Peer(network.state_dict())
+    fast = StripNetwork(network, quickest_type() if precision == "auto" else torch.float32)
+    peer = Peer(network.state_dict())
 
     def values() -> Tensor:
         if who == "ours":
@@ -108,7 +114,8 @@ def paint(who: str, style: str, width: int, height: int, pictures: int, out: Pat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--style", default="udnie")
+    parser.add_argument("--style", action="append", help="may be repeated; by default udnie")
+    parser.add_argument("--precision", choices=["exact", "auto"], default="exact")
     parser.add_argument("--size", type=int, nargs=2, action="append", metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--rounds", type=int, default=3, help="processes of each")
     parser.add_argument("--pictures", type=int, default=3, help="that a process is timed for")
@@ -118,12 +125,16 @@ def main() -> None:
     if arguments.child:
         who, out = arguments.child
         [(width, height)] = arguments.size
-        print(json.dumps(paint(who, arguments.style, width, height, arguments.pictures, Path(out) if out else None)))
+        [style] = arguments.style
+        answer = paint(who, arguments.precision, style, width, height, arguments.pictures, Path(out) if out else None)
+        print(json.dumps(answer))
         return
     people = ["ours"] if arguments.alone else ["peer", "ours"]
-    print(f"{arguments.style}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
-    print(f"{'size':>13} {'peer s':>8} {'ours s':>8} {'ratio':>6} {'peer GB':>8} {'ours GB':>8} {'PSNR dB':>8}")
-    for width, height in arguments.size or SIZES:
+    kind = quickest_type() if arguments.precision == "auto" else torch.float32
+    print(f"{arguments.precision}: {kind}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
+    names = f"{'peer s':>8} {'ours s':>8} {'ratio':>6} {'peer GB':>8} {'ours GB':>8} {'PSNR dB':>8}"
+    print(f"{'style':>18} {'size':>13} {names}")
+    for style, (width, height) in product(arguments.style or ["udnie"], arguments.size or SIZES):
         seconds: dict[str, list[float]] = {who: [] for who in people}
         memory = dict.fromkeys(people, 0)
         folder = Path(tempfile.mkdtemp())
@@ -131,8 +142,8 @@ def main() -> None:
         for number in range(arguments.rounds):
             for who in people:
                 out = str(files[who]) if number == 0 and len(people) > 1 else ""
-                words = ["--child", who, out, "--style", arguments.style, "--pictures", str(arguments.pictures)]
-                words += ["--size", str(width), str(height)]
+                words = ["--child", who, out, "--style", style, "--precision", arguments.precision]
+                words += ["--pictures", str(arguments.pictures), "--size", str(width), str(height)]
                 done = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, check=True)
                 answer = json.loads(done.stdout.splitlines()[-1])
                 seconds[who] += answer["seconds"]
@@ -145,7 +156,7 @@ def main() -> None:
         medians = {who: statistics.median(seconds[who]) if who in seconds else float("nan") for who in ("peer", "ours")}
         gigabytes = {who: memory.get(who, float("nan")) / 1e9 for who in ("peer", "ours")}
         print(
-            f"{width:>6} × {height:<4} {medians['peer']:8.3f} {medians['ours']:8.3f} "
+            f"{style:>18} {width:>6} × {height:<4} {medians['peer']:8.3f} {medians['ours']:8.3f} "
             f"{medians['peer'] / medians['ours']:6.2f} {gigabytes['peer']:8.2f} {gigabytes['ours']:8.2f} {psnr:8.1f}",
             flush=True,
         )

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
     from nst_core.layers import ConvLayer, InstanceNorm
 
-STRIP = 2**22
+STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
 """Bytes of a strip of a feature map, about."""
 TILE = 4
 """Rows and columns of what Winograd's convolution gives at a time."""
 KEEP_ALL = 5_000_000
 """Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice."""
-AROUND = 100_000_000
-"""Bytes that a picture takes beside its feature maps and itself, about."""
+AROUND = 30
+"""Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
 # Of F(4 × 4, 3 × 3), which evaluates polynomials at 0, ±1, ±2 and infinity.
 INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
          [0, 4, 0, -5, 0, 1]]  # fmt: skip
@@ -97,7 +97,7 @@ class StripNetwork:
         height, width, _ = photo.shape
         run = _Run(
             len(self._down) + 2 * len(self._blocks) + len(self._up) + 1,
-            max(1, STRIP // (self._dtype.itemsize * self._line(width)) // TILE) * TILE,
+            max(1, STRIP[self._dtype] // (self._dtype.itemsize * self._line(width)) // TILE) * TILE,
             progress,
         )
         keep_full = height * width <= KEEP_ALL
@@ -113,25 +113,26 @@ class StripNetwork:
             run.measure(inner, first)
             outer = inside(inner, second.kernel)
             run.measure(outer, second)
-            scale, shift = (values.to(self._dtype) for values in (outer.scale, outer.shift()))
+            # The shift would be the same everywhere, and the normalisations after it would take it away.
+            scale = outer.scale.to(self._dtype)
             for row, strip in outer.give():
                 for begin, part in trunk.between(row, row + len(strip)):
                     more = strip[begin - row : begin - row + len(part)]
-                    torch.addcmul(part, more, scale, out=part).add_(shift)
+                    torch.addcmul(part, more, scale, out=part)
         now = trunk
         for layer, kept in zip(self._up, (True, keep_full), strict=True):
             now = _enlarged(now, layer.kernel)
             run.measure(now, layer, keep=kept)
-        yield from self._painted(now, width, run)
+        yield from self._painted(now, height, width, run)
 
-    def _painted(self, source: "_Map", width: int, run: "_Run") -> Iterator[tuple[int, Tensor]]:
+    def _painted(self, source: "_Map", height: int, width: int, run: "_Run") -> Iterator[tuple[int, Tensor]]:
         size = self._last.shape[2]
         # Output channels are the kernel's rows, and of each the three colours; the other convolution adds them up.
         kernel = (self._last * source.scale[:, None, None]).permute(2, 0, 1, 3).reshape(3 * size, -1, 1, size)
         adding = torch.eye(3 * size).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
         kernel, adding = _laid_out(kernel, self._dtype), _laid_out(adding, self._dtype)
         colour = self._colour + self._last.sum((2, 3)) @ source.shift()
-        for low, high in run.each(source.height):
+        for low, high in run.each(height):
             seen = source.rows(low - size // 2, high + size // 2, size // 2)
             values = F.conv2d(F.conv2d(_batch(seen), kernel), adding)[0].permute(1, 2, 0)
             source.release(high - size // 2)
@@ -140,7 +141,7 @@ class StripNetwork:
     def _check_memory(self, height: int, width: int) -> None:
         # Of whole maps: those of full size, which are kept of small pictures, have four times the numbers of the trunk.
         maps = (4 if height * width <= KEEP_ALL else 2) * -(-height // 4) * self._line(width) * self._dtype.itemsize
-        needed, free = maps + 6 * height * width + AROUND, free_memory()
+        needed, free = maps + 6 * height * width + AROUND * STRIP[self._dtype], free_memory()
         if free is not None and needed > free:
             raise NSTError(
                 f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and "
