@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
 STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
 """Bytes of a strip of a feature map, about."""
+LEAST = 16
+"""Rows of a strip at least: above and below it, a convolution reads up to eight more."""
 TILE = 4
 """Rows and columns of what Winograd's convolution gives at a time."""
-KEEP_ALL = 5_000_000
+KEEP_ALL = 9_000_000
 """Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice."""
 AROUND = 30
 """Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
@@ -97,7 +99,7 @@ class StripNetwork:
         height, width, _ = photo.shape
         run = _Run(
             len(self._down) + 2 * len(self._blocks) + len(self._up) + 1,
-            max(1, STRIP[self._dtype] // (self._dtype.itemsize * self._line(width)) // TILE) * TILE,
+            self._rows(width),
             progress,
         )
         keep_full = height * width <= KEEP_ALL
@@ -140,13 +142,17 @@ class StripNetwork:
 
     def _check_memory(self, height: int, width: int) -> None:
         # Of whole maps: those of full size, which are kept of small pictures, have four times the numbers of the trunk.
-        maps = (4 if height * width <= KEEP_ALL else 2) * -(-height // 4) * self._line(width) * self._dtype.itemsize
-        needed, free = maps + 6 * height * width + AROUND * STRIP[self._dtype], free_memory()
+        maps = (4 if height * width <= KEEP_ALL else 2) * -(-height // 4) + AROUND * self._rows(width)
+        needed, free = maps * self._line(width) * self._dtype.itemsize + 6 * height * width, free_memory()
         if free is not None and needed > free:
             raise NSTError(
                 f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and "
                 f"{max(0, free) / 1e9:.1f} GB are free: choose a smaller size."
             )
+
+    def _rows(self, width: int) -> int:
+        """A strip's, for a photograph of that width."""
+        return max(LEAST, STRIP[self._dtype] // (self._dtype.itemsize * self._line(width)) // TILE * TILE)
 
     def _line(self, width: int) -> int:
         """The most numbers that a row of a map has, for a photograph of that width: about the same at every scale."""

@@ -57,6 +57,7 @@ def test_it_is_the_network(
     size: tuple[int, int], strip: int, keep: bool, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "STRIP", {torch.float32: strip})
+    monkeypatch.setattr(streaming, "LEAST", 4)
     monkeypatch.setattr(streaming, "KEEP_ALL", 10**9 if keep else 0)
     network, photo = lively_network(), photograph(*size)
     expected = layer_by_layer(network, photo)
@@ -128,6 +129,7 @@ def test_an_enlarging_kernel_is_an_enlargement_and_a_convolution() -> None:
 
 def test_progress_is_told_and_may_end_it(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "STRIP", {torch.float32: 2**14})
+    monkeypatch.setattr(streaming, "LEAST", 4)
     parts: list[float] = []
     fast, photo = StripNetwork(lively_network()), photograph(64, 64)
     fast(photo, parts.append)
