@@ -32,10 +32,10 @@ def network_alone(style: str, files: list[Path]) -> float:
     keep_freed_memory()
     opened = Registry.load().open(style)
     pictures = [photograph(*Image.open(file).size) for file in files]
-    opened.paint(pictures[0])
+    opened.paint(pictures[0], None)
     began = time.perf_counter()
     for picture in pictures:
-        opened.paint(picture)
+        opened.paint(picture, None)
     return time.perf_counter() - began
 
 
