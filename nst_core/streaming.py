@@ -75,6 +75,7 @@ class StripNetwork:
         up = (network.deconv1, network.in4), (network.deconv2, network.in5)
         self._up = [_Layer(layer, norm, enlarging_kernel) for layer, norm in up]
         self._last = network.deconv3.conv2d.weight.detach().float()
+        self._blank = network.in5.bias.detach().float()
         assert network.deconv3.conv2d.bias is not None
         self._colour = network.deconv3.conv2d.bias.detach().float()
 
@@ -97,6 +98,10 @@ class StripNetwork:
     def strips(self, photo: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
         """The same as strips of float32 (rows, W, 3), each with the number of its first row."""
         height, width, _ = photo.shape
+        if (photo[0] == photo[0, 0]).all() and (photo == photo[0, 0]).all():
+            # Of one colour: a normalisation gives its shift, and would magnify what rounding leaves beside it.
+            yield 0, (self._colour + self._last.sum((2, 3)) @ self._blank.relu()).expand(height, width, 3)
+            return
         run = _Run(
             len(self._down) + 2 * len(self._blocks) + len(self._up) + 1,
             self._rows(width),
@@ -104,7 +109,9 @@ class StripNetwork:
         )
         keep_full = height * width <= KEEP_ALL
         inside = _tiled if self._dtype == torch.float32 else _convolved
-        now = _Map(height, width, 3, self._dtype, lambda low, high: photo[low:high].to(self._dtype))
+        # Their mean is nothing to a normalisation, and of faint photographs bfloat16 would see little else.
+        middle = photo[::8, ::8].float().mean((0, 1)).round()
+        now = _Map(height, width, 3, self._dtype, lambda low, high: (photo[low:high] - middle).to(self._dtype))
         for layer, kept in zip(self._down, (keep_full, True, True), strict=True):
             now = _convolved(now, layer.kernel, stride=2 if now.channels > 3 else 1)
             run.measure(now, layer, keep=kept)
@@ -414,8 +421,11 @@ class _Run:
         running = torch.ones(map_.channels)  # not of use but for its type, which the statistics have
         for low, high in self.each(map_.height):
             strip = map_.compute(low, high)
+            count = strip[..., 0].numel()
             mean, variance = torch.batch_norm_update_stats(_batch(strip), running, running.clone(), 0.0)
-            moments.append((strip[..., 0].numel(), mean, variance))
+            if strip.dtype == torch.float32:
+                mean = strip.sum(0).double().sum(0) / count  # the other is a long sum, rounded at every step
+            moments.append((count, mean, variance))
             if keep:
                 strips.append((low, strip))
                 map_.let_go(high)

@@ -34,7 +34,7 @@ def photograph(height: int, width: int) -> Tensor:
 
 @torch.inference_mode()
 def layer_by_layer(network: JohnsonNetwork, photo: Tensor) -> Tensor:
-    painted = network(photo.permute(2, 0, 1)[None].float())[0].permute(1, 2, 0)
+    painted = network(photo.permute(2, 0, 1)[None].to(network.deconv3.conv2d.weight))[0].permute(1, 2, 0)
     return painted[: photo.shape[0], : photo.shape[1]]
 
 
@@ -96,6 +96,25 @@ def test_bfloat16_is_near() -> None:
     painted = torch.cat([values for _, values in StripNetwork(network, torch.bfloat16).strips(photo)])
     assert painted.dtype == torch.float32
     assert 38 < psnr(painted, expected) < 90  # and it is another arithmetic than float32's
+
+
+def test_a_faint_photograph_is_as_good() -> None:
+    network = Registry.load().open("udnie-lite").network
+    assert isinstance(network, JohnsonNetwork)
+    photo = 200 + photograph(61, 90) // 64
+    expected = layer_by_layer(network, photo)
+    for dtype, least in ((torch.float32, 100), (torch.bfloat16, 50)):
+        painted = torch.cat([values for _, values in StripNetwork(network, dtype).strips(photo)])
+        assert psnr(painted, expected) > least
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_photograph_of_one_colour_is_painted_in_one_colour(dtype: torch.dtype) -> None:
+    network, photo = lively_network(), torch.tensor([200, 37, 128], dtype=torch.uint8).expand(40, 50, 3)
+    painted = StripNetwork(network, dtype)(photo)
+    expected = layer_by_layer(network.double(), photo.double())
+    assert painted.shape == photo.shape and (painted == painted[0, 0]).all()
+    assert (painted - expected.clamp(0, 255)).abs().max() < 0.6
 
 
 @torch.inference_mode()
