@@ -30,6 +30,24 @@ SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
 
+COPY_LINK = """async (style, strength, color, size, stroke) => {
+    const own = style.startsWith("own:");  // which nobody else can ask for
+    const said = new URLSearchParams({ ...(own ? {} : { style }), strength, color, size, stroke });
+    const link = `${location.origin}${location.pathname}?${said}`;
+    try {
+        await navigator.clipboard.writeText(link);
+    } catch {  // a frame may lack the permission, and an address without TLS the clipboard
+        const text = document.body.appendChild(Object.assign(document.createElement("textarea"), { value: link }));
+        text.select();
+        const copied = document.execCommand("copy");
+        text.remove();
+        if (!copied) return "No clipboard here";
+    }
+    return own ? "Copied, without your style" : "Link copied";
+}"""
+"""Puts a link to what is chosen, as ``ui.page.open_link`` reads it, into the clipboard; returns what to say."""
+SAY_AGAIN = """() => new Promise((done) => setTimeout(done, 2500, "Copy link"))"""
+
 
 class Desk(NamedTuple):
     """What other parts of the page need of this tab."""
@@ -93,6 +111,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")
+                link = gr.Button("Copy link", size="md", elem_id="copy-link", scale=0)
                 download = gr.DownloadButton("Download PNG", interactive=False, size="md", elem_id="download", scale=0)
             with gr.Row():
                 strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength", min_width=280, elem_id="strength")
@@ -167,6 +186,10 @@ def repaint_tab(studio: Studio) -> Desk:
         if studio.wants(session, wish):
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip()
 
+    js: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    link.click(None, [style, strength, color, size, stroke], link, js=COPY_LINK, **js).then(
+        None, None, link, js=SAY_AGAIN, **js
+    )
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 

@@ -34,6 +34,30 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
     assert page.locator("b", has_text="red").count() == 0
 
 
+def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#styles input[value=second-style]").check()
+    for name in ("Photograph", "512", "Broad"):
+        page.get_by_role("radio", name=name, exact=True).check()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{app_url}/?style=second-style&")
+    expect(page.get_by_role("button", name="Copy link")).to_be_visible()
+    page.goto(link)
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    for name in ("Photograph", "512", "Broad"):
+        expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+
+
+def test_a_link_is_copied_without_the_clipboard_that_http_lacks(page: "Page") -> None:
+    page.evaluate("delete Navigator.prototype.clipboard")
+    page.evaluate("addEventListener('copy', () => { window.copied = document.activeElement.value })")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    assert "style=first-style" in page.evaluate("window.copied")
+
+
 def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> None:
     page.get_by_role("tab", name="About").click()
     page.reload()
