@@ -1,7 +1,7 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -14,7 +14,9 @@ from PIL import Image
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
+from nst_core.text import plain
 from ui.drawn import draw_paintings
+from ui.links import copies, dropping, said_of
 from ui.repaint import EXAMPLES
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, received
@@ -60,8 +62,13 @@ OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 HINT = """<b>Watch a picture being painted</b>
 Choose a photograph and a painting, and press Run.<br>The losses are drawn below while they fall."""
 
+OPEN_TAB = """() => {
+    if (new URLSearchParams(location.search).get("tab") !== "advanced") return;
+    [...document.querySelectorAll("[role=tab]")].find((tab) => tab.innerText.trim() === "Advanced").click();
+}"""
 
-def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
+
+def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
     default = METHODS[PRESETS["quick"].method]
     with gr.Row():
@@ -87,7 +94,9 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
                 [(preset.label, id) for id, preset in PRESETS.items()], value="quick", label="How", elem_id="presets"
             )
             plan = gr.HTML(elem_id="plan")
-            run = gr.Button("Run", elem_id="run")
+            with gr.Row():
+                run = gr.Button("Run", elem_id="run")
+                link = gr.Button("Copy link", elem_classes="copy-link", scale=0, min_width=160)
             with gr.Row():
                 sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n <= easel.max_side]
                 size = gr.Radio(
@@ -174,6 +183,39 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
         method = easel.method(chosen.method)
         return [getattr(method, name) for name in settings]
 
+    def open_link(request: gr.Request) -> list[Any]:
+        """What a link says of this tab: the preset, and what differs from it."""
+        said = said_of("advanced", request)
+        if not said:
+            return [gr.skip()] * len(linked)
+        preset = said.pop("preset", "quick")
+        with dropping():
+            if preset not in PRESETS:
+                raise PageError(f"There is no preset '{plain(preset, 20)}'; there are {', '.join(PRESETS)}.")
+        preset = preset if preset in PRESETS else "quick"
+        values = {"preset": preset} | dict(zip(settings, fill(preset), strict=True))
+
+        def read(name: str, words: str) -> Any:
+            if name == "features":
+                easel.network(words)
+            elif name == "fast":
+                easel.studio.registry[words]
+            elif name != "init" or words != FAST:
+                value: Any = words
+                with suppress(ValueError):  # the method says what would be right
+                    value = type(values[name])(words)
+                easel.method(PRESETS[preset].method, **{name: value})
+                if name == "size" and value not in sizes:
+                    raise PageError(f"The link asks for {value} px, and there are {', '.join(map(str, sizes))}.")
+                return value
+            return words
+
+        for name in linked:
+            if name in said:
+                with dropping():
+                    values[name] = read(name, said[name])
+        return [values.get(name, gr.skip()) for name in linked]
+
     def describe(preset: str, features: str, *values: Any) -> tuple[str, Any]:
         try:
             method = method_of(preset, values)
@@ -245,6 +287,11 @@ def advanced_tab(easel: Easel, tab: gr.Tab) -> None:
     def end(request: gr.Request) -> None:
         easel.stop(request.session_hash)
 
+    linked = {"preset": preset, "features": features, "fast": fast, **settings}
+    copies(link, linked, "advanced")
+    page.load(open_link, None, [*linked.values()], show_progress="hidden", api_visibility="private").then(
+        None, None, None, js=OPEN_TAB
+    )
     planned = [preset, features, *settings.values()]
     quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     tab.select(describe, planned, [plan, fast], **quiet, concurrency_limit=4, concurrency_id="plan")

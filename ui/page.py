@@ -1,7 +1,6 @@
 """The page as a whole: its tabs, its looks, and how it is served."""
 
 import logging
-from html import escape
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -19,6 +18,7 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
+from ui.links import dropping, said_of
 from ui.repaint import preview_of, repaint_tab, with_guest
 from ui.runs import Easel
 from ui.school import RECIPE, School
@@ -82,7 +82,7 @@ def build_page(
         with gr.Tab("Repaint"):
             desk = repaint_tab(studio)
         with gr.Tab("Advanced") as tab:
-            advanced_tab(easel, tab)
+            advanced_tab(easel, tab, page)
             train_accordion(school)
         with gr.Tab("Contribute"):
             contribute_tab(studio, desk, registry=proposals, login=login)
@@ -106,13 +106,13 @@ def open_link(studio: Studio, choices: dict[str, list[Any]], request: gr.Request
 
     What is wrong in it is dropped, and that is said.
     """
-    said = dict(request.query_params)
+    said = said_of("repaint", request)
     values: dict[str, Any] = {}
     guests: list[tuple[str, str]] = []
     for name in ("style", "strength", "color", "size", "stroke"):
         if name not in said:
             continue
-        try:
+        with dropping():
             if name == "style" and on_the_hub(said[name]):
                 values[name], guests = with_guest(studio.registry, [], plain(said[name]), said[name])
             elif name == "style":
@@ -121,12 +121,9 @@ def open_link(studio: Studio, choices: dict[str, list[Any]], request: gr.Request
                 values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
                 if name in choices and values[name] not in choices[name]:
                     del values[name]
-                    known = ", ".join(
-                        str(choice) for choice in choices[name] if choice
-                    )  # 0 is the photograph's own size
+                    # 0 is the photograph's own size.
+                    known = ", ".join(str(choice) for choice in choices[name] if choice)
                     raise PageError(f"The link asks for the {name} {plain(said[name], 20)}, and there are {known}.")
-        except NSTError as error:
-            gr.Warning(escape(str(error), quote=False), title="A part of the link was dropped")
     return [*(values.get(name, gr.skip()) for name in ("style", "strength", "color", "size", "stroke")), guests]
 
 

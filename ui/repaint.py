@@ -16,6 +16,7 @@ from nst_core.registry import Entry, Registry
 from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.line import Ended
+from ui.links import copies
 from ui.studio import PEOPLE, Painting, Studio, Wish, received
 
 EXAMPLES = [
@@ -29,24 +30,6 @@ AS_IT_IS = 0
 SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
-
-COPY_LINK = """async (style, strength, color, size, stroke) => {
-    const own = style.startsWith("own:");  // which nobody else can ask for
-    const said = new URLSearchParams({ ...(own ? {} : { style }), strength, color, size, stroke });
-    const link = `${location.origin}${location.pathname}?${said}`;
-    try {
-        await navigator.clipboard.writeText(link);
-    } catch {  // a frame may lack the permission, and an address without TLS the clipboard
-        const text = document.body.appendChild(Object.assign(document.createElement("textarea"), { value: link }));
-        text.select();
-        const copied = document.execCommand("copy");
-        text.remove();
-        if (!copied) return "No clipboard here";
-    }
-    return own ? "Copied, without your style" : "Link copied";
-}"""
-"""Puts a link to what is chosen, as ``ui.page.open_link`` reads it, into the clipboard; returns what to say."""
-SAY_AGAIN = """() => new Promise((done) => setTimeout(done, 2500, "Copy link"))"""
 
 
 class Desk(NamedTuple):
@@ -111,7 +94,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")
-                link = gr.Button("Copy link", size="md", elem_id="copy-link", scale=0)
+                link = gr.Button("Copy link", size="md", elem_classes="copy-link", scale=0)
                 download = gr.DownloadButton("Download PNG", interactive=False, size="md", elem_id="download", scale=0)
             with gr.Row():
                 strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength", min_width=280, elem_id="strength")
@@ -186,10 +169,6 @@ def repaint_tab(studio: Studio) -> Desk:
         if studio.wants(session, wish):
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip()
 
-    js: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    link.click(None, [style, strength, color, size, stroke], link, js=COPY_LINK, **js).then(
-        None, None, link, js=SAY_AGAIN, **js
-    )
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 
@@ -211,6 +190,7 @@ def repaint_tab(studio: Studio) -> Desk:
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
     gr.on([strength.input, color.input], show, wishes, shown, **touched)
     settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
+    copies(link, settings, "repaint")
     choices = {
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))

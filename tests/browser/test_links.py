@@ -1,5 +1,6 @@
 """A link says how the page opens; what is wrong in it is dropped, and that is said."""
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,12 +43,52 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
-    assert link.startswith(f"{app_url}/?style=second-style&")
+    assert link.startswith(f"{app_url}/?tab=repaint&style=second-style&")
     expect(page.get_by_role("button", name="Copy link")).to_be_visible()
     page.goto(link)
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     for name in ("Photograph", "512", "Broad"):
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+
+
+def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("tab", name="Advanced").click()
+    page.get_by_role("radio", name="From noise").check()
+    page.get_by_role("radio", name="a fast style").check()
+    page.get_by_label("The fast style").click()
+    page.get_by_role("option", name="Second").click()
+    page.get_by_role("button", name="Weights, optimiser").click()
+    page.get_by_role("radio", name="Adam").check()
+    page.get_by_label("Seed of the noise").fill("7")
+    page.get_by_role("button", name="Copy link").locator("visible=true").click()
+    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    page.goto(page.evaluate("navigator.clipboard.readText()"))
+    expect(page.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="Weights, optimiser").click()
+    for name in ("From noise", "a fast style", "Adam"):
+        expect(page.get_by_role("radio", name=name)).to_be_checked()
+    expect(page.get_by_label("Seed of the noise")).to_have_value("7")
+    expect(page.get_by_label("The fast style")).to_have_value(re.compile("Second"))
+    expect(page.get_by_text("steps of Adam from a fast style")).to_be_visible()
+
+
+def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Page", app_url: str) -> None:
+    wrong = "size=100&steps=many&init=nothing&features=vgg&fast=nobody&content_weight=-1&optimizer=adam"
+    page.goto(f"{app_url}/?tab=advanced&preset=speedy&{wrong}")
+    for words in (
+        "There is no preset 'speedy'; there are quick",
+        "The link asks for 100 px, and there are 128",
+        "The steps should be a whole number from 1",
+        "not 'nothing'",
+        "no feature network 'vgg'",
+        "There is no style 'nobody'",
+        "The content weight should be a number of at least 0, not -1",
+    ):
+        expect(page.get_by_text(words).first).to_be_visible()
+    page.get_by_role("button", name="Weights, optimiser").click()
+    expect(page.get_by_role("radio", name="Adam")).to_be_checked()
+    expect(page.get_by_role("radio", name="Quick look")).to_be_checked()
 
 
 def test_a_link_is_copied_without_the_clipboard_that_http_lacks(page: "Page") -> None:
