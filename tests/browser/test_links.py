@@ -55,6 +55,7 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("tab", name="Advanced").click()
     page.get_by_role("radio", name="From noise").check()
+    expect(page.get_by_text("steps of L-BFGS from noise")).to_be_visible()
     page.get_by_role("radio", name="a fast style").check()
     page.get_by_label("The fast style").click()
     page.get_by_role("option", name="Second").click()
