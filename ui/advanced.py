@@ -294,19 +294,19 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     )
     planned = [preset, features, *settings.values()]
     quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
-    tab.select(describe, planned, [plan, fast], **quiet, concurrency_limit=4, concurrency_id="plan")
+    # One at a time, so that what stands there last is of what was chosen last.
+    planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
+    tab.select(describe, planned, [plan, fast], **planning)
     gr.on(
         [features.input, *(setting.input for setting in settings.values())],  # type: ignore[attr-defined]
         describe,
         planned,
         [plan, fast],
-        **quiet,
+        **planning,
         trigger_mode="always_last",
-        concurrency_limit=4,
-        concurrency_id="plan",
     )
     preset.input(fill, preset, list(settings.values()), **quiet, queue=False).then(
-        describe, planned, [plan, fast], **quiet, concurrency_limit=4, concurrency_id="plan"
+        describe, planned, [plan, fast], **planning
     )
 
     running: dict[str, Any] = {

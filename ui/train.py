@@ -88,7 +88,7 @@ def _elsewhere(school: School) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
         concurrency_limit=4,
-        concurrency_id="plan",
+        concurrency_id="command",
         api_visibility="private",
     )
 
