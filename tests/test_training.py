@@ -196,7 +196,7 @@ def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -
         features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
         return next(train(recipe, painting, photos, network, features))
 
-    assert first(0.0).content == pytest.approx(0, abs=1e-9)
+    assert first(0.0).content == pytest.approx(0, abs=1e-5)  # bfloat16 rounds, where it is used
     assert first(5.1).content == pytest.approx(0.02**2, rel=0.1)  # the square of 5.1 levels of 255
 
 
