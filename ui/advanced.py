@@ -287,13 +287,11 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     def end(request: gr.Request) -> None:
         easel.stop(request.session_hash)
 
+    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     linked = {"preset": preset, "features": features, "fast": fast, **settings}
     copies(link, linked, "advanced")
-    page.load(open_link, None, [*linked.values()], show_progress="hidden", api_visibility="private").then(
-        None, None, None, js=OPEN_TAB
-    )
+    page.load(open_link, None, [*linked.values()], **quiet).then(None, None, None, js=OPEN_TAB)
     planned = [preset, features, *settings.values()]
-    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     # One at a time, so that what stands there last is of what was chosen last.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
     tab.select(describe, planned, [plan, fast], **planning)

@@ -87,8 +87,7 @@ def _elsewhere(school: School) -> None:
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",
-        concurrency_limit=4,
-        concurrency_id="command",
+        queue=False,
         api_visibility="private",
     )
 
