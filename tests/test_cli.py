@@ -213,7 +213,7 @@ def test_one_large_picture_shows_how_far_it_is(made: Path) -> None:
         "from rich.console import Console; from nst_core import console; import nst_core.cli as cli;"
         "console.errors = cli.errors = Console(force_terminal=True, width=100); cli.main()"
     )
-    words = ["stylize", "photo.png", "--size", "1000", "--style", "wave", "-o", "far.png"]
+    words = ["stylize", "photo.png", "--size", "2400", "--style", "wave", "-o", "far.png"]
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=made, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     bars = set(re.findall(r"A Title (\S+?━\S+)", done.stdout))
