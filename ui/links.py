@@ -16,7 +16,8 @@ SAY_AGAIN = """() => new Promise((done) => setTimeout(done, 2500, "Copy link"))"
 def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], tab: str) -> None:
     """Have a button put a link to a tab with these settings, by their names in it, into the clipboard."""
     copy = f"""async (...values) => {{
-        const said = Object.fromEntries({json.dumps([*settings])}.map((name, place) => [name, values[place]]));
+        const all = {json.dumps([*settings])}.map((name, place) => [name, values[place]]);
+        const said = Object.fromEntries(all.filter(([, value]) => value !== null));  // a field may be empty
         const own = said.style?.startsWith("own:");  // which nobody else can ask for
         if (own) delete said.style;
         const query = new URLSearchParams({{ tab: {json.dumps(tab)}, ...said }});
