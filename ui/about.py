@@ -15,8 +15,8 @@ transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxi
 
 On the tab *Advanced* there is no such network: the optimisation of Gatys et al. changes the picture's own pixels, step
 by step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
-it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a sixteenth
-of VGG19, distilled from it.
+it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a narrow
+VGG19, distilled from the wide one.
 
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
 you download is a lossless PNG without metadata.

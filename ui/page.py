@@ -37,6 +37,18 @@ SAME_TAB = """() => {
     });
 }"""
 """Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first."""
+FOR_EVERYBODY = """() => {
+    const mend = () => {
+        for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img)"))
+            button.ariaLabel = button.querySelector("img").src.split("/").pop().replace(/\\.\\w+$/, "");
+        for (const group of document.querySelectorAll("fieldset"))
+            group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
+    };
+    new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
+    mend();
+}"""
+"""What Gradio leaves out: a name for an example, which is a picture, and one name for the radio buttons of a group,
+without which the arrow keys do not move between them."""
 KEEP_FILES = 2 * KEEP
 """Seconds after which uploads and results are deleted."""
 
@@ -89,6 +101,7 @@ def build_page(
         with gr.Tab("About"):
             about_tab(registry)
         page.load(None, None, None, js=SAME_TAB)
+        page.load(None, None, None, js=FOR_EVERYBODY)
         add_api(studio, easel)
         page.load(
             linked,

@@ -1,0 +1,45 @@
+"""Everybody can use the page: axe (Deque Systems' checker) finds nothing serious, and a keyboard is enough."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: "Page", scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.reload()
+    page.locator("#examples button").first.click()
+    expect(page.locator("#result img").first).to_be_visible()
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        page.wait_for_timeout(500)  # what fades in has less contrast until it is there
+        violations = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        serious = [
+            f"{tab.inner_text()}: {violation['help']}: {node['html']:.200}"
+            for violation in violations
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+        assert not serious, "\n".join(serious)
+
+
+def test_a_keyboard_is_enough(page: "Page") -> None:
+    page.get_by_role("button", name="tower").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#info")).to_contain_text("First")
+    page.locator("#styles input:checked").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    expect(page.locator("#info")).to_contain_text("Second")
+    download = page.get_by_role("button", name="Download PNG").or_(page.get_by_role("link", name="Download PNG")).first
+    expect(download).to_be_enabled()
+    download.focus()
+    with page.expect_download():
+        page.keyboard.press("Enter")
