@@ -15,7 +15,7 @@ from zlib import Z_RLE
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
-from PIL.PngImagePlugin import PngImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
@@ -24,6 +24,11 @@ from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
 """The most pixels that a picture may have, unless whoever opens it says otherwise."""
+
+NOTE = "Repaint"
+"""The keyword of a PNG's text in which a note is kept."""
+LONGEST_NOTE = 2000
+"""Characters that are read of one."""
 
 log = logging.getLogger(__name__)
 Image.init()
@@ -105,10 +110,11 @@ def open_picture(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pix
         return _clean(_identify(stream, subject, max_pixels), subject, max_pixels)
 
 
-def save_picture(picture: Image.Image, path: str | Path) -> None:
+def save_picture(picture: Image.Image, path: str | Path, *, note: str = "") -> None:
     """Write a picture, cleaned as ``open_picture`` does, in the format that the path's suffix names.
 
-    PNG, WebP, TIFF and BMP keep every pixel; JPEG and AVIF are of high quality. The file is complete or not there.
+    PNG, WebP, TIFF and BMP keep every pixel; JPEG and AVIF are of high quality. The file is complete or not there. A
+    PNG keeps the ``note`` for ``read_note``, and nothing else beside its pixels.
 
     Raises:
         PictureError: as ``check_suffix``, or the file cannot be written.
@@ -117,17 +123,32 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
     check_suffix(path, picture)
     encoder = _ENCODERS[path.suffix.lower()]
     clean = open_picture(picture)
+    texts = PngInfo()
+    if note and encoder is _PNG:
+        texts.add_itxt(NOTE, note)
     # Opened like any file: tempfile's would be readable for their owner alone.
     temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
         with temporary.open("xb") as file:
-            clean.save(file, encoder.format, **encoder.options)
+            clean.save(file, encoder.format, pnginfo=texts, **encoder.options)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"The picture {quoted(path.name)} could not be written: {reason}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_note(source: str | Path | bytes | BinaryIO) -> str:
+    """What ``save_picture`` noted in a PNG; empty for every other picture. Anybody may have written it.
+
+    Raises:
+        PictureError: as ``open_picture``, so far as a header tells.
+    """
+    subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
+    with _stream(source, subject) as stream:
+        note = _identify(stream, subject, MAX_PIXELS).info.get(NOTE, "")
+    return note[:LONGEST_NOTE] if isinstance(note, str) else ""
 
 
 def check_suffix(path: str | Path, picture: Image.Image | None = None) -> None:

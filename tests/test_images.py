@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, ImageCms, PngImagePlugin
 
 from nst_core.errors import NSTError
-from nst_core.images import PictureError, check_suffix, fit, open_picture, save_picture, to_picture, to_tensor
+from nst_core.images import (
+    LONGEST_NOTE,
+    NOTE,
+    PictureError,
+    check_suffix,
+    fit,
+    open_picture,
+    read_note,
+    save_picture,
+    to_picture,
+    to_tensor,
+)
 
 Pixels = NDArray[Any]
 
@@ -864,3 +875,26 @@ def test_tensors_are_rounded_and_clamped() -> None:
 
 def test_a_refusal_is_one_of_the_librarys() -> None:
     assert issubclass(PictureError, NSTError)
+
+
+def test_a_png_says_what_was_noted_in_it_and_no_other_file_does(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (3, 2), "teal")
+    for suffix in ("png", "jpg", "webp", "tiff", "bmp"):
+        path = tmp_path / f"noted.{suffix}"
+        save_picture(picture, path, note="style=great-wave&title=Woge · 波")
+        assert read_note(path) == ("style=great-wave&title=Woge · 波" if suffix == "png" else ""), suffix
+    with Image.open(tmp_path / "noted.png") as noted:
+        assert set(noted.info) == {NOTE}
+    assert open_picture(tmp_path / "noted.png").info == {}
+    save_picture(picture, tmp_path / "plain.png")
+    assert read_note(tmp_path / "plain.png") == ""
+
+
+def test_a_note_of_anybody_is_text_of_a_bounded_length(tmp_path: Path) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text(NOTE, "x" * 500_000, zip=True)
+    Image.new("RGB", (3, 2)).save(tmp_path / "long.png", pnginfo=texts)
+    assert read_note(tmp_path / "long.png") == "x" * LONGEST_NOTE
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(PictureError, match="not of a kind that can be read"):
+        read_note(tmp_path / "text.png")

@@ -19,7 +19,7 @@ it. It takes any painting, and a hundred times as long. The network that looks i
 VGG19, distilled from the wide one.
 
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
-you download is a lossless PNG without metadata.
+you download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
 the page.

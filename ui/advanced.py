@@ -16,7 +16,7 @@ from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.drawn import draw_paintings
-from ui.links import copies, dropping, said_of
+from ui.links import copies, dropping, recipe, recipe_of, said_of
 from ui.repaint import EXAMPLES
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, received
@@ -184,8 +184,13 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         return [getattr(method, name) for name in settings]
 
     def open_link(request: gr.Request) -> list[Any]:
-        """What a link says of this tab: the preset, and what differs from it."""
-        said = said_of("advanced", request)
+        return fill_in(said_of("advanced", request))
+
+    def restore(photo: Any) -> list[Any]:
+        return fill_in(recipe_of(photo, "advanced"))
+
+    def fill_in(said: dict[str, str]) -> list[Any]:
+        """What a link or a picture says of this tab: the preset, and what differs from it."""
         if not said:
             return [gr.skip()] * len(linked)
         preset = said.pop("preset", "quick")
@@ -206,7 +211,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                     value = type(values[name])(words)
                 easel.method(PRESETS[preset].method, **{name: value})
                 if name == "size" and value not in sizes:
-                    raise PageError(f"The link asks for {value} px, and there are {', '.join(map(str, sizes))}.")
+                    raise PageError(f"There is no size {value}, and there are {', '.join(map(str, sizes))}.")
                 return value
             return words
 
@@ -258,6 +263,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                 features,
                 weights,
                 [opened(received(mask, "mask")) if mask else None for mask in masks],
+                note=recipe("advanced", dict(zip(linked, (preset, features, fast, *values), strict=True))),
             )
             if values[2] == FAST:
                 sitter = fit(photo, method.size)
@@ -303,6 +309,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         **planning,
         trigger_mode="always_last",
     )
+    content.upload(restore, content, [*linked.values()], **quiet).then(describe, planned, [plan, fast], **planning)
     preset.input(fill, preset, list(settings.values()), **quiet, queue=False).then(
         describe, planned, [plan, fast], **planning
     )

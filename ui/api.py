@@ -35,7 +35,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
         except NSTError as error:
             raise gr.Error(str(error), print_exception=False) from error
         file = studio.file(f"{path.stem}-{wish.style}.png")
-        save_picture(picture, file)
+        save_picture(picture, file, note=wish.recipe())
         return gr.FileData(path=str(file), orig_name=file.name)
 
     def optimize(  # type: ignore[misc]  # the endpoint's type is that of one yield

@@ -107,7 +107,7 @@ def community_styles(registry: Registry, desk: "Desk") -> None:
             queue=False,
             show_progress="hidden",
             api_visibility="private",
-        )
+        ).success
     )
 
 

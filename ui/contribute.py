@@ -147,9 +147,9 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         concurrency_limit=1,
     )
     desk.paint_after(
-        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests], **quiet, queue=False).success(
-            None, None, None, js='() => document.querySelector("[role=tab]").click()'
-        )
+        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests], **quiet, queue=False)
+        .success(None, None, None, js='() => document.querySelector("[role=tab]").click()')
+        .success
     )
     if login:
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)

@@ -1,16 +1,23 @@
-"""Links that open the page as it is: what copies one, and what the tabs have in common that read one."""
+"""Links that open the page as it is, and pictures that say the same of themselves: what makes and reads either."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
 from nst_core.errors import NSTError
+from nst_core.images import PictureError, read_note
 
 SAY_AGAIN = """() => new Promise((done) => setTimeout(done, 2500, "Copy link"))"""
+
+SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" in os.environ else ""
+"""Where this page is shown in a frame, if it is a Space."""
 
 
 def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], tab: str) -> None:
@@ -21,7 +28,8 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
         const own = said.style?.startsWith("own:");  // which nobody else can ask for
         if (own) delete said.style;
         const query = new URLSearchParams({{ tab: {json.dumps(tab)}, ...said }});
-        const link = `${{location.origin}}${{location.pathname}}?${{query}}`;
+        const framed = parent !== window && {json.dumps(SPACE)};  // where the address is that people see
+        const link = `${{framed || location.origin + location.pathname}}?${{query}}`;
         try {{
             await navigator.clipboard.writeText(link);
         }} catch {{  // a frame may lack the permission, and an address without TLS the clipboard
@@ -39,7 +47,28 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
 
 def said_of(tab: str, request: gr.Request) -> dict[str, str]:
     """What the page's address says of a tab."""
-    said = dict(request.query_params)
+    return _of(tab, dict(request.query_params))
+
+
+def recipe(tab: str, settings: Mapping[str, Any]) -> str:
+    """How a picture was made, as ``nst_core.save_picture`` notes it: what a link would say."""
+    said = {name: value for name, value in settings.items() if value is not None}
+    if str(said.get("style", "")).startswith("own:"):  # which nobody else can ask for
+        del said["style"]
+    return urlencode({"tab": tab} | said)
+
+
+def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:
+    """How the picture that somebody dropped says that it was made on a tab, if it does, and they are told."""
+    path = Path(photo["path"]) if photo and photo.get("path") else None
+    with suppress(PictureError):  # which is told by whoever needs more of it than its recipe
+        if path and (said := _of(tab, dict(parse_qsl(read_note(path))))):
+            gr.Info("Everything is set as when it was made: drop a photograph to have it so, too.", title="Made here")
+            return said
+    return {}
+
+
+def _of(tab: str, said: dict[str, str]) -> dict[str, str]:
     return said if said.get("tab", "repaint") == tab else {}
 
 
@@ -49,4 +78,4 @@ def dropping() -> Iterator[None]:
     try:
         yield
     except NSTError as error:
-        gr.Warning(escape(str(error), quote=False), title="A part of the link was dropped")
+        gr.Warning(escape(str(error), quote=False), title="A part of it was left out")

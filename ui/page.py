@@ -1,6 +1,7 @@
 """The page as a whole: its tabs, its looks, and how it is served."""
 
 import logging
+import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,7 +19,7 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
-from ui.links import dropping, said_of
+from ui.links import dropping, recipe_of, said_of
 from ui.repaint import preview_of, repaint_tab, with_guest
 from ui.runs import Easel
 from ui.school import RECIPE, School
@@ -87,7 +88,11 @@ def build_page(
         school.forget(request.session_hash)
 
     def linked(request: gr.Request) -> list[Any]:
-        return open_link(studio, desk.choices, request)
+        return open_link(studio, desk.choices, said_of("repaint", request))
+
+    def restored(photo: dict[str, Any] | None) -> list[Any]:
+        said = recipe_of(photo, "repaint")
+        return [*open_link(studio, desk.choices, said), time.monotonic() if said else gr.skip()]
 
     with gr.Blocks(title="Repaint", fill_width=False, delete_cache=(KEEP_FILES // 8, KEEP_FILES)) as page:
         gr.HTML("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>", elem_id="masthead")
@@ -103,25 +108,23 @@ def build_page(
         page.load(None, None, None, js=SAME_TAB)
         page.load(None, None, None, js=FOR_EVERYBODY)
         add_api(studio, easel)
-        page.load(
-            linked,
-            None,
-            [*desk.settings.values(), desk.guests],
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        linkable = [*desk.settings.values(), desk.guests]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        page.load(linked, None, linkable, **quiet)
+        recipe_found = gr.State()
+        desk.photo.upload(restored, desk.photo, [*linkable, recipe_found], preprocess=False, **quiet)
+        desk.paint_after(recipe_found.change)
         page.unload(leave)
     return page.queue(max_size=32)
 
 
-def open_link(studio: Studio, choices: dict[str, list[Any]], request: gr.Request) -> list[Any]:
+def open_link(studio: Studio, choices: dict[str, list[Any]], said: dict[str, str]) -> list[Any]:
     """What a link says of the tab *Repaint*, by the names of ``nst_core.stylize``: ``?style=great-wave&size=1024``.
 
     What is wrong in it is dropped, and that is said.
     """
-    said = said_of("repaint", request)
     values: dict[str, Any] = {}
-    guests: list[tuple[str, str]] = []
+    guests: Any = gr.skip()
     for name in ("style", "strength", "color", "size", "stroke"):
         if name not in said:
             continue
@@ -136,7 +139,7 @@ def open_link(studio: Studio, choices: dict[str, list[Any]], request: gr.Request
                     del values[name]
                     # 0 is the photograph's own size.
                     known = ", ".join(str(choice) for choice in choices[name] if choice)
-                    raise PageError(f"The link asks for the {name} {plain(said[name], 20)}, and there are {known}.")
+                    raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
     return [*(values.get(name, gr.skip()) for name in ("style", "strength", "color", "size", "stroke")), guests]
 
 

@@ -17,16 +17,13 @@ from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.line import Ended
 from ui.links import copies
-from ui.studio import PEOPLE, Painting, Studio, Wish, received
+from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, received
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
 GUESTS = 8
 """How many choices there may be beside the registry's."""
-AS_IT_IS = 0
-"""The choice of size that stands for the photograph's own (a radio button cannot have the value None)."""
-
 SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
@@ -35,6 +32,7 @@ SHOW_STYLES = """() => {
 class Desk(NamedTuple):
     """What other parts of the page need of this tab."""
 
+    photo: gr.Image
     style: gr.Radio
     guests: gr.State
     """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
@@ -43,7 +41,7 @@ class Desk(NamedTuple):
     choices: dict[str, list[Any]]
     """What there is to choose of those that are not numbers between two others."""
     paint_after: Callable[[Any], Any]
-    """Takes an event, and has the photograph painted when that is done."""
+    """Takes a listener, such as an event's ``success``, and has the photograph painted at that."""
 
 
 def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, name: str) -> tuple[Any, Any]:
@@ -160,12 +158,12 @@ def repaint_tab(studio: Studio) -> Desk:
         file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
         # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
         seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
-        save_picture(picture, seen)
+        save_picture(picture, seen, note=wish.recipe())
         if studio.wants(session, wish):
             files = str(painting.sitter.file), str(seen)
             yield gr.DownloadButton(interactive=False), describe(painting), files
             if seen != file:
-                save_picture(picture, file)
+                save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip()
 
@@ -195,7 +193,7 @@ def repaint_tab(studio: Studio) -> Desk:
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(style, guests, settings, choices, lambda event: event.success(show, wishes, shown, **anew))
+    desk = Desk(photo, style, guests, settings, choices, lambda on: on(show, wishes, shown, **anew))
     with community:
         community_styles(studio.registry, desk)
     return desk

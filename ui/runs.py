@@ -51,6 +51,8 @@ class Order:
     weights: list[float] | None = None
     masks: list[Image.Image | None] | None = None
     start: Image.Image | None = None
+    note: str = ""
+    """What the picture is to say of itself, see ``nst_core.save_picture``."""
 
 
 class Watched:
@@ -104,14 +106,14 @@ class Run(Watched):
         self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
         self.progress = step.progress
 
-    def end(self, picture: Path, table: Path) -> None:
-        """Write the best picture and the losses, and say why it ended."""
+    def end(self, picture: Path, table: Path, note: str) -> None:
+        """Write the best picture, with a note, and the losses, and say why it ended."""
         assert self.last is not None
         last, point = self.last, self.last.state.best
         totals = zip(self.losses["step"], self.losses["total"], strict=True)
         step = next((int(step) for step, total in totals if total == point.total), last.step)
         self.snap(step, last.best)
-        save_picture(last.best, picture)
+        save_picture(last.best, picture, note=note)
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self.losses)
@@ -279,7 +281,7 @@ class Easel:
             raise PageError("The run ended before its first step.")
         self._remember_pace(run, method, order.features)
         self._ended.put(session, None, Ended(run, order, run.last.state))
-        run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"))
+        run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"), order.note)
         yield run
 
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:

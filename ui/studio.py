@@ -24,6 +24,7 @@ from nst_core.stylization import STROKES, repaint, stylize
 from nst_core.text import explain, plain
 from ui.kept import Kept
 from ui.line import Ended, Line, Turn
+from ui.links import recipe
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
@@ -32,6 +33,10 @@ PATIENCE = 45
 
 PEOPLE = 24
 """How many may stand in the studio's line, each of whom takes a thread of Gradio's 40; more wait in Gradio's queue."""
+
+
+AS_IT_IS = 0
+"""The choice of size that stands for the photograph's own (a radio button cannot have the value None)."""
 
 
 class PageError(NSTError):
@@ -61,6 +66,10 @@ class Wish(BaseModel):
             return cls(**said)
         except ValidationError as error:
             raise PageError(explain(error, "what was asked for")) from error
+
+    def recipe(self) -> str:
+        """What a picture that was made so says of itself."""
+        return recipe("repaint", self.model_dump() | {"size": self.size or AS_IT_IS})
 
 
 @dataclass(frozen=True)

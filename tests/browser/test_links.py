@@ -1,12 +1,15 @@
 """A link says how the page opens; what is wrong in it is dropped, and that is said."""
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 STRENGTH = "#strength input[type=range]"
@@ -25,7 +28,7 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
     expect(page.get_by_role("radio", name="Broad", exact=True)).to_be_checked()
     for words in (
         "There is no style 'secnd-style'; did you mean second-style",
-        "The link asks for the size 513, and there are 512.",
+        "There is no size 513, and there are 512.",
         "'style' or 'photo'",
         "strength",
     ):
@@ -79,7 +82,7 @@ def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Pag
     page.goto(f"{app_url}/?tab=advanced&preset=speedy&{wrong}")
     for words in (
         "There is no preset 'speedy'; there are quick",
-        "The link asks for 100 px, and there are 128",
+        "There is no size 100, and there are 128",
         "The steps should be a whole number from 1",
         "not 'nothing'",
         "no feature network 'vgg'",
@@ -107,3 +110,45 @@ def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> Non
     page.goto(f"{app_url}/?style=second-style")
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_path: Path) -> None:
+    page.locator("#styles input[value=second-style]").check()
+    for name in ("Photograph", "512", "Broad"):
+        page.get_by_role("radio", name=name, exact=True).check()
+    page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#info")).to_contain_text("Second")
+    download = page.get_by_role("link", name="Download PNG").or_(page.get_by_role("button", name="Download PNG"))
+    expect(download.first).to_be_enabled()
+    with page.expect_download() as downloaded:
+        download.first.click()
+    downloaded.value.save_as(tmp_path / "painted.png")
+    page.reload()
+    expect(page.locator("#styles input[value=first-style]")).to_be_checked()
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "painted.png")
+    expect(page.get_by_text("Everything is set as when it was made")).to_be_visible()
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    for name in ("Photograph", "512", "Broad"):
+        expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+    expect(page.locator("#info")).to_contain_text("Second")
+
+
+def test_within_the_page_of_a_space_the_link_is_that_of_the_space(
+    browser: "Browser", registry_file: Path, tmp_path: Path
+) -> None:
+    settings = {"NST_REGISTRY": str(registry_file), "SPACE_ID": "someone/repaint", "HF_HUB_OFFLINE": "1"}
+    with serving(tmp_path, os.environ | settings) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/theme.css")  # a browser lets a page of nowhere frame nothing of this machine
+        page.set_content(f'<iframe src="{url}" allow="clipboard-write" width="1280" height="800"></iframe>')
+        frame = page.frame_locator("iframe")
+        button = frame.get_by_role("button", name="Copy link")
+        expect(button).to_be_visible()
+        inside = page.frames[1]
+        inside.evaluate("delete Navigator.prototype.clipboard")
+        inside.evaluate("addEventListener('copy', () => { window.copied = document.activeElement.value })")
+        button.click()
+        expect(frame.get_by_role("button", name="Link copied")).to_be_visible()
+        link = inside.evaluate("window.copied")
+        page.close()
+    assert link.startswith("https://huggingface.co/spaces/someone/repaint?tab=repaint&style=first-style")
