@@ -22,6 +22,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
+from ui.words import WORDS
 
 keep_freed_memory()
 try:
@@ -50,5 +51,6 @@ if __name__ == "__main__":
         footer_links=["api"],
         max_file_size="64mb",
         run_history=False,
+        i18n=WORDS,
         ssr_mode=False,
     )

@@ -16,6 +16,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
+from ui.words import WORDS
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def served_page(registry_file: Path, folder: Path, **options: Any) -> Iterator[s
             quiet=True,
             ssr_mode=False,
             run_history=False,
+            i18n=WORDS,
         )
         yield url.rstrip("/")
         page.close()

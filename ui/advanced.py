@@ -20,6 +20,7 @@ from ui.links import copies, dropping, recipe, recipe_of, said_of
 from ui.repaint import EXAMPLES
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, received
+from ui.words import say
 
 FURTHER = 3
 """How many paintings there may be beside the first."""
@@ -64,7 +65,7 @@ Choose a photograph and a painting, and press Run.<br>The losses are drawn below
 
 OPEN_TAB = """() => {
     if (new URLSearchParams(location.search).get("tab") !== "advanced") return;
-    [...document.querySelectorAll("[role=tab]")].find((tab) => tab.innerText.trim() === "Advanced").click();
+    document.querySelector("[role=tab][data-tab-id=advanced]").click();
 }"""
 
 
@@ -75,70 +76,75 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
                 with gr.Column(min_width=150):
-                    content = picture("Photograph", "Drop, paste\nor choose one", elem_id="content")
+                    content = picture(say("Photograph"), say("Drop, paste\nor choose one"), elem_id="content")
                     gr.Examples(
-                        EXAMPLES, content, label="Or one of these", elem_id="contents", api_visibility="private"
+                        EXAMPLES, content, label=say("Or one of these"), elem_id="contents", api_visibility="private"
                     )
                 with gr.Column(min_width=150):
-                    painting = picture("Painting", "Drop, paste\nor choose one", elem_id="painting")
+                    painting = picture(say("Painting"), say("Drop, paste\nor choose one"), elem_id="painting")
                     drawn = easel.studio.folder / "drawn"
                     drawn.mkdir(exist_ok=True)
                     gr.Examples(
                         draw_paintings(drawn),
                         painting,
-                        label="Or one of these",
+                        label=say("Or one of these"),
                         elem_id="paintings",
                         api_visibility="private",
                     )
             preset = gr.Radio(
-                [(preset.label, id) for id, preset in PRESETS.items()], value="quick", label="How", elem_id="presets"
+                [(say(preset.label), id) for id, preset in PRESETS.items()],
+                value="quick",
+                label=say("How"),
+                elem_id="presets",
             )
             plan = gr.HTML(elem_id="plan")
             with gr.Row():
-                run = gr.Button("Run", elem_id="run")
-                link = gr.Button("Copy link", elem_classes="copy-link", scale=0, min_width=160)
+                run = gr.Button(say("Run"), elem_id="run")
+                link = gr.Button(say("Copy link"), elem_classes="copy-link", scale=0, min_width=160)
             with gr.Row():
                 sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n <= easel.max_side]
                 size = gr.Radio(
-                    sizes, value=min(default.size, sizes[-1]), label="Size (longer side, px)", min_width=280
+                    sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
-                steps = gr.Slider(1, MAX_STEPS, value=default.steps, step=1, label="Steps at most", min_width=280)
+                steps = gr.Slider(1, MAX_STEPS, value=default.steps, step=1, label=say("Steps at most"), min_width=280)
             with gr.Row():
-                starts = [(words[0].upper() + words[1:], id) for id, words in STARTS.items()]
+                starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
                 init = gr.Radio(
                     starts if len(easel.studio.registry) else starts[:-1],
                     value=default.init,
-                    label="Start from",
+                    label=say("Start from"),
                     min_width=280,
                 )
                 fast = gr.Dropdown(
                     [(entry.title, entry.id) for entry in easel.studio.registry],
                     value=next((entry.id for entry in easel.studio.registry), None),
-                    label="The fast style",
+                    label=say("The fast style"),
                     visible=False,
                 )
                 color = gr.Radio(
-                    [(words, id) for id, words in COLORS.items()],
+                    [(say(words), id) for id, words in COLORS.items()],
                     value=default.color,
-                    label="Colours of the",
+                    label=say("Colours of the"),
                     min_width=280,
                 )
-            with gr.Accordion("Weights, optimiser, network", open=False):
+            with gr.Accordion(say("Weights, optimiser, network"), open=False):
                 with gr.Row():
-                    content_weight = number(default.content_weight, "Content weight", 0)
-                    style_weight = number(default.style_weight, "Style weight", 0)
-                    total_variation = number(default.total_variation, "Smoothness (total variation)", 0)
+                    content_weight = number(default.content_weight, say("Content weight"), 0)
+                    style_weight = number(default.style_weight, say("Style weight"), 0)
+                    total_variation = number(default.total_variation, say("Smoothness (total variation)"), 0)
                 with gr.Row():
                     optimizer = gr.Radio(
-                        [(words, id) for id, words in OPTIMIZERS.items()], value=default.optimizer, label="Optimiser"
+                        [(words, id) for id, words in OPTIMIZERS.items()],
+                        value=default.optimizer,
+                        label=say("Optimiser"),
                     )
                     features = gr.Radio(
-                        [(FEATURES.get(id, id), id) for id in easel.features],
+                        [(say(FEATURES.get(id, id)), id) for id in easel.features],
                         value=next(iter(easel.features)),
-                        label="Feature network",
+                        label=say("Feature network"),
                     )
-                    seed = number(default.seed, "Seed of the noise", 0)
-            with gr.Accordion("More paintings, and where each applies", open=False):
+                    seed = number(default.seed, say("Seed of the noise"), 0)
+            with gr.Accordion(say("More paintings, and where each applies"), open=False):
                 gr.Markdown(
                     "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
                 )
@@ -153,11 +159,11 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
             stage = easel_for("easel", HINT)
             with gr.Row():
                 # One takes the event out of the queue, the other asks the run to end with what it has.
-                leave = gr.Button("Stop", visible=False, size="md", elem_id="leave", min_width=120)
-                stop = gr.Button("Stop", visible=False, size="md", elem_id="stop", min_width=120)
-                go_on = gr.Button("Continue", visible=False, size="md", elem_id="go-on", min_width=120)
-                png = gr.DownloadButton("Picture (PNG)", visible=False, size="md", elem_id="png", min_width=120)
-                table = gr.DownloadButton("Losses (CSV)", visible=False, size="md", elem_id="csv", min_width=120)
+                leave = gr.Button(say("Stop"), visible=False, size="md", elem_id="leave", min_width=120)
+                stop = gr.Button(say("Stop"), visible=False, size="md", elem_id="stop", min_width=120)
+                go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
+                png = gr.DownloadButton(say("Picture (PNG)"), visible=False, size="md", elem_id="png", min_width=120)
+                table = gr.DownloadButton(say("Losses (CSV)"), visible=False, size="md", elem_id="csv", min_width=120)
 
     settings: dict[str, gr.components.Component] = {
         "size": size,
@@ -387,7 +393,7 @@ def plan_in_words(method: Method, init: str, seconds: float) -> str:
     )
 
 
-def picture(label: str, placeholder: str, **options: Any) -> gr.Image:
+def picture(label: Any, placeholder: Any, **options: Any) -> gr.Image:
     return gr.Image(
         label=label,
         placeholder=placeholder,
@@ -399,7 +405,7 @@ def picture(label: str, placeholder: str, **options: Any) -> gr.Image:
     )
 
 
-def number(value: float, label: str, least: float) -> gr.Number:
+def number(value: float, label: Any, least: float) -> gr.Number:
     return gr.Number(value, label=label, minimum=least, min_width=120)
 
 

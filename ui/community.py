@@ -12,6 +12,7 @@ import gradio as gr
 from nst_core import hub
 from nst_core.hub import Found, HubError
 from nst_core.registry import Registry
+from ui.words import say
 
 if TYPE_CHECKING:
     from ui.repaint import Desk
@@ -71,10 +72,12 @@ def community_styles(registry: Registry, desk: "Desk") -> None:
     from ui.repaint import with_guest
 
     board = Noticeboard(registry)
-    with gr.Accordion("Styles of the community", open=False, elem_id="community") as fold:
+    with gr.Accordion(say("Styles of the community"), open=False, elem_id="community") as fold:
         gr.HTML(INTRODUCTION)
-        sort = gr.Radio([("Most liked", "likes"), ("Newest", "last_modified")], value="likes", label="First come the")
-        choice = gr.Dropdown([], value=None, label="Style, artist, repository", elem_id="community-choice")
+        sort = gr.Radio(
+            [(say("Most liked"), "likes"), (say("Newest"), "last_modified")], value="likes", label=say("First come the")
+        )
+        choice = gr.Dropdown([], value=None, label=say("Style, artist, repository"), elem_id="community-choice")
         notice = gr.HTML(elem_id="community-notice")
 
     def listed(sort: Any) -> tuple[Any, str]:

@@ -13,8 +13,9 @@ import gradio as gr
 
 from nst_core.errors import NSTError
 from nst_core.images import PictureError, read_note
+from ui.words import say
 
-SAY_AGAIN = """() => new Promise((done) => setTimeout(done, 2500, "Copy link"))"""
+SAY_AGAIN = f"""() => new Promise((done) => setTimeout(done, 2500, {json.dumps(str(say("Copy link")))}))"""
 
 SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" in os.environ else ""
 """Where this page is shown in a frame, if it is a Space."""
@@ -22,6 +23,7 @@ SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" 
 
 def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], tab: str) -> None:
     """Have a button put a link to a tab with these settings, by their names in it, into the clipboard."""
+    copied, without = (json.dumps(str(say(words))) for words in ("Link copied", "Copied, without your style"))
     copy = f"""async (...values) => {{
         const all = {json.dumps([*settings])}.map((name, place) => [name, values[place]]);
         const said = Object.fromEntries(all.filter(([, value]) => value !== null));  // a field may be empty
@@ -37,9 +39,9 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
             document.body.appendChild(text).select();
             const copied = document.execCommand("copy");
             text.remove();
-            if (!copied) return "No clipboard here";
+            if (!copied) return {json.dumps(str(say("No clipboard here")))};
         }}
-        return own ? "Copied, without your style" : "Link copied";
+        return own ? {without} : {copied};
     }}"""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     button.click(None, [*settings.values()], button, js=copy, **quiet).then(None, None, button, js=SAY_AGAIN, **quiet)

@@ -25,16 +25,16 @@ from ui.runs import Easel
 from ui.school import RECIPE, School
 from ui.studio import KEEP, PageError, Studio, Wish
 from ui.train import train_accordion
+from ui.words import say
 
 logger = logging.getLogger(__name__)
 
 PREVIEW_SIDE = 512
 """Pixels to the longer side of what the gallery shows."""
 SAME_TAB = """() => {
-    const tabs = [...document.querySelectorAll("[role=tab]")];
-    if (!location.search) tabs.find((tab) => tab.innerText.trim() === sessionStorage.tab)?.click();
+    if (!location.search) document.querySelector(`[role=tab][data-tab-id="${sessionStorage.tab}"]`)?.click();
     addEventListener("pagehide", () => {
-        sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").innerText.trim();
+        sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     });
 }"""
 """Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first."""
@@ -95,15 +95,15 @@ def build_page(
         return [*open_link(studio, desk.choices, said), time.monotonic() if said else gr.skip()]
 
     with gr.Blocks(title="Repaint", fill_width=False, delete_cache=(KEEP_FILES // 8, KEEP_FILES)) as page:
-        gr.HTML("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>", elem_id="masthead")
-        with gr.Tab("Repaint"):
+        gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
+        with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
-        with gr.Tab("Advanced") as tab:
+        with gr.Tab(say("Advanced"), id="advanced") as tab:
             advanced_tab(easel, tab, page)
             train_accordion(school)
-        with gr.Tab("Contribute"):
+        with gr.Tab(say("Contribute"), id="contribute"):
             contribute_tab(studio, desk, registry=proposals, login=login)
-        with gr.Tab("About"):
+        with gr.Tab(say("About"), id="about"):
             about_tab(registry)
         page.load(None, None, None, js=SAME_TAB)
         page.load(None, None, None, js=FOR_EVERYBODY)

@@ -18,6 +18,7 @@ from ui.community import community_styles
 from ui.line import Ended
 from ui.links import copies
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, received
+from ui.words import say
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
@@ -61,59 +62,61 @@ def repaint_tab(studio: Studio) -> Desk:
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             photo = gr.Image(
-                label="Photograph",
+                label=say("Photograph"),
                 show_label=False,
-                placeholder="Drop a photograph here, paste one\nor press to choose",
+                placeholder=say("Drop a photograph here, paste one\nor press to choose"),
                 sources=["upload", "clipboard"],
                 buttons=[],
                 height=220,
                 elem_id="photo",
             )
-            gr.Examples(EXAMPLES, photo, label="Or try one of these", elem_id="examples", api_visibility="private")
+            gr.Examples(EXAMPLES, photo, label=say("Or try one of these"), elem_id="examples", api_visibility="private")
             style = gr.Radio(
                 registry_choices(studio.registry),
                 value=next((entry.id for entry in studio.registry), None),
-                label="Style",
+                label=say("Style"),
                 elem_id="styles",
             )
             community = gr.Column()
         with gr.Column(scale=7, min_width=340):
             with gr.Column(elem_id="stage"):
                 result = gr.ImageSlider(
-                    label="Before and after",
+                    label=say("Before and after"),
                     show_label=False,
                     interactive=False,
                     buttons=["fullscreen"],
                     elem_id="result",
                 )
                 gr.HTML(
-                    "<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>",
+                    say("<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>"),
                     elem_id="hint",
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")
-                link = gr.Button("Copy link", size="md", elem_classes="copy-link", scale=0)
-                download = gr.DownloadButton("Download PNG", interactive=False, size="md", elem_id="download", scale=0)
+                link = gr.Button(say("Copy link"), size="md", elem_classes="copy-link", scale=0)
+                download = gr.DownloadButton(
+                    say("Download PNG"), interactive=False, size="md", elem_id="download", scale=0
+                )
             with gr.Row():
-                strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength", min_width=280, elem_id="strength")
+                strength = gr.Slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id="strength")
                 color = gr.Radio(
-                    [("Painting", "style"), ("Photograph", "photo")],
+                    [(say("Painting"), "style"), (say("Photograph"), "photo")],
                     value="style",
-                    label="Colours of the",
+                    label=say("Colours of the"),
                     min_width=280,
                 )
             with gr.Row():
                 sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]
                 size = gr.Radio(
-                    [("As it is", AS_IT_IS), *((str(n), n) for n in sizes)],
+                    [(say("As it is"), AS_IT_IS), *((str(n), n) for n in sizes)],
                     value=max((n for n in sizes if n <= 1024), default=AS_IT_IS),
-                    label="Size (longer side, px)",
+                    label=say("Size (longer side, px)"),
                     min_width=280,
                 )
                 stroke = gr.Radio(
-                    [("Fine", 0.5), ("Medium", 1.0), ("Broad", 2.0), ("Bold", 4.0)],
+                    [(say("Fine"), 0.5), (say("Medium"), 1.0), (say("Broad"), 2.0), (say("Bold"), 4.0)],
                     value=1.0,
-                    label="Brush strokes",
+                    label=say("Brush strokes"),
                     min_width=280,
                 )
 
