@@ -20,6 +20,7 @@ VGG19, distilled from the wide one.
 
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
 you download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so.
+Your last twenty pictures and your settings are remembered by your browser alone, which forgets them when you say so.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
 the page.

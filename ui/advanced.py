@@ -6,7 +6,6 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import gradio as gr
 from PIL import Image
@@ -19,7 +18,7 @@ from ui.drawn import draw_paintings
 from ui.links import copies, dropping, recipe, recipe_of, said_of
 from ui.repaint import EXAMPLES
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
-from ui.studio import PageError, Wish, received
+from ui.studio import PageError, Wish, address_of, received
 from ui.words import say
 
 FURTHER = 3
@@ -371,9 +370,7 @@ def view(run: Watched) -> dict[str, Any]:
         "progress": round(run.progress, 3),
         "steps": run.steps,
         "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},
-        "snapshots": [
-            {"step": step, "url": f"gradio_api/file={quote(file.as_posix())}"} for step, file in run.snapshots
-        ],
+        "snapshots": [{"step": step, "url": address_of(file)} for step, file in run.snapshots],
     }
 
 

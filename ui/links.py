@@ -60,11 +60,16 @@ def recipe(tab: str, settings: Mapping[str, Any]) -> str:
     return urlencode({"tab": tab} | said)
 
 
+def read_recipe(recipe: str) -> dict[str, str]:
+    """What ``recipe`` wrote, or somebody else."""
+    return dict(parse_qsl(recipe))
+
+
 def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:
     """How the picture that somebody dropped says that it was made on a tab, if it does, and they are told."""
     path = Path(photo["path"]) if photo and photo.get("path") else None
     with suppress(PictureError):  # which is told by whoever needs more of it than its recipe
-        if path and (said := _of(tab, dict(parse_qsl(read_note(path))))):
+        if path and (said := _of(tab, read_recipe(read_note(path)))):
             gr.Info("Everything is set as when it was made: drop a photograph to have it so, too.", title="Made here")
             return said
     return {}

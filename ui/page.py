@@ -1,10 +1,8 @@
 """The page as a whole: its tabs, its looks, and how it is served."""
 
 import logging
-import time
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -13,17 +11,16 @@ from nst_core import hub
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
-from nst_core.registry import Registry, on_the_hub
-from nst_core.text import plain
+from nst_core.registry import Registry
 from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
-from ui.links import dropping, recipe_of, said_of
-from ui.repaint import preview_of, repaint_tab, with_guest
+from ui.repaint import preview_of, repaint_tab
+from ui.restoring import restore
 from ui.runs import Easel
 from ui.school import RECIPE, School
-from ui.studio import KEEP, PageError, Studio, Wish
+from ui.studio import KEEP, Studio
 from ui.train import train_accordion
 from ui.words import say
 
@@ -87,13 +84,6 @@ def build_page(
         easel.forget(request.session_hash)
         school.forget(request.session_hash)
 
-    def linked(request: gr.Request) -> list[Any]:
-        return open_link(studio, desk.choices, said_of("repaint", request))
-
-    def restored(photo: dict[str, Any] | None) -> list[Any]:
-        said = recipe_of(photo, "repaint")
-        return [*open_link(studio, desk.choices, said), time.monotonic() if said else gr.skip()]
-
     with gr.Blocks(title="Repaint", fill_width=False, delete_cache=(KEEP_FILES // 8, KEEP_FILES)) as page:
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
         with gr.Tab(say("Repaint"), id="repaint"):
@@ -108,39 +98,9 @@ def build_page(
         page.load(None, None, None, js=SAME_TAB)
         page.load(None, None, None, js=FOR_EVERYBODY)
         add_api(studio, easel)
-        linkable = [*desk.settings.values(), desk.guests]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(linked, None, linkable, **quiet)
-        recipe_found = gr.State()
-        desk.photo.upload(restored, desk.photo, [*linkable, recipe_found], preprocess=False, **quiet)
-        desk.paint_after(recipe_found.change)
+        restore(studio, desk, page)
         page.unload(leave)
     return page.queue(max_size=32)
-
-
-def open_link(studio: Studio, choices: dict[str, list[Any]], said: dict[str, str]) -> list[Any]:
-    """What a link says of the tab *Repaint*, by the names of ``nst_core.stylize``: ``?style=great-wave&size=1024``.
-
-    What is wrong in it is dropped, and that is said.
-    """
-    values: dict[str, Any] = {}
-    guests: Any = gr.skip()
-    for name in ("style", "strength", "color", "size", "stroke"):
-        if name not in said:
-            continue
-        with dropping():
-            if name == "style" and on_the_hub(said[name]):
-                values[name], guests = with_guest(studio.registry, [], plain(said[name]), said[name])
-            elif name == "style":
-                values[name] = studio.registry[said[name]].id
-            else:
-                values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
-                if name in choices and values[name] not in choices[name]:
-                    del values[name]
-                    # 0 is the photograph's own size.
-                    known = ", ".join(str(choice) for choice in choices[name] if choice)
-                    raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
-    return [*(values.get(name, gr.skip()) for name in ("style", "strength", "color", "size", "stroke")), guests]
 
 
 def fetch_previews(registry: Registry) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -17,14 +16,16 @@ from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.line import Ended
 from ui.links import copies
-from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, received
-from ui.words import say
+from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
+from ui.words import SPANISH, say
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
 GUESTS = 8
 """How many choices there may be beside the registry's."""
+HISTORY = Path(__file__).with_name("history.js")
+
 SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
@@ -37,6 +38,8 @@ class Desk(NamedTuple):
     style: gr.Radio
     guests: gr.State
     """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
+    history: gr.HTML
+    """What was made before; its ``select`` is of one of them, and gives its ``recipe``."""
     settings: Mapping[str, gr.components.Component]
     """By the name that a link gives them."""
     choices: dict[str, list[Any]]
@@ -120,6 +123,14 @@ def repaint_tab(studio: Studio) -> Desk:
                     min_width=280,
                 )
 
+            history = gr.HTML(
+                html_template="",
+                js_on_load=HISTORY.read_text(),
+                elem_id="history",
+                words=SPANISH,
+                apply_default_css=False,
+            )
+
     def show(
         photo: dict[str, Any] | None,
         style: str,
@@ -128,11 +139,11 @@ def repaint_tab(studio: Studio) -> Desk:
         size: int,
         stroke: float,
         request: gr.Request,
-    ) -> Iterator[tuple[Any, Any, Any]]:
+    ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash
         if photo is None:
             studio.dismiss(session)
-            yield gr.DownloadButton(value=None, interactive=False), "", None
+            yield gr.DownloadButton(value=None, interactive=False), "", None, gr.skip()
             return
         said = ""
         try:
@@ -140,21 +151,21 @@ def repaint_tab(studio: Studio) -> Desk:
             path = received(photo)
             if not studio.is_here(session, wish.style):
                 said = "Fetching the style from the Hugging Face Hub …"
-                yield gr.skip(), f"<p>{said}</p>", gr.skip()
+                yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             turn = studio.painting(session, path, wish)
             for words in turn.watch():
                 if not studio.wants(session, wish):
                     return
                 if words and words != said:
                     said = words
-                    yield gr.skip(), f"<p>{said}</p>", gr.skip()
+                    yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             painting = turn.result()
             picture = blend(painting.sitter.picture, painting.painted, strength=wish.strength, color=wish.color)
         except Ended:
             return
         except NSTError as error:
             if said:
-                yield gr.skip(), "", gr.skip()
+                yield gr.skip(), "", gr.skip(), gr.skip()
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
             raise gr.Error(message, title="That did not work", print_exception=False) from error
@@ -164,17 +175,24 @@ def repaint_tab(studio: Studio) -> Desk:
         save_picture(picture, seen, note=wish.recipe())
         if studio.wants(session, wish):
             files = str(painting.sitter.file), str(seen)
-            yield gr.DownloadButton(interactive=False), describe(painting), files
+            yield gr.DownloadButton(interactive=False), describe(painting), files, gr.skip()
             if seen != file:
                 save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
-            yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip()
+            made = {
+                "key": f"{path.parent.name}-{wish.style}",  # a picture that is touched up takes its own place
+                "url": address_of(file),
+                "name": file.name,
+                "title": painting.style.title,
+                "recipe": wish.recipe(),
+            }
+            yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip(), made
 
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 
     wishes = [photo, style, strength, color, size, stroke]
-    shown = [download, info, result]  # in this order, so that no picture is there with the download of another
+    shown = [download, info, result, history]  # in this order, so that no picture is there with the download of another
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
     painted: dict[str, Any] = {
@@ -196,7 +214,7 @@ def repaint_tab(studio: Studio) -> Desk:
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(photo, style, guests, settings, choices, lambda on: on(show, wishes, shown, **anew))
+    desk = Desk(photo, style, guests, history, settings, choices, lambda on: on(show, wishes, shown, **anew))
     with community:
         community_styles(studio.registry, desk)
     return desk
@@ -218,7 +236,7 @@ def style_cards(registry: Registry) -> str:
     for entry in registry:
         label = f'#styles label:has(input[value="{entry.id}"])'
         rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")
-        url = css_string(f"gradio_api/file={quote(preview_of(entry).as_posix())}")
+        url = css_string(address_of(preview_of(entry)))
         rules.append(f"{label}::before {{ background-image: url({url}) }}")
     return "\n".join(rules)
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -252,6 +253,11 @@ class Studio:
                 f"This server paints at most {limit} px with such strokes, not {wish.size}: choose a smaller size."
             )
         return wish.size
+
+
+def address_of(file: Path) -> str:
+    """Where a browser finds a file that Gradio serves, from the page."""
+    return f"gradio_api/file={quote(file.as_posix())}"
 
 
 def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:

@@ -1,0 +1,59 @@
+"""What somebody made and chose is found again in their browser, and nowhere else."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+
+def paint(page: "Page", style: str, pictures: int) -> None:
+    page.locator(f"#styles input[value={style}]").check()
+    if not page.locator("#photo img").count():
+        page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#history .strip button")).to_have_count(pictures)
+
+
+def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> None:
+    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    page.get_by_role("radio", name="Broad").check()
+    paint(page, "first-style", 1)
+    paint(page, "second-style", 2)
+    page.get_by_role("radio", name="Photograph", exact=True).check()  # touched up, and no other picture
+    expect(page.locator("#info")).to_contain_text("Second")
+    page.reload()
+    expect(page.locator("#history .strip button")).to_have_count(2)
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    for name in ("Photograph", "Broad"):
+        expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+
+    page.locator("#history .strip button").last.click()
+    dialog = page.locator("#history dialog")
+    expect(dialog).to_contain_text("First Style")
+    assert dialog.locator("img").evaluate("image => image.decode().then(() => image.naturalHeight)") == 512
+    with page.expect_download() as downloaded:
+        dialog.get_by_role("link", name="Download PNG").click()
+    assert downloaded.value.suggested_filename == "tower-first-style.png"
+    dialog.get_by_role("button", name="Use its settings").click()
+    expect(page.locator("#styles input[value=first-style]")).to_be_checked()
+    expect(page.get_by_role("radio", name="Painting", exact=True)).to_be_checked()
+
+    page.locator("#history .strip button").first.click()
+    dialog.get_by_role("button", name="Forget it").click()
+    expect(page.locator("#history .strip button")).to_have_count(1)
+    page.get_by_role("button", name="Forget them").click()
+    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#styles label").first).to_be_visible()
+    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+
+
+def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", app_url: str) -> None:
+    page.locator("#styles input[value=second-style]").check()
+    page.get_by_role("radio", name="Bold").check()
+    page.goto(f"{app_url}/?stroke=2")
+    expect(page.get_by_role("radio", name="Broad")).to_be_checked()
+    expect(page.locator("#styles input[value=first-style]")).to_be_checked()

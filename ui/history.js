@@ -1,0 +1,71 @@
+// The pictures that somebody made, in their browser alone. Gradio runs this with `element` (an empty box), `props.value`
+// (the newest picture, see ui/repaint.py), `props.words` (English to Spanish), `watch` and `trigger`.
+const MOST = 20, SIDE = 180;
+const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+element.innerHTML = `
+  <p class="privacy">${say("Your last pictures, kept in this browser alone.")} <button class="forget">${say("Forget them")}</button></p>
+  <div class="strip"></div>
+  <dialog aria-label="${say("A picture of yours")}">
+    <img alt=""><p></p>
+    <div><a download>${say("Download PNG")}</a><button class="recipe">${say("Use its settings")}</button>
+    <button class="remove">${say("Forget it")}</button><button class="close">${say("Close")}</button></div>
+  </dialog>`;
+const find = (selector) => element.querySelector(selector);
+const [strip, dialog] = [find(".strip"), find("dialog")];
+
+const opened = new Promise((done, fail) => {
+  const request = indexedDB.open("repaint", 1);
+  request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: "key" });
+  request.onsuccess = () => done(request.result);
+  request.onerror = () => fail(request.error);
+});
+async function store(work) { // what `work` asks of the store, once it is done
+  const pictures = (await opened).transaction("pictures", "readwrite").objectStore("pictures");
+  const request = work(pictures);
+  return new Promise((done, fail) => { request.onsuccess = () => done(request.result); request.onerror = () => fail(request.error); });
+}
+const newestFirst = async () => (await store((pictures) => pictures.getAll())).sort((a, b) => b.time - a.time);
+
+async function keep() {
+  const made = props.value;
+  if (!made?.url) return;
+  const file = await (await fetch(made.url)).blob();
+  const whole = await createImageBitmap(file), scale = SIDE / Math.min(whole.width, whole.height);
+  const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  const [width, height] = [whole.width * scale, whole.height * scale];
+  canvas.getContext("2d").drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  whole.close();
+  await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));
+  for (const old of (await newestFirst()).slice(MOST)) await store((pictures) => pictures.delete(old.key));
+  await show();
+}
+
+async function show() {
+  const pictures = await newestFirst();
+  element.hidden = !pictures.length;
+  strip.replaceChildren(...pictures.map((picture) => {
+    const button = document.createElement("button"), image = new Image();
+    Object.assign(image, { src: picture.small, alt: `${picture.title}, ${new Date(picture.time).toLocaleString()}` });
+    button.append(image);
+    button.onclick = () => look(picture);
+    return button;
+  }));
+}
+
+function look(picture) {
+  const address = URL.createObjectURL(picture.file), link = find("dialog a");
+  Object.assign(find("dialog img"), { src: address, alt: picture.title });
+  Object.assign(link, { href: address, download: picture.name });
+  find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
+  find(".recipe").onclick = () => { dialog.close(); trigger("select", { recipe: picture.recipe }); };
+  find(".remove").onclick = async () => { dialog.close(); await store((pictures) => pictures.delete(picture.key)); await show(); };
+  dialog.onclose = () => URL.revokeObjectURL(address);
+  dialog.showModal();
+}
+find(".close").onclick = () => dialog.close();
+dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); }; // beside it
+find(".forget").onclick = async () => { await store((pictures) => pictures.clear()); await show(); };
+
+element.hidden = true;
+watch("value", keep);
+show();

@@ -1,0 +1,70 @@
+"""The settings of the tab *Repaint* as they were: by a link, by this browser, or when a picture was made."""
+
+import json
+import time
+from typing import Any
+
+import gradio as gr
+
+from nst_core.registry import on_the_hub
+from nst_core.text import plain
+from ui.links import dropping, read_recipe, recipe_of, said_of
+from ui.repaint import Desk, with_guest
+from ui.studio import PageError, Studio, Wish
+
+
+def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
+    """Have the page open as a link says or as its browser was left, and be set by what was made before."""
+    names, settings = [*desk.settings], [*desk.settings.values()]
+
+    def linked(remembered: Any, request: gr.Request) -> list[Any]:
+        known = remembered if isinstance(remembered, dict) else {}
+        return opened(studio, desk, said_of("repaint", request) or known)
+
+    def dropped(photo: dict[str, Any] | None) -> list[Any]:
+        said = recipe_of(photo, "repaint")
+        return [*opened(studio, desk, said), time.monotonic() if said else gr.skip()]
+
+    def chosen(event: gr.EventData) -> list[Any]:
+        return [*opened(studio, desk, read_recipe(str(event.recipe))), time.monotonic()]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    remembered = gr.BrowserState({}, storage_key="repaint", secret="no secret")
+    remember = f"""(...values) => Object.fromEntries({json.dumps(names)}
+        .map((name, place) => [name, String(values[place])])
+        .filter(([, said]) => !said.startsWith("own:")))"""
+    changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
+    gr.on(changes, None, settings, remembered, js=remember, **quiet)
+    page.load(linked, remembered, [*settings, desk.guests], **quiet)
+
+    found = gr.State()
+    """When a recipe was found: who opens a link has no photograph yet, and others want theirs painted so."""
+    to_set = [*settings, desk.guests, found]
+    desk.photo.upload(dropped, desk.photo, to_set, preprocess=False, **quiet)
+    desk.history.select(chosen, None, to_set, **quiet)
+    desk.paint_after(found.change)
+
+
+def opened(studio: Studio, desk: Desk, said: dict[str, str]) -> list[Any]:
+    """The settings and guests that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&size=1024``.
+
+    What is wrong in it is dropped, and that is said.
+    """
+    values: dict[str, Any] = {}
+    guests: Any = gr.skip()
+    for name in ("style", "strength", "color", "size", "stroke"):
+        if name not in said:
+            continue
+        with dropping():
+            if name == "style" and on_the_hub(said[name]):
+                values[name], guests = with_guest(studio.registry, [], plain(said[name]), said[name])
+            elif name == "style":
+                values[name] = studio.registry[said[name]].id
+            else:
+                values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
+                if name in desk.choices and values[name] not in desk.choices[name]:
+                    del values[name]
+                    # 0 is the photograph's own size.
+                    known = ", ".join(str(choice) for choice in desk.choices[name] if choice)
+                    raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
+    return [*(values.get(name, gr.skip()) for name in ("style", "strength", "color", "size", "stroke")), guests]
