@@ -111,6 +111,11 @@ def stylize(
         Literal["style", "photo"], typer.Option(help="The painting's colours, or the photograph's.")
     ] = "style",
     stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
+    second: Annotated[str | None, typer.Option(help="A second style, laid over the first.")] = None,
+    mix: Annotated[float, typer.Option(help="How much of the second style is seen, 0 to 1.")] = 0.5,
+    mask: Annotated[
+        Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
     ] = "auto",
@@ -127,6 +132,8 @@ def stylize(
     if out is not None and one_file:
         check_suffix(out)
     opened = Registry.load(registry).open(style)
+    over = Registry.load(registry).open(second) if second else None
+    where = open_picture(mask) if mask else None
     if out is not None and one_file:
         targets = [out]
     else:
@@ -151,6 +158,9 @@ def stylize(
                     color=color,
                     size=size,
                     stroke=stroke,
+                    second=over,
+                    mix=mix,
+                    mask=where,
                     precision=precision,
                     progress=tell,
                 )

@@ -31,17 +31,43 @@ def stylize(
     color: Literal["style", "photo"] = "style",
     size: int | None = None,
     stroke: float = 1.0,
+    second: Style | None = None,
+    mix: float = 0.5,
+    mask: Image.Image | None = None,
     precision: Precision = "auto",
     progress: Progress | None = None,
 ) -> Image.Image:
     """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``.
 
+    With a ``second`` style, what that one paints is laid over what the first one does, ``mix`` (0–1) of it, and only
+    where the ``mask`` is white.
+
     Raises:
         NSTError: as those two.
     """
     _check_blend(strength, color)
-    painted = repaint(photo, style, size=size, stroke=stroke, precision=precision, progress=progress)
-    return blend(photo, painted, strength=strength, color=color)
+    _check_number("mix", mix, 0, 1)
+    if mask and not second:
+        raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
+    styles = [style, second] if second else [style]
+    painted = [
+        repaint(
+            photo,
+            one,
+            size=size,
+            stroke=stroke,
+            precision=precision,
+            progress=progress and part_of(progress, number, len(styles)),
+        )
+        for number, one in enumerate(styles)
+    ]
+    whole = blend(*painted, strength=mix, mask=mask) if second else painted[0]
+    return blend(photo, whole, strength=strength, color=color)
+
+
+def part_of(progress: Progress, number: int, parts: int) -> Progress:
+    """What tells of one of several parts, of which the first is number 0, as of the whole."""
+    return lambda done: progress((number + done) / parts)
 
 
 def repaint(
@@ -99,12 +125,14 @@ def blend(
     *,
     strength: float = 1.0,
     color: Literal["style", "photo"] = "style",
+    mask: Image.Image | None = None,
 ) -> Image.Image:
     """Lay a painting over its photograph, with no network: photo + strength · (painted − photo), rounded and clamped.
 
     ``strength`` is in 0–1; 0 gives the photograph's very pixels, and 1 with color="style" the painting's. With
-    color="photo" the difference is in luma alone, and the photograph keeps its colours (Gatys et al. 2016). The
-    result has the painting's size, to which the photograph is resized, and the photograph's transparency.
+    color="photo" the difference is in luma alone, and the photograph keeps its colours (Gatys et al. 2016). A ``mask``
+    is white where the painting is to be seen and black where it is not, and grey between. The result has the
+    painting's size, to which photograph and mask are resized, and the photograph's transparency.
 
     Raises:
         NSTError: a value is out of its range.
@@ -114,6 +142,7 @@ def blend(
     photo, painted = open_picture(photo), open_picture(painted)
     if photo.size != painted.size:
         photo = photo.resize(painted.size, Image.Resampling.LANCZOS)
+    shown = None if mask is None else _shares(mask, painted.size)
     below, above = _rgb(photo), _rgb(painted)
     blended = np.empty_like(below)
     # Strip by strip the numbers stay in the processor's cache, which is three times as fast and takes no memory.
@@ -123,6 +152,8 @@ def blend(
         change = above[rows] - base
         if color == "photo":
             change = (change @ _LUMA)[..., None]
+        if shown is not None:
+            change *= shown[rows]
         blended[rows] = (base + weight * change).round().clip(0, 255)
     result = Image.fromarray(blended)
     if photo.mode == "RGBA":
@@ -143,6 +174,14 @@ def _paint(seen: Image.Image, style: Style, precision: Precision, progress: Prog
 def _rgb(picture: Image.Image) -> np.ndarray:
     # Of a large picture, another copy is felt.
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _shares(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """A mask as (H, W, 1) in 0–1; what is transparent counts as black."""
+    mask = open_picture(mask)
+    grey = Image.composite(mask, Image.new(mask.mode, mask.size), mask.getchannel("A")) if mask.mode == "RGBA" else mask
+    resized = grey.convert("L").resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float32)[..., None] / 255
 
 
 def _check_blend(strength: float, color: str) -> float:

@@ -46,6 +46,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_stylize_lays_a_second_style_over_the_first_where_a_mask_is_white(made: Path) -> None:
+    make_style(made / "other", seed=1)
+    Image.linear_gradient("L").save(made / "mask.png")
+    words = "stylize photo.png --style wave --second other --mix 0.7 --mask mask.png -o mixed.png"
+    assert nst(*words.split(), folder=made).returncode == 0
+    styles = [Style.open(made / name) for name in ("wave", "other")]
+    expected = stylize(
+        open_picture(made / "photo.png"), styles[0], second=styles[1], mix=0.7, mask=Image.linear_gradient("L")
+    )
+    assert open_picture(made / "mixed.png").tobytes() == expected.tobytes()
+    assert "second style" in refusal(*["stylize", "photo.png", "--style", "wave", "--mask", "mask.png"], folder=made)
+
+
 def test_stylize_writes_what_the_library_gives(made: Path) -> None:
     done = nst(
         "stylize", "photo.png", "--style", "wave", "-o", "out.png", "--strength", 0.5, "--color", "photo", "--size", 64,

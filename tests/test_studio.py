@@ -11,6 +11,7 @@ import pytest
 from made_styles import make_style
 from PIL import Image, ImageChops
 
+from nst_core.errors import NSTError
 from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
@@ -41,6 +42,18 @@ def test_a_painting_is_kept_for_its_session_alone(studio: Studio, photo: Path) -
     assert studio.painting("bob", photo, wish).result() is not painting
     studio.forget("ann")
     assert studio.painting("ann", photo, wish).result() is not painting
+
+
+def test_a_second_style_is_painted_beside_what_is_kept_of_the_first(studio: Studio, photo: Path) -> None:
+    wish = Wish(style="first-style")
+    first = studio.painting("ann", photo, wish).result()
+    both = studio.painting("ann", photo, wish.model_copy(update={"second": "second-style"})).result()
+    assert both.painted is first.painted and both.second and both.second.style.title != both.style.title
+    again = studio.painting("ann", photo, wish.model_copy(update={"second": "second-style", "mix": 0.9})).result()
+    assert again.second is both.second
+    for wrong in ("nobody", "user/repo/file"):
+        with pytest.raises(NSTError):
+            studio.painting("ann", photo, wish.model_copy(update={"second": wrong})).result()
 
 
 def test_the_photograph_to_compare_with_is_written_once(studio: Studio, photo: Path) -> None:

@@ -262,6 +262,36 @@ def test_stylize_is_repaint_and_blend(style: Style) -> None:
     assert same(result, blend(photo, painted, strength=0.6, color="photo"))
 
 
+def test_a_mask_says_where_the_painting_is_seen() -> None:
+    photo, painted = drawn(60, 40), drawn(60, 40, seed=1)
+    mask = Image.new("L", (60, 40))
+    mask.paste(255, (30, 0, 60, 40))
+    mask.putpixel((0, 0), 51)
+    expected = photo.copy()
+    expected.paste(painted.crop((30, 0, 60, 40)), (30, 0))
+    expected.paste(Image.blend(photo, painted, 0.2).crop((0, 0, 1, 1)))
+    assert same(blend(photo, painted, mask=mask), expected)
+    drawn_on_nothing = Image.new("RGBA", (60, 40), (255, 255, 255, 0))  # as a brush leaves it
+    drawn_on_nothing.putalpha(mask)
+    assert same(blend(photo, painted, mask=drawn_on_nothing), expected)
+    assert same(blend(photo, painted, mask=Image.new("L", (3, 2), 255)), painted)
+
+
+def test_a_second_style_is_laid_over_the_first(style: Style, tmp_path: Path) -> None:
+    photo, second = drawn(60, 40), Style.open(make_style(tmp_path, seed=1))
+    first, over = (repaint(photo, one) for one in (style, second))
+    told: list[float] = []
+    mixed = stylize(photo, style, second=second, mix=0.3, strength=0.8, progress=told.append)
+    assert same(mixed, blend(photo, blend(first, over, strength=0.3), strength=0.8))
+    assert told == sorted(told) and told[-1] == 1 and 0.5 in told
+    for mix, whole in ((0, first), (1, over)):
+        assert same(stylize(photo, style, second=second, mix=mix), whole)
+    mask = Image.linear_gradient("L")
+    assert same(stylize(photo, style, second=second, mix=1, mask=mask), blend(first, over, mask=mask))
+    with pytest.raises(NSTError, match="give a second style"):
+        stylize(photo, style, mask=mask)
+
+
 def test_blending_takes_little_memory() -> None:
     photo = Image.new("RGB", (1024, 1024), "teal")
     tracemalloc.start()
@@ -280,6 +310,7 @@ NO_NUMBERS = [math.nan, math.inf, -math.inf, None, "0.5", "", True, [1], 10**400
     "wrong",
     [
         *({"strength": value} for value in (-0.01, 1.01, *NO_NUMBERS)),
+        *({"mix": value} for value in (-0.01, 1.01, *NO_NUMBERS)),
         *({"stroke": value} for value in (0.24, 4.01, 0, -1, *NO_NUMBERS)),
         *({"size": value} for value in (15, 16385, 0, -64, 100.5, *NO_NUMBERS) if value is not None),
         *({"color": value} for value in ("", "Photo", None, 1, ["style"])),
@@ -294,6 +325,8 @@ def test_what_is_out_of_range_is_refused_before_the_network_runs(style: Style, w
     message = str(caught.value)
     (name,) = wrong
     assert name in message and message.endswith(".") and "\n" not in message and len(message) < 200
+    if name == "mix":
+        return
     alone = partial(blend, photo, photo) if name in ("strength", "color") else partial(repaint, photo, style)
     with pytest.raises(NSTError) as again:
         alone(**wrong)

@@ -23,10 +23,14 @@ def add_api(studio: Studio, easel: Easel) -> None:
         color: Literal["style", "photo"] = "style",
         size: int | None = None,
         stroke: float = 1.0,
+        second: str = "",
+        mix: float = 0.5,
     ) -> gr.FileData:
         """Repaint a photograph in a style; returns a PNG file."""
         try:
-            wish = Wish.of(style=style, strength=strength, color=color, size=size, stroke=stroke)
+            wish = Wish.of(
+                style=style, strength=strength, color=color, size=size, stroke=stroke, second=second, mix=mix
+            )
             path = received(photo)  # type: ignore[arg-type]  # it comes as a dict
             turn = studio.stylize(request.session_hash, open_picture(path), wish)
             for words in turn.watch():

@@ -12,6 +12,7 @@ from gradio.utils import get_upload_folder
 from nst_core.errors import NSTError
 from nst_core.images import save_picture
 from nst_core.registry import Entry, Registry
+from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.line import Ended
@@ -123,6 +124,15 @@ def repaint_tab(studio: Studio) -> Desk:
                     min_width=280,
                 )
 
+            with gr.Row():
+                second = gr.Dropdown(
+                    [(say("None"), ""), *registry_choices(studio.registry)],
+                    value="",
+                    label=say("A second style over it"),
+                    min_width=280,
+                    elem_id="second",
+                )
+                mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), min_width=280, elem_id="mix")
             history = gr.HTML(
                 html_template="",
                 js_on_load=HISTORY.read_text(),
@@ -138,6 +148,8 @@ def repaint_tab(studio: Studio) -> Desk:
         color: Literal["style", "photo"],
         size: int,
         stroke: float,
+        second: str,
+        mix: float,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash
@@ -147,9 +159,10 @@ def repaint_tab(studio: Studio) -> Desk:
             return
         said = ""
         try:
-            wish = Wish.of(style=style, strength=strength, color=color, size=size or None, stroke=stroke)
+            said_all = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
+            wish = Wish.of(style=style, second=second, **said_all)
             path = received(photo)
-            if not studio.is_here(session, wish.style):
+            if not all(studio.is_here(session, name) for name in wish.styles):
                 said = "Fetching the style from the Hugging Face Hub …"
                 yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             turn = studio.painting(session, path, wish)
@@ -160,7 +173,10 @@ def repaint_tab(studio: Studio) -> Desk:
                     said = words
                     yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             painting = turn.result()
-            picture = blend(painting.sitter.picture, painting.painted, strength=wish.strength, color=wish.color)
+            whole = painting.painted
+            if painting.second:
+                whole = blend(whole, painting.second.painted, strength=wish.mix)
+            picture = blend(painting.sitter.picture, whole, strength=wish.strength, color=wish.color)
         except Ended:
             return
         except NSTError as error:
@@ -180,10 +196,11 @@ def repaint_tab(studio: Studio) -> Desk:
                 save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
             made = {
-                "key": f"{path.parent.name}-{wish.style}",  # a picture that is touched up takes its own place
+                # A picture that is touched up takes its own place.
+                "key": f"{path.parent.name}-{wish.style}-{wish.second}",
                 "url": address_of(file),
                 "name": file.name,
-                "title": painting.style.title,
+                "title": " + ".join(style.title for style in styles_of(painting)),
                 "recipe": wish.recipe(),
             }
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip(), made
@@ -191,7 +208,7 @@ def repaint_tab(studio: Studio) -> Desk:
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 
-    wishes = [photo, style, strength, color, size, stroke]
+    wishes = [photo, style, strength, color, size, stroke, second, mix]
     shown = [download, info, result, history]  # in this order, so that no picture is there with the download of another
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
@@ -204,11 +221,12 @@ def repaint_tab(studio: Studio) -> Desk:
     }
     # A press is heard at once, whatever is under way: the studio ends that.
     anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
-    gr.on([photo.change, style.input, size.input, stroke.input], show, wishes, shown, **anew)
+    gr.on([photo.change, style.input, size.input, stroke.input, second.input], show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
-    gr.on([strength.input, color.input], show, wishes, shown, **touched)
+    gr.on([strength.input, color.input, mix.input], show, wishes, shown, **touched)
     settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
+    settings |= {"second": second, "mix": mix}
     copies(link, settings, "repaint")
     choices = {
         name: [value for _, value in radio.choices]
@@ -220,11 +238,18 @@ def repaint_tab(studio: Studio) -> Desk:
     return desk
 
 
+def styles_of(painting: Painting) -> list[Style]:
+    """The style, and the second one if there is any."""
+    return [painting.style, painting.second.style] if painting.second else [painting.style]
+
+
 def describe(painting: Painting) -> str:
     """The line under the picture, as HTML."""
-    style, (width, height) = painting.style, painting.painted.size
-    facts = f"{width} × {height} px · painted in {painting.seconds:.2f} s · licence {escape(style.license)}"
-    return f"<p><b>{escape(style.title)}</b>, {escape(style.artist)}</p><p>{facts}</p>"
+    (width, height), styles = painting.painted.size, styles_of(painting)
+    seconds = painting.seconds + (painting.second.seconds if painting.second else 0)
+    who = " + ".join(f"<b>{escape(style.title)}</b>, {escape(style.artist)}" for style in styles)
+    licences = " and ".join(dict.fromkeys(escape(style.license) for style in styles))
+    return f"<p>{who}</p><p>{width} × {height} px · painted in {seconds:.2f} s · licence {licences}</p>"
 
 
 def style_cards(registry: Registry) -> str:

@@ -52,11 +52,13 @@ def opened(studio: Studio, desk: Desk, said: dict[str, str]) -> list[Any]:
     """
     values: dict[str, Any] = {}
     guests: Any = gr.skip()
-    for name in ("style", "strength", "color", "size", "stroke"):
+    for name in desk.settings:
         if name not in said:
             continue
         with dropping():
-            if name == "style" and on_the_hub(said[name]):
+            if name == "second":
+                values[name] = studio.registry[said[name]].id if said[name] else ""
+            elif name == "style" and on_the_hub(said[name]):
                 values[name], guests = with_guest(studio.registry, [], plain(said[name]), said[name])
             elif name == "style":
                 values[name] = studio.registry[said[name]].id
@@ -67,4 +69,4 @@ def opened(studio: Studio, desk: Desk, said: dict[str, str]) -> list[Any]:
                     # 0 is the photograph's own size.
                     known = ", ".join(str(choice) for choice in desk.choices[name] if choice)
                     raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
-    return [*(values.get(name, gr.skip()) for name in ("style", "strength", "color", "size", "stroke")), guests]
+    return [*(values.get(name, gr.skip()) for name in desk.settings), guests]

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from nst_core.images import fit, open_picture, save_picture
 from nst_core.registry import Registry, on_the_hub
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import STROKES, repaint, stylize
+from nst_core.stylization import STROKES, part_of, repaint, stylize
 from nst_core.text import explain, plain
 from ui.kept import Kept
 from ui.line import Ended, Line, Turn
@@ -55,6 +55,9 @@ class Wish(BaseModel):
     color: Literal["style", "photo"] = "style"
     size: int | None = None
     stroke: float = 1.0
+    second: str = ""
+    """Of the same kind as ``style``, or empty."""
+    mix: float = 0.5
 
     @classmethod
     def of(cls, **said: Any) -> "Wish":
@@ -71,6 +74,11 @@ class Wish(BaseModel):
     def recipe(self) -> str:
         """What a picture that was made so says of itself."""
         return recipe("repaint", self.model_dump() | {"size": self.size or AS_IT_IS})
+
+    @property
+    def styles(self) -> list[str]:
+        """The style, and the second one if there is any."""
+        return [self.style, self.second] if self.second else [self.style]
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,8 @@ class Painting:
     style: Style
     seconds: float
     """How long the network took."""
+    second: "Painting | None" = None
+    """The same in a second style, to be laid over this one."""
 
 
 class Studio:
@@ -174,9 +184,10 @@ class Studio:
             PageError: the network would have to look at more than ``max_side`` pixels to a side.
             NSTError: the style is refused; whatever else the library refuses, the turn does.
         """
-        style, size = self.style(session, wish.style), self._size(photo, wish)
-        settings: dict[str, Any] = {"strength": wish.strength, "color": wish.color, "size": size, "stroke": wish.stroke}
-        return self.line.join(session, lambda progress: stylize(photo, style, progress=progress, **settings))
+        settings = wish.model_dump(exclude={"style", "second"}) | {"size": self._size(photo, wish)}
+        styles = [self.style(session, name) for name in wish.styles]
+        settings["second"] = styles[1] if wish.second else None
+        return self.line.join(session, lambda progress: stylize(photo, styles[0], progress=progress, **settings))
 
     def painting(self, session: str | None, photo: Path, wish: Wish) -> Turn[Painting]:
         """The painting of a person's photograph, kept from before or painted in their turn.
@@ -187,22 +198,27 @@ class Studio:
             NSTError: the style is refused; the photograph or the numbers, the turn does.
         """
         self._wishes.put(session, None, wish)
-        key = (photo, wish.style, wish.size, wish.stroke)
-        painting = self._paintings.get(session, key)
-        if painting or not self.is_here(session, wish.style):
+        keys = [(photo, name, wish.size, wish.stroke) for name in wish.styles]
+        kept = [painting for key in keys if (painting := self._paintings.get(session, key))]
+        all_kept = len(kept) == len(keys)
+        if all_kept or not all(self.is_here(session, name) for name in wish.styles):
             self.line.end(session, keyed=True)  # who waits for the Hub lets the others pass
-        if painting:
-            return self.line.skip(painting)
-        style = self.style(session, wish.style)
+        if all_kept:
+            return self.line.skip(_whole(kept))
+        styles = [self.style(session, name) for name in wish.styles]
         if not self.wants(session, wish):
             raise Ended
 
         def paint(progress: Progress) -> Painting:
-            painting = self._paint(session, photo, style, wish, progress)
-            self._paintings.put(session, key, painting)
-            return painting
+            paintings = []
+            for number, (key, style) in enumerate(zip(keys, styles, strict=True)):
+                told = part_of(progress, number, len(keys))
+                painting = self._paintings.get(session, key) or self._paint(session, photo, style, wish, told)
+                self._paintings.put(session, key, painting)
+                paintings.append(painting)
+            return _whole(paintings)
 
-        return self.line.join(session, paint, key)
+        return self.line.join(session, paint, tuple(keys))
 
     def wants(self, session: str | None, wish: Wish) -> bool:
         """Whether this very wish is the last that the session's page made."""
@@ -253,6 +269,11 @@ class Studio:
                 f"This server paints at most {limit} px with such strokes, not {wish.size}: choose a smaller size."
             )
         return wish.size
+
+
+def _whole(paintings: list[Painting]) -> Painting:
+    """One of all styles."""
+    return replace(paintings[0], second=paintings[1]) if len(paintings) > 1 else paintings[0]
 
 
 def address_of(file: Path) -> str:

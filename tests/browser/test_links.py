@@ -24,10 +24,11 @@ def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
 
 
 def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str) -> None:
-    page.goto(f"{app_url}/?style=secnd-style&strength=7&size=513&stroke=2&color=<b>red</b>&other=1")
+    page.goto(f"{app_url}/?style=secnd-style&second=nobody&strength=7&size=513&stroke=2&color=<b>red</b>&other=1")
     expect(page.get_by_role("radio", name="Broad", exact=True)).to_be_checked()
     for words in (
         "There is no style 'secnd-style'; did you mean second-style",
+        "There is no style 'nobody'",
         "There is no size 513, and there are 512.",
         "'style' or 'photo'",
         "strength",
@@ -43,6 +44,8 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
     page.locator("#styles input[value=second-style]").check()
     for name in ("Photograph", "512", "Broad"):
         page.get_by_role("radio", name=name, exact=True).check()
+    page.get_by_label("A second style").click()
+    page.get_by_role("option", name="First").click()
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
@@ -50,6 +53,7 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
     expect(page.get_by_role("button", name="Copy link")).to_be_visible()
     page.goto(link)
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    expect(page.get_by_label("A second style")).to_have_value(re.compile("First"))
     for name in ("Photograph", "512", "Broad"):
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
 

@@ -95,6 +95,19 @@ def test_repaint_change_download(page: "Page", photo: Path, registry_file: Path,
     np.testing.assert_array_equal(np.asarray(Image.open(download(page, tmp_path))), np.asarray(expected))
 
 
+def test_a_second_style_is_laid_over_the_first(page: "Page", photo: Path, registry_file: Path, tmp_path: Path) -> None:
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    page.get_by_label("A second style").click()
+    page.get_by_role("option").nth(2).click()
+    wait_for(page, f"{TITLES['first-style'][0]}, {TITLES['first-style'][1]} + {TITLES['second-style'][0]}")
+    registry = Registry.load(registry_file)
+    first, second = registry.open("first-style"), registry.open("second-style")
+    file = download(page, tmp_path)
+    expected = stylize(open_picture(photo), first, second=second, size=MAX_SIDE)
+    np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(expected))
+
+
 def test_an_example_is_one_click(page: "Page") -> None:
     page.locator("#examples button").first.click()
     wait_for(page, f"{MAX_SIDE} × {MAX_SIDE} px")
