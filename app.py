@@ -10,9 +10,12 @@ this machine is logged in with.
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# Read when gradio is imported. Files are deleted by their age: the folder has to be this server's own.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ["GRADIO_TEMP_DIR"] = str(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), "nst-page"))
 
 import torch
 
@@ -22,6 +25,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
+from ui.server import GRACE, serve
 from ui.words import WORDS
 
 keep_freed_memory()
@@ -32,6 +36,7 @@ except NSTError as error:
 photos = os.environ.get("NST_PHOTOS")
 trains = torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1"
 space = os.environ.get("SPACE_ID")
+grace = float(os.environ.get("NST_GRACE", GRACE))
 page = build_page(
     registry,
     max_side=int(os.environ.get("NST_MAX_SIDE", "2048")),
@@ -44,13 +49,4 @@ page = build_page(
 )
 
 if __name__ == "__main__":
-    page.launch(
-        theme=THEME,
-        css=style_cards(registry),
-        css_paths=CSS,
-        footer_links=["api"],
-        max_file_size="64mb",
-        run_history=False,
-        i18n=WORDS,
-        ssr_mode=False,
-    )
+    serve(page, grace, theme=THEME, css=style_cards(registry), css_paths=CSS, footer_links=["api"], i18n=WORDS)

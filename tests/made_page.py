@@ -16,6 +16,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
+from ui.server import options as served
 from ui.words import WORDS
 
 
@@ -28,15 +29,7 @@ def served_page(registry_file: Path, folder: Path, **options: Any) -> Iterator[s
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
         page = build_page(registry, max_side=MAX_SIDE, features=make_features(features), **options)
-        _, url, _ = page.launch(
-            theme=THEME,
-            css=style_cards(registry),
-            css_paths=CSS,
-            prevent_thread_lock=True,
-            quiet=True,
-            ssr_mode=False,
-            run_history=False,
-            i18n=WORDS,
-        )
+        looks: dict[str, Any] = {"theme": THEME, "css": style_cards(registry), "css_paths": CSS, "i18n": WORDS}
+        _, url, _ = page.launch(**served(page), **looks, prevent_thread_lock=True, quiet=True)
         yield url.rstrip("/")
         page.close()

@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.events import api
 
 from nst_core.errors import NSTError
-from nst_core.images import open_picture, save_picture
+from nst_core.images import save_picture
 from ui.advanced import opened
 from ui.runs import Easel, Order
 from ui.studio import PEOPLE, Studio, Wish, received
@@ -32,7 +32,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
                 style=style, strength=strength, color=color, size=size, stroke=stroke, second=second, mix=mix
             )
             path = received(photo)  # type: ignore[arg-type]  # it comes as a dict
-            turn = studio.stylize(request.session_hash, open_picture(path), wish)
+            turn = studio.stylize(request.session_hash, path, wish)
             for words in turn.watch():
                 gr.Progress()(turn.done, desc=words)  # as a parameter, it would be one of the endpoint's
             picture = turn.result()

@@ -39,6 +39,11 @@ class Kept(Generic[T]):
             if len(self._values) > self.limit:
                 self._values.popitem(last=False)
 
+    def values(self) -> list[T]:
+        """All of them, of all sessions."""
+        with self._lock:
+            return [value for _, value in self._values.values()]
+
     def forget(self, session: str | None) -> None:
         """Drop everything of a session, whose person has left."""
         with self._lock:

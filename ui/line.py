@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from nst_core.errors import NSTError
 from nst_core.streaming import Progress
+from ui.log import WAITING, note
 
 T = TypeVar("T")
 
@@ -17,6 +18,8 @@ GLANCE = 0.25
 CALM = 0.5
 """Seconds for which nothing is said: what is over by then needs no words."""
 
+PLACES = 8
+"""How many places a session may have in the line."""
 FIRST = 0.1
 """Which part must be done before it is told: there is nothing to go by for the rest before."""
 
@@ -26,6 +29,20 @@ class Ended(NSTError):
 
     def __init__(self) -> None:
         super().__init__("Something else was asked for in the meantime.")
+
+
+class Closed(NSTError):
+    """The server stops before it is that person's turn."""
+
+    def __init__(self) -> None:
+        super().__init__("This server is being restarted: ask again in a minute.")
+
+
+class Crowded(NSTError):
+    """The person stands in the line often enough."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{PLACES} pictures of this session wait already: ask again when one is done.")
 
 
 class Turn(Generic[T]):
@@ -65,12 +82,13 @@ class Turn(Generic[T]):
 
         Raises:
             Ended: nobody waits for it any more.
+            Closed: the server stops.
             NSTError: whatever the work raises.
         """
         try:
             return self.future.result()
-        except CancelledError:
-            raise Ended from None
+        except (CancelledError, Ended):
+            raise Closed if self._line.closed else Ended from None
 
     def tell(self, done: float) -> None:
         """Take down which part is done; this is the work's way to hear that nobody waits for it."""
@@ -87,14 +105,21 @@ class Line:
         """Those who wait, and before them whoever's turn it is."""
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, "line")
+        self.closed = False
 
     def join(self, session: str | None, work: Callable[[Progress], T], key: Hashable = None) -> Turn[T]:
         """Wait for one's turn, in which ``work`` is called; what it is given, it should call as it goes on.
 
         With a key, a session has one place at most. If it waits already for the same, it is that; for something else,
         it keeps the place; and something else that is under way ends.
+
+        Raises:
+            Closed: the server stops.
+            Crowded: the session has all the places that one may have.
         """
         with self._lock:
+            if self.closed:
+                raise Closed
             for turn in self._turns if key is not None else ():
                 if turn.session != session or turn.key is None or turn.over:
                     continue
@@ -104,6 +129,8 @@ class Line:
                     turn.key, turn.work = key, work
                     return turn
                 turn.over = True
+            if session and sum(turn.session == session and not turn.over for turn in self._turns) >= PLACES:
+                raise Crowded
             turn = Turn(self, session, key, work)
             self._turns.append(turn)
             turn.future = self._thread.submit(self._call, turn)
@@ -118,11 +145,18 @@ class Line:
     def end(self, session: str | None, *, keyed: bool = False) -> None:
         """End all that a session waits for, or only what has a key."""
         with self._lock:
-            for turn in [turn for turn in self._turns if turn.session == session]:
-                if turn.key is not None or not keyed:
-                    turn.over = True
-                    if turn.future.cancel():
-                        self._turns.remove(turn)
+            self._end([turn for turn in self._turns if turn.session == session and (turn.key is not None or not keyed)])
+
+    def close(self) -> None:
+        """End all that anybody waits for, and take nothing more."""
+        with self._lock:
+            self.closed = True
+            self._end([*self._turns])
+
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        with self._lock:
+            return sum(turn.began is None for turn in self._turns)
 
     def before(self, turn: Turn[Any]) -> int:
         """How many people are to be served before a turn."""
@@ -135,10 +169,18 @@ class Line:
             now = [turn.future for turn in self._turns if turn.began is not None]
         wait(now)
 
+    def _end(self, turns: list[Turn[Any]]) -> None:
+        for turn in turns:
+            turn.over = True
+            note("left")
+            if turn.future.cancel():
+                self._turns.remove(turn)
+
     def _call(self, turn: Turn[T]) -> T:
         with self._lock:
             turn.began = time.monotonic()
             work = turn.work
+        WAITING.observe(turn.began - turn.joined)
         try:
             with suppress(Ended):
                 return work(turn.tell)

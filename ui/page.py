@@ -20,7 +20,8 @@ from ui.repaint import preview_of, repaint_tab
 from ui.restoring import restore
 from ui.runs import Easel
 from ui.school import RECIPE, School
-from ui.studio import KEEP, Studio
+from ui.server import Page
+from ui.studio import Studio
 from ui.train import train_accordion
 from ui.words import say
 
@@ -47,8 +48,6 @@ FOR_EVERYBODY = """() => {
 }"""
 """What Gradio leaves out: a name for an example, which is a picture, and one name for the radio buttons of a group,
 without which the arrow keys do not move between them."""
-KEEP_FILES = 2 * KEEP
-"""Seconds after which uploads and results are deleted."""
 
 
 def build_page(
@@ -61,7 +60,7 @@ def build_page(
     proposals: str | None = None,
     login: bool = False,
     recipe: Recipe = RECIPE,
-) -> gr.Blocks:
+) -> Page:
     """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels to a side.
 
     ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
@@ -84,7 +83,7 @@ def build_page(
         easel.forget(request.session_hash)
         school.forget(request.session_hash)
 
-    with gr.Blocks(title="Repaint", fill_width=False, delete_cache=(KEEP_FILES // 8, KEEP_FILES)) as page:
+    with Page(studio, easel, school, title="Repaint", fill_width=False) as page:
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
@@ -100,7 +99,8 @@ def build_page(
         add_api(studio, easel)
         restore(studio, desk, page)
         page.unload(leave)
-    return page.queue(max_size=32)
+    page.queue(max_size=32, api_open=False)
+    return page
 
 
 def fetch_previews(registry: Registry) -> None:

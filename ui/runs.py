@@ -24,6 +24,7 @@ from nst_core.images import save_picture
 from nst_core.method import METHODS, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui.kept import Kept
+from ui.log import note
 from ui.studio import KEEP, PageError, Studio
 
 MAX_SIDE = 1024
@@ -217,6 +218,11 @@ class Easel:
         if run := self._runs.get(session, None):
             run.stopped = True
 
+    def stop_all(self) -> None:
+        """Let every run end after the step that it is at."""
+        for run in self._runs.values():
+            run.stopped = True
+
     def ended(self, session: str | None) -> Run | None:
         """The run that ``go_on`` would go on with."""
         ended = self._ended.get(session, None)
@@ -281,6 +287,8 @@ class Easel:
             raise PageError("The run ended before its first step.")
         self._remember_pace(run, method, order.features)
         self._ended.put(session, None, Ended(run, order, run.last.state))
+        width, height = run.last.size
+        note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
         run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"), order.note)
         yield run
 

@@ -25,6 +25,7 @@ from nst_core.text import explain, plain, read_text, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
 from ui.kept import Kept
+from ui.log import note
 from ui.repaint import EXAMPLES
 from ui.runs import GLANCE, Watched, duration, modestly
 from ui.studio import KEEP, PageError, Studio, Wish
@@ -194,6 +195,11 @@ class School:
         if pupil := self._pupils.get(session, None):
             pupil.stopped = True
 
+    def stop_all(self) -> None:
+        """Let every training end after the step that it is at."""
+        for pupil in self._pupils.values():
+            pupil.stopped = True
+
     def ended(self, session: str | None) -> Pupil | None:
         """The session's last training that gave a style."""
         return self._ended.get(session, None)
@@ -274,6 +280,7 @@ class School:
         pupil.pack(folder.folder)
         with Image.open(folder.folder / PREVIEW) as preview:
             pupil.snap(step.step, preview.convert("RGB"))
+        note("trained", steps=step.step, seconds=step.seconds)
         took = f"{step.step} of {pupil.steps} steps, {duration(step.seconds)}"
         if step.step == pupil.steps:
             pupil.line = f"Finished: {pupil.steps} steps, {duration(step.seconds)}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,12 +27,16 @@ from nst_core.text import explain, plain
 from ui.kept import Kept
 from ui.line import Ended, Line, Turn
 from ui.links import recipe
+from ui.log import PAINTING, note
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
+KEEP_FILES = 2 * KEEP
+"""Seconds after which uploads and results are deleted."""
 PATIENCE = 45
 """Seconds for which a person waits for a style to come from the Hub; it goes on coming after that."""
 
+LINK = re.compile("https?://", re.IGNORECASE)
 PEOPLE = 24
 """How many may stand in the studio's line, each of whom takes a thread of Gradio's 40; more wait in Gradio's queue."""
 
@@ -177,17 +182,24 @@ class Studio:
             with self._fetching_lock:
                 del self._fetching[name]
 
-    def stylize(self, session: str | None, photo: Image.Image, wish: Wish) -> Turn[Image.Image]:
+    def stylize(self, session: str | None, photo: Path | Image.Image, wish: Wish) -> Turn[Image.Image]:
         """``nst_core.stylize`` within this server's bounds, nothing kept.
 
         Raises:
-            PageError: the network would have to look at more than ``max_side`` pixels to a side.
-            NSTError: the style is refused; whatever else the library refuses, the turn does.
+            NSTError: the style is refused; the photograph or the numbers, the turn does.
         """
-        settings = wish.model_dump(exclude={"style", "second"}) | {"size": self._size(photo, wish)}
         styles = [self.style(session, name) for name in wish.styles]
-        settings["second"] = styles[1] if wish.second else None
-        return self.line.join(session, lambda progress: stylize(photo, styles[0], progress=progress, **settings))
+
+        def paint(progress: Progress) -> Image.Image:
+            picture = open_picture(photo)  # in its turn: of all who wait, they would take gigabytes
+            settings = wish.model_dump(exclude={"style", "second"}) | {"size": self._size(picture, wish)}
+            settings["second"] = styles[1] if wish.second else None
+            began = time.perf_counter()
+            painted = stylize(picture, styles[0], progress=progress, **settings)
+            self._note(wish.style, painted, time.perf_counter() - began)
+            return painted
+
+        return self.line.join(session, paint)
 
     def painting(self, session: str | None, photo: Path, wish: Wish) -> Turn[Painting]:
         """The painting of a person's photograph, kept from before or painted in their turn.
@@ -212,8 +224,10 @@ class Studio:
         def paint(progress: Progress) -> Painting:
             paintings = []
             for number, (key, style) in enumerate(zip(keys, styles, strict=True)):
-                told = part_of(progress, number, len(keys))
-                painting = self._paintings.get(session, key) or self._paint(session, photo, style, wish, told)
+                painting = self._paintings.get(session, key)
+                if painting is None:
+                    painting = self._paint(session, photo, style, wish, part_of(progress, number, len(keys)))
+                    self._note(wish.styles[number], painting.painted, painting.seconds)
                 self._paintings.put(session, key, painting)
                 paintings.append(painting)
             return _whole(paintings)
@@ -255,6 +269,13 @@ class Studio:
         painted = repaint(seen, style, size=size, stroke=wish.stroke, progress=progress)
         return Painting(sitter, painted, style, seconds=time.perf_counter() - started)
 
+    def _note(self, name: str, picture: Image.Image, seconds: float) -> None:
+        """Tell the operator; of styles that are not the registry's, only of which kind they are."""
+        known = any(entry.id == name for entry in self.registry)
+        style = name if known else "own" if name.startswith("own:") else "community"
+        PAINTING.labels(style).observe(seconds)
+        note("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
+
     def _sit(self, picture: Image.Image, name: str) -> Sitter:
         file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
         save_picture(picture, file)
@@ -285,11 +306,18 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     """The file of a picture as Gradio hands it on.
 
     Raises:
-        PageError: there is none, or not any more.
+        PageError: there is none, or not any more, or it is not one that was uploaded here.
     """
-    if not photo or not photo.get("path"):
+    path = photo.get("path") if isinstance(photo, dict) else None
+    if not isinstance(path, str) or not path:
         raise PageError(f"There is no {what} yet: choose one, or paste one.")
-    path = Path(photo["path"])
-    if not path.is_file():
-        raise PageError(f"The {what} is no longer on the server: please choose it again.")
-    return path
+    if LINK.match(path) or path.startswith("data:"):
+        raise PageError(f"A {what} is not taken from elsewhere: upload it first, or choose a file.")
+    try:
+        here = is_in_or_equal(path, get_upload_folder())
+    except (OSError, ValueError):  # no system could have such a path
+        here = False
+    # Gradio checks that of what says of itself that it is a file, and of nothing else.
+    if not here or not Path(path).is_file():
+        raise PageError(f"The {what} is not on this server, or not any more: please choose it again.")
+    return Path(path)

@@ -1,0 +1,297 @@
+"""What a request may bring, and for how long: ASGI middleware in front of all of Gradio.
+
+Gradio bounds the size of an uploaded file and nothing else. Here every body has a bound and a time, no link to a
+picture is followed, what nobody waits for any more ends, and whatever goes wrong is answered with one sentence.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from gradio.route_utils import FnIndexInferError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.log import note, note_failure
+from ui.studio import LINK
+
+if TYPE_CHECKING:
+    from ui.server import Page
+
+MAX_FILE = 64 * 2**20
+"""Bytes of a file that is uploaded."""
+MAX_FORM = MAX_FILE + 2**16
+"""Bytes of the form around it."""
+MAX_JSON = 2**18
+"""Bytes of every other body …"""
+MAX_MESSAGE = 4 * 2**20
+"""… but of an agent's message, which may hold a picture."""
+MAX_DEPTH = 32
+"""How deep JSON may be nested."""
+SILENCE = 20.0
+"""Seconds for which nothing may come of a body that is not at its end."""
+FORM_SECONDS, BODY_SECONDS = 600.0, 30.0
+"""How long a form, and any other body, may take."""
+LINGER = 2.0
+"""Seconds for which the rest of a refused body is still taken: whoever is cut off at once does not hear why."""
+ROOM = 2**30
+"""Bytes that have to be free on the disk for an upload to be taken."""
+WAITING = {"optimization": 4, "training": 2}
+"""How many may wait for what takes a quarter of an hour and more, by Gradio's ``concurrency_id``."""
+
+API = "/gradio_api"
+# Parts of Gradio that the page has no use for: they fetch what they are told to, run ffmpeg, or write files.
+CLOSED = re.compile(rf"{API}/(process_recording|deep_link|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
+ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue)/(?P<name>[^/]+)/?$")
+LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
+
+
+MALFORMED = "That is not what this endpoint takes: 'Use via API' at the foot of the page says what is."
+FAILED = "Something went wrong on this server, and has been noted: try again."
+
+
+class Refusal(Exception):
+    """An answer in place of Gradio's: a status and one sentence."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status, self.words = status, words
+
+
+class Limits:
+    """Stands between the web server and Gradio; ``page`` is what Gradio serves."""
+
+    def __init__(self, app: ASGIApp, page: "Page") -> None:
+        self.app, self.page = app, page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        try:
+            self._admit(scope)
+            exchange.check_length()
+            if not exchange.is_form:
+                self._check(scope, exchange, await exchange.read())
+            with self._listening(scope, exchange):
+                await self.app(scope, exchange.receive, exchange.send)
+        except Refusal as refusal:
+            exchange.refusal = refusal
+        except Exception as error:  # noqa: BLE001, for Gradio would answer it without a word
+            exchange.refusal = exchange.refusal or explained(error)
+        await exchange.close()
+
+    def _admit(self, scope: Scope) -> None:
+        """What is refused whatever comes with it."""
+        path = scope["path"]
+        if CLOSED.search(path):
+            raise Refusal(403, "This server does not offer that.")
+        if scope["method"] != "POST":
+            return
+        if self.page.stopping and not path.endswith("/cancel"):
+            raise Refusal(503, "This server is being restarted: try again in a minute.")
+        if path.rstrip("/").endswith("/upload") and shutil.disk_usage(self.page.studio.folder).free < ROOM:
+            raise Refusal(507, "This server has no room for uploads at the moment: try again in an hour.")
+
+    def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
+        """What a body says that is no form."""
+        if not body:
+            return
+        try:
+            said = json.loads(body)
+            if unlink(said):
+                exchange.replay = json.dumps(said).encode()
+        except (ValueError, RecursionError):
+            if exchange.is_json:
+                raise Refusal(400, "The body should be JSON, nested less than 32 deep.") from None
+            return
+        asking = ASKING.search(scope["path"])
+        if asking and asking["how"] != "queue":
+            self._check_line(asking["name"], said)
+        elif asking and asking["name"] == "join":
+            self._check_line(None, said)
+
+    def _check_line(self, name: str | None, said: Any) -> None:
+        said = said if isinstance(said, dict) else {}
+        kind = self.page.line_of(name, said.get("fn_index"))
+        if kind is None:
+            raise Refusal(404, "There is no such endpoint: /stylize, /optimize and /styles are what there is.")
+        if kind in WAITING:
+            sessions = self.page.sessions_waiting(kind)
+            if said.get("session_hash") in sessions:
+                raise Refusal(429, "This session waits for its turn already: ask again when that has begun.")
+            if len(sessions) >= WAITING[kind]:
+                raise Refusal(503, f"{len(sessions)} wait for this already: try again in a quarter of an hour.")
+
+    @contextmanager
+    def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:
+        """Whoever hangs up while they listen for what they asked for does not want it any more."""
+        event, session = LISTENING.search(scope["path"]), ""
+        if event:
+            session = self.page.session_of(event["event"])
+        elif scope["path"].endswith(f"{API}/queue/data"):
+            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+        yield
+        if session and exchange.gone:
+            self.page.hung_up(session)
+        if event and session == event["event"]:
+            self.page.drop(session)  # a caller without a session has one for as long as they listen
+
+
+class Exchange:
+    """A request and its answer, as they pass."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._headers = Headers(scope=scope)
+        kind = self._headers.get("content-type", "").lower()
+        self.is_json = "json" in kind
+        self.is_form = kind.startswith("multipart/form-data") and scope["path"].rstrip("/").endswith(f"{API}/upload")
+        """Whether it is an upload, which goes to the disk as it comes; all other bodies are read first."""
+        self.most = MAX_FORM if self.is_form else MAX_MESSAGE if f"{API}/mcp" in scope["path"] else MAX_JSON
+        self._until = time.monotonic() + (FORM_SECONDS if self.is_form else BODY_SECONDS)
+        self.replay: bytes | None = None
+        """A body for Gradio that has been read here."""
+        self.refusal: Refusal | None = None
+        """What is answered, if nothing has been."""
+        self.gone = False
+        """Whether the other side left before the end of the answer."""
+        self._size, self._complete = 0, False
+        self._started = self._ended = False
+
+    def check_length(self) -> None:
+        """Refuse a body that says of itself that it is too large."""
+        if int(self._headers.get("content-length", 0)) > self.most:
+            raise self._too_large()
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        parts = []
+        while not self._complete:
+            parts.append((await self._next()).get("body", b""))
+        self.replay = b"".join(parts)
+        return self.replay
+
+    async def receive(self) -> Message:
+        """For Gradio, in place of the web server's."""
+        if self.replay is not None:
+            body, self.replay = self.replay, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if self._complete:
+            message = await self._receive()
+            self.gone = self.gone or not self._ended
+            return message
+        try:
+            return await self._next()
+        except Refusal as refusal:
+            self.refusal = refusal
+            # Gradio takes this for a damaged form, and deletes what it has of the file.
+            raise MultiPartException(refusal.words) from None
+
+    async def send(self, message: Message) -> None:
+        """For Gradio, in place of the web server's."""
+        if self.refusal and not self._started:
+            return
+        self._started = True
+        self._ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+    async def close(self) -> None:
+        """Answer what is refused, and end an answer that broke off."""
+        if self.refusal:
+            note("refused", status=self.refusal.status)
+        if self.gone or self._ended:
+            return
+        if self.refusal and not self._started:
+            answer = JSONResponse({"detail": self.refusal.words}, self.refusal.status)
+            if not self._complete:
+                answer.headers["connection"] = "close"
+            await self._send(
+                {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}
+            )
+            await self._send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            if not self._complete:
+                await self._drain()
+        if self.refusal or self._started:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self) -> Message:
+        patience = min(SILENCE, self._until - time.monotonic())
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0, patience))
+        except asyncio.TimeoutError:
+            raise Refusal(408, "The body came too slowly: send it again, over a better connection.") from None
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise Refusal(400, "The connection ended before the body did.")
+        self._size += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._size > self.most:
+            raise self._too_large()
+        return message
+
+    async def _drain(self) -> None:
+        until = time.monotonic() + LINGER
+        while (left := until - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), left)
+            except asyncio.TimeoutError:
+                return
+            if not message.get("more_body", False):
+                return
+
+    def _too_large(self) -> Refusal:
+        if self.is_form:
+            return Refusal(413, f"A file may have {MAX_FILE // 2**20} MB at most: send a smaller one.")
+        return Refusal(
+            413, f"This body may have {self.most // 2**10} kB at most: upload pictures to {API}/upload, and name them."
+        )
+
+
+def unlink(said: Any) -> bool:
+    """Have Gradio fetch nothing, in place; tells whether there was something.
+
+    The address of a file of this server becomes the file; what any other link is refused with, is said where pictures
+    are opened.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
+    found = False
+    nodes = [(said, 0)]
+    while nodes:
+        node, depth = nodes.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError
+        if isinstance(node, dict):
+            path = node.get("path")
+            if isinstance(path, str) and LINK.match(path):
+                found = True
+                _, here, file = path.partition(f"{API}/file=")
+                if here:
+                    node["path"] = unquote(file)
+                else:
+                    node["is_stream"] = True  # which Gradio takes for something that is not to be fetched
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        nodes += [(child, depth + 1) for child in children if isinstance(child, dict | list)]
+    return found
+
+
+def explained(error: Exception) -> Refusal:
+    """What Gradio raised instead of an answer: because of the request, or because of the server."""
+    if isinstance(error.__cause__, HTTPException):  # too late to be said
+        return Refusal(error.__cause__.status_code, "There is nothing to listen to.")
+    if isinstance(error, FnIndexInferError | LookupError | TypeError | ValueError):
+        return Refusal(400, MALFORMED)
+    note_failure(error)
+    return Refusal(500, FAILED)

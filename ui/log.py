@@ -1,0 +1,77 @@
+"""What an operator is told: one JSON object a line on stderr, and the same in numbers for Prometheus.
+
+Nothing of people is in it: no picture, no file's name, no address, no text that somebody wrote.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import datetime, timezone
+
+from prometheus_client import Counter, Histogram
+
+logger = logging.getLogger("nst")
+
+EVENTS = Counter("nst_events", "What happened, by the name that it has in the log.", ["event"])
+PAINTING = Histogram(
+    "nst_painting_seconds",
+    "How long a network took to paint a photograph.",
+    ["style"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+WAITING = Histogram(
+    "nst_waiting_seconds",
+    "How long a person stood in the line before their turn.",
+    buckets=(0.01, 0.1, 1, 5, 15, 60, 300),
+)
+FRAMES = 12
+"""How many of the innermost frames of a failure are told."""
+
+
+def note(event: str, level: int = logging.INFO, **facts: str | int | float | list[str]) -> None:
+    """Write down and count that something happened."""
+    EVENTS.labels(event).inc()
+    rounded = {name: round(fact, 3) if isinstance(fact, float) else fact for name, fact in facts.items()}
+    logger.log(level, event, extra={"facts": rounded})
+
+
+def note_failure(error: BaseException, **facts: str) -> None:
+    """Write down what nobody foresaw: where it was and of which kind, for its words may be a person's."""
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    note("failed", logging.ERROR, error=type(error).__name__, where=where, **facts)
+
+
+class JSONLines(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+        }
+        if hasattr(record, "facts"):
+            said |= {"event": record.getMessage(), **record.facts}
+        else:
+            said |= {"event": "log", "logger": record.name, "message": record.getMessage()}
+            if record.exc_info:
+                said["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(said, ensure_ascii=False)
+
+
+def log_to_stderr() -> None:
+    """Have this process write nothing else there: warnings of the libraries, too."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JSONLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    logger.setLevel(logging.INFO)
+
+
+def take_over_uvicorn() -> None:
+    """Once the web server runs, which brings handlers of its own."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # it would tell addresses

@@ -1,0 +1,194 @@
+"""The page as it is served: a sentence for whatever goes wrong, who waits, what is deleted, a stop in good order."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Set
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from gradio.exceptions import InvalidPathError
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import nst_core
+from ui.limits import FAILED, MALFORMED, MAX_FILE, Limits
+from ui.line import Ended
+from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
+from ui.runs import Easel
+from ui.school import School
+from ui.studio import KEEP_FILES, Studio
+
+SESSIONS = 1000
+"""How many sessions Gradio remembers; each takes a copy of the page's settings."""
+GRACE = 8.0
+"""Seconds for which a server that is told to stop still works; Docker kills after ten."""
+RETURN = 1.0
+"""Seconds for which what it says in the end may travel."""
+SWEEP = KEEP_FILES / 8
+"""Seconds between two looks for files that are to be deleted."""
+
+WAITING = Gauge("nst_waiting", "Pictures that wait for their turn.")
+RUNNING = Gauge("nst_running", "Pictures that are being worked on.")
+
+
+class Page(gr.Blocks):
+    """``gr.Blocks`` for the page: what fails in its events is one sentence, and it knows who waits for what."""
+
+    def __init__(self, studio: Studio, easel: Easel, school: School, **options: Any) -> None:
+        super().__init__(**options)
+        self.studio, self.easel, self.school = studio, easel, school
+        self.stopping = False
+        """Set when nothing new is taken any more."""
+
+    async def preprocess_data(self, *arguments: Any, **options: Any) -> Any:
+        """What came over the wire, as the event takes it."""
+        try:
+            return await super().preprocess_data(*arguments, **options)
+        except gr.Error:
+            raise
+        except InvalidPathError as error:
+            raise gr.Error("A file has to be uploaded first, and then named.", print_exception=False) from error
+        except Exception as error:
+            raise gr.Error(MALFORMED, print_exception=False) from error
+
+    async def process_api(self, *arguments: Any, **options: Any) -> Any:
+        """An event, or its next step."""
+        try:
+            return await super().process_api(*arguments, **options)
+        except gr.Error as error:
+            if not isinstance(error.__cause__, Ended):
+                note("refused", kind=type(error.__cause__ or error).__name__)
+            error.print_exception = False
+            raise
+        except Exception as error:
+            note_failure(error)
+            raise gr.Error(FAILED, print_exception=False) from error
+
+    def waiting(self) -> int:
+        """How many people's pictures wait: in Gradio's queue, and in the studio's line."""
+        return len(self._queue) + self.studio.line.waiting()
+
+    def running(self) -> int:
+        """How much is being done for people at the moment."""
+        return max(0, self._queue.get_active_worker_count() - self.studio.line.waiting())
+
+    def line_of(self, name: str | None, number: Any) -> str | None:
+        """Gradio's ``concurrency_id`` of an event, by its number or, without one, its name; None if there is none."""
+        if number is None:
+            return next((event.concurrency_id for event in self.fns.values() if name and event.api_name == name), None)
+        return self.fns[number].concurrency_id if type(number) is int and number in self.fns else None
+
+    def sessions_waiting(self, kind: str) -> list[str]:
+        """The sessions that wait in one of Gradio's queues."""
+        queue = self._queue.event_queue_per_concurrency_id.get(kind)
+        return [event.session_hash for event in queue.queue] if queue else []
+
+    def session_of(self, event_id: str) -> str:
+        """The session that asked for an event; of a caller who has none, it is the event itself."""
+        event = self._queue.event_ids_to_events.get(event_id)
+        return event.session_hash if event else event_id
+
+    def hung_up(self, session: str) -> None:
+        """Nobody listens any more for what a session asked for."""
+        self.studio.line.end(session)
+        self.easel.stop(session)
+        self.school.stop(session)
+
+    def drop(self, session: str) -> None:
+        """Forget what Gradio remembers of a session that will not come again."""
+        self.state_holder.session_data.pop(session, None)
+        self.state_holder.time_last_used.pop(session, None)
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Take nothing new, finish what people wait for within ``grace`` seconds, return the rest, and close."""
+        self.stopping = True
+        until = time.monotonic() + grace
+        busy = self.waiting() + self.running() > 0
+        while self.waiting() + self.running() and time.monotonic() < until:
+            self.easel.stop_all()
+            self.school.stop_all()
+            time.sleep(0.1)
+        self.studio.line.close()
+        if busy:
+            time.sleep(RETURN)
+        self.close(verbose=False)
+
+
+def options(page: Page) -> dict[str, Any]:
+    """For ``launch``: what makes the page safe to serve, and what its operator looks at."""
+
+    def health(request: Request) -> JSONResponse:
+        said = {
+            "status": "stopping" if page.stopping else "ok",
+            "waiting": page.waiting(),
+            "running": page.running(),
+            "version": nst_core.__version__,
+        }
+        return JSONResponse(said, 503 if page.stopping else 200)
+
+    def metrics(request: Request) -> Response:
+        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    def malformed(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": MALFORMED}, 422)
+
+    WAITING.set_function(page.waiting)
+    RUNNING.set_function(page.running)
+    return {
+        "app_kwargs": {
+            "middleware": [Middleware(Limits, page=page)],
+            "exception_handlers": {RequestValidationError: malformed},
+            "routes": [Route("/health", health), Route("/metrics", metrics)],
+        },
+        "max_file_size": MAX_FILE,
+        "state_session_capacity": SESSIONS,
+        "enable_monitoring": False,
+        "run_history": False,
+        "ssr_mode": False,
+        "mcp_server": True,
+    }
+
+
+def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
+    """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
+    log_to_stderr()
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    page.launch(**options(page), **looks, prevent_thread_lock=True)
+    take_over_uvicorn()
+    kept = {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
+    folder = page.studio.folder
+    kept |= {folder / "drawn", folder / "previews"}
+    note("started", version=nst_core.__version__, styles=len(page.studio.registry))
+    swept = time.monotonic() - SWEEP
+    while not told.wait(0.5):
+        if time.monotonic() - swept > SWEEP:
+            swept = time.monotonic()
+            sweep(folder, KEEP_FILES, kept)
+    note("stopping", waiting=page.waiting(), running=page.running())
+    page.stop(grace)
+    note("stopped")
+    sys.stdout.flush()
+    os._exit(0)  # what still comes from the Hub would hold the process for as long as it takes
+
+
+def sweep(folder: Path, age: float, kept: Set[Path]) -> None:
+    """Delete what is older than ``age`` seconds, whoever left it there; Gradio deletes what it gave out, and no folder.
+
+    ``kept`` are files and folders that stay.
+    """
+    for path in sorted(folder.rglob("*"), reverse=True):  # a folder after what is in it
+        if not kept & {path, *path.parents}:
+            with suppress(OSError):  # it went by itself, or it is a folder with something in it
+                if time.time() - path.lstat().st_ctime > age:
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
