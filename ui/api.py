@@ -1,4 +1,7 @@
-"""The HTTP API: named endpoints with the library's parameter names, for ``gradio_client`` and plain HTTP."""
+"""The HTTP API: named endpoints with the library's parameter names, for ``gradio_client``, plain HTTP, and agents.
+
+Of the docstrings, Gradio's API view shows the first part, and agents are told all, one line a parameter.
+"""
 
 from typing import Any, Literal
 
@@ -26,7 +29,19 @@ def add_api(studio: Studio, easel: Easel) -> None:
         second: str = "",
         mix: float = 0.5,
     ) -> gr.FileData:
-        """Repaint a photograph in a style; returns a PNG file."""
+        """Repaint a photograph in the manner of a painting, in about a second.
+
+        Args:
+            photo: The photograph: a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF that was uploaded, or is a data: URL.
+            style: The painting whose style to use: an id that the endpoint or tool styles lists, such as great-wave.
+            strength: How much of the painting: from 0, which leaves the photograph as it is, to 1.
+            color: Whose colours the result has: the painting's ("style") or the photograph's ("photo").
+            size: The result's longer side in pixels, from 16; the photograph's own by default.
+            stroke: How broad the brush strokes are, from 0.25 to 4; 1 is how they were learned.
+
+        Returns:
+            A PNG file.
+        """
         try:
             wish = Wish.of(
                 style=style, strength=strength, color=color, size=size, stroke=stroke, second=second, mix=mix
@@ -57,7 +72,26 @@ def add_api(studio: Studio, easel: Easel) -> None:
         content_weight: float | None = None,
         style_weight: float | None = None,
     ) -> tuple[gr.FileData, dict[str, float]]:
-        """Optimise a picture; returns it as it grows and the losses by step, in the end the best one as a PNG file."""
+        """Paint a photograph in the style of any painting, by optimising its pixels: slow, a minute and more.
+
+        Args:
+            content: The photograph: a picture that was uploaded, or is a data: URL.
+            style: The painting, likewise.
+            method: One of quick, noise, paper, neural-style and tutorial: quick is the soonest.
+            size: The result's longer side in pixels.
+            steps: The most steps; a run stops earlier when its losses hardly fall any more.
+            init: What it begins with: noise, the photograph ("content") or the painting ("style").
+            optimizer: One of lbfgs, adam and sgd.
+            features: The network that judges: compact, or vgg19 where the server offers it.
+            seed: Of the noise; the same seed gives the same picture.
+            color: The painting's colours ("style"), the photograph's ("photo"), or only its light and dark changed.
+            content_weight: How much the photograph's shapes count.
+            style_weight: How much the painting's style counts.
+
+        Returns:
+            The picture as it grows, in the end the best one as a PNG file.
+            The losses of the last step, by name.
+        """
         changes = {
             "size": size,
             "steps": steps,
@@ -86,7 +120,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
             easel.forget(request.session_hash)  # nobody goes on with it
 
     def styles() -> list[dict[str, Any]]:
-        """The styles there are: id, title, artist, license and tags of each."""
+        """The styles that stylize takes: id, title, artist, licence and tags of each."""
         return [entry.model_dump(include={"id", "title", "artist", "license", "tags"}) for entry in studio.registry]
 
     api(stylize, api_name="stylize", concurrency_id="network", concurrency_limit=PEOPLE)

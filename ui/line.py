@@ -18,8 +18,8 @@ GLANCE = 0.25
 CALM = 0.5
 """Seconds for which nothing is said: what is over by then needs no words."""
 
-PLACES = 8
-"""How many places a session may have in the line."""
+PLACES = 12
+"""How many places a session may have in the line: half of those that there are."""
 FIRST = 0.1
 """Which part must be done before it is told: there is nothing to go by for the rest before."""
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio.to_thread import run_sync
 from fastapi.exceptions import RequestValidationError
 from gradio.exceptions import InvalidPathError
+from gradio_client.client import Job
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -166,6 +168,8 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
         signal.signal(number, lambda *_: told.set())
     page.launch(**options(page), **looks, prevent_thread_lock=True)
     take_over_uvicorn()
+    # Gradio 6.31 hands an agent several outputs as one text, in which a picture is a path.
+    page.mcp_server_obj._execute_tool_without_progress = outputs  # type: ignore[union-attr, method-assign]
     kept = {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
     folder = page.studio.folder
     kept |= {folder / "drawn", folder / "previews"}
@@ -180,6 +184,12 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     note("stopped")
     sys.stdout.flush()
     os._exit(0)  # what still comes from the Hub would hold the process for as long as it takes
+
+
+async def outputs(job: Job) -> list[Any]:
+    """What a job of an agent's gives, output by output."""
+    result = await run_sync(job.result)
+    return [*result] if isinstance(result, list | tuple) else [result]
 
 
 def sweep(folder: Path, age: float, kept: Set[Path]) -> None:

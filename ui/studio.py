@@ -312,7 +312,7 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     if not isinstance(path, str) or not path:
         raise PageError(f"There is no {what} yet: choose one, or paste one.")
     if LINK.match(path) or path.startswith("data:"):
-        raise PageError(f"A {what} is not taken from elsewhere: upload it first, or choose a file.")
+        raise PageError(f"A {what} is not fetched from elsewhere: upload it, or choose a file.")
     try:
         here = is_in_or_equal(path, get_upload_folder())
     except (OSError, ValueError):  # no system could have such a path

@@ -1,0 +1,143 @@
+"""What the README tells programs and agents to do works, word for word, on a real server."""
+
+import asyncio
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import ROOT, serving
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, ImageContent, TextContent, Tool
+from PIL import Image
+
+PART = (ROOT / "README.md").read_text().partition("## Over HTTP, and for agents")[2].partition("\n## ")[0]
+README_URL = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with the bundled styles."""
+    with serving(tmp_path_factory.mktemp("app"), os.environ | {"HF_HUB_OFFLINE": "1"}) as url:
+        yield url
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB").save(tmp_path / "photo.jpg")
+    return tmp_path / "photo.jpg"
+
+
+def example(language: str, url: str) -> str:
+    [code] = re.findall(rf"```{language}\n(.*?)```", PART, re.DOTALL)
+    assert README_URL in code
+    return code.replace(README_URL, url)
+
+
+def test_curl(url: str, photo: Path) -> None:
+    subprocess.run(["bash", "-euo", "pipefail", "-c", example("sh", url)], cwd=photo.parent, check=True, timeout=60)
+    with Image.open(photo.with_name("painted.png")) as painted:
+        assert painted.format == "PNG" and painted.size == (1024, 683)
+
+
+def test_python(url: str, photo: Path) -> None:
+    code = example("python", url) + "print(painted)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=photo.parent, check=True, timeout=60, capture_output=True, text=True
+    )
+    assert "'great-wave'" in done.stdout
+    with Image.open(done.stdout.splitlines()[-1]) as painted:
+        assert painted.format == "PNG" and painted.size == (1024, 683)
+
+
+def configuration(url: str) -> dict[str, Any]:
+    return json.loads(example("json", url))["mcpServers"]
+
+
+async def with_tools(url: str, *calls: tuple[str, dict[str, Any]]) -> tuple[list[Tool], list[CallToolResult]]:
+    """The tools that an agent sees, and what some calls give."""
+    async with (
+        streamable_http_client(configuration(url)["repaint"]["url"]) as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        return (await session.list_tools()).tools, [await session.call_tool(*call) for call in calls]
+
+
+async def upload(url: str, file: Path) -> str:
+    """What the agent's other server gives for a file; `uvx` would fetch what is installed here already."""
+    said = configuration(url)["upload"]
+    assert said["command"] == "uvx" and said["args"][:2] == ["--from", "gradio[mcp]"]
+    words = [str(file.parent) if word == "/home/me/pictures" else word for word in said["args"][3:]]
+    command = Path(sys.executable).with_name(said["args"][2])
+    parameters = StdioServerParameters(command=str(command), args=words, env=dict(os.environ))
+    async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
+        await session.initialize()
+        result = await session.call_tool("upload_file_to_gradio", {"file": str(file)})
+        assert isinstance(result.content[0], TextContent)
+        return result.content[0].text
+
+
+def painted(result: CallToolResult, folder: Path) -> Image.Image:
+    assert not result.isError, result.content
+    picture = result.content[0]
+    assert isinstance(picture, ImageContent) and picture.mimeType == "image/png"
+    (folder / "result.png").write_bytes(base64.b64decode(picture.data))
+    return Image.open(folder / "result.png")
+
+
+def test_an_agent_sees_three_tools_and_what_they_take(url: str) -> None:
+    tools, [styles] = asyncio.run(with_tools(url, ("styles", {})))
+    assert {tool.name for tool in tools} == {"stylize", "optimize", "styles"}
+    for tool in tools:
+        assert tool.description and len(tool.description) > 60
+        for name, schema in tool.inputSchema["properties"].items():
+            assert len(schema["description"]) > 10 and schema["description"].endswith("."), (tool.name, name)
+    assert isinstance(styles.content[0], TextContent) and "'great-wave'" in styles.content[0].text
+
+
+def test_the_api_view_says_what_each_does(url: str) -> None:
+    endpoints = httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]
+    assert set(endpoints) == {"/stylize", "/optimize", "/styles"}
+    assert endpoints["/stylize"]["description"].startswith("Repaint a photograph")
+    assert all(endpoint["description"].endswith(".") for endpoint in endpoints.values())
+
+
+def test_an_agent_hands_over_a_file(url: str, photo: Path) -> None:
+    address = asyncio.run(upload(url, photo))
+    assert address.startswith(f"{url}/gradio_api/file=")
+    wish = {"style": "great-wave", "size": 128, "strength": 0.5}
+    _, [result] = asyncio.run(with_tools(url, ("stylize", {"photo": address, **wish})))
+    assert painted(result, photo.parent).size == (128, 85)
+
+
+def test_an_agent_hands_over_a_data_url(url: str, photo: Path) -> None:
+    data = f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
+    wish = {"method": "quick", "size": 64, "steps": 2}
+    _, results = asyncio.run(
+        with_tools(
+            url, ("stylize", {"photo": data, "style": "udnie"}), ("optimize", {"content": data, "style": data, **wish})
+        )
+    )
+    assert painted(results[0], photo.parent).size == (96, 64)
+    assert painted(results[1], photo.parent).size == (64, 43)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:1/a.png", "https://example.com/a.png", "{url}/gradio_api/file=/etc/passwd", "/etc/passwd"],
+)
+def test_an_agent_is_refused_what_is_elsewhere(url: str, address: str) -> None:
+    call = ("stylize", {"photo": address.format(url=url), "style": "great-wave"})
+    _, [result] = asyncio.run(with_tools(url, call))
+    assert result.isError and isinstance(result.content[0], TextContent)
+    assert "root:" not in result.content[0].text and "Traceback" not in result.content[0].text
