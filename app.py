@@ -1,11 +1,11 @@
 """The Space's entry: registry in, page out, launch.
 
-Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and six more:
+Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and seven more:
 NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels to a
 side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
 when it is chosen; NST_PHOTOS, a folder of photographs on which people may train styles where there is a GPU, and
 NST_TRAIN=1, which lets them without one; NST_LOGIN=1, which lets whoever can open the page publish under the name that
-this machine is logged in with.
+this machine is logged in with; NST_GRACE, the seconds for which it still works when it is told to stop (8).
 """
 
 import os
@@ -13,9 +13,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Read when gradio is imported. Files are deleted by their age: the folder has to be this server's own.
+# Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ["GRADIO_TEMP_DIR"] = str(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), "nst-page"))
+os.environ["GRADIO_TEMP_DIR"] = str(
+    Path(
+        os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(),
+        f"nst-page-{os.environ.get('GRADIO_SERVER_PORT', '7860')}",
+    )
+)
 
 import torch
 

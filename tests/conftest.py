@@ -37,6 +37,13 @@ def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @contextmanager
 def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
     """``python app.py``, which keeps its files in ``folder``; gives the address where it answers."""
+    with launched(folder, environment) as (url, _):
+        yield url
+
+
+@contextmanager
+def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The same, with its process; what it says is in ``log.txt``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +62,7 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
                 time.sleep(0.1)
         else:
             pytest.fail(f"The app did not answer: {log.read_text()}")
-        yield url
+        yield url, app
     finally:
         app.terminate()
-        app.wait(10)
+        app.wait(20)

@@ -65,6 +65,8 @@ class Answers(BaseHTTPRequestHandler):
                 self._model(f"{user}/{name}", "main")
             case ["GET", "api", "models", user, name, "revision", revision]:
                 self._model(f"{user}/{name}", revision)
+            case ["GET", "api", "models", user, name, "tree", revision]:
+                self._tree(f"{user}/{name}", revision)
             case ["GET", user, name, "resolve", revision, file]:
                 self._file(f"{user}/{name}", revision, file)
             case ["GET", "api", "models", user, name, "commits", revision]:
@@ -131,6 +133,12 @@ class Answers(BaseHTTPRequestHandler):
             "cardData": card or None,
             "siblings": [{"rfilename": file, **({"size": len(data)} if size else {})} for file, data in files],
         }
+
+    def _tree(self, name: str, revision: str) -> None:
+        """All files, as if there were no folders; the client asks for that."""
+        repo, commit = self._find(name, revision)
+        files = repo.commits[commit].items()
+        self._json([{"type": "file", "path": path, "size": len(data), "oid": blob_hash(data)} for path, data in files])
 
     def _chosen(self, about: dict[str, Any], keys: set[str]) -> dict[str, Any]:
         if expand := self.asked.get("expand"):

@@ -178,13 +178,13 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     buttons = [run, leave, stop, go_on, png, table]
 
     def method_of(preset: str, values: Sequence[Any]) -> Method:
-        if preset not in PRESETS:
+        if not known(preset):
             raise PageError(f"There is no preset {preset!r:.80}.")
         said = dict(zip(settings, values, strict=True))
         return easel.method(PRESETS[preset].method, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
     def fill(preset: str) -> list[Any]:
-        chosen = PRESETS.get(preset) or PRESETS["quick"]
+        chosen = known(preset) or PRESETS["quick"]
         method = easel.method(chosen.method)
         return [getattr(method, name) for name in settings]
 
@@ -232,9 +232,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
             words = plan_in_words(method, values[2], easel.seconds(method, features))
         except NSTError as error:
             words = f'<span class="wrong">{escape(str(error))}</span>'
-        return f"<p>{escape(PRESETS[preset].words if preset in PRESETS else '')}</p><p>{words}</p>", gr.Dropdown(
-            visible=values[2] == FAST
-        )
+        chosen = known(preset)
+        return f"<p>{escape(chosen.words if chosen else '')}</p><p>{words}</p>", gr.Dropdown(visible=values[2] == FAST)
 
     def start(
         request: gr.Request,
@@ -335,6 +334,11 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         event.failure(refused, None, [stage, *buttons], **quiet, queue=False)
     leave.click(rest, None, buttons, **quiet, queue=False, cancels=events)
     stop.click(end, None, None, **quiet, queue=False)
+
+
+def known(preset: Any) -> Preset | None:
+    """What came over the wire as a preset's id."""
+    return PRESETS.get(preset) if isinstance(preset, str) else None
 
 
 def easel_for(id: str, hint: str) -> gr.HTML:

@@ -131,7 +131,7 @@ class Limits:
             if said.get("session_hash") in sessions:
                 raise Refusal(429, "This session waits for its turn already: ask again when that has begun.")
             if len(sessions) >= WAITING[kind]:
-                raise Refusal(503, f"{len(sessions)} wait for this already: try again in a quarter of an hour.")
+                raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in a quarter of an hour.")
 
     @contextmanager
     def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:

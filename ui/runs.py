@@ -169,6 +169,9 @@ class Easel:
         """
         if not isinstance(name, str) or name not in METHODS:
             raise PageError(f"There is no method {name!r:.80}; there are {', '.join(METHODS)}.")
+        for setting, value in changes.items():
+            if isinstance(value, int) and abs(value) > 2**63:
+                raise PageError(f"The setting {setting} should be a number of a few digits.")
         method = METHODS[name]
         method = replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
         if method.size > self.max_side:

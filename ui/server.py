@@ -27,7 +27,7 @@ from ui.line import Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
 from ui.runs import Easel
 from ui.school import School
-from ui.studio import KEEP_FILES, Studio
+from ui.studio import KEEP, Studio
 
 SESSIONS = 1000
 """How many sessions Gradio remembers; each takes a copy of the page's settings."""
@@ -35,6 +35,8 @@ GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
 RETURN = 1.0
 """Seconds for which what it says in the end may travel."""
+KEEP_FILES = 2 * KEEP
+"""Seconds after which uploads and results are deleted."""
 SWEEP = KEEP_FILES / 8
 """Seconds between two looks for files that are to be deleted."""
 
@@ -170,17 +172,20 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     take_over_uvicorn()
     # Gradio 6.31 hands an agent several outputs as one text, in which a picture is a path.
     page.mcp_server_obj._execute_tool_without_progress = outputs  # type: ignore[union-attr, method-assign]
-    kept = {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
     folder = page.studio.folder
-    kept |= {folder / "drawn", folder / "previews"}
+    kept = {folder / "drawn", folder / "previews"}
+    kept |= {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
     note("started", version=nst_core.__version__, styles=len(page.studio.registry))
-    swept = time.monotonic() - SWEEP
+    swept = -SWEEP
     while not told.wait(0.5):
         if time.monotonic() - swept > SWEEP:
             swept = time.monotonic()
             sweep(folder, KEEP_FILES, kept)
+            for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
+                names.clear()
     note("stopping", waiting=page.waiting(), running=page.running())
     page.stop(grace)
+    sweep(folder, 0)
     note("stopped")
     sys.stdout.flush()
     os._exit(0)  # what still comes from the Hub would hold the process for as long as it takes
@@ -192,8 +197,8 @@ async def outputs(job: Job) -> list[Any]:
     return [*result] if isinstance(result, list | tuple) else [result]
 
 
-def sweep(folder: Path, age: float, kept: Set[Path]) -> None:
-    """Delete what is older than ``age`` seconds, whoever left it there; Gradio deletes what it gave out, and no folder.
+def sweep(folder: Path, age: float, kept: Set[Path] = frozenset()) -> None:
+    """Delete what is older than ``age`` seconds, whoever left it there: results, uploads that broke off, empty folders.
 
     ``kept`` are files and folders that stay.
     """

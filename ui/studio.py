@@ -10,12 +10,12 @@ import weakref
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
@@ -31,8 +31,6 @@ from ui.log import PAINTING, note
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
-KEEP_FILES = 2 * KEEP
-"""Seconds after which uploads and results are deleted."""
 PATIENCE = 45
 """Seconds for which a person waits for a style to come from the Hub; it goes on coming after that."""
 
@@ -58,7 +56,7 @@ class Wish(BaseModel):
     """An id of the registry, ``user/repo`` or ``user/repo@revision`` on the Hub, or of ``Studio.take``."""
     strength: float = 1.0
     color: Literal["style", "photo"] = "style"
-    size: int | None = None
+    size: Annotated[int, Field(le=2**31)] | None = None
     stroke: float = 1.0
     second: str = ""
     """Of the same kind as ``style``, or empty."""

@@ -1,0 +1,53 @@
+"""Uploads the page to its Space, unless that would undo what was merged there: people's styles, and what is blocked.
+
+HF_TOKEN=... python scripts/deploy.py user/name
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+
+ROOT = Path(__file__).parent.parent
+REGISTRY = "registry.yaml"
+SHIPPED = ["app.py", REGISTRY, "requirements.txt", "README.md", "LICENSE", "docs/*", "nst_core/*", "styles/*", "ui/*"]
+LEFT = ["*/__pycache__/*", "styles/*/training/*"]
+
+
+def merged(registry: Path) -> list[dict[str, Any]]:
+    """What a pull request against a Space puts into its registry."""
+    said = yaml.safe_load(registry.read_text(encoding="utf-8"))
+    return [*(entry for entry in said["styles"] if "repo" in entry), *said.get("blocked", [])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("space")
+    parser.add_argument("--message", default="The page as it is on main")
+    arguments = parser.parse_args()
+    try:
+        there = merged(Path(hf_hub_download(arguments.space, REGISTRY, repo_type="space")))
+    except EntryNotFoundError:  # it is new
+        there = []
+    here = merged(ROOT / REGISTRY)
+    missing = [str(entry.get("id") or entry["repo"]) for entry in there if entry not in here]
+    if missing:
+        sys.exit(f"The Space's {REGISTRY} has what this one lacks, {', '.join(missing)}: take that over first.")
+    commit = HfApi().upload_folder(
+        repo_id=arguments.space,
+        repo_type="space",
+        folder_path=ROOT,
+        allow_patterns=SHIPPED,
+        ignore_patterns=LEFT,
+        delete_patterns="*",
+        commit_message=arguments.message,
+    )
+    print(commit.commit_url)
+
+
+if __name__ == "__main__":
+    main()

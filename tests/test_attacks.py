@@ -1,0 +1,473 @@
+"""Whatever is sent to the real server, it answers with one sentence, gives nothing away, and lives."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from conftest import launched
+from made_page import served_page
+from made_registry import MAX_SIDE
+from PIL import Image
+
+from ui import limits
+from ui.limits import FAILED, MAX_FILE, MAX_JSON
+
+API = "/gradio_api"
+JSON = {"Content-Type": "application/json"}
+SCRIPT = "<img src=x onerror=alert(1)>"
+SECRET = "a secret of the server's"
+
+
+class Server(NamedTuple):
+    url: str
+    process: "subprocess.Popen[bytes]"
+    http: httpx.Client
+    folder: Path
+    """Where its log is, and a file and a picture that are nobody's business."""
+
+    @property
+    def files(self) -> Path:
+        [folder] = (self.folder / "files").iterdir()
+        return folder
+
+    def events(self, name: str) -> int:
+        """How many lines of the log are of that event."""
+        return sum(f'"event": "{name}"' in line for line in (self.folder / "log.txt").read_text().splitlines())
+
+    def memory(self) -> float:
+        """Megabytes."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
+
+    def upload(self, file: Path) -> str:
+        return self.http.post(f"{API}/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
+
+    def call(self, name: str, data: Any) -> tuple[str, Any]:
+        """``complete``, ``error`` or ``refused``, and what with it."""
+        body = json.dumps({"data": data})  # httpx would refuse what is no number
+        asked = self.http.post(f"{API}/call/{name}", content=body, headers=JSON)
+        if asked.status_code != 200:
+            return "refused", asked
+        said = self.http.get(f"{API}/call/{name}/{asked.json()['event_id']}").text
+        event, words = re.findall(r"event: (\w+)\ndata: (.*)\n", said)[-1]
+        return event, json.loads(words)
+
+
+@pytest.fixture(scope="module")
+def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("attacked")
+    (folder / "secret.txt").write_text(SECRET)
+    Image.new("RGB", (64, 64), "red").save(folder / "secret.png")
+    settings = {"NST_REGISTRY": str(registry_file), "NST_MAX_SIDE": str(MAX_SIDE), "HF_HUB_OFFLINE": "1"}
+    with launched(folder, os.environ | settings) as (url, process):
+        with httpx.Client(base_url=url, timeout=60) as http:
+            yield Server(url, process, http, folder)
+            assert process.poll() is None
+            assert http.get("/health").json()["status"] == "ok"
+        log = (folder / "log.txt").read_text()
+        assert "Traceback" not in log and SECRET not in log
+
+
+@pytest.fixture(scope="module")
+def photo(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One that has been uploaded, as the page names it."""
+    file = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.effect_mandelbrot((MAX_SIDE, 300), (-2, -1, 1, 1), 50).convert("RGB").save(file)
+    return {"path": server.upload(file), "meta": {"_type": "gradio.FileData"}}
+
+
+def together(work: Callable[[Any], None], items: Iterable[Any]) -> None:
+    """Do it for all of them, a few at a time."""
+    with ThreadPoolExecutor(6) as people:
+        for done in [people.submit(work, item) for item in items]:
+            done.result()
+
+
+def check(sentence: str) -> None:
+    """Whatever is said to people: one sentence, for them, with nothing of the machine's in it."""
+    assert (
+        re.match(r"[A-Z']", sentence) and sentence.endswith((".", "?")) and "\n" not in sentence and len(sentence) < 300
+    )
+    assert not re.search(r"/tmp|Traceback|Errno|nst-page|\.py\b|<img", sentence), sentence
+
+
+def check_refused(response: httpx.Response, *statuses: int) -> None:
+    assert response.status_code in (statuses or range(400, 500)), response.text
+    check(response.json()["detail"])
+
+
+def raw(url: str, *parts: bytes, patience: float = 10) -> bytes:
+    """What comes for bytes that no client would send."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=patience) as connection:
+        for part in parts:
+            connection.sendall(part)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+            if b"\r\n\r\n" in answer and re.search(rb"content-length: (\d+)", answer, re.IGNORECASE):
+                head, _, body = answer.partition(b"\r\n\r\n")
+                if len(body) >= int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1]):  # type: ignore[index]
+                    break
+        return answer
+
+
+def post(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"POST {API}{path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+@pytest.mark.parametrize("path", ["/call/stylize", "/queue/join", "/upload", "/mcp/", "/component_server"])
+def test_a_length_that_is_too_large_is_refused_before_the_body(server: Server, path: str) -> None:
+    kind = "Content-Type: " + ("multipart/form-data; boundary=b" if path == "/upload" else "application/json")
+    answer = raw(server.url, post(path, kind, f"Content-Length: {MAX_FILE * 2}"))
+    assert answer.startswith(b"HTTP/1.1 413")
+    check(json.loads(answer.partition(b"\r\n\r\n")[2])["detail"])
+
+
+def megabytes(count: int, begin: bytes = b"") -> Iterator[bytes]:
+    yield begin
+    for _ in range(count):
+        yield b"x" * 2**20
+
+
+def test_a_body_without_a_length_is_counted(server: Server) -> None:
+    before = set(server.files.rglob("*"))
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    begin = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    check_refused(server.http.post(f"{API}/upload", headers=form, content=megabytes(70, begin)), 413)
+    check_refused(server.http.post(f"{API}/call/stylize", content=megabytes(2, b'{"data": ["')), 413)
+    assert set(server.files.rglob("*")) == before
+
+
+def test_a_picture_in_the_body_is_refused(server: Server) -> None:
+    data = "data:image/png;base64," + "A" * MAX_JSON
+    state, answer = server.call("stylize", [{"path": data}, "first-style", 1, "style", None, 1])
+    assert state == "refused"
+    check_refused(answer, 413)
+    state, answer = server.call("stylize", [{"path": data[:100]}, "first-style", 1, "style", None, 1])
+    assert state == "error"
+    check(answer["error"])
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 90_000, b"[" * 500 + b"]" * 500, b'{"data": 3}', b"[]"])
+def test_a_body_that_is_not_what_it_should_be_is_refused(server: Server, body: bytes) -> None:
+    for path in ("/call/stylize", "/queue/join", "/run/styles"):
+        check_refused(server.http.post(f"{API}{path}", content=body, headers={"Content-Type": "application/json"}))
+
+
+def slowly() -> Iterator[bytes]:
+    for _ in range(8):
+        time.sleep(0.1)
+        yield b" "
+
+
+def test_a_body_that_does_not_come_is_given_up(
+    registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SILENCE", 0.4)
+    with served_page(registry_file, tmp_path) as url:
+        waits = [
+            raw(url, post("/call/stylize", "Content-Type: application/json", "Content-Length: 90"), b'{"data'),
+            raw(
+                url,
+                post("/upload", "Content-Type: multipart/form-data; boundary=b", "Content-Length: 900"),
+                b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nhalf of it',
+            ),
+        ]
+        assert [answer.split()[1] for answer in waits] == [b"408"] * 2
+        assert not [file for file in (tmp_path / "files").rglob("tmp*") if file.is_file()]
+        monkeypatch.setattr(limits, "BODY_SECONDS", 0.5)
+        assert httpx.post(f"{url}{API}/call/stylize", content=slowly()).status_code == 408
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
+    before = set(server.files.rglob("*"))
+    host, port = server.url.removeprefix("http://").split(":")
+    for _ in range(20):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(
+                post("/upload", "Content-Type: multipart/form-data; boundary=b", "Content-Length: 999999")
+            )
+            connection.sendall(
+                b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + b"x" * 99999
+            )
+    until = time.monotonic() + 10
+    while set(server.files.rglob("*")) != before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert set(server.files.rglob("*")) == before
+
+
+def patiently(server: Server, name: str, data: Any) -> tuple[str, Any]:
+    """Ask again where too many wait."""
+    state, answer = server.call(name, data)
+    if state != "refused" or answer.status_code != 503:
+        return state, answer
+    check_refused(answer, 503)
+    time.sleep(0.1)
+    return patiently(server, name, data)
+
+
+class Listener:
+    """Somebody else's server, who would see it if he were asked."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.asked = 0
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/photo.png"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            self.socket.accept()[0].close()
+            self.asked += 1
+
+
+@pytest.mark.parametrize("meta", [True, False], ids=["of Gradio's form", "of no form"])
+def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any], meta: bool) -> None:
+    listener = Listener()
+    here = f"{server.url}{API}/file="
+    elsewhere: list[Any] = [
+        *(listener.url, listener.url.replace("http", "HTTP"), "https://127.0.0.1:1/a.png", "//127.0.0.1/a.png"),
+        *("file:///etc/passwd", "/etc/passwd", "../../../../etc/passwd", "secret.png", "", ".", "/", "~/.bashrc"),
+        *(
+            f"{server.folder}/secret.png",
+            f"{server.files}/../../secret.png",
+            f"{server.files}/previews/../../../secret.png",
+        ),
+        *(f"{here}{server.folder}/secret.png", f"{here}/etc/passwd", f"{here}..%2f..%2fetc%2fpasswd", f"{here}%00"),
+        *("\0", "a" * 9000, photo["path"] + "/..", photo["path"] + "\0", 7, None, [], {}, {"path": photo["path"]}),
+    ]
+
+    def give(path: Any) -> None:
+        picture = {"path": path, "url": listener.url} | ({"meta": photo["meta"]} if meta else {})
+        for name, data in [
+            ("stylize", [picture, "first-style", 1, "style", None, 1]),
+            ("optimize", [photo, picture, "quick", 32, 1, None, None, "compact", *[None] * 4]),
+        ]:
+            state, answer = patiently(server, name, data)
+            assert state == "error", (name, path, state, answer)
+            check(answer["error"])
+
+    together(give, elsewhere)
+    for path in (photo["path"], here + photo["path"]):
+        assert server.call("stylize", [{"path": path}, "first-style", 1, "style", 32, 1])[0] == "complete"
+    assert not listener.asked
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"{API}/file=%s/secret.txt", f"{API}/file/%s/secret.txt", f"{API}/file=%s/files/../secret.txt"),
+        *(f"{API}/file=%s%%2fsecret.txt", f"{API}/file=%s/files/%%2e%%2e/secret.txt"),
+        *(f"{API}/file=%s/files/%%252e%%252e/secret.txt", f"{API}/file=/proc/self/environ"),
+        *("/static/..%%2f..%%2f..%%2fapp.py", "/assets/../../../../../app.py", "/svelte/..%%2f..%%2f__init__.py"),
+        *(
+            f"{API}/file=app.py",
+            f"{API}/file=registry.yaml",
+            f"{API}/file=.git/config",
+            f"{API}/file=file:///etc/passwd",
+        ),
+        *(f"{API}/custom_component/x/client/..%%2f..%%2fapp.py/x", "/%%2e%%2e/%%2e%%2e/etc/passwd", "//etc/passwd"),
+    ],
+)
+def test_no_other_file_is_read(server: Server, path: str) -> None:
+    target = path % str(server.folder) if "%s" in path else path.replace("%%", "%")
+    answer = raw(server.url, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert re.match(rb"HTTP/1.1 4\d\d", answer), answer[:200]
+    assert SECRET.encode() not in answer and b"root:" not in answer and b"import os" not in answer
+
+
+def test_what_the_page_does_not_need_is_closed(server: Server) -> None:
+    listener = Listener()
+    for path in (
+        f"/file={listener.url}",
+        "/file=HTTPS://127.0.0.1/",
+        f"/file/{listener.url}",
+        f"/proxy={listener.url}",
+    ):
+        check_refused(server.http.get(f"{API}{path}"), 403)
+    check_refused(server.http.get(f"{API}/deep_link", params={"session_hash": "a"}), 403)
+    check_refused(server.http.get("/monitoring"), 403)
+    check_refused(server.http.post(f"{API}/process_recording", files={"video": b"x"}), 403)
+    check_refused(server.http.post(f"{API}/run/stylize", json={"data": []}))
+    check_refused(server.http.post(f"{API}/call/nothing", json={"data": []}), 404)
+    numbers: list[Any] = [9999, -1, "0", True, None, [], 1e9]
+    for number in numbers:
+        body = {"data": [], "fn_index": number, "session_hash": "a"}
+        check_refused(server.http.post(f"{API}/queue/join", json=body), 404)
+    assert not listener.asked
+
+
+def test_headers_and_queries_stay_what_they_are(server: Server) -> None:
+    evil = 'a"><script>alert(1)</script>'
+    for headers in ({"Host": evil}, {"X-Forwarded-Host": evil}, {"Referer": evil}, {"X-Forwarded-Proto": evil}):
+        answer = server.http.get("/", headers=headers, params={"style": evil, "__theme": evil, "deep_link": evil})
+        assert "<script>alert" not in answer.text, headers
+    for path in (f"{API}/file=a%0d%0aSet-Cookie:%20a=b", "/%0d%0aSet-Cookie:%20a=b", "/?a=%0d%0aSet-Cookie:%20a=b"):
+        assert "set-cookie" not in server.http.get(f"{path}").headers
+    assert b" 400 " in raw(server.url, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n").splitlines()[0]
+    both = post("/call/stylize", "Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
+    assert b"HTTP/1.1 4" in raw(server.url, both)
+
+
+def endpoints(server: Server) -> dict[int, tuple[str, int]]:
+    """All there are, those of the page too: their names, and how many inputs they take."""
+    said = server.http.get("/config").json()["dependencies"]
+    return {event["id"]: (event["api_name"], len(event["inputs"])) for event in said if event["backend_fn"]}
+
+
+def join(server: Server, number: int, data: list[Any]) -> dict[str, Any]:
+    """What the page would be told of an event, in the end."""
+    session = os.urandom(6).hex()
+    body = json.dumps({"data": data, "fn_index": number, "session_hash": session})
+    asked = server.http.post(f"{API}/queue/join", content=body, headers=JSON)
+    if asked.status_code != 200:
+        check_refused(asked)
+        return {}
+    with server.http.stream("GET", f"{API}/queue/data", params={"session_hash": session}) as lines:
+        for line in lines.iter_lines():
+            if line.startswith("data: ") and '"process_completed"' in line:
+                return json.loads(line.removeprefix("data: "))
+    raise AssertionError("It came to no end.")
+
+
+@pytest.mark.parametrize("value", [None, SCRIPT, float("nan"), [SCRIPT], {"path": SCRIPT}], ids=repr)
+def test_forged_events_are_answered(server: Server, value: Any) -> None:
+    def forge(event: tuple[int, tuple[str, int]]) -> None:
+        number, (name, inputs) = event
+        for data in ([value] * inputs, [value] * (inputs + 1)):
+            said = join(server, number, data)
+            if said and not said["success"]:
+                public = name in ("stylize", "optimize")  # a program is told what it said, as it is
+                check(said["output"]["error"].replace(SCRIPT, "") if public else said["output"]["error"])
+                # That one is Gradio's, and takes the number of an example.
+                assert said["output"]["error"] != FAILED or name.startswith("load_example"), name
+
+    together(forge, endpoints(server).items())
+
+
+def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, photo: dict[str, Any]) -> None:
+    wishes: list[tuple[str, list[Any]]] = []
+    good: list[Any] = [photo, "first-style", 1, "style", 32, 1]
+    for place, values in {
+        1: ["", SCRIPT, "../first-style", "/etc", "own:0", 3, None],
+        2: [-0.01, 1.01, 1e308, float("nan"), float("inf"), SCRIPT, None],
+        3: ["", SCRIPT, 1, None],
+        4: [0, 15, MAX_SIDE + 1, 2**63, 10**400, 16.5, SCRIPT],
+        5: [0, 0.2, 4.01, float("nan"), -1, SCRIPT, None],
+    }.items():
+        wishes += [("stylize", [*good[:place], value, *good[place + 1 :]]) for value in values]
+    good = [photo, photo, "quick", 32, 1, None, None, "compact", None, None, None, None]
+    for place, values in {
+        2: ["", SCRIPT, 3, None],
+        3: [0, -5, MAX_SIDE + 1, 2**63, float("nan"), SCRIPT],
+        4: [0, -1, 2001, float("nan"), SCRIPT],
+        5: [SCRIPT, 1],
+        6: [SCRIPT, 1],
+        7: [SCRIPT, "/etc/passwd", "vgg19", 1, None],
+        8: [-1, 2**70, float("nan"), SCRIPT],
+        9: [SCRIPT, 1],
+        10: [-1, float("nan"), float("inf"), SCRIPT],
+        11: [-1, float("nan"), float("inf"), SCRIPT],
+    }.items():
+        wishes += [("optimize", [*good[:place], value, *good[place + 1 :]]) for value in values]
+
+    def ask(wish: tuple[str, list[Any]]) -> None:
+        state, answer = patiently(server, *wish)
+        assert state == "error", wish
+        check(answer["error"].replace(SCRIPT, ""))  # a program is told what it said, as it is
+
+    together(ask, wishes)
+
+
+def test_a_hostile_name_is_only_a_name(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    Image.new("RGB", (32, 32)).save(file)
+    for name in (
+        f"{SCRIPT}.png",
+        "../../../../tmp/evil.png",
+        "..\\evil.png",
+        "a\r\nSet-Cookie: a=b.png",
+        "\0.png",
+        "." * 300,
+    ):
+        answer = server.http.post(f"{API}/upload", files={"files": (name, file.read_bytes())})
+        if answer.status_code == 200:
+            path = Path(answer.json()[0])
+            assert path.is_relative_to(server.files) and not {"<", "\n", ".."} & {*path.name, *path.parts}
+            state, [painted] = server.call("stylize", [{"path": str(path)}, "first-style", 1, "style", 32, 1])
+            assert state == "complete" and re.fullmatch(r"[\w.-]+\.png", painted["orig_name"])
+        else:
+            assert answer.status_code in range(400, 500) and "Traceback" not in answer.text
+
+
+def test_nobody_sees_what_is_another_s(server: Server, photo: dict[str, Any]) -> None:
+    _, [painted] = server.call("stylize", [photo, "first-style", 1, "style", 32, 1])
+    assert httpx.get(painted["url"]).headers["content-type"] == "image/png"
+    for path in (server.files, Path(painted["path"]).parent):  # there is no list of files
+        assert server.http.get(f"{API}/file={path}").status_code == 403
+    for stream in ("queue/data?session_hash=a", "call/stylize/a"):
+        assert "path" not in server.http.get(f"{API}/{stream}").text
+    said = server.http.get("/config").text + server.http.get("/metrics").text
+    assert photo["path"] not in said and painted["path"] not in said
+
+
+def test_five_hundred_connections_at_once(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    connections = [socket.create_connection((host, int(port)), timeout=30) for _ in range(500)]
+    try:
+        for connection in connections:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        assert server.http.get("/health").json()["status"] == "ok"
+        for connection in connections:
+            connection.sendall(b"\r\n")
+        assert all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in connections)
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def idle(server: Server) -> dict[str, Any]:
+    """Wait until there is nothing to do."""
+    until = time.monotonic() + 20
+    while (health := server.http.get("/health").json())["waiting"] + health["running"]:
+        assert time.monotonic() < until, health
+        time.sleep(0.1)
+    return health
+
+
+def test_a_hundred_runs_that_nobody_waits_for(server: Server, photo: dict[str, Any]) -> None:
+    """By callers without a session, who hang up; afterwards all is as it was."""
+
+    def run(name: str, data: list[Any]) -> None:
+        asked = server.http.post(f"{API}/call/{name}", json={"data": data})
+        if asked.status_code == 200:
+            event = asked.json()["event_id"]
+            with server.http.stream("GET", f"{API}/call/{name}/{event}"):
+                pass
+        else:
+            check_refused(asked, 503)
+
+    paint = ("stylize", [photo, "first-style", 1, "style", MAX_SIDE, 1])
+    optimize = ("optimize", [photo, photo, "noise", 256, 500, None, None, "compact", *[None] * 4])
+    assert server.call(*paint)[0] == "complete"
+    idle(server)
+    before, painted, began = server.memory(), server.events("painted"), time.monotonic()
+    with ThreadPoolExecutor(20) as people:
+        for done in [people.submit(run, *(optimize if turn % 20 == 0 else paint)) for turn in range(100)]:
+            done.result()
+    idle(server)
+    assert server.events("painted") - painted < 50 and server.events("left") > 20
+    assert server.memory() - before < 150, time.monotonic() - began
+    assert server.call(*paint)[0] == "complete"

@@ -1,0 +1,184 @@
+"""What an operator sees and does: the log, health, counters, a stop in good order, files that go."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+from conftest import launched
+from made_registry import MAX_SIDE
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+
+import nst_core
+from ui.server import sweep
+
+API = "/gradio_api"
+
+
+@pytest.fixture(scope="module")
+def environment(registry_file: Path) -> dict[str, str]:
+    settings = {"NST_REGISTRY": str(registry_file), "NST_MAX_SIDE": str(MAX_SIDE), "HF_HUB_OFFLINE": "1"}
+    return os.environ | settings
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("photo") / "grandmother.png"
+    Image.effect_mandelbrot((MAX_SIDE, 400), (-2, -1, 1, 1), 50).convert("RGB").save(file)
+    return file
+
+
+def ask(http: httpx.Client, name: str, data: list[Any]) -> str:
+    """The stream to listen to."""
+    event = http.post(f"{API}/call/{name}", json={"data": data}).raise_for_status().json()["event_id"]
+    return f"{API}/call/{name}/{event}"
+
+
+def upload(http: httpx.Client, file: Path) -> dict[str, str]:
+    return {"path": http.post(f"{API}/upload", files={"files": (file.name, file.read_bytes())}).json()[0]}
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """Its lines; only what Gradio says on stdout while it starts is no JSON."""
+    lines = (folder / "log.txt").read_text().splitlines()
+    return [json.loads(line) for line in lines if line and not line.startswith(("*", "🔨"))]
+
+
+def counted(http: httpx.Client) -> dict[str, float]:
+    """The numbers of ``/metrics`` by name and first label."""
+    samples = [
+        sample for family in text_string_to_metric_families(http.get("/metrics").text) for sample in family.samples
+    ]
+    return {" ".join([sample.name, *list(sample.labels.values())[:1]]): sample.value for sample in samples}
+
+
+def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: Path, tmp_path: Path) -> None:
+    with launched(tmp_path, environment) as (url, _), httpx.Client(base_url=url, timeout=60) as http:
+        assert http.get("/health").json() == {
+            "status": "ok",
+            "waiting": 0,
+            "running": 0,
+            "version": nst_core.__version__,
+        }
+        picture = upload(http, photo)
+        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1]))
+        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1]))
+        http.get(ask(http, "optimize", [picture, picture, "quick", 32, 2, None, None, "compact", *[None] * 4]))
+        assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
+        numbers = counted(http)
+        assert http.get("/health").json()["running"] == 0
+    events = {line["event"]: line for line in log_of(tmp_path) if line["event"] != "log"}  # a library's warning
+    assert list(events) == ["started", "painted", "refused", "optimized", "stopping", "stopped"]
+    assert events["painted"]["style"] == "first-style" and events["painted"]["pixels"] == 64 * 50
+    assert 0 < events["painted"]["seconds"] < 30 and events["optimized"]["steps"] == 2
+    assert [line.get("kind") or line["status"] for line in log_of(tmp_path) if line["event"] == "refused"] == [
+        "RegistryError",
+        404,
+    ]
+    assert numbers["nst_events_total painted"] == numbers["nst_painting_seconds_count first-style"] == 1
+    assert numbers["nst_events_total refused"] == 2 and numbers["nst_waiting"] == 0
+    assert numbers["process_resident_memory_bytes"] > 1e8
+    said = (tmp_path / "log.txt").read_text()
+    assert not {"grandmother", "grandfather", "127.0.0.1:"} & set(said.replace("127.0.0.1:", "x", 1).split())
+    for text in ("grandmother", "grandfather", picture["path"]):
+        assert text not in said
+
+
+@pytest.fixture
+def server(
+    environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[httpx.Client, Any, Path]]:
+    grace = {"NST_GRACE": str(getattr(request, "param", 8))}
+    with launched(tmp_path, environment | grace) as (url, process), httpx.Client(base_url=url, timeout=60) as http:
+        yield http, process, tmp_path
+
+
+def listen(http: httpx.Client, streams: list[str]) -> tuple[list[Thread], list[str]]:
+    """Hear what comes of each, meanwhile."""
+    said = [""] * len(streams)
+
+    def hear(place: int) -> None:
+        said[place] = http.get(streams[place]).text
+
+    threads = [Thread(target=hear, args=[place]) for place in range(len(streams))]
+    for thread in threads:
+        thread.start()
+    return threads, said
+
+
+def wait_until_running(http: httpx.Client) -> None:
+    while not http.get("/health").json()["running"]:
+        time.sleep(0.02)
+
+
+def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
+    http, process, folder = server
+    picture = upload(http, photo)
+    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1]
+    threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(4)])
+    wait_until_running(http)
+    process.send_signal(signal.SIGTERM)
+    while (health := http.get("/health")).status_code == 200:
+        time.sleep(0.02)
+    assert health.status_code == 503 and health.json()["status"] == "stopping"
+    refused = http.post(f"{API}/call/stylize", json={"data": wish})
+    assert refused.status_code == 503 and "restarted" in refused.json()["detail"]
+    assert process.wait(15) == 0
+    for thread in threads:
+        thread.join()
+    assert all("event: complete" in words for words in said), said
+    assert log_of(folder)[-1]["event"] == "stopped"
+    assert not [file for file in (folder / "files").rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("server", [0.2], indirect=True)
+def test_what_takes_longer_is_returned(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
+    http, process, _ = server
+    picture = upload(http, photo)
+    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1]
+    threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(12)])
+    wait_until_running(http)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    for thread in threads:
+        thread.join()
+    returned = [words for words in said if "This server is being restarted: ask again in a minute." in words]
+    assert len(returned) > 3
+    assert all("event: complete" in words for words in said if words not in returned), said
+
+
+def test_an_optimisation_ends_with_what_it_has(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
+    http, process, _ = server
+    picture = upload(http, photo)
+    wish = [picture, picture, "noise", 128, 2000, None, None, "compact", *[None] * 4]
+    threads, said = listen(http, [ask(http, "optimize", wish)])
+    wait_until_running(http)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    threads[0].join()
+    assert "event: complete" in said[0] and ".png" in said[0].splitlines()[-2]
+
+
+def test_files_go_by_their_age_whoever_left_them(tmp_path: Path) -> None:
+    for name in ("old/result.png", "old/deep/er/x", "tmpupload", "kept/previews/a.webp", "example/lion.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "empty").mkdir()
+    time.sleep(0.3)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "photo.png").touch()
+    sweep(tmp_path, 0.2, {tmp_path / "kept", tmp_path / "example" / "lion.jpg"})
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"new/photo.png", "kept/previews/a.webp", "example/lion.jpg"}
+    sweep(tmp_path, -1)
+    sweep(tmp_path, -1)
+    assert not list(tmp_path.iterdir())
