@@ -253,7 +253,7 @@ def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any
         picture = {"path": path, "url": listener.url} | ({"meta": photo["meta"]} if meta else {})
         for name, data in [
             ("stylize", [picture, "first-style", 1, "style", None, 1]),
-            ("optimize", [photo, picture, "quick", 32, 1, None, None, "compact", *[None] * 4]),
+            ("optimize", [photo, picture, "quick", 64, 1, None, None, "compact", *[None] * 4]),
         ]:
             state, answer = patiently(server, name, data)
             assert state == "error", (name, path, state, answer)
@@ -261,6 +261,10 @@ def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any
 
     together(give, elsewhere)
     for path in (photo["path"], here + photo["path"]):
+        assert (
+            server.call("optimize", [{"path": path}, photo, "quick", 64, 1, None, None, "compact", *[None] * 4])[0]
+            == "complete"
+        )
         assert server.call("stylize", [{"path": path}, "first-style", 1, "style", 32, 1])[0] == "complete"
     assert not listener.asked
 
@@ -368,7 +372,9 @@ def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, ph
         5: [0, 0.2, 4.01, float("nan"), -1, SCRIPT, None],
     }.items():
         wishes += [("stylize", [*good[:place], value, *good[place + 1 :]]) for value in values]
-    good = [photo, photo, "quick", 32, 1, None, None, "compact", None, None, None, None]
+    assert server.call("stylize", good)[0] == "complete"
+    good = [photo, photo, "quick", 64, 1, None, None, "compact", None, None, None, None]
+    assert server.call("optimize", good)[0] == "complete"
     for place, values in {
         2: ["", SCRIPT, 3, None],
         3: [0, -5, MAX_SIDE + 1, 2**63, float("nan"), SCRIPT],
@@ -410,6 +416,13 @@ def test_a_hostile_name_is_only_a_name(server: Server, tmp_path: Path) -> None:
             assert state == "complete" and re.fullmatch(r"[\w.-]+\.png", painted["orig_name"])
         else:
             assert answer.status_code in range(400, 500) and "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.svg", "a.js", "a.png"])
+def test_what_was_uploaded_is_no_page(server: Server, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+    headers = server.http.get(f"{API}/file={server.upload(tmp_path / name)}").headers
+    assert headers["content-type"] == "image/png" or headers["content-disposition"].startswith("attachment")
 
 
 def test_nobody_sees_what_is_another_s(server: Server, photo: dict[str, Any]) -> None:

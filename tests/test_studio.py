@@ -17,7 +17,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.kept import Kept
-from ui.line import CALM, Ended
+from ui.line import CALM, PLACES, Closed, Crowded, Ended
 from ui.studio import PageError, Studio, Wish, received
 
 
@@ -138,6 +138,43 @@ def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
         with pytest.raises(Ended):
             turns[0].result()
     assert turns[1].result().style.id == "first-style"
+
+
+def test_a_session_has_half_of_the_places(studio: Studio, photo: Path) -> None:
+    with busy(studio):
+        turns = [studio.stylize("ann", photo, Wish(style="first-style")) for _ in range(PLACES)]
+        with pytest.raises(Crowded, match="ask again when one is done"):
+            studio.stylize("ann", photo, Wish(style="first-style"))
+        turns.append(studio.stylize("bob", photo, Wish(style="first-style")))
+        studio.forget("ann")
+        turns[0] = studio.stylize("ann", photo, Wish(style="first-style"))
+    assert turns[0].result().size == turns[-1].result().size == (96, 64)
+    with pytest.raises(Ended):
+        turns[1].result()
+
+
+def test_what_waits_when_the_server_stops_is_told_so(studio: Studio, photo: Path) -> None:
+    with busy(studio):
+        turn = studio.stylize("ann", photo, Wish(style="first-style"))
+        studio.line.close()
+        with pytest.raises(Closed, match="being restarted"):
+            turn.result()
+        with pytest.raises(Closed):
+            studio.stylize("bob", photo, Wish(style="first-style"))
+
+
+def test_only_what_was_uploaded_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    for name in ("uploads/photo.png", "secret.png"):
+        (tmp_path / name).touch()
+    assert received({"path": str(tmp_path / "uploads" / "photo.png")}) == tmp_path / "uploads" / "photo.png"
+    for path in ("secret.png", "uploads/../secret.png", "uploads"):
+        with pytest.raises(PageError, match="not on this server"):
+            received({"path": str(tmp_path / path)})
+    for link in ("https://example.com/a.png", "HTTP://example.com/a.png", "data:image/png;base64,AAAA"):
+        with pytest.raises(PageError, match="not fetched from elsewhere"):
+            received({"path": link})
 
 
 def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) -> None:

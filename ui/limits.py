@@ -141,11 +141,13 @@ class Limits:
             session = self.page.session_of(event["event"])
         elif scope["path"].endswith(f"{API}/queue/data"):
             session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        yield
-        if session and exchange.gone:
-            self.page.hung_up(session)
-        if event and session == event["event"]:
-            self.page.drop(session)  # a caller without a session has one for as long as they listen
+        try:
+            yield
+        finally:
+            if session and exchange.gone:
+                self.page.hung_up(session)
+            if event and session == event["event"]:
+                self.page.drop(session)  # a caller without a session has one for as long as they listen
 
 
 class Exchange:
