@@ -325,10 +325,26 @@ def test_headers_and_queries_stay_what_they_are(server: Server) -> None:
     assert b"HTTP/1.1 4" in raw(server.url, both)
 
 
-def endpoints(server: Server) -> dict[int, tuple[str, int]]:
-    """All there are, those of the page too: their names, and how many inputs they take."""
-    said = server.http.get("/config").json()["dependencies"]
-    return {event["id"]: (event["api_name"], len(event["inputs"])) for event in said if event["backend_fn"]}
+class Endpoint(NamedTuple):
+    number: int
+    name: str
+    inputs: int
+    trusting: bool
+    """It needs what the browser alone sends, or is Gradio's own, which takes the number of an example."""
+
+
+def endpoints(server: Server) -> list[Endpoint]:
+    """All there are, those of the page too."""
+    return [
+        Endpoint(
+            event["id"],
+            event["api_name"],
+            len(event["inputs"]),
+            event["collects_event_data"] or event["api_name"].startswith("load_example"),
+        )
+        for event in server.http.get("/config").json()["dependencies"]
+        if event["backend_fn"]
+    ]
 
 
 def join(server: Server, number: int, data: list[Any]) -> dict[str, Any]:
@@ -348,17 +364,15 @@ def join(server: Server, number: int, data: list[Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("value", [None, SCRIPT, float("nan"), [SCRIPT], {"path": SCRIPT}], ids=repr)
 def test_forged_events_are_answered(server: Server, value: Any) -> None:
-    def forge(event: tuple[int, tuple[str, int]]) -> None:
-        number, (name, inputs) = event
-        for data in ([value] * inputs, [value] * (inputs + 1)):
-            said = join(server, number, data)
+    def forge(endpoint: Endpoint) -> None:
+        for data in ([value] * endpoint.inputs, [value] * (endpoint.inputs + 1)):
+            said = join(server, endpoint.number, data)
             if said and not said["success"]:
-                public = name in ("stylize", "optimize")  # a program is told what it said, as it is
+                public = endpoint.name in ("stylize", "optimize")  # a program is told what it said, as it is
                 check(said["output"]["error"].replace(SCRIPT, "") if public else said["output"]["error"])
-                # That one is Gradio's, and takes the number of an example.
-                assert said["output"]["error"] != FAILED or name.startswith("load_example"), name
+                assert said["output"]["error"] != FAILED or endpoint.trusting, endpoint.name
 
-    together(forge, endpoints(server).items())
+    together(forge, endpoints(server))
 
 
 def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, photo: dict[str, Any]) -> None:
@@ -460,6 +474,7 @@ def idle(server: Server) -> dict[str, Any]:
     return health
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_that_nobody_waits_for(server: Server, photo: dict[str, Any]) -> None:
     """By callers without a session, who hang up; afterwards all is as it was."""
 
