@@ -474,6 +474,36 @@ def idle(server: Server) -> dict[str, Any]:
     return health
 
 
+def test_nobody_fills_the_line_of_what_takes_long(server: Server, photo: dict[str, Any]) -> None:
+    """Neither as many nor as one, nor under another name."""
+    wish = [photo, photo, "noise", 256, 2000, None, None, "compact", *[None] * 4]
+    numbers = {endpoint.name: endpoint.number for endpoint in endpoints(server)}
+    asked = [
+        server.http.post(f"{API}/call/optimize", json={"data": wish, "fn_index": numbers["styles"]}) for _ in range(9)
+    ]
+    try:
+        statuses = [answer.status_code for answer in asked]
+        assert statuses[:4] == [200] * 4 and statuses[-4:] == [503] * 4
+        check_refused(asked[-1], 503)
+        paint = [photo, "first-style", 1, "style", 32, 1]
+        assert server.call("stylize", paint)[0] == "complete"  # who paints is not held up
+    finally:
+        for answer in asked:
+            if answer.status_code == 200:
+                with server.http.stream("GET", f"{API}/call/optimize/{answer.json()['event_id']}"):
+                    pass
+        idle(server)
+    body = {"data": wish, "fn_index": numbers["optimize"], "session_hash": "one"}
+    mine = [server.http.post(f"{API}/queue/join", json=body) for _ in range(3)]
+    try:
+        assert mine[0].status_code == 200 and mine[-1].status_code == 429
+        check_refused(mine[-1])
+    finally:
+        with server.http.stream("GET", f"{API}/queue/data", params={"session_hash": "one"}):
+            pass
+        idle(server)
+
+
 @pytest.mark.slow
 def test_a_hundred_runs_that_nobody_waits_for(server: Server, photo: dict[str, Any]) -> None:
     """By callers without a session, who hang up; afterwards all is as it was."""

@@ -51,7 +51,7 @@ WAITING = {"optimization": 4, "training": 2}
 API = "/gradio_api"
 # Parts of Gradio that the page has no use for: they fetch what they are told to, run ffmpeg, or write files.
 CLOSED = re.compile(rf"{API}/(process_recording|deep_link|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
-ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue)/(?P<name>[^/]+)/?$")
+ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
 
 
@@ -115,15 +115,12 @@ class Limits:
             if exchange.is_json:
                 raise Refusal(400, "The body should be JSON, nested less than 32 deep.") from None
             return
-        asking = ASKING.search(scope["path"])
-        if asking and asking["how"] != "queue":
-            self._check_line(asking["name"], said)
-        elif asking and asking["name"] == "join":
-            self._check_line(None, said)
+        if asking := ASKING.search(scope["path"]):
+            self._check_line(asking["how"], asking["name"], said if isinstance(said, dict) else {})
 
-    def _check_line(self, name: str | None, said: Any) -> None:
-        said = said if isinstance(said, dict) else {}
-        kind = self.page.line_of(name, said.get("fn_index"))
+    def _check_line(self, how: str, name: str, said: dict[str, Any]) -> None:
+        # As Gradio finds it: in some ways of asking the number goes before the name, in others it means nothing.
+        kind = self.page.line_of(name, said.get("fn_index") if how in ("run", "api", "queue") else None)
         if kind is None:
             raise Refusal(404, "There is no such endpoint: /stylize, /optimize and /styles are what there is.")
         if kind in WAITING:

@@ -85,10 +85,10 @@ class Page(gr.Blocks):
         """How much is being done for people at the moment."""
         return max(0, self._queue.get_active_worker_count() - self.studio.line.waiting())
 
-    def line_of(self, name: str | None, number: Any) -> str | None:
+    def line_of(self, name: str, number: Any) -> str | None:
         """Gradio's ``concurrency_id`` of an event, by its number or, without one, its name; None if there is none."""
         if number is None:
-            return next((event.concurrency_id for event in self.fns.values() if name and event.api_name == name), None)
+            return next((event.concurrency_id for event in self.fns.values() if event.api_name == name), None)
         return self.fns[number].concurrency_id if type(number) is int and number in self.fns else None
 
     def sessions_waiting(self, kind: str) -> list[str]:
@@ -113,7 +113,7 @@ class Page(gr.Blocks):
         self.state_holder.time_last_used.pop(session, None)
 
     def stop(self, grace: float = GRACE) -> None:
-        """Take nothing new, finish what people wait for within ``grace`` seconds, return the rest, and close."""
+        """Take nothing new, finish what people wait for within ``grace`` seconds, and return the rest."""
         self.stopping = True
         until = time.monotonic() + grace
         busy = self.waiting() + self.running() > 0
@@ -124,7 +124,6 @@ class Page(gr.Blocks):
         self.studio.line.close()
         if busy:
             time.sleep(RETURN)
-        self.close(verbose=False)
 
 
 def options(page: Page) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     sweep(folder, 0)
     note("stopped")
     sys.stdout.flush()
-    os._exit(0)  # what still comes from the Hub would hold the process for as long as it takes
+    os._exit(0)  # open connections, and what still comes from the Hub, would hold the process for as long as they take
 
 
 async def outputs(job: Job) -> list[Any]:
