@@ -303,6 +303,7 @@ def test_what_the_page_does_not_need_is_closed(server: Server) -> None:
         check_refused(server.http.get(f"{API}{path}"), 403)
     check_refused(server.http.get(f"{API}/deep_link", params={"session_hash": "a"}), 403)
     check_refused(server.http.get("/monitoring"), 403)
+    check_refused(server.http.get(f"{API}/dev/reload"), 403)
     check_refused(server.http.post(f"{API}/process_recording", files={"video": b"x"}), 403)
     check_refused(server.http.post(f"{API}/run/stylize", json={"data": []}))
     check_refused(server.http.post(f"{API}/call/nothing", json={"data": []}), 404)

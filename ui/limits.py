@@ -49,8 +49,8 @@ WAITING = {"optimization": 4, "training": 2}
 """How many may wait for what takes a quarter of an hour and more, by Gradio's ``concurrency_id``."""
 
 API = "/gradio_api"
-# Parts of Gradio that the page has no use for: they fetch what they are told to, run ffmpeg, or write files.
-CLOSED = re.compile(rf"{API}/(process_recording|deep_link|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
+# Parts of Gradio that the page has no use for: they fetch what they are told to, run ffmpeg, write files, or never end.
+CLOSED = re.compile(rf"{API}/(process_recording|deep_link|dev/|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
 ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
 
