@@ -100,13 +100,14 @@ const weightsOf = once(async (style) => {
 });
 
 async function painters(count, wanted) { // so many, with the chosen style; none if nobody wants them any more
-  const style = chosen().value;
+  const style = chosen().value, weights = weightsOf(style);
+  weights.catch(() => {}); // is heard below
   tell(say("Fetching what paints …"));
   const all = await Promise.all(Array.from({ length: count }, (_, number) => painter(number)));
   if (wanted()) tell(say("Fetching the style; the first time, it is made ready for you …"));
-  const weights = await weightsOf(style);
+  const taken = await weights;
   if (!wanted()) return [];
-  await Promise.all(all.map((one) => one.take(style, weights)));
+  await Promise.all(all.map((one) => one.take(style, taken)));
   return all;
 }
 

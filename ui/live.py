@@ -90,7 +90,7 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     }
     styles: list[dict[str, Any]] = [
         {"id": entry.id, "title": entry.title, "live": LITE in entry.tags, "preview": address_of(preview_of(entry))}
-        for entry in studio.registry
+        for entry in sorted(studio.registry, key=lambda entry: LITE not in entry.tags)
     ]
     gr.HTML(
         html_template="",
