@@ -184,14 +184,14 @@ const take = (file) => file && attempt(async () => {
   paintPhoto();
 });
 
-const where = async () => say((await runtime()).kind === "webgpu" ? "by this device's graphics chip" : "by this device's processor");
+const where = async () => (await runtime()).kind === "webgpu" ? say("by this device's graphics chip") : say("by this device's processor");
 
 // --- the camera
 
-const WORDS_OF = { // by the name that a browser gives its refusal
-  NotAllowedError: "The camera was not allowed: allow it beside the page's address, and start it again.",
-  NotFoundError: "This device has no camera: choose a photograph in its place.",
-  NotReadableError: "The camera is in use elsewhere: close what uses it, and start it again.",
+const REFUSALS = { // by the name that a browser gives its refusal
+  NotAllowedError: say("The camera was not allowed: allow it beside the page's address, and start it again."),
+  NotFoundError: say("This device has no camera: choose a photograph in its place."),
+  NotReadableError: say("The camera is in use elsewhere: close what uses it, and start it again."),
 };
 
 const startCamera = () => attempt(async (wanted) => {
@@ -200,7 +200,7 @@ const startCamera = () => attempt(async (wanted) => {
   tell(say("Asking for the camera …"));
   const wishes = { video: { facingMode: facing, width: { ideal: 640 }, height: { ideal: 480 } } };
   const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
-    throw WORDS_OF[error.name] ? new Refusal(say(WORDS_OF[error.name])) : error;
+    throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
   });
   if (!wanted()) { stream.getTracks().forEach((track) => track.stop()); return; }
   video.srcObject = stream;

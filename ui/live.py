@@ -15,7 +15,7 @@ from ui.repaint import preview_of
 from ui.studio import PageError, Studio, address_of
 from ui.words import SPANISH
 
-SCRIPTS = [Path(__file__).with_name(name).read_text() for name in ("live.js", "painter.js")]
+LIVE, PAINTER = (Path(__file__).with_name(name) for name in ("live.js", "painter.js"))
 RUNTIME = "1.30.0"
 """The version of onnxruntime-web."""
 CDN = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{RUNTIME}/dist"
@@ -94,11 +94,11 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     ]
     gr.HTML(
         html_template="",
-        js_on_load=SCRIPTS[0],
+        js_on_load=LIVE.read_text(),
         elem_id="live",
         apply_default_css=False,
         server_functions=[weights],
-        painter=SCRIPTS[1],
+        painter=PAINTER.read_text(),
         runtimes=runtimes,
         styles=styles,
         words=SPANISH,

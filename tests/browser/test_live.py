@@ -140,9 +140,8 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     start = page.get_by_role("button", name="Start the camera")
     start.click()
     expect(line).to_have_text("The camera was not allowed: allow it beside the page's address, and start it again.")
-    page.evaluate(
-        """() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotFoundError"); }; }"""
-    )
+    none = "async () => { throw new DOMException('', 'NotFoundError'); }"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {none}; }}")
     start.click()
     expect(line).to_have_text("This device has no camera: choose a photograph in its place.")
     page.evaluate("delete Navigator.prototype.mediaDevices")
