@@ -1,16 +1,19 @@
 // Paints in the visitor's browser, a photograph or what their camera sees: no picture leaves the device. Gradio runs this
-// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter, words) and `server.weights`.
+// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter, words) and `server`, whose `weights` are
+// a style's network. Only if the visitor says so, `server.paint` paints in its place what the camera sees.
 const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // of the longer side, in pixels
 const LEAST = 16; // of the shorter one
 const SLOW = 200, QUICK = 50; // milliseconds a frame, beyond which another size is tried
 const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
 element.innerHTML = `
   <div class="choices">
-    <p>${say("Your own device paints here, and no picture leaves it.")}</p>
+    <p class="privacy"></p>
     <div class="buttons"><button class="camera">${say("Start the camera")}</button>
       <button class="file">${say("Choose a photograph")}</button><input type="file" accept="image/*" hidden></div>
     <fieldset><legend>${say("Style")}</legend><div class="styles"></div></fieldset>
     <label class="size">${say("Size (longer side, px)")} <select></select></label>
+    <label class="size" hidden>${say("Painted by")} <select class="who"><option value="device">${say("this device")}</option>
+      <option value="server">${say("the server")}</option></select></label>
   </div>
   <div class="stage">
     <figure><canvas hidden role="img" aria-label="${say("Your picture, painted")}"></canvas>
@@ -20,7 +23,7 @@ element.innerHTML = `
       <button class="turn" hidden>${say("The other camera")}</button><button class="stop" hidden>${say("Stop")}</button></div>
   </div>`;
 const find = (selector) => element.querySelector(selector);
-const [canvas, line, rate, sizes, figure] = ["canvas", ".line", ".rate", "select", "figure"].map(find);
+const [canvas, line, rate, sizes, who, figure] = ["canvas", ".line", ".rate", "select", ".who", "figure"].map(find);
 const shown = canvas.getContext("2d");
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 
@@ -58,12 +61,29 @@ class Painter {
     return this.taken;
   }
   async paint(picture, width, height) { // what can be drawn on a canvas, to ImageData
-    const seen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-    seen.imageSmoothingQuality = "high";
-    seen.drawImage(picture, 0, 0, width, height);
-    const { data } = seen.getImageData(0, 0, width, height);
+    const { data } = sketch(picture, width, height).getImageData(0, 0, width, height);
     return new ImageData(await this.ask("paint", { pixels: data, width, height }, [data.buffer]), width, height);
   }
+}
+
+class Server { // in the place of a painter
+  async paint(picture, width, height) {
+    const photo = sketch(picture, width, height).canvas.toDataURL("image/jpeg", 0.85);
+    const { painted, refusal } = await server.paint({ style: chosen().value, photo })
+      .catch(() => ({ refusal: say("The server did not answer: try again, or let this device paint.") }));
+    if (refusal) throw new Refusal(refusal);
+    const made = new Image();
+    made.src = painted;
+    await made.decode();
+    return sketch(made, width, height).getImageData(0, 0, width, height);
+  }
+}
+
+function sketch(picture, width, height) { // a drawing context with the picture
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  return context;
 }
 
 const once = (work) => { // a promise kept for later, unless it failed
@@ -125,6 +145,10 @@ function show(state) {
   find(".camera").disabled = live;
   canvas.classList.toggle("mirrored", live && facing === "user");
   if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
+  who.parentNode.hidden = !live;
+  find(".privacy").textContent = live && who.value === "server"
+    ? say("The server paints: what the camera sees goes there, and is kept nowhere.")
+    : say("Your own device paints here, and no picture leaves it.");
 }
 
 function choose(next) { // between photograph and camera
@@ -213,13 +237,15 @@ const startCamera = () => attempt(async (wanted) => {
   await paintLive(wanted);
 });
 
-const restyleLive = () => attempt(paintLive); // the camera goes on
+const repaintLive = () => attempt(paintLive); // the camera goes on
 
 async function paintLive(wanted) {
-  const { kind } = await runtime();
-  // Each painter takes one core; a graphics chip is quick enough for one.
-  const count = kind === "webgpu" ? 1 : Math.min(4, Math.max(1, navigator.hardwareConcurrency - 1));
-  const all = await painters(count, wanted), words = await where();
+  let all = [new Server(), new Server()], words = say("by the server"); // one is on its way while the other is painted
+  if (who.value === "device") {
+    // Each painter takes one core; a graphics chip is quick enough for one.
+    const count = (await runtime()).kind === "webgpu" ? 1 : Math.min(4, Math.max(1, navigator.hardwareConcurrency - 1));
+    [all, words] = [await painters(count, wanted), await where()];
+  }
   if (!wanted()) return;
   tell("");
   show("live");
@@ -282,9 +308,10 @@ find(".styles").append(...props.styles.map((style) => {
 }));
 (find(".styles [data-live] input") ?? find(".styles input")).checked = true;
 
-const again = () => { if (mode === "camera") restyleLive(); else if (photo) paintPhoto(); };
+const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
 find(".styles").onchange = again;
 sizes.onchange = () => { if (mode === "photo") again(); }; // the camera's next frame has it
+who.onchange = again;
 find(".camera").onclick = startCamera;
 find(".stop").onclick = takePicture;
 find(".turn").onclick = () => { facing = facing === "user" ? "environment" : "user"; startCamera(); };

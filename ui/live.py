@@ -1,9 +1,12 @@
 """The tab *Live*: the visitor's own device paints a photograph or what its camera sees, and no picture leaves it."""
 
 import asyncio
+import base64
+import binascii
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,9 @@ import gradio as gr
 
 import nst_core
 from nst_core.errors import NSTError
+from nst_core.images import open_picture
+from nst_core.stylization import repaint
+from ui.line import Turn
 from ui.repaint import preview_of
 from ui.studio import PageError, Studio, address_of
 from ui.words import SPANISH
@@ -32,6 +38,11 @@ FILES = {
 """What a browser fetches of it, by what it computes with: a script and a program, each with its SHA-384."""
 LITE = "lite"
 """The tag of styles that are quick enough for a camera."""
+FRAMES = 8
+"""How many frames of cameras may be in the studio's line."""
+FRAME_SIDE = 640
+"""The most pixels to a side of a frame."""
+PREFIX = "data:image/jpeg;base64,"
 
 
 class Exports:
@@ -68,18 +79,63 @@ class Exports:
         return file
 
 
+class Frames:
+    """Paints what cameras see whose devices are too slow for it: each frame in its turn in the studio's line."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self._turns: list[Turn[str]] = []
+
+    def painted(self, id: str, photo: str) -> "Future[str]":
+        """A frame as a ``data:`` address, of a JPEG, to such an address of what the style makes of it.
+
+        Raises:
+            PageError: it is not one, the style is too slow, or too many frames wait already.
+            NSTError: there is no such style; whatever else is refused, the future raises.
+        """
+        entry = self.studio.registry[id]
+        if LITE not in entry.tags:
+            raise PageError("This server paints lite styles live: choose one, or let your own device paint.")
+        try:
+            jpeg = base64.b64decode(photo.removeprefix(PREFIX), validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise PageError("A frame should be a JPEG, in base64.") from error
+        self._turns = [turn for turn in self._turns if not turn.future.done()]
+        if len(self._turns) >= FRAMES:
+            raise PageError("Too many people are live on this server: let your own device paint, or try again later.")
+        turn = self.studio.line.join(None, lambda progress: self._paint(entry.id, jpeg))
+        self._turns.append(turn)
+        return turn.future
+
+    def _paint(self, id: str, jpeg: bytes) -> str:
+        picture = open_picture(jpeg, max_pixels=FRAME_SIDE**2)
+        made = BytesIO()
+        repaint(picture, self.studio.style(None, id)).save(made, "JPEG", quality=85)
+        return PREFIX + base64.b64encode(made.getvalue()).decode()
+
+
 def live_tab(studio: Studio, runtime: Path | None) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it.
 
     ``runtime`` is a folder with the files of onnxruntime-web's ``dist``; without it browsers fetch them from a CDN.
     """
-    exports = Exports(studio)
+    exports, frames = Exports(studio), Frames(studio)
     gr.set_static_paths([exports.folder, *([runtime] if runtime else [])])
 
     async def weights(id: str) -> dict[str, str]:
         """Where a style's network is, or why it is not."""
         try:
             return {"url": address_of(await asyncio.wrap_future(exports.of(id)))}
+        except NSTError as error:
+            return {"refusal": str(error)}
+
+    async def paint(frame: Any) -> dict[str, str]:
+        """A frame of a camera, painted, or why it is not."""
+        try:
+            style, photo = (str(frame[name]) for name in ("style", "photo"))
+            return {"painted": await asyncio.wrap_future(frames.painted(style, photo))}
+        except (TypeError, KeyError):
+            return {"refusal": "A frame has a style and a photo."}
         except NSTError as error:
             return {"refusal": str(error)}
 
@@ -97,7 +153,7 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
         js_on_load=LIVE.read_text(),
         elem_id="live",
         apply_default_css=False,
-        server_functions=[weights],
+        server_functions=[weights, paint],
         painter=PAINTER.read_text(),
         runtimes=runtimes,
         styles=styles,

@@ -49,6 +49,16 @@ SPANISH = {
     "Forget it": "Olvidarla",
     "Close": "Cerrar",
     "Your own device paints here, and no picture leaves it.": "Aquí pinta su dispositivo; ninguna imagen sale de él.",
+    "The server paints: what the camera sees goes there, and is kept nowhere.": (
+        "Pinta el servidor: lo que ve la cámara va allí y no se guarda en ninguna parte."
+    ),
+    "Painted by": "Pinta",
+    "this device": "este dispositivo",
+    "the server": "el servidor",
+    "by the server": "por el servidor",
+    "The server did not answer: try again, or let this device paint.": (
+        "El servidor no respondió: pruebe otra vez o deje que pinte este dispositivo."
+    ),
     "Start the camera": "Encender la cámara",
     "Choose a photograph": "Elegir una fotografía",
     "Your picture, painted": "Su imagen, pintada",

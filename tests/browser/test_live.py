@@ -1,11 +1,13 @@
 """A browser paints by itself: what the server would paint, what a camera sees, and nothing leaves it."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +30,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 
 REGISTRY = Path(__file__).parents[2] / "registry.yaml"
 STYLE = "udnie-lite"
-LIVE = re.compile(r"^[\d.]+ frames a second · \d+ ms behind · \d+ × \d+ px · by this device's processor$")
+LIVE = re.compile(r"^[\d.]+ frames a second · \d+ ms behind · \d+ × \d+ px · by (this device's processor|the server)$")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,15 @@ def runtime() -> Path:
 
 @pytest.fixture(scope="module")
 def app_url(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """In place of the app: this page has the bundled styles, and the runtime at hand."""
+    """In place of the app: this page has the bundled styles, the runtime at hand, and one style made ready."""
     with served_page(REGISTRY, tmp_path_factory.mktemp("page"), runtime=runtime) as url:
+        components = json.loads(urllib.request.urlopen(f"{url}/config").read())["components"]
+        ours = next(one["id"] for one in components if one["props"].get("elem_id") == "live")
+        body = {"component_id": ours, "fn_name": "weights", "data": STYLE, "session_hash": "a-test"}
+        asked = urllib.request.Request(
+            f"{url}/gradio_api/component_server/", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        assert json.loads(urllib.request.urlopen(asked, timeout=300).read())["url"].endswith(".onnx")
         yield url
 
 
@@ -133,6 +142,26 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page.get_by_role("tab", name="Live").click()
     expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
     expect(page.locator("#live .stop")).to_be_hidden()
+
+
+def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    expect(page.locator("#live .who")).to_be_hidden()
+    expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_contain_text("by this device's processor")
+    page.locator("#live .who").select_option("the server")
+    expect(page.locator("#live .privacy")).to_contain_text("goes there, and is kept nowhere")
+    expect(page.locator("#live .rate")).to_contain_text("by the server")
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.locator("#live .stop").click()
+    expect(page.locator("#live .line")).to_contain_text("by this device's processor")  # the last frame
+    expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1000)
+    assert not asked
 
 
 def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
