@@ -1,11 +1,12 @@
 """The Space's entry: registry in, page out, launch.
 
-Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and seven more:
+Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and eight more:
 NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels to a
 side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
 when it is chosen; NST_PHOTOS, a folder of photographs on which people may train styles where there is a GPU, and
 NST_TRAIN=1, which lets them without one; NST_LOGIN=1, which lets whoever can open the page publish under the name that
-this machine is logged in with; NST_GRACE, the seconds for which it still works when it is told to stop (8).
+this machine is logged in with; NST_ORT, a folder with onnxruntime-web's dist, which browsers fetch from a CDN
+otherwise; NST_GRACE, the seconds for which it still works when it is told to stop (8).
 """
 
 import os
@@ -40,6 +41,7 @@ except NSTError as error:
     sys.exit(str(error))
 photos = os.environ.get("NST_PHOTOS")
 trains = torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1"
+runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 grace = float(os.environ.get("NST_GRACE", GRACE))
 page = build_page(
@@ -51,6 +53,7 @@ page = build_page(
     # A Space's own list is in its own repository.
     proposals=registry.repo or (f"spaces/{space}" if space and "NST_REGISTRY" not in os.environ else None),
     photos=Path(photos) if photos and trains else None,
+    runtime=Path(runtime) if runtime else None,
 )
 
 if __name__ == "__main__":

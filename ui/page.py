@@ -16,6 +16,7 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
+from ui.live import live_tab
 from ui.repaint import preview_of, repaint_tab
 from ui.restoring import restore
 from ui.runs import Easel
@@ -59,6 +60,7 @@ def build_page(
     photos: Path | None = None,
     proposals: str | None = None,
     login: bool = False,
+    runtime: Path | None = None,
     recipe: Recipe = RECIPE,
 ) -> Page:
     """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels to a side.
@@ -66,7 +68,8 @@ def build_page(
     ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
     ``vgg19``, VGG19 itself is to be had beside it, which is fetched from the Hub if it is not on this machine. With
     ``photos``, a folder to learn on, styles are trained, as ``recipe`` says. ``proposals`` is the registry on the Hub
-    that people's styles are proposed to, and with ``login`` they publish them from here.
+    that people's styles are proposed to, and with ``login`` they publish them from here. ``runtime`` is a folder with
+    onnxruntime-web, see ``ui.live``.
     """
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +90,8 @@ def build_page(
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
+        with gr.Tab(say("Live"), id="live"):
+            live_tab(studio, runtime)
         with gr.Tab(say("Advanced"), id="advanced") as tab:
             advanced_tab(easel, tab, page)
             train_accordion(school)

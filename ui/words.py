@@ -9,6 +9,7 @@ import gradio as gr
 
 SPANISH = {
     "Repaint": "Repintar",
+    "Live": "En vivo",
     "Advanced": "Avanzado",
     "Contribute": "Contribuir",
     "About": "Acerca de",
@@ -47,6 +48,61 @@ SPANISH = {
     "Use its settings": "Usar sus ajustes",
     "Forget it": "Olvidarla",
     "Close": "Cerrar",
+    "Your own device paints here, and no picture leaves it.": "Aquí pinta su dispositivo; ninguna imagen sale de él.",
+    "The server paints: what the camera sees goes there, and is kept nowhere.": (
+        "Pinta el servidor: lo que ve la cámara va allí y no se guarda en ninguna parte."
+    ),
+    "Painted by": "Pinta",
+    "this device": "este dispositivo",
+    "the server": "el servidor",
+    "by the server": "por el servidor",
+    "The server did not answer: try again, or let this device paint.": (
+        "El servidor no respondió: pruebe otra vez o deje que pinte este dispositivo."
+    ),
+    "Start the camera": "Encender la cámara",
+    "Choose a photograph": "Elegir una fotografía",
+    "Your picture, painted": "Su imagen, pintada",
+    "See yourself painted": "Véase pintado",
+    "Start the camera, or choose a photograph or drop it here.": (
+        "Encienda la cámara, elija una fotografía o suéltela aquí."
+    ),
+    "The other camera": "La otra cámara",
+    "As quick as it can": "Según la rapidez",
+    "What paints could not be fetched; try again, or paint on the tab Repaint:": (
+        "No se pudo descargar lo que pinta; pruebe otra vez o pinte en la pestaña Repintar:"
+    ),
+    "This browser has no WebAssembly, which paints here; the tab Repaint needs none.": (
+        "Este navegador no tiene WebAssembly, que es lo que pinta aquí; la pestaña Repintar no lo necesita."
+    ),
+    "Fetching what paints …": "Descargando lo que pinta …",
+    "Fetching the style; the first time, it is made ready for you …": (
+        "Descargando el estilo; la primera vez hay que prepararlo …"
+    ),
+    "Painting …": "Pintando …",
+    "This device could not do it: choose a smaller size, another style, or the tab Repaint.": (
+        "Este dispositivo no pudo: elija un tamaño menor, otro estilo o la pestaña Repintar."
+    ),
+    "This browser cannot read that file: choose a PNG, JPEG or WebP.": (
+        "Este navegador no puede leer ese archivo: elija un PNG, JPEG o WebP."
+    ),
+    "by this device's processor": "con el procesador de este dispositivo",
+    "by this device's graphics chip": "con el chip gráfico de este dispositivo",
+    "The camera was not allowed: allow it beside the page's address, and start it again.": (
+        "No se permitió la cámara: permítala junto a la dirección de la página y enciéndala otra vez."
+    ),
+    "This device has no camera: choose a photograph in its place.": (
+        "Este dispositivo no tiene cámara: elija una fotografía en su lugar."
+    ),
+    "The camera is in use elsewhere: close what uses it, and start it again.": (
+        "Otro programa usa la cámara: ciérrelo y enciéndala otra vez."
+    ),
+    "Browsers let only pages on https use a camera: choose a photograph in its place.": (
+        "Solo las páginas con https pueden usar la cámara: elija una fotografía en su lugar."
+    ),
+    "Asking for the camera …": "Pidiendo la cámara …",
+    "The camera has gone.": "La cámara se ha desconectado.",
+    "frames a second": "imágenes por segundo",
+    "behind": "de retraso",
     "Styles of the community": "Estilos de la comunidad",
     "First come the": "Primero los",
     "Most liked": "más apreciados",

@@ -22,7 +22,9 @@ def browser() -> Iterator["Browser"]:
         pytest.skip(f"there is no {CHROMIUM} (apt install chromium)")
     sync_api.expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Its camera films a clock; who uses it is asked all the same.
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 

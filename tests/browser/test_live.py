@@ -1,0 +1,196 @@
+"""A browser paints by itself: what the server would paint, what a camera sees, and nothing leaves it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from made_optimization import made_picture
+from made_page import served_page
+from PIL import Image
+
+from nst_core.registry import Registry
+from nst_core.stylization import stylize
+from ui.live import FILES, RUNTIME
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+REGISTRY = Path(__file__).parents[2] / "registry.yaml"
+STYLE = "udnie-lite"
+LIVE = re.compile(r"^[\d.]+ frames a second · \d+ ms behind · \d+ × \d+ px · by (this device's processor|the server)$")
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Path:
+    """A folder with what browsers fetch of onnxruntime-web, which npm fetches once."""
+    folder = Path(tempfile.gettempdir(), f"onnxruntime-web-{RUNTIME}")
+    names = [name for files in FILES.values() for name in files]
+    if all((folder / name).is_file() for name in names):
+        return folder
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed, which fetches onnxruntime-web (apt install npm)")
+    with tempfile.TemporaryDirectory() as packed:
+        command = ["npm", "pack", f"onnxruntime-web@{RUNTIME}", "--pack-destination", packed]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip("npm could not fetch onnxruntime-web")
+        folder.mkdir(exist_ok=True)
+        with tarfile.open(next(Path(packed).iterdir())) as archive:
+            for name in names:
+                member = archive.extractfile(f"package/dist/{name}")
+                assert member is not None
+                whole = folder / f"{name}.{os.getpid()}"
+                whole.write_bytes(member.read())
+                whole.replace(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app_url(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """In place of the app: this page has the bundled styles, the runtime at hand, and one style made ready."""
+    with served_page(REGISTRY, tmp_path_factory.mktemp("page"), runtime=runtime) as url:
+        components = json.loads(urllib.request.urlopen(f"{url}/config").read())["components"]
+        ours = next(one["id"] for one in components if one["props"].get("elem_id") == "live")
+        body = {"component_id": ours, "fn_name": "weights", "data": STYLE, "session_hash": "a-test"}
+        asked = urllib.request.Request(
+            f"{url}/gradio_api/component_server/", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        assert json.loads(urllib.request.urlopen(asked, timeout=300).read())["url"].endswith(".onnx")
+        yield url
+
+
+@pytest.fixture
+def live(page: "Page") -> "Page":
+    page.get_by_role("tab", name="Live").click()
+    expect(page.get_by_role("button", name="Start the camera")).to_be_visible()
+    return page
+
+
+def choose(page: "Page", photo: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a photograph").click()
+    chooser.value.set_files(photo)
+
+
+def taken_home(page: "Page") -> Image.Image:
+    with page.expect_download() as found:
+        page.locator("#live .save").click()
+    assert found.value.suggested_filename == f"{STYLE}.png"
+    with Image.open(BytesIO(found.value.path().read_bytes())) as picture:
+        return picture.copy()
+
+
+def psnr(painted: Image.Image, reference: Image.Image) -> float:
+    difference = np.asarray(painted.convert("RGB"), float) - np.asarray(reference, float)
+    return 10 * float(np.log10(255**2 / np.square(difference).mean()))
+
+
+def test_it_paints_as_the_server_does_and_asks_for_nothing_more(live: "Page", tmp_path: Path) -> None:
+    page = live
+    style = Registry.load(REGISTRY).open(STYLE)
+    first, second = made_picture(1, (203, 150)), made_picture(2, (90, 130))
+    first.save(tmp_path / "first.png")
+    second.save(tmp_path / "second.png")
+    choose(page, tmp_path / "first.png")
+    expect(page.locator("#live .line")).to_contain_text("203 × 150 px")
+    assert psnr(taken_home(page), stylize(first, style, precision="exact")) > 40
+
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    choose(page, tmp_path / "second.png")
+    expect(page.locator("#live .line")).to_contain_text("90 × 130 px")
+    assert psnr(taken_home(page), stylize(second, style, precision="exact")) > 40
+    assert not [url for url in asked if not url.startswith("blob:")]
+
+
+def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    titles = [label.inner_text() for label in page.locator("#live .styles label").all() if label.is_visible()]
+    assert titles and all(title.endswith(", lite") for title in titles)
+    width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert scroll <= width
+
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    canvas = page.locator("#live canvas")
+    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    page.wait_for_function("before => document.querySelector('#live canvas').toDataURL() !== before", arg=before)
+    page.locator("#live .stop").click()
+    expect(page.locator("#live .line")).to_contain_text("512 × 384 px")  # the last frame, as a photograph
+    assert taken_home(page).size == (512, 384)
+    assert not [url for url in asked if not url.startswith("blob:")]
+
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.get_by_role("tab", name="Repaint").click()
+    page.get_by_role("tab", name="Live").click()
+    expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
+    expect(page.locator("#live .stop")).to_be_hidden()
+
+
+def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    expect(page.locator("#live .who")).to_be_hidden()
+    expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_contain_text("by this device's processor")
+    page.locator("#live .who").select_option("the server")
+    expect(page.locator("#live .privacy")).to_contain_text("goes there, and is kept nowhere")
+    expect(page.locator("#live .rate")).to_contain_text("by the server")
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.locator("#live .stop").click()
+    expect(page.locator("#live .line")).to_contain_text("by this device's processor")  # the last frame
+    expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1000)
+    assert not asked
+
+
+def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
+    page, line = live, live.locator("#live .line")
+    start = page.get_by_role("button", name="Start the camera")
+    start.click()
+    expect(line).to_have_text("The camera was not allowed: allow it beside the page's address, and start it again.")
+    none = "async () => { throw new DOMException('', 'NotFoundError'); }"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {none}; }}")
+    start.click()
+    expect(line).to_have_text("This device has no camera: choose a photograph in its place.")
+    page.evaluate("delete Navigator.prototype.mediaDevices")
+    start.click()
+    expect(line).to_contain_text("https")
+
+    text = tmp_path / "photo.png"
+    text.write_text("I am a text.")
+    choose(page, text)
+    expect(line).to_have_text("This browser cannot read that file: choose a PNG, JPEG or WebP.")
+    photo = tmp_path / "small.png"
+    made_picture(1, (40, 30)).save(photo)
+    page.route("**/*.wasm", lambda route: route.fulfill(body=b"\0asm, but another one"))
+    choose(page, photo)
+    expect(line).to_contain_text("ort-wasm-simd-threaded.wasm")
+    page.unroute("**/*.wasm")
+    whole = page.evaluate_handle("WebAssembly")
+    page.evaluate("delete window.WebAssembly")
+    choose(page, photo)
+    expect(line).to_contain_text("This browser has no WebAssembly")
+    page.evaluate("whole => { window.WebAssembly = whole }", whole)
+    choose(page, photo)
+    expect(line).to_contain_text("40 × 30 px")

@@ -1,0 +1,330 @@
+// Paints in the visitor's browser, a photograph or what their camera sees: no picture leaves the device. Gradio runs this
+// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter, words) and `server`, whose `weights` are
+// a style's network. Only if the visitor says so, `server.paint` paints in its place what the camera sees.
+const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // of the longer side, in pixels
+const LEAST = 16; // of the shorter one
+const SLOW = 200, QUICK = 50; // milliseconds a frame, beyond which another size is tried
+const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+element.innerHTML = `
+  <div class="choices">
+    <p class="privacy"></p>
+    <div class="buttons"><button class="camera">${say("Start the camera")}</button>
+      <button class="file">${say("Choose a photograph")}</button><input type="file" accept="image/*" hidden></div>
+    <fieldset><legend>${say("Style")}</legend><div class="styles"></div></fieldset>
+    <label class="size">${say("Size (longer side, px)")} <select></select></label>
+    <label class="size" hidden>${say("Painted by")} <select class="who"><option value="device">${say("this device")}</option>
+      <option value="server">${say("the server")}</option></select></label>
+  </div>
+  <div class="stage">
+    <figure><canvas hidden role="img" aria-label="${say("Your picture, painted")}"></canvas>
+      <p class="hint"><b>${say("See yourself painted")}</b>${say("Start the camera, or choose a photograph or drop it here.")}</p></figure>
+    <p class="line" role="status"></p><p class="rate"></p>
+    <div class="buttons" hidden><button class="save">${say("Download PNG")}</button>
+      <button class="turn" hidden>${say("The other camera")}</button><button class="stop" hidden>${say("Stop")}</button></div>
+  </div>`;
+const find = (selector) => element.querySelector(selector);
+const [canvas, line, rate, sizes, who, figure] = ["canvas", ".line", ".rate", "select", ".who", "figure"].map(find);
+const shown = canvas.getContext("2d");
+const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
+
+class Refusal extends Error {} // a sentence for the visitor
+let mode = "photo";
+let photo = null; // an ImageBitmap
+let facing = "user";
+let wish = 0; // counts what was asked for: what is under way for an earlier one is dropped
+let side = 320; // the camera's, while it is chosen for the visitor
+
+// --- the painters: workers, each with ONNX Runtime Web
+
+class Painter {
+  constructor() {
+    const script = URL.createObjectURL(new Blob([props.painter], { type: "text/javascript" }));
+    this.worker = new Worker(script, { type: "module" });
+    this.waiting = new Map();
+    this.worker.onmessage = ({ data: { id, result, error } }) => {
+      const [done, fail] = this.waiting.get(id);
+      this.waiting.delete(id);
+      if (error) fail(new Error(error)); else done(result);
+    };
+    this.worker.onerror = (event) => this.waiting.forEach(([, fail]) => fail(new Error(event.message)));
+  }
+  ask(task, given, transfer = []) {
+    const id = `${task}-${performance.now()}-${this.waiting.size}`;
+    return new Promise((done, fail) => {
+      this.waiting.set(id, [done, fail]);
+      this.worker.postMessage({ id, task, ...given }, transfer);
+    });
+  }
+  take(style, weights) {
+    if (this.style !== style) this.taken = this.ask("load", { weights });
+    this.style = style;
+    return this.taken;
+  }
+  async paint(picture, width, height) { // what can be drawn on a canvas, to ImageData
+    const { data } = sketch(picture, width, height).getImageData(0, 0, width, height);
+    return new ImageData(await this.ask("paint", { pixels: data, width, height }, [data.buffer]), width, height);
+  }
+}
+
+class Server { // in the place of a painter
+  async paint(picture, width, height) {
+    const photo = sketch(picture, width, height).canvas.toDataURL("image/jpeg", 0.85);
+    const { painted, refusal } = await server.paint({ style: chosen().value, photo })
+      .catch(() => ({ refusal: say("The server did not answer: try again, or let this device paint.") }));
+    if (refusal) throw new Refusal(refusal);
+    const made = new Image();
+    made.src = painted;
+    await made.decode();
+    return sketch(made, width, height).getImageData(0, 0, width, height);
+  }
+}
+
+function sketch(picture, width, height) { // a drawing context with the picture
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  return context;
+}
+
+const once = (work) => { // a promise kept for later, unless it failed
+  const kept = new Map();
+  return (key) => {
+    if (!kept.has(key)) kept.set(key, work(key).catch((error) => { kept.delete(key); throw error; }));
+    return kept.get(key);
+  };
+};
+
+async function fetched(url, integrity) {
+  const answer = await fetch(url, { integrity, credentials: "same-origin" }).catch(() => null);
+  if (!answer?.ok) throw new Refusal(`${say("What paints could not be fetched; try again, or paint on the tab Repaint:")} ${new URL(url, location).pathname.split("/").pop()}`);
+  return answer.arrayBuffer();
+}
+
+const runtime = once(async () => {
+  if (typeof WebAssembly !== "object") throw new Refusal(say("This browser has no WebAssembly, which paints here; the tab Repaint needs none."));
+  const kind = (await navigator.gpu?.requestAdapter().catch(() => null)) ? "webgpu" : "wasm";
+  const [script, program] = await Promise.all(props.runtimes[kind].map(([url, integrity]) => fetched(url, integrity)));
+  return { kind, program, script: URL.createObjectURL(new Blob([script], { type: "text/javascript" })) };
+});
+
+const painter = once(async () => {
+  const made = new Painter();
+  await made.ask("start", await runtime());
+  return made;
+});
+
+const weightsOf = once(async (style) => {
+  const { url, refusal } = await server.weights(style);
+  if (refusal) throw new Refusal(refusal);
+  return fetched(url);
+});
+
+async function painters(count, wanted) { // so many, with the chosen style; none if nobody wants them any more
+  const style = chosen().value, weights = weightsOf(style);
+  weights.catch(() => {}); // is heard below
+  tell(say("Fetching what paints …"));
+  const all = await Promise.all(Array.from({ length: count }, (_, number) => painter(number)));
+  if (wanted()) tell(say("Fetching the style; the first time, it is made ready for you …"));
+  const taken = await weights;
+  if (!wanted()) return [];
+  await Promise.all(all.map((one) => one.take(style, taken)));
+  return all;
+}
+
+// --- what the visitor sees
+
+function tell(words) { line.textContent = words; }
+
+function show(state) {
+  element.dataset.state = state;
+  const live = mode === "camera";
+  canvas.hidden = state === "empty";
+  find(".hint").hidden = state !== "empty";
+  find(".stage .buttons").hidden = state === "empty";
+  find(".stop").hidden = !live;
+  find(".camera").disabled = live;
+  canvas.classList.toggle("mirrored", live && facing === "user");
+  if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
+  who.parentNode.hidden = !live;
+  find(".privacy").textContent = live && who.value === "server"
+    ? say("The server paints: what the camera sees goes there, and is kept nowhere.")
+    : say("Your own device paints here, and no picture leaves it.");
+}
+
+function choose(next) { // between photograph and camera
+  mode = next;
+  const live = mode === "camera" && props.styles.some((style) => style.live);
+  for (const label of element.querySelectorAll(".styles label")) label.hidden = live && !label.dataset.live;
+  if (live && chosen().parentNode.hidden) find(".styles [data-live] input").checked = true;
+  const options = SIDES[mode].map((side) => new Option(side, side));
+  if (mode === "camera") options.unshift(new Option(say("As quick as it can"), 0));
+  sizes.replaceChildren(...options);
+  sizes.value = mode === "camera" ? 0 : 512;
+}
+
+const chosen = () => find(".styles input:checked");
+
+function measures(width, height, side) {
+  const scale = Math.min(1, side / Math.max(width, height));
+  return [width, height].map((length) => Math.max(LEAST, Math.round(length * scale)));
+}
+
+function draw(painted) {
+  if (canvas.width !== painted.width || canvas.height !== painted.height) Object.assign(canvas, { width: painted.width, height: painted.height });
+  shown.putImageData(painted, 0, 0);
+}
+
+async function attempt(work) { // whatever fails is one sentence
+  const mine = ++wish;
+  try {
+    await work(() => mine === wish);
+  } catch (error) {
+    if (mine !== wish) return;
+    console.warn(error);
+    rest();
+    tell(error instanceof Refusal ? error.message : say("This device could not do it: choose a smaller size, another style, or the tab Repaint."));
+  }
+}
+
+// --- a photograph
+
+const paintPhoto = () => attempt(async (wanted) => {
+  const [one] = await painters(1, wanted);
+  if (!wanted()) return;
+  const [width, height] = measures(photo.width, photo.height, Number(sizes.value));
+  tell(say("Painting …"));
+  const began = performance.now(), painted = await one.paint(photo, width, height);
+  if (!wanted()) return;
+  draw(painted);
+  show("painted");
+  tell(`${width} × ${height} px · ${((performance.now() - began) / 1000).toFixed(2)} s · ${await where()}`);
+});
+
+const take = (file) => file && attempt(async () => {
+  const taken = await createImageBitmap(file).catch(() => { throw new Refusal(say("This browser cannot read that file: choose a PNG, JPEG or WebP.")); });
+  rest();
+  photo?.close();
+  photo = taken;
+  paintPhoto();
+});
+
+const where = async () => (await runtime()).kind === "webgpu" ? say("by this device's graphics chip") : say("by this device's processor");
+
+// --- the camera
+
+const REFUSALS = { // by the name that a browser gives its refusal
+  NotAllowedError: say("The camera was not allowed: allow it beside the page's address, and start it again."),
+  NotFoundError: say("This device has no camera: choose a photograph in its place."),
+  NotReadableError: say("The camera is in use elsewhere: close what uses it, and start it again."),
+};
+
+const startCamera = () => attempt(async (wanted) => {
+  rest();
+  if (!navigator.mediaDevices) throw new Refusal(say("Browsers let only pages on https use a camera: choose a photograph in its place."));
+  tell(say("Asking for the camera …"));
+  const wishes = { video: { facingMode: facing, width: { ideal: 640 }, height: { ideal: 480 } } };
+  const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
+    throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
+  });
+  if (!wanted()) { stream.getTracks().forEach((track) => track.stop()); return; }
+  video.srcObject = stream;
+  stream.getTracks()[0].onended = () => { wish++; rest(); tell(say("The camera has gone.")); };
+  await video.play();
+  choose("camera");
+  show(element.dataset.state);
+  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
+  find(".turn").hidden = cameras.length < 2;
+  await paintLive(wanted);
+});
+
+const repaintLive = () => attempt(paintLive); // the camera goes on
+
+async function paintLive(wanted) {
+  let all = [new Server(), new Server()], words = say("by the server"); // one is on its way while the other is painted
+  if (who.value === "device") {
+    // Each painter takes one core; a graphics chip is quick enough for one.
+    const count = (await runtime()).kind === "webgpu" ? 1 : Math.min(4, Math.max(1, navigator.hardwareConcurrency - 1));
+    [all, words] = [await painters(count, wanted), await where()];
+  }
+  if (!wanted()) return;
+  tell("");
+  show("live");
+  let seen = -1, newest = 0, number = 0, spent = [];
+  const drawn = [];
+  await Promise.all(all.map(async (one) => {
+    while (wanted()) {
+      // Whoever is free takes the newest frame; those in between are dropped.
+      while (wanted() && (video.currentTime === seen || document.hidden)) await new Promise(requestAnimationFrame);
+      if (!wanted()) return;
+      seen = video.currentTime;
+      const mine = ++number, began = performance.now();
+      const [width, height] = measures(video.videoWidth, video.videoHeight, Number(sizes.value) || side);
+      const painted = await one.paint(video, width, height);
+      if (!wanted()) return;
+      if (mine < newest) continue;
+      newest = mine;
+      draw(painted);
+      const now = performance.now();
+      drawn.push(now);
+      while (drawn[0] < now - 2000) drawn.shift();
+      spent.push(now - began);
+      if (spent.length < 6) continue;
+      const delay = spent.sort((a, b) => a - b)[3], each = drawn.length > 1 ? (now - drawn[0]) / (drawn.length - 1) : delay;
+      spent = [];
+      rate.textContent = `${(1000 / each).toFixed(1)} ${say("frames a second")} · ${Math.round(delay)} ms ${say("behind")} · ${width} × ${height} px · ${words}`;
+      const place = SIDES.camera.indexOf(side) + (delay > SLOW ? -1 : delay < QUICK ? 1 : 0);
+      side = SIDES.camera[Math.min(Math.max(place, 0), SIDES.camera.length - 1)];
+    }
+  }));
+}
+
+const takePicture = () => attempt(async () => { // what the camera saw last is the photograph
+  const taken = video.videoWidth ? await createImageBitmap(video) : null;
+  rest();
+  if (!taken) return;
+  photo?.close();
+  photo = taken;
+  paintPhoto();
+});
+
+function rest() { // without the camera
+  video.srcObject?.getTracks().forEach((track) => { track.onended = null; track.stop(); });
+  video.srcObject = null;
+  tell("");
+  if (mode === "camera") choose("photo");
+  show(element.dataset.state === "empty" ? "empty" : "painted");
+}
+
+// --- wiring
+
+find(".styles").append(...props.styles.map((style) => {
+  const label = document.createElement("label"), words = document.createElement("span");
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: "live-style", value: style.id });
+  words.textContent = style.title;
+  label.style.setProperty("--preview", `url("${style.preview}")`);
+  if (style.live) label.dataset.live = "yes";
+  label.append(input, words);
+  return label;
+}));
+(find(".styles [data-live] input") ?? find(".styles input")).checked = true;
+
+const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
+find(".styles").onchange = again;
+sizes.onchange = () => { if (mode === "photo") again(); }; // the camera's next frame has it
+who.onchange = again;
+find(".camera").onclick = startCamera;
+find(".stop").onclick = takePicture;
+find(".turn").onclick = () => { facing = facing === "user" ? "environment" : "user"; startCamera(); };
+find(".file").onclick = () => find("[type=file]").click();
+find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; };
+figure.ondragover = (event) => event.preventDefault();
+figure.ondrop = (event) => { event.preventDefault(); take(event.dataTransfer.files[0]); };
+find(".save").onclick = () => canvas.toBlob((blob) => {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${chosen().value}.png` });
+  link.click();
+  URL.revokeObjectURL(link.href);
+});
+// Whoever goes to another tab is not filmed.
+new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) { wish++; rest(); } }).observe(figure);
+choose("photo");
+show("empty");
