@@ -39,6 +39,18 @@ def test_a_damaged_style_is_refused_again_and_again(exports: Exports) -> None:
     assert not list(exports.folder.iterdir())
 
 
+def test_where_the_exporter_is_not_installed_a_sentence_says_so(
+    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\nfind = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name.startswith('onnx') else find(name, *more)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(NSTError, match=r"^Exporting takes 'onnx', 'onnxscript': .* installs that\.$"):
+        exports.of("first-style").result()
+
+
 def jpeg(picture: Image.Image) -> str:
     made = BytesIO()
     picture.save(made, "JPEG", quality=95)

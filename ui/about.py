@@ -18,6 +18,8 @@ by step, until a network that was trained to recognise things sees the photograp
 it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a narrow
 VGG19, distilled from the wide one.
 
+On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it.
+
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
 you download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so.
 Your last twenty pictures and your settings are remembered by your browser alone, which forgets them when you say so.

@@ -242,8 +242,8 @@ const repaintLive = () => attempt(paintLive); // the camera goes on
 async function paintLive(wanted) {
   let all = [new Server(), new Server()], words = say("by the server"); // one is on its way while the other is painted
   if (who.value === "device") {
-    // Each painter takes one core; a graphics chip is quick enough for one.
-    const count = (await runtime()).kind === "webgpu" ? 1 : Math.min(4, Math.max(1, navigator.hardwareConcurrency - 1));
+    // Each painter takes one core; a graphics chip has enough with one painter.
+    const count = (await runtime()).kind === "webgpu" ? 1 : Math.min(4, navigator.hardwareConcurrency);
     [all, words] = [await painters(count, wanted), await where()];
   }
   if (!wanted()) return;

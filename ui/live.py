@@ -75,7 +75,8 @@ class Exports:
             command = [sys.executable, "-m", "nst_core", "export", str(folder), "-o", str(file)]
             done = subprocess.run(command, capture_output=True, text=True, cwd=Path(nst_core.__file__).parents[1])
             if done.returncode:
-                raise PageError(done.stderr.strip().splitlines()[-1])
+                why = done.stderr.strip().rpartition("\n")[2]
+                raise PageError(why or "This style could not be made ready for browsers: choose another one.")
         return file
 
 
