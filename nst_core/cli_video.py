@@ -21,9 +21,7 @@ def video(
         int | None, typer.Option(help="Longer side of the result in pixels; by default the film's.")
     ] = None,
     strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
-    color: Annotated[
-        Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")
-    ] = "style",
+    color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
     precision: Annotated[
         Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
     ] = "auto",

@@ -105,7 +105,9 @@ def open_film(source: str | Path) -> Film:
     with opened(path) as container:
         stream = pictures_of(container)
         if stream is None:
-            raise FilmError(f"{subject} has no pictures, only sound: a film with both, or without sound, would be right.")
+            raise FilmError(
+                f"{subject} has no pictures, only sound: a film with both, or without sound, would be right."
+            )
         coded = stream.codec_context
         if coded.width * coded.height > MAX_PIXELS:
             raise FilmError(
@@ -179,7 +181,9 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     except (av.FFmpegError, OSError) as error:
         subject = f"The film {quoted(path.name)}"
         if _is_picture(path):
-            raise FilmError(f"{subject} is a picture: a film would be right; pictures are repainted as such.") from error
+            raise FilmError(
+                f"{subject} is a picture: a film would be right; pictures are repainted as such."
+            ) from error
         raise FilmError(f"{subject} is damaged, incomplete or no film: {_READABLE} would be right.") from error
     with container:
         yield container
@@ -244,7 +248,7 @@ def exact_scaling() -> int:
 
     # Of swscale.h; older versions of PyAV have no names for the last three.
     full_chroma_h_int, full_chroma_h_inp, accurate_rounding = 0x2000, 0x4000, 0x40000
-    return int(Interpolation.LANCZOS) | full_chroma_h_int | full_chroma_h_inp | accurate_rounding
+    return int(Interpolation.BICUBIC) | full_chroma_h_int | full_chroma_h_inp | accurate_rounding
 
 
 def swscale_matrix(matrix: int) -> int:

@@ -59,11 +59,13 @@ class Steady:
 
 def _grey(pixels):
     import cv2
+
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
 def _moved(pixels, flow, how):
     import cv2
+
     height, width, _ = flow.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     return cv2.remap(pixels, x + flow[..., 0], y + flow[..., 1], how, borderMode=cv2.BORDER_REPLICATE)

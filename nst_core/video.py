@@ -170,7 +170,9 @@ class _Work:
                 f"{quoted(self._folder.name)} is deleted it begins anew."
             )
         elif others := [name for name, value in json.loads(file.read_text("utf-8")).items() if settings[name] != value]:
-            raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right.")
+            raise FilmError(
+                f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
+            )
         self._parts = sorted(path for path in self._folder.iterdir() if path != file)
         self.frames = sum(map(count_frames, self._parts))
         """How many are done."""
