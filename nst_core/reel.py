@@ -2,10 +2,10 @@
 
 import heapq
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -137,7 +137,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
             stream.time_base = film.time_base
             sound = _sound(stack, film, out, copied=not mp4, end=None if complete else end)
             shown = _lasting(chain([first], pictures), end * film.time_base, stream)
-            for packet in heapq.merge(shown, sound, key=_when):
+            for packet in heapq.merge(shown, sound, key=_seconds):
                 out.mux(packet)
         with _writing(target):
             temporary.replace(target)
@@ -145,9 +145,10 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
         temporary.unlink(missing_ok=True)
 
 
-def _when(packet: "Packet") -> float:
-    assert packet.dts is not None
-    return float(packet.dts * packet.time_base)
+def _seconds(packet: "Packet") -> Fraction:
+    """When it is decoded."""
+    assert packet.dts is not None and packet.time_base is not None
+    return packet.dts * packet.time_base
 
 
 def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
@@ -159,23 +160,20 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
         except av.InvalidDataError:  # it broke off before its first frame
             continue
         with container:
-            packets = [None] if part.suffix != CLOSED else []  # the last packet of one that broke off may be cut short
-            for packet in container.demux(video=0):
-                if packet.size:
-                    packets.append(packet)
-                    if (before := packets.pop(0)) is not None:
-                        yield before
+            packets: Iterator[Packet] = (packet for packet in container.demux(video=0) if packet.size)
+            if part.suffix != CLOSED:  # the last packet of one that broke off may be cut short
+                packets = (packet for packet, _ in pairwise(packets))
+            yield from packets
 
 
 def _lasting(packets: "Iterator[Packet]", end: Fraction, stream: "Stream") -> "Iterator[Packet]":
     """The packets for ``stream``, by its clock (a NUT file has a finer one), each as long as until the next."""
-    clock = stream.time_base
-    before = next(packets)
+    clock, before = stream.time_base, next(packets)
+    assert clock is not None
     for packet in chain(packets, [None]):
-        until = packet.dts * packet.time_base if packet else end
-        before.dts = before.pts = round(before.dts * before.time_base / clock)
-        before.time_base = clock
-        before.duration = max(1, round(until / clock) - before.dts)
+        begin, until = (round(time / clock) for time in (_seconds(before), _seconds(packet) if packet else end))
+        before.pts = before.dts = begin
+        before.time_base, before.duration = clock, max(1, until - begin)
         # Its own stream may be closed by now, and would be read after it is freed.
         before.stream = stream
         yield before
@@ -192,11 +190,11 @@ class _Copied:
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
         """What becomes of one that is read."""
+        assert packet.dts is not None and packet.time_base is not None
         dts = self._film.since_start(packet.dts, packet.time_base)
         pts = dts if packet.pts is None else self._film.since_start(packet.pts, packet.time_base)
-        packet.dts = dts if self._last is None else max(dts, self._last + 1)
-        packet.pts = max(pts, packet.dts)
-        self._last, packet.stream = packet.dts, self._to
+        self._last = dts if self._last is None else max(dts, self._last + 1)
+        packet.dts, packet.pts, packet.stream = self._last, max(pts, self._last), self._to
         yield packet
 
     def rest(self) -> "Iterator[Packet]":
@@ -227,12 +225,13 @@ class _Recoded:
         yield from self._encoded(frames)
 
     def rest(self) -> "Iterator[Packet]":
-        yield from self._encoded([*self._source.codec_context.decode(None), None])
+        yield from self._encoded(self._source.codec_context.decode(None))  # type: ignore[arg-type]  # its stub is wrong
+        yield from self._encoded([None])
         yield from self._to.encode(None)
 
-    def _encoded(self, frames: "Sequence[AudioFrame | None]") -> "Iterator[Packet]":
+    def _encoded(self, frames: "Iterable[AudioFrame | None]") -> "Iterator[Packet]":
         for frame in frames:
-            if frame is not None and frame.pts is not None:
+            if frame is not None and frame.pts is not None and frame.time_base is not None:
                 frame.pts = self._film.since_start(frame.pts, frame.time_base)
             for resampled in self._resampler.resample(frame):
                 yield from self._to.encode(resampled)
@@ -269,7 +268,7 @@ def _packets(
         index = packet.stream.index
         if packet.dts is None or index not in going_on:
             continue
-        if end is not None and film.since_start(packet.dts, packet.time_base) * packet.time_base > end * film.time_base:
+        if end is not None and _seconds(packet) - film.start > end * film.time_base:
             going_on.remove(index)
         else:
             yield from tracks[index].packets(packet)

@@ -1,9 +1,9 @@
-"""A film → the film repainted, frame by frame: decoding, network and encoding at a time, and nothing lost on the way."""
+"""A film → the film repainted, frame by frame: read, painted and written at a time, and nothing is lost on the way."""
 
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
@@ -62,7 +62,7 @@ def stylize_video(
     steady: bool = True,
     lossless: bool = False,
     resume: bool = False,
-) -> Iterator[VideoStep]:
+) -> Generator[VideoStep, None, None]:
     """Repaint a film; gives a step for every frame.
 
     Every frame keeps its time, and the sound is copied, or becomes AAC where MP4 cannot hold it. ``out`` ends in .mp4

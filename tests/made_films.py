@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 
 SIZE = (96, 64)
 RATE = 25
@@ -90,7 +91,8 @@ def see(path: Path) -> Seen:
         assert stream.time_base is not None
         times = [frame.pts * stream.time_base for frame in frames if frame.pts is not None]
         last = frames[-1].duration * stream.time_base
-        pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
+        exactly = Interpolation.BICUBIC | 0x46000  # ACCURATE_RND, FULL_CHR_H_INT, FULL_CHR_H_INP
+        pictures = [frame.to_ndarray(format="rgb24", interpolation=exactly) for frame in frames]
         codec = stream.codec_context
         seen = film.format.name, codec.name, codec.pix_fmt or "", pictures, times, times[-1] + last
         tracks = [track.index for track in film.streams.audio]

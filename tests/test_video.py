@@ -11,21 +11,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
 
 from nst_core.errors import NSTError
+from nst_core.film import FilmError, open_film
 from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, paint_pixels
-
-av = pytest.importorskip("av", reason="PyAV is not installed (pip install av)")
-
-from made_films import RATE, SIZE, make_film, picture, see
-
-from nst_core.film import FilmError, open_film
 from nst_core.video import VideoStep, partial_film, stylize_video
 
 
@@ -273,11 +270,11 @@ def test_closed_early_it_can_be_played_and_gone_on_with(style: Style, tmp_path: 
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
     painted(film, style, whole, lossless=lossless)
 
-    counts = []
+    counts: list[int] = []
     for count in (7, 3, 0):
         run = stylize_video(film, style, out, strength=0.0, lossless=lossless, resume=bool(counts))
         last = list(islice(run, count))[-1:]
-        run.close()  # type: ignore[attr-defined]
+        run.close()
         assert not out.exists()
         half = see(partial_film(out))
         assert half.times == see(whole).times[: len(half.times)]
@@ -304,7 +301,7 @@ def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> 
     out = tmp_path / "out.mkv"
     run = stylize_video(film, style, out, strength=0.0, lossless=True)
     list(islice(run, 20))
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     [part] = (tmp_path / "out.mkv.part").glob("*.nut")
     data = part.read_bytes()
     part.unlink()
@@ -316,7 +313,7 @@ def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> 
 
 
 def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
-    make_film(tmp_path / "film.mp4", frames=400, sound="aac")
+    make_film(tmp_path / "film.mp4", frames=200, sound="aac")
     command = [sys.executable, "-m", "nst_core", "video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite"]
     process = subprocess.Popen(
         command,
@@ -336,31 +333,29 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     assert process.returncode == 130, told
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
-    assert 0 < done < 400 and not (tmp_path / "out.mp4").exists()
+    assert 0 < done < 200 and not (tmp_path / "out.mp4").exists()
     again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
-    assert "96 × 64 px, 400 frames" in again.stdout
+    assert "96 × 64 px, 200 frames" in again.stdout
     seen, film = see(tmp_path / "out.mp4"), see(tmp_path / "film.mp4")
     assert (seen.times, seen.sound) == (film.times, film.sound)
-    refused = subprocess.run([*command[:4], "nothing.mp4", *command[5:]], cwd=tmp_path, capture_output=True, text=True)
-    assert refused.returncode == 1 and refused.stderr.count("\n") == 1 and "does not exist" in refused.stderr
 
 
 def test_memory_does_not_grow_with_the_film(style: Style, tmp_path: Path) -> None:
-    """Of 40 frames and of 400, about as much is held at the end."""
     code = (
-        "import resource, sys; from pathlib import Path; from nst_core import Registry, stylize_video;"
+        "import resource, sys; from nst_core import Registry, stylize_video;"
         "style = Registry.load().open('udnie-lite');"
-        "[None for _ in stylize_video(sys.argv[1], style, sys.argv[2])];"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "steps = stylize_video(sys.argv[1], style, sys.argv[2]);"
+        "held = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss for step in steps];"
+        "print(held[50], held[-1])"
     )
-    most = []
-    for frames in (40, 400):
-        film = make_film(tmp_path / f"{frames}.mp4", frames=frames, size=(192, 128))
-        words = [sys.executable, "-c", code, str(film), str(tmp_path / f"out-{frames}.mp4")]
-        most.append(int(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
-    # 360 frames would be 26 MB each as pixels and as a painting.
-    assert most[1] - most[0] < 20_000
+    film = make_film(tmp_path / "film.mp4", frames=300, size=(192, 128))
+    words = [sys.executable, "-c", code, str(film), str(tmp_path / "out.mp4")]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    early, late = map(int, told.split())
+    # 250 frames would be 18 MB as pixels, and as much again as paintings.
+    assert late - early < 12_000
+    assert len(see(tmp_path / "out.mp4").times) == 300
 
 
 def test_a_step_has_a_picture_to_show(style: Style, tmp_path: Path) -> None:
