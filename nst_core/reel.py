@@ -222,10 +222,10 @@ class _Recoded:
         except av.InvalidDataError:
             log.warning("A damaged piece of the sound is left out.")
             return
-        yield from self._encoded(frames)
+        yield from self._encoded(frames)  # type: ignore[arg-type]  # they are sound
 
     def rest(self) -> "Iterator[Packet]":
-        yield from self._encoded(self._source.codec_context.decode(None))  # type: ignore[arg-type]  # its stub is wrong
+        yield from self._encoded(self._source.codec_context.decode(None))
         yield from self._encoded([None])
         yield from self._to.encode(None)
 

@@ -313,7 +313,7 @@ def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> 
 
 
 def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
-    make_film(tmp_path / "film.mp4", frames=200, sound="aac")
+    make_film(tmp_path / "film.mp4", frames=120, sound="aac")
     command = [sys.executable, "-m", "nst_core", "video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite"]
     process = subprocess.Popen(
         command,
@@ -333,10 +333,10 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     assert process.returncode == 130, told
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
-    assert 0 < done < 200 and not (tmp_path / "out.mp4").exists()
+    assert 0 < done < 120 and not (tmp_path / "out.mp4").exists()
     again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
-    assert "96 × 64 px, 200 frames" in again.stdout
+    assert "96 × 64 px, 120 frames" in again.stdout
     seen, film = see(tmp_path / "out.mp4"), see(tmp_path / "film.mp4")
     assert (seen.times, seen.sound) == (film.times, film.sound)
 
@@ -349,13 +349,13 @@ def test_memory_does_not_grow_with_the_film(style: Style, tmp_path: Path) -> Non
         "held = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss for step in steps];"
         "print(held[50], held[-1])"
     )
-    film = make_film(tmp_path / "film.mp4", frames=300, size=(192, 128))
+    film = make_film(tmp_path / "film.mp4", frames=200, size=(192, 128))
     words = [sys.executable, "-c", code, str(film), str(tmp_path / "out.mp4")]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     early, late = map(int, told.split())
-    # 250 frames would be 18 MB as pixels, and as much again as paintings.
-    assert late - early < 12_000
-    assert len(see(tmp_path / "out.mp4").times) == 300
+    # 150 frames would be 11 MB as pixels, and as much again as paintings.
+    assert late - early < 8_000
+    assert len(see(tmp_path / "out.mp4").times) == 200
 
 
 def test_a_step_has_a_picture_to_show(style: Style, tmp_path: Path) -> None:
