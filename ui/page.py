@@ -16,12 +16,14 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
+from ui.films import Cinema
 from ui.repaint import preview_of, repaint_tab
 from ui.restoring import restore
 from ui.runs import Easel
 from ui.school import RECIPE, School
 from ui.studio import KEEP, Studio
 from ui.train import train_accordion
+from ui.video import video_tab
 from ui.words import say
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ def build_page(
     studio = Studio(registry, folder, max_side)
     easel = Easel(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
     school = School(studio, features, photos, recipe)
+    cinema = Cinema(studio)
     previews = folder / "previews"
     previews.mkdir(exist_ok=True)
     gr.set_static_paths([*(entry.preview for entry in registry if entry.preview), previews])
@@ -83,11 +86,14 @@ def build_page(
         studio.forget(request.session_hash)
         easel.forget(request.session_hash)
         school.forget(request.session_hash)
+        cinema.forget(request.session_hash)
 
     with gr.Blocks(title="Repaint", fill_width=False, delete_cache=(KEEP_FILES // 8, KEEP_FILES)) as page:
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
+        with gr.Tab(say("Video"), id="video"):
+            video_tab(cinema)
         with gr.Tab(say("Advanced"), id="advanced") as tab:
             advanced_tab(easel, tab, page)
             train_accordion(school)
