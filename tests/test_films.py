@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_films import make_film, see
 from PIL import Image
@@ -69,37 +70,37 @@ def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Pa
     [(_, file)] = screening.snapshots
     assert open_picture(file).size == (96, 64)
     expected = stylize(Image.fromarray(see(film).pictures[0]), cinema.studio.registry.open("udnie-lite"))
-    difference = [a - b for a, b in zip(open_picture(file).resize((1, 1)).getpixel((0, 0)), expected.resize((1, 1)).getpixel((0, 0)), strict=True)]  # type: ignore[arg-type]  # fmt: skip
-    assert max(map(abs, difference)) < 6
+    difference = np.asarray(open_picture(file), float) - np.asarray(expected)
+    assert np.abs(difference.mean((0, 1))).max() < 3
     assert not screening.running and cinema.ended("ann") is None
 
 
 def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=1000, sound="aac")
+    film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for screening in cinema.watch("ann", film, wish()):
         if screening.done:
             cinema.stop("ann")
     assert screening.line.startswith("Stopped: ") and screening.film
     made = see(screening.film)
-    assert screening.done <= len(made.pictures) < 1000
+    assert screening.done <= len(made.pictures) < 600
     assert made.times == see(film).times[: len(made.times)]
     assert float(made.sound[0][2][-1]) == pytest.approx(float(made.seconds), abs=0.1)
 
 
 def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=3000, size=(320, 192))
-    cinema = Cinema(studio, max_seconds=3)
+    film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
+    cinema = Cinema(studio, max_seconds=2)
     first = cinema.first("ann", film, wish())
-    assert " of its 2 min fit into 3" in first.line.replace("\u00a0", " ")
-    lines = [screening.line.replace("\u00a0", " ") for screening in (last := []) or cinema.watch("ann", film, wish())]
-    assert any("of its 2 min fit into 3" in line for line in lines)
+    assert " of its 20 s fit into 2" in first.line.replace("\u00a0", " ")
+    lines = [screening.line.replace("\u00a0", " ") for screening in cinema.watch("ann", film, wish())]
+    assert any("of its 20 s fit into 2" in line for line in lines)
     assert lines[-1].startswith("Ended, for its time was up: ")
-    assert 0 < len(see(cinema.ended("ann").film).pictures) < 3000  # type: ignore[union-attr,arg-type]
-    assert not last
+    trimmed = cinema.ended("ann")
+    assert trimmed and trimmed.film and 0 < len(see(trimmed.film).pictures) < 500
 
 
 def test_a_photograph_does_not_wait_for_a_film(cinema: Cinema, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=3000)
+    film = make_film(tmp_path / "film.mp4", frames=1500)
     screenings = cinema.watch("ann", film, wish())
     while not next(screenings).done:
         pass
@@ -129,7 +130,7 @@ def test_a_film_waits_for_photographs(cinema: Cinema, film: Path) -> None:
 
 
 def test_a_closed_page_ends_it(cinema: Cinema, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=3000)
+    film = make_film(tmp_path / "film.mp4", frames=1500)
     screenings = cinema.watch("ann", film, wish())
     while not (screening := next(screenings)).done:
         pass

@@ -11,7 +11,7 @@ from nst_core.film import Film, open_film, read_frames
 from nst_core.reel import recoded
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, paint_pixels
+from nst_core.stylization import blend_pixels, check_blend, paint_pixels
 from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
@@ -142,6 +142,7 @@ class Cinema:
         most = self.sizes[-1]
         if wish.size is None or not 0 < wish.size <= most:
             raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
+        check_blend(wish.strength, wish.color)
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
         return self.studio.style(session, wish.style), film, size
