@@ -54,6 +54,7 @@ class Cinema:
         self.studio = studio
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
+        self._firsts: Kept[Screening] = Kept(16, KEEP)
         self._running: Kept[Screening] = Kept(16, 2 * KEEP)
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
@@ -81,6 +82,7 @@ class Cinema:
         facts = f"{width} × {height} px · the first of {film.frames or 'its'} frames"
         screening.line = f"{facts} · {self._plan(film, style, size)}"
         screening.running = False
+        self._firsts.put(session, None, screening)
         return screening
 
     def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
@@ -134,6 +136,7 @@ class Cinema:
     def forget(self, session: str | None) -> None:
         """Stop what runs for a session whose person has left, and drop everything."""
         self.stop(session)
+        self._firsts.forget(session)
         self._running.forget(session)
         self._ended.forget(session)
 

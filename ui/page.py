@@ -39,16 +39,16 @@ SAME_TAB = """() => {
 """Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first."""
 FOR_EVERYBODY = """() => {
     const mend = () => {
-        for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img)"))
-            button.ariaLabel = button.querySelector("img").src.split("/").pop().replace(/\\.\\w+$/, "");
+        for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
+            button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\\.\\w+$/, "");
         for (const group of document.querySelectorAll("fieldset"))
             group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
     };
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
     mend();
 }"""
-"""What Gradio leaves out: a name for an example, which is a picture, and one name for the radio buttons of a group,
-without which the arrow keys do not move between them."""
+"""What Gradio leaves out: a name for an example, which is a picture or a film, and one name for the radio buttons of a
+group, without which the arrow keys do not move between them."""
 KEEP_FILES = 2 * KEEP
 """Seconds after which uploads and results are deleted."""
 

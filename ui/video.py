@@ -1,18 +1,17 @@
 """The tab *Video*: a film and a style in, its first frame at once, and the whole film, with its sound, in a while."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ui.advanced import easel_for, refusals, shown, view, waiting
+from ui.drawn import draw_films
 from ui.films import Cinema
-from ui.repaint import registry_choices
+from ui.repaint import EXAMPLES, registry_choices
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
 
-EXAMPLES = [Path(gr.__file__).parent / "media_assets" / "videos" / name for name in ("b.mp4", "world.mp4")]
 SIZE = 480
 """Longer side, in pixels, at first."""
 HINT = """<b>Watch a film being painted</b>
@@ -24,8 +23,18 @@ def video_tab(cinema: Cinema) -> None:
     choices = registry_choices(cinema.studio.registry)
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
-            film = gr.Video(label=say("Film"), sources=["upload"], buttons=[], height=260, elem_id="film")
-            gr.Examples(EXAMPLES, film, label=say("Or try one of these"), elem_id="films", api_visibility="private")
+            film = gr.Video(
+                label=say("Film"), sources=["upload"], buttons=[], height=260, elem_id="film", elem_classes="pick"
+            )
+            drawn = cinema.studio.folder / "drawn"
+            drawn.mkdir(exist_ok=True)
+            gr.Examples(
+                draw_films(drawn, EXAMPLES),
+                film,
+                label=say("Or try one of these"),
+                elem_id="films",
+                api_visibility="private",
+            )
             style = gr.Dropdown(
                 choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
             )
@@ -44,6 +53,15 @@ def video_tab(cinema: Cinema) -> None:
                 )
             paint = gr.Button(say("Paint"), elem_id="paint-film")
         with gr.Column(scale=7, min_width=340):
+            result = gr.Video(
+                label=say("Your film"),
+                interactive=False,
+                visible=False,
+                buttons=[],
+                autoplay=True,
+                elem_id="painted-film",
+                elem_classes="pick",
+            )
             stage = easel_for("reel", HINT)
             with gr.Row():
                 # One takes the event out of the queue, the other asks the film to end with what it has.
@@ -52,14 +70,6 @@ def video_tab(cinema: Cinema) -> None:
                 file = gr.DownloadButton(
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
-            result = gr.Video(
-                label=say("Your film"),
-                interactive=False,
-                visible=False,
-                buttons=[],
-                autoplay=True,
-                elem_id="painted-film",
-            )
 
     def asked(style: Any, size: Any, strength: Any, color: Any) -> Wish:
         return Wish.of(style=style, size=size, strength=strength, color=color)

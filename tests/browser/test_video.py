@@ -53,6 +53,7 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     make_film(tmp_path / "my holiday.mp4", frames=20, sound="aac")
     choose(page, tmp_path / "my holiday.mp4")
     expect(page.locator("#reel figure img")).to_be_visible()
+    assert page.locator("#reel figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
     expect(page.locator("#reel .line")).to_contain_text("96 × 64 px · the first of 20 frames · all of them take about")
     page.locator("#paint-film").click()
     expect(page.locator("#reel .line")).to_contain_text("Finished: 20 frames")
