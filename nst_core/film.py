@@ -230,11 +230,12 @@ def _upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarr
     turned = film.quarter_turns % 2
     name = frame.format.name
     full = frame.color_range == ColorRange.JPEG or frame.format.is_rgb or name.startswith(("yuvj", "gray"))
+    # What is said on the frame itself FFmpeg's scaler knows by the same numbers, whatever PyAV's version.
+    frame.colorspace = film.matrix
     pixels = frame.reformat(
         width=size[turned],
         height=size[1 - turned],
         format="rgb24",
-        src_colorspace=swscale_matrix(film.matrix),
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=exact_scaling(),
@@ -246,17 +247,9 @@ def exact_scaling() -> int:
     """Flags for FFmpeg's scaler: no shortcut by which colours would be off by more than rounding."""
     from av.video.reformatter import Interpolation
 
-    # Of swscale.h; older versions of PyAV have no names for the last three.
+    # Of swscale.h; PyAV 17 has no names for the last three.
     full_chroma_h_int, full_chroma_h_inp, accurate_rounding = 0x2000, 0x4000, 0x40000
     return int(Interpolation.BICUBIC) | full_chroma_h_int | full_chroma_h_inp | accurate_rounding
-
-
-def swscale_matrix(matrix: int) -> int:
-    """FFmpeg's scaler has numbers of its own for an AVColorSpace."""
-    from av.video.reformatter import Colorspace
-
-    names = {BT709: "ITU709", FCC: "FCC", SMPTE240M: "SMPTE240M", BT2020: "BT2020"}
-    return int(Colorspace[names.get(matrix, "ITU601")])
 
 
 def _matrix(frame: "VideoFrame") -> int:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from nst_core.film import Film, FilmError, codec_of, exact_scaling, opened, swscale_matrix
+from nst_core.film import Film, FilmError, codec_of, exact_scaling, opened
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ class Part:
         if self._lossless:
             frame = frame.reformat(format="bgr0")
         else:
+            frame.colorspace = self._film.matrix
             frame = frame.reformat(
                 format="yuv420p",
                 src_color_range=ColorRange.JPEG,
                 dst_color_range=ColorRange.MPEG,
-                dst_colorspace=swscale_matrix(self._film.matrix),
                 interpolation=exact_scaling(),
             )
         frame.pts, frame.time_base = time, self._film.time_base
@@ -95,7 +95,7 @@ class Part:
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Write what the encoder still holds.
+        """Write what the encoder still holds; a part without frames leaves no file, or an empty one.
 
         Raises:
             FilmError: the file cannot be written.
@@ -103,7 +103,8 @@ class Part:
         with _writing(self.path):
             with self._container:
                 self._container.mux(self._stream.encode(None))
-            self._open.replace(self.path)
+            if self._open.exists():  # it has a frame
+                self._open.replace(self.path)
 
 
 def count_frames(part: Path) -> int:
@@ -157,7 +158,7 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
     for part in parts:
         try:
             container = av.open(str(part), format="nut")
-        except av.InvalidDataError:  # it broke off before its first frame
+        except (av.InvalidDataError, av.FileNotFoundError):  # it broke off before its first frame
             continue
         with container:
             packets: Iterator[Packet] = (packet for packet in container.demux(video=0) if packet.size)

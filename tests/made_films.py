@@ -52,9 +52,9 @@ def make_film(
         seconds = max(1, frames) / RATE
         for number in range(frames if codec else 0):
             drawn = pictures[number] if pictures else picture(number, size)
-            frame = av.VideoFrame.from_ndarray(drawn, format="rgb24").reformat(
-                format=pixels, dst_colorspace=colors.get("colorspace"), dst_color_range=colors.get("color_range", 1)
-            )
+            frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
+            frame.colorspace = colors.get("colorspace", frame.colorspace)
+            frame = frame.reformat(format=pixels, dst_color_range=colors.get("color_range", 1))
             frame.pts = times[number] if times else round(number / RATE / clock)
             frame.time_base = clock
             film.mux(stream.encode(frame))

@@ -158,7 +158,7 @@ def test_colours_survive(style: Style, tmp_path: Path, matrix: int, range: int) 
         pictures=[drawn, drawn],
         options={"crf": "0"},
         color_range=range,
-        colorspace={1: 1, 5: 5, 6: 5, 7: 7, 9: 9}[matrix],  # as swscale counts them
+        colorspace=matrix,
         color_primaries=1,
         color_trc=1,
     )
