@@ -21,10 +21,10 @@ bench: $(VENV)/dev
 
 $(VENV)/page: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[page]'
+	$(BIN)/python -m pip install --quiet --editable '.[page,video]'
 	touch $@
 
 $(VENV)/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[page,train,export,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[page,video,train,export,dev]'
 	touch $@

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nst_core.style import Style
     from nst_core.stylization import blend, repaint, stylize
     from nst_core.training import train
+    from nst_core.video import VideoStep, stylize_video
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ _HOMES = {
     "Registry": "registry",
     "State": "optimization",
     "Style": "style",
+    "VideoStep": "video",
     "blend": "stylization",
     "gram_matrix": "losses",
     "load_features": "features",
@@ -40,6 +42,7 @@ _HOMES = {
     "repaint": "stylization",
     "save_picture": "images",
     "stylize": "stylization",
+    "stylize_video": "video",
     "train": "training",
 }
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "Registry",
     "State",
     "Style",
+    "VideoStep",
     "blend",
     "gram_matrix",
     "load_features",
@@ -62,6 +66,7 @@ __all__ = [
     "repaint",
     "save_picture",
     "stylize",
+    "stylize_video",
     "train",
 ]
 

@@ -1,7 +1,7 @@
 """Work done in a thread beside, ahead of whoever waits for it: files are read and written while a network runs."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ MOST = 2
 """Results that may wait: each is a picture in memory."""
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Future[Result]]:
+def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Future[Result], None, None]:
     """``work`` of each item, one after the other in a thread of its own, in their order, at most ``MOST`` ahead.
 
     The items are asked for in the caller's thread.

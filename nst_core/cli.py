@@ -18,6 +18,7 @@ from rich.table import Table
 from nst_core.ahead import ahead
 from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
+from nst_core.cli_video import video
 from nst_core.console import RegistryOption, check_file, errors, progress_bar
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
@@ -436,6 +437,7 @@ def check(
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")
 
 
+app.command()(video)
 app.command()(train)
 app.command()(search)
 app.command("import")(import_style)

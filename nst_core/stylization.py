@@ -45,7 +45,7 @@ def stylize(
     Raises:
         NSTError: as those two.
     """
-    _check_blend(strength, color)
+    check_blend(strength, color)
     _check_number("mix", mix, 0, 1)
     if mask and not second:
         raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
@@ -92,11 +92,9 @@ def repaint(
             more memory than is free.
         PictureError: the photograph cannot be read.
     """
-    if size is not None:
-        size = int(_check_number("size", size, *SIZES, whole=True))
+    size = check_size(size)
     stroke = _check_number("stroke", stroke, *STROKES)
-    if precision not in ("auto", "exact"):
-        raise NSTError(f'The precision should be "auto" or "exact", not {precision!r:.80}.')
+    check_precision(precision)
     photo = open_picture(photo)
     scale = (size or max(photo.size)) / max(photo.size)
     pixels = round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
@@ -111,7 +109,7 @@ def repaint(
     if stroke != 1:
         width, height = (max(1, round(side / stroke)) for side in target.size)
         seen = photo.resize((width, height), Image.Resampling.LANCZOS)
-    painted = _paint(seen, style, precision, progress)
+    painted = Image.fromarray(paint_pixels(_rgb(seen), style, precision, progress))
     if painted.size != target.size:
         painted = painted.resize(target.size, Image.Resampling.LANCZOS)
     if target.mode == "RGBA":
@@ -138,12 +136,26 @@ def blend(
         NSTError: a value is out of its range.
         PictureError: one of the pictures cannot be read.
     """
-    weight = np.float32(_check_blend(strength, color))
+    check_blend(strength, color)
     photo, painted = open_picture(photo), open_picture(painted)
     if photo.size != painted.size:
         photo = photo.resize(painted.size, Image.Resampling.LANCZOS)
     shown = None if mask is None else _shares(mask, painted.size)
-    below, above = _rgb(photo), _rgb(painted)
+    result = Image.fromarray(blend_pixels(_rgb(photo), _rgb(painted), strength, color, shown))
+    if photo.mode == "RGBA":
+        result.putalpha(photo.getchannel("A"))
+    return result
+
+
+def blend_pixels(
+    below: np.ndarray,
+    above: np.ndarray,
+    strength: float,
+    color: Literal["style", "photo"],
+    shown: np.ndarray | None = None,
+) -> np.ndarray:
+    """``blend`` of RGB pixels, uint8 (H, W, 3), whose numbers were checked; the mask is (H, W, 1) in 0–1."""
+    weight = np.float32(strength)
     blended = np.empty_like(below)
     # Strip by strip the numbers stay in the processor's cache, which is three times as fast and takes no memory.
     for top in range(0, len(below), _STRIP):
@@ -155,20 +167,19 @@ def blend(
         if shown is not None:
             change *= shown[rows]
         blended[rows] = (base + weight * change).round().clip(0, 255)
-    result = Image.fromarray(blended)
-    if photo.mode == "RGBA":
-        result.putalpha(photo.getchannel("A"))
-    return result
+    return blended
 
 
-def _paint(seen: Image.Image, style: Style, precision: Precision, progress: Progress | None) -> Image.Image:
-    pixels = _rgb(seen)
+def paint_pixels(
+    pixels: np.ndarray, style: Style, precision: Precision = "auto", progress: Progress | None = None
+) -> np.ndarray:
+    """What the network makes of RGB pixels, uint8 (H, W, 3), of any size: as many."""
     height, width, _ = pixels.shape
     least = max(style.architecture.min_size, _MIN_SIDE)
     if min(height, width) < least:
         pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
     paint = style.paint if precision == "auto" else style.paint_exactly
-    return Image.fromarray(paint(torch.from_numpy(pixels), progress)[:height, :width].numpy())
+    return paint(torch.from_numpy(pixels), progress)[:height, :width].numpy()
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
@@ -184,10 +195,34 @@ def _shares(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(resized, dtype=np.float32)[..., None] / 255
 
 
-def _check_blend(strength: float, color: str) -> float:
+def check_blend(strength: float, color: str) -> None:
+    """See to it that ``blend`` takes these numbers, before anybody waits for what is to be blended.
+
+    Raises:
+        NSTError: it does not.
+    """
     if color not in ("style", "photo"):
         raise NSTError(f'The color should be "style" or "photo", not {color!r:.80}.')
-    return _check_number("strength", strength, 0, 1)
+    _check_number("strength", strength, 0, 1)
+
+
+def check_size(size: int | None) -> int | None:
+    """A longer side as ``repaint`` takes it.
+
+    Raises:
+        NSTError: it does not.
+    """
+    return None if size is None else int(_check_number("size", size, *SIZES, whole=True))
+
+
+def check_precision(precision: str) -> None:
+    """See to it that ``repaint`` takes this precision.
+
+    Raises:
+        NSTError: it does not.
+    """
+    if precision not in ("auto", "exact"):
+        raise NSTError(f'The precision should be "auto" or "exact", not {precision!r:.80}.')
 
 
 def _check_number(name: str, value: object, least: float, most: float, *, whole: bool = False) -> float:

@@ -26,7 +26,8 @@ def test_a_space_installs_what_the_page_needs() -> None:
     needed = set()
     for line in requires("nst-core") or []:
         requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": "page"}):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("page", "video")):
             needed.add((canonicalize_name(requirement.name), str(requirement.specifier)))
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     said = [Requirement(line) for line in lines if line and not line.startswith("#")]

@@ -1,12 +1,14 @@
-"""Paintings that nobody owns: three abstracts drawn by numbers, for whoever has no painting at hand."""
+"""For whoever has nothing at hand: three abstract paintings drawn by numbers, and films of photographs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 480
+FRAMES, RATE = 40, 20
+"""Of a film, in all and in a second."""
 
 
 def draw_paintings(folder: Path) -> list[Path]:
@@ -15,6 +17,28 @@ def draw_paintings(folder: Path) -> list[Path]:
     for name, draw in PAINTINGS.items():
         paths.append(folder / f"{name}.jpg")
         draw(np.random.default_rng(1)).save(paths[-1], quality=92)
+    return paths
+
+
+def draw_films(folder: Path, photos: Sequence[Path]) -> list[Path]:
+    """Write films into a folder, as MP4, in which a camera comes nearer to each photograph; gives their paths."""
+    import av
+
+    paths = []
+    for photo in photos:
+        paths.append(folder / f"{photo.stem}.mp4")
+        with Image.open(photo) as opened, av.open(str(paths[-1]), "w") as film:
+            picture, size = opened.convert("RGB"), (SIDE, SIDE * 2 // 3)
+            picture.thumbnail((2 * SIDE, 2 * SIDE))
+            stream = film.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
+            stream.width, stream.height = size
+            for number in range(FRAMES):
+                scale = min(picture.width / 3, picture.height / 2) * 0.99**number
+                left, top = (picture.width - 3 * scale) / 2, (picture.height - 2 * scale) / 2
+                box = left, top, left + 3 * scale, top + 2 * scale
+                frame = picture.resize(size, Image.Resampling.BICUBIC, box)
+                film.mux(stream.encode(av.VideoFrame.from_image(frame)))
+            film.mux(stream.encode(None))
     return paths
 
 

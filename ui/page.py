@@ -16,6 +16,7 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
+from ui.films import Cinema
 from ui.live import live_tab
 from ui.repaint import preview_of, repaint_tab
 from ui.restoring import restore
@@ -24,6 +25,7 @@ from ui.school import RECIPE, School
 from ui.server import Page
 from ui.studio import Studio
 from ui.train import train_accordion
+from ui.video import video_tab
 from ui.words import say
 
 logger = logging.getLogger(__name__)
@@ -39,16 +41,16 @@ SAME_TAB = """() => {
 """Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first."""
 FOR_EVERYBODY = """() => {
     const mend = () => {
-        for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img)"))
-            button.ariaLabel = button.querySelector("img").src.split("/").pop().replace(/\\.\\w+$/, "");
+        for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
+            button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\\.\\w+$/, "");
         for (const group of document.querySelectorAll("fieldset"))
             group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
     };
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
     mend();
 }"""
-"""What Gradio leaves out: a name for an example, which is a picture, and one name for the radio buttons of a group,
-without which the arrow keys do not move between them."""
+"""What Gradio leaves out: a name for an example, which is a picture or a film, and one name for the radio buttons of a
+group, without which the arrow keys do not move between them."""
 
 
 def build_page(
@@ -76,6 +78,7 @@ def build_page(
     studio = Studio(registry, folder, max_side)
     easel = Easel(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
     school = School(studio, features, photos, recipe)
+    cinema = Cinema(studio)
     previews = folder / "previews"
     previews.mkdir(exist_ok=True)
     gr.set_static_paths([*(entry.preview for entry in registry if entry.preview), previews])
@@ -85,6 +88,7 @@ def build_page(
         studio.forget(request.session_hash)
         easel.forget(request.session_hash)
         school.forget(request.session_hash)
+        cinema.forget(request.session_hash)
 
     with Page(studio, easel, school, title="Repaint", fill_width=False) as page:
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
@@ -92,6 +96,8 @@ def build_page(
             desk = repaint_tab(studio)
         with gr.Tab(say("Live"), id="live"):
             live_tab(studio, runtime)
+        with gr.Tab(say("Video"), id="video"):
+            video_tab(cinema)
         with gr.Tab(say("Advanced"), id="advanced") as tab:
             advanced_tab(easel, tab, page)
             train_accordion(school)

@@ -1,0 +1,72 @@
+"""The command ``video``."""
+
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.progress import TextColumn
+
+from nst_core.console import RegistryOption, errors, progress_bar
+from nst_core.precision import Precision
+from nst_core.registry import Registry
+
+
+def video(
+    film: Annotated[Path, typer.Argument(help="The film to repaint.")],
+    style: Annotated[str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .mp4 to write; with --lossless, the .mkv.")],
+    size: Annotated[
+        int | None, typer.Option(help="Longer side of the result in pixels; by default the film's.")
+    ] = None,
+    strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
+    color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
+    precision: Annotated[
+        Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
+    ] = "auto",
+    steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, so that it flickers less.")] = True,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Every pixel as painted: FFV1 in Matroska.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    registry: RegistryOption = None,
+) -> None:
+    """Repaint a film in a style, every frame of it, with its sound.
+
+    Ctrl-C ends it early: what is painted so far is a film that can be played, --resume goes on from there, and the exit
+    status is 130.
+    """
+    from nst_core.film import open_film
+    from nst_core.reel import recoded
+    from nst_core.video import partial_film, stylize_video
+
+    opened = Registry.load(registry).open(style)
+    run = stylize_video(
+        film,
+        opened,
+        out,
+        size=size,
+        strength=strength,
+        color=color,
+        precision=precision,
+        steady=steady,
+        lossless=lossless,
+        resume=resume,
+    )
+    step = None
+    try:
+        with closing(run), progress_bar(TextColumn("{task.fields[left]}")) as bar:
+            task = bar.add_task(opened.title, total=None, left="")
+            for step in run:
+                left = "" if step.remaining is None else f"{timedelta(seconds=round(step.remaining))} left"
+                bar.update(task, completed=step.frame, total=step.frames, left=f"{step.rate:.1f} frames/s  {left}")
+    except KeyboardInterrupt:
+        kept = "nothing was written" if step is None else f"{partial_film(out)} has what was painted so far"
+        errors.print(f"Interrupted: {kept}; --resume goes on.", markup=False)
+        raise typer.Exit(130) from None
+    if step is None:
+        print(f"{out} was finished already but for its sound.")
+        return
+    height, width, _ = step.pixels.shape
+    print(f"{out}  {width} × {height} px, {step.frame} frames, {step.seconds:.1f} s, {step.rate:.2f} frames/s")
+    if changed := recoded(open_film(film), lossless=lossless):
+        print(f"Its sound, {' and '.join(changed)}, is AAC now: MP4 players know no {' or '.join(changed)}.")

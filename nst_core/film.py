@@ -1,0 +1,269 @@
+"""A film file → upright RGB frames with their times: the only place that decodes films."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nst_core.errors import NSTError
+from nst_core.images import MAX_PIXELS, PictureError, open_picture
+from nst_core.text import quoted
+
+if TYPE_CHECKING:
+    from av import AudioStream, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
+
+# The only demuxers that are let near a file, by FFmpeg's names: none of them opens a second one.
+_DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,dv,ivf,nut,yuv4mpegpipe"
+_READABLE = "an MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, Ogg or GIF file"
+
+# Of AVColorSpace.
+BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9, 10
+
+
+_MOST_DAMAGED = 1000
+"""Packets; a file that was cut short gives an error for ever."""
+
+
+class FilmError(NSTError):
+    """A film that cannot be read, or cannot be written as asked."""
+
+
+class Frame(NamedTuple):
+    """One picture of a film."""
+
+    pixels: np.ndarray
+    """RGB, uint8 (H, W, 3), upright."""
+    time: int
+    """When it is shown, in the film's ``time_base``, from the film's beginning."""
+    duration: int
+    """For how long, likewise, so far as the file says."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is known of a film before it is read through."""
+
+    path: Path
+    width: int
+    """Upright, in pixels."""
+    height: int
+    pixel_aspect: Fraction
+    """A pixel's width by its height, upright."""
+    quarter_turns: int
+    """Counter-clockwise, that make its frames upright."""
+    time_base: Fraction
+    """Seconds."""
+    start: Fraction
+    """Seconds at which its first sound or picture is, by the file's clock."""
+    rate: Fraction
+    """Frames a second, on average."""
+    frames: int | None
+    """How many there are, about; None where the file does not say."""
+    matrix: int
+    """Of its YCbCr, and of what is made of it: an AVColorSpace."""
+    primaries: int
+    """AVColorPrimaries; its numbers keep their meaning, whatever it is."""
+    transfer: int
+    """AVColorTransferCharacteristic, likewise."""
+    sound: tuple[str, ...]
+    """The codecs of its sound tracks, by FFmpeg's names."""
+
+    @property
+    def step(self) -> int:
+        """A frame's usual duration, in ``time_base``."""
+        return max(1, round(1 / (self.rate * self.time_base)))
+
+    def since_start(self, ticks: int, time_base: Fraction) -> int:
+        """A time by the file's clock as one from the film's beginning."""
+        return ticks - round(self.start / time_base)
+
+    def size(self, longer_side: int | None = None) -> tuple[int, int]:
+        """Width and height of its frames with such a longer side, by default their own."""
+        scale = 1 if longer_side is None else longer_side / max(self.width, self.height)
+        return max(1, round(scale * self.width)), max(1, round(scale * self.height))
+
+
+def open_film(source: str | Path) -> Film:
+    """Look at a film: its first frame is decoded.
+
+    Raises:
+        FilmError: there is no such file, it is no film, it is damaged, has no frame, or frames of too many pixels.
+    """
+    path = Path(source)
+    subject = f"The film {quoted(path.name)}"
+    if not path.is_file():
+        raise FilmError(f"{subject} {'is not a file' if path.exists() else 'does not exist'}: give the path of a film.")
+    with opened(path) as container:
+        stream = pictures_of(container)
+        if stream is None:
+            raise FilmError(
+                f"{subject} has no pictures, only sound: a film with both, or without sound, would be right."
+            )
+        coded = stream.codec_context
+        if coded.width * coded.height > MAX_PIXELS:
+            raise FilmError(
+                f"{subject} has frames of {coded.width} × {coded.height} pixels: "
+                f"at most {MAX_PIXELS:,} in all would be right."
+            )
+        frame = next(_decoded(stream), None)
+        if frame is None:
+            raise FilmError(f"{subject} has no frame that can be read: a complete file would be right.")
+        turns = round(frame.rotation / 90) % 4
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        sides = frame.width, frame.height
+        starts = [
+            one.start_time * one.time_base
+            for one in (stream, *container.streams.audio)
+            if one.start_time is not None and one.time_base
+        ]
+        assert stream.time_base
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        count = stream.frames or (container.duration and round(container.duration * rate / 1_000_000))
+        return Film(
+            path=path,
+            width=sides[turns % 2],
+            height=sides[1 - turns % 2],
+            pixel_aspect=1 / aspect if turns % 2 else aspect,
+            quarter_turns=turns,
+            time_base=stream.time_base,
+            start=min(starts, default=Fraction(0)),
+            rate=rate,
+            frames=count or None,
+            matrix=_matrix(frame),
+            primaries=coded.color_primaries,
+            transfer=coded.color_trc,
+            sound=tuple(codec_of(one) for one in container.streams.audio if one.codec_context),
+        )
+
+
+def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Frame]:
+    """Every frame but the first ``skip``, scaled to width and height, whatever size each has in the file.
+
+    What is damaged is left out, and that is logged. Times increase, even where the file's do not.
+
+    Raises:
+        FilmError: the file is there no more.
+    """
+    with opened(film.path) as container:
+        stream = pictures_of(container)
+        assert stream is not None
+        stream.thread_type = "AUTO"
+        last = -1
+        for number, frame in enumerate(_decoded(stream)):
+            time = last + film.step if frame.pts is None else film.since_start(frame.pts, film.time_base)
+            last = max(time, last + 1)
+            if number >= skip:
+                yield Frame(_upright(frame, film, size), last, frame.duration or film.step)
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[InputContainer]":
+    """The file, for PyAV, opened by a demuxer of those that are let near one.
+
+    Raises:
+        FilmError: it is no film, or PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
+    try:
+        container = av.open(f"file:{path}", options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"})
+    except (av.FFmpegError, OSError) as error:
+        subject = f"The film {quoted(path.name)}"
+        if _is_picture(path):
+            raise FilmError(
+                f"{subject} is a picture: a film would be right; pictures are repainted as such."
+            ) from error
+        raise FilmError(f"{subject} is damaged, incomplete or no film: {_READABLE} would be right.") from error
+    with container:
+        yield container
+
+
+def pictures_of(container: "InputContainer") -> "VideoStream | None":
+    """The film's pictures; a song's cover is none."""
+    from av.stream import Disposition
+
+    covers = Disposition.attached_pic | Disposition.still_image
+    streams = [one for one in container.streams.video if not one.disposition & covers and one.codec_context]
+    return max(streams, key=lambda one: bool(one.disposition & Disposition.default), default=None)
+
+
+def codec_of(sound: "AudioStream") -> str:
+    """The name of its codec, whichever decoder there is for it."""
+    return sound.codec_context.codec.canonical_name
+
+
+def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":
+    import av
+
+    damaged = 0
+    packets = stream.container.demux(stream)  # type: ignore[attr-defined]
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                break
+            frames = packet.decode()
+        except (av.FFmpegError, OSError):
+            damaged += 1
+            if damaged > _MOST_DAMAGED:
+                break
+            continue
+        yield from frames
+    if damaged:
+        log.warning("The film has %d places that are damaged; they are left out.", damaged)
+
+
+def _upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarray:
+    from av.video.reformatter import ColorRange
+
+    turned = film.quarter_turns % 2
+    name = frame.format.name
+    full = frame.color_range == ColorRange.JPEG or frame.format.is_rgb or name.startswith(("yuvj", "gray"))
+    # What is said on the frame itself FFmpeg's scaler knows by the same numbers, whatever PyAV's version.
+    frame.colorspace = film.matrix
+    pixels = frame.reformat(
+        width=size[turned],
+        height=size[1 - turned],
+        format="rgb24",
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=exact_scaling(),
+    ).to_ndarray()
+    return np.ascontiguousarray(np.rot90(pixels, film.quarter_turns)) if film.quarter_turns else pixels
+
+
+def exact_scaling() -> int:
+    """Flags for FFmpeg's scaler: no shortcut by which colours would be off by more than rounding."""
+    from av.video.reformatter import Interpolation
+
+    # Of swscale.h; PyAV 17 has no names for the last three.
+    full_chroma_h_int, full_chroma_h_inp, accurate_rounding = 0x2000, 0x4000, 0x40000
+    return int(Interpolation.BICUBIC) | full_chroma_h_int | full_chroma_h_inp | accurate_rounding
+
+
+def _matrix(frame: "VideoFrame") -> int:
+    """Of a frame's YCbCr; where it does not say, what players take it for."""
+    if frame.colorspace == BT2020_CL:
+        return BT2020
+    if not frame.format.is_rgb and frame.colorspace in (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020):
+        return frame.colorspace
+    return BT709 if max(frame.width, frame.height) >= 1280 or min(frame.width, frame.height) > 576 else SMPTE170M
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        open_picture(path)
+    except PictureError:
+        return False
+    return True

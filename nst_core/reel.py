@@ -1,0 +1,288 @@
+"""Painted frames → a film: parts that are encoded as they come, and one file made of them, with the film's sound."""
+
+import heapq
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+
+from nst_core.film import Film, FilmError, codec_of, exact_scaling, opened
+from nst_core.text import quoted
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioStream, Packet
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+
+log = logging.getLogger(__name__)
+
+MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
+"""The codecs that MP4 holds, and players know in it."""
+CLOSED = ".nut"
+"""The suffix of a part that was closed."""
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+_AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+
+
+def suffix(*, lossless: bool) -> str:
+    """How a film's name ends."""
+    return ".mkv" if lossless else ".mp4"
+
+
+def recoded(film: Film, *, lossless: bool) -> list[str]:
+    """The codecs of its sound that cannot be copied, and becomes AAC."""
+    return [] if lossless else [codec for codec in film.sound if codec not in MP4_SOUND]
+
+
+class Part:
+    """Painted frames, one after another, in a file of its own: what breaks off can be read so far as it goes.
+
+    It is H.264 without B-frames, so that a packet is a frame, in the order in which they are shown, and parts can be
+    joined; or FFV1.
+    """
+
+    def __init__(self, path: Path, film: Film, size: tuple[int, int], *, lossless: bool) -> None:
+        """``path`` ends in ``CLOSED``, and is there when the part is closed.
+
+        Raises:
+            FilmError: the file cannot be written.
+        """
+        import av
+
+        self.path, self._film, self._lossless = path, film, lossless
+        self._open = path.with_suffix(".open")
+        with _writing(path):
+            self._container = av.open(str(self._open), "w", format="nut")
+        self._stream = self._container.add_stream("ffv1" if lossless else "libx264", rate=film.rate)
+        codec = self._stream.codec_context
+        codec.width, codec.height = size
+        codec.sample_aspect_ratio = film.pixel_aspect
+        codec.pix_fmt = "bgr0" if lossless else "yuv420p"
+        codec.time_base = self._stream.time_base = film.time_base
+        codec.color_primaries, codec.color_trc = film.primaries, film.transfer
+        if not lossless:
+            codec.options = {"crf": "18", "preset": "fast", "bf": "0"}
+            codec.color_range, codec.colorspace = 1, film.matrix  # 1 is limited
+
+    def add(self, pixels: np.ndarray, time: int) -> None:
+        """Encode RGB pixels, uint8 (H, W, 3), as the frame of that time.
+
+        Raises:
+            FilmError: the file cannot be written.
+        """
+        import av
+        from av.video.reformatter import ColorRange
+
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        if self._lossless:
+            frame = frame.reformat(format="bgr0")
+        else:
+            frame.colorspace = self._film.matrix
+            frame = frame.reformat(
+                format="yuv420p",
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=exact_scaling(),
+            )
+        frame.pts, frame.time_base = time, self._film.time_base
+        with _writing(self.path):
+            self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what the encoder still holds; a part without frames leaves no file, or an empty one.
+
+        Raises:
+            FilmError: the file cannot be written.
+        """
+        with _writing(self.path):
+            with self._container:
+                self._container.mux(self._stream.encode(None))
+            if self._open.exists():  # it has a frame
+                self._open.replace(self.path)
+
+
+def count_frames(part: Path) -> int:
+    """How many frames a part has; of one that broke off, those that are complete."""
+    return sum(1 for _ in _pictures([part]))
+
+
+def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete: bool) -> None:
+    """Make one film of the frames of all parts, and of the film's sound, as the target's suffix says.
+
+    The last frame is shown until ``end``, a time of the film's; if that is not ``complete``, the sound ends there, too.
+    The file is complete or not there, and an MP4 begins with what players want to know first.
+
+    Raises:
+        FilmError: the file cannot be written.
+    """
+    import av
+
+    mp4 = target.suffix == suffix(lossless=False)
+    # The edit lists, which hold delays, have this clock.
+    options = {"movflags": "+faststart", "movie_timescale": str(film.time_base.denominator)} if mp4 else {}
+    temporary = target.with_name(f".{uuid4().hex}{target.suffix}")
+    try:
+        with _writing(target), ExitStack() as stack:
+            pictures = _pictures(parts)
+            first = next(pictures)
+            out = stack.enter_context(
+                av.open(str(temporary), "w", format="mp4" if mp4 else "matroska", options=options)
+            )
+            stream = out.add_stream_from_template(first.stream, opaque=True)
+            stream.time_base = film.time_base
+            sound = _sound(stack, film, out, copied=not mp4, end=None if complete else end)
+            shown = _lasting(chain([first], pictures), end * film.time_base, stream)
+            for packet in heapq.merge(shown, sound, key=_seconds):
+                out.mux(packet)
+        with _writing(target):
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _seconds(packet: "Packet") -> Fraction:
+    """When it is decoded."""
+    assert packet.dts is not None and packet.time_base is not None
+    return packet.dts * packet.time_base
+
+
+def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
+    import av
+
+    for part in parts:
+        try:
+            container = av.open(str(part), format="nut")
+        except (av.InvalidDataError, av.FileNotFoundError):  # it broke off before its first frame
+            continue
+        with container:
+            packets: Iterator[Packet] = (packet for packet in container.demux(video=0) if packet.size)
+            if part.suffix != CLOSED:  # the last packet of one that broke off may be cut short
+                packets = (packet for packet, _ in pairwise(packets))
+            yield from packets
+
+
+def _lasting(packets: "Iterator[Packet]", end: Fraction, stream: "Stream") -> "Iterator[Packet]":
+    """The packets for ``stream``, by its clock (a NUT file has a finer one), each as long as until the next."""
+    clock, before = stream.time_base, next(packets)
+    assert clock is not None
+    for packet in chain(packets, [None]):
+        begin, until = (round(time / clock) for time in (_seconds(before), _seconds(packet) if packet else end))
+        before.pts = before.dts = begin
+        before.time_base, before.duration = clock, max(1, until - begin)
+        # Its own stream may be closed by now, and would be read after it is freed.
+        before.stream = stream
+        yield before
+        if packet:
+            before = packet
+
+
+class _Copied:
+    """A sound track as it is."""
+
+    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
+        self._film, self._to = film, out.add_stream_from_template(source)
+        self._last: int | None = None
+
+    def packets(self, packet: "Packet") -> "Iterator[Packet]":
+        """What becomes of one that is read."""
+        assert packet.dts is not None and packet.time_base is not None
+        dts = self._film.since_start(packet.dts, packet.time_base)
+        pts = dts if packet.pts is None else self._film.since_start(packet.pts, packet.time_base)
+        self._last = dts if self._last is None else max(dts, self._last + 1)
+        packet.dts, packet.pts, packet.stream = self._last, max(pts, self._last), self._to
+        yield packet
+
+    def rest(self) -> "Iterator[Packet]":
+        """What is left after the last."""
+        yield from ()
+
+
+class _Recoded:
+    """A sound track as AAC."""
+
+    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
+        import av
+
+        rate = source.rate if source.rate in _AAC_RATES else 48000
+        layout = source.layout.name if source.layout.name in _AAC_LAYOUTS else "stereo"
+        self._film, self._source, self._to = film, source, out.add_stream("aac", rate=rate, layout=layout)
+        self._to.bit_rate = 96_000 * self._to.layout.nb_channels
+        self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+
+    def packets(self, packet: "Packet") -> "Iterator[Packet]":
+        import av
+
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:
+            log.warning("A damaged piece of the sound is left out.")
+            return
+        yield from self._encoded(frames)  # type: ignore[arg-type]  # they are sound
+
+    def rest(self) -> "Iterator[Packet]":
+        yield from self._encoded(self._source.codec_context.decode(None))
+        yield from self._encoded([None])
+        yield from self._to.encode(None)
+
+    def _encoded(self, frames: "Iterable[AudioFrame | None]") -> "Iterator[Packet]":
+        for frame in frames:
+            if frame is not None and frame.pts is not None and frame.time_base is not None:
+                frame.pts = self._film.since_start(frame.pts, frame.time_base)
+            for resampled in self._resampler.resample(frame):
+                yield from self._to.encode(resampled)
+
+
+def _sound(
+    stack: ExitStack, film: Film, out: "OutputContainer", *, copied: bool, end: int | None
+) -> "Iterator[Packet]":
+    """Adds the film's sound tracks to ``out``, and gives their packets in the order of the file, until ``end``."""
+    source = stack.enter_context(opened(film.path))
+    tracks = {
+        stream.index: (_Copied if copied or codec_of(stream) in MP4_SOUND else _Recoded)(stream, out, film)
+        for stream in source.streams.audio
+        if stream.codec_context
+    }
+    return _packets(source, tracks, film, end) if tracks else iter(())
+
+
+def _packets(
+    source: "InputContainer", tracks: "dict[int, _Copied | _Recoded]", film: Film, end: int | None
+) -> "Iterator[Packet]":
+    import av
+
+    going_on = set(tracks)
+    packets = source.demux([source.streams[index] for index in tracks])
+    while going_on:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            log.warning("The film's sound is damaged from somewhere on; it ends there.")
+            break
+        if packet is None:
+            break
+        index = packet.stream.index
+        if packet.dts is None or index not in going_on:
+            continue
+        if end is not None and _seconds(packet) - film.start > end * film.time_base:
+            going_on.remove(index)
+        else:
+            yield from tracks[index].packets(packet)
+    for track in tracks.values():
+        yield from track.rest()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    import av
+
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        reason = error.strerror or error
+        raise FilmError(f"The film {quoted(path.name)} could not be written: {reason}.") from error

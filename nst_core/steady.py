@@ -1,0 +1,104 @@
+"""Less flicker in painted films: what was painted before moves along with the film, and is painted over gently."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nst_core.film import FilmError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KEEP = 0.8
+"""How much of what was shown before is kept, where the film shows the same."""
+ALIKE = 10.0
+"""Levels of 255 by which a place may look different from before, and half of that be kept."""
+REPAINTED = 20.0
+"""Likewise of what was painted, coarsely seen: what something leaves behind around it is not to be dragged along."""
+STILL = 0.3
+"""Levels of 255 by which a place must look more like it where the flow says it was, to have moved at all."""
+CUT = 0.25
+"""If no more than this part of a frame is like the one before, it begins another scene."""
+SEEN = 480
+"""Longer side, in pixels, at which frames are compared."""
+LEAST = 32
+"""The shorter side, in pixels, of frames that are large enough for it."""
+
+
+class Steady:
+    """Called with one frame after another, and what was painted of it, gives what to show.
+
+    That is a mixture of the painting and of what was shown before, moved by the optical flow between the two frames
+    (Kroeger et al. 2016, *Fast Optical Flow using Dense Inverse Search*). Where the film does not show the same as
+    before, or the painting is of another colour, it is the painting alone, and so it is after a cut.
+    """
+
+    def __init__(self, keep: float = KEEP) -> None:
+        """``keep`` is in 0–1.
+
+        Raises:
+            FilmError: OpenCV is not installed.
+        """
+        try:
+            import cv2
+        except ImportError as error:
+            raise FilmError("Steady films take OpenCV: pip install 'nst-core[video]' installs that.") from error
+        self._cv2 = cv2
+        self._keep = keep
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
+        """The last frame, small, and what was shown of it."""
+
+    def __call__(self, photo: np.ndarray, painted: np.ndarray) -> np.ndarray:
+        """The frame and its painting are RGB, uint8 (H, W, 3), of the same size all the time; so is what it gives."""
+        cv2 = self._cv2
+        height, width, _ = photo.shape
+        scale = min(1.0, SEEN / max(height, width))
+        small = max(1, round(scale * width)), max(1, round(scale * height))
+        now, shown = self._reduced(photo, small), painted
+        if self._before is not None and min(small) >= LEAST:
+            before, shown_before = self._before
+            flow, kept = self._compared(now, before)
+            if kept.mean() > CUT:
+                flow = cv2.resize(flow, (width, height)) * np.array([width / small[0], height / small[1]], np.float32)
+                there = self._moved(shown_before, flow, cv2.INTER_CUBIC)
+                change = self._reduced(painted, small).astype(np.float32) - self._reduced(there, small)
+                kept *= self._keep * _fading(np.abs(cv2.blur(change, (15, 15))).mean(2), REPAINTED)
+                kept = cv2.resize(kept, (width, height))
+                shown = cv2.blendLinear(there, painted, kept, 1 - kept)
+        self._before = now, shown
+        return shown
+
+    def _compared(self, now: np.ndarray, before: np.ndarray) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+        """How far it is from each pixel to where it was before, in x and y, and how much it looks the same, in 0–1."""
+        cv2 = self._cv2
+        grey, grey_before = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (now, before))
+        flow = self._flow.calc(grey, grey_before, None)
+        unlike = self._unlike(now, self._moved(before, flow, cv2.INTER_LINEAR))
+        unlike_unmoved = self._unlike(now, before)
+        still = unlike_unmoved <= unlike + STILL
+        flow[still] = 0
+        height, width = grey.shape
+        there = _grid(height, width) + flow
+        inside = ((there >= 0) & (there <= (width - 1, height - 1))).all(2)
+        return flow, inside * _fading(np.where(still, unlike_unmoved, unlike), ALIKE)
+
+    def _unlike(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return self._cv2.blur(self._cv2.absdiff(one, other).mean(2, dtype=np.float32), (5, 5))
+
+    def _moved(self, pixels: np.ndarray, flow: np.ndarray, how: int) -> np.ndarray:
+        there = _grid(*pixels.shape[:2]) + flow
+        return self._cv2.remap(pixels, there, None, how, borderMode=self._cv2.BORDER_REPLICATE)
+
+    def _reduced(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return self._cv2.resize(pixels, size, interpolation=self._cv2.INTER_AREA)
+
+
+def _fading(difference: np.ndarray, half: float) -> "NDArray[np.float32]":
+    return np.exp2(-np.square(difference / np.float32(half)))
+
+
+def _grid(height: int, width: int) -> "NDArray[np.float32]":
+    """x and y of every pixel."""
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    return np.stack(np.broadcast_arrays(x, y[:, None]), -1)

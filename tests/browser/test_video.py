@@ -1,0 +1,124 @@
+"""A person's film: its first frame, the whole of it, stopped, played and taken home; with the colours that it had."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from made_films import make_film, see
+from made_page import served_page
+
+from nst_core.registry import Registry
+from nst_core.video import stylize_video
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+COLOURS = [(200, 40, 40), (40, 180, 60), (50, 60, 200), (128, 128, 128), (235, 235, 235), (16, 16, 16)]
+PIXELS = """async (video) => {
+    const shown = new Promise((done) => video.requestVideoFrameCallback(done));
+    video.muted = true;
+    await video.play();
+    await shown;
+    video.pause();
+    const canvas = Object.assign(document.createElement("canvas"), {
+        width: video.videoWidth, height: video.videoHeight });
+    const drawing = canvas.getContext("2d");
+    drawing.drawImage(video, 0, 0);
+    const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
+    return [canvas.width, canvas.height, video.duration, ...data];
+}"""
+
+
+@pytest.fixture
+def film(page: "Page") -> "Page":
+    page.get_by_role("tab", name="Video").click()
+    expect(page.locator("#reel .hint")).to_be_visible()
+    return page
+
+
+def choose(page: "Page", file: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#film").get_by_role("button").first.click()
+    chooser.value.set_files(file)
+    expect(page.locator("#film video")).to_be_visible()
+
+
+def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "my holiday.mp4", frames=20, sound="aac")
+    choose(page, tmp_path / "my holiday.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
+    assert page.locator("#reel figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
+    expect(page.locator("#reel .line")).to_contain_text("96 × 64 px · the first of 20 frames · all of them take about")
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("Finished: 20 frames")
+    video = page.locator("#painted-film video")
+    expect(video).to_be_visible()
+    width, height, seconds, *_ = video.evaluate(PIXELS)
+    assert (width, height) == (96, 64) and seconds == pytest.approx(0.8, abs=0.05)
+    with page.expect_download() as found:
+        page.locator("#download-film").click()
+    assert found.value.suggested_filename == "my-holiday-first-style.mp4"
+    found.value.save_as(tmp_path / "taken.mp4")
+    assert see(tmp_path / "taken.mp4").times == see(tmp_path / "my holiday.mp4").times
+    width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert scroll <= width
+
+
+def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "long.mp4", frames=2000)
+    choose(page, tmp_path / "long.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
+    page.locator("#stop-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("Stopped")
+    expect(page.locator("#painted-film video")).to_be_visible()
+    expect(page.locator("#paint-film")).to_be_enabled()
+
+
+def test_a_text_file_is_no_film(film: "Page", tmp_path: Path) -> None:
+    page = film
+    (tmp_path / "text.mp4").write_text("I am a text.")
+    choose(page, tmp_path / "text.mp4")
+    # Gradio says in a toast of its own that the browser cannot play it.
+    toast = page.get_by_test_id("toast-text").filter(has_text="text.mp4")
+    expect(toast).to_have_text(re.compile(r"^[^/]+ would be right\.$"))
+
+
+def test_the_browser_sees_the_colours_and_the_turn(page: "Page", tmp_path: Path) -> None:
+    """Chromium decodes what the library writes, and finds upright what was on its side."""
+    drawn = np.zeros((64, 96, 3), np.uint8)
+    for number, colour in enumerate(COLOURS):
+        drawn[:, 16 * number : 16 * number + 16] = colour
+    source = make_film(tmp_path / "film.mp4", frames=3, pictures=[drawn] * 3, rotation=90, options={"crf": "0"})
+    list(stylize_video(source, Registry.load().open("udnie-lite"), tmp_path / "out.mp4", strength=0.0))
+    page.evaluate(
+        "() => document.body.append(Object.assign(document.createElement('video'), { id: 'seen', muted: true }))"
+    )
+    for name in ("film.mp4", "out.mp4"):
+        data = list((tmp_path / name).read_bytes())
+        page.evaluate(
+            "(data) => { seen.src = URL.createObjectURL(new Blob([new Uint8Array(data)], { type: 'video/mp4' })) }",
+            data,
+        )
+        width, height, _, *values = page.locator("#seen").evaluate(PIXELS)
+        assert (width, height) == (64, 96)
+        seen = np.array(values).reshape(96, 64, 4)[..., :3]
+        upright = np.rot90(drawn)
+        for number in range(6):
+            rows = slice(16 * number + 4, 16 * number + 12)
+            assert np.abs(seen[rows] - upright[rows].astype(int)).max() <= 6, (name, number)
+
+
+@pytest.fixture(scope="module")
+def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """In place of the app: in this process, which has the style's network already."""
+    with served_page(registry_file, tmp_path_factory.mktemp("page")) as url:
+        yield url

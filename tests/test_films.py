@@ -1,0 +1,158 @@
+"""Films on the page: bounded, stopped, in turns with everybody's photographs, seen by one session."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_films import make_film, see
+from PIL import Image
+
+from nst_core.errors import NSTError
+from nst_core.film import FilmError
+from nst_core.images import open_picture
+from nst_core.registry import Registry
+from nst_core.stylization import stylize
+from ui.films import Cinema, Screening
+from ui.studio import PageError, Studio, Wish
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return Studio(Registry.load(), folder, max_side=512)
+
+
+@pytest.fixture
+def cinema(studio: Studio) -> Cinema:
+    return Cinema(studio)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "My Holiday.mp4", frames=40, sound="aac")
+
+
+def wish(**said: Any) -> Wish:
+    return Wish.of(**{"style": "udnie-lite", "size": 320, **said})
+
+
+def ended(screenings: Iterator[Screening]) -> Screening:
+    *_, last = screenings
+    return last
+
+
+def test_a_film_is_painted_in_turns(cinema: Cinema, film: Path) -> None:
+    lines = set()
+    for screening in cinema.watch("ann", film, wish(strength=0.5)):
+        lines.add(screening.line.split(" · ")[0])
+    assert screening.film and screening.film.name == "my-holiday-udnie-lite.mp4"
+    assert screening.film.is_relative_to(cinema.studio.folder)
+    assert screening.line.startswith("Finished: 40 frames") and not screening.running
+    assert any(line.startswith("Frame ") and line.endswith(" of 40") for line in lines)
+    made, source = see(screening.film), see(film)
+    assert (made.times, made.sound) == (source.times, source.sound)
+    assert screening.snapshots and cinema.ended("ann") is screening
+    assert cinema.ended("bob") is None
+    folder = screening.folder
+    cinema.forget("ann")
+    del screening
+    assert cinema.ended("ann") is None and not folder.exists()
+
+
+def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Path) -> None:
+    screening = cinema.first("ann", film, wish(size=320))
+    assert screening.line.startswith("96 × 64 px · the first of 40 frames · all of them take about ")
+    [(_, file)] = screening.snapshots
+    assert open_picture(file).size == (96, 64)
+    expected = stylize(Image.fromarray(see(film).pictures[0]), cinema.studio.registry.open("udnie-lite"))
+    difference = np.asarray(open_picture(file), float) - np.asarray(expected)
+    assert np.abs(difference.mean((0, 1))).max() < 3
+    assert not screening.running and cinema.ended("ann") is None
+
+
+def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
+    for screening in cinema.watch("ann", film, wish()):
+        if screening.done:
+            cinema.stop("ann")
+    assert screening.line.startswith("Stopped: ") and screening.film
+    made = see(screening.film)
+    assert screening.done <= len(made.pictures) < 600
+    assert made.times == see(film).times[: len(made.times)]
+    assert float(made.sound[0][2][-1]) == pytest.approx(float(made.seconds), abs=0.1)
+
+
+def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
+    cinema = Cinema(studio, max_seconds=2)
+    first = cinema.first("ann", film, wish())
+    assert " of its 20 s fit into 2" in first.line.replace("\u00a0", " ")
+    lines = [screening.line.replace("\u00a0", " ") for screening in cinema.watch("ann", film, wish())]
+    assert any("of its 20 s fit into 2" in line for line in lines)
+    assert lines[-1].startswith("Ended, for its time was up: ")
+    trimmed = cinema.ended("ann")
+    assert trimmed and trimmed.film and 0 < len(see(trimmed.film).pictures) < 500
+
+
+def test_a_photograph_does_not_wait_for_a_film(cinema: Cinema, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=1500)
+    screenings = cinema.watch("ann", film, wish())
+    while not next(screenings).done:
+        pass
+    thread = threading.Thread(target=ended, args=[screenings])
+    thread.start()
+    picture = Image.new("RGB", (64, 48), "teal")
+    turn = cinema.studio.stylize("bob", picture, wish())
+    assert turn.future.result(30).size == (320, 240)
+    assert thread.is_alive()
+    cinema.forget("ann")
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_film_waits_for_photographs(cinema: Cinema, film: Path) -> None:
+    screenings = cinema.watch("ann", film, wish())
+    next(screenings)
+    painted = threading.Event()
+    cinema.studio.line.join("bob", lambda progress: painted.wait(60))
+    lines = set()
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        lines.add((screening := next(screenings)).line)
+    assert "1 person is before you" in lines and not screening.done
+    painted.set()
+    assert ended(screenings).finished
+
+
+def test_a_closed_page_ends_it(cinema: Cinema, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=1500)
+    screenings = cinema.watch("ann", film, wish())
+    while not (screening := next(screenings)).done:
+        pass
+    screenings.close()  # type: ignore[attr-defined]
+    done = screening.done
+    time.sleep(0.5)
+    assert screening.done == done and not screening.running and cinema.ended("ann") is None
+
+
+def test_what_is_refused_is_said(cinema: Cinema, film: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("I am a text.")
+    cases: list[tuple[Path, dict[str, Any], type[NSTError]]] = [
+        (text, {}, FilmError),
+        (film, {"style": "nothing"}, NSTError),
+        (film, {"size": 1280}, PageError),
+        (film, {"size": None}, PageError),
+        (film, {"size": -4}, PageError),
+        (film, {"strength": 3}, NSTError),
+    ]
+    for path, said, kind in cases:
+        for ask in (cinema.first, lambda *words: ended(cinema.watch(*words))):
+            with pytest.raises(kind, match=r"^[^/]+\.$"):
+                ask("ann", path, wish(**said))
+    assert cinema.ended("ann") is None

@@ -1,0 +1,365 @@
+"""Films: every frame, its time and its colours, and the sound, whatever comes in; interrupted, and gone on with."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from made_films import RATE, SIZE, make_film, picture, see
+from PIL import Image
+
+from nst_core.errors import NSTError
+from nst_core.film import FilmError, open_film
+from nst_core.images import open_picture
+from nst_core.registry import Registry
+from nst_core.style import Style
+from nst_core.stylization import blend_pixels, paint_pixels
+from nst_core.video import VideoStep, partial_film, stylize_video
+
+
+@pytest.fixture(scope="module")
+def style() -> Style:
+    return Registry.load().open("udnie-lite")
+
+
+def painted(source: Path, style: Style, out: Path, **settings: Any) -> list[VideoStep]:
+    return list(stylize_video(source, style, out, **{"strength": 0.0, **settings}))
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Of the means of 4 × 4 pixels: halved chroma, and what is dithered, is not told from what it stands for."""
+    coarse = (
+        picture[: height // 4 * 4, : width // 4 * 4].reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3))
+        for picture, (height, width, _) in ((one, one.shape), (other, other.shape))
+    )
+    return float(np.abs(np.subtract(*coarse)).mean())
+
+
+def test_every_frame_is_what_the_network_paints(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=5, options={"crf": "0"})
+    steps = painted(film, style, tmp_path / "out.mkv", lossless=True, steady=False, strength=0.6, color="photo")
+    assert [step.frame for step in steps] == [1, 2, 3, 4, 5] and {step.frames for step in steps} == {5}
+    seen = see(tmp_path / "out.mkv")
+    assert (seen.codec, len(seen.pictures)) == ("ffv1", 5)
+    for before, after, step in zip(see(film).pictures, seen.pictures, steps, strict=True):
+        np.testing.assert_array_equal(after, step.pixels)
+        # The film's colours are computed with more care here than by default.
+        expected = blend_pixels(before, paint_pixels(before, style), 0.6, "photo")
+        assert difference(after, expected) < 2
+
+
+@pytest.mark.parametrize("sound", ["aac", "libmp3lame", "libopus"])
+def test_frames_times_and_sound_are_kept(style: Style, tmp_path: Path, sound: str) -> None:
+    film = make_film(tmp_path / "film.mp4", sound=sound)
+    painted(film, style, tmp_path / "out.mp4")
+    before, after = see(film), see(tmp_path / "out.mp4")
+    assert (after.codec, after.pixels, len(after.pictures)) == ("h264", "yuv420p", 12)
+    assert after.times == before.times and after.seconds == before.seconds
+    assert after.sound == before.sound and after.sound[0][1]
+    assert max(map(difference, before.pictures, after.pictures)) < 3
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
+
+
+@pytest.mark.parametrize("clock", [Fraction(1, 12800), Fraction(1, 1000), Fraction(1, 90000)])
+def test_a_variable_frame_rate_is_kept(style: Style, tmp_path: Path, clock: Fraction) -> None:
+    seconds = [0, 0.04, 0.05, 0.5, 0.54, 3.0, 3.04, 3.08, 9.0, 9.02, 9.04, 9.5]
+    times = [round(Fraction(second) / clock) for second in seconds]
+    film = make_film(tmp_path / "film.mkv", times=times, clock=clock, options={"bf": "0"})
+    painted(film, style, tmp_path / "out.mp4")
+    assert see(tmp_path / "out.mp4").times == see(film).times
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("film.avi", {"codec": "mpeg4", "clock": Fraction(1, RATE), "sound": "libmp3lame"}),
+        ("film.mkv", {"clock": Fraction(1, 1000), "sound": "flac"}),
+        ("film.webm", {"codec": "libvpx-vp9", "clock": Fraction(1, 1000), "sound": "libopus"}),
+        ("film.mov", {"sound": "aac"}),
+        ("film.gif", {"codec": "gif", "pixels": "rgb8", "clock": Fraction(1, 100)}),
+        ("film.ts", {"clock": Fraction(1, 90000), "sound": "aac"}),
+    ],
+)
+def test_other_containers(style: Style, tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    film = make_film(tmp_path / name, **settings)
+    painted(film, style, tmp_path / "out.mp4")
+    before, after = see(film), see(tmp_path / "out.mp4")
+    assert len(after.pictures) == len(before.pictures) == 12
+    # A film begins with its first picture or sound.
+    begin = min([before.times[0], *(times[0] for _, _, times in before.sound if times[0] > 0)])
+    assert [float(time) for time in after.times] == pytest.approx([float(time - begin) for time in before.times])
+    assert max(map(difference, before.pictures, after.pictures)) < 4
+    assert [codec for codec, _, _ in after.sound] == [codec for codec, _, _ in before.sound]
+    for (_, packets, times), (_, packets_before, times_before) in zip(after.sound, before.sound, strict=True):
+        assert len(packets) == len(packets_before)
+        if name != "film.ts":  # whose AAC has a header more in each
+            assert packets == packets_before
+        # Matroska's clock has milliseconds.
+        assert [float(time) for time in times] == pytest.approx(
+            [float(time - begin) for time in times_before], abs=0.0021
+        )
+
+
+def test_sound_that_mp4_does_not_hold_becomes_aac(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mov", sound="pcm_s16le", frames=50)
+    painted(film, style, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as made, av.open(str(film)) as source:
+        assert made.streams.audio[0].codec_context.name == "aac"
+        heard, tone = (
+            np.concatenate([frame.to_ndarray().ravel() for frame in film.decode(audio=0)]) for film in (made, source)
+        )
+    assert abs(len(heard) - len(tone)) < 2048
+    middle = slice(20000, 60000)
+    assert np.corrcoef(heard[middle], tone[middle])[0, 1] > 0.99  # and it is in time
+    painted(film, style, tmp_path / "out.mkv", lossless=True)
+    assert see(tmp_path / "out.mkv").sound[0][0] == "pcm_s16le"
+
+
+@pytest.mark.parametrize("degrees", [90, -90, 180])
+def test_a_turned_film_becomes_upright(style: Style, tmp_path: Path, degrees: int) -> None:
+    film = make_film(tmp_path / "film.mp4", rotation=degrees)
+    painted(film, style, tmp_path / "out.mp4")
+    upright = np.rot90(picture(0), degrees // 90)
+    after = see(tmp_path / "out.mp4").pictures[0]
+    assert after.shape == upright.shape and difference(after, upright) < 6
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert next(made.decode(video=0)).rotation == 0
+
+
+def ramp_and_bars(size: tuple[int, int] = (256, 64)) -> np.ndarray:
+    drawn = np.empty((size[1], size[0], 3), np.uint8)
+    drawn[: size[1] // 2] = np.linspace(0, 255, size[0])[None, :, None].round()
+    colours = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191)]
+    for number, colour in enumerate([*colours, (255, 255, 255)]):
+        width = size[0] // 8
+        drawn[size[1] // 2 :, number * width : (number + 1) * width] = colour
+    return drawn
+
+
+@pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9], ids=["709", "470bg", "170m", "240m", "2020"])
+@pytest.mark.parametrize("range", [1, 2], ids=["limited", "full"])
+def test_colours_survive(style: Style, tmp_path: Path, matrix: int, range: int) -> None:
+    drawn = ramp_and_bars()
+    film = make_film(
+        tmp_path / "film.mp4",
+        frames=2,
+        size=(256, 64),
+        pictures=[drawn, drawn],
+        options={"crf": "0"},
+        color_range=range,
+        colorspace=matrix,
+        color_primaries=1,
+        color_trc=1,
+    )
+    steps = painted(film, style, tmp_path / "out.mp4")
+    edges = np.zeros(256, bool)
+    for edge in np.arange(32, 256, 32):
+        edges[edge - 6 : edge + 6] = True
+    rows = np.r_[:26, 38:64]
+
+    def off(seen: np.ndarray) -> np.ndarray:
+        return np.abs(seen.astype(int) - drawn)[rows][:, ~edges]
+
+    assert off(steps[0].pixels).max() <= 3
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        frame = next(made.decode(video=0))
+        assert frame.color_range == 1
+        assert frame.colorspace == open_film(film).matrix
+        assert made.streams.video[0].codec_context.color_primaries == 1
+    seen = see(tmp_path / "out.mp4").pictures[0]
+    assert off(seen).mean() < 2 and np.percentile(off(seen), 99) <= 4
+
+
+def test_an_odd_column_and_row_are_left_out(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mkv", size=(97, 65), codec="ffv1", pixels="bgr0", clock=Fraction(1, 1000))
+    painted(film, style, tmp_path / "out.mp4")
+    painted(film, style, tmp_path / "out.mkv", lossless=True)
+    assert see(tmp_path / "out.mp4").pictures[0].shape == (64, 96, 3)
+    seen = see(tmp_path / "out.mkv").pictures
+    np.testing.assert_array_equal(seen, [picture(number, (97, 65)) for number in range(12)])
+
+
+def test_another_size(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", rotation=90)
+    painted(film, style, tmp_path / "out.mp4", size=64, strength=1.0)
+    assert see(tmp_path / "out.mp4").pictures[0].shape == (64, 42, 3)
+
+
+def test_what_changes_its_size_in_the_middle(style: Style, tmp_path: Path) -> None:
+    parts = [make_film(tmp_path / f"{n}.ts", size=size, clock=Fraction(1, 90000), frames=6) for n, size in
+             enumerate([(96, 64), (48, 48)])]  # fmt: skip
+    (tmp_path / "film.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    painted(tmp_path / "film.ts", style, tmp_path / "out.mp4")
+    seen = see(tmp_path / "out.mp4")
+    assert {one.shape for one in seen.pictures} == {(64, 96, 3)}
+    assert len(seen.pictures) == len(see(tmp_path / "film.ts").pictures)
+    assert sorted(set(seen.times)) == seen.times
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts", "film.avi"])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.99])
+def test_a_film_that_was_cut_short(style: Style, tmp_path: Path, name: str, part: float) -> None:
+    clock = Fraction(1, 1000) if name == "film.mkv" else Fraction(1, 90000 if name == "film.ts" else RATE)
+    codec = "mpeg4" if name == "film.avi" else "libx264"
+    film = make_film(tmp_path / name, frames=60, codec=codec, clock=clock, sound="libmp3lame")
+    data = film.read_bytes()
+    film.write_bytes(data[: int(part * len(data))])
+    try:
+        steps = painted(film, style, tmp_path / "out.mp4")
+    except NSTError as error:
+        assert_sentence(error)
+        assert not (tmp_path / "out.mp4").exists()
+    else:
+        assert len(see(tmp_path / "out.mp4").pictures) == len(steps) > 0
+        assert name != "film.mp4"  # what it begins with is at its end
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def assert_sentence(error: NSTError) -> None:
+    sentence = str(error)
+    assert sentence.endswith(".") and "\n" not in sentence and "/" not in sentence and len(sentence) < 250
+
+
+def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("I am a text.")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile film.mp4\n")
+    (tmp_path / "empty.mp4").touch()
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "picture.png")
+    shutil.copy(tmp_path / "picture.png", tmp_path / "picture.mp4")
+    make_film(tmp_path / "sound.mp4", codec="", sound="aac")
+    make_film(tmp_path / "none.mkv", frames=0, sound="aac", clock=Fraction(1, 1000))
+    make_film(tmp_path / "film.mp4")
+    cases = {
+        "missing.mp4": "does not exist", "text.mp4": "no film", "list.m3u8": "no film", "list.mp4": "no film",
+        "empty.mp4": "no film", "picture.png": "is a picture", "picture.mp4": "is a picture",
+        "sound.mp4": "only sound", "none.mkv": "no frame|damaged|only sound",
+    }  # fmt: skip
+    for name, says in cases.items():
+        with pytest.raises(NSTError, match=says) as caught:
+            painted(tmp_path / name, style, tmp_path / "out.mp4")
+        assert_sentence(caught.value)
+    before = sorted(tmp_path.iterdir())
+    for out, settings, says in (
+        ("out.avi", {}, ".mp4"), ("out.mp4", {"lossless": True}, ".mkv"), ("film.mp4", {}, "the film to repaint"),
+        ("nowhere/out.mp4", {}, "nowhere"), ("out.mp4", {"strength": 2}, "strength"), ("out.mp4", {"size": 3}, "size"),
+        ("out.mp4", {"precision": "low"}, "precision"), ("out.mp4", {"size": 16384}, "at most"),
+    ):  # fmt: skip
+        with pytest.raises(NSTError, match=says) as caught:
+            painted(tmp_path / "film.mp4", style, tmp_path / out, **settings)
+        assert_sentence(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_closed_early_it_can_be_played_and_gone_on_with(style: Style, tmp_path: Path, lossless: bool) -> None:
+    suffix = ".mkv" if lossless else ".mp4"
+    times = [round(n * 500 + 200 * (n % 3)) for n in range(30)]
+    film = make_film(tmp_path / "film.mp4", frames=30, times=times, sound="aac", options={"bf": "0"})
+    whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    painted(film, style, whole, lossless=lossless)
+
+    counts: list[int] = []
+    for count in (7, 3, 0):
+        run = stylize_video(film, style, out, strength=0.0, lossless=lossless, resume=bool(counts))
+        last = list(islice(run, count))[-1:]
+        run.close()
+        assert not out.exists()
+        half = see(partial_film(out))
+        assert half.times == see(whole).times[: len(half.times)]
+        assert abs(half.sound[0][2][-1] - half.times[-1]) < Fraction(1, 10)
+        counts.append(len(half.pictures))
+        assert not last or last[0].frame <= counts[-1] < 30
+    assert counts == sorted(counts) and counts[0] >= 7 and counts[1] >= counts[0] + 3 and counts[2] == counts[1]
+
+    with pytest.raises(FilmError, match="was begun already") as caught:
+        painted(film, style, out, lossless=lossless)
+    assert_sentence(caught.value)
+    with pytest.raises(FilmError, match="'strength'"):
+        painted(film, style, out, lossless=lossless, resume=True, strength=0.5)
+    steps = painted(film, style, out, lossless=lossless, resume=True)
+    assert steps[0].frame == counts[-1] + 1 and steps[-1].frame == 30
+    seen, expected = see(out), see(whole)
+    assert (seen.times, seen.seconds, seen.sound) == (expected.times, expected.seconds, expected.sound)
+    assert max(map(difference, expected.pictures, seen.pictures)) < 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["film.mp4", whole.name, out.name])
+
+
+def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=30)
+    out = tmp_path / "out.mkv"
+    run = stylize_video(film, style, out, strength=0.0, lossless=True)
+    list(islice(run, 20))
+    run.close()
+    [part] = (tmp_path / "out.mkv.part").glob("*.nut")
+    data = part.read_bytes()
+    part.unlink()
+    part.with_suffix(".open").write_bytes(data[: len(data) // 2])
+    steps = painted(film, style, out, lossless=True, resume=True)
+    assert 1 < steps[0].frame < 20
+    assert see(out).times == see(film).times
+    assert max(map(difference, see(film).pictures, see(out).pictures)) < 3
+
+
+def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
+    make_film(tmp_path / "film.mp4", frames=120, sound="aac")
+    command = [sys.executable, "-m", "nst_core", "video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, Ctrl-C is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    while not list(tmp_path.glob("out.mp4.part/*.open")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
+    done = len(see(tmp_path / "out.part.mp4").pictures)
+    assert 0 < done < 120 and not (tmp_path / "out.mp4").exists()
+    again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert "96 × 64 px, 120 frames" in again.stdout
+    seen, film = see(tmp_path / "out.mp4"), see(tmp_path / "film.mp4")
+    assert (seen.times, seen.sound) == (film.times, film.sound)
+
+
+def test_memory_does_not_grow_with_the_film(style: Style, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from nst_core import Registry, stylize_video;"
+        "style = Registry.load().open('udnie-lite');"
+        "steps = stylize_video(sys.argv[1], style, sys.argv[2]);"
+        "held = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss for step in steps];"
+        "print(held[50], held[-1])"
+    )
+    film = make_film(tmp_path / "film.mp4", frames=200, size=(192, 128))
+    words = [sys.executable, "-c", code, str(film), str(tmp_path / "out.mp4")]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    early, late = map(int, told.split())
+    # 150 frames would be 11 MB as pixels, and as much again as paintings.
+    assert late - early < 8_000
+    assert len(see(tmp_path / "out.mp4").times) == 200
+
+
+def test_a_step_has_a_picture_to_show(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4")
+    step = painted(film, style, tmp_path / "out.mp4")[-1]
+    assert open_picture(step.picture).size == SIZE
+    assert step.remaining == 0 and step.rate > 0

@@ -1,0 +1,233 @@
+"""What repaints films on the page: a few frames in each turn, as many as fit in, and what is kept of them."""
+
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+from nst_core.errors import NSTError
+from nst_core.film import Film, open_film, read_frames
+from nst_core.reel import recoded
+from nst_core.streaming import Progress
+from nst_core.style import Style
+from nst_core.stylization import blend_pixels, check_blend, paint_pixels
+from nst_core.text import slug
+from nst_core.video import VideoStep, partial_film, stylize_video
+from ui.kept import Kept
+from ui.line import Ended, Turn
+from ui.runs import Watched, duration
+from ui.studio import KEEP, PageError, Studio, Wish
+
+SIZES = (320, 480, 640, 960, 1280)
+"""Longer sides that there are to choose, pixels."""
+MAX_SECONDS = 600
+"""Of this server's time for one film."""
+BURST = 0.5
+"""Seconds of painting in one turn: whoever waits behind a film, waits for that."""
+TRIAL = (4, 1.5)
+"""Frames, and seconds, at least, of looking how fast it goes."""
+
+
+class Screening(Watched):
+    """One film as it is repainted; its files go when it does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(0, folder)
+        self.line = "Looking at the film …"
+        self.film: Path | None = None
+        """What there is to show in the end."""
+        self.done = 0
+        """Frames."""
+        self.worked = 0.0
+        """Seconds, without those in which others had their turn."""
+        self.finished = False
+
+
+class Cinema:
+    """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else.
+
+    What is kept of a film is found by the session alone and goes when the person leaves.
+    """
+
+    def __init__(self, studio: Studio, max_seconds: float = MAX_SECONDS) -> None:
+        self.studio = studio
+        self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
+        self.max_seconds = max_seconds
+        self._firsts: Kept[Screening] = Kept(16, KEEP)
+        self._running: Kept[Screening] = Kept(16, 2 * KEEP)
+        self._ended: Kept[Screening] = Kept(8, KEEP)
+        self._paces: dict[str, float] = {}
+        """Seconds for a pixel, by architecture."""
+
+    def first(self, session: str | None, path: Path, wish: Wish) -> Screening:
+        """The film's first frame, painted, and in words how long all of it would take, or what of it would fit.
+
+        Raises:
+            NSTError: the film, the style or a number is refused.
+        """
+        style, film, size = self._asked(session, path, wish)
+        screening = Screening(self.studio.folder)
+
+        def paint(progress: Progress) -> None:
+            frame = next(read_frames(film, film.size(size)))
+            began = time.perf_counter()
+            painted = paint_pixels(frame.pixels, style, progress=progress)
+            self._paces.setdefault(style.architecture.id, (time.perf_counter() - began) / frame.pixels[..., 0].size)
+            picture = blend_pixels(frame.pixels, painted, wish.strength, wish.color)
+            screening.snap(1, VideoStep(1, film.frames, 0, 1, picture).picture)
+
+        self.studio.line.join(session, paint).result()
+        width, height = film.size(size)
+        facts = f"{width} × {height} px · the first of {film.frames or 'its'} frames"
+        screening.line = f"{facts} · {self._plan(film, style, size)}"
+        screening.running = False
+        self._firsts.put(session, None, screening)
+        return screening
+
+    def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
+        """Repaint the film; gives the same screening again and again, a few times a second, as it goes on.
+
+        Raises:
+            NSTError: before the first frame, whatever the library refuses; later, it ends with its ``trouble``.
+        """
+        style, film, size = self._asked(session, path, wish)
+        screening = Screening(self.studio.folder)
+        self._running.put(session, None, screening)
+        yield screening
+        out = screening.folder / f"{slug(path.stem)}-{slug(style.id)}.mp4"
+        run = stylize_video(path, style, out, size=size, strength=wish.strength, color=wish.color)
+        try:
+            yield from self._paint(session, run, screening, film, style, size)
+        except Ended:
+            pass
+        except NSTError as error:
+            if not screening.done:
+                raise
+            screening.trouble = error
+        finally:
+            run.close()
+            screening.running = False
+        if partial_film(out).is_file():
+            partial_film(out).replace(out)
+        if not out.is_file():
+            raise PageError("It was stopped before its first frame was done.")
+        if screening.finished:
+            how = "Finished"
+        else:
+            how = "Stopped" if screening.stopped or screening.trouble else "Ended, for its time was up"
+        words = [f"{how}: {screening.done} frames", duration(screening.worked)]
+        if changed := recoded(film, lossless=False):
+            words.append(f"its sound, {' and '.join(changed)}, is AAC now")
+        screening.line = " · ".join(words)
+        screening.film, screening.progress = out, 1.0
+        self._ended.put(session, None, screening)
+        yield screening
+
+    def stop(self, session: str | None) -> None:
+        """Let the session's film end with the frames that it has."""
+        if screening := self._running.get(session, None):
+            screening.stopped = True
+
+    def ended(self, session: str | None) -> Screening | None:
+        """The session's last film."""
+        return self._ended.get(session, None)
+
+    def forget(self, session: str | None) -> None:
+        """Stop what runs for a session whose person has left, and drop everything."""
+        self.stop(session)
+        self._firsts.forget(session)
+        self._running.forget(session)
+        self._ended.forget(session)
+
+    def _asked(self, session: str | None, path: Path, wish: Wish) -> tuple[Style, Film, int | None]:
+        """What to paint, and at which longer side: a film is never enlarged."""
+        most = self.sizes[-1]
+        if wish.size is None or not 0 < wish.size <= most:
+            raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
+        check_blend(wish.strength, wish.color)
+        film = open_film(path)
+        size = wish.size if wish.size < max(film.width, film.height) else None
+        return self.studio.style(session, wish.style), film, size
+
+    def _paint(
+        self,
+        session: str | None,
+        run: Generator[VideoStep, None, None],
+        screening: Screening,
+        film: Film,
+        style: Style,
+        size: int | None,
+    ) -> Iterator[Screening]:
+        snapped, bound = 0.0, ""
+        while not screening.stopped and screening.worked < self.max_seconds:
+            turn = self.studio.line.join(session, lambda progress: _burst(run, progress))
+            yield from _waiting(turn, screening)
+            steps, seconds = turn.result()
+            screening.worked += seconds
+            if not steps:
+                screening.finished = True
+                return
+            screening.done = steps[-1].frame
+            rate = screening.done / screening.worked
+            if screening.done >= TRIAL[0] and screening.worked >= TRIAL[1]:
+                width, height = film.size(size)
+                self._paces[style.architecture.id] = 1 / (rate * width * height)
+                bound = bound or self._bound(film, style, size)
+            most = max(screening.done, min(film.frames or screening.done, int(rate * self.max_seconds)))
+            screening.steps, screening.progress = most, screening.done / most
+            words = [f"Frame {screening.done} of {most}", f"{rate:.1f} a second"]
+            words += [f"about {duration((most - screening.done) / rate)} left", *([bound] if bound else [])]
+            screening.line = " · ".join(words)
+            if time.monotonic() - snapped > 1:
+                snapped = time.monotonic()
+                screening.snap(screening.done, steps[-1].picture)
+            yield screening
+
+    def _plan(self, film: Film, style: Style, size: int | None) -> str:
+        """How long a film would take, or what of it would fit."""
+        width, height = film.size(size)
+        if not film.frames:
+            return f"at most {duration(self.max_seconds)}"
+        seconds = film.frames * self._paces[style.architecture.id] * width * height
+        return self._bound(film, style, size) or f"all of them take about {duration(seconds)}"
+
+    def _bound(self, film: Film, style: Style, size: int | None) -> str:
+        """What of a film does not fit, and at which size it would; nothing if all of it does."""
+        if not film.frames:
+            return ""
+        pace = self._paces[style.architecture.id]
+
+        def fit(size: int | None) -> int:
+            width, height = film.size(size)
+            return int(self.max_seconds / (pace * width * height))
+
+        if film.frames <= fit(size):
+            return ""
+        shown, whole = (duration(float(frames / film.rate)) for frames in (fit(size), film.frames))
+        words = f"the first {shown} of its {whole} fit into {duration(self.max_seconds)}"
+        smaller = [one for one in self.sizes if one < (size or max(film.size())) and fit(one) >= film.frames]
+        return f"{words}, at {smaller[-1]} px all of it" if smaller else words
+
+
+def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
+    """Some frames, none if there is no more, and the seconds that they took."""
+    began, steps = time.monotonic(), []
+    while time.monotonic() - began < BURST and (step := next(run, None)):
+        steps.append(step)
+        progress(0.0)
+    return steps, time.monotonic() - began
+
+
+def _waiting(turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
+    """Says who is before it. When this is over so is the turn: nobody closes a film while it is being painted."""
+    try:
+        for words in turn.watch():
+            if turn.began is None:
+                turn.over = screening.stopped
+                screening.line = words or screening.line
+                yield screening
+    finally:
+        if not turn.future.done():
+            turn.over = True
+            wait([turn.future])

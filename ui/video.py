@@ -1,0 +1,130 @@
+"""The tab *Video*: a film and a style in, its first frame at once, and the whole film, with its sound, in a while."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from ui.advanced import easel_for, refusals, shown, view, waiting
+from ui.drawn import draw_films
+from ui.films import Cinema
+from ui.repaint import EXAMPLES, registry_choices
+from ui.studio import PEOPLE, Wish, received
+from ui.words import say
+
+SIZE = 480
+"""Longer side, in pixels, at first."""
+HINT = """<b>Watch a film being painted</b>
+Choose a film: its first frame is painted at once.<br>The others, and the sound, follow when you press Paint."""
+
+
+def video_tab(cinema: Cinema) -> None:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
+    choices = registry_choices(cinema.studio.registry)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=340):
+            film = gr.Video(
+                label=say("Film"), sources=["upload"], buttons=[], height=260, elem_id="film", elem_classes="pick"
+            )
+            drawn = cinema.studio.folder / "drawn"
+            drawn.mkdir(exist_ok=True)
+            gr.Examples(
+                draw_films(drawn, EXAMPLES),
+                film,
+                label=say("Or try one of these"),
+                elem_id="films",
+                api_visibility="private",
+            )
+            style = gr.Dropdown(
+                choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
+            )
+            size = gr.Radio(
+                [(str(one), one) for one in cinema.sizes],
+                value=max((one for one in cinema.sizes if one <= SIZE), default=cinema.sizes[0]),
+                label=say("Size (longer side, px)"),
+            )
+            with gr.Row():
+                strength = gr.Slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280)
+                color = gr.Radio(
+                    [(say("Painting"), "style"), (say("Film"), "photo")],
+                    value="style",
+                    label=say("Colours of the"),
+                    min_width=280,
+                )
+            paint = gr.Button(say("Paint"), elem_id="paint-film")
+        with gr.Column(scale=7, min_width=340):
+            result = gr.Video(
+                label=say("Your film"),
+                interactive=False,
+                visible=False,
+                buttons=[],
+                autoplay=True,
+                elem_id="painted-film",
+                elem_classes="pick",
+            )
+            stage = easel_for("reel", HINT)
+            with gr.Row():
+                # One takes the event out of the queue, the other asks the film to end with what it has.
+                leave = gr.Button(say("Stop"), visible=False, size="md", elem_id="leave-film", min_width=120)
+                stop = gr.Button(say("Stop"), visible=False, size="md", elem_id="stop-film", min_width=120)
+                file = gr.DownloadButton(
+                    say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
+                )
+
+    def asked(style: Any, size: Any, strength: Any, color: Any) -> Wish:
+        return Wish.of(style=style, size=size, strength=strength, color=color)
+
+    def first(request: gr.Request, film: Any, *said: Any) -> Any:
+        if not film:
+            return None
+        with refusals():
+            return view(cinema.first(request.session_hash, received(film, "film"), asked(*said)))
+
+    def start(request: gr.Request, film: Any, *said: Any) -> Iterator[tuple[Any, Any, Any]]:
+        with refusals():
+            yield from shown(cinema.watch(request.session_hash, received(film, "film"), asked(*said)))
+
+    def rest(request: gr.Request) -> list[Any]:
+        ended = cinema.ended(request.session_hash)
+        made = str(ended.film) if ended else None
+        return [
+            gr.Button(interactive=True),
+            gr.Button(visible=False),
+            gr.Button(visible=False),
+            gr.DownloadButton(value=made, visible=bool(made)),
+            gr.Video(value=made, visible=bool(made)),
+        ]
+
+    def end(request: gr.Request) -> None:
+        cinema.stop(request.session_hash)
+
+    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+    settings = [style, size, strength, color]
+    gr.on(
+        [film.change, *(setting.input for setting in settings)],  # type: ignore[attr-defined]
+        first,
+        [film, *settings],
+        stage,
+        preprocess=False,
+        show_progress_on=stage,
+        trigger_mode="always_last",
+        concurrency_id="network",
+        concurrency_limit=PEOPLE,
+        api_visibility="private",
+    )
+    buttons = [paint, leave, stop, file, result]
+    paint.click(None, None, buttons, js=waiting("reel", 3))
+    event = paint.click(
+        start,
+        [film, *settings],
+        [stage, leave, stop],
+        preprocess=False,
+        show_progress_on=stage,
+        concurrency_id="film",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    event.success(rest, None, buttons, **quiet, queue=False)
+    event.failure(rest, None, buttons, **quiet, queue=False)
+    leave.click(rest, None, buttons, **quiet, queue=False, cancels=[event])
+    stop.click(end, None, None, **quiet, queue=False)
