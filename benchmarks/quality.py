@@ -205,7 +205,7 @@ def _luminance(picture: Tensor) -> Tensor:
 def loss_of(style: Style, features: str | Path, paintings: Path) -> PerceptualLoss:
     """The loss that the style was trained on, from its ``config.json``; ``features`` stand for a folder's."""
     training = style.config.training
-    recipe = Recipe(**{field.name: training[field.name] for field in fields(Recipe)})
+    recipe = Recipe(**{field.name: training[field.name] for field in fields(Recipe) if field.name in training})
     painting = to_tensor(fit(open_picture(paintings / training["style_image"]), recipe.style_size)) / 255
     network: FeatureNetwork = load_features(
         training["features"] if training["features"] in ("vgg19", "compact") else features
@@ -229,8 +229,16 @@ def closeness(paint: Paint, loss: PerceptualLoss, photos: list[Tensor], most: in
 def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, Tensor], start: Tensor, most: int) -> int:
     """How many L-BFGS steps from ``start`` until the loss is ``goal``; more than ``most`` is not tried."""
     picture = start.clone().requires_grad_()
+    # By itself it allows as many evaluations as iterations, which leaves none to shorten a step that made the loss worse:
+    # then it takes no other ever again.
     optimizer = torch.optim.LBFGS(
-        [picture], max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe"
+        [picture],
+        max_iter=1,
+        max_eval=26,
+        history_size=20,
+        tolerance_grad=0,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:

@@ -1,5 +1,9 @@
-"""Draws docs/styles.webp: what each style makes of photographs that ship with Gradio and matplotlib."""
+"""Draws docs/styles.webp: what each style makes of photographs that ship with Gradio and matplotlib.
 
+python docs/sheet.py [STYLE … -o FILE.webp]
+"""
+
+import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,18 +18,23 @@ PHOTOS = {
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("styles", nargs="*", help="ids, or folders, whose names are written; by default all bundled")
+    parser.add_argument("-o", "--out", type=Path, default=Path(__file__).with_name("styles.webp"))
+    arguments = parser.parse_args()
     registry = Registry.load()
+    titles = {entry.id: entry.title for entry in registry}
     photos = []
     for package, names in PHOTOS.items():
         spec = find_spec(package)
         assert spec is not None and spec.origin is not None, f"{package} is not installed"
         photos += [fit(open_picture(Path(spec.origin).parent / name), 768) for name in names]
-    rows = [photos]
-    for entry in registry:
-        style = registry.open(entry.id)
+    rows, rows_are = [photos], [""]
+    for name in arguments.styles or titles:
+        style = registry.open(name)
         rows.append([stylize(photo, style) for photo in photos])
-    sheet = draw_sheet(rows, rows_are=["", *(entry.title for entry in registry)], height=240)
-    sheet.save(Path(__file__).with_name("styles.webp"), quality=82)
+        rows_are.append(titles.get(name, Path(name).name))
+    draw_sheet(rows, rows_are=rows_are, height=240).save(arguments.out, quality=82)
 
 
 if __name__ == "__main__":

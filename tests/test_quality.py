@@ -89,3 +89,16 @@ def test_steps_are_counted_until_the_loss_is_as_low(quality: ModuleType) -> None
     assert quality.steps_to(16.0, Distance(), target, start, 5) == 0
     assert 1 <= quality.steps_to(1e-6, Distance(), target, start, 5) <= 2
     assert quality.steps_to(-1.0, Distance(), target, start, 5) == 5
+
+
+def test_a_step_that_is_too_long_is_shortened(quality: ModuleType) -> None:
+    class Cone(torch.nn.Module):
+        """All but straight far from its tip: what curvature is seen there promises a tip much farther away."""
+
+        def forward(self, picture: Tensor, target: dict[str, Tensor]) -> object:
+            return quality.LossTerms(
+                (1 + (30 * (picture - target["x"])).square()).sqrt().sum(), *[torch.zeros(())] * 3, {}
+            )
+
+    start, target = torch.zeros(1, 1, 4, 4), {"x": torch.linspace(0.5, 1, 16).reshape(1, 1, 4, 4)}
+    assert quality.steps_to(16.1, Cone(), target, start, 60) < 60
