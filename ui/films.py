@@ -129,6 +129,11 @@ class Cinema:
         if screening := self._running.get(session, None):
             screening.stopped = True
 
+    def stop_all(self) -> None:
+        """Let every film end with the frames that it has."""
+        for screening in self._running.values():
+            screening.stopped = True
+
     def ended(self, session: str | None) -> Screening | None:
         """The session's last film."""
         return self._ended.get(session, None)

@@ -45,7 +45,7 @@ LINGER = 2.0
 """Seconds for which the rest of a refused body is still taken: whoever is cut off at once does not hear why."""
 ROOM = 2**30
 """Bytes that have to be free on the disk for an upload to be taken."""
-WAITING = {"optimization": 4, "training": 2}
+WAITING = {"optimization": 4, "training": 2, "film": 4}
 """How many may wait for what takes a quarter of an hour and more, by Gradio's ``concurrency_id``."""
 
 API = "/gradio_api"

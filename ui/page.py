@@ -90,7 +90,7 @@ def build_page(
         school.forget(request.session_hash)
         cinema.forget(request.session_hash)
 
-    with Page(studio, easel, school, title="Repaint", fill_width=False) as page:
+    with Page(studio, easel, school, cinema, title="Repaint", fill_width=False) as page:
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import nst_core
+from ui.films import Cinema
 from ui.limits import FAILED, MALFORMED, MAX_FILE, Limits
 from ui.line import Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
@@ -47,9 +48,9 @@ RUNNING = Gauge("nst_running", "Pictures that are being worked on.")
 class Page(gr.Blocks):
     """``gr.Blocks`` for the page: what fails in its events is one sentence, and it knows who waits for what."""
 
-    def __init__(self, studio: Studio, easel: Easel, school: School, **options: Any) -> None:
+    def __init__(self, studio: Studio, easel: Easel, school: School, cinema: Cinema, **options: Any) -> None:
         super().__init__(**options)
-        self.studio, self.easel, self.school = studio, easel, school
+        self.studio, self.easel, self.school, self.cinema = studio, easel, school, cinema
         self.stopping = False
         """Set when nothing new is taken any more."""
 
@@ -106,6 +107,7 @@ class Page(gr.Blocks):
         self.studio.line.end(session)
         self.easel.stop(session)
         self.school.stop(session)
+        self.cinema.stop(session)
 
     def drop(self, session: str) -> None:
         """Forget what Gradio remembers of a session that will not come again."""
@@ -120,6 +122,7 @@ class Page(gr.Blocks):
         while self.waiting() + self.running() and time.monotonic() < until:
             self.easel.stop_all()
             self.school.stop_all()
+            self.cinema.stop_all()
             time.sleep(0.1)
         self.studio.line.close()
         if busy:
