@@ -229,8 +229,8 @@ def closeness(paint: Paint, loss: PerceptualLoss, photos: list[Tensor], most: in
 def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, Tensor], start: Tensor, most: int) -> int:
     """How many L-BFGS steps from ``start`` until the loss is ``goal``; more than ``most`` is not tried."""
     picture = start.clone().requires_grad_()
-    # By itself it allows as many evaluations as iterations, which leaves none to shorten a step that made the loss worse:
-    # then it takes no other ever again.
+    # By itself it allows as many evaluations as iterations, which leaves none to shorten a step that made the loss
+    # worse: then it takes no other ever again.
     optimizer = torch.optim.LBFGS(
         [picture],
         max_iter=1,
