@@ -38,6 +38,8 @@ def add_api(studio: Studio, easel: Easel) -> None:
             color: Whose colours the result has: the painting's ("style") or the photograph's ("photo").
             size: The result's longer side in pixels, from 16; the photograph's own by default.
             stroke: How broad the brush strokes are, from 0.25 to 4; 1 is how they were learned.
+            second: A second style, laid over the first; none by default.
+            mix: How much of the second style is seen, from 0 to 1.
 
         Returns:
             A PNG file.
