@@ -61,7 +61,7 @@ def test_only_these_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(named) == {"/stylize", "/styles", "/optimize"}
     parameters = {parameter["parameter_name"]: parameter for parameter in named["/stylize"]["parameters"]}
-    assert list(parameters) == ["photo", "style", "strength", "color", "size", "stroke"]
+    assert list(parameters) == ["photo", "style", "strength", "color", "size", "stroke", "second", "mix"]
     assert [name for name, it in parameters.items() if not it["parameter_has_default"]] == ["photo", "style"]
 
 
@@ -72,6 +72,7 @@ def test_only_these_endpoints_are_public(client: Client) -> None:
         (rotated_jpeg, "a.jpg", {"style": "first-style", "size": 128, "stroke": 2.0, "strength": 0.5}),
         (transparent_png, "b.png", {"style": "second-style", "color": "photo"}),
         (deep_png, "c.png", {"style": "second-style", "size": 40, "strength": 0.0}),
+        (rotated_jpeg, "d.jpg", {"style": "first-style", "second": "second-style", "mix": 0.25}),
     ],
 )
 def test_stylize_gives_what_the_library_gives(
@@ -81,7 +82,10 @@ def test_stylize_gives_what_the_library_gives(
     file = Path(client.predict(handle_file(photo), **wish, api_name="/stylize"))
     assert file.suffix == ".png" and wish["style"] in file.name and Path(name).stem.split()[0] in file.name
     style = registry.open(wish["style"])
-    expected = stylize(open_picture(photo), style, **{key: value for key, value in wish.items() if key != "style"})
+    settings = {key: value for key, value in wish.items() if key != "style"}
+    if "second" in wish:
+        settings["second"] = registry.open(wish["second"])
+    expected = stylize(open_picture(photo), style, **settings)
     with Image.open(file) as picture:
         assert picture.format == "PNG" and not picture.info.get("exif")
         assert picture.mode == expected.mode
