@@ -60,7 +60,11 @@ def video(
                 left = "" if step.remaining is None else f"{timedelta(seconds=round(step.remaining))} left"
                 bar.update(task, completed=step.frame, total=step.frames, left=f"{step.rate:.1f} frames/s  {left}")
     except KeyboardInterrupt:
-        kept = "nothing was written" if step is None else f"{partial_film(out)} has what was painted so far"
+        kept = (
+            f"{partial_film(out)} has what was painted so far"
+            if partial_film(out).is_file()
+            else "no film is there yet"
+        )
         errors.print(f"Interrupted: {kept}; --resume goes on.", markup=False)
         raise typer.Exit(130) from None
     if step is None:

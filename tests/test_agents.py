@@ -7,9 +7,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from PIL import Image
 
 PART = (ROOT / "README.md").read_text().partition("## Over HTTP, and for agents")[2].partition("\n## ")[0]
 README_URL = "http://127.0.0.1:7860"
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,11 @@ async def upload(url: str, file: Path) -> str:
         return result.content[0].text
 
 
+def run(calls: Coroutine[Any, Any, T]) -> T:
+    """In a thread, for a browser's tests leave a loop behind in this one."""
+    return ThreadPoolExecutor(1).submit(asyncio.run, calls).result()
+
+
 def painted(result: CallToolResult, folder: Path) -> Image.Image:
     assert not result.isError, result.content
     picture = result.content[0]
@@ -96,7 +103,7 @@ def painted(result: CallToolResult, folder: Path) -> Image.Image:
 
 
 def test_an_agent_sees_three_tools_and_what_they_take(url: str) -> None:
-    tools, [styles] = asyncio.run(with_tools(url, ("styles", {})))
+    tools, [styles] = run(with_tools(url, ("styles", {})))
     assert {tool.name for tool in tools} == {"stylize", "optimize", "styles"}
     for tool in tools:
         assert tool.description and len(tool.description) > 60
@@ -113,17 +120,17 @@ def test_the_api_view_says_what_each_does(url: str) -> None:
 
 
 def test_an_agent_hands_over_a_file(url: str, photo: Path) -> None:
-    address = asyncio.run(upload(url, photo))
+    address = run(upload(url, photo))
     assert address.startswith(f"{url}/gradio_api/file=")
     wish = {"style": "great-wave", "size": 128, "strength": 0.5}
-    _, [result] = asyncio.run(with_tools(url, ("stylize", {"photo": address, **wish})))
+    _, [result] = run(with_tools(url, ("stylize", {"photo": address, **wish})))
     assert painted(result, photo.parent).size == (128, 85)
 
 
 def test_an_agent_hands_over_a_data_url(url: str, photo: Path) -> None:
     data = f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
     wish = {"method": "quick", "size": 64, "steps": 2}
-    _, results = asyncio.run(
+    _, results = run(
         with_tools(
             url, ("stylize", {"photo": data, "style": "udnie"}), ("optimize", {"content": data, "style": data, **wish})
         )
@@ -138,6 +145,6 @@ def test_an_agent_hands_over_a_data_url(url: str, photo: Path) -> None:
 )
 def test_an_agent_is_refused_what_is_elsewhere(url: str, address: str) -> None:
     call = ("stylize", {"photo": address.format(url=url), "style": "great-wave"})
-    _, [result] = asyncio.run(with_tools(url, call))
+    _, [result] = run(with_tools(url, call))
     assert result.isError and isinstance(result.content[0], TextContent)
     assert "root:" not in result.content[0].text and "Traceback" not in result.content[0].text

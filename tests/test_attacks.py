@@ -151,10 +151,10 @@ def test_a_body_without_a_length_is_counted(server: Server) -> None:
 
 def test_a_picture_in_the_body_is_refused(server: Server) -> None:
     data = "data:image/png;base64," + "A" * MAX_JSON
-    state, answer = server.call("stylize", [{"path": data}, "first-style", 1, "style", None, 1])
+    state, answer = server.call("stylize", [{"path": data}, "first-style", 1, "style", None, 1, "", 0.5])
     assert state == "refused"
     check_refused(answer, 413)
-    state, answer = server.call("stylize", [{"path": data[:100]}, "first-style", 1, "style", None, 1])
+    state, answer = server.call("stylize", [{"path": data[:100]}, "first-style", 1, "style", None, 1, "", 0.5])
     assert state == "error"
     check(answer["error"])
 
@@ -252,7 +252,7 @@ def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any
     def give(path: Any) -> None:
         picture = {"path": path, "url": listener.url} | ({"meta": photo["meta"]} if meta else {})
         for name, data in [
-            ("stylize", [picture, "first-style", 1, "style", None, 1]),
+            ("stylize", [picture, "first-style", 1, "style", None, 1, "", 0.5]),
             ("optimize", [photo, picture, "quick", 64, 1, None, None, "compact", *[None] * 4]),
         ]:
             state, answer = patiently(server, name, data)
@@ -265,7 +265,7 @@ def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any
             server.call("optimize", [{"path": path}, photo, "quick", 64, 1, None, None, "compact", *[None] * 4])[0]
             == "complete"
         )
-        assert server.call("stylize", [{"path": path}, "first-style", 1, "style", 32, 1])[0] == "complete"
+        assert server.call("stylize", [{"path": path}, "first-style", 1, "style", 32, 1, "", 0.5])[0] == "complete"
     assert not listener.asked
 
 
@@ -378,7 +378,7 @@ def test_forged_events_are_answered(server: Server, value: Any) -> None:
 
 def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, photo: dict[str, Any]) -> None:
     wishes: list[tuple[str, list[Any]]] = []
-    good: list[Any] = [photo, "first-style", 1, "style", 32, 1]
+    good: list[Any] = [photo, "first-style", 1, "style", 32, 1, "", 0.5]
     for place, values in {
         1: ["", SCRIPT, "../first-style", "/etc", "own:0", 3, None],
         2: [-0.01, 1.01, 1e308, float("nan"), float("inf"), SCRIPT, None],
@@ -427,7 +427,7 @@ def test_a_hostile_name_is_only_a_name(server: Server, tmp_path: Path) -> None:
         if answer.status_code == 200:
             path = Path(answer.json()[0])
             assert path.is_relative_to(server.files) and not {"<", "\n", ".."} & {*path.name, *path.parts}
-            state, [painted] = server.call("stylize", [{"path": str(path)}, "first-style", 1, "style", 32, 1])
+            state, [painted] = server.call("stylize", [{"path": str(path)}, "first-style", 1, "style", 32, 1, "", 0.5])
             assert state == "complete" and re.fullmatch(r"[\w.-]+\.png", painted["orig_name"])
         else:
             assert answer.status_code in range(400, 500) and "Traceback" not in answer.text
@@ -441,7 +441,7 @@ def test_what_was_uploaded_is_no_page(server: Server, tmp_path: Path, name: str)
 
 
 def test_nobody_sees_what_is_another_s(server: Server, photo: dict[str, Any]) -> None:
-    _, [painted] = server.call("stylize", [photo, "first-style", 1, "style", 32, 1])
+    _, [painted] = server.call("stylize", [photo, "first-style", 1, "style", 32, 1, "", 0.5])
     assert httpx.get(painted["url"]).headers["content-type"] == "image/png"
     for path in (server.files, Path(painted["path"]).parent):  # there is no list of files
         assert server.http.get(f"{API}/file={path}").status_code == 403
@@ -486,7 +486,7 @@ def test_nobody_fills_the_line_of_what_takes_long(server: Server, photo: dict[st
         statuses = [answer.status_code for answer in asked]
         assert statuses[:4] == [200] * 4 and statuses[-4:] == [503] * 4
         check_refused(asked[-1], 503)
-        paint = [photo, "first-style", 1, "style", 32, 1]
+        paint = [photo, "first-style", 1, "style", 32, 1, "", 0.5]
         assert server.call("stylize", paint)[0] == "complete"  # who paints is not held up
     finally:
         for answer in asked:
@@ -518,7 +518,7 @@ def test_a_hundred_runs_that_nobody_waits_for(server: Server, photo: dict[str, A
         else:
             check_refused(asked, 503)
 
-    paint = ("stylize", [photo, "first-style", 1, "style", MAX_SIDE, 1])
+    paint = ("stylize", [photo, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5])
     optimize = ("optimize", [photo, photo, "noise", 256, 500, None, None, "compact", *[None] * 4])
     assert server.call(*paint)[0] == "complete"
     idle(server)

@@ -68,8 +68,8 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
             "version": nst_core.__version__,
         }
         picture = upload(http, photo)
-        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1]))
-        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1]))
+        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5]))
+        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5]))
         http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, None, None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
         numbers = counted(http)
@@ -114,15 +114,18 @@ def listen(http: httpx.Client, streams: list[str]) -> tuple[list[Thread], list[s
 
 
 def wait_until_running(http: httpx.Client) -> None:
+    until = time.monotonic() + 30
     while not http.get("/health").json()["running"]:
+        assert time.monotonic() < until, "nothing runs"
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("server", [60], indirect=True)
 def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, folder = server
     picture = upload(http, photo)
-    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1]
-    threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(4)])
+    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5]
+    threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(16)])
     wait_until_running(http)
     process.send_signal(signal.SIGTERM)
     while (health := http.get("/health")).status_code == 200:
@@ -130,7 +133,7 @@ def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Clien
     assert health.status_code == 503 and health.json()["status"] == "stopping"
     refused = http.post(f"{API}/call/stylize", json={"data": wish})
     assert refused.status_code == 503 and "restarted" in refused.json()["detail"]
-    assert process.wait(15) == 0
+    assert process.wait(75) == 0
     for thread in threads:
         thread.join()
     assert all("event: complete" in words for words in said), said
@@ -142,7 +145,7 @@ def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Clien
 def test_what_takes_longer_is_returned(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, _ = server
     picture = upload(http, photo)
-    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1]
+    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5]
     threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(12)])
     wait_until_running(http)
     process.send_signal(signal.SIGINT)

@@ -313,7 +313,7 @@ def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> 
 
 
 def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
-    make_film(tmp_path / "film.mp4", frames=120, sound="aac")
+    make_film(tmp_path / "film.mp4", frames=400, sound="aac")
     command = [sys.executable, "-m", "nst_core", "video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite"]
     process = subprocess.Popen(
         command,
@@ -327,16 +327,16 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     while not list(tmp_path.glob("out.mp4.part/*.open")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    time.sleep(1)
+    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 130, told
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
-    assert 0 < done < 120 and not (tmp_path / "out.mp4").exists()
+    assert 0 < done < 400 and not (tmp_path / "out.mp4").exists()
     again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
-    assert "96 × 64 px, 120 frames" in again.stdout
+    assert "96 × 64 px, 400 frames" in again.stdout
     seen, film = see(tmp_path / "out.mp4"), see(tmp_path / "film.mp4")
     assert (seen.times, seen.sound) == (film.times, film.sound)
 
