@@ -120,13 +120,18 @@ def wait_until_running(http: httpx.Client) -> None:
         time.sleep(0.02)
 
 
+def crowd(http: httpx.Client, photo: Path, people: int) -> tuple[list[Any], list[Thread], list[str]]:
+    """What each of them asks for, and what they hear, once the first one's turn has come."""
+    wish = [upload(http, photo), "first-style", 1, "style", MAX_SIDE, 1, "", 0.5]
+    heard = listen(http, [ask(http, "stylize", wish) for _ in range(people)])
+    wait_until_running(http)
+    return wish, *heard
+
+
 @pytest.mark.parametrize("server", [60], indirect=True)
 def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, folder = server
-    picture = upload(http, photo)
-    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5]
-    threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(16)])
-    wait_until_running(http)
+    wish, threads, said = crowd(http, photo, 16)
     process.send_signal(signal.SIGTERM)
     while (health := http.get("/health")).status_code == 200:
         time.sleep(0.02)
@@ -144,10 +149,7 @@ def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Clien
 @pytest.mark.parametrize("server", [0.2], indirect=True)
 def test_what_takes_longer_is_returned(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, _ = server
-    picture = upload(http, photo)
-    wish = [picture, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5]
-    threads, said = listen(http, [ask(http, "stylize", wish) for _ in range(12)])
-    wait_until_running(http)
+    _, threads, said = crowd(http, photo, 12)
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
     for thread in threads:

@@ -126,7 +126,7 @@ class Limits:
         if kind in WAITING:
             sessions = self.page.sessions_waiting(kind)
             if said.get("session_hash") in sessions:
-                raise Refusal(429, "This session waits for its turn already: ask again when that has begun.")
+                raise Refusal(429, "You wait for your turn already: ask again when it has begun.")
             if len(sessions) >= WAITING[kind]:
                 raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in a quarter of an hour.")
 

@@ -42,7 +42,7 @@ class Crowded(NSTError):
     """The person stands in the line often enough."""
 
     def __init__(self) -> None:
-        super().__init__(f"{PLACES} pictures of this session wait already: ask again when one is done.")
+        super().__init__(f"{PLACES} of your pictures wait already: ask again when one is done.")
 
 
 class Turn(Generic[T]):
