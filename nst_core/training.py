@@ -198,6 +198,16 @@ def train(
         terms.total.backward()
         optimizer.step(rate)
         done = step + 1
+        yield TrainingStep(
+            step=done,
+            total=terms.total.item(),
+            content=terms.content.item(),
+            style=terms.style.item(),
+            total_variation=terms.total_variation.item(),
+            learning_rate=rate,
+            seconds=time.perf_counter() - began,
+        )
+        # After its step is told, so that no row of a record is missing before a checkpoint.
         if checkpoint and (done % checkpoint_every == 0 or done == recipe.steps):
             _save(
                 checkpoint,
@@ -208,15 +218,6 @@ def train(
                     "optimizer": optimizer.state_dict(),
                 },
             )
-        yield TrainingStep(
-            step=done,
-            total=terms.total.item(),
-            content=terms.content.item(),
-            style=terms.style.item(),
-            total_variation=terms.total_variation.item(),
-            learning_rate=rate,
-            seconds=time.perf_counter() - began,
-        )
 
 
 def _check(terms: LossTerms, output: Tensor, step: int) -> None:

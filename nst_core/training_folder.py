@@ -57,12 +57,13 @@ class TrainingFolder:
         first = next(steps, None)
         if first is None:
             return
-        lines = path.read_text().splitlines()[1:] if resume and path.exists() else []
-        with path.open("w", newline="") as file:
+        # What an interrupted run wrote after its last checkpoint, perhaps half a row, is done and written again.
+        kept = path.read_text().splitlines()[1 : first.step] if resume and path.exists() else []
+        new = path.with_suffix(".new")
+        new.write_text("".join(f"{line}\n" for line in [",".join(COLUMNS), *kept]))
+        new.replace(path)
+        with path.open("a", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            # What an interrupted run wrote after its last checkpoint is done, and written, again.
-            file.writelines(f"{line}\n" for line in lines if int(line.split(",")[0]) < first.step)
             for step in chain([first], steps):
                 writer.writerow(asdict(step).values())
                 file.flush()

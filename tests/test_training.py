@@ -3,6 +3,10 @@
 import itertools
 import math
 import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,14 +56,19 @@ def painting(tmp_path: Path) -> Path:
     return draw(tmp_path / "painting.png", 99)
 
 
-def run(
-    recipe: Recipe, painting: Path, photos: Path, *, upto: int | None = None, resume: bool = False
-) -> list[TrainingStep]:
+def steps_of(
+    recipe: Recipe, painting: Path, photos: Path, checkpoint: Path, *, resume: bool = False
+) -> Iterator[TrainingStep]:
     torch.manual_seed(recipe.seed)
     network = JohnsonNetwork()
     features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
-    checkpoint = photos.parent / "checkpoint.pt"
-    steps = train(recipe, painting, photos, network, features, checkpoint, resume=resume, checkpoint_every=2)
+    return train(recipe, painting, photos, network, features, checkpoint, resume=resume, checkpoint_every=2)
+
+
+def run(
+    recipe: Recipe, painting: Path, photos: Path, *, upto: int | None = None, resume: bool = False
+) -> list[TrainingStep]:
+    steps = steps_of(recipe, painting, photos, photos.parent / "checkpoint.pt", resume=resume)
     return list(itertools.islice(steps, upto))
 
 
@@ -88,13 +97,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: 
 def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, photos: Path) -> None:
     with pytest.raises(TrainingError, match="no checkpoint"):
         run(RECIPE, painting, photos, resume=True)
-    run(RECIPE, painting, photos, upto=2)
+    run(RECIPE, painting, photos, upto=3)
     with pytest.raises(TrainingError, match="another content_weight, seed"):
         run(replace(RECIPE, seed=4, content_weight=9.0), painting, photos, resume=True)
 
 
 def test_a_checkpoint_of_another_version_is_refused(painting: Path, photos: Path) -> None:
-    run(RECIPE, painting, photos, upto=2)
+    run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"
     state = torch.load(checkpoint, weights_only=True)
     torch.save({**state, "optimizer": {"state": {}, "param_groups": []}}, checkpoint)
@@ -103,7 +112,7 @@ def test_a_checkpoint_of_another_version_is_refused(painting: Path, photos: Path
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) -> None:
-    run(RECIPE, painting, photos, upto=2)
+    run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"
     before = checkpoint.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -115,6 +124,55 @@ def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert checkpoint.read_bytes() == before
     assert list(photos.parent.glob("*.new")) == []
+
+
+RECORDED = """
+import sys
+from pathlib import Path
+from nst_core.images import open_picture
+from nst_core.training_folder import TrainingFolder
+from tests.test_training import RECIPE, steps_of
+
+folder = Path(sys.argv[1])
+painting, photos = folder / "painting.png", folder / "photos"
+record = TrainingFolder(folder / sys.argv[2], open_picture(painting))
+resume = record.checkpoint.exists()
+for step in record.record(steps_of(RECIPE, painting, photos, record.checkpoint, resume=resume), resume=resume):
+    print(step.step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_training_goes_on_with_the_same_losses(painting: Path, photos: Path) -> None:
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", RECORDED, str(painting.parent), name]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+
+    def rows(name: str) -> list[list[str]]:
+        text = (painting.parent / name / "training" / "losses.csv").read_text()
+        return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
+
+    assert start("whole").wait(120) == 0
+    for last in (1, 4):  # when there is no checkpoint yet, and about when one is being written
+        with start("killed") as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if int(line) >= last:
+                    process.kill()
+                    break
+        assert process.returncode == -signal.SIGKILL
+    # A row may have been half written.
+    losses = painting.parent / "killed" / "training" / "losses.csv"
+    losses.write_text(losses.read_text() + "6,0.1")
+    assert start("killed").wait(120) == 0
+    assert rows("killed") == rows("whole")
+    assert len(rows("whole")) == 1 + RECIPE.steps
+
+
+@pytest.mark.parametrize("size", [(200, 140), (5200, 3900)])
+def test_a_painting_may_be_small_or_large(size: tuple[int, int], painting: Path, photos: Path) -> None:
+    draw(painting, 7, size)
+    assert len(run(replace(RECIPE, style_size=300), painting, photos, upto=4)) == 4
 
 
 def test_photographs_are_squares_in_range_and_the_same_again(photos: Path) -> None:
