@@ -26,5 +26,5 @@ $(VENV)/page: pyproject.toml
 
 $(VENV)/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[page,video,train,export,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[page,video,cluster,train,export,dev]'
 	touch $@

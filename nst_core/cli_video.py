@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import TextColumn
 
-from nst_core.console import RegistryOption, errors, progress_bar
+from nst_core.console import RayOption, RegistryOption, errors, progress_bar
 from nst_core.precision import Precision
 from nst_core.registry import Registry
 
@@ -28,6 +28,7 @@ def video(
     steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, so that it flickers less.")] = True,
     lossless: Annotated[bool, typer.Option("--lossless", help="Every pixel as painted: FFV1 in Matroska.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    ray: RayOption = False,
     registry: RegistryOption = None,
 ) -> None:
     """Repaint a film in a style, every frame of it, with its sound.
@@ -51,6 +52,7 @@ def video(
         steady=steady,
         lossless=lossless,
         resume=resume,
+        ray=ray,
     )
     step = None
     try:

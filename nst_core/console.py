@@ -21,6 +21,9 @@ RegistryOption = Annotated[
     str | None,
     typer.Option("--registry", help="A registry.yaml, a folder with one, or user/repo on the Hub, not the bundled."),
 ]
+RayOption = Annotated[
+    bool, typer.Option("--ray", help="Paint on the Ray cluster at RAY_ADDRESS, or else on each core of this machine.")
+]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -1,12 +1,12 @@
 """A film file → upright RGB frames with their times: the only place that decodes films."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
+Input = TypeVar("Input")
+Output = TypeVar("Output")
 
 # The only demuxers that are let near a file, by FFmpeg's names: none of them opens a second one.
 _DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,dv,ivf,nut,yuv4mpegpipe"
@@ -162,7 +164,7 @@ def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Fr
             time = last + film.step if frame.pts is None else film.since_start(frame.pts, film.time_base)
             last = max(time, last + 1)
             if number >= skip:
-                yield Frame(_upright(frame, film, size), last, frame.duration or film.step)
+                yield Frame(upright(frame, film, size), last, frame.duration or film.step)
 
 
 @contextmanager
@@ -203,28 +205,34 @@ def codec_of(sound: "AudioStream") -> str:
     return sound.codec_context.codec.canonical_name
 
 
-def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":
+def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Output]]") -> "Iterator[Output]":
+    """What comes of packets; those that cannot be read, or decoded, are left out, and that is logged."""
     import av
 
     damaged = 0
-    packets = stream.container.demux(stream)  # type: ignore[attr-defined]
+    end = object()
     while True:
         try:
-            packet = next(packets, None)
-            if packet is None:
+            packet = next(packets, end)
+            if packet is end:
                 break
-            frames = packet.decode()
+            decoded = decode(packet)  # type: ignore[arg-type]
         except (av.FFmpegError, OSError):
             damaged += 1
             if damaged > _MOST_DAMAGED:
                 break
             continue
-        yield from frames
+        yield from decoded
     if damaged:
         log.warning("The film has %d places that are damaged; they are left out.", damaged)
 
 
-def _upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarray:
+def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":
+    return undamaged(stream.container.demux(stream), lambda packet: packet.decode())  # type: ignore[attr-defined]
+
+
+def upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarray:
+    """One of the film's frames as RGB, uint8 (H, W, 3), scaled to width and height."""
     from av.video.reformatter import ColorRange
 
     turned = film.quarter_turns % 2

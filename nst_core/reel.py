@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -47,8 +48,9 @@ class Part:
     joined; or FFV1.
     """
 
-    def __init__(self, path: Path, film: Film, size: tuple[int, int], *, lossless: bool) -> None:
-        """``path`` ends in ``CLOSED``, and is there when the part is closed.
+    def __init__(self, path: Path, film: Film, size: tuple[int, int], *, lossless: bool, threads: int = 0) -> None:
+        """``path`` ends in ``CLOSED``, and is there when the part is closed. The encoder has as many ``threads`` as it
+        likes, or so many.
 
         Raises:
             FilmError: the file cannot be written.
@@ -56,6 +58,8 @@ class Part:
         import av
 
         self.path, self._film, self._lossless = path, film, lossless
+        self.frames = self.end = 0
+        """How many there are, and until when the last is shown, by the film's time."""
         self._open = path.with_suffix(".open")
         with _writing(path):
             self._container = av.open(str(self._open), "w", format="nut")
@@ -64,13 +68,14 @@ class Part:
         codec.width, codec.height = size
         codec.sample_aspect_ratio = film.pixel_aspect
         codec.pix_fmt = "bgr0" if lossless else "yuv420p"
+        codec.thread_count = threads
         codec.time_base = self._stream.time_base = film.time_base
         codec.color_primaries, codec.color_trc = film.primaries, film.transfer
         if not lossless:
             codec.options = {"crf": "18", "preset": "fast", "bf": "0"}
             codec.color_range, codec.colorspace = 1, film.matrix  # 1 is limited
 
-    def add(self, pixels: np.ndarray, time: int) -> None:
+    def add(self, pixels: np.ndarray, time: int, duration: int) -> None:
         """Encode RGB pixels, uint8 (H, W, 3), as the frame of that time.
 
         Raises:
@@ -93,6 +98,7 @@ class Part:
         frame.pts, frame.time_base = time, self._film.time_base
         with _writing(self.path):
             self._container.mux(self._stream.encode(frame))
+        self.frames, self.end = self.frames + 1, time + duration
 
     def close(self) -> None:
         """Write what the encoder still holds; a part without frames leaves no file, or an empty one.
@@ -110,6 +116,23 @@ class Part:
 def count_frames(part: Path) -> int:
     """How many frames a part has; of one that broke off, those that are complete."""
     return sum(1 for _ in _pictures([part]))
+
+
+def save_part(data: bytes, path: Path) -> None:
+    """Write what a part's file held elsewhere; ``path`` ends in ``CLOSED``, and is there when all of it is.
+
+    Raises:
+        FilmError: the file cannot be written.
+    """
+    with _writing(path):
+        path.with_suffix(".open").write_bytes(data)
+        path.with_suffix(".open").replace(path)
+
+
+def last_time(parts: Sequence[Path], film: Film) -> int:
+    """When the last frame of parts is shown, of which there is one, by the film's time."""
+    [last] = deque(_pictures(parts), maxlen=1)
+    return round(_seconds(last) / film.time_base)
 
 
 def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete: bool) -> None:

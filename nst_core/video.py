@@ -3,25 +3,26 @@
 import json
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from nst_core.ahead import ahead
+from nst_core.cluster import spread
 from nst_core.errors import NSTError
-from nst_core.film import Film, FilmError, Frame, open_film, read_frames
+from nst_core.film import Film, FilmError, open_film, read_frames
 from nst_core.images import MAX_PIXELS
+from nst_core.painting import Painting, paint_piece
+from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
-from nst_core.reel import CLOSED, Part, count_frames, join, suffix
-from nst_core.steady import Steady
+from nst_core.reel import CLOSED, Part, count_frames, join, last_time, save_part, suffix
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, check_blend, check_precision, check_size, paint_pixels
+from nst_core.stylization import check_blend, check_precision, check_size
 from nst_core.text import few, quoted
 
 
@@ -62,6 +63,7 @@ def stylize_video(
     steady: bool = True,
     lossless: bool = False,
     resume: bool = False,
+    ray: bool = False,
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film; gives a step for every frame.
 
@@ -73,9 +75,15 @@ def stylize_video(
     A film that is not finished has not the name ``out``. Whoever closes the generator early, or is interrupted, finds
     ``partial_film(out)``, which can be played, and with ``resume`` goes on from there with the same settings.
 
+    With ``ray`` the cores of a Ray cluster paint (see ``nst_core.cluster``), each a piece of five seconds or so at a
+    time, and there is a step for every piece. A steady painting has run for ``nst_core.pieces.BEFORE`` frames where its
+    piece begins.
+
     Raises:
         NSTError: a setting is out of its range, or there is too little memory for a frame.
-        FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be gone on with.
+        FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be gone on with; with
+            ``ray``, the film cannot be cut into pieces.
+        ClusterError: as ``nst_core.cluster.spread``.
     """
     check_blend(strength, color)
     check_precision(precision)
@@ -103,45 +111,58 @@ def stylize_video(
         "steady": steady,
         "lossless": lossless,
     }
+    painting = Painting(full, (width, height), strength, color, precision, steady, lossless)
     work = _Work(out, settings, resume=resume)
-    done = work.frames
-    part = Part(work.next_part(), film, (width, height), lossless=lossless)
-    calm = Steady() if steady else None
-    end, complete = 0, False
-
-    def painted() -> Iterator[tuple[Frame, np.ndarray]]:
-        nonlocal end
-        frames = read_frames(film, full, skip=max(0, done - 1))
-        if done and (last := next(frames, None)):
-            end = last.time + last.duration
-        for coming in ahead(lambda frames: next(frames, None), repeat(frames)):
-            frame = coming.result()
-            if frame is None:
-                return
-            frame = frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
-            yield frame, paint_pixels(frame.pixels, style, precision)
-
-    def finish(made: tuple[Frame, np.ndarray]) -> np.ndarray:
-        nonlocal end
-        frame, pixels = made
-        if calm:
-            pixels = calm(frame.pixels, pixels)
-        pixels = blend_pixels(frame.pixels, pixels, strength, color)
-        part.add(pixels, frame.time)
-        end = frame.time + frame.duration
-        return pixels
-
-    began = time.monotonic()
+    shown = (_painted_on_ray if ray else _painted_here)(film, painting, [style], work)
+    done, began, complete = work.frames, time.monotonic(), False
     try:
-        with closing(ahead(finish, painted())) as finished:
-            for number, coming in enumerate(finished, done + 1):
-                pixels, seconds = coming.result(), time.monotonic() - began
-                frames = film.frames and max(film.frames, number)
+        with closing(shown):
+            for number, pixels in shown:
+                seconds, frames = time.monotonic() - began, film.frames and max(film.frames, number)
                 yield VideoStep(number, frames, seconds, (number - done) / seconds, pixels)
         complete = True
     finally:
+        work.close(film, complete=complete)
+
+
+def _painted_here(
+    film: Film, painting: Painting, styles: Sequence[Style], work: "_Work"
+) -> Generator[tuple[int, np.ndarray], None, None]:
+    """How many frames are done, and the last one's pixels, again and again."""
+    done = work.frames
+    part = Part(work.next_part(), film, painting.size, lossless=painting.lossless)
+    try:
+        frames = read_frames(film, painting.full, skip=max(0, done - 1))
+        if done and (last := next(frames, None)):
+            work.end = last.time + last.duration
+        with closing(painting.paint(frames, styles, part)) as shown:
+            yield from enumerate(shown, done + 1)
+    finally:
         part.close()
-        work.close(film, end, complete=complete)
+        work.end = max(work.end, part.end)
+
+
+def _painted_on_ray(
+    film: Film, painting: Painting, styles: Sequence[Style], work: "_Work"
+) -> Generator[tuple[int, np.ndarray], None, None]:
+    """The same, piece by piece, painted by the workers of a Ray cluster."""
+    after = None
+    if work.frames:
+        after = last_time(work.parts, film)
+        work.end = after + film.step
+    pieces = cut(film, after=after, before=BEFORE if painting.steady else 0)
+
+    def name(piece: Piece) -> str:
+        begin = film.since_start(piece.begin, piece.time_base) * film.time_base
+        return f"the film's frames from {float(begin):.1f} s on"
+
+    with closing(spread(partial(paint_piece, film, painting), styles, pieces, name)) as painted:
+        for piece in painted:
+            if piece.pixels is not None:
+                save_part(piece.data, work.next_part())
+                work.frames += piece.frames
+                work.end = piece.end
+                yield work.frames, piece.pixels
 
 
 def partial_film(out: str | Path) -> Path:
@@ -173,26 +194,28 @@ class _Work:
             raise FilmError(
                 f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
             )
-        self._parts = sorted(path for path in self._folder.iterdir() if path != file)
-        self.frames = sum(map(count_frames, self._parts))
+        self.parts = sorted(path for path in self._folder.iterdir() if path != file)
+        self.frames = sum(map(count_frames, self.parts))
         """How many are done."""
+        self.end = 0
+        """Until when the last of them is shown, by the film's time."""
 
     def next_part(self) -> Path:
         """Where the frames go that are painted now."""
         path = self._folder / f"{self.frames:09}{CLOSED}"
-        self._parts = [part for part in self._parts if part.stem != path.stem]  # that has none
-        self._parts.append(path)
+        self.parts = [part for part in self.parts if part.stem != path.stem]  # that has none
+        self.parts.append(path)
         return path
 
-    def close(self, film: Film, end: int, *, complete: bool) -> None:
-        """Make a film of the parts, the last frame of which is shown until ``end``.
+    def close(self, film: Film, *, complete: bool) -> None:
+        """Make a film of the parts.
 
         Raises:
             FilmError: it cannot be written.
         """
         partial = partial_film(self._out)
-        if any(map(count_frames, self._parts)):
-            join(self._parts, film, self._out if complete else partial, end=end, complete=complete)
+        if any(map(count_frames, self.parts)):
+            join(self.parts, film, self._out if complete else partial, end=self.end, complete=complete)
         if complete:
             partial.unlink(missing_ok=True)
         if complete or not partial.exists():

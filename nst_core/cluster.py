@@ -1,0 +1,208 @@
+"""Work for several machines: each core of a Ray cluster holds the styles, and does one item at a time.
+
+What goes there and comes back is bytes. Those machines need nst-core, and none of this one's files.
+"""
+
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+from nst_core.errors import NSTError
+from nst_core.memory import keep_freed_memory
+from nst_core.style import CARD, CONFIG, WEIGHTS, Style
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Work = Callable[[Sequence[Style], Item], Result]
+
+TRIES = 3
+"""How often an item is begun with which workers end; and how many workers in a row may end before they are ready."""
+AHEAD = 2
+"""Items a worker that may be under way, or done and not yet in turn."""
+
+
+class ClusterError(NSTError):
+    """A Ray cluster that is not there, or whose workers do not last."""
+
+
+def spread(
+    work: Work[Item, Result], styles: Sequence[Style], items: Iterable[Item], name: Callable[[Item], str]
+) -> Generator[Result, None, None]:
+    """``work(styles, item)`` of each item, on some core of a Ray cluster, in the items' order.
+
+    It is the cluster that the environment variable ``RAY_ADDRESS`` names, or that this process is connected to already,
+    or else this machine, listening at 127.0.0.1 alone. Items are asked for as there are workers for them. If a worker
+    ends, or its machine does, another one does its item again. ``name`` says which one that is.
+
+    Raises:
+        ClusterError: Ray is not installed, no cluster answers, workers do not start, or end with the same item.
+        NSTError: as ``work``.
+    """
+    ray, connected_here = _connected()
+    crew = _Crew(ray, work, styles)
+    try:
+        yield from crew.results(items, name)
+    finally:
+        crew.dismiss()
+        if connected_here:
+            ray.shutdown()
+
+
+def _connected() -> tuple[ModuleType, bool]:
+    """Ray, connected, and whether it was not so before."""
+    address = os.environ.get("RAY_ADDRESS")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not address:
+        # So Ray does on macOS and Windows: for this machine's address it takes 127.0.0.1, and listens nowhere else.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError("Several machines take Ray: pip install 'nst-core[cluster]' installs that.") from error
+    if ray.is_initialized():
+        return ray, False
+    try:
+        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"at {address}, which is RAY_ADDRESS" if address else "on this machine"
+        raise ClusterError(f"No Ray cluster answers {where}: the address of one that runs would be right.") from error
+    return ray, True
+
+
+class _Files(NamedTuple):
+    """What a style is opened from."""
+
+    id: str
+    files: dict[str, bytes]
+
+
+class _Worker:
+    """One core's process, an actor of Ray's."""
+
+    def __init__(self, work: Work[Any, Any], styles: list[_Files]) -> None:
+        os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # of torch's threads Ray takes care
+        keep_freed_memory()
+        self._work, self._files = work, styles
+        self._styles: list[Style] = []
+
+    def get_ready(self) -> None:
+        if self._styles:
+            return
+        for id, files in self._files:
+            with TemporaryDirectory() as folder:
+                for name, data in files.items():
+                    Path(folder, name).write_bytes(data)
+                self._styles.append(Style.open(folder, name=id))
+
+    def do(self, item: Any) -> Any:
+        return self._work(self._styles, item)
+
+
+class _Crew:
+    """The workers, and what each of them is at."""
+
+    def __init__(self, ray: ModuleType, work: Work[Any, Any], styles: Sequence[Style]) -> None:
+        self._ray = ray
+        self._most = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        # Ray's own second try would be the same worker's, who waits for a free core.
+        self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
+        self._arguments = [ray.put(work), ray.put([_files(style) for style in styles])]
+        self._workers: list[Any] = []
+        self._idle: list[Any] = []
+        self._busy: dict[Any, tuple[Any, tuple[int, Any] | None]] = {}
+        """By what Ray gives in the end: who it is, and the number and the item; None if that one gets ready."""
+        self._ended: Counter[int | None] = Counter()
+        """How many workers ended, by the item's number; None counts those in a row that did not get ready."""
+
+    def results(self, items: Iterable[Item], name: Callable[[Item], str]) -> Generator[Any, None, None]:
+        rest, waiting = enumerate(items), deque[tuple[int, Item]]()
+        done: dict[int, Any] = {}
+        asked = given = 0
+        while True:
+            free = self._most - self._items
+            while len(waiting) < max(1, free) and asked < given + AHEAD * self._most and (item := next(rest, None)):
+                waiting.append(item)
+                asked += 1
+            if not waiting and not self._items:
+                return
+            self._hire(min(self._most, self._items + len(waiting)))
+            while waiting and self._idle:
+                worker, item = self._idle.pop(), waiting.popleft()
+                self._busy[worker.do.remote(item[1])] = worker, item
+            for reference in self._ray.wait(list(self._busy))[0]:
+                worker, task = self._busy.pop(reference)
+                try:
+                    result = self._ray.get(reference)
+                except self._ray.exceptions.RayTaskError as error:
+                    raise _refusal(error, task is None) from error
+                except self._ray.exceptions.RayError as error:
+                    self._lose(worker, task and task[0], name(task[1]) if task else "", error)
+                    if task:
+                        waiting.appendleft(task)
+                    continue
+                self._idle.append(worker)
+                if task:
+                    done[task[0]] = result
+                else:
+                    self._ended[None] = 0
+            while given in done:
+                yield done.pop(given)
+                given += 1
+
+    @property
+    def _items(self) -> int:
+        """How many are under way."""
+        return sum(task is not None for _, task in self._busy.values())
+
+    def _hire(self, count: int) -> None:
+        while len(self._workers) < count:
+            worker = self._actor.remote(*self._arguments)
+            self._workers.append(worker)
+            self._busy[worker.get_ready.remote()] = worker, None
+
+    def _lose(self, worker: Any, number: int | None, name: str, error: Exception) -> None:
+        """Do without a worker that ended.
+
+        Raises:
+            ClusterError: it is not the first.
+        """
+        self._workers.remove(worker)
+        self._ended[number] += 1
+        if self._ended[number] == TRIES:
+            if number is None:
+                reason = str(error).strip().splitlines()[-1]
+                raise ClusterError(f"No worker of the Ray cluster starts: {reason}") from error
+            raise ClusterError(f"{TRIES} workers ended one after the other, each with {name}: it may take more memory.")
+        if name:
+            log.warning("A worker ended with %s; another one does that again.", name)
+        # Whoever was on the same machine is gone, too, and is not to be given anything.
+        for other in self._idle:
+            self._busy[other.get_ready.remote()] = other, None
+        self._idle.clear()
+
+    def dismiss(self) -> None:
+        for worker in self._workers:
+            self._ray.kill(worker)
+
+
+def _files(style: Style) -> _Files:
+    names = [name for name in (CARD, CONFIG, WEIGHTS) if (style.folder / name).is_file()]
+    return _Files(style.id, {name: (style.folder / name).read_bytes() for name in names})
+
+
+def _refusal(error: Any, getting_ready: bool) -> Exception:
+    """What a worker raised; what hinders it from getting ready is that something is not installed there."""
+    if isinstance(error.cause, NSTError):
+        return error.cause
+    if getting_ready:
+        reason = str(error.cause).strip().splitlines()[-1]
+        return ClusterError(
+            f"A worker of the Ray cluster cannot start ({reason}): every machine needs nst-core, in this version, too."
+        )
+    return error

@@ -1,0 +1,99 @@
+"""A film's frames → frames repainted: the same on this machine, and of a piece of the film on another one."""
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from nst_core.ahead import ahead
+from nst_core.film import Film, Frame
+from nst_core.pieces import Piece
+from nst_core.precision import Precision
+from nst_core.reel import CLOSED, Part
+from nst_core.steady import Steady
+from nst_core.style import Style
+from nst_core.stylization import blend_pixels, paint_pixels
+
+
+@dataclass(frozen=True)
+class Painting:
+    """How every frame of a film is painted, wherever that is."""
+
+    full: tuple[int, int]
+    """Width and height at which it is read."""
+    size: tuple[int, int]
+    """What is painted of that."""
+    strength: float
+    color: Literal["style", "photo"]
+    precision: Precision
+    steady: bool
+    lossless: bool
+
+    def paint(
+        self, frames: Iterator[Frame], styles: Sequence[Style], part: Part, *, begin: int = 0
+    ) -> Generator[np.ndarray, None, None]:
+        """Paint frames into a part; gives the pixels of each that is there.
+
+        Those that are shown before ``begin`` are none of it: what follows them goes on from their painting.
+        """
+        width, height = self.size
+        [style] = styles
+        calm = Steady() if self.steady else None
+
+        def painted() -> Iterator[tuple[Frame, np.ndarray]]:
+            for coming in ahead(lambda frames: next(frames, None), repeat(frames)):
+                frame = coming.result()
+                if frame is None:
+                    return
+                frame = frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
+                yield frame, paint_pixels(frame.pixels, style, self.precision)
+
+        def finish(made: tuple[Frame, np.ndarray]) -> np.ndarray | None:
+            frame, pixels = made
+            if calm:
+                pixels = calm(frame.pixels, pixels)
+            if frame.time < begin:
+                return None
+            pixels = blend_pixels(frame.pixels, pixels, self.strength, self.color)
+            part.add(pixels, frame.time, frame.duration)
+            return pixels
+
+        with closing(ahead(finish, painted())) as finished:
+            for coming in finished:
+                if (pixels := coming.result()) is not None:
+                    yield pixels
+
+
+class PaintedPiece(NamedTuple):
+    """A piece of a film, painted."""
+
+    data: bytes
+    """The file of a ``Part``."""
+    frames: int
+    end: int
+    """Until when its last frame is shown."""
+    pixels: np.ndarray | None
+    """Of its last frame; None if all are damaged, and there is none."""
+
+
+def paint_piece(film: Film, painting: Painting, styles: Sequence[Style], piece: Piece) -> PaintedPiece:
+    """Paint a piece of a film on one core, with nothing of the film's own file.
+
+    Raises:
+        NSTError: there is too little memory for a frame, or nothing to decode, compare or encode it with.
+    """
+    begin = film.since_start(piece.begin, piece.time_base)
+    with TemporaryDirectory() as folder:
+        part = Part(Path(folder, f"piece{CLOSED}"), film, painting.size, lossless=painting.lossless, threads=1)
+        try:
+            shown = deque(painting.paint(piece.frames(film, painting.full), styles, part, begin=begin), maxlen=1)
+        finally:
+            part.close()
+        data = part.path.read_bytes() if shown else b""
+        return PaintedPiece(data, part.frames, part.end, shown[0] if shown else None)

@@ -1,0 +1,144 @@
+"""A film → pieces of a few seconds, compressed as they are in the file: each can be decoded alone, anywhere."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from nst_core.film import Film, FilmError, Frame, opened, pictures_of, undamaged, upright
+from nst_core.text import quoted
+
+if TYPE_CHECKING:
+    import av
+
+FRAMES = 120
+"""Of a piece; the last has fewer."""
+BEFORE = 12
+"""Frames that are painted before a piece, and not shown: a steady painting is not to be seen to begin anew."""
+MOST_BYTES = 2**27
+"""Of a piece that may have more frames: it ends there."""
+
+_SETTINGS = ("width", "height", "pix_fmt", "extradata", "codec_tag", "bits_per_coded_sample", "color_range")
+"""Of a decoder, which a file knows and packets do not."""
+_EVER = -(2**63)
+
+
+class _Packet(NamedTuple):
+    data: bytes
+    pts: int
+    dts: int | None
+    keyframe: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some frames of a film, and what it takes to decode them. Times are those of the file, in its ``time_base``."""
+
+    before: int
+    """When the first frame is shown of those that are painted with it; if there are none, its own first."""
+    begin: int
+    """When its own first frame is shown."""
+    end: int | None
+    """When that of the next piece is."""
+    packets: list[_Packet] = field(repr=False)
+    """As they are decoded, from a keyframe on."""
+    codec: str
+    settings: dict[str, object] = field(repr=False)
+    time_base: Fraction
+
+    def frames(self, film: Film, size: tuple[int, int]) -> Iterator[Frame]:
+        """Its frames and those before it, as ``read_frames`` gives them."""
+        import av
+
+        decoder = av.CodecContext.create(self.codec, "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        for name, value in self.settings.items():
+            if value is not None:
+                setattr(decoder, name, value)
+        last = -1
+        for frame in undamaged(chain(map(self._packet, self.packets), [None]), decoder.decode):
+            if frame.pts is None or frame.pts < self.before or (self.end is not None and frame.pts >= self.end):
+                continue
+            last = max(film.since_start(frame.pts, self.time_base), last + 1)
+            yield Frame(upright(frame, film, size), last, frame.duration or film.step)
+
+    def _packet(self, saved: _Packet) -> "av.Packet":
+        import av
+
+        # Made of the data itself, it would lack the zeros after it that decoders rely on.
+        packet = av.Packet(len(saved.data))
+        packet.update(saved.data)
+        packet.pts, packet.dts, packet.time_base = saved.pts, saved.dts, self.time_base
+        packet.is_keyframe = saved.keyframe
+        return packet
+
+
+def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterator[Piece]:
+    """The pieces of a film, in order: every frame is in one of them.
+
+    Given the time, from the film's beginning, of a frame that is done already, they begin with the one ``after`` it.
+    ``before`` is how many frames are painted with a piece and not shown.
+
+    Raises:
+        FilmError: the film's clock goes back, or its keyframes are too far apart.
+    """
+    refused = f"The film {quoted(film.path.name)} cannot be cut into pieces for several machines:"
+    with opened(film.path) as container:
+        stream = pictures_of(container)
+        assert stream is not None and stream.time_base is not None
+        codec, time_base = stream.codec_context, stream.time_base
+        settings = {name: getattr(codec, name) for name in _SETTINGS}
+        packets: list[_Packet] = []
+        times: list[int] = []  # of the frames in these packets, in order
+        begin = _EVER if after is None else after + round(film.start / time_base) + 1
+        decoded, size = _EVER, 0
+
+        def piece(end: int | None) -> Piece:
+            place = bisect_left(times, begin)
+            own = [packet for packet in packets if end is None or packet.dts is None or packet.dts < end]
+            return Piece(times[max(0, place - before)], times[place], end, own, codec.name, settings, time_base)
+
+        for packet in undamaged(container.demux(stream), lambda packet: [packet]):
+            time = packet.dts if packet.pts is None else packet.pts
+            if not packet.size or time is None:
+                continue
+            if packet.dts is not None:
+                if packet.dts < decoded:
+                    raise FilmError(f"{refused} its clock goes back. One machine alone paints it.")
+                decoded = packet.dts
+            packets.append(_Packet(bytes(packet), time, packet.dts, packet.is_keyframe))
+            insort(times, time)
+            size += packet.size
+            end = _next_begin(times, begin, decoded, FRAMES if size < MOST_BYTES else 1)
+            if end is not None:
+                yield piece(end)
+                begin = end
+            if end is not None or packet.is_keyframe:
+                packets, times = _needed(packets, times, begin, before)
+                size = sum(len(one.data) for one in packets)
+            if size > 2 * MOST_BYTES:
+                raise FilmError(f"{refused} {len(packets)} frames have no keyframe. One machine alone paints it.")
+        if times and times[-1] >= begin:
+            yield piece(None)
+
+
+def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | None:
+    """The first frame after a piece of so many; None if they are not all known, for what comes is shown later."""
+    first, last = bisect_left(times, begin), _EVER
+    known = times[first : bisect_left(times, decoded)]
+    if len(known) > most:
+        for number, time in enumerate(known):
+            # Of several frames of one time, each is shown a tick later than the one before.
+            if number >= most and time > last:
+                return time
+            last = max(time, last + 1)
+    return None
+
+
+def _needed(packets: list[_Packet], times: list[int], begin: int, before: int) -> tuple[list[_Packet], list[int]]:
+    """Of packets, and of the times of their frames, what it takes for a piece that begins then."""
+    first = times[min(max(0, bisect_left(times, begin) - before), len(times) - 1)]
+    keyframes = [place for place, packet in enumerate(packets) if packet.keyframe and packet.pts <= first]
+    return packets[max(keyframes, default=0) :], times[bisect_left(times, first) :]
