@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.table import Table
 
-from nst_core.ahead import ahead
 from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.cli_video import video
-from nst_core.console import RegistryOption, check_file, errors, progress_bar
+from nst_core.console import RayOption, RegistryOption, check_file, errors, progress_bar
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
@@ -28,8 +27,6 @@ from nst_core.precision import Precision
 from nst_core.registry import Registry, on_the_hub
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from nst_core.optimization import OptimizationStep
 
     MethodName = str
@@ -99,7 +96,7 @@ def styles(
 
 @app.command()
 def stylize(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
     style: Annotated[str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The file to write; of several photographs, the folder.")
@@ -120,15 +117,17 @@ def stylize(
     precision: Annotated[
         Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
     ] = "auto",
+    ray: RayOption = False,
     registry: RegistryOption = None,
 ) -> None:
     """Repaint photographs in a style.
 
     Ctrl-C ends it early: no picture is half written, and the exit status is 130.
     """
-    from nst_core.images import check_suffix, open_picture, save_picture
-    from nst_core.stylization import stylize as repaint_and_blend
+    from nst_core.batch import Painted, photographs, stylize_files, stylize_files_on_ray
+    from nst_core.images import check_suffix, open_picture
 
+    photos = photographs(photos)
     one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not out.is_dir()
     if out is not None and one_file:
         check_suffix(out)
@@ -140,62 +139,42 @@ def stylize(
     else:
         folder = out or Path()
         targets = [folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png" for photo in photos]
-        if twice := [target.name for target in targets if targets.count(target) > 1]:
-            raise NSTError(f"Several photographs would be written as {twice[0]!r}: give them different names.")
+        name, times = Counter(target.name for target in targets).most_common(1)[0]
+        if times > 1:
+            raise NSTError(f"Several photographs would be written as {name!r}: give them different names.")
         _make_folder(folder)
 
-    def painted() -> Iterator["tuple[Image.Image | NSTError, float]"]:
-        for number, photo in enumerate(ahead(open_picture, photos)):
+    def wrote(target: Path, painted: Painted) -> None:
+        written.append(target)
+        size = f"{painted.width} × {painted.height} px, {painted.seconds:.1f} s"
+        bar.console.print(f"{target}  {size}", markup=False)
 
-            def tell(part: float, number: int = number) -> None:
-                bar.update(task, completed=number + part)
-
-            began = time.perf_counter()
-            try:
-                picture: Image.Image | NSTError = repaint_and_blend(
-                    photo.result(),
-                    opened,
+    written: list[Path] = []
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task(opened.title, total=len(photos))
+            refused = list(
+                (stylize_files_on_ray if ray else stylize_files)(
+                    photos,
+                    targets,
+                    [opened, over] if over else [opened],
+                    progress=lambda done: bar.update(task, completed=done),
+                    wrote=wrote,
                     strength=strength,
                     color=color,
                     size=size,
                     stroke=stroke,
-                    second=over,
                     mix=mix,
                     mask=where,
                     precision=precision,
-                    progress=tell,
                 )
-            except NSTError as error:
-                picture = error
-            tell(1)
-            yield picture, time.perf_counter() - began
-
-    def save(made: "tuple[Path, tuple[Image.Image | NSTError, float]]") -> "tuple[Image.Image, float]":
-        target, (picture, seconds) = made
-        if isinstance(picture, NSTError):
-            raise picture
-        save_picture(picture, target)
-        written.append(target)
-        return picture, seconds
-
-    written: list[Path] = []
-    failed: list[NSTError] = []
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task(opened.title, total=len(photos))
-            for target, saving in zip(targets, ahead(save, zip(targets, painted(), strict=True)), strict=True):
-                try:
-                    picture, seconds = saving.result()
-                except NSTError as error:
-                    failed.append(error)
-                    continue
-                bar.console.print(f"{target}  {picture.width} × {picture.height} px, {seconds:.1f} s", markup=False)
+            )
     except KeyboardInterrupt:
         errors.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
         raise typer.Exit(130) from None
-    for refusal in failed:
+    for refusal in refused:
         errors.print(str(refusal), markup=False)
-    if failed:
+    if refused:
         raise typer.Exit(1)
 
 

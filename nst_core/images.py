@@ -3,7 +3,8 @@
 import logging
 import math
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -35,6 +36,8 @@ Image.init()
 
 # The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too.
 _DECODERS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+"""By which the pictures of a folder are known."""
 _READABLE = "a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file"
 # What they raise on files that were cut short or changed at random.
 _BROKEN = (
@@ -126,17 +129,38 @@ def save_picture(picture: Image.Image, path: str | Path, *, note: str = "") -> N
     texts = PngInfo()
     if note and encoder is _PNG:
         texts.add_itxt(NOTE, note)
+    with whole_file(path) as file:
+        clean.save(file, encoder.format, pnginfo=texts, **encoder.options)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A picture's file, to write to: it is complete or not there.
+
+    Raises:
+        PictureError: it cannot be written.
+    """
     # Opened like any file: tempfile's would be readable for their owner alone.
     temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
         with temporary.open("xb") as file:
-            clean.save(file, encoder.format, pnginfo=texts, **encoder.options)
+            yield file
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"The picture {quoted(path.name)} could not be written: {reason}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_file(path: Path) -> bytes:
+    """A picture's file as it is, to be opened elsewhere.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    with _stream(path, _subject(path)) as file:
+        return file.read()
 
 
 def read_note(source: str | Path | bytes | BinaryIO) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from nst_core.architectures import ARCHITECTURES
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeatureNetwork, Hybrid
-from nst_core.images import PictureError, fit, open_picture, to_picture, to_tensor
+from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
 from nst_core.muon import Muon
@@ -25,7 +25,6 @@ from nst_core.style import Style
 
 logger = logging.getLogger(__name__)
 
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 SMALLEST_PHOTO = 32  # pixels: what is smaller and enlarged to a crop holds nothing to learn from
 
 

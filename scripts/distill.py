@@ -28,13 +28,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from nst_core.features import COMPACT_WEIGHTS, VGG19, Hybrid, compact_network, load_features
-from nst_core.images import fit, open_picture, to_picture, to_tensor
+from nst_core.images import PHOTO_SUFFIXES, fit, open_picture, to_picture, to_tensor
 from nst_core.losses import gram_matrix
 from nst_core.memory import keep_freed_memory
 from nst_core.muon import Muon
 from nst_core.optimization import optimize
 from nst_core.recipe import Recipe
-from nst_core.training import PHOTO_SUFFIXES, Photographs
+from nst_core.training import Photographs
 
 # Where the teacher is exact, what enters a ReLU says more than what leaves it.
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "relu3_1", "conv4_1", "relu4_1", "conv5_1", "relu5_1")
