@@ -427,7 +427,7 @@ app.command()(review)
 
 def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", level=logging.ERROR if errors.quiet else logging.WARNING)
     keep_freed_memory()
     try:
         app(prog_name="python -m nst_core")

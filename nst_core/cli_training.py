@@ -1,5 +1,6 @@
 """The commands ``train`` and ``search``."""
 
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ def train(
     reconstruction_steps: Annotated[
         int, typer.Option(min=0, help="Of these, the first, that learn to give the photograph back.")
     ] = RECIPE.reconstruction_steps,
-    batch_size: Annotated[int, typer.Option(min=1, help="Photographs a step.")] = RECIPE.batch_size,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Photographs a step, of all processes together.")
+    ] = RECIPE.batch_size,
     crop: Annotated[
         int, typer.Option(min=64, help="Side of the squares cut from the photographs, pixels.")
     ] = RECIPE.crop,
@@ -68,9 +71,13 @@ def train(
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples.")] = 200,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
 ) -> None:
-    """Train a network to paint like a picture, and write it as a style folder."""
+    """Train a network to paint like a picture, and write it as a style folder.
+
+    Several GPUs, or machines, share each batch: accelerate launch -m nst_core train …
+    """
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
+    from nst_core.processes import is_first
     from nst_core.training import new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
@@ -96,6 +103,9 @@ def train(
     training = train_network(
         recipe, style_image, photos, network, load_features(features), folder.checkpoint, resume=resume
     )
+    if not is_first():
+        deque(training, maxlen=0)
+        return
     with progress_bar() as progress:
         task = progress.add_task("training", total=steps)
         for step in folder.record(training, resume=resume):

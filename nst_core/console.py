@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from nst_core.errors import NSTError
+from nst_core.processes import is_first
 
 RegistryOption = Annotated[
     str | None,
@@ -25,7 +26,7 @@ RayOption = Annotated[
     bool, typer.Option("--ray", help="Paint on the Ray cluster at RAY_ADDRESS, or else on each core of this machine.")
 ]
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_first())
 
 
 def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
@@ -37,7 +38,7 @@ def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
         TimeElapsedColumn(),
         remaining or TimeRemainingColumn(),
         console=errors,
-        disable=not errors.is_terminal,
+        disable=errors.quiet or not errors.is_terminal,
     )
 
 

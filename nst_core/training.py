@@ -20,6 +20,7 @@ from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
+from nst_core.processes import Processes, is_first
 from nst_core.recipe import Recipe
 from nst_core.style import Style
 
@@ -159,24 +160,33 @@ def train(
     is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``, if there is to be
     one; with ``resume`` it is read from there, and the losses are those of a run without the interruption.
 
+    The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
+    and one of them writes: the losses are those of one process, whatever their number.
+
     Raises:
+        ProcessesError: a batch that the processes cannot share equally, or no accelerate.
         TrainingError: nothing to train on, a checkpoint of another recipe, losses that are no longer numbers, or an
             output that has become one flat colour.
         PictureError: the painting cannot be read.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    processes = Processes()
+    device = processes.device
+    share = processes.share(recipe.batch_size)
     lay_out(network.to(device).train(), device)
     features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = to_tensor(fit(open_picture(style_image), recipe.style_size)).to(device) / 255
     loss = perceptual_loss(recipe, features, painting)
     optimizer = Muon(network)
+    joined = processes.joined(network)
     start = _resume(checkpoint, recipe, network, optimizer) if resume and checkpoint else 0
 
     photographs = Photographs(photos, recipe)
     loader = DataLoader(
         photographs,
-        sampler=range(start * recipe.batch_size, len(photographs)),
-        batch_size=recipe.batch_size,
+        batch_sampler=[
+            list(range(step * recipe.batch_size, (step + 1) * recipe.batch_size)[share])
+            for step in range(start, recipe.steps)
+        ],
         num_workers=8 if device.type == "cuda" else 0,
         persistent_workers=device.type == "cuda",
     )
@@ -184,30 +194,27 @@ def train(
     for step, batch in enumerate(loader, start):
         batch = batch.to(device, non_blocking=True)
         # On the CPU, so that a seed gives the same on every device.
-        grain = recipe.noise * torch.randn(batch.shape, generator=_generator(recipe.seed, step)).to(device)
+        whole = recipe.batch_size, *batch.shape[1:]
+        grain = recipe.noise * torch.randn(whole, generator=_generator(recipe.seed, step))[share].to(device)
         rate = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
-            output = network(255 * batch + grain) / 255
+            output = joined(255 * batch + grain) / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
                 terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})
             else:
                 terms = loss(output, loss.content_targets(batch))
-        _check(terms, output, step)
+        parts = terms.total, terms.content, terms.style, terms.total_variation, _contrast(output)
+        total, content, style, total_variation, contrast = processes.mean(
+            torch.stack([part.detach().to(device) for part in parts])
+        ).tolist()
+        _check(total, contrast, step)
         terms.total.backward()
         optimizer.step(rate)
         done = step + 1
-        yield TrainingStep(
-            step=done,
-            total=terms.total.item(),
-            content=terms.content.item(),
-            style=terms.style.item(),
-            total_variation=terms.total_variation.item(),
-            learning_rate=rate,
-            seconds=time.perf_counter() - began,
-        )
+        yield TrainingStep(done, total, content, style, total_variation, rate, time.perf_counter() - began)
         # After its step is told, so that no row of a record is missing before a checkpoint.
-        if checkpoint and (done % checkpoint_every == 0 or done == recipe.steps):
+        if checkpoint and is_first() and (done % checkpoint_every == 0 or done == recipe.steps):
             _save(
                 checkpoint,
                 {
@@ -219,11 +226,16 @@ def train(
             )
 
 
-def _check(terms: LossTerms, output: Tensor, step: int) -> None:
+def _contrast(output: Tensor) -> Tensor:
+    """Standard deviation of what is seen of an output in 0–1."""
+    return output.detach().float().clamp(0, 1).std()
+
+
+def _check(total: float, contrast: float, step: int) -> None:
     """Raise a TrainingError when there is nothing left to train."""
-    if not torch.isfinite(terms.total):
+    if not math.isfinite(total):
         raise TrainingError(f"The losses stopped being numbers at step {step + 1}; a lower learning rate helps.")
-    if step >= 100 and output.detach().float().clamp(0, 1).std() < 0.004:
+    if step >= 100 and contrast < 0.004:
         raise TrainingError(f"The output is one flat colour at step {step + 1}; a lower learning rate helps.")
 
 
@@ -253,7 +265,7 @@ def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: Muon) -> 
     """Load a checkpoint; returns the steps already done."""
     if not path.exists():
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["recipe"] != asdict(recipe):
         changed = sorted(k for k, v in asdict(recipe).items() if state["recipe"].get(k) != v)
         raise TrainingError(

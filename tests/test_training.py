@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import resource
 import signal
 import subprocess
@@ -19,8 +20,11 @@ from typer.testing import CliRunner
 
 from nst_core import cli_training, training
 from nst_core.architectures.johnson import JohnsonNetwork
-from nst_core.features import VGG19
+from nst_core.features import VGG19, load_features
+from nst_core.images import open_picture
 from nst_core.recipe import Recipe
+from nst_core.style import Style
+from nst_core.stylization import stylize
 from nst_core.training import Photographs, TrainingError, TrainingStep, train
 
 RECIPE = Recipe(
@@ -268,3 +272,60 @@ def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.Monkey
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, ZeroDivisionError)
     assert said["recipe"] == recipe
+
+
+EXACT = """import torch
+torch.cpu._is_avx512_bf16_supported = torch.cpu._is_amx_tile_supported = lambda: False
+from nst_core.cli import main
+main()
+"""
+"""The command line in float32 everywhere: bfloat16 rounds the sums of two halves otherwise than that of the whole."""
+SHARED = replace(Recipe(), architecture="johnson-lite", steps=5, reconstruction_steps=2, crop=64, style_size=64)
+
+
+def two_processes(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``train`` in two processes on processors, which accelerate's launcher knows for GPUs alone."""
+    pytest.importorskip("accelerate", reason="accelerate is part of the extra train")
+    (folder / "exact.py").write_text(EXACT)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
+    command += ["exact.py", "train", "painting.png", "--photos", "photos", "--sample", "photos/0.png"]
+    command += ["--features", "compact", "--reconstruction-steps", "2", *SHARED.options(), *map(str, words)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(
+    painting: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+
+    def alone(checkpoint: Path | None = None) -> Iterator[TrainingStep]:
+        network, features = training.new_network(SHARED), load_features("compact")
+        return train(SHARED, painting, photos, network, features, checkpoint, checkpoint_every=2)
+
+    whole = list(alone())
+    next(itertools.islice(alone(tmp_path / "resumed" / "training" / "checkpoint.pt"), 2, None))
+    for out, words, missing in (("new", [], 0), ("resumed", ["--resume"], 2)):
+        done = two_processes("-o", out, *words, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{out} is a style now: python -m nst_core stylize PHOTO --style {out}\n"  # and that once
+        written = np.genfromtxt(tmp_path / out / "training" / "losses.csv", delimiter=",", names=True)
+        for column in ("step", "total", "content", "style", "total_variation", "learning_rate"):
+            expected = [getattr(step, column) for step in whole[missing:]]
+            # Orthogonalised, rounding grows: another number of threads drifts as far in these five steps.
+            np.testing.assert_allclose(written[column], expected, rtol=2e-3, err_msg=column)
+            if not missing:
+                np.testing.assert_allclose(written[column][:3], expected[:3], rtol=1e-5, err_msg=column)
+        assert stylize(open_picture(photos / "0.png"), Style.open(tmp_path / out)).size == (90, 70)
+
+
+@pytest.mark.slow
+def test_two_processes_refuse_once(painting: Path, photos: Path, tmp_path: Path) -> None:
+    refused = two_processes("--batch-size", 3, "-o", "odd", folder=tmp_path)
+    assert refused.returncode == 1
+    told = "2 processes cannot share a batch of 3 equally: a batch size of 4 would be right.\n"
+    assert refused.stderr.count(told) == 1

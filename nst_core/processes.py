@@ -1,0 +1,77 @@
+"""The processes that train one network together, as ``accelerate launch`` and ``torchrun`` start them, or one alone."""
+
+import atexit
+import os
+from typing import TYPE_CHECKING, Any
+
+from nst_core.errors import NSTError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# torch takes seconds to import, and whoever asks which process this is may have no use for it.
+
+
+class ProcessesError(NSTError):
+    """Processes that cannot train together."""
+
+
+def is_first() -> bool:
+    """Whether this is the one that writes, and says what there is to say."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Processes:
+    """This process among the others; if there are none, accelerate is not needed."""
+
+    def __init__(self) -> None:
+        """Meet the others.
+
+        Raises:
+            ProcessesError: there are some, and accelerate is not installed.
+        """
+        import torch
+
+        self._accelerator: Any = None
+        self._count, self._index = 1, 0
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            try:
+                from accelerate import Accelerator
+            except ImportError as error:
+                raise ProcessesError(
+                    "Training in several processes takes accelerate: pip install 'nst-core[train]' installs that."
+                ) from error
+            self._accelerator = Accelerator()
+            self._count, self._index = self._accelerator.num_processes, self._accelerator.process_index
+            self.device = self._accelerator.device
+            atexit.register(_leave)
+
+    def share(self, batch_size: int) -> slice:
+        """Which of a batch this process sees.
+
+        Raises:
+            ProcessesError: the batch is not a multiple of the processes.
+        """
+        if batch_size % self._count:
+            raise ProcessesError(
+                f"{self._count} processes cannot share a batch of {batch_size} equally: "
+                f"a batch size of {-(-batch_size // self._count) * self._count} would be right."
+            )
+        size = batch_size // self._count
+        return slice(self._index * size, (self._index + 1) * size)
+
+    def joined(self, network: "nn.Module") -> "nn.Module":
+        """The network to call instead, whose gradients are the means over all processes."""
+        return self._accelerator.prepare(network) if self._accelerator else network
+
+    def mean(self, values: "Tensor") -> "Tensor":
+        """Over all processes."""
+        return self._accelerator.reduce(values, "mean") if self._accelerator else values
+
+
+def _leave() -> None:
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
