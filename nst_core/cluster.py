@@ -5,6 +5,8 @@ What goes there and comes back is bytes. Those machines need nst-core, and none 
 
 import logging
 import os
+import re
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
@@ -68,8 +70,11 @@ def _connected() -> tuple[ModuleType, bool]:
     if ray.is_initialized():
         return ray, False
     try:
+        if match := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or ""):
+            # Ray would try for minutes.
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
         ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"at {address}, which is RAY_ADDRESS" if address else "on this machine"
         raise ClusterError(f"No Ray cluster answers {where}: the address of one that runs would be right.") from error
     return ray, True

@@ -29,6 +29,7 @@ class _Packet(NamedTuple):
     data: bytes
     pts: int
     dts: int | None
+    duration: int | None
     keyframe: bool
 
 
@@ -71,7 +72,7 @@ class Piece:
         packet = av.Packet(len(saved.data))
         packet.update(saved.data)
         packet.pts, packet.dts, packet.time_base = saved.pts, saved.dts, self.time_base
-        packet.is_keyframe = saved.keyframe
+        packet.duration, packet.is_keyframe = saved.duration, saved.keyframe
         return packet
 
 
@@ -108,7 +109,7 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
                 if packet.dts < decoded:
                     raise FilmError(f"{refused} its clock goes back. One machine alone paints it.")
                 decoded = packet.dts
-            packets.append(_Packet(bytes(packet), time, packet.dts, packet.is_keyframe))
+            packets.append(_Packet(bytes(packet), time, packet.dts, packet.duration, packet.is_keyframe))
             insort(times, time)
             size += packet.size
             end = _next_begin(times, begin, decoded, FRAMES if size < MOST_BYTES else 1)
@@ -120,8 +121,11 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
                 size = sum(len(one.data) for one in packets)
             if size > 2 * MOST_BYTES:
                 raise FilmError(f"{refused} {len(packets)} frames have no keyframe. One machine alone paints it.")
-        if times and times[-1] >= begin:
-            yield piece(None)
+        while times and times[-1] >= begin:
+            end = _next_begin(times, begin, times[-1] + 1, FRAMES)
+            yield piece(end)
+            begin = times[-1] + 1 if end is None else end
+            packets, times = _needed(packets, times, begin, before)
 
 
 def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | None:
