@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from nst_core.painting import Painting, paint_piece  # noqa: E402
 from nst_core.registry import Registry  # noqa: E402
 from nst_core.style import Style  # noqa: E402
 from nst_core.stylization import stylize  # noqa: E402
+from nst_core.video import stylize_video  # noqa: E402
 
 pytestmark = pytest.mark.slow
 # Its own modules, tests included, workers could not import.
@@ -108,30 +110,38 @@ def test_a_lost_workers_item_is_done_again_and_no_other(
         list(spread(partial(work, tmp_path / "log"), styles, [1, 200], "number {}".format))
 
 
-def test_a_film_is_painted_although_a_worker_is_killed(cluster: Cluster, tmp_path: Path) -> None:
-    made = make_film(tmp_path / "film.mov", frames=700, sound="pcm_s16le", options={"g": "25"})
+def test_a_film_that_one_machine_began_is_gone_on_with_although_a_worker_is_killed(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    made = make_film(tmp_path / "film.mov", frames=400, sound="pcm_s16le", options={"g": "25"})
+    style, film = Registry.load().open("udnie-lite"), open_film(made)
+    begun = stylize_video(made, style, tmp_path / "out.mkv", precision="exact", lossless=True)
+    first = [step.pixels for step in islice(begun, 20)]
+    begun.close()
+    done = len(see(tmp_path / "out.part.mkv").pictures)
     run = nst(
-        "video", made.name, "--style", "udnie-lite", "--precision", "exact", "--lossless", "-o", "out.mkv", "--ray",
-        folder=tmp_path, address=cluster.address,
-    )  # fmt: skip
-    wait_for(tmp_path, "out.mkv.part/*.nut", run)
+        *["video", made.name, "--style", "udnie-lite", "--precision", "exact", "--lossless", "-o", "out.mkv"],
+        *["--ray", "--resume"],
+        folder=tmp_path,
+        address=cluster.address,
+    )
+    wait_for(tmp_path, "out.mkv.part/*.nut", run, 2)
     workers()[0].kill()
     told, warned = run.communicate(timeout=200)
     assert run.returncode == 0, warned
-    assert "96 × 64 px, 700 frames" in told.splitlines()[-1]
+    assert "96 × 64 px, 400 frames" in told.splitlines()[-1]
     assert warned.count("another one does that again.") == warned.count("\n") == 1, warned
-    seen, film = see(tmp_path / "out.mkv"), see(made)
-    assert (seen.times, seen.seconds) == (film.times, film.seconds)
-    assert [b"".join(packets) for _, packets, _ in seen.sound] == [b"".join(packets) for _, packets, _ in film.sound]
+    seen, before = see(tmp_path / "out.mkv"), see(made)
+    assert (seen.times, seen.seconds) == (before.times, before.seconds)
+    assert [b"".join(packets) for _, packets, _ in seen.sound] == [b"".join(packets) for _, packets, _ in before.sound]
+    np.testing.assert_array_equal(seen.pictures[:20], first)
     # And each piece is what this machine makes of it.
-    style, opened = Registry.load().open("udnie-lite"), open_film(made)
-    painting = Painting((96, 64), (96, 64), 1.0, "style", "exact", steady=True, lossless=True)
-    done = 0
-    for piece in pieces.cut(opened):
-        result = paint_piece(opened, painting, [style], piece)
+    painting = Painting(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
+    for piece in pieces.cut(film, after=(done - 1) * film.step):
+        result = paint_piece(film, painting, [style], piece)
         done += result.frames
         np.testing.assert_array_equal(result.pixels, seen.pictures[done - 1])
-    assert done == 700
+    assert done == 400
 
 
 def test_a_folder_is_painted_although_a_machine_is_lost(cluster: Cluster, tmp_path: Path) -> None:
@@ -162,7 +172,7 @@ def test_a_folder_is_painted_although_a_machine_is_lost(cluster: Cluster, tmp_pa
 
 
 def test_on_this_machine_alone_interrupted_and_gone_on_with(tmp_path: Path) -> None:
-    made = make_film(tmp_path / "film.mp4", frames=900, sound="aac", options={"g": "25"})
+    made = make_film(tmp_path / "film.mp4", frames=480, sound="aac", options={"g": "25"})
     words = ["video", made.name, "--style", "udnie-lite", "-o", "out.mp4", "--ray"]
     run = nst(*words, folder=tmp_path)
     wait_for(tmp_path, "out.mp4.part/*.nut", run)
@@ -179,11 +189,11 @@ def test_on_this_machine_alone_interrupted_and_gone_on_with(tmp_path: Path) -> N
     assert run.returncode == 130, told
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
     half = len(see(tmp_path / "out.part.mp4").pictures)
-    assert 0 < half < 900 and half % pieces.FRAMES == 0
-    again = nst(*words, "--resume", folder=tmp_path)
+    assert 0 < half < 480 and half % pieces.FRAMES == 0
+    again = nst(*words[:-1], "--resume", folder=tmp_path)  # and without Ray
     told, warned = again.communicate(timeout=200)
     assert again.returncode == 0 and warned == "", warned
-    assert "900 frames" in told
+    assert "480 frames" in told
     seen, film = see(tmp_path / "out.mp4"), see(made)
     assert (seen.times, seen.seconds, seen.sound) == (film.times, film.seconds, film.sound)
 
