@@ -18,11 +18,12 @@ from gradio_client.client import Job
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import nst_core
 from ui.films import Cinema
+from ui.head import CARD, introduce
 from ui.limits import FAILED, MALFORMED, MAX_FILE, Limits
 from ui.line import Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
@@ -144,16 +145,20 @@ def options(page: Page) -> dict[str, Any]:
     def metrics(request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
+    def card(request: Request) -> FileResponse:
+        return FileResponse(CARD)
+
     def malformed(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": MALFORMED}, 422)
 
     WAITING.set_function(page.waiting)
     RUNNING.set_function(page.running)
+    introduce(page.studio.registry)
     return {
         "app_kwargs": {
             "middleware": [Middleware(Limits, page=page)],
             "exception_handlers": {RequestValidationError: malformed},
-            "routes": [Route("/health", health), Route("/metrics", metrics)],
+            "routes": [Route("/health", health), Route("/metrics", metrics), Route("/card.jpg", card)],
         },
         "max_file_size": MAX_FILE,
         "state_session_capacity": SESSIONS,
