@@ -3,12 +3,12 @@
     python benchmarks/load.py
     python benchmarks/load.py --people 20 --minutes 3
 
-Each person is a client of the HTTP API of the real server and does one thing after the other, by chance: they repaint a
-photograph, at times with a second style over the first; optimise one for a few steps; leave in the middle of that, or of
-a large picture; send what has to be refused; and go, to come back as somebody else. Reported are the requests by kind,
-with how many were turned away because too many waited, and how many failed, which should be none; the median and the
-95th percentile of the waits; what the server itself counts as failed; and its resident memory minute by minute, with the
-slope of a straight line through all minutes after the first five (or after the first fifth).
+Each person is a client of the HTTP API of the real server and does one thing after the other, by chance: they repaint
+a photograph, at times with a second style over the first; optimise one for a few steps; leave in the middle of that, or
+of a large picture; send what has to be refused; and go, to come back as somebody else. Reported are the requests by
+kind, with how many were turned away because too many waited, and how many failed, which should be none; the median and
+the 95th percentile of the waits; what the server itself counts as failed; and its resident memory minute by minute,
+with the slope of a straight line through all minutes after the first five (or after the first fifth).
 """
 
 import argparse
@@ -90,7 +90,10 @@ class Person:
         }
 
     def stylize(self, **more: Any) -> None:
-        wish = {"style": self.chance.choice(self.styles), "size": self.chance.choice((256, 384, 512, 768, 1024))}
+        wish: dict[str, Any] = {
+            "style": self.chance.choice(self.styles),
+            "size": self.chance.choice((256, 384, 512, 768, 1024)),
+        }
         wish |= {"color": self.chance.choice(("style", "photo")), "strength": self.chance.choice((0.6, 1.0))}
         painted = Path(self.client.predict(self.photo, **wish, **more, api_name="/stylize"))
         if painted.read_bytes()[:4] != b"\x89PNG":
@@ -188,7 +191,7 @@ def main() -> None:
         print(f"{arguments.people} people, {arguments.minutes:g} minutes, {len(styles)} styles")
         for thread in people:
             thread.start()
-        memory = []
+        memory: list[float] = []
         while time.monotonic() < until:
             time.sleep(max(0.0, min(until, began + 60 * (len(memory) + 1)) - time.monotonic()))
             memory.append(resident(process))
