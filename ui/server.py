@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from anyio.to_thread import run_sync
 from fastapi.exceptions import RequestValidationError
+from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
 from gradio_client.client import Job
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -55,10 +56,12 @@ class Page(gr.Blocks):
         self.stopping = False
         """Set when nothing new is taken any more."""
 
-    async def preprocess_data(self, *arguments: Any, **options: Any) -> Any:
-        """What came over the wire, as the event takes it."""
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
+        """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
+        if block_fn.api_visibility == "public":  # whoever counted them may have done so before one was added
+            inputs = [*inputs, *(parameter.value for parameter in block_fn.inputs[len(inputs) :])]  # type: ignore[union-attr]
         try:
-            return await super().preprocess_data(*arguments, **options)
+            return await super().preprocess_data(block_fn, inputs, *rest, **options)
         except gr.Error:
             raise
         except InvalidPathError as error:
