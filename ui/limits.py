@@ -144,6 +144,7 @@ class Limits:
         finally:
             if session and exchange.gone:
                 self.page.hung_up(session)
+            self.page.heard(session)
             if event and session == event["event"]:
                 self.page.drop(session)  # a caller without a session has one for as long as they listen
 

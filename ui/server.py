@@ -33,7 +33,7 @@ from ui.school import School
 from ui.studio import KEEP, Studio
 
 SESSIONS = 1000
-"""How many sessions Gradio remembers; each takes a copy of the page's settings."""
+"""How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
 GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
 RETURN = 1.0
@@ -113,8 +113,18 @@ class Page(gr.Blocks):
         self.school.stop(session)
         self.cinema.stop(session)
 
+    def heard(self, session: str) -> None:
+        """Forget that a session whose stream has ended waited for something, if nothing is left of that; Gradio would
+        remember it for as long as the server runs.
+        """
+        pending = self._queue.pending_event_ids_session
+        if not pending.get(session):
+            pending.pop(session, None)
+
     def drop(self, session: str) -> None:
         """Forget what Gradio remembers of a session that will not come again."""
+        self._queue.pending_event_ids_session.pop(session, None)
+        self._queue.pending_messages_per_session.pop(session, None)
         self.state_holder.session_data.pop(session, None)
         self.state_holder.time_last_used.pop(session, None)
 
