@@ -4,17 +4,20 @@ HF_TOKEN=... python scripts/deploy.py user/name
 """
 
 import argparse
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download, metadata_load, metadata_save
 from huggingface_hub.errors import EntryNotFoundError
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
 SHIPPED = ["app.py", REGISTRY, "requirements.txt", "README.md", "LICENSE", "docs/*", "nst_core/*", "styles/*", "ui/*"]
+PICTURE = "ui/card.jpg"
 LEFT = ["*/__pycache__/*", "styles/*/training/*"]
 
 
@@ -22,6 +25,12 @@ def merged(registry: Path) -> list[dict[str, Any]]:
     """What a pull request against a Space puts into its registry."""
     said = yaml.safe_load(registry.read_text(encoding="utf-8"))
     return [*(entry for entry in said["styles"] if "repo" in entry), *said.get("blocked", [])]
+
+
+def introduce(readme: Path, space: str) -> None:
+    """Have the Space's card say which picture messengers show of a link to it."""
+    picture = f"{constants.ENDPOINT}/spaces/{space}/resolve/main/{PICTURE}"
+    metadata_save(readme, (metadata_load(readme) or {}) | {"thumbnail": picture})
 
 
 def main() -> None:
@@ -37,15 +46,18 @@ def main() -> None:
     missing = [str(entry.get("id") or entry["repo"]) for entry in there if entry not in here]
     if missing:
         sys.exit(f"The Space's {REGISTRY} has what this one lacks, {', '.join(missing)}: take that over first.")
-    commit = HfApi().upload_folder(
-        repo_id=arguments.space,
-        repo_type="space",
-        folder_path=ROOT,
-        allow_patterns=SHIPPED,
-        ignore_patterns=LEFT,
-        delete_patterns="*",
-        commit_message=arguments.message,
-    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(shutil.copytree(ROOT, Path(name, "page"), ignore=shutil.ignore_patterns(".*")))
+        introduce(folder / "README.md", arguments.space)
+        commit = HfApi().upload_folder(
+            repo_id=arguments.space,
+            repo_type="space",
+            folder_path=folder,
+            allow_patterns=SHIPPED,
+            ignore_patterns=LEFT,
+            delete_patterns="*",
+            commit_message=arguments.message,
+        )
     print(commit.commit_url)
 
 

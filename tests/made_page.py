@@ -16,6 +16,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
+from ui.server import Page
 from ui.server import options as served
 from ui.words import WORDS
 
@@ -23,6 +24,14 @@ from ui.words import WORDS
 @contextmanager
 def served_page(registry_file: Path, folder: Path, **options: Any) -> Iterator[str]:
     """Where it answers; the options are those of ``build_page``."""
+    with launched_page(registry_file, folder, **options) as page:
+        assert page.local_url
+        yield page.local_url.rstrip("/")
+
+
+@contextmanager
+def launched_page(registry_file: Path, folder: Path, **options: Any) -> Iterator[Page]:
+    """The page itself, while it answers."""
     features = folder / "features"
     features.mkdir()
     registry = Registry.load(registry_file)
@@ -30,6 +39,6 @@ def served_page(registry_file: Path, folder: Path, **options: Any) -> Iterator[s
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
         page = build_page(registry, max_side=MAX_SIDE, features=make_features(features), **options)
         looks: dict[str, Any] = {"theme": THEME, "css": style_cards(registry), "css_paths": CSS, "i18n": WORDS}
-        _, url, _ = page.launch(**served(page), **looks, prevent_thread_lock=True, quiet=True)
-        yield url.rstrip("/")
+        page.launch(**served(page), **looks, prevent_thread_lock=True, quiet=True)
+        yield page
         page.close()

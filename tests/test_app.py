@@ -1,8 +1,11 @@
 """The real app, asked through gradio_client: what it gives is what the library gives, or one sentence."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -112,6 +115,28 @@ def test_stylize_gives_what_the_library_gives(
 def test_a_refusal_is_one_sentence(client: Client, tmp_path: Path, wish: dict[str, Any], says: str) -> None:
     sentence = refusal(client, rotated_jpeg(tmp_path / "photo.jpg"), **{"style": "first-style", **wish})
     assert says in sentence
+
+
+@pytest.mark.parametrize("form", ["list", "names"])
+def test_over_http_what_is_left_out_has_its_default(client: Client, app_url: str, tmp_path: Path, form: str) -> None:
+    photo = rotated_jpeg(tmp_path / "photo.jpg")
+    with httpx.Client(base_url=f"{app_url}/gradio_api", timeout=60) as http:
+        [path] = http.post("/upload", files={"files": photo.read_bytes()}).json()
+
+        def painted(values: dict[str, Any]) -> Any:
+            listed = form == "list"
+            body = {"data": [*values.values()]} if listed else values
+            asked = http.post(f"/call/{'' if listed else 'v2/'}stylize", json=body).json()
+            event, said = re.findall(r"event: (.*)\ndata: (.*)", http.get(f"/call/stylize/{asked['event_id']}").text)[
+                -1
+            ]
+            return json.loads(said) if event == "error" else np.asarray(Image.open(json.loads(said)[0]["path"]))
+
+        wish = {"photo": {"path": path}, "style": "first-style", "strength": 0.5, "color": "photo"}
+        alone = client.predict(handle_file(photo), "first-style", 0.5, "photo", api_name="/stylize")
+        assert np.array_equal(painted(wish), np.asarray(Image.open(alone)))
+        if form == "list":
+            assert "'style'" in painted({"photo": {"path": path}})["error"]  # which has none
 
 
 def test_a_file_that_is_no_picture_is_refused(client: Client, tmp_path: Path) -> None:

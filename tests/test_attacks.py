@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from conftest import launched
-from made_page import served_page
+from gradio_client import Client, handle_file
+from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
 from PIL import Image
 
@@ -189,6 +190,30 @@ def test_a_body_that_does_not_come_is_given_up(
         monkeypatch.setattr(limits, "BODY_SECONDS", 0.5)
         assert httpx.post(f"{url}{API}/call/stylize", content=slowly()).status_code == 408
         assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_nothing_is_remembered_of_who_has_left(registry_file: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "photo.png")
+    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=page.local_url, timeout=60) as http:
+
+        def ask() -> str:
+            asked = http.post(f"{API}/call/stylize", json={"data": [{"path": photo}, "first-style"]})
+            return f"{API}/call/stylize/{asked.json()['event_id']}"
+
+        [photo] = http.post(f"{API}/upload", files={"files": (tmp_path / "photo.png").read_bytes()}).json()
+        for _ in range(3):
+            assert "complete" in http.get(ask()).text
+            with http.stream("GET", ask()):
+                pass
+        queue, until = page._queue, time.monotonic() + 10
+        kept = (page.state_holder.session_data, queue.pending_event_ids_session, queue.pending_messages_per_session)
+        while any(kept) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert [len(one) for one in kept] == [0, 0, 0]
+        Client(page.local_url, verbose=False).predict(
+            handle_file(tmp_path / "photo.png"), "first-style", api_name="/stylize"
+        )
+        assert not queue.pending_event_ids_session  # their session stays, and its number is bounded
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:

@@ -101,6 +101,11 @@ def test_a_space_gets_the_page_and_keeps_what_was_merged_there(tmp_path: Path) -
             files
         )
         assert not [name for name in files if name.startswith(("tests", ".", "scripts")) or "__pycache__" in name]
+        _, said, text = files["README.md"].decode().split("---\n", 2)
+        there, _, picture = yaml.safe_load(said)["thumbnail"].partition("/resolve/main/")
+        assert there == f"{hub.endpoint}/spaces/ada/page" and picture in files
+        assert yaml.safe_load(said) == front() | {"thumbnail": f"{there}/resolve/main/{picture}"}
+        assert text == (ROOT / "README.md").read_text().split("---\n", 2)[2]
         assert "old.py" not in files and files["app.py"] == (ROOT / "app.py").read_bytes()
         for entry in Registry.load(ROOT / "registry.yaml"):
             assert entry.path and f"{entry.path.relative_to(ROOT).as_posix()}/model.safetensors" in files

@@ -145,7 +145,7 @@ def test_too_large_is_not_read_into_memory(tmp_path: Path) -> None:
         ("{}{}", "Extra data"),
         (b'{"\xff": 1}', "codec can't decode"),
         (json.dumps(split()[0]).encode("utf-16"), "codec can't decode"),
-        ('{"a": ' + "1" * 5000 + "}", "4300 digits"),
+        ('{"a": ' + "1" * 5000 + "}", "4300"),
     ],
 )
 def test_header_that_is_not_json(tmp_path: Path, header: str | bytes, reason: str) -> None:

@@ -15,7 +15,7 @@ from nst_core.errors import NSTError
 from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
-from ui import live, repaint
+from ui import advanced, live, repaint
 from ui.live import FRAMES, PREFIX, Exports, Frames
 from ui.studio import Studio
 from ui.words import SPANISH
@@ -95,7 +95,7 @@ def test_frames_that_are_none_or_too_many_are_refused(frames: Frames) -> None:
     assert frames.painted("udnie-lite", frame).result()
 
 
-@pytest.mark.parametrize("script", [repaint.HISTORY, live.LIVE], ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [repaint.HISTORY, live.LIVE, advanced.STAGE], ids=lambda path: path.name)
 def test_every_word_of_a_script_is_in_spanish(script: Path) -> None:
     words = {*re.findall(r'say\("([^"]*)"\)', script.read_text())}
     assert words and words <= {*SPANISH}

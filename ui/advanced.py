@@ -19,7 +19,7 @@ from ui.links import copies, dropping, recipe, recipe_of, said_of
 from ui.repaint import EXAMPLES
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, address_of, received
-from ui.words import say
+from ui.words import SPANISH, say
 
 FURTHER = 3
 """How many paintings there may be beside the first."""
@@ -59,8 +59,10 @@ STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting"
 COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
-HINT = """<b>Watch a picture being painted</b>
-Choose a photograph and a painting, and press Run.<br>The losses are drawn below while they fall."""
+HINT = (
+    "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
+    "below while they fall."
+)
 
 OPEN_TAB = """() => {
     if (new URLSearchParams(location.search).get("tab") !== "advanced") return;
@@ -343,7 +345,14 @@ def known(preset: Any) -> Preset | None:
 
 def easel_for(id: str, hint: str) -> gr.HTML:
     """The place where a picture and its losses are watched; ``hint`` is HTML that stands there before."""
-    return gr.HTML(html_template="", js_on_load=STAGE.read_text(), elem_id=id, elem_classes="easel", hint=hint)
+    return gr.HTML(
+        html_template="",
+        js_on_load=STAGE.read_text(),
+        elem_id=id,
+        elem_classes="easel",
+        hint=hint,
+        words=SPANISH,
+    )
 
 
 def waiting(stage: str, others: int) -> str:

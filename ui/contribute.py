@@ -20,12 +20,17 @@ from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.repaint import EXAMPLES, Desk, with_guest
 from ui.studio import PageError, Studio, received
+from ui.words import say
 
-INTRODUCTION = """<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop
-its <code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else
-sees it, and it is gone when you leave. If you like, publish it for everybody.</p>"""
-RIGHTS = """I made this style or may publish it, and the picture it was trained on is in the public domain or I have the
-right to use it."""
+INTRODUCTION = (
+    "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
+    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else "
+    "sees it, and it is gone when you leave. If you like, publish it for everybody.</p>"
+)
+RIGHTS = (
+    "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
+    "right to use it."
+)
 PREVIEW_SIZE = 512  # pixels, longer side
 
 
@@ -38,12 +43,13 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
     mine = gr.State("")
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
-            gr.HTML(INTRODUCTION)
+            gr.HTML(say(INTRODUCTION))
             if login:
-                # First, for whoever comes back from signing in finds the page as new.
+                # First, for whoever comes back from signing in finds the page as new. In English alone: Gradio knows by
+                # its words that nobody has signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
-                label="model.safetensors, or a style's folder as .zip",
+                label=say("model.safetensors, or a style's folder as .zip"),
                 file_types=[".safetensors", ".zip"],
                 elem_id="upload",
                 height=140,
@@ -51,24 +57,26 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             report = gr.HTML(elem_id="report")
         with gr.Column(scale=7, min_width=340):
             gr.HTML(
-                "<p>What your style paints appears here, and what it takes to publish it.</p>",
+                say("<p>What your style paints appears here, and what it takes to publish it.</p>"),
                 elem_id="contribute-hint",
             )
             with gr.Column(visible=False, elem_id="offer") as offer:
-                sample = gr.Image(label="What it paints", interactive=False, buttons=[], height=300, elem_id="sample")
-                tried = gr.Button("Try it on your own photograph", elem_id="try")
-                gr.HTML("<h3>Publish it</h3>")
+                sample = gr.Image(
+                    label=say("What it paints"), interactive=False, buttons=[], height=300, elem_id="sample"
+                )
+                tried = gr.Button(say("Try it on your own photograph"), elem_id="try")
+                gr.HTML(say("<h3>Publish it</h3>"))
                 with gr.Row():
-                    title = gr.Textbox(label="Title", max_length=120, min_width=200)
-                    artist = gr.Textbox(label="Artist of the picture", max_length=120, min_width=200)
+                    title = gr.Textbox(label=say("Title"), max_length=120, min_width=200)
+                    artist = gr.Textbox(label=say("Artist of the picture"), max_length=120, min_width=200)
                 with gr.Row():
                     license = gr.Dropdown(
-                        [(name, id) for id, name in LICENSES.items()], value=None, label="Licence", min_width=200
+                        [(name, id) for id, name in LICENSES.items()], value=None, label=say("Licence"), min_width=200
                     )
-                    name = gr.Textbox(label="Repository", placeholder="my-style", max_length=90, min_width=200)
-                rights = gr.Checkbox(label=" ".join(RIGHTS.split()))
+                    name = gr.Textbox(label=say("Repository"), placeholder="my-style", max_length=90, min_width=200)
+                rights = gr.Checkbox(label=say(RIGHTS))
                 if login:
-                    publish = gr.Button("Publish", elem_id="publish")
+                    publish = gr.Button(say("Publish"), elem_id="publish")
                 published = gr.HTML(elem_id="published")
     fields: list[Any] = [title, artist, license, name]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from gradio.route_utils import FnIndexInferError
+from httpx import InvalidURL
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -143,6 +144,7 @@ class Limits:
         finally:
             if session and exchange.gone:
                 self.page.hung_up(session)
+            self.page.heard(session)
             if event and session == event["event"]:
                 self.page.drop(session)  # a caller without a session has one for as long as they listen
 
@@ -290,7 +292,7 @@ def explained(error: Exception) -> Refusal:
     """What Gradio raised instead of an answer: because of the request, or because of the server."""
     if isinstance(error.__cause__, HTTPException):  # too late to be said
         return Refusal(error.__cause__.status_code, "There is nothing to listen to.")
-    if isinstance(error, FnIndexInferError | LookupError | TypeError | ValueError):
+    if isinstance(error, FnIndexInferError | InvalidURL | LookupError | TypeError | ValueError):
         return Refusal(400, MALFORMED)
     note_failure(error)
     return Refusal(500, FAILED)

@@ -13,16 +13,18 @@ from typing import Any
 import gradio as gr
 from anyio.to_thread import run_sync
 from fastapi.exceptions import RequestValidationError
+from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
 from gradio_client.client import Job
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import nst_core
 from ui.films import Cinema
+from ui.head import CARD, introduce
 from ui.limits import FAILED, MALFORMED, MAX_FILE, Limits
 from ui.line import Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
@@ -31,7 +33,7 @@ from ui.school import School
 from ui.studio import KEEP, Studio
 
 SESSIONS = 1000
-"""How many sessions Gradio remembers; each takes a copy of the page's settings."""
+"""How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
 GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
 RETURN = 1.0
@@ -54,10 +56,12 @@ class Page(gr.Blocks):
         self.stopping = False
         """Set when nothing new is taken any more."""
 
-    async def preprocess_data(self, *arguments: Any, **options: Any) -> Any:
-        """What came over the wire, as the event takes it."""
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
+        """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
+        if block_fn.api_visibility == "public":  # whoever counted them may have done so before one was added
+            inputs = [*inputs, *(parameter.value for parameter in block_fn.inputs[len(inputs) :])]  # type: ignore[union-attr]
         try:
-            return await super().preprocess_data(*arguments, **options)
+            return await super().preprocess_data(block_fn, inputs, *rest, **options)
         except gr.Error:
             raise
         except InvalidPathError as error:
@@ -109,8 +113,18 @@ class Page(gr.Blocks):
         self.school.stop(session)
         self.cinema.stop(session)
 
+    def heard(self, session: str) -> None:
+        """Forget that a session whose stream has ended waited for something, if nothing is left of that; Gradio would
+        remember it for as long as the server runs.
+        """
+        pending = self._queue.pending_event_ids_session
+        if not pending.get(session):
+            pending.pop(session, None)
+
     def drop(self, session: str) -> None:
         """Forget what Gradio remembers of a session that will not come again."""
+        self._queue.pending_event_ids_session.pop(session, None)
+        self._queue.pending_messages_per_session.pop(session, None)
         self.state_holder.session_data.pop(session, None)
         self.state_holder.time_last_used.pop(session, None)
 
@@ -144,16 +158,20 @@ def options(page: Page) -> dict[str, Any]:
     def metrics(request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
+    def card(request: Request) -> FileResponse:
+        return FileResponse(CARD)
+
     def malformed(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": MALFORMED}, 422)
 
     WAITING.set_function(page.waiting)
     RUNNING.set_function(page.running)
+    introduce(page.studio.registry)
     return {
         "app_kwargs": {
             "middleware": [Middleware(Limits, page=page)],
             "exception_handlers": {RequestValidationError: malformed},
-            "routes": [Route("/health", health), Route("/metrics", metrics)],
+            "routes": [Route("/health", health), Route("/metrics", metrics), Route("/card.jpg", card)],
         },
         "max_file_size": MAX_FILE,
         "state_session_capacity": SESSIONS,

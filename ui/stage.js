@@ -1,17 +1,21 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
-// empty box), `props.value` (ui/advanced.py: view), `props.hint` and `watch`, which calls back when the value grows.
+// empty box), `props.value` (ui/advanced.py: view), `props.hint`, `props.words` in Spanish, and `watch`, which calls back
+// when the value grows.
+const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
 element.innerHTML = `
-  <figure><img hidden alt=""><p class="hint">${props.hint}</p></figure>
+  <figure><img hidden alt=""><p class="hint">${say(props.hint)}</p></figure>
   <div class="bar"><i></i></div>
   <p class="line" role="status"></p>
-  <input class="scrub" type="range" min="0" max="0" value="0" aria-label="Picture at step" disabled>
+  <input class="scrub" type="range" min="0" max="0" value="0" aria-label="${say("Picture at step")}" disabled>
   <div class="legend"></div>
-  <svg class="chart" role="img" aria-label="Losses by step, on a log scale"></svg>`;
+  <svg class="chart" role="img" aria-label="${say("Losses by step, on a log scale")}"></svg>`;
 const find = (selector) => element.querySelector(selector);
 const [image, hint, bar, line, scrub, legend, chart] =
   ["img", ".hint", ".bar i", ".line", ".scrub", ".legend", ".chart"].map(find);
 const MARGIN = { left: 46, right: 12, top: 16, bottom: 24 };
-const TITLES = { total: "Total", content: "Content", style: "Style", total_variation: "Smoothness" };
+const TITLES = {
+  total: say("Total"), content: say("Content"), style: say("Style"), total_variation: say("Smoothness"),
+};
 
 let run = null;
 let layer = "";
@@ -53,7 +57,7 @@ function show() {
   hint.hidden = !!run?.snapshots.length;
   image.hidden = !run?.snapshots.length;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; legend.replaceChildren(); draw(); return; }
-  if (!run.snapshots.length) hint.innerHTML = "<b>One moment</b>The first picture is on its way.";
+  if (!run.snapshots.length) hint.innerHTML = say("<b>One moment</b>The first picture is on its way.");
   bar.style.width = `${100 * run.progress}%`;
   line.textContent = run.line;
   scrub.max = Math.max(0, run.snapshots.length - 1);
@@ -75,8 +79,8 @@ function look() { // what changes when another step is looked at
 
 function layerChoice() {
   const select = document.createElement("select");
-  select.setAttribute("aria-label", "The curve of a layer");
-  select.append(new Option("A layer …", ""), ...layers().map((name) => new Option(name.replace("/", " · "), name)));
+  select.setAttribute("aria-label", say("The curve of a layer"));
+  select.append(new Option(say("A layer …"), ""), ...layers().map((name) => new Option(name.replace("/", " · "), name)));
   select.value = layers().includes(layer) ? layer : (layer = "");
   select.onchange = () => { layer = select.value; look(); };
   const entry = document.createElement("label");
@@ -97,10 +101,10 @@ function readOut() {
       entry.className = kind(name);
       entry.dataset.name = name;
       entry.append(document.createElement("i"), document.createElement("b"), document.createElement("span"));
-      entry.querySelector("b").textContent = name === "step" ? "Step" : TITLES[name];
+      entry.querySelector("b").textContent = name === "step" ? say("Step") : TITLES[name];
       if (name !== "step") {
         entry.type = "button";
-        entry.title = "Show or hide this curve";
+        entry.title = say("Show or hide this curve");
         entry.onclick = () => { if (!hidden.delete(name)) hidden.add(name); look(); };
       }
       return entry;

@@ -9,23 +9,29 @@ from ui.advanced import easel_for, picture, refusals, shown, view, waiting
 from ui.drawn import draw_paintings
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, School
 from ui.studio import PEOPLE, received
+from ui.words import say
 
-HINT = """<b>Watch a network learn to paint</b>
-Choose a painting, and press Train.<br>The losses are drawn below, and a photograph is repainted, while it learns."""
-INTRODUCTION = """A network that already paints is trained further until it paints like the picture of your choice:
-most paintings are well recognised after a few hundred steps. The style is yours to download, and to use with
-`nst_core`."""
-ELSEWHERE = f"""A network that already paints is trained further until it paints like the picture of your choice.
-This server does not do that: it lacks a GPU, or photographs to learn on. On your own computer {STEPS} steps take about
-half an hour on two processor cores, five minutes on a GPU, and a folder of photographs of anything; a thousand are
-enough. In a checkout of this project, with `painting.jpg` the picture:"""
+HINT = (
+    "<b>Watch a network learn to paint</b>Choose a painting, and press Train.<br>The losses are drawn below, and a "
+    "photograph is repainted, while it learns."
+)
+INTRODUCTION = (
+    "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
+    "are well recognised after a few hundred steps. The style is yours to download, and to use with `nst_core`."
+)
+ELSEWHERE = (
+    "A network that already paints is trained further until it paints like the picture of your choice. This server "
+    f"does not do that: it lacks a GPU, or photographs to learn on. On your own computer {STEPS} steps take about "
+    "half an hour on two processor cores, five minutes on a GPU, and a folder of photographs of anything; a thousand "
+    "are enough. In a checkout of this project, with `painting.jpg` the picture:"
+)
 
 
 def train_accordion(school: School) -> None:
     """Lay it out in the ``gr.Blocks`` around it and wire it up."""
     if not school.starts:
         return
-    with gr.Accordion("Train a style of your own", open=False, elem_id="training"):
+    with gr.Accordion(say("Train a style of your own"), open=False, elem_id="training"):
         if school.photos:
             _here(school)
         else:
@@ -35,25 +41,25 @@ def train_accordion(school: School) -> None:
 def _settings(school: School) -> list[gr.components.Component]:
     """Title, the style to begin with, content weight, style size."""
     default = school.recipe
-    title = gr.Textbox(label="Title", placeholder="My style", max_length=120, max_lines=1)
+    title = gr.Textbox(label=say("Title"), placeholder=say("My style"), max_length=120, max_lines=1)
     start = gr.Dropdown(
         [(entry.title, entry.id) for entry in school.starts],
         value=school.starts[0].id,
-        label="Begin with the network of",
+        label=say("Begin with the network of"),
     )
     weight = gr.Slider(
         *WEIGHT,
         value=default.content_weight,
         step=0.1,
-        label="Content weight",
-        info="More keeps more of the photograph.",
+        label=say("Content weight"),
+        info=say("More keeps more of the photograph."),
     )
     size = gr.Slider(
         *STYLE_SIZE,
         value=default.style_size,
         step=32,
-        label="Style size (px)",
-        info="How large the painting is looked at: more gives larger strokes.",
+        label=say("Style size (px)"),
+        info=say("How large the painting is looked at: more gives larger strokes."),
     )
     return [title, start, weight, size]
 
@@ -68,10 +74,10 @@ def _elsewhere(school: School) -> None:
         with gr.Column(scale=5, min_width=340):
             settings = _settings(school)
         with gr.Column(scale=7, min_width=340):
-            gr.Markdown(ELSEWHERE)
+            gr.Markdown(say(ELSEWHERE))
             shell = gr.Code(
                 school.lesson(start=school.starts[0].id).command(),
-                label="Command",
+                label=say("Command"),
                 interactive=False,
                 wrap_lines=True,
                 show_line_numbers=False,
@@ -93,14 +99,18 @@ def _elsewhere(school: School) -> None:
 
 
 def _here(school: School) -> None:
-    gr.Markdown(INTRODUCTION)
+    gr.Markdown(say(INTRODUCTION))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
-            painting = picture("Painting", "Drop, paste\nor choose one", elem_id="model")
+            painting = picture(say("Painting"), say("Drop, paste\nor choose one"), elem_id="model")
             drawn = school.studio.folder / "drawn"
             drawn.mkdir(exist_ok=True)
             gr.Examples(
-                draw_paintings(drawn), painting, label="Or one of these", elem_id="models", api_visibility="private"
+                draw_paintings(drawn),
+                painting,
+                label=say("Or one of these"),
+                elem_id="models",
+                api_visibility="private",
             )
             settings = _settings(school)
             minutes = gr.Slider(
@@ -108,21 +118,23 @@ def _here(school: School) -> None:
                 school.most_minutes,
                 value=school.minutes,
                 step=1,
-                label="Minutes at most",
-                info="There are as many steps as fit in.",
+                label=say("Minutes at most"),
+                info=say("There are as many steps as fit in."),
             )
-            train = gr.Button("Train", elem_id="train")
+            train = gr.Button(say("Train"), elem_id="train")
         with gr.Column(scale=7, min_width=340):
             stage = easel_for("lesson", HINT)
             with gr.Row():
                 # One takes the event out of the queue, the other asks the training to end with what it has.
-                leave = gr.Button("Stop", visible=False, size="md", elem_id="leave-lesson", min_width=120)
-                stop = gr.Button("Stop", visible=False, size="md", elem_id="stop-lesson", min_width=120)
-                file = gr.DownloadButton("Style (ZIP)", visible=False, size="md", elem_id="zip", min_width=120)
+                leave = gr.Button(say("Stop"), visible=False, size="md", elem_id="leave-lesson", min_width=120)
+                stop = gr.Button(say("Stop"), visible=False, size="md", elem_id="stop-lesson", min_width=120)
+                file = gr.DownloadButton(say("Style (ZIP)"), visible=False, size="md", elem_id="zip", min_width=120)
             with gr.Row(visible=False) as trial:
-                photo = picture("Try it on a photograph", "Drop, paste\nor choose one", elem_id="own-photo", height=320)
+                photo = picture(
+                    say("Try it on a photograph"), say("Drop, paste\nor choose one"), elem_id="own-photo", height=320
+                )
                 result = gr.ImageSlider(
-                    label="Before and after",
+                    label=say("Before and after"),
                     show_label=False,
                     interactive=False,
                     elem_id="own-result",

@@ -14,8 +14,10 @@ from ui.words import say
 
 SIZE = 480
 """Longer side, in pixels, at first."""
-HINT = """<b>Watch a film being painted</b>
-Choose a film: its first frame is painted at once.<br>The others, and the sound, follow when you press Paint."""
+HINT = (
+    "<b>Watch a film being painted</b>Choose a film: its first frame is painted at once.<br>The others, and the sound, "
+    "follow when you press Paint."
+)
 
 
 def video_tab(cinema: Cinema) -> None:

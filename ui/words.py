@@ -143,6 +143,83 @@ SPANISH = {
     "VGG19, the paper's": "VGG19, la del artículo",
     "Seed of the noise": "Semilla del ruido",
     "More paintings, and where each applies": "Más cuadros, y dónde se aplica cada uno",
+    "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
+    "below while they fall.": (
+        "<b>Vea cómo se pinta una imagen</b>Elija una fotografía y un cuadro y pulse Empezar.<br>Abajo se dibujan las "
+        "pérdidas mientras bajan."
+    ),
+    "<b>Watch a film being painted</b>Choose a film: its first frame is painted at once.<br>The others, and the sound, "
+    "follow when you press Paint.": (
+        "<b>Vea cómo se pinta una película</b>Elija una película: su primera imagen se pinta enseguida.<br>Las demás, "
+        "y el sonido, siguen cuando pulse Pintar."
+    ),
+    "<b>One moment</b>The first picture is on its way.": "<b>Un momento</b>La primera imagen está en camino.",
+    "Picture at step": "Imagen en el paso",
+    "Losses by step, on a log scale": "Pérdidas por paso, en escala logarítmica",
+    "Show or hide this curve": "Mostrar u ocultar esta curva",
+    "The curve of a layer": "La curva de una capa",
+    "A layer …": "Una capa …",
+    "Step": "Paso",
+    "Total": "Total",
+    "Content": "Contenido",
+    "Smoothness": "Suavidad",
+    "<b>Watch a network learn to paint</b>Choose a painting, and press Train.<br>The losses are drawn below, and a "
+    "photograph is repainted, while it learns.": (
+        "<b>Vea cómo una red aprende a pintar</b>Elija un cuadro y pulse Entrenar.<br>Mientras aprende, abajo se "
+        "dibujan las pérdidas y se repinta una fotografía."
+    ),
+    "Train a style of your own": "Entrenar un estilo propio",
+    "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
+    "are well recognised after a few hundred steps. The style is yours to download, and to use with `nst_core`.": (
+        "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija: la mayoría se "
+        "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y usarlo con `nst_core`."
+    ),
+    "A network that already paints is trained further until it paints like the picture of your choice. This server "
+    "does not do that: it lacks a GPU, or photographs to learn on. On your own computer 560 steps take about "
+    "half an hour on two processor cores, five minutes on a GPU, and a folder of photographs of anything; a thousand "
+    "are enough. In a checkout of this project, with `painting.jpg` the picture:": (
+        "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija. Este servidor no lo "
+        "hace: le falta una GPU, o fotografías con las que aprender. En su propio ordenador 560 pasos llevan una media "
+        "hora con dos núcleos o cinco minutos con una GPU, y hace falta una carpeta con fotografías de lo que sea; "
+        "bastan mil. En una copia de este proyecto, con el cuadro en `painting.jpg`:"
+    ),
+    "Command": "Comando",
+    "Title": "Título",
+    "My style": "Mi estilo",
+    "Begin with the network of": "Comenzar con la red de",
+    "More keeps more of the photograph.": "Cuanto mayor, más queda de la fotografía.",
+    "Style size (px)": "Tamaño del cuadro (px)",
+    "How large the painting is looked at: more gives larger strokes.": (
+        "A qué tamaño se mira el cuadro: cuanto mayor, más grandes las pinceladas."
+    ),
+    "Minutes at most": "Minutos como máximo",
+    "There are as many steps as fit in.": "Se dan tantos pasos como quepan.",
+    "Train": "Entrenar",
+    "Style (ZIP)": "Estilo (ZIP)",
+    "Try it on a photograph": "Pruébelo con una fotografía",
+    "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
+    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else "
+    "sees it, and it is gone when you leave. If you like, publish it for everybody.</p>": (
+        "<p>Ha entrenado un estilo, en la pestaña <i>Avanzado</i> o con <code>python -m nst_core train</code>: suelte "
+        "aquí su <code>model.safetensors</code>, o su carpeta en un zip. Se examina y después puede probarlo; nadie "
+        "más lo ve, y desaparece cuando usted se va. Si quiere, publíquelo para todos.</p>"
+    ),
+    "model.safetensors, or a style's folder as .zip": "model.safetensors, o la carpeta de un estilo en .zip",
+    "<p>What your style paints appears here, and what it takes to publish it.</p>": (
+        "<p>Aquí aparecerá lo que pinta su estilo, y lo necesario para publicarlo.</p>"
+    ),
+    "What it paints": "Lo que pinta",
+    "Try it on your own photograph": "Probarlo con su fotografía",
+    "<h3>Publish it</h3>": "<h3>Publicarlo</h3>",
+    "Artist of the picture": "Autor del cuadro",
+    "Licence": "Licencia",
+    "Repository": "Repositorio",
+    "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
+    "right to use it.": (
+        "He hecho este estilo o puedo publicarlo, y el cuadro con el que se entrenó es de dominio público o tengo "
+        "derecho a usarlo."
+    ),
+    "Publish": "Publicar",
 }
 
 WORDS = gr.I18n(es=SPANISH)

@@ -1,8 +1,15 @@
 """The page speaks the language of the browser, where it knows it."""
 
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import serving
+from made_optimization import made_picture
+
+from ui.words import SPANISH
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -29,6 +36,43 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.reload()
     expect(page.get_by_role("tab", name="Avanzado")).to_be_visible()
     page.close()
+
+
+@pytest.mark.parametrize("trains", [False, True], ids=["told how to train", "trains"])
+def test_who_contributes_or_trains_gets_it_too(
+    browser: "Browser", registry_file: Path, tmp_path: Path, trains: bool
+) -> None:
+    made_picture(1, (90, 70)).save(tmp_path / "photo.png")
+    settings = {"NST_REGISTRY": str(registry_file), "HF_HUB_OFFLINE": "1"}
+    settings |= {"NST_TRAIN": "1", "NST_PHOTOS": str(tmp_path)} if trains else {}
+    with serving(tmp_path, os.environ | settings) as url:
+        page = browser.new_page(locale="es")
+        page.goto(url)
+        page.get_by_role("tab", name="Avanzado").click()
+        expect(page.locator("#easel .hint")).to_contain_text("Vea cómo se pinta una imagen")
+        page.get_by_role("button", name="Entrenar un estilo propio").click()
+        expect(page.get_by_label("Comenzar con la red de")).to_be_visible()
+        expect(page.get_by_placeholder("Mi estilo")).to_be_visible()
+        if trains:
+            expect(page.get_by_role("button", name="Entrenar", exact=True)).to_be_visible()
+            expect(page.locator("#lesson .hint")).to_contain_text("Vea cómo una red aprende a pintar")
+        else:
+            expect(page.get_by_text("En su propio ordenador")).to_be_visible()
+        no_english(page.inner_text("#training"))
+        page.get_by_role("tab", name="Contribuir").click()
+        expect(page.get_by_text("Ha entrenado un estilo")).to_be_visible()
+        page.evaluate(
+            "document.querySelectorAll('#offer').forEach((offer) => offer.classList.remove('hidden', 'hide'))"
+        )
+        no_english(page.inner_text("#contribute"))
+        page.close()
+
+
+def no_english(text: str) -> None:
+    """Nothing stands there that there are Spanish words for."""
+    assert text and "__i18n__" not in text
+    left = [words for words, spanish in SPANISH.items() if words != spanish and words in text]
+    assert not [words for words in left if re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text)]
 
 
 def test_any_other_browser_gets_english(browser: "Browser", app_url: str) -> None:

@@ -1,0 +1,44 @@
+"""What messengers and search engines show of a link to the page: tags at the top of Gradio's HTML, in place of its own.
+
+Gradio's template names Gradio first, whatever ``launch`` is given as ``head``, and messengers take what comes first.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gradio.route_utils import STATIC_TEMPLATE_LIB
+from gradio.routes import templates
+from jinja2 import FileSystemLoader, FunctionLoader
+from starlette.requests import Request
+
+from nst_core.registry import Entry, Registry
+
+HEAD = Path(__file__).with_name("head.html")
+CARD = Path(__file__).with_name("card.jpg")
+"""Drawn by docs/card.py."""
+
+TAGS = re.compile(r"""\s*<meta\s+(?:charset=|property="og:|name="twitter:)[^>]*>""")
+ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[\da-fA-F:]+\])(?::\d+)?(?:/[\w.~/-]*)?", re.ASCII)
+
+
+def introduce(registry: Registry) -> None:
+    """Have Gradio's HTML say what the page is, and of a link with a style, which one."""
+    gradios = FileSystemLoader(STATIC_TEMPLATE_LIB)
+
+    def load(name: str) -> str:
+        source, _, _ = gradios.get_source(templates.env, name)
+        return TAGS.sub("", source).replace("<head>", f"<head>{HEAD.read_text(encoding='utf-8')}", 1)
+
+    def style_of(request: Request) -> Entry | None:
+        named = request.query_params.get("style")
+        return next((entry for entry in registry if entry.id == named), None)
+
+    templates.env.loader = FunctionLoader(load)
+    templates.env.globals.update(style_of=style_of, here_of=here_of)
+
+
+def here_of(config: dict[str, Any]) -> str:
+    """The page's own address as Gradio takes it from the request, whose headers anybody can write; or nothing."""
+    root = str(config.get("root", ""))
+    return root if ADDRESS.fullmatch(root) else ""
