@@ -1,5 +1,6 @@
 """A film → the film repainted, frame by frame: read, painted and written at a time, and nothing is lost on the way."""
 
+import hashlib
 import json
 import shutil
 import time
@@ -21,7 +22,15 @@ from nst_core.precision import Precision
 from nst_core.reel import CLOSED, Part, count_frames, join, suffix
 from nst_core.steady import Steady
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, check_blend, check_precision, check_size, paint_pixels
+from nst_core.stylization import (
+    blend_pixels,
+    check_blend,
+    check_precision,
+    check_second,
+    check_size,
+    paint_pixels,
+    shares,
+)
 from nst_core.text import few, quoted
 
 
@@ -62,13 +71,17 @@ def stylize_video(
     steady: bool = True,
     lossless: bool = False,
     resume: bool = False,
+    second: Style | None = None,
+    mix: float = 0.5,
+    mask: Image.Image | None = None,
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film; gives a step for every frame.
 
     Every frame keeps its time, and the sound is copied, or becomes AAC where MP4 cannot hold it. ``out`` ends in .mp4
     and holds H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends
     in .mkv and holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the
-    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``.
+    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``;
+    the ``mask`` is that of every frame.
 
     A film that is not finished has not the name ``out``. Whoever closes the generator early, or is interrupted, finds
     ``partial_film(out)``, which can be played, and with ``resume`` goes on from there with the same settings.
@@ -78,6 +91,7 @@ def stylize_video(
         FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be gone on with.
     """
     check_blend(strength, color)
+    check_second(second, mix, mask)
     check_precision(precision)
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
@@ -102,14 +116,20 @@ def stylize_video(
         "precision": precision,
         "steady": steady,
         "lossless": lossless,
+        "second": second and second.id,
+        "mix": mix if second else None,
+        "mask": mask and hashlib.sha256(shares(mask, mask.size)).hexdigest(),
     }
     work = _Work(out, settings, resume=resume)
     done = work.frames
     part = Part(work.next_part(), film, (width, height), lossless=lossless)
-    calm = Steady() if steady else None
+    styles = [style, second] if second else [style]
+    shown = shares(mask, full)[:height, :width] if mask else None
+    # One for each style: what follows a motion across the mask's edge has to change its style there.
+    calms = [Steady() for _ in styles] if steady else None
     end, complete = 0, False
 
-    def painted() -> Iterator[tuple[Frame, np.ndarray]]:
+    def painted() -> Iterator[tuple[Frame, list[np.ndarray]]]:
         nonlocal end
         frames = read_frames(film, full, skip=max(0, done - 1))
         if done and (last := next(frames, None)):
@@ -119,13 +139,16 @@ def stylize_video(
             if frame is None:
                 return
             frame = frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
-            yield frame, paint_pixels(frame.pixels, style, precision)
+            yield frame, [paint_pixels(frame.pixels, one, precision) for one in styles]
 
-    def finish(made: tuple[Frame, np.ndarray]) -> np.ndarray:
+    def finish(made: tuple[Frame, list[np.ndarray]]) -> np.ndarray:
         nonlocal end
-        frame, pixels = made
-        if calm:
-            pixels = calm(frame.pixels, pixels)
+        frame, paintings = made
+        if calms:
+            paintings = [calm(frame.pixels, pixels) for calm, pixels in zip(calms, paintings, strict=True)]
+        pixels = paintings[0]
+        if second:
+            pixels = blend_pixels(pixels, paintings[1], mix, "style", shown)
         pixels = blend_pixels(frame.pixels, pixels, strength, color)
         part.add(pixels, frame.time)
         end = frame.time + frame.duration
@@ -169,7 +192,7 @@ class _Work:
                 f"The film {quoted(out.name)} was begun already: resume goes on with it, and once the folder "
                 f"{quoted(self._folder.name)} is deleted it begins anew."
             )
-        elif others := [name for name, value in json.loads(file.read_text("utf-8")).items() if settings[name] != value]:
+        elif others := _differing(json.loads(file.read_text("utf-8")), settings):
             raise FilmError(
                 f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
             )
@@ -197,6 +220,11 @@ class _Work:
             partial.unlink(missing_ok=True)
         if complete or not partial.exists():
             shutil.rmtree(self._folder)
+
+
+def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Names of settings; those that there were not yet when a film was begun, were None."""
+    return [name for name, value in settings.items() if begun.get(name) != value]
 
 
 def _check_name(out: Path, film: Path, *, lossless: bool) -> None:
