@@ -118,7 +118,7 @@ def stylize_video(
         "lossless": lossless,
         "second": second and second.id,
         "mix": mix if second else None,
-        "mask": mask and hashlib.sha256(shares(mask, mask.size)).hexdigest(),
+        "mask": mask and hashlib.sha256(shares(mask, mask.size).tobytes()).hexdigest(),
     }
     work = _Work(out, settings, resume=resume)
     done = work.frames
