@@ -39,7 +39,7 @@ def test_a_mask_is_a_text_and_back(size: tuple[int, int]) -> None:
     assert len(text) < 2000
     back = read_mask(text)
     assert back and max(back.size) == min(SIDE, max(size)) and abs(back.width / back.height - size[0] / size[1]) < 0.02
-    difference = np.subtract(back.convert("L").resize(size), np.asarray(mask), dtype=float)
+    difference = np.asarray(back.convert("L").resize(size), float) - np.asarray(mask)
     assert np.abs(difference).mean() < 1.5
 
 

@@ -51,7 +51,8 @@ def add_api(studio: Studio, easel: Easel) -> None:
             path = received(photo)  # type: ignore[arg-type]  # it comes as a dict
             where = None
             if mask:
-                where = open_picture(received(mask, "mask"), max_pixels=studio.max_side**2)
+                file = received(mask, "mask")  # type: ignore[arg-type]
+                where = open_picture(file, max_pixels=studio.max_side**2)
             wish = Wish.of(
                 style=style,
                 strength=strength,

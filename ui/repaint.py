@@ -242,8 +242,8 @@ def repaint_tab(studio: Studio) -> Desk:
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
     gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
-    settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
-    settings |= {"second": second, "mix": mix, "mask": mask}
+    settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
+    settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     copies(link, settings, "repaint")
     choices = {
         name: [value for _, value in radio.choices]
