@@ -1,4 +1,4 @@
-"""Draws docs/masked.webp: a photograph, where its second style is to be seen, and what becomes of it."""
+"""Draws docs/masked.webp: a photograph, where a second style is to be seen in it, and the picture in both."""
 
 from pathlib import Path
 
@@ -10,26 +10,40 @@ from nst_core.images import fit
 from nst_core.sheet import draw_sheet
 
 PHOTO = Path(gr.__file__).parent / "media_assets" / "images" / "lion.jpg"
-# By hand, around the lion in front: x and y in parts of the picture.
+SIDE = 512
 LION = (
-    *((0.30, 0.06), (0.48, 0.00), (0.60, 0.06), (0.70, 0.16), (0.74, 0.34), (0.74, 0.50), (0.66, 0.62), (0.60, 0.70)),
-    *((0.58, 0.88), (0.44, 0.90), (0.36, 0.74), (0.24, 0.72), (0.14, 0.90), (0.12, 1.00), (0.00, 1.00), (0.00, 0.92)),
-    *((0.06, 0.78), (0.00, 0.68), (0.00, 0.50), (0.12, 0.42), (0.22, 0.36), (0.24, 0.20)),
+    *((150, 20), (210, 2), (290, 4), (340, 40), (368, 95), (374, 160), (366, 230), (350, 300), (338, 345), (300, 345)),
+    *((300, 340), (264, 368), (248, 424), (222, 448), (186, 442), (176, 410), (196, 362), (150, 366), (90, 372)),
+    *(
+        (64, 430),
+        (60, 490),
+        (40, 508),
+        (6, 508),
+        (8, 440),
+        (34, 366),
+        (24, 352),
+        (0, 372),
+        (0, 262),
+        (56, 216),
+        (110, 206),
+    ),
+    *((136, 200), (140, 120), (130, 70)),
 )
+"""The outline of the one in front, x and y of ``SIDE``; by hand."""
 
 
 def main() -> None:
     registry, photo = Registry.load(), fit(open_picture(PHOTO), 720)
-    mask = Image.new("L", (64, 64))
-    ImageDraw.Draw(mask).polygon([(64 * x, 64 * y) for x, y in LION], fill=255)
-    mask = mask.filter(ImageFilter.GaussianBlur(0.8))
+    drawn = Image.new("L", (SIDE, SIDE))
+    ImageDraw.Draw(drawn).polygon(LION, fill=255)
+    mask = drawn.filter(ImageFilter.GaussianBlur(5)).resize(
+        (64, 64), Image.Resampling.BOX
+    )  # as the page's brush leaves it
     first, second = (registry.open(id) for id in ("great-wave", "the-scream"))
-    pictures = [stylize(photo, first), mask.resize(photo.size), stylize(photo, second)]
-    pictures.append(stylize(photo, first, second=second, mix=1, mask=mask))
-    columns = [first.title, "the mask", second.title, "both"]
-    draw_sheet([[photo, *pictures]], columns=["", *columns], height=320).save(
-        Path(__file__).with_name("masked.webp"), quality=82
-    )
+    both = stylize(photo, first, second=second, mix=1, mask=mask)
+    columns = ["photograph", "mask", f"{first.title} + {second.title}"]
+    sheet = draw_sheet([[photo, mask.resize(photo.size, Image.Resampling.BILINEAR), both]], columns=columns)
+    sheet.save(Path(__file__).with_name("masked.webp"), quality=82)
 
 
 if __name__ == "__main__":
