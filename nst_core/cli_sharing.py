@@ -80,19 +80,25 @@ def export(
     precision: Annotated[
         Literal["fp32", "fp16"], typer.Option(help="fp16 is half as large, and computes in float16 where that is safe.")
     ] = "fp32",
+    second: Annotated[str | None, typer.Option(help="A second style, laid over the first: both in one file.")] = None,
+    mix: Annotated[
+        float, typer.Option(help="How much of the second style is seen, 0 to 1, where the file's user does not say.")
+    ] = 0.5,
     registry: RegistryOption = None,
 ) -> None:
     """Write a style as ONNX, for telephones and browsers: takes and gives float32 (1, 3, height, width), RGB in 0–255.
 
-    Height and width may be any; what comes out has the size of what went in, and is clamped to 0–255.
+    Height and width may be any; what comes out has the size of what went in, and is clamped to 0–255. With a second
+    style, it takes mix, too: float32 (1), 0 to 1.
     """
     check_file(out)
     from nst_core.exporting import check_export, export_style
 
     check_export(out)
-    opened = Registry.load(registry).open(style)
-    export_style(opened, out, precision=precision)
-    print(f"{out} paints {opened.title}, {precision}: {out.stat().st_size / 1e6:.2f} MB.")
+    styles = [Registry.load(registry).open(name) for name in (style, second) if name]
+    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=mix)
+    titles = " + ".join(one.title for one in styles)
+    print(f"{out} paints {titles}, {precision}: {out.stat().st_size / 1e6:.2f} MB.")
 
 
 def publish(

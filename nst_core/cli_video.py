@@ -22,6 +22,11 @@ def video(
     ] = None,
     strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
     color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
+    second: Annotated[str | None, typer.Option(help="A second style, laid over the first.")] = None,
+    mix: Annotated[float, typer.Option(help="How much of the second style is seen, 0 to 1.")] = 0.5,
+    mask: Annotated[
+        Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
     ] = "auto",
@@ -37,10 +42,12 @@ def video(
     status is 130.
     """
     from nst_core.film import open_film
+    from nst_core.images import open_picture
     from nst_core.reel import recoded
     from nst_core.video import partial_film, stylize_video
 
-    opened = Registry.load(registry).open(style)
+    styles = Registry.load(registry)
+    opened = styles.open(style)
     run = stylize_video(
         film,
         opened,
@@ -53,6 +60,9 @@ def video(
         lossless=lossless,
         resume=resume,
         ray=ray,
+        second=styles.open(second) if second else None,
+        mix=mix,
+        mask=open_picture(mask) if mask else None,
     )
     step = None
     try:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from nst_core import __version__
 from nst_core.errors import NSTError
 from nst_core.style import Style
+from nst_core.stylization import check_second
 from nst_core.text import few, quoted
 
 OPSET = 20
@@ -29,34 +30,41 @@ class ExportingError(NSTError):
     """A style that cannot be exported, or a file that cannot be written."""
 
 
-def export_style(style: Style, path: Path, *, precision: ExportPrecision = "fp32") -> None:
+def export_style(
+    style: Style, path: Path, *, precision: ExportPrecision = "fp32", second: Style | None = None, mix: float = 0.5
+) -> None:
     """Write a style as ONNX, of standard operators alone; the file is complete or as it was.
 
     Its input ``photo`` and its output ``painted`` are float32 of (1, 3, height, width), RGB in 0–255, of any size from
     the architecture's smallest; the output has the input's size and is clamped, not rounded. With fp16, the weights
     and what is computed between input and output are float16, save what that would spoil (see ``_Portable``).
 
+    With a ``second`` style, the file holds both networks, and its input ``mix``, float32 of (1), is how much of the
+    second is seen, 0–1; the metadata's ``mix`` says where a slider should begin.
+
     Raises:
+        NSTError: ``mix`` is out of its range.
         ExportingError: a package is missing, the file cannot be written, or a weight is beyond float16.
     """
     check_export(path)
+    check_second(second, mix, None)
     import onnx
 
-    portable = _Portable(style.network, torch.float16 if precision == "fp16" else torch.float32).eval()
-    if any(not parameter.isfinite().all() for parameter in portable.parameters()):
-        raise ExportingError(f"A weight of {quoted(style.title)} is beyond 65,504, float16's largest: fp32 has it.")
-    smallest = style.architecture.min_size
+    styles = [style, second] if second else [style]
+    portables = [_portable(one, precision) for one in styles]
+    smallest = max(one.architecture.min_size for one in styles)
     sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
+    # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
+    photo, shapes = torch.zeros(1, 3, 37, 54), {"photo": sides}
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch's exporter warns of what PyTorch itself calls.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            portable,
-            # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
-            (torch.zeros(1, 3, 37, 54),),
-            input_names=["photo"],
+            _Mixed(*portables).eval() if second else portables[0],
+            (photo, torch.tensor([mix])) if second else (photo,),
+            input_names=["photo", "mix"] if second else ["photo"],
             output_names=["painted"],
-            dynamic_shapes={"photo": sides},
+            dynamic_shapes=shapes | {"mix": None} if second else shapes,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -72,20 +80,14 @@ def export_style(style: Style, path: Path, *, precision: ExportPrecision = "fp32
         dimension.dim_param = name
     layout = "float32, (1, 3, height, width), RGB in 0-255"
     takes, gives = f"{layout}; sides of {smallest} pixels or more", f"{layout}, clamped; of the input's size"
-    graph.name, graph.input[0].doc_string, graph.output[0].doc_string = style.title, takes, gives
+    titles = " + ".join(one.title for one in styles)
+    graph.name, graph.input[0].doc_string, graph.output[0].doc_string = titles, takes, gives
     model.producer_name, model.producer_version = "nst-core", __version__
-    model.doc_string = f"Repaints a photograph in the style of {style.title}."
-    said = {
-        "title": style.title,
-        "artist": style.artist,
-        "license": style.license,
-        "architecture": style.architecture.id,
-        "architecture_version": str(style.architecture.version),
-        "nst_core_version": __version__,
-        "precision": precision,
-        "input": takes,
-        "output": gives,
-    }
+    model.doc_string = f"Repaints a photograph in the style of {titles}."
+    said = _said_of(style) | {"nst_core_version": __version__, "precision": precision, "input": takes, "output": gives}
+    if second:
+        graph.input[1].doc_string = "float32, (1), in 0-1: how much of the second style is seen"
+        said |= {f"second_{name}": value for name, value in _said_of(second).items()} | {"mix": f"{mix:g}"}
     onnx.helper.set_model_props(model, said)
     onnx.checker.check_model(model, full_check=True)
     temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
@@ -111,8 +113,38 @@ def check_export(path: Path) -> None:
         raise ExportingError(f"The file {quoted(path.name)} should end in .onnx, the format that is written.")
 
 
+def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
+    portable = _Portable(style.network, torch.float16 if precision == "fp16" else torch.float32).eval()
+    if any(not parameter.isfinite().all() for parameter in portable.parameters()):
+        raise ExportingError(f"A weight of {quoted(style.title)} is beyond 65,504, float16's largest: fp32 has it.")
+    return portable
+
+
+def _said_of(style: Style) -> dict[str, str]:
+    return {
+        "title": style.title,
+        "artist": style.artist,
+        "license": style.license,
+        "architecture": style.architecture.id,
+        "architecture_version": str(style.architecture.version),
+    }
+
+
+class _Mixed(nn.Module):
+    """What the file of two styles computes: the mixture of two pictures, whose values are whole as ``stylize``'s."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, photo: Tensor, mix: Tensor) -> Tensor:
+        # Not Round, which backends for graphics chips lack.
+        first, second = ((paint(photo) + 0.5).floor() for paint in (self.first, self.second))
+        return first + mix * (second - first)
+
+
 class _Portable(nn.Module):
-    """What the file computes: a network with its picture cropped and clamped, all of it in one type but two things.
+    """What the file computes for a style: its network, cropped and clamped, all of it in one type but two things.
 
     In float32, always, are the statistics of the normalisations: a channel's sums are beyond float16. And so is the
     first convolution: a sky's faint gradient is lost among float16's steps of 1 beyond 1024, and the normalisation

@@ -28,7 +28,7 @@ MAX_PIXELS = 2**27
 
 NOTE = "Repaint"
 """The keyword of a PNG's text in which a note is kept."""
-LONGEST_NOTE = 2000
+LONGEST_NOTE = 10_000
 """Characters that are read of one."""
 
 log = logging.getLogger(__name__)

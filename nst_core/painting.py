@@ -34,6 +34,10 @@ class Painting:
     precision: Precision
     steady: bool
     lossless: bool
+    mix: float = 0.5
+    """How much of the second style is seen, where there are two."""
+    mask: np.ndarray | None = None
+    """Where it is, (H, W, 1) in 0–1; everywhere by default."""
 
     def paint(
         self, frames: Iterator[Frame], styles: Sequence[Style], part: Part, *, begin: int = 0
@@ -43,23 +47,26 @@ class Painting:
         Those that are shown before ``begin`` are none of it: what follows them goes on from their painting.
         """
         width, height = self.size
-        [style] = styles
-        calm = Steady() if self.steady else None
+        # One for each style: what follows a motion across the mask's edge has to change its style there.
+        calms = [Steady() for _ in styles] if self.steady else None
 
-        def painted() -> Iterator[tuple[Frame, np.ndarray]]:
+        def painted() -> Iterator[tuple[Frame, list[np.ndarray]]]:
             for coming in ahead(lambda frames: next(frames, None), repeat(frames)):
                 frame = coming.result()
                 if frame is None:
                     return
                 frame = frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
-                yield frame, paint_pixels(frame.pixels, style, self.precision)
+                yield frame, [paint_pixels(frame.pixels, style, self.precision) for style in styles]
 
-        def finish(made: tuple[Frame, np.ndarray]) -> np.ndarray | None:
-            frame, pixels = made
-            if calm:
-                pixels = calm(frame.pixels, pixels)
+        def finish(made: tuple[Frame, list[np.ndarray]]) -> np.ndarray | None:
+            frame, paintings = made
+            if calms:
+                paintings = [calm(frame.pixels, pixels) for calm, pixels in zip(calms, paintings, strict=True)]
             if frame.time < begin:
                 return None
+            pixels = paintings[0]
+            for second in paintings[1:]:
+                pixels = blend_pixels(pixels, second, self.mix, "style", self.mask)
             pixels = blend_pixels(frame.pixels, pixels, self.strength, self.color)
             part.add(pixels, frame.time, frame.duration)
             return pixels

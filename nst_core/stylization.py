@@ -46,9 +46,7 @@ def stylize(
         NSTError: as those two.
     """
     check_blend(strength, color)
-    _check_number("mix", mix, 0, 1)
-    if mask and not second:
-        raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
+    check_second(second, mix, mask)
     styles = [style, second] if second else [style]
     painted = [
         repaint(
@@ -140,7 +138,7 @@ def blend(
     photo, painted = open_picture(photo), open_picture(painted)
     if photo.size != painted.size:
         photo = photo.resize(painted.size, Image.Resampling.LANCZOS)
-    shown = None if mask is None else _shares(mask, painted.size)
+    shown = None if mask is None else shares(mask, painted.size)
     result = Image.fromarray(blend_pixels(_rgb(photo), _rgb(painted), strength, color, shown))
     if photo.mode == "RGBA":
         result.putalpha(photo.getchannel("A"))
@@ -187,8 +185,12 @@ def _rgb(picture: Image.Image) -> np.ndarray:
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def _shares(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """A mask as (H, W, 1) in 0–1; what is transparent counts as black."""
+def shares(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """A mask as float32 (H, W, 1) in 0–1, of a size in pixels; what is transparent counts as black.
+
+    Raises:
+        PictureError: the mask cannot be read.
+    """
     mask = open_picture(mask)
     grey = Image.composite(mask, Image.new(mask.mode, mask.size), mask.getchannel("A")) if mask.mode == "RGBA" else mask
     resized = grey.convert("L").resize(size, Image.Resampling.BILINEAR)
@@ -204,6 +206,17 @@ def check_blend(strength: float, color: str) -> None:
     if color not in ("style", "photo"):
         raise NSTError(f'The color should be "style" or "photo", not {color!r:.80}.')
     _check_number("strength", strength, 0, 1)
+
+
+def check_second(second: Style | None, mix: float, mask: Image.Image | None) -> None:
+    """See to it that a second style can be laid over a first one so.
+
+    Raises:
+        NSTError: it cannot.
+    """
+    _check_number("mix", mix, 0, 1)
+    if mask and not second:
+        raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
 
 
 def check_size(size: int | None) -> int | None:

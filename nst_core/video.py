@@ -1,5 +1,6 @@
 """A film → the film repainted, frame by frame: read, painted and written at a time, and nothing is lost on the way."""
 
+import hashlib
 import json
 import shutil
 import time
@@ -22,7 +23,7 @@ from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
 from nst_core.reel import CLOSED, Part, count_frames, join, last_time, save_part, suffix
 from nst_core.style import Style
-from nst_core.stylization import check_blend, check_precision, check_size
+from nst_core.stylization import check_blend, check_precision, check_second, check_size, shares
 from nst_core.text import few, quoted
 
 
@@ -64,13 +65,17 @@ def stylize_video(
     lossless: bool = False,
     resume: bool = False,
     ray: bool = False,
+    second: Style | None = None,
+    mix: float = 0.5,
+    mask: Image.Image | None = None,
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film; gives a step for every frame.
 
     Every frame keeps its time, and the sound is copied, or becomes AAC where MP4 cannot hold it. ``out`` ends in .mp4
     and holds H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends
     in .mkv and holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the
-    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``.
+    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``;
+    the ``mask`` is that of every frame.
 
     A film that is not finished has not the name ``out``. Whoever closes the generator early, or is interrupted, finds
     ``partial_film(out)``, which can be played, and with ``resume`` goes on from there with the same settings.
@@ -86,6 +91,7 @@ def stylize_video(
         ClusterError: as ``nst_core.cluster.spread``.
     """
     check_blend(strength, color)
+    check_second(second, mix, mask)
     check_precision(precision)
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
@@ -110,10 +116,15 @@ def stylize_video(
         "precision": precision,
         "steady": steady,
         "lossless": lossless,
+        "second": second and second.id,
+        "mix": mix if second else None,
+        "mask": mask and hashlib.sha256(shares(mask, mask.size).tobytes()).hexdigest(),
     }
-    painting = Painting(full, (width, height), strength, color, precision, steady, lossless)
+    shown_where = shares(mask, full)[:height, :width] if mask else None
+    painting = Painting(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
     work = _Work(out, settings, resume=resume)
-    shown = (_painted_on_ray if ray else _painted_here)(film, painting, [style], work)
+    styles = [style, second] if second else [style]
+    shown = (_painted_on_ray if ray else _painted_here)(film, painting, styles, work)
     done, began, complete = work.frames, time.monotonic(), False
     try:
         with closing(shown):
@@ -190,7 +201,7 @@ class _Work:
                 f"The film {quoted(out.name)} was begun already: resume goes on with it, and once the folder "
                 f"{quoted(self._folder.name)} is deleted it begins anew."
             )
-        elif others := [name for name, value in json.loads(file.read_text("utf-8")).items() if settings[name] != value]:
+        elif others := _differing(json.loads(file.read_text("utf-8")), settings):
             raise FilmError(
                 f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
             )
@@ -220,6 +231,11 @@ class _Work:
             partial.unlink(missing_ok=True)
         if complete or not partial.exists():
             shutil.rmtree(self._folder)
+
+
+def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Names of settings; those that there were not yet when a film was begun, were None."""
+    return [name for name, value in settings.items() if begun.get(name) != value]
 
 
 def _check_name(out: Path, film: Path, *, lossless: bool) -> None:

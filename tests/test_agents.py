@@ -130,11 +130,16 @@ def test_an_agent_hands_over_a_file(url: str, photo: Path) -> None:
 def test_an_agent_hands_over_a_data_url(url: str, photo: Path) -> None:
     data = f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
     wish = {"method": "quick", "size": 64, "steps": 2}
+    masked = {"photo": data, "style": "udnie", "second": "great-wave", "mask": data}
     _, results = run(
         with_tools(
-            url, ("stylize", {"photo": data, "style": "udnie"}), ("optimize", {"content": data, "style": data, **wish})
+            url,
+            ("stylize", {"photo": data, "style": "udnie"}),
+            ("optimize", {"content": data, "style": data, **wish}),
+            ("stylize", masked),
         )
     )
+    assert painted(results[2], photo.parent).size == (96, 64)
     assert painted(results[0], photo.parent).size == (96, 64)
     assert painted(results[1], photo.parent).size == (64, 43)
 

@@ -13,9 +13,11 @@ from gradio_client.exceptions import AppError
 from made_registry import MAX_SIDE, TITLES
 from PIL import Image, ImageDraw
 
-from nst_core.images import open_picture
+from nst_core.images import open_picture, read_note
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
+from ui.links import read_recipe
+from ui.masks import read_mask
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def test_only_these_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(named) == {"/stylize", "/styles", "/optimize"}
     parameters = {parameter["parameter_name"]: parameter for parameter in named["/stylize"]["parameters"]}
-    assert list(parameters) == ["photo", "style", "strength", "color", "size", "stroke", "second", "mix"]
+    assert list(parameters) == ["photo", "style", "strength", "color", "size", "stroke", "second", "mix", "mask"]
     assert [name for name, it in parameters.items() if not it["parameter_has_default"]] == ["photo", "style"]
 
 
@@ -93,6 +95,42 @@ def test_stylize_gives_what_the_library_gives(
         assert picture.format == "PNG" and not picture.info.get("exif")
         assert picture.mode == expected.mode
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
+
+
+def test_a_mask_is_a_picture_like_the_photograph(client: Client, registry: Registry, tmp_path: Path) -> None:
+    photo = rotated_jpeg(tmp_path / "photo.jpg")
+    mask = Image.radial_gradient("L").resize((90, 70))
+    mask.save(tmp_path / "mask.png")
+    wish = {"style": "first-style", "second": "second-style", "mix": 0.9}
+    masked = client.predict(handle_file(photo), **wish, mask=handle_file(tmp_path / "mask.png"), api_name="/stylize")
+    first, second = registry.open("first-style"), registry.open("second-style")
+    expected = stylize(open_picture(photo), first, second=second, mix=0.9, mask=mask)
+    np.testing.assert_array_equal(np.asarray(Image.open(masked)), np.asarray(expected))
+    # The recipe has it too, small: no more than 64 pixels to a side.
+    said = read_mask(read_recipe(read_note(masked))["mask"])
+    assert said and said.size == (64, 50)
+    enlarged = np.asarray(said.convert("L").resize((90, 70)), float)
+    assert np.abs(enlarged - np.asarray(mask)).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        (Image.new("L", (MAX_SIDE + 1, MAX_SIDE)), "pixels"),
+        (b"I am a text.", "PNG"),
+        (b"\x89PNG\r\n\x1a\n and no more", "damaged"),
+    ],
+)
+def test_a_mask_is_refused_as_a_photograph_is(client: Client, tmp_path: Path, mask: Any, says: str) -> None:
+    path = tmp_path / "mask.png"
+    if isinstance(mask, bytes):
+        path.write_bytes(mask)
+    else:
+        mask.save(path)
+    photo, wish = rotated_jpeg(tmp_path / "photo.jpg"), {"style": "first-style", "mask": handle_file(path)}
+    assert says in refusal(client, photo, **wish, second="second-style")
+    Image.new("L", (8, 8)).save(path)
+    assert "give a second style" in refusal(client, photo, **wish)
 
 
 @pytest.mark.parametrize(

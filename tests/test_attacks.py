@@ -1,5 +1,6 @@
 """Whatever is sent to the real server, it answers with one sentence, gives nothing away, and lives."""
 
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from PIL import Image
 
 from ui import limits
 from ui.limits import FAILED, MAX_FILE, MAX_JSON
+from ui.masks import write_mask
 
 API = "/gradio_api"
 JSON = {"Content-Type": "application/json"}
@@ -152,10 +154,10 @@ def test_a_body_without_a_length_is_counted(server: Server) -> None:
 
 def test_a_picture_in_the_body_is_refused(server: Server) -> None:
     data = "data:image/png;base64," + "A" * MAX_JSON
-    state, answer = server.call("stylize", [{"path": data}, "first-style", 1, "style", None, 1, "", 0.5])
+    state, answer = server.call("stylize", [{"path": data}, "first-style", 1, "style", None, 1, "", 0.5, None])
     assert state == "refused"
     check_refused(answer, 413)
-    state, answer = server.call("stylize", [{"path": data[:100]}, "first-style", 1, "style", None, 1, "", 0.5])
+    state, answer = server.call("stylize", [{"path": data[:100]}, "first-style", 1, "style", None, 1, "", 0.5, None])
     assert state == "error"
     check(answer["error"])
 
@@ -277,7 +279,12 @@ def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any
     def give(path: Any) -> None:
         picture = {"path": path, "url": listener.url} | ({"meta": photo["meta"]} if meta else {})
         for name, data in [
-            ("stylize", [picture, "first-style", 1, "style", None, 1, "", 0.5]),
+            ("stylize", [picture, "first-style", 1, "style", None, 1, "", 0.5, None]),
+            *(
+                [("stylize", [photo, "first-style", 1, "style", 32, 1, "second-style", 0.5, picture])]
+                if picture
+                else []
+            ),
             ("optimize", [photo, picture, "quick", 64, 1, None, None, "compact", *[None] * 4]),
         ]:
             state, answer = patiently(server, name, data)
@@ -290,7 +297,9 @@ def test_a_picture_is_one_that_was_uploaded(server: Server, photo: dict[str, Any
             server.call("optimize", [{"path": path}, photo, "quick", 64, 1, None, None, "compact", *[None] * 4])[0]
             == "complete"
         )
-        assert server.call("stylize", [{"path": path}, "first-style", 1, "style", 32, 1, "", 0.5])[0] == "complete"
+        assert (
+            server.call("stylize", [{"path": path}, "first-style", 1, "style", 32, 1, "", 0.5, None])[0] == "complete"
+        )
     assert not listener.asked
 
 
@@ -401,15 +410,31 @@ def test_forged_events_are_answered(server: Server, value: Any) -> None:
     together(forge, endpoints(server))
 
 
+def test_a_mask_that_is_drawn_is_a_small_png_or_nothing(server: Server, photo: dict[str, Any]) -> None:
+    [show] = {endpoint.number for endpoint in endpoints(server) if endpoint.name == "show"}
+    good = [photo, "first-style", 1, "style", 32, 1, "second-style", 0.5]
+    mask = write_mask(Image.linear_gradient("L"))
+    large = base64.urlsafe_b64encode(Path(photo["path"]).read_bytes()).decode()  # a PNG of 512 pixels to a side
+    assert join(server, show, [*good, mask])["success"]
+    for wrong in (mask[:40], mask[:-30] + SCRIPT, mask * 99, "A" * 200_000, large, SCRIPT, 1, None, [mask], photo):
+        said = join(server, show, [*good, wrong])
+        assert not said["success"], wrong
+        check(said["output"]["error"])
+    check_refused(server.http.post(f"{API}/queue/join", json={"data": [*good, "A" * MAX_JSON], "fn_index": show}), 413)
+
+
 def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, photo: dict[str, Any]) -> None:
     wishes: list[tuple[str, list[Any]]] = []
-    good: list[Any] = [photo, "first-style", 1, "style", 32, 1, "", 0.5]
+    good: list[Any] = [photo, "first-style", 1, "style", 32, 1, "", 0.5, None]
     for place, values in {
         1: ["", SCRIPT, "../first-style", "/etc", "own:0", 3, None],
         2: [-0.01, 1.01, 1e308, float("nan"), float("inf"), SCRIPT, None],
         3: ["", SCRIPT, 1, None],
         4: [0, 15, MAX_SIDE + 1, 2**63, 10**400, 16.5, SCRIPT],
         5: [0, 0.2, 4.01, float("nan"), -1, SCRIPT, None],
+        6: [SCRIPT, "/etc", 3, None],
+        7: [-0.01, 1.01, float("nan"), SCRIPT, None],
+        8: [photo, SCRIPT, 1, [photo], {"path": photo}],
     }.items():
         wishes += [("stylize", [*good[:place], value, *good[place + 1 :]]) for value in values]
     assert server.call("stylize", good)[0] == "complete"
@@ -452,7 +477,9 @@ def test_a_hostile_name_is_only_a_name(server: Server, tmp_path: Path) -> None:
         if answer.status_code == 200:
             path = Path(answer.json()[0])
             assert path.is_relative_to(server.files) and not {"<", "\n", ".."} & {*path.name, *path.parts}
-            state, [painted] = server.call("stylize", [{"path": str(path)}, "first-style", 1, "style", 32, 1, "", 0.5])
+            state, [painted] = server.call(
+                "stylize", [{"path": str(path)}, "first-style", 1, "style", 32, 1, "", 0.5, None]
+            )
             assert state == "complete" and re.fullmatch(r"[\w.-]+\.png", painted["orig_name"])
         else:
             assert answer.status_code in range(400, 500) and "Traceback" not in answer.text
@@ -466,7 +493,7 @@ def test_what_was_uploaded_is_no_page(server: Server, tmp_path: Path, name: str)
 
 
 def test_nobody_sees_what_is_another_s(server: Server, photo: dict[str, Any]) -> None:
-    _, [painted] = server.call("stylize", [photo, "first-style", 1, "style", 32, 1, "", 0.5])
+    _, [painted] = server.call("stylize", [photo, "first-style", 1, "style", 32, 1, "", 0.5, None])
     assert httpx.get(painted["url"]).headers["content-type"] == "image/png"
     for path in (server.files, Path(painted["path"]).parent):  # there is no list of files
         assert server.http.get(f"{API}/file={path}").status_code == 403
@@ -511,7 +538,7 @@ def test_nobody_fills_the_line_of_what_takes_long(server: Server, photo: dict[st
         statuses = [answer.status_code for answer in asked]
         assert statuses[:4] == [200] * 4 and statuses[-4:] == [503] * 4
         check_refused(asked[-1], 503)
-        paint = [photo, "first-style", 1, "style", 32, 1, "", 0.5]
+        paint = [photo, "first-style", 1, "style", 32, 1, "", 0.5, None]
         assert server.call("stylize", paint)[0] == "complete"  # who paints is not held up
     finally:
         for answer in asked:
@@ -543,7 +570,7 @@ def test_a_hundred_runs_that_nobody_waits_for(server: Server, photo: dict[str, A
         else:
             check_refused(asked, 503)
 
-    paint = ("stylize", [photo, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5])
+    paint = ("stylize", [photo, "first-style", 1, "style", MAX_SIDE, 1, "", 0.5, None])
     optimize = ("optimize", [photo, photo, "noise", 256, 500, None, None, "compact", *[None] * 4])
     assert server.call(*paint)[0] == "complete"
     idle(server)

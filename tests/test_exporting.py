@@ -23,6 +23,7 @@ from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.exporting import ExportingError, check_export, export_style
 from nst_core.registry import Registry
 from nst_core.style import Card, Style, StyleConfig, write_style
+from nst_core.stylization import stylize
 
 Picture = NDArray[np.float32]
 LITE, JOHNSON, OTHER = "udnie-lite", "roman-mosaic", "a-fast-style-transfer"
@@ -172,6 +173,44 @@ def test_no_sum_is_beyond_float16(styles: dict[str, Style], id: str) -> None:
         for photo in (noise(64, 64), ramp(64, 64), squares(64, 64, 8), mist(64, 64), dot, *FLAT):
             network(torch.from_numpy(photo))
     assert 1000 < largest < FLOAT16 / 2
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of two styles of different architectures, as the command writes it."""
+    path = tmp_path_factory.mktemp("both") / "both.onnx"
+    done = run("export", LITE, "--second", JOHNSON, "--mix", "0.3", "-o", str(path))
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "Udnie, lite + Roman Mosaic of a Bird, fp32" in done.stdout
+    return path
+
+
+def test_two_styles_are_mixed_as_stylize_does(styles: dict[str, Style], both: Path) -> None:
+    session = onnxruntime.InferenceSession(both, providers=["CPUExecutionProvider"])
+    for picture, mix in ((noise(37, 54), 0.3), (ramp(64, 65), 0.5), (squares(61, 90, 8), 0.85), (ramp(83, 42), 0.0)):
+        whole = picture.round()
+        photo = Image.fromarray(whole[0].transpose(1, 2, 0).astype(np.uint8))
+        mixed = stylize(photo, styles[LITE], second=styles[JOHNSON], mix=mix, precision="exact")
+        painted = session.run(["painted"], {"photo": whole, "mix": np.array([mix], np.float32)})[0]
+        reference = np.asarray(mixed, np.float32).transpose(2, 0, 1)[None]
+        assert psnr(painted.round(), reference) > 60
+    least = session.run(["painted"], {"photo": noise(5, 7), "mix": np.ones(1, np.float32)})[0]
+    assert psnr(least, in_pytorch(styles[JOHNSON], noise(5, 7)).round()) > 60
+
+
+def test_a_file_of_two_styles_says_whose_they_are(both: Path, tmp_path: Path) -> None:
+    model = onnx.load(both)
+    said = {prop.key: prop.value for prop in model.metadata_props}
+    assert (said["title"], said["artist"], said["mix"]) == ("Udnie, lite", "Francis Picabia", "0.3")
+    assert said["second_title"] == "Roman Mosaic of a Bird"
+    assert said["second_artist"] and said["second_license"] == "apache-2.0"
+    assert (said["architecture"], said["second_architecture"]) == ("johnson-lite", "johnson")
+    photo, mix = model.graph.input
+    assert (photo.name, mix.name) == ("photo", "mix") and "0-1" in mix.doc_string
+    assert [side.dim_value for side in mix.type.tensor_type.shape.dim] == [1]
+    assert {node.domain for node in model.graph.node} == {""} and b".py" not in both.read_bytes()
+    done = run("export", LITE, "--second", JOHNSON, "--mix", "1.5", "-o", str(tmp_path / "both.onnx"))
+    assert done.returncode == 1 and "mix should be a number from 0 to 1, not 1.5" in done.stderr
 
 
 def test_what_is_in_the_file(fp32: Callable[[str], Path], fp16: Path) -> None:

@@ -75,6 +75,20 @@ def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Pa
     assert not screening.running and cinema.ended("ann") is None
 
 
+def test_a_second_style_is_laid_over_the_first(cinema: Cinema, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=2, options={"crf": "0"})
+    said = wish(second="great-wave-lite", mix=0.3)
+    first = cinema.first("ann", film, said)
+    whole = ended(cinema.watch("ann", film, said))
+    styles = [cinema.studio.registry.open(id) for id in said.styles]
+    expected = np.asarray(stylize(Image.fromarray(see(film).pictures[0]), styles[0], second=styles[1], mix=0.3), float)
+    alone = np.asarray(stylize(Image.fromarray(see(film).pictures[0]), styles[0]), float)
+    assert whole.finished and whole.film and len(see(whole.film).pictures) == 2
+    for screening in (first, whole):
+        painted = np.asarray(open_picture(screening.snapshots[0][1]), float)
+        assert np.abs(painted - expected).mean() < 0.5 * np.abs(alone - expected).mean()
+
+
 def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for screening in cinema.watch("ann", film, wish()):
@@ -150,6 +164,8 @@ def test_what_is_refused_is_said(cinema: Cinema, film: Path, tmp_path: Path) -> 
         (film, {"size": None}, PageError),
         (film, {"size": -4}, PageError),
         (film, {"strength": 3}, NSTError),
+        (film, {"second": "nothing"}, NSTError),
+        (film, {"second": "udnie-lite", "mix": 3}, NSTError),
     ]
     for path, said, kind in cases:
         for ask in (cinema.first, lambda *words: ended(cinema.watch(*words))):

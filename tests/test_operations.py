@@ -68,8 +68,8 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
             "version": nst_core.__version__,
         }
         picture = upload(http, photo)
-        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5]))
-        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5]))
+        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]))
+        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, None, None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
         numbers = counted(http)
@@ -122,7 +122,7 @@ def wait_until_running(http: httpx.Client) -> None:
 
 def crowd(http: httpx.Client, photo: Path, people: int) -> tuple[list[Any], list[Thread], list[str]]:
     """What each of them asks for, and what they hear, once the first one's turn has come."""
-    wish = [upload(http, photo), "first-style", 1, "style", MAX_SIDE, 1, "", 0.5]
+    wish = [upload(http, photo), "first-style", 1, "style", MAX_SIDE, 1, "", 0.5, None]
     heard = listen(http, [ask(http, "stylize", wish) for _ in range(people)])
     wait_until_running(http)
     return wish, *heard

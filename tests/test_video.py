@@ -57,6 +57,63 @@ def test_every_frame_is_what_the_network_paints(style: Style, tmp_path: Path) ->
         assert difference(after, expected) < 2
 
 
+@pytest.fixture(scope="module")
+def second() -> Style:
+    return Registry.load().open("great-wave-lite")
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_a_second_style_is_laid_over_the_first(style: Style, second: Style, tmp_path: Path, steady: bool) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=4, options={"crf": "0"})
+    mask = Image.new("L", (96, 64))
+    mask.paste(255, (48, 0, 96, 64))
+    films = {
+        name: [step.pixels for step in painted(film, one, tmp_path / f"{name}.mp4", steady=steady, **settings)]
+        for name, one, settings in (
+            ("first", style, {"strength": 1.0}),
+            ("over", second, {"strength": 1.0}),
+            ("mixed", style, {"strength": 1.0, "second": second, "mix": 0.3}),
+            ("masked", style, {"strength": 0.6, "second": second, "mix": 1.0, "mask": mask}),
+        )
+    }
+    for before, first, over, mixed, masked in zip(see(film).pictures, *films.values(), strict=True):
+        assert np.abs(first.astype(int) - over).mean() > 10
+        np.testing.assert_array_equal(mixed, blend_pixels(first, over, 0.3, "style"))
+        halves = np.concatenate([first[:, :48], over[:, 48:]], axis=1)
+        # Of the film's own colours this test sees another decoder's.
+        assert difference(masked, blend_pixels(before, halves, 0.6, "style")) < 1
+
+
+def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=30)
+    settings: dict[str, Any] = {"second": second, "mix": 0.7, "mask": Image.linear_gradient("L")}
+    run = stylize_video(film, style, tmp_path / "out.mp4", **settings)
+    list(islice(run, 20))
+    run.close()
+    for name, other in (("second", style), ("mix", 0.5), ("mask", Image.radial_gradient("L")), ("mask", None)):
+        with pytest.raises(FilmError, match=f"begun with another '{name}': the same would be right"):
+            next(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings | {name: other}))
+    steps = list(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings))
+    assert steps[0].frame > 1 and len(see(tmp_path / "out.mp4").pictures) == 30
+    with pytest.raises(NSTError, match="give a second style, too"):
+        next(stylize_video(film, style, tmp_path / "other.mp4", mask=settings["mask"]))
+    with pytest.raises(NSTError, match="mix"):
+        next(stylize_video(film, style, tmp_path / "other.mp4", second=second, mix=2))
+
+
+def test_a_second_style_on_the_command_line(style: Style, second: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=2)
+    Image.linear_gradient("L").save(tmp_path / "mask.png")
+    words = "--style udnie-lite --second great-wave-lite --mix 0.7 --mask mask.png --lossless -o out.mkv"
+    command = [sys.executable, "-m", "nst_core", "video", "film.mp4", *words.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    settings: dict[str, Any] = {"second": second, "mix": 0.7, "mask": Image.linear_gradient("L")}
+    steps = painted(film, style, tmp_path / "expected.mkv", lossless=True, strength=1.0, **settings)
+    for seen, step in zip(see(tmp_path / "out.mkv").pictures, steps, strict=True):
+        np.testing.assert_array_equal(seen, step.pixels)
+
+
 @pytest.mark.parametrize("sound", ["aac", "libmp3lame", "libopus"])
 def test_frames_times_and_sound_are_kept(style: Style, tmp_path: Path, sound: str) -> None:
     film = make_film(tmp_path / "film.mp4", sound=sound)

@@ -9,8 +9,9 @@ import gradio as gr
 from gradio.events import api
 
 from nst_core.errors import NSTError
-from nst_core.images import save_picture
+from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
+from ui.masks import write_mask
 from ui.runs import Easel, Order
 from ui.studio import PEOPLE, Studio, Wish, received
 
@@ -28,6 +29,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
         stroke: float = 1.0,
         second: str = "",
         mix: float = 0.5,
+        mask: gr.FileData = None,  # type: ignore[assignment]  # of a union, agents are not told that it is a file
     ) -> gr.FileData:
         """Repaint a photograph in the manner of a painting, in about a second.
 
@@ -40,16 +42,28 @@ def add_api(studio: Studio, easel: Easel) -> None:
             stroke: How broad the brush strokes are, from 0.25 to 4; 1 is how they were learned.
             second: A second style, laid over the first; none by default.
             mix: How much of the second style is seen, from 0 to 1.
+            mask: Where it is seen: a picture that is white there and black elsewhere; everywhere by default.
 
         Returns:
             A PNG file.
         """
         try:
-            wish = Wish.of(
-                style=style, strength=strength, color=color, size=size, stroke=stroke, second=second, mix=mix
-            )
             path = received(photo)  # type: ignore[arg-type]  # it comes as a dict
-            turn = studio.stylize(request.session_hash, path, wish)
+            where = None
+            if mask:
+                file = received(mask, "mask")  # type: ignore[arg-type]
+                where = open_picture(file, max_pixels=studio.max_side**2)
+            wish = Wish.of(
+                style=style,
+                strength=strength,
+                color=color,
+                size=size,
+                stroke=stroke,
+                second=second,
+                mix=mix,
+                mask=write_mask(where) if where else "",
+            )
+            turn = studio.stylize(request.session_hash, path, wish, where)
             for words in turn.watch():
                 gr.Progress()(turn.done, desc=words)  # as a parameter, it would be one of the endpoint's
             picture = turn.result()

@@ -11,7 +11,7 @@ from nst_core.film import Film, open_film, read_frames
 from nst_core.reel import recoded
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, check_blend, paint_pixels
+from nst_core.stylization import blend_pixels, check_blend, check_second, paint_pixels, part_of
 from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
@@ -58,7 +58,7 @@ class Cinema:
         self._running: Kept[Screening] = Kept(16, 2 * KEEP)
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
-        """Seconds for a pixel, by architecture."""
+        """Seconds for a pixel, by what paints."""
 
     def first(self, session: str | None, path: Path, wish: Wish) -> Screening:
         """The film's first frame, painted, and in words how long all of it would take, or what of it would fit.
@@ -66,21 +66,27 @@ class Cinema:
         Raises:
             NSTError: the film, the style or a number is refused.
         """
-        style, film, size = self._asked(session, path, wish)
+        styles, film, size = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
 
         def paint(progress: Progress) -> None:
             frame = next(read_frames(film, film.size(size)))
             began = time.perf_counter()
-            painted = paint_pixels(frame.pixels, style, progress=progress)
-            self._paces.setdefault(style.architecture.id, (time.perf_counter() - began) / frame.pixels[..., 0].size)
+            paintings = [
+                paint_pixels(frame.pixels, style, progress=part_of(progress, number, len(styles)))
+                for number, style in enumerate(styles)
+            ]
+            self._paces.setdefault(_kind(styles), (time.perf_counter() - began) / frame.pixels[..., 0].size)
+            painted = paintings[0]
+            if wish.second:
+                painted = blend_pixels(painted, paintings[1], wish.mix, "style")
             picture = blend_pixels(frame.pixels, painted, wish.strength, wish.color)
             screening.snap(1, VideoStep(1, film.frames, 0, 1, picture).picture)
 
         self.studio.line.join(session, paint).result()
         width, height = film.size(size)
         facts = f"{width} × {height} px · the first of {film.frames or 'its'} frames"
-        screening.line = f"{facts} · {self._plan(film, style, size)}"
+        screening.line = f"{facts} · {self._plan(film, styles, size)}"
         screening.running = False
         self._firsts.put(session, None, screening)
         return screening
@@ -91,14 +97,17 @@ class Cinema:
         Raises:
             NSTError: before the first frame, whatever the library refuses; later, it ends with its ``trouble``.
         """
-        style, film, size = self._asked(session, path, wish)
+        styles, film, size = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
         self._running.put(session, None, screening)
         yield screening
-        out = screening.folder / f"{slug(path.stem)}-{slug(style.id)}.mp4"
-        run = stylize_video(path, style, out, size=size, strength=wish.strength, color=wish.color)
+        out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
+        settings = wish.model_dump(include={"strength", "color", "mix"}) | {
+            "second": styles[1] if wish.second else None
+        }
+        run = stylize_video(path, styles[0], out, size=size, **settings)
         try:
-            yield from self._paint(session, run, screening, film, style, size)
+            yield from self._paint(session, run, screening, film, styles, size)
         except Ended:
             pass
         except NSTError as error:
@@ -145,15 +154,17 @@ class Cinema:
         self._running.forget(session)
         self._ended.forget(session)
 
-    def _asked(self, session: str | None, path: Path, wish: Wish) -> tuple[Style, Film, int | None]:
+    def _asked(self, session: str | None, path: Path, wish: Wish) -> tuple[list[Style], Film, int | None]:
         """What to paint, and at which longer side: a film is never enlarged."""
         most = self.sizes[-1]
         if wish.size is None or not 0 < wish.size <= most:
             raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
         check_blend(wish.strength, wish.color)
+        styles = [self.studio.style(session, name) for name in wish.styles]
+        check_second(styles[-1], wish.mix, None)
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
-        return self.studio.style(session, wish.style), film, size
+        return styles, film, size
 
     def _paint(
         self,
@@ -161,7 +172,7 @@ class Cinema:
         run: Generator[VideoStep, None, None],
         screening: Screening,
         film: Film,
-        style: Style,
+        styles: list[Style],
         size: int | None,
     ) -> Iterator[Screening]:
         snapped, bound = 0.0, ""
@@ -177,8 +188,8 @@ class Cinema:
             rate = screening.done / screening.worked
             if screening.done >= TRIAL[0] and screening.worked >= TRIAL[1]:
                 width, height = film.size(size)
-                self._paces[style.architecture.id] = 1 / (rate * width * height)
-                bound = bound or self._bound(film, style, size)
+                self._paces[_kind(styles)] = 1 / (rate * width * height)
+                bound = bound or self._bound(film, styles, size)
             most = max(screening.done, min(film.frames or screening.done, int(rate * self.max_seconds)))
             screening.steps, screening.progress = most, screening.done / most
             words = [f"Frame {screening.done} of {most}", f"{rate:.1f} a second"]
@@ -189,19 +200,19 @@ class Cinema:
                 screening.snap(screening.done, steps[-1].picture)
             yield screening
 
-    def _plan(self, film: Film, style: Style, size: int | None) -> str:
+    def _plan(self, film: Film, styles: list[Style], size: int | None) -> str:
         """How long a film would take, or what of it would fit."""
         width, height = film.size(size)
         if not film.frames:
             return f"at most {duration(self.max_seconds)}"
-        seconds = film.frames * self._paces[style.architecture.id] * width * height
-        return self._bound(film, style, size) or f"all of them take about {duration(seconds)}"
+        seconds = film.frames * self._paces[_kind(styles)] * width * height
+        return self._bound(film, styles, size) or f"all of them take about {duration(seconds)}"
 
-    def _bound(self, film: Film, style: Style, size: int | None) -> str:
+    def _bound(self, film: Film, styles: list[Style], size: int | None) -> str:
         """What of a film does not fit, and at which size it would; nothing if all of it does."""
         if not film.frames:
             return ""
-        pace = self._paces[style.architecture.id]
+        pace = self._paces[_kind(styles)]
 
         def fit(size: int | None) -> int:
             width, height = film.size(size)
@@ -213,6 +224,11 @@ class Cinema:
         words = f"the first {shown} of its {whole} fit into {duration(self.max_seconds)}"
         smaller = [one for one in self.sizes if one < (size or max(film.size())) and fit(one) >= film.frames]
         return f"{words}, at {smaller[-1]} px all of it" if smaller else words
+
+
+def _kind(styles: list[Style]) -> str:
+    """What the pace depends on, beside pixels."""
+    return " + ".join(style.architecture.id for style in styles)
 
 
 def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:

@@ -27,6 +27,7 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
     copy = f"""async (...values) => {{
         const all = {json.dumps([*settings])}.map((name, place) => [name, values[place]]);
         const said = Object.fromEntries(all.filter(([, value]) => value !== null));  // a field may be empty
+        if (!said.second) delete said.mask;  // which says where that is seen
         const own = said.style?.startsWith("own:");  // which nobody else can ask for
         if (own) delete said.style;
         const query = new URLSearchParams({{ tab: {json.dumps(tab)}, ...said }});

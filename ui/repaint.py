@@ -17,6 +17,7 @@ from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.line import Ended
 from ui.links import copies
+from ui.masks import SIDE, read_mask
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
 from ui.words import SPANISH, say
 
@@ -25,11 +26,15 @@ EXAMPLES = [
 ]
 GUESTS = 8
 """How many choices there may be beside the registry's."""
-HISTORY = Path(__file__).with_name("history.js")
+HISTORY, MASK = (Path(__file__).with_name(name) for name in ("history.js", "mask.js"))
 
 SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
+
+SHOW_MASK = """(second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
+    detail: { second, pictures: (pictures ?? []).map((picture) => picture?.url) },
+}))"""
 
 
 class Desk(NamedTuple):
@@ -133,6 +138,15 @@ def repaint_tab(studio: Studio) -> Desk:
                     elem_id="second",
                 )
                 mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), min_width=280, elem_id="mix")
+            mask = gr.HTML(
+                value="",
+                html_template="",
+                js_on_load=MASK.read_text(),
+                elem_id="mask",
+                words=SPANISH,
+                side=SIDE,
+                apply_default_css=False,
+            )
             history = gr.HTML(
                 html_template="",
                 js_on_load=HISTORY.read_text(),
@@ -150,6 +164,7 @@ def repaint_tab(studio: Studio) -> Desk:
         stroke: float,
         second: str,
         mix: float,
+        mask: str,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash
@@ -160,7 +175,7 @@ def repaint_tab(studio: Studio) -> Desk:
         said = ""
         try:
             said_all = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
-            wish = Wish.of(style=style, second=second, **said_all)
+            wish = Wish.of(style=style, second=second, mask=mask if second else "", **said_all)
             path = received(photo)
             if not all(studio.is_here(session, name) for name in wish.styles):
                 said = "Fetching the style from the Hugging Face Hub …"
@@ -175,7 +190,7 @@ def repaint_tab(studio: Studio) -> Desk:
             painting = turn.result()
             whole = painting.painted
             if painting.second:
-                whole = blend(whole, painting.second.painted, strength=wish.mix)
+                whole = blend(whole, painting.second.painted, strength=wish.mix, mask=read_mask(wish.mask))
             picture = blend(painting.sitter.picture, whole, strength=wish.strength, color=wish.color)
         except Ended:
             return
@@ -208,7 +223,9 @@ def repaint_tab(studio: Studio) -> Desk:
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
 
-    wishes = [photo, style, strength, color, size, stroke, second, mix]
+    gr.on([second.change, result.change], None, [second, result], js=SHOW_MASK, api_visibility="private")
+
+    wishes = [photo, style, strength, color, size, stroke, second, mix, mask]
     shown = [download, info, result, history]  # in this order, so that no picture is there with the download of another
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
@@ -224,9 +241,9 @@ def repaint_tab(studio: Studio) -> Desk:
     gr.on([photo.change, style.input, size.input, stroke.input, second.input], show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
-    gr.on([strength.input, color.input, mix.input], show, wishes, shown, **touched)
-    settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
-    settings |= {"second": second, "mix": mix}
+    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
+    settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
+    settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     copies(link, settings, "repaint")
     choices = {
         name: [value for _, value in radio.choices]

@@ -28,6 +28,7 @@ from ui.kept import Kept
 from ui.line import Ended, Line, Turn
 from ui.links import recipe
 from ui.log import PAINTING, note
+from ui.masks import read_mask
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
@@ -61,6 +62,8 @@ class Wish(BaseModel):
     second: str = ""
     """Of the same kind as ``style``, or empty."""
     mix: float = 0.5
+    mask: str = ""
+    """Where the second style is to be seen, see ``ui.masks``; everywhere if it is empty."""
 
     @classmethod
     def of(cls, **said: Any) -> "Wish":
@@ -68,11 +71,14 @@ class Wish(BaseModel):
 
         Raises:
             PageError: something in it is of another type.
+            MaskError: its mask is none.
         """
         try:
-            return cls(**said)
+            wish = cls(**said)
         except ValidationError as error:
             raise PageError(explain(error, "what was asked for")) from error
+        read_mask(wish.mask)
+        return wish
 
     def recipe(self) -> str:
         """What a picture that was made so says of itself."""
@@ -180,8 +186,10 @@ class Studio:
             with self._fetching_lock:
                 del self._fetching[name]
 
-    def stylize(self, session: str | None, photo: Path | Image.Image, wish: Wish) -> Turn[Image.Image]:
-        """``nst_core.stylize`` within this server's bounds, nothing kept.
+    def stylize(
+        self, session: str | None, photo: Path | Image.Image, wish: Wish, mask: Image.Image | None = None
+    ) -> Turn[Image.Image]:
+        """``nst_core.stylize`` within this server's bounds, nothing kept; ``mask`` is what the wish's is made of.
 
         Raises:
             NSTError: the style is refused; the photograph or the numbers, the turn does.
@@ -190,7 +198,7 @@ class Studio:
 
         def paint(progress: Progress) -> Image.Image:
             picture = open_picture(photo)  # in its turn: of all who wait, they would take gigabytes
-            settings = wish.model_dump(exclude={"style", "second"}) | {"size": self._size(picture, wish)}
+            settings = wish.model_dump(exclude={"style"}) | {"size": self._size(picture, wish), "mask": mask}
             settings["second"] = styles[1] if wish.second else None
             began = time.perf_counter()
             painted = stylize(picture, styles[0], progress=progress, **settings)

@@ -53,6 +53,15 @@ def video_tab(cinema: Cinema) -> None:
                     label=say("Colours of the"),
                     min_width=280,
                 )
+            with gr.Row():
+                second = gr.Dropdown(
+                    [(say("None"), ""), *choices],
+                    value="",
+                    label=say("A second style over it"),
+                    min_width=280,
+                    elem_id="film-second",
+                )
+                mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), min_width=280)
             paint = gr.Button(say("Paint"), elem_id="paint-film")
         with gr.Column(scale=7, min_width=340):
             result = gr.Video(
@@ -73,8 +82,8 @@ def video_tab(cinema: Cinema) -> None:
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
 
-    def asked(style: Any, size: Any, strength: Any, color: Any) -> Wish:
-        return Wish.of(style=style, size=size, strength=strength, color=color)
+    def asked(style: Any, size: Any, strength: Any, color: Any, second: Any, mix: Any) -> Wish:
+        return Wish.of(style=style, size=size, strength=strength, color=color, second=second, mix=mix)
 
     def first(request: gr.Request, film: Any, *said: Any) -> Any:
         if not film:
@@ -101,7 +110,7 @@ def video_tab(cinema: Cinema) -> None:
         cinema.stop(request.session_hash)
 
     quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
-    settings = [style, size, strength, color]
+    settings = [style, size, strength, color, second, mix]
     gr.on(
         [film.change, *(setting.input for setting in settings)],  # type: ignore[attr-defined]
         first,

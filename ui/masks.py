@@ -1,0 +1,52 @@
+"""Masks as the page draws them and links say them: small grey PNGs, in base64, which the library enlarges smoothly."""
+
+import base64
+import binascii
+import re
+from io import BytesIO
+
+from PIL import Image
+
+from nst_core.errors import NSTError
+from nst_core.images import PictureError, open_picture
+from nst_core.stylization import shares
+
+SIDE = 64
+"""The most pixels to a side; ``mask.js`` has the same."""
+LONGEST = 8000
+"""Characters; the noisiest PNG of so many pixels, in grey, has fewer."""
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
+"""What the text of every PNG begins with."""
+
+
+class MaskError(NSTError):
+    """A text that is no mask."""
+
+
+def read_mask(text: str) -> Image.Image | None:
+    """The mask that a text stands for; none if it is empty.
+
+    Raises:
+        MaskError: it is no PNG, in base64 for addresses, of at most ``SIDE`` pixels to a side.
+    """
+    if not text:
+        return None
+    right = f"a PNG of at most {SIDE} × {SIDE} pixels in base64, as this page draws it, would be right"
+    if len(text) > LONGEST:
+        raise MaskError(f"The mask has more than {LONGEST:,} characters: {right}.")
+    if not re.fullmatch(rf"{PNG}[\w-]+", text, re.ASCII):
+        raise MaskError(f"The mask is none: {right}.")
+    try:
+        return open_picture(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), max_pixels=SIDE**2)
+    except (PictureError, binascii.Error) as error:
+        raise MaskError(f"The mask cannot be read: {right}.") from error
+
+
+def write_mask(mask: Image.Image) -> str:
+    """The text that stands for a mask, made as small as it takes."""
+    scale = min(1.0, SIDE / max(mask.size))
+    size = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
+    grey = Image.fromarray((shares(mask, size)[..., 0] * 255).round().astype("uint8"))
+    made = BytesIO()
+    grey.save(made, "PNG", optimize=True)
+    return base64.urlsafe_b64encode(made.getvalue()).decode().rstrip("=")
