@@ -196,7 +196,10 @@ def test_a_body_that_does_not_come_is_given_up(
 
 def test_nothing_is_remembered_of_who_has_left(registry_file: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), "red").save(tmp_path / "photo.png")
-    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=page.local_url, timeout=60) as http:
+    with (
+        launched_page(registry_file, tmp_path) as page,
+        httpx.Client(base_url=str(page.local_url), timeout=60) as http,
+    ):
 
         def ask() -> str:
             asked = http.post(f"{API}/call/stylize", json={"data": [{"path": photo}, "first-style"]})

@@ -85,7 +85,7 @@ def drawn(page: "Page", folder: Path) -> "NDArray[np.float32]":
     """The mask of the picture that is there, in 0–1."""
     mask = read_mask(read_recipe(read_note(download(page, folder)))["mask"])
     assert mask
-    return np.asarray(mask.convert("L"), np.float32) / 255
+    return np.asarray(mask.convert("L")).astype(np.float32) / np.float32(255)
 
 
 def copied(page: "Page") -> str:
