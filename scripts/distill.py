@@ -10,8 +10,10 @@ then, for an optimisation goes where the student's mistakes lead it, and there i
     python scripts/distill.py --features FOLDER --photos FOLDER --paintings FOLDER
 
 What is shipped began with an earlier network of the kind, 16, 32, 64, 128 and 128 channels wide (``--start``), and
-learned in two parts: 5,000 steps with Adam alone at a learning rate of 8e-4, then 4,500 as here at 5e-4, after channels
-that no picture woke began anew, with the connectors of the first part.
+learned in three parts: 5,000 steps with Adam alone at a learning rate of 8e-4; then 4,500 as here at 5e-4, after
+channels that no picture woke began anew, with the connectors of the first part; then 5,000 of blocks 3 to 5 alone
+(``--keep 2``) at 2.5e-4, the Gram matrices of blocks 4 and 5 counted twice and once more after their ReLU, and the
+exact network asked about two of the eight pictures.
 """
 
 import argparse
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="of Adam; Muon's updates are as large")
     parser.add_argument("--start", type=Path, help="weights of a network as narrow or narrower to begin with")
+    parser.add_argument("--keep", type=int, default=0, help="first blocks to leave as they are: a step is quicker then")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("-o", "--out", type=Path, default=COMPACT_WEIGHTS)
     args = parser.parse_args()
@@ -61,7 +64,8 @@ def main() -> None:
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
     student = compact_network()
-    student.conv0.requires_grad_(False)
+    for name, module in student.named_children():
+        module.requires_grad_(int(name[4]) > args.keep)  # after conv or head comes the block; conv0 is of none
     for name, module in student.named_modules():
         if isinstance(module, nn.Conv2d) and name.startswith("conv") and module is not student.conv0:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -70,7 +74,7 @@ def main() -> None:
         {
             name: nn.Conv2d(convolution(student, name).out_channels, module.out_channels, 1)
             for name, module in distilled.named_children()
-            if isinstance(module, nn.Conv2d) and name.startswith("conv") and name != "conv0"
+            if isinstance(module, nn.Conv2d) and name.startswith("conv") and int(name[4]) > args.keep
         }
     )
     for network in (teacher, student, connectors):
@@ -127,17 +131,18 @@ def measure(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures
     """By name, what is unexplained of the teacher's activations, of its inside, and of its Gram matrices."""
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
-    errors = {}
+    places, errors = [place for place in student.heads if learns(convolution(student, f"head{place}"))], {}
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
-            seen, seen_inside = teacher(pictures, LAYERS), inside(distilled, pictures)
+            seen = teacher(pictures, [layer for layer in LAYERS if layer[4:] in places])
+            seen_inside = inside(distilled, pictures)
         own = inside(student, pictures)
         hints = [
             unexplained(connector(F.relu(own[name])), F.relu(seen_inside[name]))
             for name, connector in connectors.items()
         ]
         errors["inside"] = torch.stack(hints).sum()
-        for place in student.heads:
+        for place in places:
             head, entering, wanted = (
                 convolution(student, f"head{place}"),
                 F.relu(own[f"conv{place}"]),
@@ -193,6 +198,8 @@ def revive(student: VGG19, pictures: Tensor) -> None:
     for name, following in zip(own, [*own, None][1:], strict=True):
         dead = own[name].amax((0, 2, 3)) <= 0
         layer = convolution(student, name)
+        if not learns(layer):
+            continue
         fresh = nn.init.kaiming_normal_(torch.empty_like(layer.weight), nonlinearity="relu")
         layer.weight[dead], bias(layer)[dead] = fresh[dead], 0.0
         if following:
@@ -205,7 +212,8 @@ def fit_heads(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictur
     assert isinstance(distilled, VGG19)
     seen, seen_inside, own = teacher(pictures, LAYERS), inside(distilled, pictures), inside(student, pictures)
     for place in student.heads:
-        least_squares(convolution(student, f"head{place}"), F.relu(own[f"conv{place}"]), seen[f"conv{place}"])
+        if learns(head := convolution(student, f"head{place}")):
+            least_squares(head, F.relu(own[f"conv{place}"]), seen[f"conv{place}"])
     for name in connectors:
         least_squares(convolution(connectors, name), F.relu(own[name]), F.relu(seen_inside[name]))
 
@@ -214,6 +222,10 @@ def convolution(network: nn.Module, name: str) -> nn.Conv2d:
     module = network.get_submodule(name)
     assert isinstance(module, nn.Conv2d)
     return module
+
+
+def learns(layer: nn.Conv2d) -> bool:
+    return layer.weight.requires_grad
 
 
 def bias(layer: nn.Conv2d) -> Tensor:
@@ -243,6 +255,7 @@ class Optimised:
 
     def add(self, student: VGG19, content: Tensor, painting: Tensor) -> None:
         """Optimise (1, 3, H, W) towards the content of one picture and the style of another, and keep some steps."""
+        learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
         student.requires_grad_(False)
         run = optimize(
             to_picture(255 * content),
@@ -257,7 +270,8 @@ class Optimised:
         )
         self.pictures += [step.state.point.picture for step in run if step.step in self.TAKEN]
         del self.pictures[: -self.KEPT]
-        student.requires_grad_(True).conv0.requires_grad_(False)
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
     def some(self, count: int) -> Tensor:
         """(count, 3, H, W), whichever."""

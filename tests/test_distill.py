@@ -77,3 +77,9 @@ def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     changed = {name for name in first if not torch.equal(first[name], second[name])}
     assert changed == first.keys() - {"conv0.weight", "conv0.bias"}
     assert all(torch.isfinite(tensor).all() for tensor in second.values())
+
+    (tmp_path / "made").rename(tmp_path / "start")
+    run("--steps=1", f"--start={tmp_path / 'start'}", "--keep=4")
+    third = _load_compact(tmp_path / "made").state_dict()
+    changed = {name for name in second if not torch.equal(second[name], third[name])}
+    assert changed == {name for name in second if name.startswith(("conv5", "head5"))}
