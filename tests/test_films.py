@@ -81,11 +81,12 @@ def test_a_second_style_is_laid_over_the_first(cinema: Cinema, tmp_path: Path) -
     first = cinema.first("ann", film, said)
     whole = ended(cinema.watch("ann", film, said))
     styles = [cinema.studio.registry.open(id) for id in said.styles]
-    expected = np.asarray(stylize(Image.fromarray(see(film).pictures[0]), styles[0], second=styles[1], mix=0.3), float)
-    alone = np.asarray(stylize(Image.fromarray(see(film).pictures[0]), styles[0]), float)
     assert whole.finished and whole.film and len(see(whole.film).pictures) == 2
     for screening in (first, whole):
-        painted = np.asarray(open_picture(screening.snapshots[0][1]), float)
+        frame, path = screening.snapshots[0]  # whichever of them was shown
+        photo, painted = Image.fromarray(see(film).pictures[frame - 1]), np.asarray(open_picture(path), float)
+        expected = np.asarray(stylize(photo, styles[0], second=styles[1], mix=0.3), float)
+        alone = np.asarray(stylize(photo, styles[0]), float)
         assert np.abs(painted - expected).mean() < 0.5 * np.abs(alone - expected).mean()
 
 
