@@ -196,3 +196,26 @@ def refusal(client: Client, photo: Path, **wish: Any) -> str:
     assert sentence.endswith((".", "?")) and "\n" not in sentence and len(sentence) < 300
     assert "/tmp" not in sentence and str(photo.parent) not in sentence and "&" not in sentence
     return sentence
+
+
+def test_a_wish_that_another_one_overtook_empties_nothing(app_url: str, tmp_path: Path) -> None:
+    """As the page asks: Gradio would take a generator that gives nothing for one whose outputs are all empty."""
+    drawn(900, 600).save(tmp_path / "photo.png")
+    with httpx.Client(base_url=app_url, timeout=60) as http:
+        [place] = http.post("/gradio_api/upload", files={"files": (tmp_path / "photo.png").open("rb")}).json()
+        photo = {"path": place, "meta": {"_type": "gradio.FileData"}}
+        [show] = [one["id"] for one in http.get("/config").json()["dependencies"] if one["api_name"] == "show"]
+        for size in (64, 512, 65, 513, 66):  # each before the last one is done
+            data = [photo, "first-style", 1, "style", size, 1, "", 0.5, ""]
+            body = {"data": data, "fn_index": show, "session_hash": "hasty"}
+            assert http.post("/gradio_api/queue/join", json=body).status_code == 200
+        ends: list[list[Any]] = []
+        with http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "hasty"}) as lines:
+            for line in lines.iter_lines():
+                if '"process_completed"' in line:
+                    ends.append(json.loads(line.removeprefix("data: "))["output"]["data"])
+                    if len(ends) == 5:
+                        break
+    assert all(value is not None for end in ends for value in end)
+    pictures = [end for end in ends if "url" in str(end[0])]
+    assert 1 <= len(pictures) < 5, "some were overtaken, the last was not"

@@ -168,6 +168,8 @@ def repaint_tab(studio: Studio) -> Desk:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash
+        # Whoever is overtaken says so: of a generator that gives nothing, Gradio makes that all its outputs are empty.
+        overtaken = (gr.skip(),) * 4
         if photo is None:
             studio.dismiss(session)
             yield gr.DownloadButton(value=None, interactive=False), "", None, gr.skip()
@@ -183,6 +185,7 @@ def repaint_tab(studio: Studio) -> Desk:
             turn = studio.painting(session, path, wish)
             for words in turn.watch():
                 if not studio.wants(session, wish):
+                    yield overtaken
                     return
                 if words and words != said:
                     said = words
@@ -193,6 +196,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 whole = blend(whole, painting.second.painted, strength=wish.mix, mask=read_mask(wish.mask))
             picture = blend(painting.sitter.picture, whole, strength=wish.strength, color=wish.color)
         except Ended:
+            yield overtaken
             return
         except NSTError as error:
             if said:
@@ -204,11 +208,13 @@ def repaint_tab(studio: Studio) -> Desk:
         # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
         seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
         save_picture(picture, seen, note=wish.recipe())
-        if studio.wants(session, wish):
-            files = str(painting.sitter.file), str(seen)
-            yield gr.DownloadButton(interactive=False), describe(painting), files, gr.skip()
-            if seen != file:
-                save_picture(picture, file, note=wish.recipe())
+        if not studio.wants(session, wish):
+            yield overtaken
+            return
+        files = str(painting.sitter.file), str(seen)
+        yield gr.DownloadButton(interactive=False), describe(painting), files, gr.skip()
+        if seen != file:
+            save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
             made = {
                 # A picture that is touched up takes its own place.
