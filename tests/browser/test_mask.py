@@ -33,6 +33,7 @@ def two(page: "Page") -> "Page":
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text(" + ")
     expect(page.locator("#mask canvas")).to_be_visible()
+    expect(page.get_by_role("button", name="Download PNG")).to_be_enabled()  # nothing moves the page any more
     page.locator("#mask canvas").scroll_into_view_if_needed()
     return page
 
