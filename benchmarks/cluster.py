@@ -17,9 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
-import numpy as np
-from inference import photograph
+from film import make_film
 
 from nst_core import Registry, stylize_video
 from nst_core.film import open_film
@@ -28,21 +26,6 @@ from nst_core.pieces import FRAMES, cut
 LONG = 2 * 60 * 60 * 24
 """Frames of two hours, 24 a second."""
 WORKERS = (1, 4, 32)
-
-
-def make_film(path: Path, frames: int, size: tuple[int, int]) -> None:
-    """Write a film of 24 frames a second, with a keyframe every two seconds."""
-    width, height = size
-    wide = photograph(width + 240, height).numpy()
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.options = {"g": "48"}
-        for number in range(frames):
-            left = abs(number % 480 - 240)
-            seen = np.ascontiguousarray(wide[:, left : left + width])
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(seen, format="rgb24")))
-        film.mux(stream.encode(None))
 
 
 def paint(film: Path, style: str, workers: int) -> float:

@@ -72,7 +72,7 @@ class Part:
         codec.time_base = self._stream.time_base = film.time_base
         codec.color_primaries, codec.color_trc = film.primaries, film.transfer
         if not lossless:
-            codec.options = {"crf": "18", "preset": "fast", "bf": "0"}
+            codec.options = {"crf": "17", "preset": "veryfast", "bf": "0"}
             codec.color_range, codec.colorspace = 1, film.matrix  # 1 is limited
 
     def add(self, pixels: np.ndarray, time: int, duration: int) -> None:
