@@ -1,4 +1,4 @@
-"""Work done in a thread beside, ahead of whoever waits for it: files are read and written while a network runs."""
+"""Work done in threads beside, ahead of whoever waits for it: files are read and written while a network runs."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -11,15 +11,24 @@ MOST = 2
 """Results that may wait: each is a picture in memory."""
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Future[Result], None, None]:
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int = 1
+) -> Generator[Future[Result], None, None]:
     """``work`` of each item, one after the other in a thread of its own, in their order, at most ``MOST`` ahead.
 
-    The items are asked for in the caller's thread.
+    With more ``threads``, as many items are worked on at a time. The items are asked for in the caller's thread. Work
+    that is not begun when the generator is closed is left undone.
     """
-    with ThreadPoolExecutor(1, "ahead") as thread:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(thread.submit(work, item))
-            while len(waiting) > MOST or (waiting and waiting[0].done()):
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, "ahead") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                while len(waiting) >= MOST + threads or (waiting and waiting[0].done()):
+                    yield waiting.popleft()
+            while waiting:
                 yield waiting.popleft()
-        yield from waiting
+        finally:
+            # The last first: of what is done, nothing is to be missing in between.
+            for result in reversed(waiting):
+                result.cancel()

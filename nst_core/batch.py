@@ -1,23 +1,30 @@
-"""Files of photographs → files of what is painted of them, one after the other, here or on a Ray cluster."""
+"""Files of photographs → files of what is painted of them, on the cores of this machine or of a Ray cluster."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import CancelledError, Future
+from contextlib import closing, nullcontext
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import torch
 from PIL import Image
 
 from nst_core.ahead import ahead
 from nst_core.cluster import spread
+from nst_core.cores import compute_on
 from nst_core.errors import NSTError
 from nst_core.images import PHOTO_SUFFIXES, PictureError, open_picture, read_file, save_picture, whole_file
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import stylize
+from nst_core.stylization import pixels_seen, stylize
+
+LARGE = 9_000_000
+"""Pixels of photographs that are painted one at a time, by all cores together, for the memory that each takes."""
 
 
 class Painted(NamedTuple):
@@ -59,33 +66,47 @@ def stylize_files(
     ``settings`` are those of ``stylize``. ``progress`` is told how many are painted, and ``wrote`` of each file that is
     there. What cannot be read, painted or written is passed over, and its refusal given; no file is half written.
     """
+    cores = torch.get_num_threads()
+    painters = min(cores, len(photos)) if all(style.device.type == "cpu" for style in styles) else 1
+    parts = [0.0] * len(photos)
+    one_large = threading.Lock()
+    ended = threading.Event()
 
-    def painted() -> Iterator[tuple[Path, Image.Image | NSTError, float]]:
-        for number, (photo, target) in enumerate(zip(ahead(open_picture, photos), targets, strict=True)):
+    def paint(made: tuple[int, Future[Image.Image]]) -> tuple[Image.Image, float]:
+        number, opening = made
 
-            def tell(part: float, number: int = number) -> None:
-                progress(number + part)
+        def tell(part: float) -> None:
+            if ended.is_set():
+                raise CancelledError
+            parts[number] = part
+            progress(sum(parts))
 
-            began = time.perf_counter()
-            try:
-                picture: Image.Image | NSTError = _painted(photo.result(), styles, settings, tell)
-            except NSTError as error:
-                picture = error
+        try:
+            photo = opening.result()
+            large = pixels_seen(photo, settings.get("size"), settings.get("stroke", 1)) > LARGE
+            with one_large if large else nullcontext():
+                compute_on(cores if large else cores // painters, cores)
+                began = time.perf_counter()
+                return _painted(photo, styles, settings, tell), time.perf_counter() - began
+        finally:
             tell(1)
-            yield target, picture, time.perf_counter() - began
 
-    def save(made: tuple[Path, Image.Image | NSTError, float]) -> None:
-        target, picture, seconds = made
-        if isinstance(picture, NSTError):
-            raise picture
+    def save(made: tuple[Path, Future[tuple[Image.Image, float]]]) -> None:
+        target, painting = made
+        picture, seconds = painting.result()
         save_picture(picture, target)
         wrote(target, Painted(*picture.size, seconds))
 
-    for saving in ahead(save, painted()):
+    painted = zip(targets, ahead(paint, enumerate(ahead(open_picture, photos)), painters), strict=True)
+    with closing(ahead(save, painted)) as saved:
         try:
-            saving.result()
-        except NSTError as error:
-            yield error
+            for saving in saved:
+                try:
+                    saving.result()
+                except NSTError as error:
+                    yield error
+        finally:
+            ended.set()
 
 
 def stylize_files_on_ray(

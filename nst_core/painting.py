@@ -10,8 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from nst_core.ahead import ahead
+from nst_core.cores import compute_on
 from nst_core.film import Film, Frame
 from nst_core.pieces import Piece
 from nst_core.precision import Precision
@@ -50,13 +52,20 @@ class Painting:
         # One for each style: what follows a motion across the mask's edge has to change its style there.
         calms = [Steady() for _ in styles] if self.steady else None
 
-        def painted() -> Iterator[tuple[Frame, list[np.ndarray]]]:
+        cores = torch.get_num_threads()
+        # On a processor each core paints a frame of its own.
+        painters = cores if all(style.device.type == "cpu" for style in styles) else 1
+
+        def decoded() -> Iterator[Frame]:
             for coming in ahead(lambda frames: next(frames, None), repeat(frames)):
                 frame = coming.result()
                 if frame is None:
                     return
-                frame = frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
-                yield frame, [paint_pixels(frame.pixels, style, self.precision) for style in styles]
+                yield frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
+
+        def paint(frame: Frame) -> tuple[Frame, list[np.ndarray]]:
+            compute_on(cores // painters, cores)
+            return frame, [paint_pixels(frame.pixels, style, self.precision) for style in styles]
 
         def finish(made: tuple[Frame, list[np.ndarray]]) -> np.ndarray | None:
             frame, paintings = made
@@ -71,7 +80,8 @@ class Painting:
             part.add(pixels, frame.time, frame.duration)
             return pixels
 
-        with closing(ahead(finish, painted())) as finished:
+        painted = (coming.result() for coming in ahead(paint, decoded(), painters))
+        with closing(ahead(finish, painted)) as finished:
             for coming in finished:
                 if (pixels := coming.result()) is not None:
                     yield pixels

@@ -187,7 +187,10 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
             packets: Iterator[Packet] = (packet for packet in container.demux(video=0) if packet.size)
             if part.suffix != CLOSED:  # the last packet of one that broke off may be cut short
                 packets = (packet for packet, _ in pairwise(packets))
-            yield from packets
+            for packet in packets:
+                if packet.dts is None:  # FFmpeg does not say of some parts, like those of seven frames
+                    packet.dts = packet.pts  # none is decoded out of order
+                yield packet
 
 
 def _lasting(packets: "Iterator[Packet]", end: Fraction, stream: "Stream") -> "Iterator[Packet]":

@@ -164,8 +164,13 @@ class Style:
         return self._fast(self.network, torch.float32) if self._fast else self._paint_at_once
 
     @property
+    def device(self) -> torch.device:
+        """Where its network computes."""
+        return next(self.network.parameters()).device
+
+    @property
     def _fast(self) -> Callable[[nn.Module, torch.dtype], Paint] | None:
-        return self.architecture.fast if next(self.network.parameters()).device.type == "cpu" else None
+        return self.architecture.fast if self.device.type == "cpu" else None
 
     def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape

@@ -94,9 +94,7 @@ def repaint(
     stroke = _check_number("stroke", stroke, *STROKES)
     check_precision(precision)
     photo = open_picture(photo)
-    scale = (size or max(photo.size)) / max(photo.size)
-    pixels = round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
-    if pixels > MAX_PIXELS:
+    if (pixels := pixels_seen(photo, size, stroke)) > MAX_PIXELS:
         raise NSTError(
             f"That is {pixels:,} pixels to paint, and at most {MAX_PIXELS:,} are painted: choose a smaller size"
             f"{' or a broader stroke' if stroke < 1 else ''}."
@@ -113,6 +111,17 @@ def repaint(
     if target.mode == "RGBA":
         painted.putalpha(target.getchannel("A"))
     return painted
+
+
+def pixels_seen(photo: Image.Image, size: int | None, stroke: float) -> int:
+    """How many ``repaint`` makes of a photograph, or lets the network look at, whichever are more.
+
+    Raises:
+        NSTError: a number is out of its range.
+    """
+    size, stroke = check_size(size), _check_number("stroke", stroke, *STROKES)
+    scale = (size or max(photo.size)) / max(photo.size)
+    return round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
 
 
 def blend(

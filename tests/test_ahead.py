@@ -32,3 +32,35 @@ def test_it_is_not_too_far_ahead_and_another_thread_works() -> None:
         assert result.result() == seen
         assert len(asked) <= seen + MOST + 1
     assert threading.current_thread() not in threads and len(threads) == 1
+
+
+def test_several_threads_work_at_a_time_and_their_results_come_in_order() -> None:
+    together = threading.Barrier(3)
+
+    def work(number: int) -> int:
+        together.wait(timeout=30)  # breaks unless three are here
+        return number
+
+    assert [result.result() for result in ahead(work, range(9), threads=3)] == list(range(9))
+
+
+def test_what_is_not_begun_when_it_is_closed_is_left_undone() -> None:
+    asked, closing = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(9):
+            if number == MOST:
+                asked.set()
+            yield number
+
+    def work(number: int) -> int:
+        assert (asked, closing)[min(number, 1)].wait(timeout=30)
+        done.append(number)
+        return number
+
+    results = ahead(work, items())
+    assert next(results).result() == 0
+    threading.Timer(1, closing.set).start()
+    results.close()
+    assert done == [0, 1]

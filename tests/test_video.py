@@ -319,6 +319,13 @@ def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_few_frames(style: Style, tmp_path: Path) -> None:
+    for count in range(1, 13):
+        film, out = make_film(tmp_path / f"{count}.mp4", frames=count), tmp_path / f"{count}-out.mp4"
+        painted(film, style, out)
+        assert see(out).times == see(film).times and len(see(out).pictures) == count
+
+
 @pytest.mark.parametrize("lossless", [False, True])
 def test_closed_early_it_can_be_played_and_gone_on_with(style: Style, tmp_path: Path, lossless: bool) -> None:
     suffix = ".mkv" if lossless else ".mp4"
