@@ -32,7 +32,7 @@ from ui.runs import Easel
 from ui.school import School
 from ui.studio import KEEP, Studio
 
-SESSIONS = 1000
+SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
 GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
