@@ -97,7 +97,9 @@ def stylize_files(
         save_picture(picture, target)
         wrote(target, Painted(*picture.size, seconds))
 
-    painted = zip(targets, ahead(paint, enumerate(ahead(open_picture, photos)), painters), strict=True)
+    # An interruption is first noticed by whatever is innermost.
+    paintings = ahead(paint, enumerate(ahead(open_picture, photos)), painters, stop=ended.set)
+    painted = zip(targets, paintings, strict=True)
     with closing(ahead(save, painted)) as saved:
         try:
             for saving in saved:

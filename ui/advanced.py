@@ -77,12 +77,12 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
                 with gr.Column(min_width=150):
-                    content = picture(say("Photograph"), say("Drop, paste\nor choose one"), elem_id="content")
+                    content = picture(say("Photograph"), say("Drop, paste\nor choose"), elem_id="content")
                     gr.Examples(
                         EXAMPLES, content, label=say("Or one of these"), elem_id="contents", api_visibility="private"
                     )
                 with gr.Column(min_width=150):
-                    painting = picture(say("Painting"), say("Drop, paste\nor choose one"), elem_id="painting")
+                    painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="painting")
                     drawn = easel.studio.folder / "drawn"
                     drawn.mkdir(exist_ok=True)
                     gr.Examples(

@@ -96,7 +96,7 @@ const once = (work) => { // a promise kept for later, unless it failed
 
 async function fetched(url, integrity) {
   const answer = await fetch(url, { integrity, credentials: "same-origin" }).catch(() => null);
-  if (!answer?.ok) throw new Refusal(`${say("What paints could not be fetched; try again, or paint on the tab Repaint:")} ${new URL(url, location).pathname.split("/").pop()}`);
+  if (!answer?.ok) throw new Refusal(say("What paints could not be fetched: try again, or paint on the tab Repaint."));
   return answer.arrayBuffer();
 }
 
@@ -133,7 +133,10 @@ async function painters(count, wanted) { // so many, with the chosen style; none
 
 // --- what the visitor sees
 
-function tell(words) { line.textContent = words; }
+function tell(words, wrong = false) {
+  line.textContent = words;
+  line.classList.toggle("wrong", wrong);
+}
 
 function show(state) {
   element.dataset.state = state;
@@ -176,13 +179,14 @@ function draw(painted) {
 
 async function attempt(work) { // whatever fails is one sentence
   const mine = ++wish;
+  if (innerWidth <= 768) figure.scrollIntoView({ behavior: "smooth", block: "center" }); // it is below the choices
   try {
     await work(() => mine === wish);
   } catch (error) {
     if (mine !== wish) return;
     console.warn(error);
     rest();
-    tell(error instanceof Refusal ? error.message : say("This device could not do it: choose a smaller size, another style, or the tab Repaint."));
+    tell(error instanceof Refusal ? error.message : say("This device could not do it: choose a smaller size, another style, or the tab Repaint."), true);
   }
 }
 

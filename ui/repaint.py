@@ -19,7 +19,7 @@ from ui.line import Ended
 from ui.links import copies
 from ui.masks import SIDE, read_mask
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
-from ui.words import SPANISH, say
+from ui.words import SPANISH, say, words_of
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
@@ -30,6 +30,21 @@ HISTORY, MASK = (Path(__file__).with_name(name) for name in ("history.js", "mask
 
 SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
+}"""
+
+# Gradio's slider keeps every touch of its pictures to itself: one finger is to scroll the page, unless they are zoomed.
+SCROLL = """
+element.closest("#stage").addEventListener("touchstart", (event) => {
+    const { target, touches } = event;
+    const scrolls = touches.length === 1 && target.matches("img");
+    if (scrolls && new DOMMatrix(getComputedStyle(target).transform).a === 1) event.stopPropagation();
+}, { capture: true, passive: true });
+"""
+
+# Somebody may type any number beside a slider, which moves to its end then, and tells nobody.
+WITHIN = """(...wishes) => {
+    const within = (value) => (typeof value === "number" ? Math.min(1, Math.max(0, value)) : value);
+    return wishes.map((wish, at) => (at === 2 || at === 7 ? within(wish) : wish));
 }"""
 
 SHOW_MASK = """(second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
@@ -99,6 +114,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 gr.HTML(
                     say("<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>"),
                     elem_id="hint",
+                    js_on_load=SCROLL,
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")
@@ -177,7 +193,9 @@ def repaint_tab(studio: Studio) -> Desk:
         said = ""
         try:
             said_all = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
-            wish = Wish.of(style=style, second=second, mask=mask if second else "", **said_all)
+            # A style over itself is that style.
+            over = "" if second == style else second
+            wish = Wish.of(style=style, second=over, mask=mask if over else "", **said_all)
             path = received(photo)
             if not all(studio.is_here(session, name) for name in wish.styles):
                 said = "Fetching the style from the Hugging Face Hub …"
@@ -212,7 +230,7 @@ def repaint_tab(studio: Studio) -> Desk:
             yield overtaken
             return
         files = str(painting.sitter.file), str(seen)
-        yield gr.DownloadButton(interactive=False), describe(painting), files, gr.skip()
+        yield gr.DownloadButton(interactive=False), describe(painting, words_of(request)), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
@@ -247,7 +265,7 @@ def repaint_tab(studio: Studio) -> Desk:
     gr.on([photo.change, style.input, size.input, stroke.input, second.input], show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
-    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
+    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, js=WITHIN, **touched)
     settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
     settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     copies(link, settings, "repaint")
@@ -266,13 +284,14 @@ def styles_of(painting: Painting) -> list[Style]:
     return [painting.style, painting.second.style] if painting.second else [painting.style]
 
 
-def describe(painting: Painting) -> str:
-    """The line under the picture, as HTML."""
+def describe(painting: Painting, worded: Callable[[str], str]) -> str:
+    """The line under the picture, as HTML, in the words that ``worded`` has for the English ones."""
     (width, height), styles = painting.painted.size, styles_of(painting)
     seconds = painting.seconds + (painting.second.seconds if painting.second else 0)
     who = " + ".join(f"<b>{escape(style.title)}</b>, {escape(style.artist)}" for style in styles)
-    licences = " and ".join(dict.fromkeys(escape(style.license) for style in styles))
-    return f"<p>{who}</p><p>{width} × {height} px · painted in {seconds:.2f} s · licence {licences}</p>"
+    licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles))
+    how = f"{width} × {height} px · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence')} {licences}"
+    return f"<p>{who}</p><p>{how}</p>"
 
 
 def style_cards(registry: Registry) -> str:

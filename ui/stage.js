@@ -18,6 +18,8 @@ const TITLES = {
 };
 
 let run = null;
+// What runs is lost with the page.
+addEventListener("beforeunload", (event) => { if (run?.running) event.preventDefault(); });
 let layer = "";
 let hidden = new Set();
 let at = null; // index of the snapshot that is looked at; null: the newest

@@ -316,7 +316,7 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     """
     path = photo.get("path") if isinstance(photo, dict) else None
     if not isinstance(path, str) or not path:
-        raise PageError(f"There is no {what} yet: choose one, or paste one.")
+        raise PageError(f"There is no {what} yet: choose one, or drop it on its place.")
     if LINK.match(path) or path.startswith("data:"):
         raise PageError(f"A {what} is not fetched from elsewhere: upload it, or choose a file.")
     try:

@@ -102,7 +102,7 @@ def _here(school: School) -> None:
     gr.Markdown(say(INTRODUCTION))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
-            painting = picture(say("Painting"), say("Drop, paste\nor choose one"), elem_id="model")
+            painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="model")
             drawn = school.studio.folder / "drawn"
             drawn.mkdir(exist_ok=True)
             gr.Examples(
@@ -131,7 +131,7 @@ def _here(school: School) -> None:
                 file = gr.DownloadButton(say("Style (ZIP)"), visible=False, size="md", elem_id="zip", min_width=120)
             with gr.Row(visible=False) as trial:
                 photo = picture(
-                    say("Try it on a photograph"), say("Drop, paste\nor choose one"), elem_id="own-photo", height=320
+                    say("Try it on a photograph"), say("Drop, paste\nor choose"), elem_id="own-photo", height=320
                 )
                 result = gr.ImageSlider(
                     label=say("Before and after"),

@@ -3,11 +3,55 @@
 Sentences about a person's own pictures, which are made as they go, are in English alone.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
+ABOUT = """
+A style is a small convolutional network, trained once on one painting to repaint any photograph in its manner
+([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after
+[Gatys, Ecker and Bethge, 2015](https://arxiv.org/abs/1508.06576)). One pass through it makes the picture. *Strength*
+and *Colours* blend that picture with the photograph and do not need the network again; keeping the photograph's colours
+transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)).
+
+On the tab *Advanced* there is no such network: the optimisation of Gatys et al. changes the picture's own pixels, step
+by step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
+it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a narrow
+VGG19, distilled from the wide one.
+
+On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it.
+
+**Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
+you download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so.
+Your last twenty pictures and your settings are remembered by your browser alone, which forgets them when you say so.
+
+**From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
+the page.
+"""
+
 SPANISH = {
+    ABOUT: """
+Un estilo es una pequeña red convolucional, entrenada una sola vez con un cuadro para repintar cualquier fotografía a su
+manera ([Johnson, Alahi y Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), según
+[Gatys, Ecker y Bethge, 2015](https://arxiv.org/abs/1508.06576)). De un solo paso por ella sale la imagen. *Intensidad*
+y *Colores* mezclan esa imagen con la fotografía y no necesitan otra vez la red; con los colores de la fotografía pasan
+del cuadro solo la luz y la sombra ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)).
+
+En la pestaña *Avanzado* no hay tal red: la optimización de Gatys et al. cambia los píxeles de la propia imagen, paso a
+paso, hasta que una red entrenada para reconocer cosas ve en ella el contenido de la fotografía y el estilo del cuadro.
+Admite cualquier cuadro y tarda cien veces más. La red que mira es de este proyecto: una VGG19 estrecha, destilada de la
+ancha.
+
+En la pestaña *En vivo* lo hace todo su propio dispositivo, también con la cámara, y ninguna imagen sale de él.
+
+**Su fotografía** queda en este servidor una hora más o menos, solo para usted, y no se usa para nada más. La imagen que
+descarga es un PNG sin pérdidas que no contiene nada más que cómo se hizo: si lo suelta aquí otra vez, todo queda
+ajustado así. Sus últimas veinte imágenes y sus ajustes los recuerda solo su navegador, que los olvida cuando usted lo
+diga.
+
+**Desde un programa**, `/stylize`, `/optimize` y `/styles` hacen lo mismo: vea *Usar vía API* al pie de la página.
+""",
     "Repaint": "Repintar",
     "Live": "En vivo",
     "Advanced": "Avanzado",
@@ -24,6 +68,8 @@ SPANISH = {
     "<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>": (
         "<p><b>Su imagen aparecerá aquí</b>Elija una fotografía o pruebe uno de los ejemplos.</p>"
     ),
+    "painted in": "pintado en",
+    "the style’s licence": "licencia del estilo:",
     "Copy link": "Copiar enlace",
     "Link copied": "Enlace copiado",
     "Copied, without your style": "Copiado, sin su estilo",
@@ -81,8 +127,8 @@ SPANISH = {
     ),
     "The other camera": "La otra cámara",
     "As quick as it can": "Según la rapidez",
-    "What paints could not be fetched; try again, or paint on the tab Repaint:": (
-        "No se pudo descargar lo que pinta; pruebe otra vez o pinte en la pestaña Repintar:"
+    "What paints could not be fetched: try again, or paint on the tab Repaint.": (
+        "No se pudo descargar lo que pinta; pruebe otra vez o pinte en la pestaña Repintar."
     ),
     "This browser has no WebAssembly, which paints here; the tab Repaint needs none.": (
         "Este navegador no tiene WebAssembly, que es lo que pinta aquí; la pestaña Repintar no lo necesita."
@@ -126,7 +172,7 @@ SPANISH = {
     "Most liked": "más apreciados",
     "Newest": "más nuevos",
     "Style, artist, repository": "Estilo, artista, repositorio",
-    "Drop, paste\nor choose one": "Suelte, pegue\no elija una",
+    "Drop, paste\nor choose": "Suelte, pegue\no elija",
     "Or one of these": "O una de estas",
     "How": "Cómo",
     "Quick look": "Rápido",
@@ -234,6 +280,13 @@ SPANISH = {
     ),
     "Publish": "Publicar",
 }
+
+
+def words_of(request: gr.Request) -> Callable[[str], str]:
+    """What says English words in the language that a browser asks for, where the server makes the sentence."""
+    spanish = request.headers.get("accept-language", "").startswith("es")
+    return SPANISH.__getitem__ if spanish else str
+
 
 WORDS = gr.I18n(es=SPANISH)
 """For ``launch``. A browser of any other language finds nothing here, and shows what it looked for: the English."""

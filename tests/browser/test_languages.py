@@ -24,6 +24,7 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     expect(page.get_by_text("Suelte aquí una fotografía, péguela")).to_be_visible()
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text("First")
+    expect(page.locator("#info")).to_contain_text("pintado en")
     page.get_by_role("radio", name="Anchas").check()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copiar enlace").click()
@@ -35,6 +36,8 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     expect(page.get_by_role("radio", name="Desde ruido")).to_be_visible()
     page.reload()
     expect(page.get_by_role("tab", name="Avanzado")).to_be_visible()
+    page.get_by_role("tab", name="Acerca de").click()
+    expect(page.get_by_text("Un estilo es una pequeña red convolucional")).to_be_visible()
     page.close()
 
 

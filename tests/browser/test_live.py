@@ -134,7 +134,8 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page.locator("#live .stop").click()
     expect(page.locator("#live .line")).to_contain_text("512 × 384 px")  # the last frame, as a photograph
     assert taken_home(page).size == (512, 384)
-    assert not [url for url in asked if not url.startswith("blob:")]
+    # Gradio may come to fetch another part of its own page.
+    assert not [url for url in asked if not url.startswith("blob:") and "/assets/" not in url]
 
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
@@ -185,7 +186,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     made_picture(1, (40, 30)).save(photo)
     page.route("**/*.wasm", lambda route: route.fulfill(body=b"\0asm, but another one"))
     choose(page, photo)
-    expect(line).to_contain_text("ort-wasm-simd-threaded.wasm")
+    expect(line).to_have_text("What paints could not be fetched: try again, or paint on the tab Repaint.")
     page.unroute("**/*.wasm")
     whole = page.evaluate_handle("WebAssembly")
     page.evaluate("delete window.WebAssembly")

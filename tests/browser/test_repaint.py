@@ -168,3 +168,35 @@ def test_who_waits_sees_the_line_and_may_change_their_mind(page: "Page", app_url
         job.result()
     page.wait_for_timeout(500)
     assert TITLES["second-style"][0] in page.locator("#info").inner_text()
+
+
+def test_a_number_beyond_the_slider_is_its_end(page: "Page", photo: Path) -> None:
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    picture = page.locator("#result img").last
+    whole = picture.get_attribute("src") or ""
+    half = set_strength(page, 0.5)
+    page.locator("#strength input[type=number]").fill("99")
+    expect(picture).not_to_have_attribute("src", half)
+    again = picture.get_attribute("src") or ""
+    assert page.request.get(again).body() == page.request.get(whole).body()
+
+
+def test_a_finger_on_the_picture_scrolls_the_page(page: "Page", photo: Path) -> None:
+    if not page.evaluate("navigator.maxTouchPoints"):
+        pytest.skip("no fingers here")
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    page.wait_for_timeout(1000)  # it scrolls to the styles by itself
+    page.evaluate("document.querySelector('#stage').scrollIntoView({ behavior: 'instant' })")
+    before = page.evaluate("scrollY")
+    box = page.locator("#result img").last.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2  # beside the handle
+    fingers = page.context.new_cdp_session(page)
+    for number in range(11):
+        point = {"x": x, "y": y - 12 * number}
+        kind = "touchMove" if number else "touchStart"
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function("before => scrollY > before + 50", arg=before)
