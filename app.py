@@ -29,6 +29,7 @@ from nst_core.errors import NSTError
 from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
+from ui.lent import LENT
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
 from ui.server import GRACE, serve
@@ -40,7 +41,7 @@ try:
 except NSTError as error:
     sys.exit(str(error))
 photos = os.environ.get("NST_PHOTOS")
-trains = torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1"
+trains = not LENT and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
 runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 grace = float(os.environ.get("NST_GRACE", GRACE))

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,7 +148,7 @@ def optimize(
     draft: VGG19 | Hybrid | str | Path | None = None,
     resume: State | None = None,
     **changes: Any,
-) -> Iterator[OptimizationStep]:
+) -> Generator[OptimizationStep, None, None]:
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
 
     Args:
@@ -329,14 +329,14 @@ class _Run:
         }
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
 
-    def steps(self, resume: State | None) -> Iterator[OptimizationStep]:
+    def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
         """Check where to go on from, and begin."""
         if resume is not None and resume.asked != self.asked:
             changed = sorted(name for name in self.asked if resume.asked.get(name) != self.asked[name])
             raise OptimizationError(f"The state to go on from is that of a run with other {', '.join(changed)}.")
         return self._steps(resume)
 
-    def _steps(self, state: State | None) -> Iterator[OptimizationStep]:
+    def _steps(self, state: State | None) -> Generator[OptimizationStep, None, None]:
         plan, most = self.plan, self.method.seconds or float("inf")
         began = time.perf_counter() - (state.seconds if state else 0)
         for number, stage in enumerate(plan.stages):

@@ -10,6 +10,8 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +25,7 @@ from nst_core.history import columns, row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
+from ui import lent
 from ui.kept import Kept
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio
@@ -244,10 +247,12 @@ class Easel:
             NSTError: the feature network or one of its layers is not to be had.
         """
         pace = self._paces.get(_kind(method, features))
-        if pace is None:
+        if pace is None and lent.LENT:
+            pace = lent.PACE
+        elif pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        return min(MAX_SECONDS, pace * work(method, (4, 3)))
+        return min(lent.MOST if lent.LENT else MAX_SECONDS, pace * work(method, (4, 3)))
 
     def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
         self._runs.put(session, None, run)
@@ -255,31 +260,40 @@ class Easel:
         yield run
         earlier = state.seconds if state else 0.0
         method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)
+        wish: dict[str, Any] = {
+            "content": order.content,
+            "styles": order.styles,
+            "method": method,
+            "weights": order.weights,
+            "masks": order.masks,
+            "start": order.start,
+            "resume": state,
+        }
+        network = self.network(order.features)
         began = shown = snapped = time.monotonic()
         try:
-            steps = optimize(
-                order.content,
-                order.styles,
-                method,
-                features=_load(self.network(order.features), method.pooling),
-                weights=order.weights,
-                masks=order.masks,
-                start=order.start,
-                resume=state,
-            )
-            while step := self._thread.submit(next, steps, None).result():
-                run.add(step)
-                now = time.monotonic()
-                # The first steps change the most.
-                if now - snapped > min(1, (now - began) / 5):
-                    snapped = now
-                    run.snap(step.step, step.picture)
-                if run.stopped or step.finished:
-                    break
-                if now - shown > GLANCE:
-                    shown = now
-                    yield run
-                self.studio.line.wait()
+            if lent.LENT:
+                left = self.seconds(
+                    replace(method, steps=max(1, run.steps - (state.step if state else 0))), order.features
+                )
+                optimizing = lent.optimize_there(lent.asked(left), features=network, **wish)
+            else:
+                optimizing = optimize(features=_load(network, method.pooling), **wish)
+            context = copy_context()  # whoever lends a GPU asks whose request it is for
+            with closing(optimizing) as steps:
+                while step := self._thread.submit(context.run, lambda: next(steps, None)).result():
+                    run.add(step)
+                    now = time.monotonic()
+                    # The first steps change the most. Some may have come together, without a picture of their own.
+                    if now - snapped > min(1, (now - began) / 5) and step.state.step == step.step:
+                        snapped = now
+                        run.snap(step.step, step.picture)
+                    if run.stopped or step.finished:
+                        break
+                    if now - shown > GLANCE:
+                        shown = now
+                        yield run
+                    self.studio.line.wait()
         except NSTError as error:
             if run.last is None:
                 raise

@@ -70,11 +70,11 @@ def _elsewhere(school: School) -> None:
             said = {"title": title or "", "start": start, "content_weight": content_weight, "style_size": style_size}
             return school.lesson(**said).command()
 
+    gr.Markdown(say(ELSEWHERE))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             settings = _settings(school)
         with gr.Column(scale=7, min_width=340):
-            gr.Markdown(say(ELSEWHERE))
             shell = gr.Code(
                 school.lesson(start=school.starts[0].id).command(),
                 label=say("Command"),

@@ -13,7 +13,8 @@ A style is a small convolutional network, trained once on one painting to repain
 ([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after
 [Gatys, Ecker and Bethge, 2015](https://arxiv.org/abs/1508.06576)). One pass through it makes the picture. *Strength*
 and *Colours* blend that picture with the photograph and do not need the network again; keeping the photograph's colours
-transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)).
+transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)). A style that is
+called *lite* is a network of an eighth of the work, for films, cameras and telephones.
 
 On the tab *Advanced* there is no such network: the optimisation of Gatys et al. changes the picture's own pixels, step
 by step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
@@ -22,9 +23,10 @@ VGG19, distilled from the wide one.
 
 On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it.
 
-**Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture
-you download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so.
-Your last twenty pictures and your settings are remembered by your browser alone, which forgets them when you say so.
+**Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture you
+download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so. A
+link that you copy holds the settings, and no picture. Your last twenty pictures and your settings are remembered by
+your browser alone, which forgets them when you say so.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
 the page.
@@ -36,7 +38,8 @@ Un estilo es una pequeña red convolucional, entrenada una sola vez con un cuadr
 manera ([Johnson, Alahi y Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), según
 [Gatys, Ecker y Bethge, 2015](https://arxiv.org/abs/1508.06576)). De un solo paso por ella sale la imagen. *Intensidad*
 y *Colores* mezclan esa imagen con la fotografía y no necesitan otra vez la red; con los colores de la fotografía pasan
-del cuadro solo la luz y la sombra ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)).
+del cuadro solo la luz y la sombra ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)). Un estilo que se llama
+*lite* es una red con la octava parte del trabajo, para películas, cámaras y teléfonos.
 
 En la pestaña *Avanzado* no hay tal red: la optimización de Gatys et al. cambia los píxeles de la propia imagen, paso a
 paso, hasta que una red entrenada para reconocer cosas ve en ella el contenido de la fotografía y el estilo del cuadro.
@@ -47,8 +50,8 @@ En la pestaña *En vivo* lo hace todo su propio dispositivo, también con la cá
 
 **Su fotografía** queda en este servidor una hora más o menos, solo para usted, y no se usa para nada más. La imagen que
 descarga es un PNG sin pérdidas que no contiene nada más que cómo se hizo: si lo suelta aquí otra vez, todo queda
-ajustado así. Sus últimas veinte imágenes y sus ajustes los recuerda solo su navegador, que los olvida cuando usted lo
-diga.
+ajustado así. Un enlace que copie lleva los ajustes y ninguna imagen. Sus últimas veinte imágenes y sus ajustes los
+recuerda solo su navegador, que los olvida cuando usted lo diga.
 
 **Desde un programa**, `/stylize`, `/optimize` y `/styles` hacen lo mismo: vea *Usar vía API* al pie de la página.
 """,

@@ -1,0 +1,113 @@
+"""A GPU that Spaces share (ZeroGPU): lent for seconds that are asked for beforehand, to another process."""
+
+import io
+import os
+import pickle
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+from torch import Tensor
+
+from nst_core.errors import NSTError
+from nst_core.optimization import OptimizationStep, optimize
+from ui.studio import PageError
+
+LENT = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+"""Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
+LEAST, MOST = 20, 120
+"""Seconds to ask for; nobody is lent more than a few minutes a day."""
+READY = 8
+"""Seconds of them until the first step: a process begins, and the network goes to the GPU."""
+PACE = 4e-7
+"""Seconds for a unit of ``nst_core.optimization.work`` before any run has said better: a guess, and a careful one."""
+BATCH = 0.25
+"""Seconds of which the steps come together."""
+
+
+def asked(seconds: float) -> int:
+    """The seconds to ask for a run that takes about so many."""
+    return round(min(MOST, max(LEAST, READY + 1.5 * seconds)))
+
+
+def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, None, None]:
+    """``nst_core.optimize`` on a GPU that is lent for so many seconds, before which the run ends.
+
+    Of steps that come together the last alone has its picture: the others' ``state`` is its. What an optimiser
+    remembers comes with the very last one alone, so a run that is stopped goes on from its picture.
+
+    Raises:
+        NSTError: as ``optimize``, or there is no GPU for this person at the moment.
+    """
+    method, earlier = wish["method"], wish["resume"].seconds if wish.get("resume") else 0.0
+    wish["method"] = replace(method, seconds=min(method.seconds, earlier + seconds - READY))
+    try:
+        with closing(_there(seconds, _packed(wish))) as sent:
+            for packed in sent:
+                batch = _unpacked(packed, "cpu")
+                if isinstance(batch, NSTError):
+                    raise batch
+                yield from batch
+    except gr.Error as error:
+        raise PageError(f"The GPU that this Space shares with others could not go on: {error.message}") from error
+
+
+def _optimize(seconds: int, packed: bytes) -> Generator[bytes, None, None]:
+    """Where the GPU is: what ``optimize`` yields or refuses, packed; an exception would arrive without its sentence."""
+    torch.set_num_threads(1)  # OpenMP's threads did not come along with the process, and would be waited for
+    batch: list[OptimizationStep] = []
+    began = 0.0
+    try:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        for step in optimize(**_unpacked(packed, device)):
+            batch.append(step)
+            if step.finished or step.seconds - began > BATCH:
+                began = step.seconds
+                yield _packed(_together(batch))
+                batch = []
+    except NSTError as error:
+        yield _packed(error)
+
+
+def _together(batch: list[OptimizationStep]) -> list[OptimizationStep]:
+    *_, last = batch
+    state = last.state if last.finished else replace(last.state, optimizer=[])
+    return [replace(step, state=state) for step in batch]
+
+
+if LENT:
+    import spaces
+
+    _there = spaces.GPU(_optimize, duration=lambda seconds, packed: seconds)
+else:
+    _there = _optimize
+
+
+class _Pickler(pickle.Pickler):
+    """Sends tensors as they are on a processor, by value."""
+
+    def persistent_id(self, value: Any) -> np.ndarray | None:
+        return value.detach().cpu().numpy() if isinstance(value, Tensor) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, device: str) -> None:
+        super().__init__(file)
+        self.device = device
+
+    def persistent_load(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def _packed(value: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, protocol=5).dump(value)
+    return file.getvalue()
+
+
+def _unpacked(packed: bytes, device: str) -> Any:
+    return _Unpickler(io.BytesIO(packed), device).load()
