@@ -43,7 +43,9 @@ LEAST = 16
 TILE = 4
 """Rows and columns of what Winograd's convolution gives at a time."""
 KEEP_ALL = 9_000_000
-"""Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice."""
+"""Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice, and where
+memory is short, so are those of half size and those inside the residual blocks.
+"""
 AROUND = 30
 """Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
 # Of F(4 × 4, 3 × 3), which evaluates polynomials at 0, ±1, ±2 and infinity.
@@ -88,7 +90,7 @@ class StripNetwork:
             NSTError: less memory is free than that takes.
         """
         height, width, _ = photo.shape
-        self._check_memory(height, width)
+        self._kept(height, width)  # refuses what there is no memory for
         painted = torch.empty(height, width, 3, dtype=torch.uint8)
         for row, values in self.strips(photo, progress):
             painted[row : row + len(values)] = values.round().clamp(0, 255)
@@ -102,36 +104,33 @@ class StripNetwork:
             # Of one colour: a normalisation gives its shift, and would magnify what rounding leaves beside it.
             yield 0, (self._colour + self._last.sum((2, 3)) @ self._blank.relu()).expand(height, width, 3)
             return
-        run = _Run(
-            len(self._down) + 2 * len(self._blocks) + len(self._up) + 1,
-            self._rows(width),
-            progress,
-        )
-        keep_full = height * width <= KEEP_ALL
+        kept = self._kept(height, width)
+        passes = len(self._down) + (2 if kept > 1 else 3) * len(self._blocks) + len(self._up) + 1
+        run = _Run(passes, self._rows(width), progress)
         inside = _tiled if self._dtype == torch.float32 else _convolved
         # Their mean is nothing to a normalisation, and of faint photographs bfloat16 would see little else.
         middle = photo[::8, ::8].float().mean((0, 1)).round()
         now = _Map(height, width, 3, self._dtype, lambda low, high: (photo[low:high] - middle).to(self._dtype))
-        for layer, kept in zip(self._down, (keep_full, True, True), strict=True):
+        for layer, keep in zip(self._down, (kept > 2, kept > 1, True), strict=True):
             now = _convolved(now, layer.kernel, stride=2 if now.channels > 3 else 1)
-            run.measure(now, layer, keep=kept)
+            run.measure(now, layer, keep=keep)
         trunk = now.rectified()
         for first, second in self._blocks:
             inner = inside(trunk, first.kernel)
             inner.let_go = lambda row: None  # the trunk is read again
-            run.measure(inner, first)
+            run.measure(inner, first, keep=kept > 1)
             outer = inside(inner, second.kernel)
-            run.measure(outer, second)
+            run.measure(outer, second, keep=kept > 1)
             # The shift would be the same everywhere, and the normalisations after it would take it away.
             scale = outer.scale.to(self._dtype)
-            for row, strip in outer.give():
+            for row, strip in outer.give() if kept > 1 else run.late(outer):
                 for begin, part in trunk.between(row, row + len(strip)):
                     more = strip[begin - row : begin - row + len(part)]
                     torch.addcmul(part, more, scale, out=part)
         now = trunk
-        for layer, kept in zip(self._up, (True, keep_full), strict=True):
+        for layer, keep in zip(self._up, (kept > 1, kept > 2), strict=True):
             now = _enlarged(now, layer.kernel)
-            run.measure(now, layer, keep=kept)
+            run.measure(now, layer, keep=keep)
         yield from self._painted(now, height, width, run)
 
     def _painted(self, source: "_Map", height: int, width: int, run: "_Run") -> Iterator[tuple[int, Tensor]]:
@@ -147,15 +146,21 @@ class StripNetwork:
             source.release(high - size // 2)
             yield low, values[:, :width].float() + colour
 
-    def _check_memory(self, height: int, width: int) -> None:
-        # Of whole maps: those of full size, which are kept of small pictures, have four times the numbers of the trunk.
-        maps = (4 if height * width <= KEEP_ALL else 2) * -(-height // 4) + AROUND * self._rows(width)
-        needed, free = maps * self._line(width) * self._dtype.itemsize + 6 * height * width, free_memory()
-        if free is not None and needed > free:
-            raise NSTError(
-                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and "
-                f"{max(0, free) / 1e9:.1f} GB are free: choose a smaller size."
-            )
+    def _kept(self, height: int, width: int) -> int:
+        """How much of the feature maps to keep at a time, in maps of a quarter's size: 4, 2 or 1 of them.
+
+        Those of full size have four times its numbers, and those of half have twice as many.
+        """
+        free = free_memory()
+        for kept in (4, 2, 1) if height * width <= KEEP_ALL else (2, 1):
+            rows = kept * -(-height // 4) + AROUND * self._rows(width)
+            needed = rows * self._line(width) * self._dtype.itemsize + 6 * height * width
+            if free is None or needed <= free:
+                return kept
+        raise NSTError(
+            f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and "
+            f"{max(0, free or 0) / 1e9:.1f} GB are free: choose a smaller size."
+        )
 
     def _rows(self, width: int) -> int:
         """A strip's, for a photograph of that width."""
@@ -414,6 +419,17 @@ class _Run:
             if self._progress:
                 self._progress((self._done + high / height) / self._passes)
         self._done += 1
+
+    def late(self, map_: _Map) -> Iterator[tuple[int, Tensor]]:
+        """A map's strips, computed anew, each after the next: what they are computed of may be changed then."""
+        before = None
+        for low, high in self.each(map_.height):
+            strip = map_.compute(low, high)
+            if before:
+                yield before
+            before = low, strip
+        if before:
+            yield before
 
     def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
         """Go through a map's rows for its statistics, and keep them or not."""

@@ -50,15 +50,15 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("kept", [4, 2, 1])
 @pytest.mark.parametrize("strip", [2**12, 2**20])
 @pytest.mark.parametrize("size", [(5, 5), (16, 21), (97, 70), (130, 64)])
 def test_it_is_the_network(
-    size: tuple[int, int], strip: int, keep: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], strip: int, kept: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "STRIP", {torch.float32: strip})
     monkeypatch.setattr(streaming, "LEAST", 4)
-    monkeypatch.setattr(streaming, "KEEP_ALL", 10**9 if keep else 0)
+    monkeypatch.setattr(StripNetwork, "_kept", lambda *size: kept)
     network, photo = lively_network(), photograph(*size)
     expected = layer_by_layer(network, photo)
     fast = StripNetwork(network)
@@ -166,9 +166,19 @@ def test_progress_is_told_and_may_end_it(threads: int, monkeypatch: pytest.Monke
     assert fast(photo).shape == photo.shape
 
 
+def test_less_is_kept_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = StripNetwork(lively_network())
+    for free, kept in ((2_000, 2), (1_000, 1)):
+        monkeypatch.setattr(streaming, "free_memory", lambda free=free: free * 10**6)
+        assert fast._kept(4000, 4000) == kept
+    monkeypatch.setattr(streaming, "free_memory", lambda: 500 * 10**6)
+    with pytest.raises(NSTError, match=r"takes 0\.9 GB of memory, and 0\.5 GB are free"):
+        fast._kept(4000, 4000)
+
+
 def test_what_no_memory_suffices_for_is_refused_before_it_starts() -> None:
     photo = torch.zeros(1, 1, 3, dtype=torch.uint8).expand(300_000, 200_000, 3)
-    with pytest.raises(NSTError, match=r"200000 × 300000 px takes 4212.3 GB of memory, and \d+.\d GB are free"):
+    with pytest.raises(NSTError, match=r"200000 × 300000 px takes 2292.3 GB of memory, and \d+.\d GB are free"):
         StripNetwork(lively_network())(photo)
 
 
