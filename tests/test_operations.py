@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import httpx
@@ -187,3 +188,23 @@ def test_files_go_by_their_age_whoever_left_them(tmp_path: Path) -> None:
     sweep(tmp_path, -1)
     sweep(tmp_path, -1)
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_may_go_while_files_are_looked_for(tmp_path: Path) -> None:
+    stop = Event()
+
+    def come_and_go(name: str) -> None:
+        while not stop.is_set():
+            (tmp_path / name / "deep").mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(tmp_path / name)
+
+    people = [Thread(target=come_and_go, args=[name]) for name in "abcd"]
+    for person in people:
+        person.start()
+    try:
+        for _ in range(200):
+            sweep(tmp_path, 60)
+    finally:
+        stop.set()
+        for person in people:
+            person.join()

@@ -222,8 +222,10 @@ def sweep(folder: Path, age: float, kept: Set[Path] = frozenset()) -> None:
 
     ``kept`` are files and folders that stay.
     """
-    for path in sorted(folder.rglob("*"), reverse=True):  # a folder after what is in it
-        if not kept & {path, *path.parents}:
-            with suppress(OSError):  # it went by itself, or it is a folder with something in it
-                if time.time() - path.lstat().st_ctime > age:
-                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    # Others come and go meanwhile: os.walk passes over a folder that has gone, as pathlib in Python 3.11 does not.
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for path in (Path(parent, name) for name in (*files, *folders)):
+            if not kept & {path, *path.parents}:
+                with suppress(OSError):  # it went by itself, or it is a folder with something in it
+                    if time.time() - path.lstat().st_ctime > age:
+                        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
