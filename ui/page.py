@@ -48,9 +48,15 @@ FOR_EVERYBODY = """() => {
     };
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
     mend();
+    for (const kind of ["error", "load"])
+        document.addEventListener(kind, ({ target }) => {
+            if (target.matches?.("#photo img, .pick img"))
+                target.style.visibility = kind === "error" ? "hidden" : "";
+        }, true);
 }"""
-"""What Gradio leaves out: a name for an example, which is a picture or a film, and one name for the radio buttons of a
-group, without which the arrow keys do not move between them."""
+"""What Gradio leaves out: a name for an example, which is a picture or a film; one name for the radio buttons of a
+group, without which the arrow keys do not move between them; and that a file which the browser cannot show, and of
+which a sentence tells, is not shown as a broken picture."""
 
 
 def build_page(

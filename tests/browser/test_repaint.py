@@ -134,6 +134,9 @@ def test_a_text_file_is_no_photograph(page: "Page", tmp_path: Path) -> None:
     toast = page.get_by_test_id("toast-text")
     expect(toast).to_have_text(re.compile(r"^[^/]+\.$"))  # a sentence, and no path
     expect(toast.locator("b")).to_have_count(0)
+    expect(page.locator("#photo img")).to_be_hidden()  # no broken picture
+    page.locator("#examples button").first.click()
+    expect(page.locator("#photo img")).to_be_visible()
 
 
 def test_styles_say_their_names(page: "Page") -> None:
