@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,8 +53,9 @@ def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, Non
                 if isinstance(batch, NSTError):
                     raise batch
                 yield from batch
-    except gr.Error as error:
-        raise PageError(f"The GPU that this Space shares with others could not go on: {error.message}") from error
+    except (gr.Error, RuntimeError, httpx.HTTPError) as error:
+        why = getattr(error, "message", error)
+        raise PageError(f"The GPU that this Space shares with others could not go on: {why}") from error
 
 
 def _optimize(seconds: int, packed: bytes) -> Generator[bytes, None, None]:
@@ -70,6 +72,8 @@ def _optimize(seconds: int, packed: bytes) -> Generator[bytes, None, None]:
                 yield _packed(_together(batch))
                 batch = []
     except NSTError as error:
+        if batch:
+            yield _packed(_together(batch))
         yield _packed(error)
 
 

@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -216,8 +215,12 @@ class Easel:
             raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
         steps = replace(ended.order.method, steps=steps).steps
         ended.run.steps = min(ended.state.step + steps, MAX_STEPS)
-        ended.run.line = "Going on …"
-        yield from self._watch(session, ended.run, ended.order, ended.state)
+        before, ended.run.line = ended.run.line, "Going on …"
+        try:
+            yield from self._watch(session, ended.run, ended.order, ended.state)
+        except NSTError:
+            ended.run.line = before
+            raise
 
     def stop(self, session: str | None) -> None:
         """Let the session's run end after the step that it is at."""
@@ -273,27 +276,34 @@ class Easel:
         began = shown = snapped = time.monotonic()
         try:
             if lent.LENT:
-                left = self.seconds(
-                    replace(method, steps=max(1, run.steps - (state.step if state else 0))), order.features
-                )
-                optimizing = lent.optimize_there(lent.asked(left), features=network, **wish)
+                left = replace(method, steps=run.steps - (state.step if state else 0))
+                if state:  # what goes on does so at full size, and exactly
+                    left = replace(left, scales=1, precision="exact")
+                loan = lent.asked(self.seconds(left, order.features))
+                optimizing = lent.optimize_there(loan, features=network, **wish)
             else:
                 optimizing = optimize(features=_load(network, method.pooling), **wish)
             context = copy_context()  # whoever lends a GPU asks whose request it is for
-            with closing(optimizing) as steps:
-                while step := self._thread.submit(context.run, lambda: next(steps, None)).result():
+            try:
+                while step := self._thread.submit(context.run, lambda: next(optimizing, None)).result():
                     run.add(step)
                     now = time.monotonic()
-                    # The first steps change the most. Some may have come together, without a picture of their own.
-                    if now - snapped > min(1, (now - began) / 5) and step.state.step == step.step:
+                    # Some may have come together, of which the last alone has its picture.
+                    whole = step.state.step == step.step
+                    # The first steps change the most.
+                    if whole and now - snapped > min(1, (now - began) / 5):
                         snapped = now
                         run.snap(step.step, step.picture)
-                    if run.stopped or step.finished:
+                    if step.finished or (run.stopped and whole):
                         break
                     if now - shown > GLANCE:
                         shown = now
                         yield run
-                    self.studio.line.wait()
+                    if not lent.LENT:  # which takes nothing from those who paint, and would be paid for
+                        self.studio.line.wait()
+            finally:
+                # Who lends a GPU takes its time, and this may be the server's own event loop.
+                self._thread.submit(context.run, optimizing.close)
         except NSTError as error:
             if run.last is None:
                 raise
@@ -311,7 +321,7 @@ class Easel:
 
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:
         """Seconds for a unit of work."""
-        if run.last and run.last.step >= 10 and not run.stopped and run.last.progress:
+        if run.last and run.last.step >= 10 and run.last.finished == "steps":
             done = run.last.progress * work(method, run.last.size)
             self._paces[_kind(method, features)] = run.last.seconds / done
 
