@@ -201,18 +201,21 @@ def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
     tiles = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)
     down, across, channels = tiles.shape[2:]
     count, outputs = down * across, kernel.shape[2]
-    laid, seen = _scratch("even", 36, count * channels), _scratch("odd", 36, count * channels)
+    laid, half = _scratch("even", 6, 6 * count * channels), _scratch("odd", 6, 6 * count * channels)
     laid.view(tiles.shape).copy_(tiles)
-    torch.mm(_INTO, laid, out=seen)
+    torch.mm(_INTO, laid, out=half)  # first what lies below one another, then what lies side by side
+    seen = laid.view(6, 6, count * channels)
+    torch.bmm(_INTO.expand(6, 6, 6), half.view(seen.shape), out=seen)
     seen = seen.view(36, count, channels)
     if less is not None:
         seen[7].sub_(36 * less)  # the one place where a constant is
-    made = torch.bmm(seen, kernel, out=_scratch("even", 36, count, outputs))
-    values = torch.mm(_BACK, made.view(36, -1), out=_scratch("odd", 16, count * outputs))
+    made = torch.bmm(seen, kernel, out=_scratch("odd", 36, count, outputs)).view(6, 6, count * outputs)
+    narrow = torch.bmm(_BACK.expand(6, 4, 6), made, out=_scratch("even", 6, 4, count * outputs))
+    values = torch.mm(_BACK, narrow.view(6, -1), out=_scratch("odd", 4, 4 * count * outputs))
     return values.view(4, 4, down, across, outputs).permute(2, 0, 3, 1, 4).reshape(4 * down, 4 * across, outputs)
 
 
-_INTO, _BACK = (torch.kron(m, m) for m in (torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()))
+_INTO, _BACK = torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()
 
 
 def enlarging_kernel(kernel: Tensor) -> Tensor:
