@@ -6,10 +6,15 @@ Prints, as JSON, what came of a few runs.
 """
 
 import json
+import os
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio_client
@@ -19,6 +24,7 @@ from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.method import METHODS
+from ui import lent
 from ui.runs import Easel, Order, Run
 
 # There is none to take.
@@ -42,6 +48,67 @@ def ended(steps: Iterator[Run]) -> Run:
     return last
 
 
+def said(steps: Iterator[Run]) -> str:
+    """Why a run is refused."""
+    try:
+        ended(steps)
+        return ""
+    except NSTError as error:
+        return str(error)
+
+
+def given_back() -> int:
+    """How many loans."""
+    with urllib.request.urlopen(os.environ["SPACES_ZERO_DEVICE_API_URL"]) as answer:
+        return int(answer.read())
+
+
+def beside_a_painter(easel: Easel, order: Order) -> int:
+    """The steps of a run during which somebody's photograph is being painted; 0 if it waits for that."""
+    done = Event()
+    turn = easel.studio.line.join("eve", lambda tell: done.wait(), "long")
+    while turn.began is None:
+        time.sleep(0.01)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            return len(pool.submit(ended, easel.watch("kim", order)).result(timeout=60).losses["step"])
+        except TimeoutError:
+            return 0
+        finally:
+            done.set()
+
+
+def left_alone(easel: Easel, order: Order) -> tuple[int, int]:
+    """The loans given back when nobody looks at a run any more: while the run's thread is busy, and soon after."""
+    before, done = given_back(), Event()
+    watched = easel.watch("joe", order)
+    for run in watched:
+        if run.losses:
+            break
+    easel._thread.submit(done.wait)
+    watched.close()  # type: ignore[attr-defined]  # it is a generator
+    time.sleep(0.5)
+    at_once = given_back() - before
+    done.set()
+    until = time.monotonic() + 20
+    while given_back() == before and time.monotonic() < until:
+        time.sleep(0.1)
+    return at_once, given_back() - before
+
+
+def loan_to_go_on(easel: Easel, order: Order) -> dict[str, int]:
+    """The seconds that steps after the first ones should be lent, and what as many would be in a run of their own."""
+    ended(easel.watch("amy", order))
+    more = replace(order.method, steps=1500)
+    seconds = {"own": lent.asked(easel.seconds(more, order.features))}
+    more = replace(more, scales=1, precision="exact")
+    seconds["more"] = lent.asked(easel.seconds(more, order.features))
+    for run in easel.go_on("amy", 1500):
+        if run.losses["step"][-1] > order.method.steps:
+            easel.stop("amy")
+    return seconds
+
+
 def runs(easel: Easel) -> dict[str, Any]:
     order = Order("lion-wave", picture(), [painting()], METHOD, "compact")
     whole = ended(easel.watch("ann", order))
@@ -53,16 +120,16 @@ def runs(easel: Easel) -> dict[str, Any]:
             easel.stop("bob")
     stopped, line = len(run.losses["step"]), run.line
     again = ended(easel.go_on("bob", 2))
-    try:
-        ended(easel.watch("eve", replace(order, weights=[0.0])))
-        refusal = ""
-    except NSTError as error:
-        refusal = str(error)
+    steps = again.losses["step"]
+    refusal = said(easel.watch("eve", replace(order, weights=[0.0])))
     return {
+        "beside": beside_a_painter(easel, order),
+        "left": left_alone(easel, replace(order, method=replace(METHOD, steps=2000))),
+        "loan": loan_to_go_on(easel, replace(order, method=replace(METHOD, steps=4, size=80, optimizer="adam"))),
         "totals": losses,
         "gone on": more.losses["total"],
         "picture": more.picture and Image.open(more.picture).size,
-        "stopped": [stopped, line, len(again.losses["step"])],
+        "stopped": [stopped, line, steps],
         "refusal": refusal,
     }
 
@@ -82,6 +149,12 @@ def main(registry: Path, folder: Path) -> None:
             client.predict(sent, style, size=48, steps=3, seed=99, api_name="/optimize")
         except gradio_client.exceptions.AppError as error:
             answer["none left"] = str(error)
+        run = page.easel.ended("amy")
+        assert run
+        before = [run.line, run.steps]
+        answer["not gone on"] = [said(page.easel.go_on("amy", 3)), before, [run.line, run.steps]]
+        order = Order("lion-wave", picture(), [painting()], METHOD, "compact")
+        answer["cut off"] = said(page.easel.watch("joe", order))
     print(json.dumps(answer))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -243,6 +244,14 @@ def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> N
     assert easel.seconds(method, "compact") != first
 
 
+def test_a_run_that_saturates_says_nothing_of_the_pace(easel: Easel) -> None:
+    method = easel.method("quick", size=48, steps=200, scales=1, saturation=0.9)
+    first = easel.seconds(method, "compact")
+    run = ended(easel.watch("ann", order(method)))
+    assert "hardly fall" in run.line and 10 <= run.losses["step"][-1] < 200
+    assert easel.seconds(method, "compact") == first
+
+
 def test_durations() -> None:
     said = {0.33: "0.3 s", 8.4: "8 s", 89: "89 s", 118: "2 min", 274: "4 min 30 s", 1500: "25 min"}
     assert {seconds: duration(seconds).replace("\u00a0", " ") for seconds in said} == said
@@ -279,6 +288,15 @@ def test_the_endpoint_streams_pictures_and_losses(client: Client, pictures: list
     assert all(len(output) == 2 for output in outputs), outputs
     steps = [losses["step"] for _, losses in outputs]
     assert steps == sorted(steps) and len(steps) > 1
+
+
+def test_pictures_on_the_way_can_be_fetched_after_the_end(client: Client, pictures: list[Path]) -> None:
+    slow = Client(client.src, verbose=False, download_files=False)
+    job = slow.submit(*map(handle_file, pictures), size=96, steps=60, api_name="/optimize")
+    job.result(timeout=60)
+    files = [picture for picture, _ in job.outputs()]
+    assert len(files) > 1 and len({file["path"] for file in files}) > 1
+    assert [httpx.get(file["url"]).status_code for file in files] == [200] * len(files)
 
 
 def test_the_endpoint_names_its_parameters(client: Client) -> None:

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,16 +15,20 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from made_features import make_features
 from made_lent import METHOD, STEPS, painting, picture
+from torch import Tensor
 
+from nst_core.features import FeaturesError, Hybrid, load_features
 from nst_core.optimization import optimize
 from ui import lent
 
-LOANS = 6
-"""As many as are asked for before the one that is refused."""
+LOANS = 10
+"""As many as are asked for before the ones that are refused."""
+REFUSED = 2
+"""Then the line is cut."""
 
 
 class Keeper(ThreadingHTTPServer):
-    """Lends a GPU a few times, then says that the quota is spent."""
+    """Lends a GPU a few times, then says that the quota is spent, then nothing."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, list[str]]]] = []
@@ -40,12 +45,21 @@ class Desk(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         self.server.calls.append((address.path, parse_qs(address.query)))
         loans = len(self.server.asked("/schedule"))
+        if loans > LOANS + REFUSED:
+            self.close_connection = True
+            return
         status, answer = 200, b"{}"
         if address.path == "/schedule" and loans <= LOANS:
             loan = {"idle": False, "nvidiaIndex": 0, "nvidiaUUID": "GPU-0", "allowToken": f"token-{loans}"}
             answer = json.dumps(loan).encode()
         elif address.path == "/schedule":
             status, answer = 429, json.dumps({"left": 3, "wait": "PT1H"}).encode()
+        self._answer(status, answer)
+
+    def do_GET(self) -> None:
+        self._answer(200, str(len(self.server.asked("/release"))).encode())
+
+    def _answer(self, status: int, answer: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
@@ -54,6 +68,18 @@ class Desk(BaseHTTPRequestHandler):
 
     def log_message(self, *words: Any) -> None:
         """Say nothing."""
+
+
+class Tired(Hybrid):
+    """Refuses after a few looks."""
+
+    looks = 0
+
+    def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        self.looks += 1
+        if self.looks > 9:
+            raise FeaturesError("This network is tired.")
+        return super().forward(pictures, layers)
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +118,33 @@ def test_it_is_gone_on_with(answer: dict[str, Any]) -> None:
 
 
 def test_it_stops_when_it_is_told_to_with_what_it_has(answer: dict[str, Any]) -> None:
-    stopped, line, again = answer["stopped"]
+    stopped, line, steps = answer["stopped"]
     assert 1 <= stopped < 2000 and line.startswith("Stopped")
-    assert again == stopped + 2
+    assert steps == list(range(1, stopped + 3))  # what was gone on with is the step that was seen last
+
+
+def test_it_goes_on_while_others_paint_for_it_is_paid_for_by_the_second(answer: dict[str, Any]) -> None:
+    assert answer["beside"] == STEPS
+
+
+def test_a_loan_is_given_back_by_the_thread_that_may_wait_for_it(answer: dict[str, Any]) -> None:
+    assert answer["left"] == [0, 1]
+
+
+def test_going_on_is_lent_the_time_of_steps_at_full_size(answer: dict[str, Any], keeper: Keeper) -> None:
+    seconds = [int(query["durationSeconds"][0]) for query in keeper.asked("/schedule")]
+    assert lent.LEAST < answer["loan"]["own"] < answer["loan"]["more"] < lent.MOST
+    assert answer["loan"]["more"] in seconds and answer["loan"]["own"] not in seconds
+
+
+def test_steps_before_a_refusal_arrive(tmp_path: Path) -> None:
+    make_features(tmp_path)
+    exact, distilled = load_features(tmp_path).networks  # type: ignore[misc]
+    wish = {"content": picture(), "styles": [painting()], "features": Tired(exact, distilled)}
+    sent, steps = lent.optimize_there(60, method=replace(METHOD, seconds=60.0, scales=1), **wish), list[int]()
+    with pytest.raises(FeaturesError, match="tired"):
+        steps.extend(step.step for step in sent)
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) > 2
 
 
 def test_a_refusal_arrives_as_its_sentence(answer: dict[str, Any]) -> None:
@@ -108,6 +158,16 @@ def test_the_page_paints_beside_it_and_optimises_through_it(answer: dict[str, An
 def test_who_has_no_time_left_is_told_so(answer: dict[str, Any]) -> None:
     assert "The GPU that this Space shares with others" in answer["none left"]
     assert "limit" in answer["none left"] or "quota" in answer["none left"]
+
+
+def test_a_run_that_is_refused_more_steps_stays_as_it_is(answer: dict[str, Any]) -> None:
+    refusal, before, after = answer["not gone on"]
+    assert "The GPU that this Space shares with others" in refusal
+    assert before == after and before[0].startswith("Stopped")
+
+
+def test_a_broken_connection_is_a_sentence(answer: dict[str, Any]) -> None:
+    assert answer["cut off"].startswith("The GPU that this Space shares with others could not go on")
 
 
 def test_every_loan_is_for_what_was_asked_and_is_given_back(answer: dict[str, Any], keeper: Keeper) -> None:

@@ -133,7 +133,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
         except NSTError as error:
             raise gr.Error(str(error), print_exception=False) from error
         finally:
-            easel.forget(request.session_hash)  # nobody goes on with it
+            easel.finish(request.session_hash)  # nobody goes on with it
 
     def styles() -> list[dict[str, Any]]:
         """The styles that stylize takes: id, title, artist, licence and tags of each."""

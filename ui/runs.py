@@ -82,9 +82,10 @@ class Watched:
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
         if len(self.snapshots) >= SNAPSHOTS:
-            for _, file in self.snapshots[1::2]:
+            # The latest may be on its way to those who watch.
+            for _, file in self.snapshots[1:-1:2]:
                 file.unlink(missing_ok=True)
-            del self.snapshots[1::2]
+            del self.snapshots[1:-1:2]
         # Names do not come twice: a browser would show what it has of that name.
         file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
         picture.save(file, quality=86)
@@ -214,12 +215,12 @@ class Easel:
         if ended.state.step >= MAX_STEPS:
             raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
         steps = replace(ended.order.method, steps=steps).steps
-        ended.run.steps = min(ended.state.step + steps, MAX_STEPS)
-        before, ended.run.line = ended.run.line, "Going on …"
+        run, before = ended.run, (ended.run.steps, ended.run.line)
+        run.steps, run.line = min(ended.state.step + steps, MAX_STEPS), "Going on …"
         try:
-            yield from self._watch(session, ended.run, ended.order, ended.state)
+            yield from self._watch(session, run, ended.order, ended.state)
         except NSTError:
-            ended.run.line = before
+            run.steps, run.line = before
             raise
 
     def stop(self, session: str | None) -> None:
@@ -237,11 +238,15 @@ class Easel:
         ended = self._ended.get(session, None)
         return ended.run if ended else None
 
+    def finish(self, session: str | None) -> None:
+        """Stop what runs for a session, and drop what going on would take; for a while its pictures can be fetched."""
+        self.stop(session)
+        self._ended.forget(session)
+
     def forget(self, session: str | None) -> None:
         """Stop what runs for a session whose person has left, and drop everything."""
-        self.stop(session)
+        self.finish(session)
         self._runs.forget(session)
-        self._ended.forget(session)
 
     def seconds(self, method: Method, features: str) -> float:
         """What a run would take on this machine, about and at most: by the pace of the last one, or of a trial.
