@@ -360,7 +360,7 @@ def _follow(
     step: OptimizationStep | None = None
     interrupted = False
     try:
-        with progress_bar(TextColumn("{task.fields[left]}")) as progress:
+        with progress_bar(TextColumn("{task.fields[left]}", markup=False)) as progress:
             task = progress.add_task("optimizing", total=steps, left="")
             for step in run:
                 if losses:

@@ -122,7 +122,9 @@ def review(
     number: Annotated[int, typer.Argument(min=1, help="Of the pull request.")],
     photo: Annotated[list[Path], typer.Option(help="What the sheet shows; may be repeated.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="SHEET", help="The picture to write.")],
-    merge: Annotated[bool, typer.Option("--merge", help="Merge it, if there is nothing to object to.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Add its styles and close it, if there is nothing to object to.")
+    ] = False,
 ) -> None:
     """Look at the styles that a pull request adds to a registry: report, likeness to others, a sheet of pictures."""
     from nst_core import hub
@@ -163,7 +165,7 @@ def review(
         raise NSTError(f"Not to be merged as it is: {'; '.join(objections)}.")
     if merge:
         hub.accept(registry, number, found.added)
-        print(f"Pull request {number} is merged into {registry}.")
+        print(f"{registry} has what pull request {number} adds, and that is closed.")
 
 
 def _known_styles(registry: Registry) -> Iterator["Style"]:

@@ -66,7 +66,7 @@ def video(
     )
     step = None
     try:
-        with closing(run), progress_bar(TextColumn("{task.fields[left]}")) as bar:
+        with closing(run), progress_bar(TextColumn("{task.fields[left]}", markup=False)) as bar:
             task = bar.add_task(opened.title, total=None, left="")
             for step in run:
                 left = "" if step.remaining is None else f"{timedelta(seconds=round(step.remaining))} left"

@@ -32,7 +32,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_firs
 def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
     """A line of description, bar, count and times on stderr, where that is a terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -80,10 +80,10 @@ class _Reader(FileIO):
 
 
 def _unzip(upload: Path, folder: Path) -> None:
-    if not zipfile.is_zipfile(upload):
-        raise ContributionError("The zip was cut short: upload it again, whole.")
     with _Reader(upload) as file:
         try:
+            if not zipfile.is_zipfile(upload):
+                raise ContributionError("The zip was cut short: upload it again, whole.")
             archive = zipfile.ZipFile(file)
         except NSTError:
             raise

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -29,7 +29,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import ModelInfo, SpaceInfo
-from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # exported for whichever httpx it is built on
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its documentation names them
+    build_hf_headers,
+    get_session,
+    hf_raise_for_status,
+    httpx,  # whichever it is built on
+)
+from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry
@@ -59,22 +65,24 @@ class Found:
     modified: datetime | None
 
 
-def fetch(repo: str, revision: str | None = None) -> Path:
+def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -> Path:
     """The folder, in the Hub's cache, with a style repository's four files; its name is the commit's hash.
 
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
     before makes no request; a branch does, and is taken as it last was where the Hub cannot be reached.
 
+    What a stranger asks for goes ``into`` a folder instead, which can be deleted, and is what everybody can have: the
+    cache is not looked into, nor is this machine's token shown.
+
     Raises:
         HubError: no such repository or revision, no access, no answer, or no style in it.
     """
     with _refusals(repo, revision):
+        if into:
+            return _download(repo, _info(repo, revision, token=False), MAX_BYTES, [CONFIG, WEIGHTS], "a style", into)
         if revision and re.fullmatch(COMMIT, revision) and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
             return kept
-        info = _info(repo, revision)
-        if info is None:
-            return _as_last_fetched(repo, revision, CONFIG, WEIGHTS)
-        return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", revision)
+        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style")
 
 
 def fetch_registry(repo: str, revision: str | None = None) -> Path:
@@ -86,10 +94,7 @@ def fetch_registry(repo: str, revision: str | None = None) -> Path:
         HubError: no such repository or revision, no access, no answer, or no registry in it.
     """
     with _refusals(repo, revision):
-        info = _info(repo, revision)
-        if info is None:
-            return _as_last_fetched(repo, revision, REGISTRY)
-        return _download(repo, info, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", revision)
+        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry")
 
 
 def registry_at(repo: str, revision: str | None = None) -> Registry:
@@ -124,21 +129,45 @@ def find(sort: Literal["likes", "last_modified"] = "likes", limit: int = 50) -> 
     Raises:
         HubError: the Hub does not answer.
     """
+    wanted: dict[str, str | int | list[str]] = {
+        "filter": HUB_TAGS[-1],
+        "sort": sort,
+        "limit": limit,
+        "expand": ["cardData", "lastModified", "likes", "sha"],
+    }
     with _refusals("the styles there are"):
-        models = HfApi().list_models(
-            filter=HUB_TAGS[-1],
-            sort=sort,
-            limit=limit,
-            expand=["cardData", "lastModified", "likes", "sha"],
+        # Without the client's own listing: one card with a strange name in it would end that for all.
+        response = get_session().get(
+            f"{constants.ENDPOINT}/api/models",
+            params=wanted,
+            headers=build_hf_headers(token=False),
+            timeout=TIMEOUT,
         )
-        return [_found(model) for model in models if model.sha]
+        hf_raise_for_status(response)
+        models = response.json()
+    found = []
+    for model in models if isinstance(models, list) else []:
+        try:
+            found.append(_Listed.model_validate(model).found())
+        except ValidationError:
+            logger.warning("Something that the Hugging Face Hub lists as a style is passed over.")
+    return found
 
 
-def _found(model: ModelInfo) -> Found:
-    card = model.card_data.to_dict() if model.card_data else {}
-    title, artist, license = (plain(str(card.get(key) or "")) for key in ("title", "artist", "license"))
-    assert model.sha
-    return Found(model.id, model.sha, title or model.id, artist, license, model.likes or 0, model.last_modified)
+class _Listed(BaseModel):
+    """A repository as the Hub lists it."""
+
+    id: str
+    sha: str = Field(pattern=COMMIT)
+    likes: int = 0
+    modified: datetime | None = Field(None, alias="lastModified")
+    card: dict[str, Any] | None = Field(None, alias="cardData")
+
+    def found(self) -> Found:
+        title, artist, license = (
+            plain(str((self.card or {}).get(key) or "")) for key in ("title", "artist", "license")
+        )
+        return Found(self.id, self.sha, title or self.id, artist, license, self.likes, self.modified)
 
 
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
@@ -175,7 +204,7 @@ def propose(registry: str, entry: Entry, token: str | None = None) -> str:
         for pull in api.get_repo_discussions(**place, discussion_type="pull_request", discussion_status="open"):
             if pull.title == message and entry in registry_at(registry, f"refs/pr/{pull.num}").entries:
                 return pull.url
-        commit = api.create_commit(**place, operations=[addition], commit_message=message, create_pr=True)
+        commit = api.create_commit(**place, **addition, commit_message=message, create_pr=True)
         assert commit.pr_url
         return commit.pr_url
 
@@ -197,33 +226,37 @@ def base_of(registry: str, number: int) -> str:
 
 
 def accept(registry: str, number: int, entries: list[Entry], token: str | None = None) -> None:
-    """Merge a pull request that adds these entries to a registry on the Hub.
+    """Add to a registry on the Hub the entries that a pull request proposes, and close it with a word about it.
 
-    Where another was merged since, and both added to the end of the list, which git does not merge, the entries are
-    added by a commit of one's own, and the pull request is closed with a word about it.
+    It is not merged: beside the entries, which were looked at, it may change anything, and meanwhile something else.
 
     Raises:
-        HubError: there is none, it is not the person's to merge, no answer.
+        HubError: there is none, the registry is not the person's to change or was just changed, no answer.
         RegistryError: the registry has one of these ids by now.
     """
     api, place = HfApi(token=token), _place(registry)
+    message = f"Add {', '.join(entry.title for entry in entries)} (pull request {number})"
     with _refusals(registry):
-        if not api.get_discussion_details(**place, discussion_num=number).conflicting_files:
-            api.merge_pull_request(**place, discussion_num=number)
-            return
-        message = f"Add {', '.join(entry.title for entry in entries)} (pull request {number})"
-        commit = api.create_commit(**place, operations=[_addition(registry, entries)], commit_message=message)
+        commit = api.create_commit(**place, **_addition(registry, entries), commit_message=message)
         api.change_discussion_status(
             **place, discussion_num=number, new_status="closed", comment=f"Added by {commit.commit_url}: thank you."
         )
 
 
-def _addition(registry: str, entries: list[Entry]) -> CommitOperationAdd:
-    """A registry as it is now, and these entries."""
-    text = (fetch_registry(registry) / REGISTRY).read_text(encoding="utf-8")
+class _Addition(TypedDict):
+    """What the client wants of a commit."""
+
+    operations: list[CommitOperationAdd]
+    parent_commit: str
+
+
+def _addition(registry: str, entries: list[Entry]) -> _Addition:
+    """These entries after those of a registry as it is now: not as it was last fetched, nor as others change it."""
+    sha = _sha(_info(registry, None))
+    text = (fetch_registry(registry, sha) / REGISTRY).read_text(encoding="utf-8")
     for entry in entries:
         text = add_entry(text, entry)
-    return CommitOperationAdd(REGISTRY, text.encode())
+    return {"operations": [CommitOperationAdd(REGISTRY, text.encode())], "parent_commit": sha}
 
 
 def page(repo: str) -> str:
@@ -252,41 +285,59 @@ def _place(repo: str) -> _Place:
     return {"repo_id": repo.removeprefix("spaces/"), "repo_type": "space" if repo.startswith("spaces/") else "model"}
 
 
-def _info(repo: str, revision: str | None) -> ModelInfo | SpaceInfo | None:
-    """What the Hub says of a repository; None where it cannot be reached."""
+def _info(repo: str, revision: str | None, *, token: Literal[False] | None = None) -> ModelInfo | SpaceInfo:
+    """What the Hub says of a repository."""
     try:
-        info = HfApi().repo_info(**_place(repo), revision=revision, files_metadata=True, timeout=TIMEOUT)
-    except (httpx.TransportError, OfflineModeIsEnabled):
-        return None
+        info = HfApi(token=token).repo_info(**_place(repo), revision=revision, files_metadata=True, timeout=TIMEOUT)
+    except (TypeError, AttributeError) as error:  # of the client, which calls its own with the names in a card
+        raise HubError(f"The card of {repo} has something at its top that the Hub's client cannot read.") from error
     assert isinstance(info, (ModelInfo, SpaceInfo))
     return info
 
 
+def _sha(info: ModelInfo | SpaceInfo) -> str:
+    assert info.sha
+    return info.sha
+
+
+def _latest(repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str) -> Path:
+    """Fetch what is new of a repository; what was last fetched where the Hub is away or out of order."""
+    try:
+        info = _info(repo, revision)
+    except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else 503
+        kept = _kept(repo, revision, *needed) if status >= 500 or status == 429 else None
+        if kept is None:
+            raise
+        logger.warning("The Hugging Face Hub could not be reached: %s is used as it was when last fetched.", repo)
+        return kept
+    folder = _download(repo, info, most, needed, what)
+    if revision != info.sha:
+        # One more request, so that the cache learns which commit a branch stood for.
+        hf_hub_download(**_place(repo), filename=needed[0], revision=revision)
+    return folder
+
+
 def _download(
-    repo: str, info: ModelInfo | SpaceInfo, most: dict[str, int], needed: list[str], what: str, revision: str | None
+    repo: str,
+    info: ModelInfo | SpaceInfo,
+    most: dict[str, int],
+    needed: list[str],
+    what: str,
+    into: Path | None = None,
 ) -> Path:
-    """Fetch the files of that list that there are, none larger than said."""
+    """Fetch the files of that list that there are, none larger than said, into the cache or a folder in a folder."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     if missing := [file for file in needed if file not in sizes]:
         raise HubError(f"{repo} on the Hugging Face Hub is not {what}: it lacks {' and '.join(missing)}.")
     for file, limit in most.items():
         if sizes.get(file, 0) > limit:
             raise HubError(f"{file} of {repo} has {sizes[file]:,} bytes, and at most {limit:,} are right.")
+    place: dict[str, Any] = {"local_dir": into / _sha(info), "token": False} if into else {}
     for file in most:
         if file in sizes:
-            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha)
-    if revision != info.sha:
-        # One more request, so that the cache learns which commit a branch stood for.
-        hf_hub_download(**_place(repo), filename=needed[0], revision=revision)
+            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha, **place)
     return Path(path).parent
-
-
-def _as_last_fetched(repo: str, revision: str | None, *files: str) -> Path:
-    """What the cache has of a repository whose Hub is away."""
-    if kept := _kept(repo, revision, *files):
-        logger.warning("The Hugging Face Hub could not be reached: %s is used as it was when last fetched.", repo)
-        return kept
-    raise ConnectionError
 
 
 def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
@@ -324,7 +375,7 @@ def _refusals(what: str, revision: str | None = None) -> Iterator[None]:
         status = error.response.status_code
         remedy = "log in with a token that may do it" if status in (401, 403) else "try again later"
         raise HubError(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
-    except (httpx.TransportError, json.JSONDecodeError, OSError) as error:
+    except (httpx.TransportError, json.JSONDecodeError, OSError, RuntimeError) as error:  # the last is hf_xet's
         if isinstance(error, OSError) and error.errno:
             raise HubError(f"{what} could not be kept on this machine: {error.strerror}.") from error
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "check the connection"

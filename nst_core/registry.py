@@ -220,8 +220,10 @@ class Registry:
                     del self._opened[next(iter(self._opened))]
         return style
 
-    def open_from_hub(self, repo: str, revision: str | None = None) -> "Style":
+    def open_from_hub(self, repo: str, revision: str | None = None, *, into: Path | None = None) -> "Style":
         """A style that is not of this registry, from its repository; its id is ``user/repo@<commit hash>``.
+
+        A stranger's goes ``into`` a folder, see ``nst_core.hub.fetch``.
 
         Raises:
             RegistryError: it is blocked.
@@ -229,7 +231,7 @@ class Registry:
             StyleError, WeightsError: it is there, but cannot be used.
         """
         self._refuse_blocked(repo, revision)
-        folder = _fetch(repo, revision)
+        folder = _fetch(repo, revision, into)
         self._refuse_blocked(repo, folder.name)
         return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
 
@@ -293,10 +295,10 @@ def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = 
     return Style.open(folder, sha256=sha256, name=name)
 
 
-def _fetch(repo: str, revision: str | None) -> Path:
+def _fetch(repo: str, revision: str | None, into: Path | None = None) -> Path:
     from nst_core.hub import fetch
 
-    return fetch(repo, revision)
+    return fetch(repo, revision, into=into)
 
 
 def on_the_hub(ref: str) -> re.Match[str] | None:

@@ -29,6 +29,8 @@ class Finding:
     part: str
     passed: bool
     words: str
+    hinders: bool = True
+    """Whether nothing can be painted where it did not pass: much of a card, and the preview, are for others."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be painted with: the card and the preview are for others."""
-        return all(finding.passed for finding in self.findings if finding.part in (CONFIG, WEIGHTS, TRIAL))
+        """Whether it can be painted with."""
+        return all(finding.passed or not finding.hinders for finding in self.findings)
 
     @property
     def publishable(self) -> bool:
@@ -124,20 +126,22 @@ def _card(card: Card) -> Finding:
     if card.license and card.license not in LICENSES:
         faults.append(f"the licence {quoted(card.license, 40)} is none of {', '.join(LICENSES)}")
     if faults:
-        return Finding(CARD, False, f"To be published: {'; '.join(faults)}.")
+        return Finding(CARD, False, f"To be published: {'; '.join(faults)}.", hinders=False)
     return Finding(CARD, True, f"{card.title}, {card.artist}, {card.license}.")
 
 
 def _preview(path: Path) -> Finding:
     if not path.is_file():
-        return Finding(PREVIEW, False, "To be published: it lacks this picture of what the style paints.")
-    if (size := path.stat().st_size) > MAX_BYTES[PREVIEW]:
-        return Finding(PREVIEW, False, f"It has {size:,} bytes, and at most {MAX_BYTES[PREVIEW]:,} are right.")
+        return Finding(
+            PREVIEW, False, "To be published: it lacks this picture of what the style paints.", hinders=False
+        )
     try:
+        if (size := path.stat().st_size) > MAX_BYTES[PREVIEW]:
+            raise PictureError(f"It has {size:,} bytes, and at most {MAX_BYTES[PREVIEW]:,} are right.")
         picture = open_picture(path, max_pixels=MAX_PREVIEW_SIDE**2)
+        sides = f"{picture.width} × {picture.height} px"
+        if max(picture.size) > MAX_PREVIEW_SIDE:
+            raise PictureError(f"It has {sides}, and at most {MAX_PREVIEW_SIDE} to a side are right.")
     except PictureError as error:
-        return Finding(PREVIEW, False, str(error))
-    sides = f"{picture.width} × {picture.height} px"
-    if max(picture.size) > MAX_PREVIEW_SIDE:
-        return Finding(PREVIEW, False, f"It has {sides}, and at most {MAX_PREVIEW_SIDE} to a side are right.")
+        return Finding(PREVIEW, False, str(error), hinders=False)
     return Finding(PREVIEW, True, f"{sides}.")

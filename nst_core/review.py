@@ -75,7 +75,8 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     style = proposed.open(entry.id)
     likeness = {other.id: cosine(style, other) for other in others if other.architecture is style.architecture}
     nearest = max(likeness.items(), key=lambda item: item[1], default=None)
-    preview = [fit(open_picture(folder / PREVIEW), SIDE)] if (folder / PREVIEW).is_file() else []
+    shown = any(finding.part == PREVIEW and finding.passed for finding in report.findings)
+    preview = [fit(open_picture(folder / PREVIEW), SIDE)] if shown else []
     painted = [repaint(photo, style, size=SIDE) for photo in photos]
     return Review(entry, report, style, nearest, [picture.convert("RGB") for picture in [*preview, *painted]])
 

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import struct
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
@@ -133,6 +134,14 @@ def test_a_file_may_be_as_large_as_it_may(tmp_path: Path) -> None:
     files["README.md"] += b" "
     with pytest.raises(ContributionError, match=r"README\.md in the zip has more than the 1,048,576 bytes"):
         unpack(write(tmp_path / "s.zip", zipped(files)), tmp_path / "other")
+
+
+def test_a_zip_that_claims_to_be_one_of_two_disks(tmp_path: Path) -> None:
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2)
+    upload = tmp_path / "style.zip"
+    upload.write_bytes(b"PK\x03\x04" + bytes(40) + locator + b"PK\x05\x06" + bytes(18))
+    with pytest.raises(ContributionError, match="damaged"):
+        unpack(upload, tmp_path / "style")
 
 
 def test_zips_damaged_at_random_are_refused_or_give_the_files(tmp_path: Path) -> None:

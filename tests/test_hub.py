@@ -141,3 +141,58 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     assert kinds == ["HubError"] * (len(expected) - 2) + ["StyleError", "WeightsError"]
     assert max(seconds for _, _, seconds in answers) < 15, "the client alone would try again for longer"
     assert not any(request.startswith(("GET /user/huge", "GET /user/empty")) for request in hub.requests)
+
+
+def test_a_hub_that_is_out_of_order_is_as_good_as_away(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    hub.add("user/wave", folder)
+    ask("user/wave")
+    for status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        hub.repos["user/wave"].fails = status
+        [answer], records = ask("user/wave")
+        assert answer[1] == "The Wave" and len(records) == 1
+    hub.repos["user/wave"].fails = HTTPStatus.FORBIDDEN
+    [answer], _ = ask("user/wave")
+    assert "answered 403" in answer[1]
+
+
+def test_a_card_that_the_client_stumbles_over(hub: LoopbackHub, folder: Path, ask: Any, tmp_path: Path) -> None:
+    hub.add("user/wave", folder)
+    front = b"---\ntags: [nst-style]\ntitle: Evil\nignore_metadata_errors: true\n---\n"
+    hub.new("eve/evil", {CONFIG: b"{}", WEIGHTS: b"", CARD: front})
+    hub.new("eve/worse", {CARD: b"---\ntags: [nst-style]\ntitle: [1]\nlicense: {a: b}\n---\n"})
+    for repo in ("eve/evil", "eve/worse"):
+        assert hub.repos[repo].tags(hub.repos[repo].branches["main"])[0] == "nst-style"
+    listed = "import json; from nst_core import hub; print(json.dumps([found.title for found in hub.find()]))"
+    assert sorted(hub.run(listed, tmp_path / "home")) == ["Evil", "The Wave", "[1]"]
+    [answer], _ = ask("eve/evil")
+    words = "The card of eve/evil has something at its top that the Hub's client cannot read."
+    assert answer[:2] == ["HubError", words]
+
+
+STRANGER = """
+import gc, json, sys
+from pathlib import Path
+from nst_core.registry import Registry
+from ui.studio import Studio
+folder = Path({folder!r})
+studio = Studio(Registry.load({registry!r}), folder, 512)
+name = studio.style("eve", "user/wave").id
+there = sorted(path.name for path in folder.rglob("*.*") if ".cache" not in path.parts)
+studio._guests.forget(None)
+gc.collect()
+print(json.dumps([name, there, list(map(str, folder.iterdir()))]))
+"""
+
+
+def test_what_a_stranger_asks_for_is_no_secret_and_does_not_stay(
+    hub: LoopbackHub, folder: Path, tmp_path: Path
+) -> None:
+    revision = hub.add("user/wave", folder)
+    token = hub.account("operator")
+    (tmp_path / "registry.yaml").write_text("version: 1\nstyles: []\n")
+    (tmp_path / "files").mkdir()
+    script = STRANGER.format(folder=str(tmp_path / "files"), registry=str(tmp_path / "registry.yaml"))
+    answer = hub.run(script, tmp_path / "home", HF_TOKEN=token)
+    assert answer == [f"user/wave@{revision}", FILES, []]
+    assert len(hub.requests) >= len(FILES) and hub.with_token == []
+    assert not list((tmp_path / "home").rglob(WEIGHTS))

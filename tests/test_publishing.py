@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback_hub import LoopbackHub
+from loopback_hub import Failure, LoopbackHub
 from made_styles import make_style
 from PIL import Image
 
@@ -85,14 +85,22 @@ def test_from_one_persons_folder_to_anothers_picture(
     assert "answered 403" in refusal and entries(hub) == []
     with Image.open(sheet) as picture:
         assert picture.width > 2 * 90  # the preview, and the photograph repainted
-    # Both were added to the end of the same list, which git does not merge.
+    # Both were added to the end of the same list, which git would not merge, and the first changes something else too.
+    registry = hub.repos["bob/registry"]
+    registry.commit({**registry.commits[registry.branches["refs/pr/1"]], "app.py": b"evil"}, "refs/pr/1")
     second = ("review", "bob/registry", 2, "--photo", photo, "-o", sheet, "--merge")
+    ask("bob", review)  # he keeps the registry as it is now
+    hub.failures["/api/models/bob/registry"] = Failure()
+    [stale] = ask("bob", (*review, "--merge"), fails=True)
+    assert "answered 503 when asked for bob/registry" in stale and entries(hub) == []
+    hub.failures.clear()
     seen, merged, added = ask("bob", review, (*review, "--merge"), second)
     for words in ("The Wave", "Ada", "mit", revision, "62 tensors of johnson", "most alike the bundled"):
         assert words in seen
-    assert "Pull request 1 is merged" in merged and "Pull request 2 is merged" in added
-    assert [pull.status for pull in hub.repos["bob/registry"].pulls] == ["merged", "closed"]
+    assert "what pull request 1 adds" in merged and "what pull request 2 adds" in added
+    assert [pull.status for pull in registry.pulls] == ["closed", "closed"]
     assert [entry["id"] for entry in entries(hub)] == ["wave", "night"]
+    assert list(registry.commits[registry.branches["main"]]) == ["registry.yaml"]
 
     refs = ["wave", "night", f"ada/wave@{revision}"]
     paint = ("stylize", photo, "--registry", "bob/registry", "-o", tmp_path / "out.png", "--style")

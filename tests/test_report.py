@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.report import MAX_PREVIEW_SIDE, TRIAL, Report, examine, examine_weights
-from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, StyleError
+from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, Style, StyleError
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,15 @@ def test_card_and_preview_are_for_publishing_alone(folder: Path) -> None:
     assert report.usable and not report.publishable
     assert list(faults(report)) == [CARD, PREVIEW]
     assert "lacks 'title', 'artist', 'license'" in faults(report)[CARD]
+
+
+def test_a_card_that_cannot_be_read_hinders(folder: Path) -> None:
+    (folder / CARD).write_text("---\ntitle: Night: a study\n---\n")
+    report = examine(folder)
+    assert [finding.part for finding in report.findings if not finding.passed] == [CARD]
+    with pytest.raises(StyleError) as refusal:
+        Style.open(folder)
+    assert not report.usable and str(refusal.value) in report.findings[-2].words
 
 
 def test_all_files_missing(tmp_path: Path) -> None:

@@ -176,15 +176,24 @@ class Studio:
 
     def _fetch(self, name: str) -> Style:
         try:
-            if match := on_the_hub(name):
-                style = self.registry.open_from_hub(match[1], match[2])
-            else:
-                style = self.registry.open(name)
+            match = on_the_hub(name)
+            style = self._fetch_guest(match[1], match[2]) if match else self.registry.open(name)
             self._guests.put(None, name, style)
             return style
         finally:
             with self._fetching_lock:
                 del self._fetching[name]
+
+    def _fetch_guest(self, repo: str, revision: str | None) -> Style:
+        """Anybody may ask for any of them, so its files go when it does."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        try:
+            style = self.registry.open_from_hub(repo, revision, into=folder)
+        except NSTError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        weakref.finalize(style, shutil.rmtree, folder, ignore_errors=True)
+        return style
 
     def stylize(
         self, session: str | None, photo: Path | Image.Image, wish: Wish, mask: Image.Image | None = None
