@@ -4,7 +4,7 @@ RUN useradd --create-home --uid 1000 page
 WORKDIR /home/page/app
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
-COPY app.py registry.yaml LICENSE ./
+COPY app.py registry.yaml LICENSE README.md ./
 COPY nst_core nst_core
 COPY ui ui
 COPY styles styles
