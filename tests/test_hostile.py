@@ -53,7 +53,7 @@ def look(path, *said):
     folder, doings = new, []
     try:
         unpack(path, new)
-        findings = [dataclasses.astuple(finding) for finding in examine(new).findings]
+        findings = [dataclasses.astuple(finding)[:3] for finding in examine(new).findings]
     except NSTError as error:
         findings = [("upload", False, str(error))]
     done, doings = doings, None

@@ -71,7 +71,7 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
         picture = upload(http, photo)
         http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5, None]))
-        http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, None, None, "compact", *[None] * 4]))
+        http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, "noise", None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
         numbers = counted(http)
         assert http.get("/health").json()["running"] == 0
