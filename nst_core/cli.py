@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -139,7 +140,8 @@ def stylize(
     else:
         folder = out or Path()
         targets = [folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png" for photo in photos]
-        name, times = Counter(target.name for target in targets).most_common(1)[0]
+        # Not every file system tells capitals from others.
+        name, times = Counter(target.name.casefold() for target in targets).most_common(1)[0]
         if times > 1:
             raise NSTError(f"Several photographs would be written as {name!r}: give them different names.")
         _make_folder(folder)
@@ -429,6 +431,8 @@ def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
     logging.basicConfig(format="%(message)s", level=logging.ERROR if errors.quiet else logging.WARNING)
     keep_freed_memory()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows
     try:
         app(prog_name="python -m nst_core")
     except NSTError as error:

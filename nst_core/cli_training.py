@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nst_core.console import check_file, progress_bar
+from nst_core.errors import NSTError
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 
@@ -82,6 +83,11 @@ def train(
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
+    if not warm_start and reconstruction_steps >= steps:
+        raise NSTError(
+            f"The first {reconstruction_steps} steps teach the network to give a photograph back, and of {steps} none "
+            "is left for the painting: more --steps, or fewer --reconstruction-steps, would be right."
+        )
     recipe = Recipe(
         architecture=architecture,
         steps=steps,

@@ -209,6 +209,13 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None) -> None:
         )
 
 
+def mask_greys(mask: Image.Image) -> Image.Image:
+    """A mask, RGB or RGBA, as greys (mode L): what is transparent counts as black."""
+    if mask.mode == "RGBA":
+        mask = Image.composite(mask, Image.new("RGBA", mask.size), mask.getchannel("A"))
+    return mask.convert("L")
+
+
 def fit(picture: Image.Image, longer_side: int) -> Image.Image:
     """The picture, RGB or RGBA, with its longer side of so many pixels and its aspect kept (no side under 1)."""
     scale = longer_side / max(picture.size)
@@ -347,6 +354,8 @@ def _split(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image
         # Pillow converts La to nothing but LA, and warns of palettes that lose their transparency.
         picture = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
         alpha = picture.getchannel("A")
+        if alpha.getextrema() == (255, 255):
+            alpha = None  # as many a screenshot's
     return picture.convert("RGB").getchannel(0) if grey else picture.convert("RGB"), alpha
 
 

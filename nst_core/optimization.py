@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, Hybrid, load_features
-from nst_core.images import fit, open_picture, to_picture, to_tensor
+from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.method import METHODS, Method, MethodError, nearest_layers
 from nst_core.optimizers import OPTIMIZERS, Point
@@ -453,7 +453,7 @@ class _Run:
             picture = match_colors(picture, photo)
         elif self.method.color == "luminance":
             picture = match_luminance(picture, photo)
-        mask = painting.mask.convert("L").resize(photo.size, Image.Resampling.BOX) if painting.mask else None
+        mask = mask_greys(painting.mask).resize(photo.size, Image.Resampling.BOX) if painting.mask else None
         return StyleTarget(
             self._tensor(picture),
             painting.weight,

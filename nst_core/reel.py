@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import chain, pairwise
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -146,7 +147,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
     """
     import av
 
-    mp4 = target.suffix == suffix(lossless=False)
+    mp4 = target.suffix.lower() == suffix(lossless=False)
     # The edit lists, which hold delays, have this clock.
     options = {"movflags": "+faststart", "movie_timescale": str(film.time_base.denominator)} if mp4 else {}
     temporary = target.with_name(f".{uuid4().hex}{target.suffix}")
@@ -213,6 +214,7 @@ class _Copied:
 
     def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
         self._film, self._to = film, out.add_stream_from_template(source)
+        self._rate = source.rate or 1
         self._last: int | None = None
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
@@ -220,7 +222,9 @@ class _Copied:
         assert packet.dts is not None and packet.time_base is not None
         dts = self._film.since_start(packet.dts, packet.time_base)
         pts = dts if packet.pts is None else self._film.since_start(packet.pts, packet.time_base)
-        self._last = dts if self._last is None else max(dts, self._last + 1)
+        # Where the clock goes back, a sample later: of less, MP4's own clock would make the same time.
+        sample = ceil(1 / (packet.time_base * self._rate))
+        self._last = dts if self._last is None else max(dts, self._last + sample)
         packet.dts, packet.pts, packet.stream = self._last, max(pts, self._last), self._to
         yield packet
 

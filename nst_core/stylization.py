@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.images import MAX_PIXELS, fit, open_picture
+from nst_core.images import MAX_PIXELS, fit, mask_greys, open_picture
 from nst_core.precision import Precision
 from nst_core.streaming import Progress
 from nst_core.style import Style
@@ -200,9 +200,7 @@ def shares(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
     Raises:
         PictureError: the mask cannot be read.
     """
-    mask = open_picture(mask)
-    grey = Image.composite(mask, Image.new(mask.mode, mask.size), mask.getchannel("A")) if mask.mode == "RGBA" else mask
-    resized = grey.convert("L").resize(size, Image.Resampling.BILINEAR)
+    resized = mask_greys(open_picture(mask)).resize(size, Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.float32)[..., None] / 255
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from PIL import Image
@@ -265,9 +266,13 @@ def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: Muon) -> 
     """Load a checkpoint; returns the steps already done."""
     if not path.exists():
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != asdict(recipe):
-        changed = sorted(k for k, v in asdict(recipe).items() if state["recipe"].get(k) != v)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        begun = dict(state["recipe"])
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError) as error:
+        raise TrainingError(f"The checkpoint {path} cannot be read; start without --resume.") from error
+    if begun != asdict(recipe):
+        changed = sorted(k for k, v in asdict(recipe).items() if begun.get(k) != v)
         raise TrainingError(
             f"The checkpoint was made with another {', '.join(changed)}; resume with the same settings."
         )

@@ -194,14 +194,20 @@ class _Work:
         self._out, self._folder = out, out.with_name(f"{out.name}.part")
         file = self._folder / "settings.json"
         if not file.is_file():
-            self._folder.mkdir(exist_ok=True)
-            file.write_text(json.dumps(settings), encoding="utf-8")
+            try:
+                self._folder.mkdir(exist_ok=True)
+                file.write_text(json.dumps(settings), encoding="utf-8")
+            except OSError as error:
+                raise FilmError(
+                    f"The folder {quoted(self._folder.name)}, where the film {quoted(out.name)} is until it is "
+                    f"finished, could not be written: {error.strerror}."
+                ) from error
         elif not resume:
             raise FilmError(
                 f"The film {quoted(out.name)} was begun already: resume goes on with it, and once the folder "
                 f"{quoted(self._folder.name)} is deleted it begins anew."
             )
-        elif others := _differing(json.loads(file.read_text("utf-8")), settings):
+        elif others := _differing(_begun(file), settings):
             raise FilmError(
                 f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
             )
@@ -233,6 +239,16 @@ class _Work:
             shutil.rmtree(self._folder)
 
 
+def _begun(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FilmError(
+            f"What was begun in {quoted(file.parent.name)} cannot be gone on with, for its settings cannot be read: "
+            "once that folder is deleted the film begins anew."
+        ) from error
+
+
 def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """Names of settings; those that there were not yet when a film was begun, were None."""
     return [name for name, value in settings.items() if begun.get(name) != value]
@@ -250,5 +266,7 @@ def _check_name(out: Path, film: Path, *, lossless: bool) -> None:
             f"A film cannot be written to the folder {quoted(out.parent.name)}, which does not exist: "
             "make it first or name another."
         )
-    if out.exists() and film.exists() and out.samefile(film):
-        raise FilmError(f"{subject}: that is the film to repaint.")
+    partial = partial_film(out)
+    for path, words in ((out, "that is"), (partial, f"{quoted(partial.name)}, its part that is done first, is")):
+        if path.exists() and film.exists() and path.samefile(film):
+            raise FilmError(f"{subject}: {words} the film to repaint.")

@@ -84,6 +84,10 @@ def test_many_photographs_go_to_a_folder_and_the_broken_are_told_at_the_end(made
 
 def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None:
     (made / "elsewhere").mkdir()
+    (made / "PHOTO.jpg").write_bytes((made / "photo.png").read_bytes())
+    assert "'photo-wave.png'" in refusal(
+        "stylize", "photo.png", "PHOTO.jpg", "--style", "wave", "-o", "one", folder=made
+    )
     (made / "elsewhere" / "photo.png").write_bytes((made / "photo.png").read_bytes())
     words = ("stylize", "photo.png", "elsewhere/photo.png", "--style", "wave", "-o")
     assert "'photo-wave.png'" in refusal(*words, "both", folder=made)
@@ -142,6 +146,11 @@ def test_help_names_every_command(made: Path) -> None:
 
 
 @pytest.mark.slow
+def test_train_leaves_steps_for_the_painting(made: Path) -> None:
+    words = ("train", "photo.png", "--photos", ".", "-o", "new", "--steps")
+    assert "of 150 none is left for the painting" in refusal(*words, 150, folder=made)
+
+
 def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "-.jpg").write_bytes(b"\xff\xd8\xff broken, and the first of all")

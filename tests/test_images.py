@@ -256,6 +256,13 @@ def test_premultiplied_alpha_is_divided_out() -> None:
     assert np.abs(pixels(opened) - [50, 50, 50, 51]).max() <= 3
 
 
+def test_alpha_that_lets_nothing_through_is_none(rgba: Image.Image, tmp_path: Path) -> None:
+    screenshot = rgba.convert("RGB").convert("RGBA")
+    opened = open_picture(encoded(screenshot, "PNG"))
+    assert opened.mode == "RGB" and np.array_equal(pixels(opened), pixels(screenshot)[..., :3])
+    save_picture(opened, tmp_path / "out.jpg")
+
+
 @pytest.mark.parametrize("format", ["PNG", "GIF"])
 def test_palette_with_one_transparent_entry(format: str) -> None:
     picture = Image.new("P", (3, 1))

@@ -115,6 +115,16 @@ def test_a_checkpoint_of_another_version_is_refused(painting: Path, photos: Path
         run(RECIPE, painting, photos, resume=True)
 
 
+def test_a_damaged_checkpoint_is_refused(painting: Path, photos: Path) -> None:
+    run(RECIPE, painting, photos, upto=3)
+    checkpoint = photos.parent / "checkpoint.pt"
+    whole = checkpoint.read_bytes()
+    for damaged in (b"", whole[:500], b"not a checkpoint"):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(TrainingError, match="cannot be read; start without --resume"):
+            run(RECIPE, painting, photos, resume=True)
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) -> None:
     run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"

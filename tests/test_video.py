@@ -360,6 +360,48 @@ def test_closed_early_it_can_be_played_and_gone_on_with(style: Style, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["film.mp4", whole.name, out.name])
 
 
+def test_the_film_is_not_taken_for_the_part_of_another(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.part.mp4", frames=3)
+    before = film.read_bytes()
+    with pytest.raises(FilmError, match=r"'film.part.mp4', its part that is done first, is the film") as caught:
+        painted(film, style, tmp_path / "film.mp4")
+    assert_sentence(caught.value)
+    assert film.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == [film.name]
+
+
+def test_a_name_in_capitals_is_as_good(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "FILM.MP4", frames=3, sound="aac")
+    painted(film, style, tmp_path / "OUT.MP4")
+    with av.open(str(tmp_path / "OUT.MP4")) as out:
+        assert "mp4" in out.format.name
+
+
+def test_a_place_that_cannot_be_worked_in_is_a_sentence(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    (tmp_path / "out.mp4.part").write_text("")
+    with pytest.raises(FilmError, match=r"'out.mp4.part', where the film .* could not be written") as caught:
+        painted(film, style, tmp_path / "out.mp4")
+    assert_sentence(caught.value)
+    (tmp_path / "out.mp4.part").unlink()
+    (tmp_path / "out.mp4.part").mkdir()
+    (tmp_path / "out.mp4.part" / "settings.json").write_text("{")
+    with pytest.raises(FilmError, match="settings cannot be read") as caught:
+        painted(film, style, tmp_path / "out.mp4", resume=True)
+    assert_sentence(caught.value)
+
+
+def test_a_sound_whose_clock_goes_back_is_kept(style: Style, tmp_path: Path) -> None:
+    joined = tmp_path / "joined.ts"
+    parts = [make_film(tmp_path / f"{number}.ts", frames=12, sound="aac").read_bytes() for number in range(2)]
+    joined.write_bytes(b"".join(parts))
+    painted(joined, style, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        times = [packet.dts for packet in out.demux(audio=0) if packet.dts is not None]
+    with av.open(str(tmp_path / "0.ts")) as film:
+        once = sum(packet.dts is not None for packet in film.demux(audio=0))
+    assert times == sorted(set(times)) and len(times) == 2 * once
+
+
 def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=30)
     out = tmp_path / "out.mkv"
