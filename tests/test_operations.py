@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import launched
+from conftest import ROOT, launched
+from made_page import launched_page
 from made_registry import MAX_SIDE
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 import nst_core
-from ui.server import sweep
+from ui.server import lasting, sweep
 
 API = "/gradio_api"
 
@@ -171,6 +174,29 @@ def test_an_optimisation_ends_with_what_it_has(server: tuple[httpx.Client, Any, 
     assert process.wait(15) == 0
     threads[0].join()
     assert "event: complete" in said[0] and ".png" in said[0].splitlines()[-2]
+
+
+def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
+    with launched_page(registry_file, tmp_path) as page:
+        folder = page.studio.folder
+        (folder / "onnx" / "udnie.onnx").touch()
+        (folder / "result.png").touch()
+        sweep(folder, -1, lasting(page))
+        left = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    assert "onnx" in left and "result.png" not in left
+
+
+def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dict[str, str], tmp_path: Path) -> None:
+    with launched(tmp_path, environment) as (url, _):
+        port, files = url.rpartition(":")[2], tmp_path / "files"
+        before = sorted(path for path in files.rglob("*") if path.is_file())
+        again = environment | {"GRADIO_SERVER_PORT": port, "GRADIO_TEMP_DIR": str(files)}
+        second = subprocess.run(
+            [sys.executable, "app.py"], cwd=ROOT, env=again, capture_output=True, text=True, timeout=90
+        )
+        assert second.returncode == 1 and f"cannot be served at port {port}" in second.stderr
+        assert httpx.get(f"{url}/health").status_code == 200
+        assert before and sorted(path for path in files.rglob("*") if path.is_file()) == before
 
 
 def test_files_go_by_their_age_whoever_left_them(tmp_path: Path) -> None:

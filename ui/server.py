@@ -188,13 +188,17 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    page.launch(**options(page), **looks, prevent_thread_lock=True)
+    # The folder is named after the port: another one, which Gradio would look for, has not a folder of its own.
+    port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    try:
+        page.launch(**options(page), **looks, server_port=port, prevent_thread_lock=True)
+    except OSError as error:
+        sys.exit(f"The page cannot be served at port {port} ({error}): GRADIO_SERVER_PORT names another.")
     take_over_uvicorn()
     # Gradio 6.31 hands an agent several outputs as one text, in which a picture is a path.
     page.mcp_server_obj._execute_tool_without_progress = outputs  # type: ignore[union-attr, method-assign]
     folder = page.studio.folder
-    kept = {folder / "drawn", folder / "previews"}
-    kept |= {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
+    kept = lasting(page)
     note("started", version=nst_core.__version__, styles=len(page.studio.registry))
     swept = -SWEEP
     while not told.wait(0.5):
@@ -215,6 +219,12 @@ async def outputs(job: Job) -> list[Any]:
     """What a job of an agent's gives, output by output."""
     result = await run_sync(job.result)
     return [*result] if isinstance(result, list | tuple) else [result]
+
+
+def lasting(page: Page) -> set[Path]:
+    """The files and folders that stay as long as the server does, for they are made once."""
+    files = {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
+    return files | {page.studio.folder / name for name in ("drawn", "previews", "onnx")}
 
 
 def sweep(folder: Path, age: float, kept: Set[Path] = frozenset()) -> None:
