@@ -95,6 +95,12 @@ def test_file_names_stay_in_their_folder(studio: Studio, tmp_path: Path) -> None
     assert file.is_relative_to(tmp_path) and file.parent.is_dir() and file.suffix == ".png" and "é" in file.name
 
 
+def test_a_name_is_not_longer_than_a_file_system_takes(studio: Studio) -> None:
+    file = studio.file(f"{'照' * 120}-losses.csv")
+    file.touch()
+    assert file.name.endswith("照-losses.csv")
+
+
 def test_a_photograph_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
     for payload in (None, {"path": None}, {"path": str(tmp_path / "gone.png")}):
         with pytest.raises(PageError, match="choose"):

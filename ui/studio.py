@@ -268,7 +268,9 @@ class Studio:
 
     def file(self, name: str) -> Path:
         """A path of that name in a folder of its own, so that it can be downloaded by that name."""
-        return Path(tempfile.mkdtemp(dir=self.folder), re.sub(r"[^\w.-]+", "-", name).lstrip(".-")[-100:])
+        # A name has at most 255 bytes.
+        end = re.sub(r"[^\w.-]+", "-", name).encode()[-200:].decode(errors="ignore")
+        return Path(tempfile.mkdtemp(dir=self.folder), end.lstrip(".-"))
 
     def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish, progress: Progress) -> Painting:
         key = (photo, wish.size, wish.stroke)
