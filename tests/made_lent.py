@@ -80,6 +80,7 @@ def beside_a_painter(easel: Easel, order: Order) -> int:
 
 def left_alone(easel: Easel, order: Order) -> tuple[int, int]:
     """The loans given back when nobody looks at a run any more: while the run's thread is busy, and soon after."""
+    easel._thread.submit(int).result()  # the loans before it are given back there, too
     before, done = given_back(), Event()
     watched = easel.watch("joe", order)
     for run in watched:
