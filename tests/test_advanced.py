@@ -124,7 +124,7 @@ def test_nobody_goes_on_with_another_s_run(easel: Easel) -> None:
     ended(easel.watch("ann", order()))
     with pytest.raises(NSTError, match="no run to go on with"):
         next(easel.go_on("bob", 5))
-    easel.forget("ann")
+    easel.finish("ann")
     with pytest.raises(NSTError, match="no run to go on with"):
         next(easel.go_on("ann", 5))
 
@@ -192,7 +192,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
     painted.set()
     while len(run.losses["step"]) == 1:
         time.sleep(0.01)
-    easel.forget("ann")
+    easel.stop("ann")
     thread.join(10)
     assert not thread.is_alive() and len(run.losses["step"]) < 200
 

@@ -17,6 +17,7 @@ from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from ui.films import Cinema, Screening
+from ui.kept import expire
 from ui.studio import PageError, Studio, Wish
 
 
@@ -59,8 +60,10 @@ def test_a_film_is_painted_in_turns(cinema: Cinema, film: Path) -> None:
     assert screening.snapshots and cinema.ended("ann") is screening
     assert cinema.ended("bob") is None
     folder = screening.folder
-    cinema.forget("ann")
     del screening
+    assert folder.exists()
+    cinema._running.seconds = cinema._ended.seconds = 0
+    expire()
     assert cinema.ended("ann") is None and not folder.exists()
 
 
@@ -125,7 +128,7 @@ def test_a_photograph_does_not_wait_for_a_film(cinema: Cinema, tmp_path: Path) -
     turn = cinema.studio.stylize("bob", picture, wish())
     assert turn.future.result(30).size == (320, 240)
     assert thread.is_alive()
-    cinema.forget("ann")
+    cinema.stop("ann")
     thread.join(30)
     assert not thread.is_alive()
 
@@ -153,6 +156,38 @@ def test_a_closed_page_ends_it(cinema: Cinema, tmp_path: Path) -> None:
     done = screening.done
     time.sleep(0.5)
     assert screening.done == done and not screening.running and cinema.ended("ann") is None
+
+
+def test_closing_it_waits_for_nobody(cinema: Cinema, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=1500)
+    line, over = cinema.studio.line, threading.Event()
+    first, second = (cinema.watch(name, film, wish()) for name in ("ann", "bob"))
+    while not (screening := next(first)).done:
+        pass
+    blocker = line.join("eve", lambda progress: over.wait(60))
+    while blocker.began is None:
+        next(first)
+    assert next(second) and next(second) and line.waiting() == 2
+    began = time.monotonic()
+    for screenings in (first, second):
+        screenings.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 1 and line.waiting() == 0 and not blocker.future.done()
+    over.set()
+    cinema._closers.submit(int).result(30)
+    [out] = screening.folder.glob("*.mp4")
+    assert len(see(out).pictures) >= screening.done
+
+
+def test_stopped_in_the_line_it_does_not_wait(cinema: Cinema, film: Path) -> None:
+    over = threading.Event()
+    cinema.studio.line.join("eve", lambda progress: over.wait(60))
+    screenings = cinema.watch("ann", film, wish())
+    next(screenings)
+    next(screenings)
+    cinema.stop("ann")
+    with pytest.raises(PageError, match="before its first frame"):
+        ended(screenings)
+    over.set()
 
 
 def test_what_is_refused_is_said(cinema: Cinema, film: Path, tmp_path: Path) -> None:

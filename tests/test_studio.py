@@ -16,7 +16,7 @@ from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
-from ui.kept import Kept
+from ui.kept import Kept, expire
 from ui.line import CALM, PLACES, Closed, Crowded, Ended
 from ui.studio import PageError, Studio, Wish, received
 
@@ -115,7 +115,10 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
     for session in ("bob", None):
         with pytest.raises(PageError, match="no longer here: please drop its file again"):
             studio.style(session, name)
-    studio.forget("ann")
+    studio.forget("ann")  # its painting; the style is what cannot be had again
+    assert studio.style("ann", name).title == "Mine"
+    studio._own.seconds = 0
+    expire()
     with pytest.raises(PageError, match="no longer here"):
         studio.painting("ann", photo, Wish(style=name)).result()
     gc.collect()

@@ -24,6 +24,7 @@ from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from nst_core.training import TrainingError
+from ui.kept import expire
 from ui.school import RECIPE, STEPS, Lesson, Pupil, School
 from ui.studio import Studio
 
@@ -117,8 +118,11 @@ def test_the_files_go_with_the_session(school: School, painting: Path) -> None:
     folder, style = pupil.folder, school.studio.style("ann", pupil.style).folder
     assert folder.parent == school.studio.folder and style.is_relative_to(folder)
     del pupil
-    school.forget("ann")
     school.studio.forget("ann")
+    assert school.ended("ann") and folder.exists()
+    for kept in (school._pupils, school._ended, school.studio._own):
+        kept.seconds = 0
+    expire()
     assert not folder.exists()
     assert school.ended("ann") is None
 
@@ -194,7 +198,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, pai
     time.sleep(1)
     assert len(pupil.losses["step"]) == done
     painted.set()
-    school.forget("ann")
+    school.stop("ann")
     thread.join(60)
     assert not thread.is_alive()
 

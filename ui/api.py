@@ -11,6 +11,7 @@ from gradio.events import api
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
+from ui.limits import of_agents
 from ui.masks import write_mask
 from ui.runs import Easel, Order
 from ui.studio import PEOPLE, Studio, Wish, received
@@ -63,7 +64,8 @@ def add_api(studio: Studio, easel: Easel) -> None:
                 mix=mix,
                 mask=write_mask(where) if where else "",
             )
-            turn = studio.stylize(request.session_hash, path, wish, where)
+            session = None if of_agents(request.headers) else request.session_hash
+            turn = studio.stylize(session, path, wish, where)
             for words in turn.watch():
                 gr.Progress()(turn.done, desc=words)  # as a parameter, it would be one of the endpoint's
             picture = turn.result()

@@ -25,7 +25,7 @@ from ui.words import say
 INTRODUCTION = (
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
     "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else "
-    "sees it, and it is gone when you leave. If you like, publish it for everybody.</p>"
+    "sees it, and it is gone in an hour. If you like, publish it for everybody.</p>"
 )
 RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "

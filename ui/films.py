@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Generator, Iterator
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from nst_core.film import Film, open_film, read_frames
 from nst_core.reel import recoded
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, check_blend, check_second, paint_pixels, part_of
+from nst_core.stylization import blend_pixels, paint_pixels, part_of
 from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
@@ -42,12 +43,14 @@ class Screening(Watched):
         self.worked = 0.0
         """Seconds, without those in which others had their turn."""
         self.finished = False
+        self.turn: Turn[Any] | None = None
+        """The latest."""
 
 
 class Cinema:
     """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else.
 
-    What is kept of a film is found by the session alone and goes when the person leaves.
+    What is kept of a film is found by the session alone.
     """
 
     def __init__(self, studio: Studio, max_seconds: float = MAX_SECONDS) -> None:
@@ -59,6 +62,7 @@ class Cinema:
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
         """Seconds for a pixel, by what paints."""
+        self._closers = ThreadPoolExecutor(1, "film")
 
     def first(self, session: str | None, path: Path, wish: Wish) -> Screening:
         """The film's first frame, painted, and in words how long all of it would take, or what of it would fit.
@@ -115,8 +119,10 @@ class Cinema:
                 raise
             screening.trouble = error
         finally:
-            run.close()
             screening.running = False
+            # It may be in the middle of a frame, and this may be the server's own event loop.
+            closing = self._closers.submit(_close, run, screening)
+        closing.result()
         if partial_film(out).is_file():
             partial_film(out).replace(out)
         if not out.is_file():
@@ -147,21 +153,12 @@ class Cinema:
         """The session's last film."""
         return self._ended.get(session, None)
 
-    def forget(self, session: str | None) -> None:
-        """Stop what runs for a session whose person has left, and drop everything."""
-        self.stop(session)
-        self._firsts.forget(session)
-        self._running.forget(session)
-        self._ended.forget(session)
-
     def _asked(self, session: str | None, path: Path, wish: Wish) -> tuple[list[Style], Film, int | None]:
         """What to paint, and at which longer side: a film is never enlarged."""
         most = self.sizes[-1]
         if wish.size is None or not 0 < wish.size <= most:
             raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
-        check_blend(wish.strength, wish.color)
         styles = [self.studio.style(session, name) for name in wish.styles]
-        check_second(styles[-1], wish.mix, None)
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
         return styles, film, size
@@ -178,7 +175,12 @@ class Cinema:
         snapped, bound = 0.0, ""
         while not screening.stopped and screening.worked < self.max_seconds:
             turn = self.studio.line.join(session, lambda progress: _burst(run, progress))
-            yield from _waiting(turn, screening)
+            screening.turn = turn
+            try:
+                yield from self._waiting(turn, screening)
+            finally:
+                if not turn.future.done():
+                    self.studio.line.leave(turn)
             steps, seconds = turn.result()
             screening.worked += seconds
             if not steps:
@@ -199,6 +201,15 @@ class Cinema:
                 snapped = time.monotonic()
                 screening.snap(screening.done, steps[-1].picture)
             yield screening
+
+    def _waiting(self, turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
+        """Says who is before it, until it has had its turn or need not wait for it any more."""
+        for words in turn.watch():
+            if turn.began is None:
+                if screening.stopped:
+                    self.studio.line.leave(turn)
+                screening.line = words or screening.line
+                yield screening
 
     def _plan(self, film: Film, styles: list[Style], size: int | None) -> str:
         """How long a film would take, or what of it would fit."""
@@ -240,15 +251,10 @@ def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep
     return steps, time.monotonic() - began
 
 
-def _waiting(turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
-    """Says who is before it. When this is over so is the turn: nobody closes a film while it is being painted."""
-    try:
-        for words in turn.watch():
-            if turn.began is None:
-                turn.over = screening.stopped
-                screening.line = words or screening.line
-                yield screening
-    finally:
-        if not turn.future.done():
-            turn.over = True
-            wait([turn.future])
+def _close(run: Generator[VideoStep, None, None], screening: Screening) -> None:
+    """Finish the file, once nothing is painted for it any more; until then its folder stays."""
+    if screening.turn:
+        with suppress(CancelledError):
+            screening.turn.future.exception()
+    screening.turn = None  # it has frames
+    run.close()

@@ -4,7 +4,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ class Kept(Generic[T]):
         self.seconds = seconds
         self._values: OrderedDict[tuple[str | None, Hashable], tuple[float, T]] = OrderedDict()
         self._lock = Lock()
+        _ALL.add(self)
 
     def get(self, session: str | None, key: Hashable) -> T | None:
         with self._lock:
@@ -30,14 +32,19 @@ class Kept(Generic[T]):
             return value
 
     def put(self, session: str | None, key: Hashable, value: T) -> None:
+        self.expire()
+        with self._lock:
+            self._values.pop((session, key), None)
+            self._values[session, key] = (time.monotonic(), value)
+            if len(self._values) > self.limit:
+                self._values.popitem(last=False)
+
+    def expire(self) -> None:
+        """Drop what has been kept for its time."""
         now = time.monotonic()
         with self._lock:
             for old in [old for old, (since, _) in self._values.items() if now - since > self.seconds]:
                 del self._values[old]
-            self._values.pop((session, key), None)
-            self._values[session, key] = (now, value)
-            if len(self._values) > self.limit:
-                self._values.popitem(last=False)
 
     def values(self) -> list[T]:
         """All of them, of all sessions."""
@@ -49,3 +56,12 @@ class Kept(Generic[T]):
         with self._lock:
             for key in [key for key in self._values if key[0] == session]:
                 del self._values[key]
+
+
+_ALL: WeakSet[Kept[Any]] = WeakSet()
+
+
+def expire() -> None:
+    """Drop what has been kept for its time anywhere: nobody else may come who would have it dropped."""
+    for kept in list(_ALL):
+        kept.expire()

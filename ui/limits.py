@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
@@ -117,16 +117,18 @@ class Limits:
                 raise Refusal(400, "The body should be JSON, nested less than 32 deep.") from None
             return
         if asking := ASKING.search(scope["path"]):
-            self._check_line(asking["how"], asking["name"], said if isinstance(said, dict) else {})
+            said = said if isinstance(said, dict) else {}
+            session = None if of_agents(Headers(scope=scope)) else said.get("session_hash")
+            self._check_line(asking["how"], asking["name"], said.get("fn_index"), session)
 
-    def _check_line(self, how: str, name: str, said: dict[str, Any]) -> None:
+    def _check_line(self, how: str, name: str, number: Any, session: Any) -> None:
         # As Gradio finds it: in some ways of asking the number goes before the name, in others it means nothing.
-        kind = self.page.line_of(name, said.get("fn_index") if how in ("run", "api", "queue") else None)
+        kind = self.page.line_of(name, number if how in ("run", "api", "queue") else None)
         if kind is None:
             raise Refusal(404, "There is no such endpoint: /stylize, /optimize and /styles are what there is.")
         if kind in WAITING:
             sessions = self.page.sessions_waiting(kind)
-            if said.get("session_hash") in sessions:
+            if session in sessions:
                 raise Refusal(429, "You wait for your turn already: ask again when it has begun.")
             if len(sessions) >= WAITING[kind]:
                 raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in a quarter of an hour.")
@@ -257,6 +259,11 @@ class Exchange:
         return Refusal(
             413, f"This body may have {self.most // 2**10} kB at most: upload pictures to {API}/upload, and name them."
         )
+
+
+def of_agents(headers: Mapping[str, str]) -> bool:
+    """Whether a request is Gradio's own on behalf of an agent: all of them have one session."""
+    return headers.get("x-gradio-user") == "mcp"
 
 
 def unlink(said: Any) -> bool:

@@ -60,7 +60,10 @@ class Turn(Generic[T]):
 
     def watch(self) -> Iterator[str]:
         """What there is to say of it, a few times a second, until it is done; nothing of what takes under a second."""
-        while wait([self.future], GLANCE).not_done:
+        while True:
+            wait([self.future], GLANCE)
+            if self.future.done():  # also what is cancelled, which ``wait`` goes on waiting for
+                return
             yield self._words()
 
     def _words(self) -> str:
@@ -141,6 +144,11 @@ class Line:
         turn = Turn[T](self, None, None, lambda progress: value)
         turn.future.set_result(value)
         return turn
+
+    def leave(self, turn: Turn[Any]) -> None:
+        """End one turn, at once if it has not begun."""
+        with self._lock:
+            self._end([turn])
 
     def end(self, session: str | None, *, keyed: bool = False) -> None:
         """End all that a session waits for, or only what has a key."""

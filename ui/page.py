@@ -1,5 +1,6 @@
 """The page as a whole: its tabs, its looks, and how it is served."""
 
+import json
 import logging
 from pathlib import Path
 from threading import Thread
@@ -33,12 +34,15 @@ logger = logging.getLogger(__name__)
 PREVIEW_SIDE = 512
 """Pixels to the longer side of what the gallery shows."""
 SAME_TAB = """() => {
-    if (!location.search) document.querySelector(`[role=tab][data-tab-id="${sessionStorage.tab}"]`)?.click();
+    const linked = new URLSearchParams(location.search);
+    if (!NAMES.some((name) => linked.has(name)))
+        document.querySelector(`[role=tab][data-tab-id="${sessionStorage.tab}"]`)?.click();
     addEventListener("pagehide", () => {
         sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     });
 }"""
-"""Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first."""
+"""Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first.
+NAMES are of what it sets, for others add to addresses what they like."""
 FOR_EVERYBODY = """() => {
     const mend = () => {
         for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
@@ -91,10 +95,9 @@ def build_page(
     Thread(target=fetch_previews, args=[registry], daemon=True).start()
 
     def leave(request: gr.Request) -> None:
+        # It may be the connection alone that broke, of a telephone that was locked: what is finished stays for a while.
+        page.hung_up(str(request.session_hash))
         studio.forget(request.session_hash)
-        easel.forget(request.session_hash)
-        school.forget(request.session_hash)
-        cinema.forget(request.session_hash)
 
     with Page(studio, easel, school, cinema, title="Repaint", fill_width=False) as page:
         gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
@@ -111,7 +114,7 @@ def build_page(
             contribute_tab(studio, desk, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):
             about_tab(registry)
-        page.load(None, None, None, js=SAME_TAB)
+        page.load(None, None, None, js=SAME_TAB.replace("NAMES", json.dumps(["tab", *desk.settings])))
         page.load(None, None, None, js=FOR_EVERYBODY)
         add_api(studio, easel)
         restore(studio, desk, page)

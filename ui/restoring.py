@@ -19,7 +19,8 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
 
     def linked(remembered: Any, request: gr.Request) -> list[Any]:
         known = remembered if isinstance(remembered, dict) else {}
-        return opened(studio, desk, said_of("repaint", request) or known)
+        said = {name: words for name, words in said_of("repaint", request).items() if name in names}
+        return opened(studio, desk, said or known)
 
     def dropped(photo: dict[str, Any] | None) -> list[Any]:
         said = recipe_of(photo, "repaint")

@@ -149,7 +149,7 @@ class Ended:
 class Easel:
     """Optimises for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a run is found by the session alone and goes when the person leaves.
+    What is kept of a run is found by the session alone.
     """
 
     def __init__(self, studio: Studio, features: Mapping[str, str | Path]) -> None:
@@ -242,11 +242,6 @@ class Easel:
         """Stop what runs for a session, and drop what going on would take; for a while its pictures can be fetched."""
         self.stop(session)
         self._ended.forget(session)
-
-    def forget(self, session: str | None) -> None:
-        """Stop what runs for a session whose person has left, and drop everything."""
-        self.finish(session)
-        self._runs.forget(session)
 
     def seconds(self, method: Method, features: str) -> float:
         """What a run would take on this machine, about and at most: by the pace of the last one, or of a trial.

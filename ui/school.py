@@ -114,7 +114,7 @@ class Pupil(Watched):
 class School:
     """Trains for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a training is found by the session alone and goes when the person leaves.
+    What is kept of a training is found by the session alone.
     """
 
     def __init__(
@@ -203,12 +203,6 @@ class School:
     def ended(self, session: str | None) -> Pupil | None:
         """The session's last training that gave a style."""
         return self._ended.get(session, None)
-
-    def forget(self, session: str | None) -> None:
-        """Stop what runs for a session whose person has left, and drop everything."""
-        self.stop(session)
-        self._pupils.forget(session)
-        self._ended.forget(session)
 
     def paint(self, session: str | None, photo: Path) -> tuple[Path, Path]:
         """A person's photograph and what their own style makes of it, as files.

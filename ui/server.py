@@ -25,6 +25,7 @@ from starlette.routing import Route
 import nst_core
 from ui.films import Cinema
 from ui.head import CARD, introduce
+from ui.kept import expire
 from ui.limits import FAILED, MALFORMED, MAX_FILE, Limits
 from ui.line import Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
@@ -204,6 +205,7 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     while not told.wait(0.5):
         if time.monotonic() - swept > SWEEP:
             swept = time.monotonic()
+            expire()
             sweep(folder, KEEP_FILES, kept)
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()

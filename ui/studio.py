@@ -22,7 +22,7 @@ from nst_core.images import fit, open_picture, save_picture
 from nst_core.registry import Registry, on_the_hub
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import STROKES, part_of, repaint, stylize
+from nst_core.stylization import STROKES, check_blend, check_second, part_of, repaint, stylize
 from nst_core.text import explain, plain
 from ui.kept import Kept
 from ui.line import Ended, Line, Turn
@@ -70,13 +70,14 @@ class Wish(BaseModel):
         """The wish that came over the wire.
 
         Raises:
-            PageError: something in it is of another type.
-            MaskError: its mask is none.
+            NSTError: something in it is of another type, or beyond its bounds.
         """
         try:
             wish = cls(**said)
         except ValidationError as error:
             raise PageError(explain(error, "what was asked for")) from error
+        check_blend(wish.strength, wish.color)
+        check_second(None, wish.mix, None)
         read_mask(wish.mask)
         return wish
 
@@ -114,8 +115,8 @@ class Painting:
 class Studio:
     """Paints one photograph at a time, with the registry's styles, at most ``max_side`` pixels to a side.
 
-    What is kept of a person's pictures is found by their session alone, goes when they leave, and is bounded: all of it
-    together is at most a gigabyte at 2048 pixels to a side.
+    What is kept of a person's pictures is found by their session alone, goes when their page does, and is bounded: all
+    of it together is at most a gigabyte at 2048 pixels to a side. A style of their own stays for an hour.
     """
 
     def __init__(self, registry: Registry, folder: Path, max_side: int) -> None:
@@ -123,7 +124,7 @@ class Studio:
         self.registry = registry
         self.max_side = max_side
         self.folder = folder
-        self._own: Kept[Style] = Kept(16, KEEP)
+        self._own: Kept[Style] = Kept(16, 2 * KEEP)
         self._guests: Kept[Style] = Kept(4, KEEP)
         self._fetching: dict[str, Future[Style]] = {}
         self._fetching_lock = threading.Lock()
@@ -259,10 +260,9 @@ class Studio:
         self.line.end(session, keyed=True)
 
     def forget(self, session: str | None) -> None:
-        """Drop everything that was kept of a session, and end what is painted for it."""
+        """End what is painted for a session, and drop the pictures of it: they could be painted again."""
         self._wishes.forget(session)
         self.line.end(session)
-        self._own.forget(session)
         self._sitters.forget(session)
         self._paintings.forget(session)
 

@@ -106,6 +106,10 @@ def video_tab(cinema: Cinema) -> None:
             gr.Video(value=made, visible=bool(made)),
         ]
 
+    def refused(request: gr.Request) -> list[Any]:
+        ended = cinema.ended(request.session_hash)
+        return [ended and view(ended), *rest(request)]
+
     def end(request: gr.Request) -> None:
         cinema.stop(request.session_hash)
 
@@ -136,6 +140,6 @@ def video_tab(cinema: Cinema) -> None:
         api_visibility="private",
     )
     event.success(rest, None, buttons, **quiet, queue=False)
-    event.failure(rest, None, buttons, **quiet, queue=False)
+    event.failure(refused, None, [stage, *buttons], **quiet, queue=False)
     leave.click(rest, None, buttons, **quiet, queue=False, cancels=[event])
     stop.click(end, None, None, **quiet, queue=False)

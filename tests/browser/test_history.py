@@ -54,6 +54,8 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
 def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", app_url: str) -> None:
     page.locator("#styles input[value=second-style]").check()
     page.get_by_role("radio", name="Bold").check()
+    page.goto(f"{app_url}/?__theme=dark&utm_source=x")
+    expect(page.get_by_role("radio", name="Bold")).to_be_checked()
     page.goto(f"{app_url}/?stroke=2")
     expect(page.get_by_role("radio", name="Broad")).to_be_checked()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()

@@ -31,7 +31,7 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
         "There is no style 'nobody'",
         "There is no size 513, and there are 512.",
         "'style' or 'photo'",
-        "strength",
+        "The strength should be a number from 0 to 1, not 7",
     ):
         expect(page.get_by_text(words).first).to_be_visible()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
@@ -110,6 +110,8 @@ def test_a_link_is_copied_without_the_clipboard_that_http_lacks(page: "Page") ->
 def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> None:
     page.get_by_role("tab", name="About").click()
     page.reload()
+    expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
+    page.goto(f"{app_url}/?fbclid=IwAR0&__theme=light")  # which others add to an address
     expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
     page.goto(f"{app_url}/?style=second-style")
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from made_films import make_film, see
-from made_page import served_page
+from made_page import launched_page
 
 from nst_core.registry import Registry
 from nst_core.video import stylize_video
+from ui.server import Page as Repaint
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -83,6 +85,22 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     expect(page.locator("#paint-film")).to_be_enabled()
 
 
+def test_stopped_before_its_first_frame_it_is_over(film: "Page", server: Repaint, tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "film.mp4")
+    choose(page, tmp_path / "film.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
+    done = Event()
+    server.studio.line.join("eve", lambda progress: done.wait(60))
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_have_text("1 person is before you")
+    page.locator("#stop-film").click()
+    expect(page.get_by_text("It was stopped before its first frame was done.")).to_be_visible()
+    expect(page.locator("#paint-film")).to_be_enabled()
+    expect(page.locator("#reel [data-state]")).to_have_attribute("data-state", "empty")
+    done.set()
+
+
 def test_a_text_file_is_no_film(film: "Page", tmp_path: Path) -> None:
     page = film
     (tmp_path / "text.mp4").write_text("I am a text.")
@@ -118,7 +136,13 @@ def test_the_browser_sees_the_colours_and_the_turn(page: "Page", tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """In place of the app: in this process, which has the style's network already."""
-    with served_page(registry_file, tmp_path_factory.mktemp("page")) as url:
-        yield url
+def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repaint]:
+    """In this process, which has the style's network already."""
+    with launched_page(registry_file, tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def app_url(server: Repaint) -> str:
+    """In place of the app."""
+    return str(server.local_url).rstrip("/")
