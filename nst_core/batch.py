@@ -16,15 +16,12 @@ from PIL import Image
 
 from nst_core.ahead import ahead
 from nst_core.cluster import spread
-from nst_core.cores import compute_on
+from nst_core.cores import LARGE, compute_on
 from nst_core.errors import NSTError
 from nst_core.images import PHOTO_SUFFIXES, PictureError, open_picture, read_file, save_picture, whole_file
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize
-
-LARGE = 9_000_000
-"""Pixels of photographs that are painted one at a time, by all cores together, for the memory that each takes."""
 
 
 class Painted(NamedTuple):

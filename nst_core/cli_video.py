@@ -85,4 +85,4 @@ def video(
     height, width, _ = step.pixels.shape
     print(f"{out}  {width} × {height} px, {step.frame} frames, {step.seconds:.1f} s, {step.rate:.2f} frames/s")
     if changed := recoded(open_film(film), lossless=lossless):
-        print(f"Its sound, {' and '.join(changed)}, is AAC now: MP4 players know no {' or '.join(changed)}.")
+        print(f"Its sound, {changed}: such a file does not hold it as it was.")

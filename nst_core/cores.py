@@ -4,6 +4,9 @@ import threading
 
 import torch
 
+LARGE = 9_000_000
+"""Pixels of pictures that are painted one at a time, by all cores together, for the memory that each takes."""
+
 _changing = threading.Lock()
 
 

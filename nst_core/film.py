@@ -15,7 +15,7 @@ from nst_core.images import MAX_PIXELS, PictureError, open_picture
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
-    from av import AudioStream, VideoFrame
+    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -31,6 +31,8 @@ _READABLE = "an MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, Ogg or GIF file"
 BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9, 10
 
 
+ANEW = Fraction(1, 4)
+"""Seconds; a clock that goes back by more begins anew, and otherwise is inexact."""
 _MOST_DAMAGED = 1000
 """Packets; a file that was cut short gives an error for ever."""
 
@@ -76,8 +78,6 @@ class Film:
     """AVColorPrimaries; its numbers keep their meaning, whatever it is."""
     transfer: int
     """AVColorTransferCharacteristic, likewise."""
-    sound: tuple[str, ...]
-    """The codecs of its sound tracks, by FFmpeg's names."""
 
     @property
     def step(self) -> int:
@@ -92,6 +92,24 @@ class Film:
         """Width and height of its frames with such a longer side, by default their own."""
         scale = 1 if longer_side is None else longer_side / max(self.width, self.height)
         return max(1, round(scale * self.width)), max(1, round(scale * self.height))
+
+
+class Clock:
+    """A track's times from the film's beginning; where the file's begin anew, as in films that were joined, they go on."""
+
+    def __init__(self, film: Film, time_base: Fraction) -> None:
+        self._film, self._time_base = film, time_base
+        self._shift = self._next = 0
+        self._latest: int | None = None
+
+    def time(self, ticks: int, duration: int) -> int:
+        """The time of a frame, in the track's ``time_base``, that lasts so long."""
+        time = self._film.since_start(ticks, self._time_base) + self._shift
+        if self._latest is not None and time < self._latest - ANEW / self._time_base:
+            self._shift += self._next - time
+            time = self._next
+        self._latest, self._next = time, time + duration
+        return time
 
 
 def open_film(source: str | Path) -> Film:
@@ -143,7 +161,6 @@ def open_film(source: str | Path) -> Film:
             matrix=_matrix(frame),
             primaries=coded.color_primaries,
             transfer=coded.color_trc,
-            sound=tuple(codec_of(one) for one in container.streams.audio if one.codec_context),
         )
 
 
@@ -159,12 +176,13 @@ def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Fr
         stream = pictures_of(container)
         assert stream is not None
         stream.thread_type = "AUTO"
-        last = -1
+        clock, last = Clock(film, film.time_base), -1
         for number, frame in enumerate(_decoded(stream)):
-            time = last + film.step if frame.pts is None else film.since_start(frame.pts, film.time_base)
+            duration = frame.duration or film.step
+            time = last + film.step if frame.pts is None else clock.time(frame.pts, duration)
             last = max(time, last + 1)
             if number >= skip:
-                yield Frame(upright(frame, film, size), last, frame.duration or film.step)
+                yield Frame(upright(frame, film, size), last, duration)
 
 
 @contextmanager
@@ -198,11 +216,6 @@ def pictures_of(container: "InputContainer") -> "VideoStream | None":
     covers = Disposition.attached_pic | Disposition.still_image
     streams = [one for one in container.streams.video if not one.disposition & covers and one.codec_context]
     return max(streams, key=lambda one: bool(one.disposition & Disposition.default), default=None)
-
-
-def codec_of(sound: "AudioStream") -> str:
-    """The name of its codec, whichever decoder there is for it."""
-    return sound.codec_context.codec.canonical_name
 
 
 def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Output]]") -> "Iterator[Output]":

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from nst_core.ahead import ahead
-from nst_core.cores import compute_on
+from nst_core.cores import LARGE, compute_on
 from nst_core.film import Film, Frame
 from nst_core.pieces import Piece
 from nst_core.precision import Precision
@@ -54,7 +54,8 @@ class Painting:
 
         cores = torch.get_num_threads()
         # On a processor each core paints a frame of its own.
-        painters = cores if all(style.device.type == "cpu" for style in styles) else 1
+        alone = width * height > LARGE or any(style.device.type != "cpu" for style in styles)
+        painters = 1 if alone else cores
 
         def decoded() -> Iterator[Frame]:
             for coming in ahead(lambda frames: next(frames, None), repeat(frames)):

@@ -1,20 +1,21 @@
 """Painted frames → a film: parts that are encoded as they come, and one file made of them, with the film's sound."""
 
 import heapq
+import io
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from itertools import chain, pairwise
-from math import ceil
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
 
-from nst_core.film import Film, FilmError, codec_of, exact_scaling, opened
+from nst_core.film import Clock, Film, FilmError, exact_scaling, opened
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 """The codecs that MP4 holds, and players know in it."""
 CLOSED = ".nut"
 """The suffix of a part that was closed."""
+_FORMATS = {True: "mp4", False: "matroska"}
+"""FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-_AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
 
 
 def suffix(*, lossless: bool) -> str:
@@ -37,9 +40,12 @@ def suffix(*, lossless: bool) -> str:
     return ".mkv" if lossless else ".mp4"
 
 
-def recoded(film: Film, *, lossless: bool) -> list[str]:
-    """The codecs of its sound that cannot be copied, and becomes AAC."""
-    return [] if lossless else [codec for codec in film.sound if codec not in MP4_SOUND]
+def recoded(film: Film, *, lossless: bool) -> str:
+    """What becomes of sound that cannot be copied: ``mp2 before, is AAC now``; nothing if all of it can be."""
+    with opened(film.path) as source:
+        codecs = [_codec_of(sound) for sound in _sounds_of(source) if not _is_held(sound, mp4=not lossless)]
+    became = "FLAC" if lossless else "AAC"
+    return f"{' and '.join(codecs)} before, is {became} now" if codecs else ""
 
 
 class Part:
@@ -63,7 +69,7 @@ class Part:
         """How many there are, and until when the last is shown, by the film's time."""
         self._open = path.with_suffix(".open")
         with _writing(path):
-            self._container = av.open(str(self._open), "w", format="nut")
+            self._container = av.open(f"file:{self._open}", "w", format="nut")
         self._stream = self._container.add_stream("ffv1" if lossless else "libx264", rate=film.rate)
         codec = self._stream.codec_context
         codec.width, codec.height = size
@@ -155,12 +161,10 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
         with _writing(target), ExitStack() as stack:
             pictures = _pictures(parts)
             first = next(pictures)
-            out = stack.enter_context(
-                av.open(str(temporary), "w", format="mp4" if mp4 else "matroska", options=options)
-            )
+            out = stack.enter_context(av.open(f"file:{temporary}", "w", format=_FORMATS[mp4], options=options))
             stream = out.add_stream_from_template(first.stream, opaque=True)
             stream.time_base = film.time_base
-            sound = _sound(stack, film, out, copied=not mp4, end=None if complete else end)
+            sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
             shown = _lasting(chain([first], pictures), end * film.time_base, stream)
             for packet in heapq.merge(shown, sound, key=_seconds):
                 out.mux(packet)
@@ -181,7 +185,7 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
 
     for part in parts:
         try:
-            container = av.open(str(part), format="nut")
+            container = av.open(f"file:{part}", format="nut")
         except (av.InvalidDataError, av.FileNotFoundError):  # it broke off before its first frame
             continue
         with container:
@@ -209,41 +213,61 @@ def _lasting(packets: "Iterator[Packet]", end: Fraction, stream: "Stream") -> "I
             before = packet
 
 
-class _Copied:
-    """A sound track as it is."""
+class _Track:
+    """A sound track of the film, and what becomes of it."""
 
-    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
-        self._film, self._to = film, out.add_stream_from_template(source)
-        self._rate = source.rate or 1
-        self._last: int | None = None
+    def __init__(self, source: "AudioStream", to: "AudioStream", film: Film) -> None:
+        assert source.time_base is not None
+        self._source, self._to = source, to
+        self._clock = Clock(film, source.time_base)
+        to.metadata.update({name: words for name, words in source.metadata.items() if name in ("language", "title")})
+
+    def place(self, packet: "Packet") -> None:
+        """Give a packet that is read its time from the film's beginning."""
+        assert packet.dts is not None
+        dts = self._clock.time(packet.dts, packet.duration or 0)
+        packet.dts, packet.pts = dts, dts if packet.pts is None else dts + packet.pts - packet.dts
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
-        """What becomes of one that is read."""
-        assert packet.dts is not None and packet.time_base is not None
-        dts = self._film.since_start(packet.dts, packet.time_base)
-        pts = dts if packet.pts is None else self._film.since_start(packet.pts, packet.time_base)
-        # Where the clock goes back, a sample later: of less, MP4's own clock would make the same time.
-        sample = ceil(1 / (packet.time_base * self._rate))
-        self._last = dts if self._last is None else max(dts, self._last + sample)
-        packet.dts, packet.pts, packet.stream = self._last, max(pts, self._last), self._to
-        yield packet
+        """What becomes of one that has its place."""
+        raise NotImplementedError
 
     def rest(self) -> "Iterator[Packet]":
         """What is left after the last."""
         yield from ()
 
 
-class _Recoded:
-    """A sound track as AAC."""
+class _Copied(_Track):
+    """As it is."""
 
     def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
-        import av
+        super().__init__(source, out.add_stream_from_template(source), film)
+        self._last: int | None = None
 
-        rate = source.rate if source.rate in _AAC_RATES else 48000
-        layout = source.layout.name if source.layout.name in _AAC_LAYOUTS else "stereo"
-        self._film, self._source, self._to = film, source, out.add_stream("aac", rate=rate, layout=layout)
-        self._to.bit_rate = 96_000 * self._to.layout.nb_channels
-        self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+    def packets(self, packet: "Packet") -> "Iterator[Packet]":
+        assert packet.dts is not None and packet.pts is not None and packet.time_base is not None
+        # Where the clock goes back, a sample later: of less, MP4's own clock would make the same time.
+        sample = ceil(1 / (packet.time_base * (self._source.rate or 1)))
+        self._last = packet.dts if self._last is None else max(packet.dts, self._last + sample)
+        packet.dts, packet.pts, packet.stream = self._last, max(packet.pts, self._last), self._to
+        yield packet
+
+
+class _Recoded(_Track):
+    """As AAC or, where nothing is to be lost, as FLAC."""
+
+    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film, *, lossless: bool) -> None:
+        known = lossless or source.rate in _AAC_RATES
+        rate = source.rate if known else 48000
+        self._layout = source.layout.name if source.layout.name in _LAYOUTS else "stereo"
+        to = out.add_stream("flac" if lossless else "aac", rate=rate, layout=self._layout)
+        if not lossless:
+            to.bit_rate = 96_000 * to.layout.nb_channels
+        elif source.format.name not in ("u8", "u8p", "s16", "s16p"):
+            to.codec_context.format = "s32"
+        super().__init__(source, to, film)
+        self._kind: tuple[str, str, int] | None = None
+        self._next: int | None = None
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
         import av
@@ -253,36 +277,76 @@ class _Recoded:
         except av.InvalidDataError:
             log.warning("A damaged piece of the sound is left out.")
             return
-        yield from self._encoded(frames)  # type: ignore[arg-type]  # they are sound
+        for frame in frames:
+            yield from self._encoded(frame)  # type: ignore[arg-type]  # it is sound
 
     def rest(self) -> "Iterator[Packet]":
-        yield from self._encoded(self._source.codec_context.decode(None))
-        yield from self._encoded([None])
+        for frame in self._source.codec_context.decode(None):
+            yield from self._encoded(frame)
+        yield from self._resampled(None)
         yield from self._to.encode(None)
 
-    def _encoded(self, frames: "Iterable[AudioFrame | None]") -> "Iterator[Packet]":
-        for frame in frames:
-            if frame is not None and frame.pts is not None and frame.time_base is not None:
-                frame.pts = self._film.since_start(frame.pts, frame.time_base)
+    def _encoded(self, frame: "AudioFrame") -> "Iterator[Packet]":
+        import av
+
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:  # also in the middle of films that were joined
+            yield from self._resampled(None)
+            to = self._to.codec_context
+            self._kind, self._resampler = kind, av.AudioResampler(to.format, self._layout, to.sample_rate)
+        if frame.pts is not None and frame.time_base is not None:
+            # No encoder takes two sounds at a time.
+            frame.pts = max(frame.pts, frame.pts if self._next is None else self._next)
+            self._next = frame.pts + floor(frame.samples / (frame.sample_rate * frame.time_base))
+        yield from self._resampled(frame)
+
+    def _resampled(self, frame: "AudioFrame | None") -> "Iterator[Packet]":
+        if self._kind:
             for resampled in self._resampler.resample(frame):
                 yield from self._to.encode(resampled)
 
 
-def _sound(
-    stack: ExitStack, film: Film, out: "OutputContainer", *, copied: bool, end: int | None
-) -> "Iterator[Packet]":
+def _is_held(sound: "AudioStream", *, mp4: bool) -> bool:
+    """Whether such a file holds the sound as it is, and players know it there."""
+    import av
+
+    if mp4 and _codec_of(sound) not in MP4_SOUND:
+        return False
+    trial = av.open(io.BytesIO(), "w", format=_FORMATS[mp4])
+    try:
+        trial.add_stream_from_template(sound)
+        trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    finally:
+        with suppress(av.FFmpegError):  # of some codecs it wants a packet first
+            trial.close()
+    return True
+
+
+def _codec_of(sound: "AudioStream") -> str:
+    """The name of its codec, whichever decoder there is for it."""
+    return sound.codec_context.codec.canonical_name
+
+
+def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
+    return [stream for stream in film.streams.audio if stream.codec_context]
+
+
+def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, end: int | None) -> "Iterator[Packet]":
     """Adds the film's sound tracks to ``out``, and gives their packets in the order of the file, until ``end``."""
     source = stack.enter_context(opened(film.path))
     tracks = {
-        stream.index: (_Copied if copied or codec_of(stream) in MP4_SOUND else _Recoded)(stream, out, film)
-        for stream in source.streams.audio
-        if stream.codec_context
+        sound.index: (
+            _Copied(sound, out, film) if _is_held(sound, mp4=mp4) else _Recoded(sound, out, film, lossless=not mp4)
+        )
+        for sound in _sounds_of(source)
     }
     return _packets(source, tracks, film, end) if tracks else iter(())
 
 
 def _packets(
-    source: "InputContainer", tracks: "dict[int, _Copied | _Recoded]", film: Film, end: int | None
+    source: "InputContainer", tracks: "Mapping[int, _Track]", film: Film, end: int | None
 ) -> "Iterator[Packet]":
     import av
 
@@ -299,7 +363,8 @@ def _packets(
         index = packet.stream.index
         if packet.dts is None or index not in going_on:
             continue
-        if end is not None and _seconds(packet) - film.start > end * film.time_base:
+        tracks[index].place(packet)
+        if end is not None and _seconds(packet) > end * film.time_base:
             going_on.remove(index)
         else:
             yield from tracks[index].packets(packet)

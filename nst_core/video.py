@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from PIL import Image
 
 from nst_core.cluster import spread
 from nst_core.errors import NSTError
-from nst_core.film import Film, FilmError, open_film, read_frames
+from nst_core.film import Film, FilmError, Frame, open_film, read_frames
 from nst_core.images import MAX_PIXELS
 from nst_core.painting import Painting, paint_piece
 from nst_core.pieces import BEFORE, Piece, cut
@@ -71,11 +71,12 @@ def stylize_video(
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film; gives a step for every frame.
 
-    Every frame keeps its time, and the sound is copied, or becomes AAC where MP4 cannot hold it. ``out`` ends in .mp4
-    and holds H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends
-    in .mkv and holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the
-    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``;
-    the ``mask`` is that of every frame.
+    Every frame keeps its time, and the sound is copied; where the file cannot hold it, it becomes AAC or, with
+    ``lossless``, FLAC. Films that were joined go on where their clock begins anew. ``out`` ends in .mp4 and holds
+    H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in .mkv and
+    holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the painting
+    follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask``
+    is that of every frame.
 
     A film that is not finished has not the name ``out``. Whoever closes the generator early, or is interrupted, finds
     ``partial_film(out)``, which can be played, and with ``resume`` goes on from there with the same settings.
@@ -141,12 +142,18 @@ def _painted_here(
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """How many frames are done, and the last one's pixels, again and again."""
     done = work.frames
+    begin = last_time(work.parts, film) + 1 if done else 0
     part = Part(work.next_part(), film, painting.size, lossless=painting.lossless)
+
+    def frames() -> Iterator[Frame]:
+        # A steady painting is not to be seen to begin anew.
+        for frame in read_frames(film, painting.full, skip=max(0, done - (BEFORE if painting.steady else 1))):
+            if frame.time < begin:
+                work.end = frame.time + frame.duration
+            yield frame
+
     try:
-        frames = read_frames(film, painting.full, skip=max(0, done - 1))
-        if done and (last := next(frames, None)):
-            work.end = last.time + last.duration
-        with closing(painting.paint(frames, styles, part)) as shown:
+        with closing(painting.paint(frames(), styles, part, begin=begin)) as shown:
             yield from enumerate(shown, done + 1)
     finally:
         part.close()

@@ -31,6 +31,8 @@ def make_film(
     codec: str = "libx264",
     pixels: str = "yuv420p",
     sound: str | None = None,
+    sound_rate: int = SOUND_RATE,
+    language: str | None = None,
     pictures: Sequence[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
     rotation: int = 0,
@@ -48,7 +50,9 @@ def make_film(
                 setattr(stream.codec_context, name, value)
             if rotation:
                 stream.set_display_rotation(rotation)
-        track = film.add_stream(sound, rate=SOUND_RATE, layout="mono") if sound else None
+        track = film.add_stream(sound, rate=sound_rate, layout="mono") if sound else None
+        if track and language:
+            track.metadata["language"] = language
         seconds = max(1, frames) / RATE
         for number in range(frames if codec else 0):
             drawn = pictures[number] if pictures else picture(number, size)
@@ -61,9 +65,9 @@ def make_film(
         if codec:
             film.mux(stream.encode(None))
         if track:
-            wave = 8000 * np.sin(np.arange(round(seconds * SOUND_RATE)) / 20)
+            wave = 8000 * np.sin(np.arange(round(seconds * sound_rate)) / 20)
             tone = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
-            tone.rate, tone.pts = SOUND_RATE, 0
+            tone.rate, tone.pts = sound_rate, 0
             film.mux(track.encode(tone))
             film.mux(track.encode(None))
     return path

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
+from test_steady import noisy, texture
 
 from nst_core.errors import NSTError
 from nst_core.film import FilmError, open_film
 from nst_core.images import open_picture
+from nst_core.reel import recoded
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, paint_pixels
@@ -390,16 +392,78 @@ def test_a_place_that_cannot_be_worked_in_is_a_sentence(style: Style, tmp_path: 
     assert_sentence(caught.value)
 
 
-def test_a_sound_whose_clock_goes_back_is_kept(style: Style, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rates", [(48000, 48000), (48000, 44100)])
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("sound", ["aac", "mp2"])
+def test_films_that_were_joined_go_on(
+    style: Style, tmp_path: Path, sound: str, lossless: bool, rates: tuple[int, int]
+) -> None:
+    parts = [make_film(tmp_path / f"{rate}.ts", frames=25, sound=sound, sound_rate=rate) for rate in rates]
     joined = tmp_path / "joined.ts"
-    parts = [make_film(tmp_path / f"{number}.ts", frames=12, sound="aac").read_bytes() for number in range(2)]
-    joined.write_bytes(b"".join(parts))
-    painted(joined, style, tmp_path / "out.mp4")
-    with av.open(str(tmp_path / "out.mp4")) as out:
-        times = [packet.dts for packet in out.demux(audio=0) if packet.dts is not None]
-    with av.open(str(tmp_path / "0.ts")) as film:
-        once = sum(packet.dts is not None for packet in film.demux(audio=0))
-    assert times == sorted(set(times)) and len(times) == 2 * once
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    out = tmp_path / ("out.mkv" if lossless else "out.mp4")
+    painted(joined, style, out, lossless=lossless)
+    seen = see(out)
+    assert len(seen.pictures) == 50
+    steps = np.diff([float(time) for time in seen.times])
+    assert steps == pytest.approx(0.04, abs=0.002)  # Matroska's clock has milliseconds
+    [(_, _, times)] = seen.sound
+    assert times == sorted(set(times)) and float(times[-1]) == pytest.approx(2, abs=0.06)
+    assert max(np.diff([float(time) for time in times])) < 0.05
+
+
+@pytest.mark.parametrize("codec", ["pcm_mulaw", "pcm_alaw", "adpcm_ima_qt"])
+def test_no_sample_is_lost_where_matroska_does_not_hold_it(style: Style, tmp_path: Path, codec: str) -> None:
+    film = make_film(tmp_path / "film.mov", sound=codec, sound_rate=8000, frames=25)
+    assert recoded(open_film(film), lossless=True) == f"{codec} before, is FLAC now"
+    painted(film, style, tmp_path / "out.mkv", lossless=True)
+    with av.open(str(tmp_path / "out.mkv")) as made, av.open(str(film)) as source:
+        assert made.streams.audio[0].codec_context.name == "flac"
+        heard, tone = (
+            np.concatenate([frame.to_ndarray().ravel() for frame in film.decode(audio=0)]) for film in (made, source)
+        )
+    np.testing.assert_array_equal(heard, tone)
+
+
+def test_an_mp3_that_mp4_does_not_hold_becomes_aac(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mkv", sound="libmp3lame", sound_rate=8000, clock=Fraction(1, 1000))
+    assert recoded(open_film(film), lossless=False) == "mp3 before, is AAC now"
+    assert recoded(open_film(film), lossless=True) == ""
+    painted(film, style, tmp_path / "out.mp4")
+    assert see(tmp_path / "out.mp4").sound[0][0] == "aac"
+
+
+@pytest.mark.parametrize("sound", ["ac3", "mp2"], ids=["copied", "recoded"])
+def test_a_track_keeps_its_language(style: Style, tmp_path: Path, sound: str) -> None:
+    film = make_film(tmp_path / "film.mkv", sound=sound, language="eng", clock=Fraction(1, 1000))
+    painted(film, style, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert made.streams.audio[0].metadata["language"] == "eng"
+        assert made.streams.audio[0].codec_context.name == ("ac3" if sound == "ac3" else "aac")
+
+
+def test_a_name_may_have_a_colon(style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_film(tmp_path / "film.mp4", frames=3)
+    painted(Path("film.mp4"), style, Path("10:30.mp4"))
+    assert len(see(tmp_path / "10:30.mp4").pictures) == 3
+
+
+def test_nobody_sees_where_a_steady_film_was_gone_on_with(style: Style, tmp_path: Path) -> None:
+    world = texture(3, 160, 400)
+    drawn = [noisy(world[:96, 3 * n : 3 * n + 144], n, 2) for n in range(60)]
+    film = make_film(tmp_path / "film.mkv", frames=60, size=(144, 96), pictures=drawn, options={"crf": "1", "bf": "0"})
+    settings: dict[str, Any] = {"strength": 1.0, "lossless": True, "precision": "exact"}
+    whole = painted(film, style, tmp_path / "whole.mkv", **settings)
+    out = tmp_path / "out.mkv"
+    run = stylize_video(film, style, out, **settings)
+    list(islice(run, 30))
+    run.close()
+    rest = painted(film, style, out, resume=True, **settings)
+    assert 30 < rest[0].frame <= 60 and [step.frame for step in rest] == list(range(rest[0].frame, 61))
+    error = np.square(np.subtract(rest[0].pixels, whole[rest[0].frame - 1].pixels, dtype=float)).mean()
+    assert 10 * np.log10(255**2 / error) > 45
+    assert len(see(out).pictures) == 60
 
 
 def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Cinema:
             how = "Stopped" if screening.stopped or screening.trouble else "Ended, for its time was up"
         words = [f"{how}: {screening.done} frames", duration(screening.worked)]
         if changed := recoded(film, lossless=False):
-            words.append(f"its sound, {' and '.join(changed)}, is AAC now")
+            words.append(f"its sound, {changed}")
         screening.line = " · ".join(words)
         screening.film, screening.progress = out, 1.0
         self._ended.put(session, None, screening)
