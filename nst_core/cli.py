@@ -126,12 +126,15 @@ def stylize(
     Ctrl-C ends it early: no picture is half written, and the exit status is 130.
     """
     from nst_core.batch import Painted, photographs, stylize_files, stylize_files_on_ray
-    from nst_core.images import check_suffix, open_picture
+    from nst_core.images import check_suffix, fit, open_picture
+    from nst_core.stylization import check_size
 
-    photos = photographs(photos)
+    photos, size = photographs(photos), check_size(size)
     one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not out.is_dir()
     if out is not None and one_file:
         check_suffix(out)
+        photo = open_picture(photos[0])
+        check_suffix(out, fit(photo, size) if size else photo)
     opened = Registry.load(registry).open(style)
     over = Registry.load(registry).open(second) if second else None
     where = open_picture(mask) if mask else None

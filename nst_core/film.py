@@ -95,7 +95,7 @@ class Film:
 
 
 class Clock:
-    """A track's times from the film's beginning; where the file's begin anew, as in films that were joined, they go on."""
+    """A track's times from the film's beginning; where the file's begin anew, as in joined films, they go on."""
 
     def __init__(self, film: Film, time_base: Fraction) -> None:
         self._film, self._time_base = film, time_base

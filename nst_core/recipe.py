@@ -35,19 +35,17 @@ class Recipe:
     """Part of the other steps over which the learning rate rises, before it falls as a cosine."""
     seed: int = 0
 
-    def options(self) -> list[str]:
+    def options(self, *, warm: bool = False) -> list[str]:
         """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.
 
-        It has no options for the layers, and a warm start says by itself that there is nothing to reconstruct.
+        It has no options for the layers, and a ``warm`` start says by itself that there is nothing to reconstruct.
         """
         words = []
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if setting.name in OPTIONS and value != setting.default:
-                words += [
-                    f"--{setting.name.replace('_', '-')}",
-                    f"{value:g}" if isinstance(value, float) else str(value),
-                ]
+            told = setting.name in OPTIONS and not (warm and setting.name == "reconstruction_steps")
+            if told and value != setting.default:
+                words += [f"--{setting.name.replace('_', '-')}", str(value).removesuffix(".0")]
         return words
 
     def rate_at(self, step: int) -> float:
@@ -63,7 +61,7 @@ class Recipe:
 
 
 OPTIONS = (
-    *("architecture", "steps", "batch_size", "crop", "noise", "style_size", "content_weight", "style_weight"),
-    *("total_variation", "convention", "learning_rate", "seed"),
+    *("architecture", "steps", "reconstruction_steps", "batch_size", "crop", "noise", "style_size"),
+    *("content_weight", "style_weight", "total_variation", "convention", "learning_rate", "seed"),
 )
 """Settings that the command line has under the same name."""

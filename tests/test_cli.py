@@ -104,6 +104,9 @@ def test_refusals_are_one_sentence(made: Path) -> None:
     (made / "cut.png").write_bytes(whole[: len(whole) // 2])
     assert "cut.png" in refusal("stylize", "cut.png", "--style", "wave", folder=made)
     assert not (made / "x.png").exists()
+    Image.new("RGBA", (32, 32)).save(made / "clear.png")
+    words = ("stylize", "clear.png", "--style", "nobody", "-o", "x.jpg")  # before the style is looked for
+    assert "no transparency" in refusal(*words, folder=made)
     assert "--style" in refusal("stylize", "photo.png", folder=made, code=2)
 
 

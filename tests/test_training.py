@@ -274,6 +274,8 @@ def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -
 
 def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
+    recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789)
+    assert "--reconstruction-steps" not in recipe.options(warm=True)
     said: dict[str, object] = {}
     app = typer.Typer()
     app.command()(cli_training.train)
@@ -301,7 +303,7 @@ def two_processes(*words: object, folder: Path) -> subprocess.CompletedProcess[s
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
     command += ["exact.py", "train", "painting.png", "--photos", "photos", "--sample", "photos/0.png"]
-    command += ["--features", "compact", "--reconstruction-steps", "2", *SHARED.options(), *map(str, words)]
+    command += ["--features", "compact", *SHARED.options(), *map(str, words)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 

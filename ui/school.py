@@ -72,7 +72,7 @@ class Lesson(BaseModel):
         """The same on a command line, for a POSIX shell."""
         recipe = replace(RECIPE, steps=STEPS, content_weight=self.content_weight, style_size=self.style_size)
         words = ["--photos", "photos/", "-o", f"styles/{slug(self.title) if self.title else 'my-style'}"]
-        words += ["--warm-start", shlex.quote(self.start), "--features", "compact", *recipe.options()]
+        words += ["--warm-start", shlex.quote(self.start), "--features", "compact", *recipe.options(warm=True)]
         if self.title:
             words += ["--title", shlex.quote(self.title)]
         pairs = [f"{option} {value}" for option, value in zip(words[::2], words[1::2], strict=True)]
