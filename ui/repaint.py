@@ -32,6 +32,13 @@ SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
 
+# A link, or a picture that was made here, may choose one that is out of sight.
+SHOW_CARD = """() => setTimeout(() => {
+    const card = document.querySelector("#styles label:has(:checked)"), strip = card?.parentElement;
+    const [seen, frame] = [card, strip].map((element) => element?.getBoundingClientRect());
+    if (card && (seen.left < frame.left || seen.right > frame.right)) strip.scrollLeft += seen.left - frame.left - 3;
+}, 100)"""
+
 # Gradio's slider keeps every touch of its pictures to itself: one finger is to scroll the page, unless they are zoomed.
 SCROLL = """
 element.closest("#stage").addEventListener("touchstart", (event) => {
@@ -246,6 +253,7 @@ def repaint_tab(studio: Studio) -> Desk:
 
     # On a telephone the picture would be below the fold.
     gr.on([photo.change, style.input], js=SHOW_STYLES)
+    style.change(None, None, None, js=SHOW_CARD)
 
     gr.on([second.change, result.change], None, [second, result], js=SHOW_MASK, api_visibility="private")
 

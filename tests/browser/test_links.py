@@ -23,6 +23,16 @@ def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
 
 
+def test_the_style_of_a_link_is_in_sight(page: "Page", app_url: str) -> None:
+    wide = "<style>@media (max-width: 768px) { .contain #styles#styles label { flex-basis: 340px } }</style>"
+    page.add_init_script(
+        f"addEventListener('DOMContentLoaded', () => document.body.insertAdjacentHTML('beforeend', '{wide}'))"
+    )
+    page.goto(f"{app_url}/?style=second-style")
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    expect(page.locator("#styles label", has_text="Second")).to_be_in_viewport(ratio=0.7)
+
+
 def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str) -> None:
     page.goto(f"{app_url}/?style=secnd-style&second=nobody&strength=7&size=513&stroke=2&color=<b>red</b>&other=1")
     expect(page.get_by_role("radio", name="Broad", exact=True)).to_be_checked()
