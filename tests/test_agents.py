@@ -144,16 +144,6 @@ def test_an_agent_hands_over_a_data_url(url: str, photo: Path) -> None:
     assert painted(results[1], photo.parent).size == (64, 43)
 
 
-def test_an_agent_waits_behind_others_as_a_person_does(url: str, photo: Path) -> None:
-    data = f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
-    call = ("optimize", {"content": data, "style": data, "size": 64, "steps": 40})
-    calls = [lambda: run(with_tools(url, call))] * 3
-    with ThreadPoolExecutor(len(calls)) as agents:
-        answers = [answer.result(60) for answer in [agents.submit(call) for call in calls]]
-    for _, [result] in answers:
-        assert painted(result, photo.parent).size == (64, 43)
-
-
 @pytest.mark.parametrize(
     "address",
     ["http://127.0.0.1:1/a.png", "https://example.com/a.png", "{url}/gradio_api/file=/etc/passwd", "/etc/passwd"],

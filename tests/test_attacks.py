@@ -554,9 +554,13 @@ def test_nobody_fills_the_line_of_what_takes_long(server: Server, photo: dict[st
     try:
         assert mine[0].status_code == 200 and mine[-1].status_code == 429
         check_refused(mine[-1])
+        # Gradio asks for all agents in one session.
+        agents: dict[str, Any] = {"json": body | {"session_hash": "agents"}, "headers": {"x-gradio-user": "mcp"}}
+        assert [server.http.post(f"{API}/queue/join", **agents).status_code for _ in range(3)] == [200] * 3
     finally:
-        with server.http.stream("GET", f"{API}/queue/data", params={"session_hash": "one"}):
-            pass
+        for session in ("one", "agents"):
+            with server.http.stream("GET", f"{API}/queue/data", params={"session_hash": session}):
+                pass
         idle(server)
 
 
