@@ -38,9 +38,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its documen
 from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
-from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry
-from nst_core.style import CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS
-from nst_core.text import plain, quoted
+from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry
+from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS
+from nst_core.text import few, plain, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def registry_at(repo: str, revision: str | None = None) -> Registry:
         RegistryError: something in it is not as it should be.
     """
     path = fetch_registry(repo, revision) / REGISTRY
-    return Registry.parse(path.read_text(encoding="utf-8"), path)
+    return Registry.parse(read_registry(path), path)
 
 
 def fetch_preview(repo: str, revision: str) -> Path:
@@ -174,7 +174,7 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
     """Make a style folder's four files a repository of that name; gives the commit's hash.
 
     ``token`` is a person's, by default the one that this machine is logged in with. A repository of that name that
-    holds no style yet, or this very one, is filled: what was interrupted can be done again.
+    holds nothing but a card, or this very style, is filled: what was interrupted can be done again.
 
     Raises:
         HubError: the name is taken or not the person's, the token may not write, no answer.
@@ -182,11 +182,17 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
     api = HfApi(token=token)
     with _refusals(repo):
         api.create_repo(repo, exist_ok=True)
-        info = api.model_info(repo, timeout=TIMEOUT)
-        if any(file.rfilename == WEIGHTS for file in info.siblings or []):
-            there = Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token))
-            if there.read_bytes() != (folder / WEIGHTS).read_bytes():
+        info = _info(repo, None, token=token)
+        sizes = {file.rfilename: file.size for file in info.siblings or []}
+        if WEIGHTS in sizes:
+            weights = (folder / WEIGHTS).read_bytes()
+            # What has another size is not fetched: it may have any.
+            if sizes[WEIGHTS] != len(weights) or (
+                Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
+            ):
                 raise HubError(f"{repo} holds another style already: choose another name for the repository.")
+        elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
+            raise HubError(f"{repo} holds {few(others)} already: choose another name for the repository.")
         files = [CommitOperationAdd(file, folder / file) for file in MAX_BYTES if (folder / file).is_file()]
         return api.create_commit(repo, files, commit_message="The style").oid
 
@@ -202,11 +208,19 @@ def propose(registry: str, entry: Entry, token: str | None = None) -> str:
     with _refusals(registry):
         addition = _addition(registry, [entry])
         for pull in api.get_repo_discussions(**place, discussion_type="pull_request", discussion_status="open"):
-            if pull.title == message and entry in registry_at(registry, f"refs/pr/{pull.num}").entries:
+            if pull.title == message and _proposes(registry, pull.num, entry):
                 return pull.url
         commit = api.create_commit(**place, **addition, commit_message=message, create_pr=True)
         assert commit.pr_url
         return commit.pr_url
+
+
+def _proposes(registry: str, number: int, entry: Entry) -> bool:
+    """Whether a pull request, which is anybody's, adds that very entry."""
+    try:
+        return entry in registry_at(registry, f"refs/pr/{number}").entries
+    except NSTError:
+        return False
 
 
 def base_of(registry: str, number: int) -> str:
@@ -253,7 +267,7 @@ class _Addition(TypedDict):
 def _addition(registry: str, entries: list[Entry]) -> _Addition:
     """These entries after those of a registry as it is now: not as it was last fetched, nor as others change it."""
     sha = _sha(_info(registry, None))
-    text = (fetch_registry(registry, sha) / REGISTRY).read_text(encoding="utf-8")
+    text = read_registry(fetch_registry(registry, sha) / REGISTRY)
     for entry in entries:
         text = add_entry(text, entry)
     return {"operations": [CommitOperationAdd(REGISTRY, text.encode())], "parent_commit": sha}
@@ -285,7 +299,7 @@ def _place(repo: str) -> _Place:
     return {"repo_id": repo.removeprefix("spaces/"), "repo_type": "space" if repo.startswith("spaces/") else "model"}
 
 
-def _info(repo: str, revision: str | None, *, token: Literal[False] | None = None) -> ModelInfo | SpaceInfo:
+def _info(repo: str, revision: str | None, *, token: str | Literal[False] | None = None) -> ModelInfo | SpaceInfo:
     """What the Hub says of a repository."""
     try:
         info = HfApi(token=token).repo_info(**_place(repo), revision=revision, files_metadata=True, timeout=TIMEOUT)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from nst_core import hub
 from nst_core.errors import NSTError
-from nst_core.registry import REGISTRY, Entry, add_entry
+from nst_core.registry import REGISTRY, Entry, add_entry, read_registry
 from nst_core.report import examine
 from nst_core.style import WEIGHTS, read_card
 from nst_core.text import explain, slug
@@ -64,7 +64,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
     if registry:
-        add_entry((hub.fetch_registry(registry) / REGISTRY).read_text(encoding="utf-8"), dry)
+        add_entry(read_registry(hub.fetch_registry(registry) / REGISTRY), dry)
     revision = hub.publish(folder, repo, token)
     entry = Entry.model_validate({**said, "revision": revision})
     return Published(repo, revision, entry, hub.propose(registry, entry, token) if registry else None)

@@ -139,13 +139,7 @@ class Registry:
             path = fetch_registry(match[1], match[2]) / REGISTRY
         else:
             path = _find(Path(source) if source is not None else None)
-        try:
-            text = read_text(path, MAX_REGISTRY)
-        except OSError as error:
-            raise RegistryError(f"{path.name} could not be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
-        return cls.parse(text, path, repo=repo)
+        return cls.parse(read_registry(path), path, repo=repo)
 
     @classmethod
     def parse(cls, text: str, path: Path, *, repo: str | None = None) -> "Registry":
@@ -259,6 +253,20 @@ class Registry:
         )
 
 
+def read_registry(path: Path) -> str:
+    """The text of a ``registry.yaml``.
+
+    Raises:
+        RegistryError: it cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        return read_text(path, MAX_REGISTRY)
+    except OSError as error:
+        raise RegistryError(f"{path.name} could not be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
+
+
 def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
@@ -266,7 +274,8 @@ def add_entry(text: str, entry: Entry) -> str:
         RegistryError: the text is no registry, or has that id already.
     """
     path = Path(REGISTRY)
-    Registry.parse(text, path)
+    if any(known.id == entry.id for known in Registry.parse(text, path).entries):
+        raise RegistryError(f"The registry has a style {quoted(entry.id)} already: another name would be right.")
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]

@@ -130,9 +130,27 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
     ask("ada", publish(wave, "ada/wave"))
     hub.repos["bob/registry"].merge(hub.repos["bob/registry"].pulls[0])
     [taken] = ask("bob", publish(styles / "night", "bob/wave"), fails=True)
-    assert "two styles 'wave'" in taken and "bob/wave" not in hub.repos
-    [full] = ask("ada", ("publish", styles / "night", "--repo", "ada/wave"), fails=True)
-    assert full == "ada/wave holds another style already: choose another name for the repository."
+    assert taken == "The registry has a style 'wave' already: another name would be right."
+    assert "bob/wave" not in hub.repos
+    hub.new("ada/model", {"config.json": b"{}", "pytorch_model.bin": b"weights", "README.md": b"# Mine"})
+    hub.new("ada/large", {"model.safetensors": b"0" * 2**20})
+    names = ("ada/wave", "ada/large", "ada/model")
+    answers = ask("ada", *(("publish", styles / "night", "--repo", name) for name in names), fails=True)
+    instead = "already: choose another name for the repository."
+    full = [f"{name} holds another style {instead}" for name in names[:2]]
+    assert answers == [*full, f"ada/model holds 'config.json', 'pytorch_model.bin' {instead}"]
+    assert not list((tmp_path / "home-ada").rglob("models--ada--large/blobs/*")), "it was not fetched to be compared"
+    assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1]
+
+
+def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: Any) -> None:
+    registry = hub.repos["bob/registry"]
+    for junk in (b"\xff\xfe", b"version: 1\n", b"a: b: c"):
+        registry.propose({"registry.yaml": junk}, "eve", "Add The Wave")
+    registry.propose({}, "eve", "Add The Wave")
+    hub.new("ada/wave", {"README.md": b"# Mine, made on the Hub's page"})
+    [said] = ask("ada", publish(styles / "wave", "ada/wave"))
+    assert f"{hub.endpoint}/bob/registry/discussions/5 proposes it" in said
 
 
 def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:

@@ -391,5 +391,5 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert after.entries == (*before.entries, new)
     assert re.findall("#.*", added) == re.findall("#.*", text)
     assert ("blocked" in added) == ("blocked" in text) and after.is_blocked("a/b") == before.is_blocked("a/b")
-    with pytest.raises(RegistryError, match="two styles 'great-wave'"):
+    with pytest.raises(RegistryError, match="has a style 'great-wave' already"):
         add_entry(added, new)
