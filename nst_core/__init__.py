@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from nst_core.errors import NSTError
     from nst_core.features import load_features
     from nst_core.images import open_picture, save_picture
-    from nst_core.losses import PerceptualLoss, gram_matrix
+    from nst_core.losses import PerceptualLoss, StyleTarget, gram_matrix
     from nst_core.method import METHODS, Method
     from nst_core.optimization import OptimizationStep, State, optimize
     from nst_core.recipe import Recipe
     from nst_core.registry import Registry
     from nst_core.style import Style
     from nst_core.stylization import blend, repaint, stylize
-    from nst_core.training import train
+    from nst_core.training import TrainingStep, new_network, train
     from nst_core.video import VideoStep, stylize_video
 
 __version__ = "0.1.0"
@@ -33,10 +33,13 @@ _HOMES = {
     "Registry": "registry",
     "State": "optimization",
     "Style": "style",
+    "StyleTarget": "losses",
+    "TrainingStep": "training",
     "VideoStep": "video",
     "blend": "stylization",
     "gram_matrix": "losses",
     "load_features": "features",
+    "new_network": "training",
     "open_picture": "images",
     "optimize": "optimization",
     "repaint": "stylization",
@@ -57,10 +60,13 @@ __all__ = [
     "Registry",
     "State",
     "Style",
+    "StyleTarget",
+    "TrainingStep",
     "VideoStep",
     "blend",
     "gram_matrix",
     "load_features",
+    "new_network",
     "open_picture",
     "optimize",
     "repaint",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.progress import TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
@@ -89,7 +89,9 @@ def styles(
             )
         )
         return
-    table = Table("id", "title", "artist", "licence", "tags", box=None, header_style="bold")
+    # An id is there to be typed: of what is too wide, the others are broken into lines.
+    id = Column("id", no_wrap=True)
+    table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
         table.add_row(entry.id, entry.title, entry.artist, entry.license, ", ".join(entry.tags))
     Console(markup=False).print(table)
@@ -383,9 +385,11 @@ def _follow(
     finally:
         # Whatever ended it, what was waited for is kept.
         if step is not None:
-            save_picture(step.best, out)
-            if state is not None:
-                step.state.save(state)
+            try:
+                if state is not None:
+                    step.state.save(state)
+            finally:
+                save_picture(step.best, out)
             why = "interrupted" if interrupted else FINISHED[step.finished]
             print(
                 f"{out}  {step.best.width} × {step.best.height} px, {step.step} steps, {step.seconds:.1f} s, "

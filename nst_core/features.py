@@ -1,6 +1,7 @@
 """Feature extraction: VGG19 by layer name, evaluated only as deep as asked."""
 
 import re
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -177,6 +178,11 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
     """
     if unknown := [layer for layer in wanted if layer not in given]:
         raise FeaturesError(f"No layer {', '.join(unknown)}; this feature network gives {', '.join(given)}.")
+
+
+def fingerprint(network: nn.Module) -> int:
+    """A number by which a network's weights are known again, whatever device they are on."""
+    return zlib.crc32(b"".join(p.detach().flatten()[:256].cpu().numpy().tobytes() for p in network.parameters()))
 
 
 def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> VGG19 | Hybrid:

@@ -49,10 +49,11 @@ class Convention:
 
 
 CONVENTIONS: dict[str, Convention] = {
-    # Plain sums of squares; style and content must then be pictures of one size.
+    # Plain sums of squares; painting and photograph must then be pictures of one size, without masks.
     "article": Convention(lambda c, n: 1, lambda c, n: 1, lambda c, n: 1),
-    # Gatys, Ecker and Bethge 2015, equations 1 and 4.
-    "gatys": Convention(lambda c, n: 1 / 2, lambda c, n: 1, lambda c, n: 1 / (4 * c**2 * n**2)),
+    # Gatys, Ecker and Bethge 2015, equations 1 and 4; but each Gram matrix is divided by the positions of its own
+    # picture, so that a painting of another size, or a mask, changes nothing.
+    "gatys": Convention(lambda c, n: 1 / 2, lambda c, n: 1 / n, lambda c, n: 1 / (4 * c**2)),
     # Johnson, Alahi and Fei-Fei 2016, equations 2 to 4.
     "johnson": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1),
     # jcjohnson/neural-style and the PyTorch tutorial: mean squares of features and of Gram matrices divided by C·N.

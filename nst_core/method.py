@@ -1,11 +1,10 @@
 """What an optimisation does with its pictures: every setting, and the presets by name."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
@@ -73,30 +72,21 @@ class Method:
         if not isinstance(self.convention, str):
             raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
-            _check(name.replace("_", " "), getattr(self, name), 0, float("inf"))
+            check_number(MethodError, name.replace("_", " "), getattr(self, name), 0, float("inf"))
         for kind, layers in (("content", self.content_layers), ("style", self.style_layers)):
             if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
                 right = "weights by name such as {'conv2_2': 1.0}"
                 raise MethodError(f"The {kind} layers should be {right}, not {layers!r:.80}.")
             for layer, weight in layers.items():
-                _check(f"weight of {kind} layer {layer}", weight, 0, float("inf"))
-        _check("learning rate", self.learning_rate, 1e-6, 10)
-        _check("steps", self.steps, 1, MAX_STEPS, whole=True)
-        _check("size", self.size, *SIZES, whole=True)
-        _check("style size", self.style_size, 0.1, 8)
-        _check("scales", self.scales, 1, 8, whole=True)
-        _check("seed", self.seed, 0, 2**63 - 1, whole=True)
+                check_number(MethodError, f"weight of {kind} layer {layer}", weight, 0, float("inf"))
+        check_number(MethodError, "learning rate", self.learning_rate, 1e-6, 10)
+        check_number(MethodError, "steps", self.steps, 1, MAX_STEPS, whole=True)
+        check_number(MethodError, "size", self.size, *SIZES, whole=True)
+        check_number(MethodError, "style size", self.style_size, 0.1, 8)
+        check_number(MethodError, "scales", self.scales, 1, 8, whole=True)
+        check_number(MethodError, "seed", self.seed, 0, 2**63 - 1, whole=True)
         if self.seconds is not None:
-            _check("seconds", self.seconds, 0.1, 1e7)
-
-
-def _check(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
-    kind = int if whole else (int, float)
-    # The most of what is unbounded is infinity, which is no number to calculate with; nor are integers beyond floats.
-    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= min(most, sys.float_info.max):
-        return
-    bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
-    raise MethodError(f"The {name} should be a {'whole ' * whole}number {bounds}, not {value!r:.80}.")
+            check_number(MethodError, "seconds", self.seconds, 0.1, 1e7)
 
 
 _PLACES = [f"{block}_{index}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for index in range(1, count + 1)]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 import zlib
 from collections.abc import Generator, Mapping, Sequence
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError
-from nst_core.features import VGG19, Hybrid, load_features
+from nst_core.features import VGG19, Hybrid, fingerprint, load_features
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.method import METHODS, Method, MethodError, nearest_layers
@@ -34,6 +35,8 @@ COARSEST = 64
 """No coarser scale has a shorter side under this, in pixels: the deep layers would see next to nothing."""
 
 
+THINNEST = 32
+"""No painting's shorter side is looked at under this, in pixels: a convolution after four poolings needs them."""
 OVERHEAD = 100**2
 """What a step costs beside its pixels, in pixels."""
 DRAFT = 0.25
@@ -155,7 +158,7 @@ def optimize(
         content: the photograph.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
-        features: a feature network, or what ``load_features`` takes.
+        features: a feature network with ``method.pooling``, or what ``load_features`` takes.
         weights: of the paintings, equal by default; their sum is brought to 1.
         masks: where each painting is to be had, white on black, of any size (None: everywhere).
         start: a picture to start from, instead of ``method.init``.
@@ -309,6 +312,12 @@ class _Run:
         self.method = method
         self.device = _device()
         networks = {False: features} | ({True: draft} if draft else {})
+        for part in (part for network in networks.values() for part in network.modules() if isinstance(part, VGG19)):
+            if part.pooling != method.pooling:
+                raise MethodError(
+                    f"The feature network has {part.pooling} pooling, and the method asks for {method.pooling}: load "
+                    f"it with pooling={method.pooling!r}, or give its name."
+                )
         self.networks = {
             drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for drafts, network in networks.items()
@@ -322,9 +331,7 @@ class _Run:
             "weights of the paintings": [painting.weight for painting in paintings],
             "photograph or start": [_mark(picture) for picture in (content, start)],
             "paintings or masks": [_mark(picture) for one in paintings for picture in (one.picture, one.mask)],
-            "feature network": zlib.crc32(
-                b"".join(p.flatten()[:256].cpu().numpy().tobytes() for p in features.parameters())
-            ),
+            "feature network": fingerprint(features),
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
@@ -446,7 +453,9 @@ class _Run:
             return loss, loss.content_targets(self._tensor(photo))
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
-        picture = fit(painting.picture, max(8, round(size * self.method.style_size)))
+        shape = min(painting.picture.size) / max(painting.picture.size)
+        # However long a painting is, and however coarse the scale, the deepest layer has something to see.
+        picture = fit(painting.picture, max(8, round(size * self.method.style_size), math.ceil(THINNEST / shape)))
         if picture.mode == "RGBA":
             picture = picture.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
         if self.method.color == "photo":

@@ -3,10 +3,20 @@
 import math
 from dataclasses import dataclass, field, fields
 
+from nst_core.errors import NSTError, check_number
+
+
+class RecipeError(NSTError):
+    """A hyper-parameter that makes no sense."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter of a training; a style's ``config.json`` holds them all."""
+    """Every hyper-parameter of a training; a style's ``config.json`` holds them all.
+
+    Raises:
+        RecipeError: a value is out of its range.
+    """
 
     architecture: str = "johnson"
     steps: int = 2000
@@ -34,6 +44,16 @@ class Recipe:
     warm_up: float = 0.1
     """Part of the other steps over which the learning rate rises, before it falls as a cosine."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1), ("crop", 16)):
+            check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, whole=True)
+        check_number(RecipeError, "style size", self.style_size, 16, whole=True)
+        check_number(RecipeError, "seed", self.seed, 0, whole=True)
+        check_number(RecipeError, "zoom", self.zoom, 1)
+        check_number(RecipeError, "warm up", self.warm_up, 0, 1)
+        for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
+            check_number(RecipeError, name.replace("_", " "), getattr(self, name), 0)
 
     def options(self, *, warm: bool = False) -> list[str]:
         """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.

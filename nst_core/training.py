@@ -1,5 +1,6 @@
 """Training a transformation network on one painting: Johnson et al. 2016, as a generator of steps."""
 
+import hashlib
 import logging
 import math
 import time
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.errors import NSTError
-from nst_core.features import VGG19, FeatureNetwork, Hybrid
+from nst_core.features import VGG19, FeatureNetwork, Hybrid, fingerprint
 from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
@@ -166,9 +167,10 @@ def train(
 
     Raises:
         ProcessesError: a batch that the processes cannot share equally, or no accelerate.
-        TrainingError: nothing to train on, a checkpoint of another recipe, losses that are no longer numbers, or an
-            output that has become one flat colour.
+        TrainingError: nothing to train on, a checkpoint of another training, or one that is there without ``resume``,
+            losses that are no longer numbers, or an output that has become one flat colour.
         PictureError: the painting cannot be read.
+        LossError, FeaturesError: the recipe asks for a convention or a layer that there is not.
     """
     processes = Processes()
     device = processes.device
@@ -179,9 +181,19 @@ def train(
     loss = perceptual_loss(recipe, features, painting)
     optimizer = Muon(network)
     joined = processes.joined(network)
-    start = _resume(checkpoint, recipe, network, optimizer) if resume and checkpoint else 0
-
     photographs = Photographs(photos, recipe)
+    asked = asdict(recipe) | {
+        "painting": hashlib.sha256(style_image.read_bytes()).hexdigest(),
+        "feature network": fingerprint(features),
+        "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
+    }
+    if checkpoint and checkpoint.exists() and not resume:
+        raise TrainingError(
+            f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "
+            "anew, delete it or name another folder."
+        )
+    start = _resume(checkpoint, asked, network, optimizer) if resume and checkpoint else 0
+
     loader = DataLoader(
         photographs,
         batch_sampler=[
@@ -199,7 +211,7 @@ def train(
         grain = recipe.noise * torch.randn(whole, generator=_generator(recipe.seed, step))[share].to(device)
         rate = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
-            output = joined(255 * batch + grain) / 255
+            output = joined(255 * batch + grain)[..., : recipe.crop, : recipe.crop] / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
                 terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})
@@ -220,7 +232,7 @@ def train(
                 checkpoint,
                 {
                     "step": done,
-                    "recipe": asdict(recipe),
+                    "asked": asked,
                     "network": network.state_dict(),
                     "optimizer": optimizer.state_dict(),
                 },
@@ -262,25 +274,22 @@ def _save(path: Path, state: dict[str, object]) -> None:
         ) from error
 
 
-def _resume(path: Path, recipe: Recipe, network: nn.Module, optimizer: Muon) -> int:
+def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer: Muon) -> int:
     """Load a checkpoint; returns the steps already done."""
     if not path.exists():
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        begun = dict(state["recipe"])
+        begun = dict(state["asked"])
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError) as error:
-        raise TrainingError(f"The checkpoint {path} cannot be read; start without --resume.") from error
-    if begun != asdict(recipe):
-        changed = sorted(k for k, v in asdict(recipe).items() if begun.get(k) != v)
-        raise TrainingError(
-            f"The checkpoint was made with another {', '.join(changed)}; resume with the same settings."
-        )
+        raise TrainingError(f"The checkpoint {path} cannot be read; delete it to begin anew.") from error
+    if changed := sorted(name for name, value in asked.items() if begun.get(name) != value):
+        raise TrainingError(f"The checkpoint was made with another {', '.join(changed)}; resume with the same.")
     try:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            f"The checkpoint {path} was made by another version of nst_core; start without --resume."
+            f"The checkpoint {path} was made by another version of nst_core; delete it to begin anew."
         ) from error
     return state["step"]

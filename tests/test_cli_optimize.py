@@ -89,6 +89,16 @@ def test_a_picture_its_losses_and_its_frames_are_written(made: Path) -> None:
     assert done.stdout.endswith(f" s, loss {best:.4g}, all steps made\n")
 
 
+def test_where_the_picture_cannot_be_written_its_state_is(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    with pytest.raises(NSTError, match=r"'none\.png' could not be written"):
+        optimize("--steps", 2, "--state", "kept.pt", "-o", "/proc/none.png")
+    assert State.load("kept.pt").step == 2
+    with pytest.raises(NSTError, match="state could not be written"):
+        optimize("--steps", 2, "--state", "/proc/kept.pt", "-o", "kept.png")
+    assert open_picture("kept.png").size == (24, 18)
+
+
 def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,15 @@ def test_conventions_are_the_published_formulas(name: str, features: tuple[Tenso
     assert float(StyleLoss(CONVENTIONS[name], p)(f)) == pytest.approx(sum(style) / 2, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["gatys", "johnson", "tutorial", "relative"])
+def test_a_texture_is_the_same_however_much_of_it_there_is(name: str) -> None:
+    texture = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    loss, much, half = StyleLoss(CONVENTIONS[name], texture), texture.tile(1, 1, 3, 2), torch.zeros(1, 1, 24, 16)
+    half[..., :8] = 1
+    assert float(loss(much)) < 1e-20 < float(loss(texture.square()))
+    assert float(StyleLoss(CONVENTIONS[name], texture, region=half)(much)) < 1e-20
+
+
 def test_a_target_equal_to_the_picture_costs_nothing() -> None:
     picture = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     layers = {"relu1_2": 1.0, "relu2_1": 2.0}

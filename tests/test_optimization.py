@@ -633,6 +633,20 @@ def test_a_layer_that_nothing_stands_for_is_not_said_to_be_replaced(caplog: pyte
     assert "nearest" not in caplog.text
 
 
+@pytest.mark.parametrize("size", [(600, 40), (30, 500), (3, 2)])
+def test_a_painting_of_any_shape_serves_at_every_scale(size: tuple[int, int]) -> None:
+    steps = run(styles=made_picture(2, size), size=256, scales=3, steps=6)
+    assert len({step.size for step in steps}) == 3 and steps[-1].style < steps[-2].style
+
+
+def test_a_network_that_pools_otherwise_is_not_taken_for_the_methods() -> None:
+    with pytest.raises(NSTError, match=r"has max pooling, and the method asks for average.*pooling='average'"):
+        run(pooling="average")
+    network = small_network()
+    network.pooling = "average"
+    assert run(pooling="average", features=network)[0].total != run()[0].total
+
+
 @pytest.mark.parametrize("weights", [[True], [1e30], [1e-300]])
 def test_any_number_above_nothing_is_a_weight(weights: Sequence[float]) -> None:
     assert [step.total for step in run(weights=weights, steps=2)] == [step.total for step in run(steps=2)]

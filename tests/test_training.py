@@ -89,7 +89,7 @@ def test_the_losses_fall(painting: Path, photos: Path) -> None:
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: Path) -> None:
-    whole = run(RECIPE, painting, photos)
+    whole = list(steps_of(RECIPE, painting, photos, photos.parent / "whole.pt"))
     before = run(RECIPE, painting, photos, upto=3)  # the last checkpoint is of step 2
     after = run(RECIPE, painting, photos, resume=True)
     assert [s.step for s in after] == [3, 4, 5, 6]
@@ -102,8 +102,32 @@ def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, phot
     with pytest.raises(TrainingError, match="no checkpoint"):
         run(RECIPE, painting, photos, resume=True)
     run(RECIPE, painting, photos, upto=3)
-    with pytest.raises(TrainingError, match="another content_weight, seed"):
+    with pytest.raises(TrainingError, match="another content_weight, feature network, seed"):
         run(replace(RECIPE, seed=4, content_weight=9.0), painting, photos, resume=True)
+    other = draw(photos.parent / "other.png", 98)
+    with pytest.raises(TrainingError, match=r"another painting; resume with the same\.$"):
+        run(RECIPE, other, photos, resume=True)
+    features, checkpoint = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)), photos.parent / "checkpoint.pt"
+    with pytest.raises(TrainingError, match=r"another feature network; resume"):
+        next(train(RECIPE, painting, photos, JohnsonNetwork(), features, checkpoint, resume=True))
+    draw(photos / "one-more.png", 97)
+    with pytest.raises(TrainingError, match=r"another photographs; resume"):
+        run(RECIPE, painting, photos, resume=True)
+
+
+def test_what_was_begun_is_not_begun_anew(painting: Path, photos: Path) -> None:
+    run(RECIPE, painting, photos, upto=3)
+    checkpoint = photos.parent / "checkpoint.pt"
+    kept = checkpoint.read_bytes()
+    with pytest.raises(TrainingError, match=r"begun already, and .*checkpoint\.pt is what there is of it"):
+        run(RECIPE, painting, photos)
+    assert checkpoint.read_bytes() == kept
+
+
+@pytest.mark.parametrize("crop", [66, 67, 69])
+def test_squares_of_any_side_are_learned_from(painting: Path, photos: Path, crop: int) -> None:
+    steps = run(replace(RECIPE, crop=crop, steps=2, reconstruction_steps=1), painting, photos)
+    assert [step.step for step in steps] == [1, 2]
 
 
 def test_a_checkpoint_of_another_version_is_refused(painting: Path, photos: Path) -> None:
@@ -121,7 +145,7 @@ def test_a_damaged_checkpoint_is_refused(painting: Path, photos: Path) -> None:
     whole = checkpoint.read_bytes()
     for damaged in (b"", whole[:500], b"not a checkpoint"):
         checkpoint.write_bytes(damaged)
-        with pytest.raises(TrainingError, match="cannot be read; start without --resume"):
+        with pytest.raises(TrainingError, match="cannot be read; delete it to begin anew"):
             run(RECIPE, painting, photos, resume=True)
 
 
@@ -133,7 +157,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) ->
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(TrainingError, match="intact"):
-            run(RECIPE, painting, photos)
+            run(RECIPE, painting, photos, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert checkpoint.read_bytes() == before
