@@ -40,12 +40,12 @@ def import_style(
     import torch
 
     from nst_core.gate import try_network
-    from nst_core.images import open_picture
+    from nst_core.images import fit, open_picture
     from nst_core.importing import read_checkpoint
-    from nst_core.style import Card, StyleConfig, write_style
+    from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
     from nst_core.training import painted
 
-    photo = open_picture(sample).convert("RGB")
+    photo = fit(open_picture(sample).convert("RGB"), PREVIEW_SIZE)
     imported = read_checkpoint(checkpoint)
     network = imported.architecture.network()
     network.load_state_dict(imported.state)
@@ -128,12 +128,12 @@ def review(
 ) -> None:
     """Look at the styles that a pull request adds to a registry: report, likeness to others, a sheet of pictures."""
     from nst_core import hub
-    from nst_core.images import open_picture, save_picture
+    from nst_core.images import check_suffix, open_picture, save_picture
     from nst_core.review import changes
     from nst_core.review import review as look_at
     from nst_core.sheet import draw_sheet
 
-    check_file(out)
+    check_suffix(out)
     photos = [open_picture(path).convert("RGB") for path in photo]
     # A branch of that name is where the Hub keeps a pull request.
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import check_file, progress_bar
+from nst_core.console import progress_bar
 from nst_core.errors import NSTError
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
@@ -128,7 +128,7 @@ def train(
         recipe,
         style_image=style_image,
         features=Path(features).name,
-        warm_start=warm_start and Path(warm_start).name,
+        warm_start=Path(warm_start).name if warm_start and Path(warm_start).is_dir() else warm_start,
         title=title or out.name,
         artist=artist,
         painting=painting,
@@ -161,12 +161,12 @@ def search(
 ) -> None:
     """Train a little with several weights and sizes of the painting, and draw what each gives on one sheet."""
     from nst_core.features import load_features
-    from nst_core.images import fit, open_picture, save_picture
+    from nst_core.images import check_suffix, fit, open_picture, save_picture
     from nst_core.sheet import draw_sheet
+    from nst_core.style import PREVIEW_SIZE
     from nst_core.training import new_network, painted, train
-    from nst_core.training_folder import PREVIEW_SIZE
 
-    check_file(out)
+    check_suffix(out)
     registry = Registry.load()
     if warm_start is None and not len(registry):
         raise typer.BadParameter("The registry has no style to begin with: --warm-start names one.")

@@ -32,6 +32,8 @@ MAX_BYTES = {
     WEIGHTS: max(max_bytes(architecture) for architecture in VERSIONS.values()),
 }
 """The files of a style that are taken from elsewhere, and what each may have at most."""
+PREVIEW_SIZE = 512
+"""Longer side of the preview, in pixels."""
 HUB_TAGS = ("style-transfer", "nst-style")
 """What every style's card is tagged with on the Hub; no style's own tags."""
 

@@ -18,10 +18,9 @@ from torch import nn
 from nst_core.architectures import Architecture
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
-from nst_core.style import Card, StyleConfig, write_style
+from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
 from nst_core.training import TrainingError, TrainingStep, painted
 
-PREVIEW_SIZE = 512  # pixels, longer side
 MEASURED_STEPS = 100
 """The last steps, over which the losses in ``config.json`` are averaged."""
 COLUMNS = [field.name for field in fields(TrainingStep)]

@@ -232,7 +232,7 @@ def test_a_pth_paints_as_at_home(tmp_path: Path, origin: str, wrap: Callable[[An
 @pytest.fixture
 def sitter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "sitter.png"
-    Image.radial_gradient("L").resize((90, 60)).convert("RGB").save(path)
+    Image.radial_gradient("L").resize((2100, 90)).convert("RGB").save(path)  # too wide for a preview
     return path
 
 

@@ -15,7 +15,7 @@ from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from nst_core.publishing import Published, publish_style
 from nst_core.report import Report, examine
-from nst_core.style import CARD, LICENSES, PREVIEW, Card, Style, read_card
+from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.repaint import EXAMPLES, Desk, with_guest
@@ -31,7 +31,6 @@ RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
 )
-PREVIEW_SIZE = 512  # pixels, longer side
 
 
 def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: bool) -> None:

@@ -46,10 +46,6 @@ class Architecture:
             state = self.network().state_dict()
         return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
-    def recognises(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-        """Whether a state dict with tensors of these names and shapes is one of this architecture's."""
-        return dict(shapes) == self.shapes
-
 
 def register(architecture: Architecture) -> Architecture:
     """Make an architecture known by its id and version.
