@@ -2,6 +2,7 @@
 
 import csv
 import gc
+import runpy
 import threading
 import time
 from collections.abc import Iterator
@@ -20,12 +21,13 @@ from made_registry import MAX_SIDE
 from PIL import Image, ImageChops, ImageDraw
 
 from nst_core.errors import NSTError
+from nst_core.images import read_note
 from nst_core.method import METHODS, Method
 from nst_core.optimization import optimize
 from nst_core.registry import Registry
-from ui import runs
+from ui import build_page, runs
 from ui.advanced import PRESETS
-from ui.drawn import draw_paintings
+from ui.links import read_recipe
 from ui.runs import MAX_STEPS, SNAPSHOTS, Easel, Order, Run, duration
 from ui.studio import Studio
 
@@ -94,10 +96,12 @@ def test_several_paintings_with_weights_and_masks(easel: Easel, features: Path) 
 
 
 def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(easel: Easel, features: Path) -> None:
-    run = stopped_after(easel, "ann", order(replace(FEW, steps=50)))
+    run = stopped_after(easel, "ann", order(replace(FEW, steps=50), said={"seed": 7, "steps": 50}))
     done = len(run.losses["step"])
     assert 1 <= done < 50 and run.line.startswith("Stopped") and run.picture and run.picture.is_file()
+    assert read_recipe(read_note(run.picture)) == {"tab": "advanced", "seed": "7", "steps": "50"}
     run = ended(easel.go_on("ann", 4))
+    assert run.picture and read_recipe(read_note(run.picture))["steps"] == str(done + 4)
     assert run.losses["step"] == list(range(1, done + 5))
     expected = [step.total for step in optimize(photo(), painting(), FEW, features=features, steps=done + 4)]
     assert run.losses["total"] == expected
@@ -257,10 +261,23 @@ def test_durations() -> None:
     assert {seconds: duration(seconds).replace("\u00a0", " ") for seconds in said} == said
 
 
-def test_drawn_paintings_are_pictures(tmp_path: Path) -> None:
-    for path in draw_paintings(tmp_path):
-        with Image.open(path) as picture:
+@pytest.mark.parametrize("most", [100, 600])
+def test_a_server_s_own_bound_is_among_the_sizes(
+    registry_file: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build_page(Registry.load(registry_file), max_side=most, features=features)
+    radios: list[Any] = [block for block in page.blocks.values() if block.get_block_name() == "radio"]
+    assert most in [radio.choices[-1][1] for radio in radios]
+
+
+def test_the_paintings_to_choose_from_are_those_that_are_drawn() -> None:
+    draw = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "draw.py"))
+    for name in draw["PAINTINGS"]:
+        with Image.open(draw["DRAWN"] / f"{name}.jpg") as picture:
             assert np.asarray(picture).std() > 40
+            off = ImageChops.difference(picture, draw["draw_painting"](name))
+        assert np.asarray(off).mean() < 3
 
 
 @pytest.fixture(scope="module")

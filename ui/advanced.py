@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from html import escape
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,18 +12,18 @@ import gradio as gr
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.images import fit, open_picture
+from nst_core.images import fit, mask_greys, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.drawn import draw_paintings
-from ui.links import copies, dropping, recipe, recipe_of, said_of
-from ui.repaint import EXAMPLES
+from ui.links import copies, dropping, recipe_of, said_of
+from ui.repaint import EXAMPLES, drawn
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, address_of, received
 from ui.words import SPANISH, say
 
 FURTHER = 3
 """How many paintings there may be beside the first."""
+PAINTINGS = drawn(".jpg")
 STAGE = Path(__file__).with_name("stage.js")
 
 
@@ -59,6 +60,7 @@ STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting"
 COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
+MASKS = "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
 HINT = (
     "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
     "below while they fall."
@@ -72,21 +74,19 @@ OPEN_TAB = """() => {
 
 def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
-    default = METHODS[PRESETS["quick"].method]
+    default, drop = METHODS[PRESETS["quick"].method], say("Drop, paste\nor choose")
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
                 with gr.Column(min_width=150):
-                    content = picture(say("Photograph"), say("Drop, paste\nor choose"), elem_id="content")
+                    content = picture(say("Photograph"), drop, elem_id="content")
                     gr.Examples(
                         EXAMPLES, content, label=say("Or one of these"), elem_id="contents", api_visibility="private"
                     )
                 with gr.Column(min_width=150):
-                    painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="painting")
-                    drawn = easel.studio.folder / "drawn"
-                    drawn.mkdir(exist_ok=True)
+                    painting = picture(say("Painting"), drop, elem_id="painting")
                     gr.Examples(
-                        draw_paintings(drawn),
+                        PAINTINGS,
                         painting,
                         label=say("Or one of these"),
                         elem_id="paintings",
@@ -103,7 +103,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                 run = gr.Button(say("Run"), elem_id="run")
                 link = gr.Button(say("Copy link"), elem_classes="copy-link", scale=0, min_width=160)
             with gr.Row():
-                sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n <= easel.max_side]
+                sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n < easel.max_side] + [easel.max_side]
                 size = gr.Radio(
                     sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
@@ -146,16 +146,14 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                     )
                     seed = number(default.seed, say("Seed of the noise"), 0)
             with gr.Accordion(say("More paintings, and where each applies"), open=False):
-                gr.Markdown(
-                    "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
-                )
+                gr.Markdown(say(MASKS))
                 further: list[gr.components.Component] = []
-                for count in range(1 + FURTHER):
+                for place in range(1, 2 + FURTHER):
                     with gr.Row(elem_classes="further"):
-                        if count:
-                            further.append(picture(f"Painting {count + 1}", "Drop, paste\nor choose", height=130))
-                        further.append(picture("Mask", "Drop, paste\nor choose", height=130))
-                        further.append(number(1, "Its weight", 0))
+                        if place > 1:
+                            further.append(picture(say(f"Painting {place}"), drop, height=130))
+                        further.append(picture(say("Mask"), drop, height=130))
+                        further.append(number(1, say("Its weight"), 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
             stage = easel_for("easel", HINT)
             with gr.Row():
@@ -253,7 +251,9 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
             paths = received(content), received(painting, "painting")
             photo = opened(paths[0])
             masks, weights, styles = [more[0]], [more[1]], [painting]
-            for another, mask, weight in zip(more[2::3], more[3::3], more[4::3], strict=True):
+            for place, another, mask, weight in zip(count(2), more[2::3], more[3::3], more[4::3], strict=False):
+                if mask and not another:
+                    raise PageError(f"Mask {place} has no painting: drop one beside it, or take the mask away.")
                 if another:
                     styles.append(another)
                     masks.append(mask)
@@ -261,6 +261,9 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
             for weight in weights:
                 if not isinstance(weight, int | float):
                     raise PageError("Each painting's weight should be a number.")
+            areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
+            if all(area and not mask_greys(area).getbbox() for area in areas):
+                raise PageError("The mask is black all over: white would be right where its painting applies.")
             order = Order(
                 f"{paths[0].stem}-{paths[1].stem}",
                 photo,
@@ -268,8 +271,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                 method,
                 features,
                 weights,
-                [opened(received(mask, "mask")) if mask else None for mask in masks],
-                note=recipe("advanced", dict(zip(linked, (preset, features, fast, *values), strict=True))),
+                areas,
+                said=dict(zip(linked, (preset, features, fast, *values), strict=True)),
             )
             if values[2] == FAST:
                 sitter = fit(photo, method.size)

@@ -71,7 +71,7 @@ def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:
     path = Path(photo["path"]) if photo and photo.get("path") else None
     with suppress(PictureError):  # which is told by whoever needs more of it than its recipe
         if path and (said := _of(tab, read_recipe(read_note(path)))):
-            gr.Info("Everything is set as when it was made: drop a photograph to have it so, too.", title="Made here")
+            gr.Info("The settings are as when it was made: drop a photograph to have it so, too.", title="Made here")
             return said
     return {}
 

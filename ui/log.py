@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 
 from prometheus_client import Counter, Histogram
 
+from nst_core import images
+
 logger = logging.getLogger("nst")
 
 EVENTS = Counter("nst_events", "What happened, by the name that it has in the log.", ["event"])
@@ -54,7 +56,9 @@ class JSONLines(logging.Formatter):
         if hasattr(record, "facts"):
             said |= {"event": record.getMessage(), **record.facts}
         else:
-            said |= {"event": "log", "logger": record.name, "message": record.getMessage()}
+            # What is wrong with a picture is told with its file's name.
+            words = record.msg.replace("%s", "…") if record.name == images.__name__ else record.getMessage()
+            said |= {"event": "log", "logger": record.name, "message": words}
             if record.exc_info:
                 said["traceback"] = self.formatException(record.exc_info)
         return json.dumps(said, ensure_ascii=False)

@@ -82,6 +82,11 @@ def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, na
     return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
 
 
+def drawn(suffix: str) -> list[Path]:
+    """Examples that ``scripts/draw.py`` drew: paintings (``.jpg``) or films (``.mp4``)."""
+    return sorted(Path(__file__).with_name("drawn").glob(f"*{suffix}"))
+
+
 def registry_choices(registry: Registry) -> list[tuple[str, str]]:
     """Title and id of every style."""
     return [(entry.title, entry.id) for entry in registry]

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from nst_core.method import METHODS, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
+from ui.links import recipe
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio
 
@@ -54,8 +55,8 @@ class Order:
     weights: list[float] | None = None
     masks: list[Image.Image | None] | None = None
     start: Image.Image | None = None
-    note: str = ""
-    """What the picture is to say of itself, see ``nst_core.save_picture``."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """The settings that the picture is to say that it was made with, see ``ui.links.recipe``."""
 
 
 class Watched:
@@ -123,7 +124,7 @@ class Run(Watched):
             writer.writerow(self.losses)
             writer.writerows(zip(*self.losses.values(), strict=True))
         self.picture, self.table = picture, table
-        took = f"{last.step} steps, {duration(last.seconds)}"
+        took = f"{last.step} step{'s' * (last.step > 1)}, {duration(last.seconds)}"
         if self.trouble or self.stopped:
             line = f"Stopped: {took}"
         elif last.finished == "saturated":
@@ -316,7 +317,8 @@ class Easel:
         self._ended.put(session, None, Ended(run, order, run.last.state))
         width, height = run.last.size
         note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
-        run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"), order.note)
+        said = order.said and recipe("advanced", {**order.said, "steps": run.steps})
+        run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"), said or "")
         yield run
 
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:

@@ -226,7 +226,7 @@ async def outputs(job: Job) -> list[Any]:
 def lasting(page: Page) -> set[Path]:
     """The files and folders that stay as long as the server does, for they are made once."""
     files = {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
-    return files | {page.studio.folder / name for name in ("drawn", "previews", "onnx")}
+    return files | {page.studio.folder / name for name in ("previews", "onnx")}
 
 
 def sweep(folder: Path, age: float, kept: Set[Path] = frozenset()) -> None:

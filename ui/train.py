@@ -5,8 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui.advanced import easel_for, picture, refusals, shown, view, waiting
-from ui.drawn import draw_paintings
+from ui.advanced import PAINTINGS, easel_for, picture, refusals, shown, view, waiting
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, School
 from ui.studio import PEOPLE, received
 from ui.words import say
@@ -103,10 +102,8 @@ def _here(school: School) -> None:
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="model")
-            drawn = school.studio.folder / "drawn"
-            drawn.mkdir(exist_ok=True)
             gr.Examples(
-                draw_paintings(drawn),
+                PAINTINGS,
                 painting,
                 label=say("Or one of these"),
                 elem_id="models",

@@ -6,9 +6,8 @@ from typing import Any
 import gradio as gr
 
 from ui.advanced import easel_for, refusals, shown, view, waiting
-from ui.drawn import draw_films
 from ui.films import Cinema
-from ui.repaint import EXAMPLES, registry_choices
+from ui.repaint import drawn, registry_choices
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
 
@@ -28,10 +27,8 @@ def video_tab(cinema: Cinema) -> None:
             film = gr.Video(
                 label=say("Film"), sources=["upload"], buttons=[], height=260, elem_id="film", elem_classes="pick"
             )
-            drawn = cinema.studio.folder / "drawn"
-            drawn.mkdir(exist_ok=True)
             gr.Examples(
-                draw_films(drawn, EXAMPLES),
+                drawn(".mp4"),
                 film,
                 label=say("Or try one of these"),
                 elem_id="films",

@@ -205,6 +205,14 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "VGG19, the paper's": "VGG19, la del artículo",
     "Seed of the noise": "Semilla del ruido",
     "More paintings, and where each applies": "Más cuadros, y dónde se aplica cada uno",
+    "A mask is white where its painting applies and black elsewhere; without one it applies everywhere.": (
+        "Una máscara es blanca donde se aplica su cuadro y negra en lo demás; sin ella se aplica en todas partes."
+    ),
+    "Painting 2": "Cuadro 2",
+    "Painting 3": "Cuadro 3",
+    "Painting 4": "Cuadro 4",
+    "Mask": "Máscara",
+    "Its weight": "Su peso",
     "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
     "below while they fall.": (
         "<b>Vea cómo se pinta una imagen</b>Elija una fotografía y un cuadro y pulse Empezar.<br>Abajo se dibujan las "

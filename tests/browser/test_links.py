@@ -23,6 +23,7 @@ def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_the_style_of_a_link_is_in_sight(page: "Page", app_url: str) -> None:
     wide = "<style>@media (max-width: 768px) { .contain #styles#styles label { flex-basis: 340px } }</style>"
     page.add_init_script(
@@ -143,7 +144,7 @@ def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_
     page.reload()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "painted.png")
-    expect(page.get_by_text("Everything is set as when it was made")).to_be_visible()
+    expect(page.get_by_text("The settings are as when it was made")).to_be_visible()
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     for name in ("Photograph", "512", "Broad"):
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()

@@ -1,45 +1,50 @@
-"""For whoever has nothing at hand: three abstract paintings drawn by numbers, and films of photographs."""
+"""Draws ``ui/drawn/``, for whoever has nothing at hand: abstract paintings, and films of Gradio's own photographs.
 
-from collections.abc import Callable, Sequence
+python scripts/draw.py
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from ui.repaint import EXAMPLES
+
+DRAWN = Path(__file__).parents[1] / "ui" / "drawn"
 SIDE = 480
 FRAMES, RATE = 40, 20
 """Of a film, in all and in a second."""
 
 
-def draw_paintings(folder: Path) -> list[Path]:
-    """Write them into a folder, as JPEG; gives their paths."""
-    paths = []
-    for name, draw in PAINTINGS.items():
-        paths.append(folder / f"{name}.jpg")
-        draw(np.random.default_rng(1)).save(paths[-1], quality=92)
-    return paths
+def main() -> None:
+    DRAWN.mkdir(exist_ok=True)
+    for name in PAINTINGS:
+        draw_painting(name).save(DRAWN / f"{name}.jpg", quality=92)
+    for photo in EXAMPLES:
+        draw_film(photo, DRAWN / f"{photo.stem}.mp4")
 
 
-def draw_films(folder: Path, photos: Sequence[Path]) -> list[Path]:
-    """Write films into a folder, as MP4, in which a camera comes nearer to each photograph; gives their paths."""
-    import av
+def draw_painting(name: str) -> Image.Image:
+    """One of PAINTINGS, RGB."""
+    return PAINTINGS[name](np.random.default_rng(1))
 
-    paths = []
-    for photo in photos:
-        paths.append(folder / f"{photo.stem}.mp4")
-        with Image.open(photo) as opened, av.open(str(paths[-1]), "w") as film:
-            picture, size = opened.convert("RGB"), (SIDE, SIDE * 2 // 3)
-            picture.thumbnail((2 * SIDE, 2 * SIDE))
-            stream = film.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
-            stream.width, stream.height = size
-            for number in range(FRAMES):
-                scale = min(picture.width / 3, picture.height / 2) * 0.99**number
-                left, top = (picture.width - 3 * scale) / 2, (picture.height - 2 * scale) / 2
-                box = left, top, left + 3 * scale, top + 2 * scale
-                frame = picture.resize(size, Image.Resampling.BICUBIC, box)
-                film.mux(stream.encode(av.VideoFrame.from_image(frame)))
-            film.mux(stream.encode(None))
-    return paths
+
+def draw_film(photo: Path, path: Path) -> None:
+    """Write a film, as MP4, in which a camera comes nearer to a photograph."""
+    with Image.open(photo) as opened, av.open(str(path), "w") as film:
+        picture, size = opened.convert("RGB"), (SIDE, SIDE * 2 // 3)
+        picture.thumbnail((2 * SIDE, 2 * SIDE))
+        stream = film.add_stream("libx264", rate=RATE, options={"preset": "slow"})
+        stream.width, stream.height = size
+        for number in range(FRAMES):
+            scale = min(picture.width / 3, picture.height / 2) * 0.99**number
+            left, top = (picture.width - 3 * scale) / 2, (picture.height - 2 * scale) / 2
+            box = left, top, left + 3 * scale, top + 2 * scale
+            frame = picture.resize(size, Image.Resampling.BICUBIC, box)
+            film.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        film.mux(stream.encode(None))
 
 
 def _night_wind(random: np.random.Generator) -> Image.Image:
@@ -116,3 +121,7 @@ PAINTINGS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
     "discs": _discs,
     "stained-glass": _glass,
 }
+
+
+if __name__ == "__main__":
+    main()
