@@ -80,6 +80,7 @@ def download(page: "Page", button: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) -> None:
     page = advanced
     choose(page, 1500)
@@ -170,6 +171,7 @@ def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
     expect(page.locator("#content img")).to_be_visible()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
     page = advanced
     choose(page, 12)
@@ -189,6 +191,20 @@ def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
     wait_until_it_rests(page, "12 steps")
     expect(page.locator("#easel figure img")).to_be_visible()
     expect(page.locator("#png")).to_be_visible()
+
+
+def test_a_mask_without_a_painting_is_named(advanced: "Page", tmp_path: Path) -> None:
+    page = advanced
+    choose(page, 2)
+    Image.new("L", (9, 9)).save(tmp_path / "mask.png")
+    page.get_by_text("More paintings, and where each applies").click()
+    areas = page.locator(".further").get_by_label("Mask")
+    for place, sentence in ((0, "The mask is black all over"), (1, "Mask 2 has no painting")):
+        page.locator(".further").nth(place).locator("input[type=file]").last.set_input_files(tmp_path / "mask.png")
+        expect(areas.nth(place).locator("img")).to_be_visible()
+        page.locator("#run").click()
+        expect(page.get_by_test_id("toast-text").last).to_contain_text(sentence)
+        page.locator(".further").nth(place).get_by_label("Remove Image").click()
 
 
 def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page") -> None:

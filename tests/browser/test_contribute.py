@@ -146,6 +146,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         assert picture(page, "The <b>Wave</b>", but_not=shown) == linked == first
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: Path) -> None:
     hostile = '<img src=x onerror="document.title = 1"> ${1+1} \u202e'
     make_style(tmp_path / "style", title=hostile, artist="<b>A</b>", license="mit")

@@ -17,6 +17,7 @@ def paint(page: "Page", style: str, pictures: int) -> None:
     expect(page.locator("#history .strip button")).to_have_count(pictures)
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> None:
     expect(page.get_by_text("Your last pictures")).to_be_hidden()
     page.get_by_role("radio", name="Broad").check()

@@ -118,6 +118,7 @@ def test_the_second_style_is_seen_where_it_was_drawn(two: "Page", registry_file:
     np.testing.assert_array_equal(painted[outside], alone[outside])
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_draw_erase_invert_undo(two: "Page", tmp_path: Path) -> None:
     page = two
     for name in ("Undo", "Invert"):
@@ -143,6 +144,7 @@ def test_draw_erase_invert_undo(two: "Page", tmp_path: Path) -> None:
     assert pierced[rows // 2, band.shape[1] // 2] == 0 and pierced[:, 0].min() == 1
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_who_cannot_draw_chooses(two: "Page", tmp_path: Path) -> None:
     page = two
     before = seen(page)
@@ -201,6 +203,7 @@ def test_a_broken_mask_in_a_link_is_dropped_and_said(page: "Page", app_url: str,
     expect(everywhere).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_the_page_stays_as_wide_as_the_screen(two: "Page") -> None:
     width, scroll = two.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width

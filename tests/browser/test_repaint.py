@@ -61,6 +61,7 @@ def set_strength(page: "Page", value: float) -> str:
     return picture.get_attribute("src") or ""
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_repaint_change_download(page: "Page", photo: Path, registry_file: Path, tmp_path: Path) -> None:
     registry = Registry.load(registry_file)
     original = open_picture(photo)
@@ -109,6 +110,7 @@ def test_a_second_style_is_laid_over_the_first(page: "Page", photo: Path, regist
     np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(expected))
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_an_example_is_one_click(page: "Page") -> None:
     page.locator("#examples button").first.click()
     wait_for(page, f"{MAX_SIDE} × {MAX_SIDE} px")
@@ -150,6 +152,7 @@ def test_styles_say_their_names(page: "Page") -> None:
         assert page.request.get(url).headers["content-type"] == "image/webp"
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_nothing_is_wider_than_the_page(page: "Page") -> None:
     for tab in ("About", "Repaint"):
         page.get_by_role("tab", name=tab).click()
@@ -185,6 +188,7 @@ def test_a_number_beyond_the_slider_is_its_end(page: "Page", photo: Path) -> Non
     assert page.request.get(again).body() == page.request.get(whole).body()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_a_finger_on_the_picture_scrolls_the_page(page: "Page", photo: Path) -> None:
     if not page.evaluate("navigator.maxTouchPoints"):
         pytest.skip("no fingers here")

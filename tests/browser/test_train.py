@@ -45,6 +45,7 @@ def choose(page: "Page", place: str, file: Path) -> None:
     expect(page.locator(f"{place} img")).to_be_visible()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_train_stop_take_home_try(training: "Page", tmp_path: Path) -> None:
     page = training
     made_picture(9, (80, 60)).save(tmp_path / "blots.png")

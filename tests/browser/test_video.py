@@ -50,6 +50,7 @@ def choose(page: "Page", file: Path) -> None:
     expect(page.locator("#film video")).to_be_visible()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     page = film
     make_film(tmp_path / "my holiday.mp4", frames=20, sound="aac")
