@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="how many pictures to optimise")
     args = parser.parse_args()
     if not (args.features.is_dir() and args.photos.is_dir() and args.paintings.is_dir()):
-        raise SystemExit("skipped: the teacher, the photographs or the paintings are not here")
+        print("skipped: the teacher, the photographs or the paintings are not here")
+        return
     keep_freed_memory()
     teacher, compact = load_features(args.features), load_features("compact")
     assert isinstance(teacher, Hybrid)

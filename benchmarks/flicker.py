@@ -157,7 +157,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the errors into config.json and card")
     arguments = parser.parse_args()
     if not arguments.photos.is_dir():
-        raise SystemExit(f"skipped: there is no folder {arguments.photos.name}/ of photographs to draw clips of")
+        print(f"skipped: there is no folder {arguments.photos.name}/ of photographs to draw clips of")
+        return
     clips = draw_clips(arguments.photos, arguments.clips, arguments.size, arguments.frames)
     print(f"means over {len(clips)} clips of {arguments.frames} frames, {arguments.size} px wide")
     names = ("film", "one by one", "steady", "ratio", "sharpness", "where new")

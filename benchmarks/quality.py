@@ -86,7 +86,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the scores into config.json and card")
     arguments = parser.parse_args()
     if not arguments.photos.is_dir():
-        raise SystemExit(f"skipped: there is no folder {arguments.photos.name}/ of photographs to evaluate on")
+        print(f"skipped: there is no folder {arguments.photos.name}/ of photographs to evaluate on")
+        return
 
     photos = [to_tensor(fit(open_picture(path), arguments.size)) / 255 for path in sorted(arguments.photos.iterdir())]
     optimised = photos[:: len(photos) // arguments.count][: arguments.count]
@@ -261,12 +262,15 @@ def write(style: Style, scores: dict[str, float], photos: int, arguments: argpar
     (style.folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     card = Card.parse((style.folder / CARD).read_text(encoding="utf-8"))
     table = "".join(f"| {name.replace('_', ' ')} | {score:g} |\n" for name, score in rounded.items())
-    steps = f"L-BFGS steps over {arguments.count}, at most {arguments.most} tried. " if arguments.most else ""
+    fewer = f"content, style and L-BFGS steps, of which at most {arguments.most} were tried,"
+    if not arguments.most:
+        fewer = "content and style"
+    means = f"Means over {photos} photographs at {arguments.size} px; {fewer} over {arguments.count}."
     text = f"""{card.text.partition("## Scores")[0].rstrip()}
 
 ## Scores
 
-Means over {photos} photographs at {arguments.size} px. {steps}`benchmarks/quality.py` says what they mean.
+{means} `benchmarks/quality.py` says what they mean.
 
 | score | |
 | --- | --- |

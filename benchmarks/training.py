@@ -46,7 +46,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for needed in (arguments.painting, arguments.photos, arguments.unseen):
         if not needed.exists():
-            raise SystemExit(f"skipped: there is no {needed.name} to train on")
+            print(f"skipped: there is no {needed.name} to train on")
+            return
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe = Recipe(steps=arguments.steps, reconstruction_steps=0, batch_size=arguments.batch_size)
