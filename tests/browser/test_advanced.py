@@ -113,7 +113,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     page.get_by_role("radio", name="From noise").check()
     expect(page.locator("#plan")).to_contain_text("L-BFGS from noise")
     page.locator("#content input[type=file]").set_input_files(file)
-    expect(page.locator("#plan")).to_contain_text("at most 1500 steps of L-BFGS from the photograph")
+    expect(page.locator("#plan")).to_contain_text(f"at most {done + 30} steps of L-BFGS from the photograph")
     expect(page.get_by_role("radio", name="Quick look")).to_be_checked()
 
     scrub = page.locator("#easel .scrub")
