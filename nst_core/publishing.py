@@ -41,7 +41,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     ``token`` is the person's, by default the one that this machine is logged in with.
 
     Raises:
-        PublishingError: the report of ``examine`` has something to mend.
+        PublishingError: the report of ``examine`` has something to mend, or it was published and no more.
         HubError: the Hub does not take it.
         RegistryError: the registry has another style of that name.
     """
@@ -67,4 +67,9 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
         add_entry(read_registry(hub.fetch_registry(registry) / REGISTRY), dry)
     revision = hub.publish(folder, repo, token)
     entry = Entry.model_validate({**said, "revision": revision})
-    return Published(repo, revision, entry, hub.propose(registry, entry, token) if registry else None)
+    if not registry:
+        return Published(repo, revision, entry, None)
+    try:
+        return Published(repo, revision, entry, hub.propose(registry, entry, token))
+    except NSTError as error:
+        raise PublishingError(f"{repo} is published, but not proposed to {registry}: {error}") from error

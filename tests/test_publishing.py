@@ -1,6 +1,7 @@
 """Styles published, proposed, reviewed and merged: our commands and the real client against a Hub on the loopback."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,10 @@ def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: A
         registry.propose({"registry.yaml": junk}, "eve", "Add The Wave")
     registry.propose({}, "eve", "Add The Wave")
     hub.new("ada/wave", {"README.md": b"# Mine, made on the Hub's page"})
+    hub.failures["/api/models/bob/registry/commit/main"] = Failure(HTTPStatus.FORBIDDEN)
+    [half] = ask("ada", publish(styles / "wave", "ada/wave"), fails=True)
+    assert half.startswith("ada/wave is published, but not proposed to bob/registry: The Hugging Face Hub answered 403")
+    hub.failures.clear()
     [said] = ask("ada", publish(styles / "wave", "ada/wave"))
     assert f"{hub.endpoint}/bob/registry/discussions/5 proposes it" in said
 

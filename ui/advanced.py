@@ -1,6 +1,6 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from html import escape
@@ -19,7 +19,7 @@ from ui.links import copies, dropping, recipe_of, said_of
 from ui.repaint import EXAMPLES, drawn
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, address_of, received
-from ui.words import SPANISH, say
+from ui.words import SPANISH, say, words_of
 
 FURTHER = 3
 """How many paintings there may be beside the first."""
@@ -58,6 +58,16 @@ FAST = "fast"
 """The choice of start that stands for a picture of one of the registry's styles."""
 STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting", FAST: "a fast style's picture"}
 COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
+PLAN = (
+    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>At most about {time}</b> on this machine "
+    "as it is now, less if the losses stop falling."
+)
+SCALES, WEIGHTS, SMOOTH = (
+    "over {} sizes from coarse to fine",
+    "content {content:g} to style {style:g}",
+    "smoothness {:g}",
+)
+COLORED = {"photo": "in the photograph’s colours", "luminance": "only light and dark changed"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
 MASKS = "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
@@ -226,14 +236,16 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                     values[name] = read(name, said[name])
         return [values.get(name, gr.skip()) for name in linked]
 
-    def describe(preset: str, features: str, *values: Any) -> tuple[str, Any]:
+    def describe(request: gr.Request, preset: str, features: str, *values: Any) -> tuple[str, Any]:
+        worded = words_of(request)
         try:
             method = method_of(preset, values)
-            words = plan_in_words(method, values[2], easel.seconds(method, features))
+            words = plan_in_words(method, values[2], easel.seconds(method, features), worded)
         except NSTError as error:
             words = f'<span class="wrong">{escape(str(error))}</span>'
         chosen = known(preset)
-        return f"<p>{escape(chosen.words if chosen else '')}</p><p>{words}</p>", gr.Dropdown(visible=values[2] == FAST)
+        about = escape(worded(chosen.words)) if chosen else ""
+        return f"<p>{about}</p><p>{words}</p>", gr.Dropdown(visible=values[2] == FAST)
 
     def start(
         request: gr.Request,
@@ -390,19 +402,20 @@ def view(run: Watched) -> dict[str, Any]:
     }
 
 
-def plan_in_words(method: Method, init: str, seconds: float) -> str:
+def plan_in_words(method: Method, init: str, seconds: float, worded: Callable[[str], str]) -> str:
     """What a run would do and how long it would take, in a sentence or two, as HTML."""
-    scales = f", over {method.scales} sizes from coarse to fine" if method.scales > 1 else ""
-    smooth = f", smoothness {method.total_variation:g}" if method.total_variation else ""
-    colors = {
-        "style": "",
-        "photo": ", in the photograph’s colours",
-        "luminance": ", only light and dark changed",
-    }[method.color]
-    return (
-        f"{method.size} px, at most {method.steps} steps of {OPTIMIZERS[method.optimizer]} from {STARTS[init]}"
-        f"{scales}; content {method.content_weight:g} to style {method.style_weight:g}{smooth}{colors}. "
-        f"<b>At most about {duration(seconds)}</b> on this machine as it is now, less if the losses stop falling."
+    more = [worded(SCALES).format(method.scales)] if method.scales > 1 else []
+    more += [worded(WEIGHTS).format(content=method.content_weight, style=method.style_weight)]
+    more += [worded(SMOOTH).format(method.total_variation)] if method.total_variation else []
+    more += [worded(COLORED[method.color])] if method.color in COLORED else []
+    start = worded(STARTS[init][0].upper() + STARTS[init][1:])
+    return worded(PLAN).format(
+        size=method.size,
+        steps=method.steps,
+        optimizer=OPTIMIZERS[method.optimizer],
+        start=start[0].lower() + start[1:],
+        more="; ".join(more),
+        time=duration(seconds),
     )
 
 

@@ -204,6 +204,28 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Compact, quick": "Compacta, rápida",
     "VGG19, the paper's": "VGG19, la del artículo",
     "Seed of the noise": "Semilla del ruido",
+    "The photograph is repainted from coarse to fine: the soonest way to a picture.": (
+        "La fotografía se repinta de lo grueso a lo fino: es lo que antes da una imagen."
+    ),
+    "The same, out of nothing but random dots: the most to watch.": (
+        "Lo mismo, a partir de puntos al azar y nada más: es lo que más da que ver."
+    ),
+    "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time.": (
+        "Desde ruido, con las capas de Gatys, Ecker y Bethge 2015; se toma su tiempo."
+    ),
+    "As in PyTorch's tutorial: shallow layers, and a great weight on style.": (
+        "Como en el tutorial de PyTorch: capas poco profundas y mucho peso en el estilo."
+    ),
+    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>At most about {time}</b> on this machine "
+    "as it is now, less if the losses stop falling.": (
+        "{size} px, como máximo {steps} pasos de {optimizer} desde {start}; {more}. <b>Como máximo {time}</b>, más o "
+        "menos, en esta máquina tal como está; menos, si las pérdidas dejan de bajar."
+    ),
+    "over {} sizes from coarse to fine": "en {} tamaños, de grueso a fino",
+    "content {content:g} to style {style:g}": "contenido {content:g} frente a estilo {style:g}",
+    "smoothness {:g}": "suavidad {:g}",
+    "in the photograph’s colours": "con los colores de la fotografía",
+    "only light and dark changed": "solo cambian luz y sombra",
     "More paintings, and where each applies": "Más cuadros, y dónde se aplica cada uno",
     "A mask is white where its painting applies and black elsewhere; without one it applies everywhere.": (
         "Una máscara es blanca donde se aplica su cuadro y negra en lo demás; sin ella se aplica en todas partes."

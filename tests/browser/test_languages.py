@@ -53,6 +53,11 @@ def test_who_contributes_or_trains_gets_it_too(
         page.goto(url)
         page.get_by_role("tab", name="Avanzado").click()
         expect(page.locator("#easel .hint")).to_contain_text("Vea cómo se pinta una imagen")
+        expect(page.locator("#plan")).to_contain_text(
+            "como máximo 120 pasos de L-BFGS desde la fotografía; en 3 tamaños"
+        )
+        page.get_by_role("button", name="Más cuadros, y dónde se aplica cada uno").click()
+        expect(page.get_by_text("Una máscara es blanca donde se aplica su cuadro")).to_be_visible()
         page.get_by_role("button", name="Entrenar un estilo propio").click()
         expect(page.get_by_label("Comenzar con la red de")).to_be_visible()
         expect(page.get_by_placeholder("Mi estilo")).to_be_visible()
