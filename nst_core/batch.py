@@ -16,7 +16,7 @@ from PIL import Image
 
 from nst_core.ahead import ahead
 from nst_core.cluster import spread
-from nst_core.cores import LARGE, compute_on
+from nst_core.cores import LARGE, compute_on, painters
 from nst_core.errors import NSTError
 from nst_core.images import PHOTO_SUFFIXES, PictureError, open_picture, read_file, save_picture, whole_file
 from nst_core.streaming import Progress
@@ -64,7 +64,7 @@ def stylize_files(
     there. What cannot be read, painted or written is passed over, and its refusal given; no file is half written.
     """
     cores = torch.get_num_threads()
-    painters = min(cores, len(photos)) if all(style.device.type == "cpu" for style in styles) else 1
+    at_once = min(painters(), len(photos)) if all(style.device.type == "cpu" for style in styles) else 1
     parts = [0.0] * len(photos)
     one_large = threading.Lock()
     ended = threading.Event()
@@ -82,7 +82,7 @@ def stylize_files(
             photo = opening.result()
             large = pixels_seen(photo, settings.get("size"), settings.get("stroke", 1)) > LARGE
             with one_large if large else nullcontext():
-                compute_on(cores if large else cores // painters, cores)
+                compute_on(cores if large else cores // at_once, cores)
                 began = time.perf_counter()
                 return _painted(photo, styles, settings, tell), time.perf_counter() - began
         finally:
@@ -95,7 +95,7 @@ def stylize_files(
         wrote(target, Painted(*picture.size, seconds))
 
     # An interruption is first noticed by whatever is innermost.
-    paintings = ahead(paint, enumerate(ahead(open_picture, photos)), painters, stop=ended.set)
+    paintings = ahead(paint, enumerate(ahead(open_picture, photos)), at_once, stop=ended.set)
     painted = zip(targets, paintings, strict=True)
     with closing(ahead(save, painted)) as saved:
         try:

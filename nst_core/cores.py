@@ -4,10 +4,23 @@ import threading
 
 import torch
 
+from nst_core.memory import free_memory
+
 LARGE = 9_000_000
 """Pixels of pictures that are painted one at a time, by all cores together, for the memory that each takes."""
 
+BYTES = 160
+"""What painting takes at most for each pixel: a network looks how much is free before others have taken theirs."""
+
 _changing = threading.Lock()
+
+
+def painters(pixels: int = LARGE) -> int:
+    """How many pictures of so many pixels are painted at once: a core each, if there is memory for them."""
+    if pixels > LARGE:
+        return 1
+    cores, free = torch.get_num_threads(), free_memory()
+    return cores if free is None else max(1, min(cores, free // (BYTES * pixels)))
 
 
 def compute_on(cores: int, others: int) -> None:

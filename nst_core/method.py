@@ -21,7 +21,7 @@ class MethodError(NSTError):
 
 @dataclass(frozen=True)
 class Method:
-    """Every setting of an optimisation; the defaults are the article's layers, made quick.
+    """Every setting of an optimisation; the defaults are the article's layers, made quick. No weight is negative.
 
     Raises:
         MethodError: a value is out of its range.
@@ -44,19 +44,19 @@ class Method:
     """Where the input starts, unless a picture to start from is given."""
     optimizer: OptimizerName = "lbfgs"
     learning_rate: float = 0.02
-    """Of Adam, in the picture's range of 0–1, and of SGD, as the root mean square of its first step."""
+    """Of Adam, in the picture's range of 0–1, and of SGD, as the root mean square of its first step; 1e-6 to 10."""
     steps: int = 120
-    """The most steps, over all scales together."""
+    """The most steps, over all scales together; 1 to 100,000."""
     seconds: float | None = None
-    """The longest that it may take."""
+    """The longest that it may take, at least 0.1; None for as long as it takes."""
     saturation: float = 1e-3
     """It stops, or goes to the next scale, when the last ten steps together lowered the loss by less than this part."""
     size: int = 512
-    """Longer side of the result, in pixels."""
+    """Longer side of the result, in pixels, 8 to 4096."""
     style_size: float = 1.0
-    """Longer side of the painting in parts of ``size``: larger gives larger strokes."""
+    """Longer side of the painting in parts of ``size``, 0.1 to 8: larger gives larger strokes."""
     scales: int = 3
-    """Coarse to fine: each scale has half the side of the next; 1 works at the full size alone."""
+    """Coarse to fine, 1 to 8: each scale has half the side of the next; 1 works at the full size alone."""
     color: Color = "style"
     """Whose colours: the painting's; the photograph's, given to the painting first; or with luminance alone changed."""
     precision: Precision = "auto"

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from nst_core.ahead import ahead
-from nst_core.cores import LARGE, compute_on
+from nst_core.cores import compute_on, painters
 from nst_core.film import Film, Frame
 from nst_core.pieces import Piece
 from nst_core.precision import Precision
@@ -54,8 +54,7 @@ class Painting:
 
         cores = torch.get_num_threads()
         # On a processor each core paints a frame of its own.
-        alone = width * height > LARGE or any(style.device.type != "cpu" for style in styles)
-        painters = 1 if alone else cores
+        at_once = painters(width * height) if all(style.device.type == "cpu" for style in styles) else 1
 
         def decoded() -> Iterator[Frame]:
             for coming in ahead(lambda frames: next(frames, None), repeat(frames)):
@@ -65,7 +64,7 @@ class Painting:
                 yield frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
 
         def paint(frame: Frame) -> tuple[Frame, list[np.ndarray]]:
-            compute_on(cores // painters, cores)
+            compute_on(cores // at_once, cores)
             return frame, [paint_pixels(frame.pixels, style, self.precision) for style in styles]
 
         def finish(made: tuple[Frame, list[np.ndarray]]) -> np.ndarray | None:
@@ -81,7 +80,7 @@ class Painting:
             part.add(pixels, frame.time, frame.duration)
             return pixels
 
-        painted = (coming.result() for coming in ahead(paint, decoded(), painters))
+        painted = (coming.result() for coming in ahead(paint, decoded(), at_once))
         with closing(ahead(finish, painted)) as finished:
             for coming in finished:
                 if (pixels := coming.result()) is not None:
