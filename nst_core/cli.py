@@ -226,7 +226,11 @@ def optimize(
     ] = None,
     pooling: Annotated[Literal["max", "average"] | None, _setting("Between the blocks of the feature network.")] = None,
     convention: Annotated[
-        str | None, _setting("Of the losses: relative, johnson, gatys, tutorial or article.", metavar="NAME")
+        str | None,
+        _setting(
+            "Of the losses: relative, johnson, gatys, tutorial, or article, for pictures of one size without masks.",
+            metavar="NAME",
+        ),
     ] = None,
     content_weight: Annotated[float | None, _setting("Larger keeps more of the photograph.")] = None,
     style_weight: Annotated[float | None, _setting("Larger keeps more of the painting.")] = None,
