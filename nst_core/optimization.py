@@ -22,7 +22,7 @@ from nst_core.errors import NSTError
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
-from nst_core.method import METHODS, Method, MethodError, nearest_layers
+from nst_core.method import METHODS, SIZES, Method, MethodError, nearest_layers
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import fast_bfloat16
 from nst_core.stylization import blend
@@ -454,8 +454,9 @@ class _Run:
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
         shape = min(painting.picture.size) / max(painting.picture.size)
-        # However long a painting is, and however coarse the scale, the deepest layer has something to see.
-        picture = fit(painting.picture, max(8, round(size * self.method.style_size), math.ceil(THINNEST / shape)))
+        # However coarse the scale, the deepest layer has something to see, of all but a line.
+        longer = min(math.ceil(THINNEST / shape), SIZES[1])
+        picture = fit(painting.picture, max(8, round(size * self.method.style_size), longer))
         if picture.mode == "RGBA":
             picture = picture.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
         if self.method.color == "photo":

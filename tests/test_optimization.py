@@ -639,6 +639,11 @@ def test_a_painting_of_any_shape_serves_at_every_scale(size: tuple[int, int]) ->
     assert len({step.size for step in steps}) == 3 and steps[-1].style < steps[-2].style
 
 
+def test_a_line_is_no_painting_and_takes_no_memory() -> None:
+    with pytest.raises(NSTError, match="4096 × 1 pixels is too small"):
+        run(styles=Image.new("RGB", (60_000, 1)))
+
+
 def test_a_network_that_pools_otherwise_is_not_taken_for_the_methods() -> None:
     with pytest.raises(NSTError, match=r"has max pooling, and the method asks for average.*pooling='average'"):
         run(pooling="average")
