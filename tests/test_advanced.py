@@ -276,8 +276,10 @@ def test_the_paintings_to_choose_from_are_those_that_are_drawn() -> None:
     for name in draw["PAINTINGS"]:
         with Image.open(draw["DRAWN"] / f"{name}.jpg") as picture:
             assert np.asarray(picture).std() > 40
-            off = ImageChops.difference(picture, draw["draw_painting"](name))
-        assert np.asarray(off).mean() < 3
+            pair = picture, draw["draw_painting"](name)
+            # Of their grain JPEG leaves what it can.
+            seen, expected = (one.resize((60, 60), Image.Resampling.BOX) for one in pair)
+        assert np.asarray(ImageChops.difference(seen, expected)).mean() < 2
 
 
 @pytest.fixture(scope="module")

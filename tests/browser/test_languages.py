@@ -34,6 +34,9 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.get_by_role("tab", name="Avanzado").click()
     expect(page.get_by_role("button", name="Empezar")).to_be_visible()
     expect(page.get_by_role("radio", name="Desde ruido")).to_be_visible()
+    # It is known after a trial, which gives way to whatever else this machine does.
+    planned = "como máximo 120 pasos de L-BFGS desde la fotografía; en 3 tamaños"
+    expect(page.locator("#plan")).to_contain_text(planned, timeout=180_000)
     page.reload()
     expect(page.get_by_role("tab", name="Avanzado")).to_be_visible()
     page.get_by_role("tab", name="Acerca de").click()
@@ -53,9 +56,6 @@ def test_who_contributes_or_trains_gets_it_too(
         page.goto(url)
         page.get_by_role("tab", name="Avanzado").click()
         expect(page.locator("#easel .hint")).to_contain_text("Vea cómo se pinta una imagen")
-        expect(page.locator("#plan")).to_contain_text(
-            "como máximo 120 pasos de L-BFGS desde la fotografía; en 3 tamaños"
-        )
         page.get_by_role("button", name="Más cuadros, y dónde se aplica cada uno").click()
         expect(page.get_by_text("Una máscara es blanca donde se aplica su cuadro")).to_be_visible()
         page.get_by_role("button", name="Entrenar un estilo propio").click()
