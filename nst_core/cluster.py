@@ -35,15 +35,16 @@ class ClusterError(NSTError):
 
 def spread(
     work: Work[Item, Result], styles: Sequence[Style], items: Iterable[Item], name: Callable[[Item], str]
-) -> Generator[Result, None, None]:
+) -> Generator[Result | ClusterError, None, None]:
     """``work(styles, item)`` of each item, on some core of a Ray cluster, in the items' order.
 
     It is the cluster that the environment variable ``RAY_ADDRESS`` names, or that this process is connected to already,
     or else this machine, listening at 127.0.0.1 alone. Items are asked for as there are workers for them. If a worker
-    ends, or its machine does, another one does its item again. ``name`` says which one that is.
+    ends, or its machine does, another one does its item again; an item with which three do is given up, and its error
+    given instead of a result. ``name`` says which one that is.
 
     Raises:
-        ClusterError: Ray is not installed, no cluster answers, workers do not start, or end with the same item.
+        ClusterError: Ray is not installed, no cluster answers, or workers do not start.
         NSTError: as ``work``.
     """
     ray, connected_here = _connected()
@@ -147,8 +148,10 @@ class _Crew:
                 except self._ray.exceptions.RayTaskError as error:
                     raise _refusal(error, task is None) from error
                 except self._ray.exceptions.RayError as error:
-                    self._lose(worker, task and task[0], name(task[1]) if task else "", error)
-                    if task:
+                    lost = self._lose(worker, task and task[0], name(task[1]) if task else "", error)
+                    if task and lost:
+                        done[task[0]] = lost
+                    elif task:
                         waiting.appendleft(task)
                     continue
                 self._idle.append(worker)
@@ -171,25 +174,26 @@ class _Crew:
             self._workers.append(worker)
             self._busy[worker.get_ready.remote()] = worker, None
 
-    def _lose(self, worker: Any, number: int | None, name: str, error: Exception) -> None:
-        """Do without a worker that ended.
+    def _lose(self, worker: Any, number: int | None, name: str, error: Exception) -> ClusterError | None:
+        """Do without a worker that ended; gives why its item is given up, where it is.
 
         Raises:
-            ClusterError: it is not the first.
+            ClusterError: none gets ready.
         """
         self._workers.remove(worker)
-        self._ended[number] += 1
-        if self._ended[number] == TRIES:
-            if number is None:
-                reason = str(error).strip().splitlines()[-1]
-                raise ClusterError(f"No worker of the Ray cluster starts: {reason}") from error
-            raise ClusterError(f"{TRIES} workers ended one after the other, each with {name}: it may take more memory.")
-        if name:
-            log.warning("A worker ended with %s; another one does that again.", name)
         # Whoever was on the same machine is gone, too, and is not to be given anything.
         for other in self._idle:
             self._busy[other.get_ready.remote()] = other, None
         self._idle.clear()
+        self._ended[number] += 1
+        if self._ended[number] < TRIES:
+            if name:
+                log.warning("A worker ended with %s; another one does that again.", name)
+            return None
+        if number is None:
+            reason = str(error).strip().splitlines()[-1]
+            raise ClusterError(f"No worker of the Ray cluster starts: {reason}") from error
+        return ClusterError(f"{TRIES} workers ended one after the other, each with {name}: it may take more memory.")
 
     def dismiss(self) -> None:
         for worker in self._workers:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from nst_core.cluster import spread
+from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
 from nst_core.images import MAX_PIXELS
@@ -176,6 +176,8 @@ def _painted_on_ray(
 
     with closing(spread(partial(paint_piece, film, painting), styles, pieces, name)) as painted:
         for piece in painted:
+            if isinstance(piece, ClusterError):  # without it nothing can follow
+                raise piece
             if piece.pixels is not None:
                 save_part(piece.data, work.next_part())
                 work.frames += piece.frames

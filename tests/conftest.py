@@ -1,14 +1,15 @@
 """What tests of the page share: a registry of random styles, and the real app serving it."""
 
 import os
+import runpy
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 # Before torch is imported. Pictures in tests are tiny: threads that wait for each other cost more than they bring.
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from made_registry import MAX_SIDE, make_registry
+from quick import QUICK, become
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +44,7 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, ForkServerProcess]]:
     """The same, with its process; what it says is in ``log.txt``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,19 +52,28 @@ def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str
     env = {**environment, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
     url = f"http://127.0.0.1:{port}"
     log = folder / "log.txt"
-    with log.open("wb") as output:
-        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+    app = QUICK.Process(target=_serve, args=(env, log))
+    app.start()
     try:
         for _ in range(600):
             try:
                 urllib.request.urlopen(url, timeout=5).close()
                 break
             except (urllib.error.URLError, TimeoutError):
-                assert app.poll() is None, log.read_text()
+                assert app.is_alive(), log.read_text()
                 time.sleep(0.1)
         else:
             pytest.fail(f"The app did not answer: {log.read_text()}")
         yield url, app
     finally:
         app.terminate()
-        app.wait(20)
+        app.join(20)
+        assert not app.is_alive()
+
+
+def _serve(environment: dict[str, str], log: Path) -> None:
+    """As ``python app.py``."""
+    become(environment, log, log)
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    runpy.run_path("app.py", run_name="__main__")

@@ -5,11 +5,11 @@ import json
 import os
 import re
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ SECRET = "a secret of the server's"
 
 class Server(NamedTuple):
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: ForkServerProcess
     http: httpx.Client
     folder: Path
     """Where its log is, and a file and a picture that are nobody's business."""
@@ -75,7 +75,7 @@ def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with launched(folder, os.environ | settings) as (url, process):
         with httpx.Client(base_url=url, timeout=60) as http:
             yield Server(url, process, http, folder)
-            assert process.poll() is None
+            assert process.is_alive()
             assert http.get("/health").json()["status"] == "ok"
         log = (folder / "log.txt").read_text()
         assert "Traceback" not in log and SECRET not in log

@@ -1,47 +1,27 @@
 """The command line, run as a person runs it."""
 
 import csv
-import io
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import nst, refusal
 from made_features import make_features
 from made_styles import make_style
 from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
-from nst_core.cli import main
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
 from nst_core.stylization import stylize
-
-
-def nst(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "nst_core", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-
-
-def refusal(*words: object, folder: Path, code: int = 1) -> str:
-    """What is said, without a process of its own, which takes seconds to import torch."""
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()), redirect_stderr(said):
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["nst", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    assert ended.value.code == code, said.getvalue()
-    assert said.getvalue().count("\n") == 1 or code == 2
-    return said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +35,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_refusal_is_a_line_and_a_status(made: Path) -> None:
-    done = nst("stylize", "missing.jpg", "--style", "wave", folder=made)
+    command = [sys.executable, "-m", "nst_core", "stylize", "missing.jpg", "--style", "wave"]
+    done = subprocess.run(command, cwd=made, capture_output=True, text=True)
     assert done.returncode == 1 and "missing.jpg" in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from commands import nst, refusal
 from made_features import make_features
 from made_styles import make_style
 from PIL import Image
-from test_cli import nst, refusal
 
 from nst_core.cli import app
 from nst_core.errors import NSTError

@@ -1,7 +1,6 @@
 """What is exported paints in ONNX Runtime as in PyTorch, at any size, and float16 is enough for it."""
 
 import copy
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from commands import nst
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
@@ -60,14 +60,10 @@ def fp32(styles: dict[str, Style], tmp_path_factory: pytest.TempPathFactory) -> 
 def fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lite style's file in float16, as the command writes it."""
     path = tmp_path_factory.mktemp("fp16") / "lite.onnx"
-    done = run("export", LITE, "-o", str(path), "--precision", "fp16")
+    done = nst("export", LITE, "-o", str(path), "--precision", "fp16")
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "Udnie, lite, fp16" in done.stdout
     return path
-
-
-def run(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "nst_core", *words], capture_output=True, text=True)
 
 
 def in_pytorch(style: Style, photo: Picture) -> Picture:
@@ -179,7 +175,7 @@ def test_no_sum_is_beyond_float16(styles: dict[str, Style], id: str) -> None:
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of two styles of different architectures, as the command writes it."""
     path = tmp_path_factory.mktemp("both") / "both.onnx"
-    done = run("export", LITE, "--second", JOHNSON, "--mix", "0.3", "-o", str(path))
+    done = nst("export", LITE, "--second", JOHNSON, "--mix", "0.3", "-o", str(path))
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "Udnie, lite + Roman Mosaic of a Bird, fp32" in done.stdout
     return path
@@ -209,7 +205,7 @@ def test_a_file_of_two_styles_says_whose_they_are(both: Path, tmp_path: Path) ->
     assert (photo.name, mix.name) == ("photo", "mix") and "0-1" in mix.doc_string
     assert [side.dim_value for side in mix.type.tensor_type.shape.dim] == [1]
     assert {node.domain for node in model.graph.node} == {""} and b".py" not in both.read_bytes()
-    done = run("export", LITE, "--second", JOHNSON, "--mix", "1.5", "-o", str(tmp_path / "both.onnx"))
+    done = nst("export", LITE, "--second", JOHNSON, "--mix", "1.5", "-o", str(tmp_path / "both.onnx"))
     assert done.returncode == 1 and "mix should be a number from 0 to 1, not 1.5" in done.stderr
 
 
@@ -238,7 +234,7 @@ def test_what_is_in_the_file(fp32: Callable[[str], Path], fp16: Path) -> None:
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     tmp_path: Path, styles: dict[str, Style], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run("export", LITE, "-o", str(tmp_path / "nowhere" / "style.onnx"))
+    done = nst("export", LITE, "-o", str(tmp_path / "nowhere" / "style.onnx"))
     assert done.returncode == 1 and "does not exist" in done.stderr and done.stderr.count("\n") == 1
     with pytest.raises(ExportingError, match=r"'photo\.jpg' should end in \.onnx"):
         check_export(tmp_path / "photo.jpg")

@@ -4,8 +4,6 @@ import ast
 import json
 import pickle
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import nst
 from made_ml5 import Kernels, make_ml5
 from PIL import Image
 from torch import Tensor
@@ -236,17 +235,13 @@ def sitter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(*words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "nst_core", *words], cwd=cwd, capture_output=True, text=True)
-
-
 def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
     origin = "gordicaleksa/pytorch-neural-style-transfer-johnson"
     torch.save(beside_others(made(origin)), tmp_path / "mosaic.pth")
     words = ["--title", "A Mosaic", "--artist", "Somebody", "--license", "mit", "--tag", "mosaic"]
-    done = run("import", str(tmp_path / "mosaic.pth"), "-o", str(tmp_path / "mosaic"), "--sample", str(sitter), *words)
+    done = nst("import", str(tmp_path / "mosaic.pth"), "-o", str(tmp_path / "mosaic"), "--sample", str(sitter), *words)
     assert done.returncode == 0, done.stderr
-    assert run("check", str(tmp_path / "mosaic")).stdout.endswith("is sound.\n")
+    assert nst("check", str(tmp_path / "mosaic")).stdout.endswith("is sound.\n")
     style = Style.open(tmp_path / "mosaic")
     assert (style.title, style.artist, style.license, style.tags) == ("A Mosaic", "Somebody", "mit", ("mosaic",))
     assert style.config.training == {"imported_from": origin}
@@ -254,7 +249,7 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
     for name, tensor in style.network.state_dict().items():
         torch.testing.assert_close(tensor, imported[name], rtol=0, atol=0)
     # And its weights alone, as somebody shares them.
-    again = run(
+    again = nst(
         "import", str(tmp_path / "mosaic" / "model.safetensors"), "-o", str(tmp_path / "b"), "--sample", str(sitter)
     )
     assert again.returncode == 0, again.stderr
@@ -269,18 +264,20 @@ class Bomb:
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_a_hostile_pth_runs_nothing(tmp_path: Path, sitter: Path, bare: bool) -> None:
+def test_a_hostile_pth_runs_nothing(tmp_path: Path, sitter: Path, bare: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.pth"
     if bare:
         path.write_bytes(pickle.dumps(Bomb()))
     else:
         torch.save({"state_dict": made("pytorch/examples"), "bomb": Bomb()}, path)
-    done = run("import", "bomb.pth", "-o", "style", "--sample", str(sitter), cwd=tmp_path)
+    done = nst("import", "bomb.pth", "-o", "style", "--sample", str(sitter), folder=tmp_path)
     assert done.returncode == 1 and "is no checkpoint of tensors alone" in done.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
     # The same bytes do it where they are unpickled.
-    subprocess.run([sys.executable, "-c", f"import torch; torch.load({str(path)!r}, weights_only=False)"], cwd=tmp_path)
-    assert bare or (tmp_path / "exploded").exists()
+    monkeypatch.chdir(tmp_path)
+    if not bare:
+        torch.load(path, weights_only=False)
+        assert (tmp_path / "exploded").exists()
 
 
 def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:

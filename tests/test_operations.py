@@ -138,13 +138,14 @@ def crowd(http: httpx.Client, photo: Path, people: int) -> tuple[list[Any], list
 def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, folder = server
     wish, threads, said = crowd(http, photo, 16)
-    process.send_signal(signal.SIGTERM)
+    os.kill(process.pid, signal.SIGTERM)
     while (health := http.get("/health")).status_code == 200:
         time.sleep(0.02)
     assert health.status_code == 503 and health.json()["status"] == "stopping"
     refused = http.post(f"{API}/call/stylize", json={"data": wish})
     assert refused.status_code == 503 and "restarted" in refused.json()["detail"]
-    assert process.wait(75) == 0
+    process.join(75)
+    assert process.exitcode == 0
     for thread in threads:
         thread.join()
     assert all("event: complete" in words for words in said), said
@@ -156,8 +157,9 @@ def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Clien
 def test_what_takes_longer_is_returned(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, _ = server
     _, threads, said = crowd(http, photo, 12)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
+    os.kill(process.pid, signal.SIGINT)
+    process.join(15)
+    assert process.exitcode == 0
     for thread in threads:
         thread.join()
     returned = [words for words in said if "This server is being restarted: ask again in a minute." in words]
@@ -172,8 +174,9 @@ def test_an_optimisation_ends_with_what_it_has(server: tuple[httpx.Client, Any, 
     threads, said = listen(http, [ask(http, "optimize", wish)])
     wait_until_running(http)
     time.sleep(1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(15)
+    assert process.exitcode == 0
     threads[0].join()
     assert "event: complete" in said[0] and ".png" in said[0].splitlines()[-2]
 

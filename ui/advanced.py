@@ -1,6 +1,6 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from html import escape
@@ -62,10 +62,11 @@ PLAN = (
     "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>At most about {time}</b> on this machine "
     "as it is now, less if the losses stop falling."
 )
-SCALES, WEIGHTS, SMOOTH = (
+SCALES, WEIGHTS, SMOOTH, STAND_IN = (
     "over {} sizes from coarse to fine",
     "content {content:g} to style {style:g}",
     "smoothness {:g}",
+    "{other} in place of {layer}",
 )
 COLORED = {"photo": "in the photograph’s colours", "luminance": "only light and dark changed"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
@@ -240,7 +241,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         worded = words_of(request)
         try:
             method = method_of(preset, values)
-            words = plan_in_words(method, values[2], easel.seconds(method, features), worded)
+            seconds, stand_ins = easel.seconds(method, features), easel.stand_ins(method, features)
+            words = plan_in_words(method, values[2], seconds, stand_ins, worded)
         except NSTError as error:
             words = f'<span class="wrong">{escape(str(error))}</span>'
         chosen = known(preset)
@@ -402,12 +404,15 @@ def view(run: Watched) -> dict[str, Any]:
     }
 
 
-def plan_in_words(method: Method, init: str, seconds: float, worded: Callable[[str], str]) -> str:
+def plan_in_words(
+    method: Method, init: str, seconds: float, stand_ins: Mapping[str, str], worded: Callable[[str], str]
+) -> str:
     """What a run would do and how long it would take, in a sentence or two, as HTML."""
     more = [worded(SCALES).format(method.scales)] if method.scales > 1 else []
     more += [worded(WEIGHTS).format(content=method.content_weight, style=method.style_weight)]
     more += [worded(SMOOTH).format(method.total_variation)] if method.total_variation else []
     more += [worded(COLORED[method.color])] if method.color in COLORED else []
+    more += [worded(STAND_IN).format(layer=layer, other=other) for layer, other in stand_ins.items()]
     start = worded(STARTS[init][0].upper() + STARTS[init][1:])
     return worded(PLAN).format(
         size=method.size,

@@ -22,7 +22,7 @@ from nst_core.errors import NSTError
 from nst_core.features import VGG19, Hybrid, load_features
 from nst_core.history import columns, row
 from nst_core.images import save_picture
-from nst_core.method import METHODS, Method
+from nst_core.method import METHODS, Method, nearest_layers
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
@@ -257,6 +257,17 @@ class Easel:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
         return min(lent.MOST if lent.LENT else MAX_SECONDS, pace * work(method, (4, 3)))
+
+    def stand_ins(self, method: Method, features: str) -> dict[str, str]:
+        """The layers of the method that the feature network lacks, and which of its own it gives instead.
+
+        Raises:
+            NSTError: the feature network is not to be had.
+        """
+        given = _load(self.network(features), method.pooling).layers
+        wanted = [*method.content_layers, *method.style_layers]
+        nearest = {layer: next(iter(nearest_layers({layer: 1.0}, given))) for layer in wanted}
+        return {layer: other for layer, other in nearest.items() if other != layer}
 
     def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
         self._runs.put(session, None, run)

@@ -221,6 +221,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "{size} px, como máximo {steps} pasos de {optimizer} desde {start}; {more}. <b>Como máximo {time}</b>, más o "
         "menos, en esta máquina tal como está; menos, si las pérdidas dejan de bajar."
     ),
+    "{other} in place of {layer}": "{other} en lugar de {layer}",
     "over {} sizes from coarse to fine": "en {} tamaños, de grueso a fino",
     "content {content:g} to style {style:g}": "contenido {content:g} frente a estilo {style:g}",
     "smoothness {:g}": "suavidad {:g}",

@@ -1,0 +1,35 @@
+"""The command line, run as a person runs it, but by this process: one of its own takes seconds to import torch."""
+
+import io
+import logging
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from nst_core.cli import main
+
+
+def nst(*words: object, folder: Path | str = ".") -> "subprocess.CompletedProcess[str]":
+    """What ``python -m nst_core`` says and ends with in a folder."""
+    command, code = ["nst", *map(str, words)], 0
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", command)
+        patch.setattr(logging.root, "handlers", [])  # pytest's; it would say nothing on stderr
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
+
+def refusal(*words: object, folder: Path | str = ".", code: int = 1) -> str:
+    """What is said where it is refused: one line; of a command that was written wrongly, more."""
+    done = nst(*words, folder=folder)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1 or code == 2
+    return done.stderr
