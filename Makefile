@@ -1,15 +1,18 @@
-# Everything a newcomer needs: make run, make test, make lint, make bench. The environment lives in .venv.
+# Everything a newcomer needs: make run, make test, make slow (the long tests), make lint, make bench; all in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench
+.PHONY: run test slow lint bench
 
 run: $(VENV)/page
 	$(BIN)/python app.py
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+slow: $(VENV)/dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

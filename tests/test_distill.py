@@ -1,7 +1,6 @@
 """The script that makes the compact network: what it begins with, and that it runs and goes on."""
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +51,8 @@ def test_revived_channels_see_and_nothing_else_changes(distill: ModuleType) -> N
         torch.testing.assert_close(after[name][:, awake], before[name][:, awake])
 
 
-def test_it_runs_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("features", "photos", "paintings"):
         (tmp_path / folder).mkdir()
     make_features(tmp_path / "features")  # which seeds
@@ -64,9 +64,9 @@ def test_it_runs_and_goes_on(tmp_path: Path) -> None:
 
     def run(*arguments: str) -> None:
         folders = [f"--{folder}={tmp_path / folder}" for folder in ("features", "photos", "paintings")]
-        command = [sys.executable, str(SCRIPT), *folders, "--crop=64", "--batch-size=4", f"-o={tmp_path / 'made'}"]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        words = [*folders, "--crop=64", "--batch-size=4", f"-o={tmp_path / 'made'}", *arguments]
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+        distill.main()
 
     run("--steps=2")
     first = _load_compact(tmp_path / "made").state_dict()

@@ -13,8 +13,6 @@ import pytest
 
 from nst_core.style import MAX_BYTES
 
-pytestmark = pytest.mark.slow
-
 SECONDS = 2
 MEGABYTES = 200
 

@@ -24,6 +24,7 @@ print(paint())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep memory")
 def test_what_was_freed_is_used_again() -> None:
     faults = {

@@ -191,6 +191,7 @@ def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
     assert "onnx" in left and "result.png" not in left
 
 
+@pytest.mark.slow
 def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dict[str, str], tmp_path: Path) -> None:
     with launched(tmp_path, environment) as (url, _):
         port, files = url.rpartition(":")[2], tmp_path / "files"

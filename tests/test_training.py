@@ -257,6 +257,7 @@ def test_divergence_stops_it(painting: Path, photos: Path) -> None:
         run(replace(RECIPE, steps=30, reconstruction_steps=0, learning_rate=1e18, warm_up=0.0), painting, photos)
 
 
+@pytest.mark.slow
 def test_a_flat_output_stops_it(painting: Path, photos: Path) -> None:
     # Total variation alone: the smoothest picture is one colour.
     recipe = replace(

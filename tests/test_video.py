@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from commands import nst
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
 from test_steady import noisy, texture
@@ -107,8 +108,7 @@ def test_a_second_style_on_the_command_line(style: Style, second: Style, tmp_pat
     film = make_film(tmp_path / "film.mp4", frames=2)
     Image.linear_gradient("L").save(tmp_path / "mask.png")
     words = "--style udnie-lite --second great-wave-lite --mix 0.7 --mask mask.png --lossless -o out.mkv"
-    command = [sys.executable, "-m", "nst_core", "video", "film.mp4", *words.split()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = nst("video", "film.mp4", *words.split(), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     settings: dict[str, Any] = {"second": second, "mix": 0.7, "mask": Image.linear_gradient("L")}
     steps = painted(film, style, tmp_path / "expected.mkv", lossless=True, strength=1.0, **settings)
@@ -504,13 +504,14 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
     assert 0 < done < 400 and not (tmp_path / "out.mp4").exists()
-    again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    again = nst(*command[3:], "--resume", folder=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "96 × 64 px, 400 frames" in again.stdout
     seen, film = see(tmp_path / "out.mp4"), see(tmp_path / "film.mp4")
     assert (seen.times, seen.sound) == (film.times, film.sound)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_film(style: Style, tmp_path: Path) -> None:
     code = (
         "import resource, sys; from nst_core import Registry, stylize_video;"

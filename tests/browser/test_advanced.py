@@ -80,7 +80,7 @@ def download(page: "Page", button: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) -> None:
     page = advanced
     choose(page, 1500)

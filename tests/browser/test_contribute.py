@@ -71,6 +71,7 @@ def picture(page: "Page", title: str, but_not: str = "") -> bytes:
     return page.request.get(painted.get_attribute("src") or "").body()
 
 
+@pytest.mark.slow
 def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: Path, photo: Path) -> None:
     folder = make_style(tmp_path / "wave", title="", artist="", license="")
     (folder / PREVIEW).unlink()
