@@ -248,6 +248,20 @@ def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> N
     assert easel.seconds(method, "compact") != first
 
 
+@pytest.mark.parametrize(
+    ("preset", "stand_ins"),
+    [
+        ("quick", {"conv3_3": "conv3_1"}),
+        ("paper", {"conv4_2": "conv4_1"}),
+        ("neural-style", {"relu4_2": "relu4_1"}),
+        ("tutorial", {}),
+    ],
+)
+def test_the_layers_that_stand_in_for_others_are_told(easel: Easel, preset: str, stand_ins: dict[str, str]) -> None:
+    easel.features = {"compact": "compact"}  # the one that is shipped, which lacks some
+    assert easel.stand_ins(easel.method(preset), "compact") == stand_ins
+
+
 def test_a_run_that_saturates_says_nothing_of_the_pace(easel: Easel) -> None:
     method = easel.method("quick", size=48, steps=200, scales=1, saturation=0.9)
     first = easel.seconds(method, "compact")

@@ -226,6 +226,7 @@ def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
     assert [file.name for file in (made / "ended").iterdir()] == ["photo-wave.png"]
 
 
+@pytest.mark.slow
 def test_one_large_picture_shows_how_far_it_is(made: Path) -> None:
     code = (
         "from rich.console import Console; from nst_core import console; import nst_core.cli as cli;"

@@ -21,6 +21,8 @@ from nst_core.features import FeaturesError, Hybrid, load_features
 from nst_core.optimization import optimize
 from ui import lent
 
+pytestmark = pytest.mark.slow
+
 LOANS = 10
 """As many as are asked for before the ones that are refused."""
 REFUSED = 2

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -65,7 +67,7 @@ def counted(http: httpx.Client) -> dict[str, float]:
 
 
 def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: Path, tmp_path: Path) -> None:
-    with launched(tmp_path, environment) as (url, _), httpx.Client(base_url=url, timeout=60) as http:
+    with launched(tmp_path, environment) as (url, process), httpx.Client(base_url=url, timeout=60) as http:
         assert http.get("/health").json() == {
             "status": "ok",
             "waiting": 0,
@@ -79,6 +81,9 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
         numbers = counted(http)
         assert http.get("/health").json()["running"] == 0
+        before = switches(process)
+        time.sleep(2)
+        assert switches(process) - before < 600  # a thousand a second were a tenth of a core, with nobody there
     events = {line["event"]: line for line in log_of(tmp_path) if line["event"] != "log"}  # a library's warning
     assert list(events) == ["started", "painted", "refused", "optimized", "stopping", "stopped"]
     assert events["painted"]["style"] == "first-style" and events["painted"]["pixels"] == 64 * 50
@@ -95,6 +100,12 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
     assert not {"grandmother", "grandfather", "127.0.0.1:"} & set(said.replace("127.0.0.1:", "x", 1).split())
     for text in ("grandmother", "grandfather", picture["path"]):
         assert text not in said
+
+
+def switches(process: ForkServerProcess) -> int:
+    """How often its threads have waited for something."""
+    said = [file.read_text() for file in Path(f"/proc/{process.pid}/task").glob("*/status")]
+    return sum(int(number) for text in said for number in re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M))
 
 
 @pytest.fixture

@@ -482,6 +482,7 @@ def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> 
     assert max(map(difference, see(film).pictures, see(out).pictures)) < 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     make_film(tmp_path / "film.mp4", frames=400, sound="aac")
     command = [sys.executable, "-m", "nst_core", "video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite"]

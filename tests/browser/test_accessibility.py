@@ -11,7 +11,9 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 
-@pytest.mark.parametrize(("page", "scheme"), [("desktop", "light"), ("phone", "dark")], indirect=["page"])
+@pytest.mark.parametrize(
+    ("page", "scheme"), [("desktop", "light"), pytest.param("phone", "dark", marks=pytest.mark.slow)], indirect=["page"]
+)
 def test_axe_finds_nothing_serious(page: "Page", scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(f"{page.url}?second=second-style")

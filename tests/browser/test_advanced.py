@@ -139,6 +139,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_closed_page_ends_its_run(browser: "Browser", app_url: str) -> None:
     context = browser.new_context()
     page = context.new_page()

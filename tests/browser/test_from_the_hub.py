@@ -58,6 +58,7 @@ def paint(page: "Page", photo: Path) -> None:
     expect(page.locator("#info")).to_contain_text("Here")
 
 
+@pytest.mark.slow
 def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.radial_gradient("L").resize((120, 90)).convert("RGB").save(photo)

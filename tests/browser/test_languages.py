@@ -44,6 +44,7 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trains", [False, True], ids=["told how to train", "trains"])
 def test_who_contributes_or_trains_gets_it_too(
     browser: "Browser", registry_file: Path, tmp_path: Path, trains: bool

@@ -151,6 +151,7 @@ def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_
     expect(page.locator("#info")).to_contain_text("Second")
 
 
+@pytest.mark.slow
 def test_within_the_page_of_a_space_the_link_is_that_of_the_space(
     browser: "Browser", registry_file: Path, tmp_path: Path
 ) -> None:
