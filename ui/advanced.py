@@ -162,8 +162,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                 for place in range(1, 2 + FURTHER):
                     with gr.Row(elem_classes="further"):
                         if place > 1:
-                            further.append(picture(say(f"Painting {place}"), drop, height=130))
-                        further.append(picture(say("Mask"), drop, height=130))
+                            further.append(picture(say(f"Painting {place}"), say("Drop here"), height=130))
+                        further.append(picture(say("Mask"), say("Drop here"), height=130))
                         further.append(number(1, say("Its weight"), 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
             stage = easel_for("easel", HINT)

@@ -176,6 +176,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Newest": "más nuevos",
     "Style, artist, repository": "Estilo, artista, repositorio",
     "Drop, paste\nor choose": "Suelte, pegue\no elija",
+    "Drop here": "Suelte aquí",
     "Or one of these": "O una de estas",
     "How": "Cómo",
     "Quick look": "Rápido",
