@@ -26,7 +26,7 @@ import nst_core
 from ui.films import Cinema
 from ui.head import CARD, introduce
 from ui.kept import expire
-from ui.limits import FAILED, MALFORMED, MAX_FILE, Limits
+from ui.limits import FAILED, MALFORMED, MAX_FORM, Limits
 from ui.line import Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
 from ui.runs import Easel
@@ -174,7 +174,7 @@ def options(page: Page) -> dict[str, Any]:
             "exception_handlers": {RequestValidationError: malformed},
             "routes": [Route("/health", health), Route("/metrics", metrics), Route("/card.jpg", card)],
         },
-        "max_file_size": MAX_FILE,
+        "max_file_size": MAX_FORM,  # Limits refuses before that, in its own words
         "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
