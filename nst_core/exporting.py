@@ -1,13 +1,14 @@
 """A style as one ONNX file, for telephones and browsers: ONNX Runtime paints it where there is no PyTorch.
 
-The page never imports this file.
+PyTorch's exporter takes some ten seconds and nearly a gigabyte to find out what is the same for all styles of an
+architecture: its graph, which therefore lies in ``graphs/`` (``scripts/graphs.py`` puts it there), without weights.
 """
 
 import copy
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import torch
@@ -15,15 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core import __version__
+from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.style import Style
 from nst_core.stylization import check_second
 from nst_core.text import few, quoted
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+GRAPHS = Path(__file__).parent / "graphs"
 OPSET = 20
 """The newest whose operators ONNX Runtime's backends all have: its WebGPU has no Conv of opset 22 (1.24)."""
 
 ExportPrecision = Literal["fp32", "fp16"]
+DTYPES: dict[ExportPrecision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 class ExportingError(NSTError):
@@ -53,31 +60,18 @@ def export_style(
     styles = [style, second] if second else [style]
     portables = [_portable(one, precision) for one in styles]
     smallest = max(one.architecture.min_size for one in styles)
-    sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
-    # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
-    photo, shapes = torch.zeros(1, 3, 37, 54), {"photo": sides}
-    with torch.no_grad(), warnings.catch_warnings():
-        # PyTorch's exporter warns of what PyTorch itself calls.
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _Mixed(*portables).eval() if second else portables[0],
-            (photo, torch.tensor([mix])) if second else (photo,),
-            input_names=["photo", "mix"] if second else ["photo"],
-            output_names=["painted"],
-            dynamic_shapes=shapes | {"mix": None} if second else shapes,
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
+    stored = GRAPHS / _graph_name(style.architecture, precision)
+    if second:
+        model = _traced(_Mixed(*portables), smallest, mix)
+    elif stored.is_file():
+        model = onnx.load(stored)
+        state = portables[0].state_dict()
+        for initializer in model.graph.initializer:
+            if initializer.name in state:
+                initializer.raw_data = state[initializer.name].contiguous().numpy().tobytes()
+    else:
+        model = _traced(portables[0], smallest)
     graph = model.graph
-    # The exporter notes of every number from which line of which file it came.
-    for noted in (*graph.node, *graph.input, *graph.output, *graph.initializer):
-        del noted.metadata_props[:]
-    del graph.metadata_props[:], graph.value_info[:], model.functions[:]
-    for dimension, name in zip(graph.output[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
-        dimension.dim_param = name
     layout = "float32, (1, 3, height, width), RGB in 0-255"
     takes, gives = f"{layout}; sides of {smallest} pixels or more", f"{layout}, clamped; of the input's size"
     titles = " + ".join(one.title for one in styles)
@@ -101,6 +95,19 @@ def export_style(
         temporary.unlink(missing_ok=True)
 
 
+def write_graph(architecture: Architecture, precision: ExportPrecision) -> None:
+    """Put the graph of an architecture into ``graphs/``, where its styles' exports find it."""
+    portable = _Portable(architecture.network(), DTYPES[precision])
+    for parameter in portable.parameters():
+        nn.init.uniform_(parameter)  # of those that are equal the exporter would keep one
+    model, state = _traced(portable, architecture.min_size), portable.state_dict()
+    weights = [initializer for initializer in model.graph.initializer if initializer.name in state]
+    assert len(weights) == len(state), "the exporter has renamed or folded some of the weights"
+    for initializer in weights:
+        initializer.ClearField("raw_data")
+    (GRAPHS / _graph_name(architecture, precision)).write_bytes(model.SerializeToString())
+
+
 def check_export(path: Path) -> None:
     """See to it that ``export_style`` can write such a file, before anybody waits for it.
 
@@ -113,8 +120,43 @@ def check_export(path: Path) -> None:
         raise ExportingError(f"The file {quoted(path.name)} should end in .onnx, the format that is written.")
 
 
+def _graph_name(architecture: Architecture, precision: ExportPrecision) -> str:
+    return f"{architecture.id}-{architecture.version}-{precision}.onnx"
+
+
+def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "ModelProto":
+    """What PyTorch's exporter makes of it, without what it notes about the making; ``mix``, if it takes one."""
+    sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
+    # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
+    photo, shapes = torch.zeros(1, 3, 37, 54), {"photo": sides}
+    mixed = mix is not None
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch's exporter warns of what PyTorch itself calls.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            paint.eval(),
+            (photo, torch.tensor([mix])) if mixed else (photo,),
+            input_names=["photo", "mix"] if mixed else ["photo"],
+            output_names=["painted"],
+            dynamic_shapes=shapes | {"mix": None} if mixed else shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    graph = model.graph
+    # The exporter notes of every number from which line of which file it came.
+    for noted in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del noted.metadata_props[:]
+    del graph.metadata_props[:], graph.value_info[:], model.functions[:]
+    for dimension, name in zip(graph.output[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+        dimension.dim_param = name
+    return model
+
+
 def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
-    portable = _Portable(style.network, torch.float16 if precision == "fp16" else torch.float32).eval()
+    portable = _Portable(style.network, DTYPES[precision]).eval()
     if any(not parameter.isfinite().all() for parameter in portable.parameters()):
         raise ExportingError(f"A weight of {quoted(style.title)} is beyond 65,504, float16's largest: fp32 has it.")
     return portable

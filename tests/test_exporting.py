@@ -19,8 +19,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from nst_core import exporting
+from nst_core.architectures import VERSIONS
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
-from nst_core.exporting import ExportingError, check_export, export_style
+from nst_core.exporting import DTYPES, GRAPHS, ExportingError, ExportPrecision, check_export, export_style
 from nst_core.registry import Registry
 from nst_core.style import Card, Style, StyleConfig, write_style
 from nst_core.stylization import stylize
@@ -115,7 +117,29 @@ FLAT = [np.full((1, 3, 40, 53), 255, np.float32), squares(40, 53, 1)]
 PyTorch's own pictures in float32 and float64 have nothing to do with each other."""
 
 
-@pytest.mark.parametrize("id", [LITE, *(pytest.param(id, marks=pytest.mark.slow) for id in (JOHNSON, OTHER))])
+def test_the_graph_of_every_architecture_is_in_the_package(styles: dict[str, Style]) -> None:
+    graphs = {path.name for path in GRAPHS.iterdir()}
+    assert graphs == {f"{id}-{version}-{precision}.onnx" for id, version in VERSIONS for precision in DTYPES}
+    for style in styles.values():
+        graph = onnx.load(GRAPHS / f"{style.architecture.id}-{style.architecture.version}-fp32.onnx").graph
+        assert not any(tensor.raw_data for tensor in graph.initializer if len(tensor.dims) == 4)
+        kernels = [list(weight.shape) for weight in style.network.state_dict().values() if weight.dim() == 4]
+        assert sorted(list(tensor.dims) for tensor in graph.initializer if len(tensor.dims) == 4) == sorted(kernels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", DTYPES)
+def test_the_graph_in_the_package_is_what_the_exporter_makes(
+    styles: dict[str, Style], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: ExportPrecision
+) -> None:
+    export_style(styles[LITE], tmp_path / "stored.onnx", precision=precision)
+    monkeypatch.setattr(exporting, "GRAPHS", tmp_path)
+    export_style(styles[LITE], tmp_path / "traced.onnx", precision=precision)
+    stored, traced = (in_onnxruntime(tmp_path / f"{made}.onnx")(noise(37, 54)) for made in ("stored", "traced"))
+    assert np.array_equal(stored, traced)
+
+
+@pytest.mark.parametrize("id", [LITE, JOHNSON, OTHER])
 def test_it_paints_as_pytorch_does_at_any_size(styles: dict[str, Style], fp32: Callable[[str], Path], id: str) -> None:
     paint = in_onnxruntime(fp32(id))
     for photo in (noise(5, 7), noise(37, 54), ramp(64, 64), squares(61, 90, 8), ramp(83, 42)):

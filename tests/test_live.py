@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -40,13 +41,10 @@ def test_a_damaged_style_is_refused_again_and_again(exports: Exports) -> None:
 
 
 def test_where_the_exporter_is_not_installed_a_sentence_says_so(
-    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exports: Exports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as util\nfind = util.find_spec\n"
-        "util.find_spec = lambda name, *more: None if name.startswith('onnx') else find(name, *more)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for package in ("onnx", "onnxscript"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(NSTError, match=r"^Exporting takes 'onnx', 'onnxscript': .* installs that\.$"):
         exports.of("first-style").result()
 

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import binascii
-import subprocess
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-import nst_core
 from nst_core.errors import NSTError
+from nst_core.exporting import export_style
 from nst_core.images import open_picture
 from nst_core.stylization import repaint
 from ui.line import Turn
@@ -70,13 +68,7 @@ class Exports:
 
     def _export(self, id: str, file: Path) -> Path:
         if not file.is_file():
-            folder = self.studio.style(None, id).folder
-            # PyTorch's exporter takes its time and nearly a gigabyte: neither should be this server's own.
-            command = [sys.executable, "-m", "nst_core", "export", str(folder), "-o", str(file)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=Path(nst_core.__file__).parents[1])
-            if done.returncode:
-                why = done.stderr.strip().rpartition("\n")[2]
-                raise PageError(why or "This style could not be made ready for browsers: choose another one.")
+            export_style(self.studio.style(None, id), file)
         return file
 
 
