@@ -63,6 +63,7 @@ def publish(folder: Path, repo: str, registry: str = "bob/registry") -> tuple[ob
     return ("publish", folder, "--repo", repo, "--registry", registry)
 
 
+@pytest.mark.slow
 def test_from_one_persons_folder_to_anothers_picture(
     hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path
 ) -> None:
