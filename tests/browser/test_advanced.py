@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_page import served_page
+from picking import pick
 from PIL import Image
 
 from nst_core.optimization import optimize
@@ -110,7 +111,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     with Image.open(file) as taken:
         assert taken.format == "PNG" and max(taken.size) == 128
 
-    page.get_by_role("radio", name="From noise").check()
+    pick(page.get_by_role("radio", name="From noise"))
     expect(page.locator("#plan")).to_contain_text("L-BFGS from noise")
     page.locator("#content input[type=file]").set_input_files(file)
     expect(page.locator("#plan")).to_contain_text(f"at most {done + 30} steps of L-BFGS from the photograph")

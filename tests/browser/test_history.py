@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from picking import pick
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -11,7 +12,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 
 
 def paint(page: "Page", style: str, pictures: int) -> None:
-    page.locator(f"#styles input[value={style}]").check()
+    pick(page.locator(f"#styles input[value={style}]"))
     if not page.locator("#photo img").count():
         page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#history .strip button")).to_have_count(pictures)
@@ -20,10 +21,10 @@ def paint(page: "Page", style: str, pictures: int) -> None:
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> None:
     expect(page.get_by_text("Your last pictures")).to_be_hidden()
-    page.get_by_role("radio", name="Broad").check()
+    pick(page.get_by_role("radio", name="Broad"))
     paint(page, "first-style", 1)
     paint(page, "second-style", 2)
-    page.get_by_role("radio", name="Photograph", exact=True).check()  # touched up, and no other picture
+    pick(page.get_by_role("radio", name="Photograph", exact=True))  # touched up, and no other picture
     expect(page.locator("#info")).to_contain_text("Second")
     page.reload()
     expect(page.locator("#history .strip button")).to_have_count(2)
@@ -53,8 +54,8 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
 
 
 def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", app_url: str) -> None:
-    page.locator("#styles input[value=second-style]").check()
-    page.get_by_role("radio", name="Bold").check()
+    pick(page.locator("#styles input[value=second-style]"))
+    pick(page.get_by_role("radio", name="Bold"))
     page.goto(f"{app_url}/?__theme=dark&utm_source=x")
     expect(page.get_by_role("radio", name="Bold")).to_be_checked()
     page.goto(f"{app_url}/?stroke=2")

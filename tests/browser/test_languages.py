@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import serving
 from made_optimization import made_picture
+from picking import pick
 
 from ui.words import SPANISH
 
@@ -25,7 +26,7 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text("First")
     expect(page.locator("#info")).to_contain_text("pintado en")
-    page.get_by_role("radio", name="Anchas").check()
+    pick(page.get_by_role("radio", name="Anchas"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copiar enlace").click()
     expect(page.get_by_role("button", name="Enlace copiado")).to_be_visible()

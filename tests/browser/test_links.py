@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import serving
+from picking import pick
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -52,9 +53,9 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
 
 def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator("#styles input[value=second-style]").check()
+    pick(page.locator("#styles input[value=second-style]"))
     for name in ("Photograph", "512", "Broad"):
-        page.get_by_role("radio", name=name, exact=True).check()
+        pick(page.get_by_role("radio", name=name, exact=True))
     page.get_by_label("A second style").click()
     page.get_by_role("option", name="First").click()
     page.get_by_role("button", name="Copy link").click()
@@ -72,13 +73,13 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
 def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("tab", name="Advanced").click()
-    page.get_by_role("radio", name="From noise").check()
+    pick(page.get_by_role("radio", name="From noise"))
     expect(page.get_by_text("steps of L-BFGS from noise")).to_be_visible()
-    page.get_by_role("radio", name="a fast style").check()
+    pick(page.get_by_role("radio", name="a fast style"))
     page.get_by_label("The fast style").click()
     page.get_by_role("option", name="Second").click()
     page.get_by_role("button", name="Weights, optimiser").click()
-    page.get_by_role("radio", name="Adam").check()
+    pick(page.get_by_role("radio", name="Adam"))
     page.get_by_label("Seed of the noise").fill("7")
     page.get_by_role("button", name="Copy link").locator("visible=true").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
@@ -130,9 +131,9 @@ def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> Non
 
 
 def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_path: Path) -> None:
-    page.locator("#styles input[value=second-style]").check()
+    pick(page.locator("#styles input[value=second-style]"))
     for name in ("Photograph", "512", "Broad"):
-        page.get_by_role("radio", name=name, exact=True).check()
+        pick(page.get_by_role("radio", name=name, exact=True))
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text("Second")
     download = page.get_by_role("link", name="Download PNG").or_(page.get_by_role("button", name="Download PNG"))

@@ -1,0 +1,14 @@
+"""Choosing among Gradio's radio buttons in a browser."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+
+def pick(button: "Locator") -> None:
+    """Click, and wait: Playwright's ``check`` looks before a slow page has answered, and gives up."""
+    from playwright.sync_api import expect
+
+    button.click()
+    expect(button).to_be_checked()
