@@ -12,3 +12,10 @@ def pick(button: "Locator") -> None:
 
     button.click()
     expect(button).to_be_checked()
+
+
+def pick_for_good(button: "Locator") -> None:
+    """And wait until the browser remembers it, a moment later."""
+    before = button.page.evaluate("localStorage.repaint")
+    pick(button)
+    button.page.wait_for_function("before => localStorage.repaint !== before", arg=before)

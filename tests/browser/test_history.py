@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
-from picking import pick
+from picking import pick, pick_for_good
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,7 +24,7 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     pick(page.get_by_role("radio", name="Broad"))
     paint(page, "first-style", 1)
     paint(page, "second-style", 2)
-    pick(page.get_by_role("radio", name="Photograph", exact=True))  # touched up, and no other picture
+    pick_for_good(page.get_by_role("radio", name="Photograph", exact=True))  # touched up, and no other picture
     expect(page.locator("#info")).to_contain_text("Second")
     page.reload()
     expect(page.locator("#history .strip button")).to_have_count(2)
@@ -54,8 +54,8 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
 
 
 def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", app_url: str) -> None:
-    pick(page.locator("#styles input[value=second-style]"))
-    pick(page.get_by_role("radio", name="Bold"))
+    pick_for_good(page.locator("#styles input[value=second-style]"))
+    pick_for_good(page.get_by_role("radio", name="Bold"))
     page.goto(f"{app_url}/?__theme=dark&utm_source=x")
     expect(page.get_by_role("radio", name="Bold")).to_be_checked()
     page.goto(f"{app_url}/?stroke=2")

@@ -121,6 +121,7 @@ def test_a_link_is_copied_without_the_clipboard_that_http_lacks(page: "Page") ->
 
 def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> None:
     page.get_by_role("tab", name="About").click()
+    expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
     page.reload()
     expect(page.get_by_role("tab", name="About")).to_have_attribute("aria-selected", "true")
     page.goto(f"{app_url}/?fbclid=IwAR0&__theme=light")  # which others add to an address
