@@ -10,7 +10,7 @@ What makes it fast, beside strips that stay in the processor's cache:
   floor is -shift / scale, and the convolution that follows takes in its kernel and its bias what is not max(x, floor);
 - an enlargement to twice the size and the convolution after it are one transposed convolution of the small map, with a
   kernel of 4 × 4: four ninths of the multiplications, and no large map between the two;
-- the 3 × 3 convolutions of the residual blocks are Winograd's F(4 × 4, 3 × 3), with a third of the multiplications
+- the 3 × 3 convolutions of the residual blocks are Winograd's F(6 × 6, 3 × 3), with a fifth of the multiplications
   (Lavin and Gray 2016);
 - the last convolution gives three channels only, which processors are slow at: it is taken apart into the rows of its
   kernel, 27 channels, and their sums;
@@ -24,6 +24,7 @@ from functools import cache
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,22 +39,45 @@ if TYPE_CHECKING:
 
 STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
 """Bytes of a strip of a feature map, about."""
-LEAST = 16
-"""Rows of a strip at least: above and below it, a convolution reads up to eight more."""
-TILE = 4
+TILE = 6
 """Rows and columns of what Winograd's convolution gives at a time."""
+LEAST = 3 * TILE
+"""Rows of a strip at least: above and below it, a convolution reads up to eight more."""
 KEEP_ALL = 9_000_000
 """Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice, and where
 memory is short, so are those of half size and those inside the residual blocks.
 """
 AROUND = 30
 """Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
-# Of F(4 × 4, 3 × 3), which evaluates polynomials at 0, ±1, ±2 and infinity.
-INPUT = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
-         [0, 4, 0, -5, 0, 1]]  # fmt: skip
-KERNEL = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6],
-          [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]  # fmt: skip
-OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+# Of F(6 × 6, 3 × 3), which evaluates polynomials at 0, ±1, ±2, ±1/2 and infinity.
+INPUT = [
+    [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0],
+    [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
+    [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0],
+    [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
+    [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0],
+    [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
+    [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0],
+    [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
+]
+KERNEL = [
+    [1, 0, 0],
+    [-2 / 9, -2 / 9, -2 / 9],
+    [-2 / 9, 2 / 9, -2 / 9],
+    [1 / 90, 1 / 45, 2 / 45],
+    [1 / 90, -1 / 45, 2 / 45],
+    [32 / 45, 16 / 45, 8 / 45],
+    [32 / 45, -16 / 45, 8 / 45],
+    [0, 0, 1],
+]
+OUTPUT = [
+    [1, 1, 1, 1, 1, 1, 1, 0],
+    [0, 1, -1, 2, -2, 1 / 2, -1 / 2, 0],
+    [0, 1, 1, 4, 4, 1 / 4, 1 / 4, 0],
+    [0, 1, -1, 8, -8, 1 / 8, -1 / 8, 0],
+    [0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0],
+    [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
+]
 
 Progress = Callable[[float], None]
 
@@ -106,7 +130,9 @@ class StripNetwork:
             return
         kept = self._kept(height, width)
         passes = len(self._down) + (2 if kept > 1 else 3) * len(self._blocks) + len(self._up) + 1
-        run = _Run(passes, self._rows(width), progress)
+        size = self._rows(width) * self._line(width)
+        room = _Room(-(-kept * -(-height // 4) // self._rows(width)) + 4, size, self._dtype)
+        run = _Run(passes, self._rows(width), room, progress)
         inside = _tiled if self._dtype == torch.float32 else _convolved
         # Their mean is nothing to a normalisation, and of faint photographs bfloat16 would see little else.
         middle = photo[::8, ::8].float().mean((0, 1)).round()
@@ -187,35 +213,41 @@ class _Layer:
 
 
 def winograd_kernel(kernel: Tensor) -> Tensor:
-    """(out, in, 3, 3) as Winograd's (36, in, out)."""
+    """(out, in, 3, 3) as Winograd's (64, in, out)."""
     g = torch.tensor(KERNEL, dtype=torch.float64)
     transformed = torch.einsum("ai,bj,oijk->abko", g, g, kernel.double().permute(0, 2, 3, 1))
     return transformed.flatten(0, 1).float().contiguous()
 
 
 def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
-    """A 3 × 3 convolution by tiles of 4 × 4 (Lavin and Gray 2016, *Fast algorithms for convolutional networks*).
+    """A 3 × 3 convolution by tiles of 6 × 6 (Lavin and Gray 2016, *Fast algorithms for convolutional networks*).
 
-    (4·m + 2, 4·n + 2, inputs), padded, to (4·m, 4·n, outputs). The inputs are taken to be ``less`` smaller, by channel.
+    (6·m + 2, 6·n + 2, inputs), padded, to (6·m, 6·n, outputs). The inputs are taken to be ``less`` smaller, by channel.
+    What is given is overwritten when this thread calls again.
     """
-    tiles = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)
-    down, across, channels = tiles.shape[2:]
-    count, outputs = down * across, kernel.shape[2]
-    laid, half = _scratch("even", 6, 6 * count * channels), _scratch("odd", 6, 6 * count * channels)
+    seen, columns, channels = TILE + 2, x.shape[1], x.shape[2]
+    down, across, outputs = (len(x) - 2) // TILE, (columns - 2) // TILE, kernel.shape[2]
+    count = down * across
+    # First what lies below one another, for all columns, then what lies side by side: there, tiles share two columns.
+    below = x.unfold(0, seen, TILE).permute(0, 3, 1, 2).flatten(2)
+    below = torch.bmm(_INTO.expand(down, seen, seen), below, out=_scratch("odd", down, seen, columns * channels))
+    tiles = below.view(down, seen, columns, channels).unfold(2, seen, TILE).permute(1, 4, 0, 2, 3)
+    laid = _scratch("even", seen, seen, count * channels)
     laid.view(tiles.shape).copy_(tiles)
-    torch.mm(_INTO, laid, out=half)  # first what lies below one another, then what lies side by side
-    seen = laid.view(6, 6, count * channels)
-    torch.bmm(_INTO.expand(6, 6, 6), half.view(seen.shape), out=seen)
-    seen = seen.view(36, count, channels)
+    laid = torch.bmm(_INTO.expand(seen, seen, seen), laid, out=_scratch("odd", *laid.shape)).view(-1, count, channels)
     if less is not None:
-        seen[7].sub_(36 * less)  # the one place where a constant is
-    made = torch.bmm(seen, kernel, out=_scratch("odd", 36, count, outputs)).view(6, 6, count * outputs)
-    narrow = torch.bmm(_BACK.expand(6, 4, 6), made, out=_scratch("even", 6, 4, count * outputs))
-    values = torch.mm(_BACK, narrow.view(6, -1), out=_scratch("odd", 4, 4 * count * outputs))
-    return values.view(4, 4, down, across, outputs).permute(2, 0, 3, 1, 4).reshape(4 * down, 4 * across, outputs)
+        laid[seen + 1].sub_(_CONSTANT * less)  # the one place where a constant is
+    made = torch.bmm(laid, kernel, out=_scratch("even", seen**2, count, outputs)).view(seen, seen, count * outputs)
+    made = torch.bmm(_BACK.expand(seen, TILE, seen), made, out=_scratch("odd", seen, TILE, count * outputs))
+    turned = _scratch("even", down, seen, across, TILE, outputs)
+    turned.copy_(made.view(seen, TILE, down, across, outputs).permute(2, 0, 3, 1, 4))
+    values = _scratch("odd", down, TILE, across * TILE * outputs)
+    torch.bmm(_BACK.expand(down, TILE, seen), turned.view(down, seen, -1), out=values)
+    return values.view(down * TILE, across * TILE, outputs)
 
 
 _INTO, _BACK = torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()
+_CONSTANT = sum(INPUT[1]) ** 2
 
 
 def enlarging_kernel(kernel: Tensor) -> Tensor:
@@ -249,7 +281,7 @@ def quickest_type() -> torch.dtype:
     """Of feature maps on this processor: bfloat16 if it has instructions for it that beat Winograd's convolution."""
     if not fast_bfloat16(torch.device("cpu")):
         return torch.float32
-    x, kernel = torch.rand(34, 66, 128), torch.rand(128, 128, 3, 3)
+    x, kernel = torch.rand(5 * TILE + 2, 11 * TILE + 2, 128), torch.rand(128, 128, 3, 3)
     tiled, seen, laid_out = winograd_kernel(kernel), _batch(x.bfloat16()), _laid_out(kernel, torch.bfloat16)
 
     def seconds(work: Callable[[], Tensor]) -> float:
@@ -279,6 +311,8 @@ class _Map:
         """Lets go of what only the rows before one are computed of."""
         self.strips: list[tuple[int, Tensor]] | None = None
         """Such rows, kept, each with the number of its first; None where they are computed when they are asked for."""
+        self.room: _Room | None = None
+        """Where they are kept."""
         self.scale = torch.ones(channels)
         """Of its normalisation, by channel."""
         self.floor: Tensor | None = None
@@ -313,7 +347,7 @@ class _Map:
         first = max(0, min(low, 2 * self.height - 1 - high) if high > self.height and mirrored else low)
         last = min(self.height, max(high, 1 - low) if low < 0 and mirrored else high)
         start, stop = min(low, first), max(high, last)
-        spare = [-(high - low - 2) % 4, -self.width % 4] if tiled else [0, 0]
+        spare = [-(high - low - 2) % TILE, -self.width % TILE] if tiled else [0, 0]
         padded = torch.empty(
             stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels, dtype=self.dtype
         )
@@ -339,20 +373,24 @@ class _Map:
         for _, strip in self.strips or []:
             torch.addcmul(shift, strip, scale, out=strip).relu_()
         after = _Map(self.height, self.width, self.channels, self.dtype, self.compute)
-        after.strips, self.strips = self.strips, None
+        after.strips, after.room, self.strips = self.strips, self.room, None
         return after
 
     def give(self) -> Iterator[tuple[int, Tensor]]:
         """The strips, each for the last time."""
         while self.strips:
-            yield self.strips.pop(0)
+            row, strip = self.strips[0]
+            yield row, strip
+            self.release(row + len(strip))
 
     def release(self, row: int) -> None:
         """Let go of the strips that lie before a row, or of what they are computed of."""
         if self.strips is None:
             self.let_go(row)
-        else:
-            self.strips = [(first, strip) for first, strip in self.strips if first + len(strip) > row]
+            return
+        assert self.room
+        while self.strips and self.strips[0][0] + len(self.strips[0][1]) <= row:
+            self.room.free(self.strips.pop(0)[1])
 
     def between(self, low: int, high: int) -> Iterator[tuple[int, Tensor]]:
         """The rows from one to another, in pieces, each with the number of its first, before normalisation."""
@@ -406,12 +444,36 @@ def _enlarged(source: _Map, kernel: Tensor) -> _Map:
     return _Map(height, width, kernel.shape[1], source.dtype, compute, lambda row: source.release(row // 2 - 1))
 
 
+class _Room:
+    """Memory for the strips that are kept, in pieces of one size, each used again when its strip is let go of.
+
+    PyTorch aligns what it asks malloc for, so that what one strip leaves is a few bytes too small for the next, and the
+    process grows by half. These are asked for as malloc gives them, and aligned here.
+    """
+
+    ALIGNED = 64
+
+    def __init__(self, count: int, numbers: int, dtype: torch.dtype) -> None:
+        self._numbers = numbers
+        size = numbers * dtype.itemsize
+        given = [torch.from_numpy(np.empty(size + self.ALIGNED, np.uint8)) for _ in range(count)]
+        self._free = [memory[-memory.data_ptr() % self.ALIGNED :][:size].view(dtype) for memory in given]
+
+    def keep(self, strip: Tensor) -> Tensor:
+        """A copy."""
+        return self._free.pop()[: strip.numel()].view(strip.shape).copy_(strip)
+
+    def free(self, strip: Tensor) -> None:
+        """Let go of what ``keep`` gave."""
+        self._free.append(strip.as_strided((self._numbers,), (1,), strip.storage_offset()))
+
+
 class _Run:
     """One picture on its way: the layers that were gone through, and who is told."""
 
-    def __init__(self, passes: int, rows: int, progress: Progress | None) -> None:
+    def __init__(self, passes: int, rows: int, room: _Room, progress: Progress | None) -> None:
         """``rows`` are a strip's."""
-        self._passes, self._rows, self._progress = passes, rows, progress
+        self._passes, self._rows, self._room, self._progress = passes, rows, room, progress
         self._done = 0
 
     def each(self, height: int) -> Iterator[tuple[int, int]]:
@@ -427,12 +489,14 @@ class _Run:
         """A map's strips, computed anew, each after the next: what they are computed of may be changed then."""
         before = None
         for low, high in self.each(map_.height):
-            strip = map_.compute(low, high)
+            strip = self._room.keep(map_.compute(low, high))
             if before:
                 yield before
+                self._room.free(before[1])
             before = low, strip
         if before:
             yield before
+            self._room.free(before[1])
 
     def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
         """Go through a map's rows for its statistics, and keep them or not."""
@@ -440,6 +504,7 @@ class _Run:
         running = torch.ones(map_.channels)  # not of use but for its type, which the statistics have
         for low, high in self.each(map_.height):
             strip = map_.compute(low, high)
+            strip = self._room.keep(strip) if keep else strip.contiguous()
             count = strip[..., 0].numel()
             mean, variance = torch.batch_norm_update_stats(_batch(strip), running, running.clone(), 0.0)
             if strip.dtype == torch.float32:
@@ -449,7 +514,8 @@ class _Run:
                 strips.append((low, strip))
                 map_.let_go(high)
         if keep:
-            map_.strips = strips
+            map_.let_go(map_.height + LEAST)  # of the last rows too
+            map_.strips, map_.room = strips, self._room
         map_.standardise(moments, layer)
 
 
