@@ -132,7 +132,9 @@ def test_statistics_hold_where_a_mean_is_large() -> None:
     layer, norm = ConvLayer(4, 4, 3), InstanceNorm(4)
     whole = torch.cat(strips)
     made = streaming._Map(12, 30, 4, torch.float32, lambda low, high: whole[low:high])
-    streaming._Run(1, 7, streaming._Room(0, 1, torch.float32), None).measure(made, streaming._Layer(layer, norm), keep=False)
+    streaming._Run(1, 7, streaming._Room(0, 1, torch.float32), None).measure(
+        made, streaming._Layer(layer, norm), keep=False
+    )
     expected = F.instance_norm(whole.double().permute(2, 0, 1)[None], eps=norm.eps)[0].permute(1, 2, 0).float()
     torch.testing.assert_close(whole * made.scale + made.shift(), expected, rtol=0, atol=2e-4)
 

@@ -63,7 +63,7 @@ PLAN = (
     "as it is now, less if the losses stop falling."
 )
 SCALES, WEIGHTS, SMOOTH, STAND_IN = (
-    "over {} sizes from coarse to fine",
+    "over {} sizes at most, from coarse to fine",
     "content {content:g} to style {style:g}",
     "smoothness {:g}",
     "{other} in place of {layer}",
@@ -192,6 +192,10 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         if not known(preset):
             raise PageError(f"There is no preset {preset!r:.80}.")
         said = dict(zip(settings, values, strict=True))
+        usual = easel.method(PRESETS[preset].method)
+        for name, value in said.items():
+            if value is None and getattr(usual, name) is not None:
+                raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
         return easel.method(PRESETS[preset].method, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
     def fill(preset: str) -> list[Any]:

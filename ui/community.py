@@ -22,8 +22,10 @@ FRESH = 600
 """Seconds for which a listing is not asked for again."""
 PATIENCE = 10
 """Seconds to wait for the Hub: its client alone would try for minutes."""
-INTRODUCTION = """<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has
-reviewed them; their weights pass the same gate as all others, and are fetched when you choose one.</p>"""
+INTRODUCTION = (
+    "<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has reviewed "
+    "them; their weights pass the same gate as all others, and are fetched when you choose one.</p>"
+)
 
 
 class Noticeboard:
@@ -73,7 +75,7 @@ def community_styles(registry: Registry, desk: "Desk") -> None:
 
     board = Noticeboard(registry)
     with gr.Accordion(say("Styles of the community"), open=False, elem_id="community") as fold:
-        gr.HTML(INTRODUCTION)
+        gr.HTML(say(INTRODUCTION))
         sort = gr.Radio(
             [(say("Most liked"), "likes"), (say("Newest"), "last_modified")], value="likes", label=say("First come the")
         )

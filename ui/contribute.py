@@ -3,6 +3,7 @@
 import os
 import shlex
 import tempfile
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.repaint import EXAMPLES, Desk, with_guest
 from ui.studio import PageError, Studio, received
-from ui.words import say
+from ui.words import say, words_of
 
 INTRODUCTION = (
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
     "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else "
     "sees it, and it is gone in an hour. If you like, publish it for everybody.</p>"
 )
+BY_COMMAND = "On your own machine, with the style’s folder at hand:"
 RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
@@ -65,15 +67,19 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
                 )
                 tried = gr.Button(say("Try it on your own photograph"), elem_id="try")
                 gr.HTML(say("<h3>Publish it</h3>"))
-                with gr.Row():
+                with gr.Row(visible=login):
                     title = gr.Textbox(label=say("Title"), max_length=120, min_width=200)
                     artist = gr.Textbox(label=say("Artist of the picture"), max_length=120, min_width=200)
                 with gr.Row():
                     license = gr.Dropdown(
-                        [(name, id) for id, name in LICENSES.items()], value=None, label=say("Licence"), min_width=200
+                        [(name, id) for id, name in LICENSES.items()],
+                        value=None,
+                        label=say("Licence"),
+                        min_width=200,
+                        visible=login,
                     )
                     name = gr.Textbox(label=say("Repository"), placeholder="my-style", max_length=90, min_width=200)
-                rights = gr.Checkbox(label=say(RIGHTS))
+                rights = gr.Checkbox(label=say(RIGHTS), visible=login)
                 if login:
                     publish = gr.Button(say("Publish"), elem_id="publish")
                 published = gr.HTML(elem_id="published")
@@ -106,7 +112,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             card.artist,
             card.license if card.license in LICENSES else None,
             named,
-            "" if login else commands(named, registry),
+            "" if login else commands(named, registry, words_of(request)),
         ]
 
     def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, Any]:
@@ -141,6 +147,9 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         except NSTError as error:
             raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
 
+    def worded(name: str, request: gr.Request) -> str:
+        return commands(name, registry, words_of(request))
+
     quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
     gr.on(
         [file.upload, file.clear],
@@ -162,7 +171,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
     else:
         name.change(
-            lambda said: commands(said, registry),
+            worded,
             name,
             published,
             **quiet,
@@ -190,12 +199,12 @@ def in_words(report: Report | None, refusal: str = "") -> str:
     return f"<p><b>{verdict}</b></p><ul>{''.join(lines)}</ul>"
 
 
-def commands(name: str, registry: str | None) -> str:
-    """What publishes a style from a command line, as HTML."""
+def commands(name: str, registry: str | None, worded: Callable[[str], str]) -> str:
+    """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones."""
     folder = shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
     lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{folder}{proposal}"
-    return f"<p>On your own machine, with the style's folder at hand:</p><pre>{escape(lines)}</pre>"
+    return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 
 def links(published: Published) -> str:

@@ -64,7 +64,13 @@ function look(picture) {
 }
 find(".close").onclick = () => dialog.close();
 dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); }; // beside it
-find(".forget").onclick = async () => { await store((pictures) => pictures.clear()); await show(); };
+find(".forget").onclick = async ({ target }) => { // there is no way back: it is to be pressed twice
+  const sure = target.textContent === say("All of them?");
+  target.textContent = say(sure ? "Forget them" : "All of them?");
+  if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
+  await store((pictures) => pictures.clear());
+  await show();
+};
 
 element.hidden = true;
 watch("value", keep);

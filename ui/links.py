@@ -63,7 +63,7 @@ def recipe(tab: str, settings: Mapping[str, Any]) -> str:
 
 def read_recipe(recipe: str) -> dict[str, str]:
     """What ``recipe`` wrote, or somebody else."""
-    return dict(parse_qsl(recipe))
+    return dict(parse_qsl(recipe, keep_blank_values=True))  # no second style, no mask
 
 
 def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:

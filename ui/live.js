@@ -30,6 +30,8 @@ const video = Object.assign(document.createElement("video"), { muted: true, play
 class Refusal extends Error {} // a sentence for the visitor
 let mode = "photo";
 let photo = null; // an ImageBitmap
+let tried = false; // whether they asked for the camera
+let painted = ""; // the style of what is shown
 let facing = "user";
 let wish = 0; // counts what was asked for: what is under way for an earlier one is dropped
 let side = 320; // the camera's, while it is chosen for the visitor
@@ -96,7 +98,7 @@ const once = (work) => { // a promise kept for later, unless it failed
 
 async function fetched(url, integrity) {
   const answer = await fetch(url, { integrity, credentials: "same-origin" }).catch(() => null);
-  if (!answer?.ok) throw new Refusal(say("What paints could not be fetched: try again, or paint on the tab Repaint."));
+  if (!answer?.ok) throw new Refusal(say("The program that paints could not be fetched: try again, or paint on the tab Repaint."));
   return answer.arrayBuffer();
 }
 
@@ -122,7 +124,7 @@ const weightsOf = once(async (style) => {
 async function painters(count, wanted) { // so many, with the chosen style; none if nobody wants them any more
   const style = chosen().value, weights = weightsOf(style);
   weights.catch(() => {}); // is heard below
-  tell(say("Fetching what paints …"));
+  tell(say("Fetching the program that paints …"));
   const all = await Promise.all(Array.from({ length: count }, (_, number) => painter(number)));
   if (wanted()) tell(say("Fetching the style; the first time, it is made ready for you …"));
   const taken = await weights;
@@ -148,7 +150,7 @@ function show(state) {
   find(".camera").disabled = live;
   canvas.classList.toggle("mirrored", live && facing === "user");
   if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
-  who.parentNode.hidden = !live;
+  who.parentNode.hidden = !tried; // where this device cannot, the server may
   find(".privacy").textContent = live && who.value === "server"
     ? say("The server paints: what the camera sees goes there, and is kept nowhere.")
     : say("Your own device paints here, and no picture leaves it.");
@@ -172,9 +174,11 @@ function measures(width, height, side) {
   return [width, height].map((length) => Math.max(LEAST, Math.round(length * scale)));
 }
 
-function draw(painted) {
-  if (canvas.width !== painted.width || canvas.height !== painted.height) Object.assign(canvas, { width: painted.width, height: painted.height });
-  shown.putImageData(painted, 0, 0);
+function draw(made) { // in the chosen style
+  const { width, height } = made;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  shown.putImageData(made, 0, 0);
+  painted = chosen().value;
 }
 
 async function attempt(work) { // whatever fails is one sentence
@@ -197,9 +201,9 @@ const paintPhoto = () => attempt(async (wanted) => {
   if (!wanted()) return;
   const [width, height] = measures(photo.width, photo.height, Number(sizes.value));
   tell(say("Painting …"));
-  const began = performance.now(), painted = await one.paint(photo, width, height);
+  const began = performance.now(), made = await one.paint(photo, width, height);
   if (!wanted()) return;
-  draw(painted);
+  draw(made);
   show("painted");
   tell(`${width} × ${height} px · ${((performance.now() - began) / 1000).toFixed(2)} s · ${await where()}`);
 });
@@ -223,6 +227,7 @@ const REFUSALS = { // by the name that a browser gives its refusal
 };
 
 const startCamera = () => attempt(async (wanted) => {
+  tried = true;
   rest();
   if (!navigator.mediaDevices) throw new Refusal(say("Browsers let only pages on https use a camera: choose a photograph in its place."));
   tell(say("Asking for the camera …"));
@@ -263,11 +268,11 @@ async function paintLive(wanted) {
       seen = video.currentTime;
       const mine = ++number, began = performance.now();
       const [width, height] = measures(video.videoWidth, video.videoHeight, Number(sizes.value) || side);
-      const painted = await one.paint(video, width, height);
+      const made = await one.paint(video, width, height);
       if (!wanted()) return;
       if (mine < newest) continue;
       newest = mine;
-      draw(painted);
+      draw(made);
       const now = performance.now();
       drawn.push(now);
       while (drawn[0] < now - 2000) drawn.shift();
@@ -324,7 +329,7 @@ find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.v
 figure.ondragover = (event) => event.preventDefault();
 figure.ondrop = (event) => { event.preventDefault(); take(event.dataTransfer.files[0]); };
 find(".save").onclick = () => canvas.toBlob((blob) => {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${chosen().value}.png` });
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();
   URL.revokeObjectURL(link.href);
 });

@@ -107,6 +107,7 @@ function ready(name) { // the text of a ready-made mask
 let chosen = "Everywhere";
 function mark() {
   if (!props.value) chosen = "Everywhere";
+  else if (chosen === "Everywhere") chosen = ""; // it was not chosen here
   for (const button of element.querySelectorAll(".ready button")) button.ariaPressed = button.value === chosen;
   find(".draw").ariaPressed = !erases;
   find(".erase").ariaPressed = erases;

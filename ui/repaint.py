@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from nst_core.errors import NSTError
-from nst_core.images import save_picture
+from nst_core.images import PictureError, save_picture
 from nst_core.registry import Entry, Registry
 from nst_core.style import Style
 from nst_core.stylization import blend
@@ -50,7 +50,7 @@ element.closest("#stage").addEventListener("touchstart", (event) => {
 
 # Somebody may type any number beside a slider, which moves to its end then, and tells nobody.
 WITHIN = """(...wishes) => {
-    const within = (value) => (typeof value === "number" ? Math.min(1, Math.max(0, value)) : value);
+    const within = (value) => Math.min(1, Math.max(0, value)); // an emptied field is 0, as the slider is then
     return wishes.map((wish, at) => (at === 2 || at === 7 ? within(wish) : wish));
 }"""
 
@@ -229,10 +229,12 @@ def repaint_tab(studio: Studio) -> Desk:
             yield overtaken
             return
         except NSTError as error:
-            if said:
-                yield gr.skip(), "", gr.skip(), gr.skip()
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
+            # The sentence stays; beside a photograph that cannot be read, another one's picture does not.
+            gone = isinstance(error, PictureError)
+            button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
+            yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
             raise gr.Error(message, title="That did not work", print_exception=False) from error
         file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
         # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
@@ -303,7 +305,9 @@ def describe(painting: Painting, worded: Callable[[str], str]) -> str:
     seconds = painting.seconds + (painting.second.seconds if painting.second else 0)
     who = " + ".join(f"<b>{escape(style.title)}</b>, {escape(style.artist)}" for style in styles)
     licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles))
-    how = f"{width} × {height} px · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence')} {licences}"
+    how = (
+        f"{width} × {height} px · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence:')} {licences}"
+    )
     return f"<p>{who}</p><p>{how}</p>"
 
 

@@ -31,9 +31,14 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     remembered = gr.BrowserState({}, storage_key="repaint", secret="no secret")
-    remember = f"""(...values) => Object.fromEntries({json.dumps(names)}
-        .map((name, place) => [name, String(values[place])])
-        .filter(([, said]) => !said.startsWith("own:")))"""
+    # The address says it no longer, and would have it its way when the page is loaded again.
+    remember = f"""(...values) => {{
+        const names = {json.dumps(names)}, address = new URL(location);
+        names.forEach((name) => address.searchParams.delete(name));
+        if (address.href !== location.href) history.replaceState(history.state, "", address);
+        const said = names.map((name, place) => [name, String(values[place])]);
+        return Object.fromEntries(said.filter(([, words]) => !words.startsWith("own:")));
+    }}"""
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
     gr.on(changes, None, settings, remembered, js=remember, **quiet)
     page.load(linked, remembered, [*settings, desk.guests], **quiet)

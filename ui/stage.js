@@ -55,11 +55,11 @@ function shownRow() { // the row that the legend reads out
 }
 
 function show() {
-  element.dataset.state = !run ? "empty" : run.running ? "running" : "ended";
+  element.dataset.state = !run ? "empty" : run.running ? "running" : run.progress ? "ended" : "first";
+  hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
   hint.hidden = !!run?.snapshots.length;
   image.hidden = !run?.snapshots.length;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; legend.replaceChildren(); draw(); return; }
-  if (!run.snapshots.length) hint.innerHTML = say("<b>One moment</b>The first picture is on its way.");
   bar.style.width = `${100 * run.progress}%`;
   line.textContent = run.line;
   scrub.max = Math.max(0, run.snapshots.length - 1);

@@ -72,7 +72,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "<p><b>Su imagen aparecerá aquí</b>Elija una fotografía o pruebe uno de los ejemplos.</p>"
     ),
     "painted in": "pintado en",
-    "the style’s licence": "licencia del estilo:",
+    "On your own machine, with the style’s folder at hand:": "En su propio equipo, con la carpeta del estilo a mano:",
+    "<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has reviewed "
+    "them; their weights pass the same gate as all others, and are fetched when you choose one.</p>": (
+        "<p>Estilos que la gente compartió en el Hugging Face Hub con la etiqueta <code>nst-style</code>. Nadie los ha "
+        "revisado; sus pesos pasan por el mismo control que todos y se descargan cuando usted elige uno.</p>"
+    ),
+    "the style’s licence:": "licencia del estilo:",
     "Copy link": "Copiar enlace",
     "Link copied": "Enlace copiado",
     "Copied, without your style": "Copiado, sin su estilo",
@@ -106,6 +112,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Your picture, to draw on": "Su imagen, para dibujar en ella",
     "Your last pictures, kept in this browser alone.": "Sus últimas imágenes, guardadas solo en este navegador.",
     "Forget them": "Olvidarlas",
+    "All of them?": "¿Todas?",
     "A picture of yours": "Una imagen suya",
     "Use its settings": "Usar sus ajustes",
     "Forget it": "Olvidarla",
@@ -130,13 +137,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     ),
     "The other camera": "La otra cámara",
     "As quick as it can": "Según la rapidez",
-    "What paints could not be fetched: try again, or paint on the tab Repaint.": (
-        "No se pudo descargar lo que pinta; pruebe otra vez o pinte en la pestaña Repintar."
+    "The program that paints could not be fetched: try again, or paint on the tab Repaint.": (
+        "No se pudo descargar el programa que pinta; pruebe otra vez o pinte en la pestaña Repintar."
     ),
     "This browser has no WebAssembly, which paints here; the tab Repaint needs none.": (
         "Este navegador no tiene WebAssembly, que es lo que pinta aquí; la pestaña Repintar no lo necesita."
     ),
-    "Fetching what paints …": "Descargando lo que pinta …",
+    "Fetching the program that paints …": "Descargando el programa que pinta …",
     "Fetching the style; the first time, it is made ready for you …": (
         "Descargando el estilo; la primera vez hay que prepararlo …"
     ),
@@ -223,7 +230,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "menos, en esta máquina tal como está; menos, si las pérdidas dejan de bajar."
     ),
     "{other} in place of {layer}": "{other} en lugar de {layer}",
-    "over {} sizes from coarse to fine": "en {} tamaños, de grueso a fino",
+    "over {} sizes at most, from coarse to fine": "en {} tamaños a lo sumo, de grueso a fino",
     "content {content:g} to style {style:g}": "contenido {content:g} frente a estilo {style:g}",
     "smoothness {:g}": "suavidad {:g}",
     "in the photograph’s colours": "con los colores de la fotografía",

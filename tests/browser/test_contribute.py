@@ -159,10 +159,13 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     assert report.locator("img, b b").count() == 0 and page.title() == "Repaint"
     # Nobody signs in on this server.
     assert page.locator("#login, #publish").count() == 0
+    expect(page.get_by_label("Artist of the picture")).to_have_count(0)
     page.get_by_label("Repository").fill("my style; rm -rf /")
     expect(page.locator("#published pre")).to_have_text(
         "hf auth login\npython -m nst_core publish 'my style; rm -rf /' --repo YOUR-NAME/'my style; rm -rf /'"
     )
+    inside = "pre => pre.getBoundingClientRect().right <= innerWidth && getComputedStyle(pre).overflowX"
+    assert page.locator("#published pre").evaluate(inside) == "auto"
 
     torn = tmp_path / "torn.zip"
     torn.write_bytes(Path(archive).read_bytes()[:1000])

@@ -39,14 +39,22 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     with page.expect_download() as downloaded:
         dialog.get_by_role("link", name="Download PNG").click()
     assert downloaded.value.suggested_filename == "tower-first-style.png"
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_label("A second style").first.click()
+    page.get_by_role("option", name="Second").first.click()
+    expect(page.get_by_label("A second style").first).not_to_have_value("None")
+    page.locator("#history .strip button").last.click()
     dialog.get_by_role("button", name="Use its settings").click()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
+    expect(page.get_by_label("A second style").first).to_have_value("None")  # so it was made
     expect(page.get_by_role("radio", name="Painting", exact=True)).to_be_checked()
 
     page.locator("#history .strip button").first.click()
     dialog.get_by_role("button", name="Forget it").click()
     expect(page.locator("#history .strip button")).to_have_count(1)
     page.get_by_role("button", name="Forget them").click()
+    expect(page.locator("#history .strip button")).to_have_count(1)
+    page.get_by_role("button", name="All of them?").click()
     expect(page.get_by_text("Your last pictures")).to_be_hidden()
     page.reload()
     expect(page.locator("#styles label").first).to_be_visible()
@@ -61,3 +69,8 @@ def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", ap
     page.goto(f"{app_url}/?stroke=2")
     expect(page.get_by_role("radio", name="Broad")).to_be_checked()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
+    # It does not once something was changed.
+    pick_for_good(page.get_by_role("radio", name="Fine"))
+    expect(page).to_have_url(f"{app_url}/")
+    page.reload()
+    expect(page.get_by_role("radio", name="Fine")).to_be_checked()

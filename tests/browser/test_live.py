@@ -177,6 +177,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     page.evaluate("delete Navigator.prototype.mediaDevices")
     start.click()
     expect(line).to_contain_text("https")
+    expect(page.get_by_label("Painted by")).to_be_visible()  # the server may where this device cannot
 
     text = tmp_path / "photo.png"
     text.write_text("I am a text.")
@@ -186,7 +187,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     made_picture(1, (40, 30)).save(photo)
     page.route("**/*.wasm", lambda route: route.fulfill(body=b"\0asm, but another one"))
     choose(page, photo)
-    expect(line).to_have_text("What paints could not be fetched: try again, or paint on the tab Repaint.")
+    expect(line).to_have_text("The program that paints could not be fetched: try again, or paint on the tab Repaint.")
     page.unroute("**/*.wasm")
     whole = page.evaluate_handle("WebAssembly")
     page.evaluate("delete window.WebAssembly")

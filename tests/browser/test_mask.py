@@ -185,6 +185,7 @@ def test_a_link_and_a_picture_bring_the_mask_back(two: "Page", app_url: str, tmp
         expect(page.locator("#mask").get_by_role("button", name="Invert")).to_be_enabled()
         (tmp_path / "again").mkdir(exist_ok=True)
         np.testing.assert_array_equal(drawn(page, tmp_path / "again"), mask)
+        expect(page.get_by_role("button", name="Everywhere")).to_have_attribute("aria-pressed", "false")
     # And it is there to be drawn on.
     page.locator("#mask canvas").scroll_into_view_if_needed()
     draw(page, (0.7, 0.8), (0.8, 0.8))

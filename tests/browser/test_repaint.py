@@ -125,8 +125,16 @@ def test_a_refusal_is_shown_as_a_sentence_and_nothing_is_lost(page: "Page", phot
     toast = page.get_by_test_id("toast-text")
     expect(toast).to_contain_text("model.safetensors")
     expect(page.locator("#photo img")).to_be_visible()
+    expect(page.locator("#info .wrong")).to_contain_text("model.safetensors")  # a toast goes
     page.locator("#styles label").nth(1).click()
     wait_for(page, TITLES["second-style"][0])
+    text = tmp_path / "text.jpg"
+    text.write_text("I am a text.")
+    page.locator("#photo input[type=file]").set_input_files(text)
+    # No other photograph's picture is there to be taken for this one's.
+    expect(page.locator("#info .wrong")).to_be_visible()
+    expect(page.locator("#result img")).to_have_count(0)
+    expect(page.get_by_role("button", name="Download PNG")).to_be_disabled()
 
 
 def test_a_text_file_is_no_photograph(page: "Page", tmp_path: Path) -> None:
@@ -186,6 +194,9 @@ def test_a_number_beyond_the_slider_is_its_end(page: "Page", photo: Path) -> Non
     expect(picture).not_to_have_attribute("src", half)
     again = picture.get_attribute("src") or ""
     assert page.request.get(again).body() == page.request.get(whole).body()
+    page.locator("#strength input[type=number]").fill("")
+    expect(picture).not_to_have_attribute("src", again)
+    expect(page.locator("#info .wrong, [data-testid=toast-text]")).to_have_count(0)
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)

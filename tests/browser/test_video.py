@@ -69,6 +69,13 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     assert found.value.suggested_filename == "my-holiday-first-style.mp4"
     found.value.save_as(tmp_path / "taken.mp4")
     assert see(tmp_path / "taken.mp4").times == see(tmp_path / "my holiday.mp4").times
+    # What comes next is seen, and nothing is promised that does not come.
+    expect(page.locator("#reel figure")).to_be_hidden()
+    page.locator("#film-style input").click()
+    page.get_by_role("option", name="Second").click()
+    expect(page.locator("#reel figure img")).to_be_visible()
+    page.locator("#film").get_by_label("Clear").click()
+    expect(page.locator("#reel .hint")).to_contain_text("Watch a film being painted")
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
 
