@@ -16,6 +16,7 @@ from PIL import Image
 
 from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
+from nst_core.features import fingerprint
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
 from nst_core.images import MAX_PIXELS
 from nst_core.painting import Painting, paint_piece
@@ -110,16 +111,16 @@ def stylize_video(
     settings = {
         "film": film.path.name,
         "bytes": film.path.stat().st_size,
-        "style": style.id,
+        "style": _known_again(style),
         "size": size,
         "strength": strength,
         "color": color,
         "precision": precision,
         "steady": steady,
         "lossless": lossless,
-        "second": second and second.id,
+        "second": second and _known_again(second),
         "mix": mix if second else None,
-        "mask": mask and hashlib.sha256(shares(mask, mask.size).tobytes()).hexdigest(),
+        "mask": mask and hashlib.sha256(str(mask.size).encode() + shares(mask, mask.size).tobytes()).hexdigest(),
     }
     shown_where = shares(mask, full)[:height, :width] if mask else None
     painting = Painting(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
@@ -135,6 +136,11 @@ def stylize_video(
         complete = True
     finally:
         work.close(film, complete=complete)
+
+
+def _known_again(style: Style) -> str:
+    """A style by its id and its weights: those of a folder may be others by the time that a film is gone on with."""
+    return f"{style.id} {fingerprint(style.network):08x}"
 
 
 def _painted_here(

@@ -93,7 +93,9 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
     run = stylize_video(film, style, tmp_path / "out.mp4", **settings)
     list(islice(run, 20))
     run.close()
-    for name, other in (("second", style), ("mix", 0.5), ("mask", Image.radial_gradient("L")), ("mask", None)):
+    wider = Image.frombytes("L", (512, 128), Image.linear_gradient("L").tobytes())
+    others: list[tuple[str, Any]] = [("mask", mask) for mask in (Image.radial_gradient("L"), wider, None)]
+    for name, other in [("second", style), ("mix", 0.5), *others]:
         with pytest.raises(FilmError, match=f"begun with another '{name}': the same would be right"):
             next(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings | {name: other}))
     steps = list(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings))
@@ -102,6 +104,23 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
         next(stylize_video(film, style, tmp_path / "other.mp4", mask=settings["mask"]))
     with pytest.raises(NSTError, match="mix"):
         next(stylize_video(film, style, tmp_path / "other.mp4", second=second, mix=2))
+
+
+def test_a_folder_that_holds_another_style_by_now_is_not_gone_on_with(
+    style: Style, second: Style, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    shutil.copytree(style.folder, tmp_path / "my")
+    run = stylize_video(film, Style.open(tmp_path / "my"), tmp_path / "out.mp4")
+    next(run)
+    run.close()
+    shutil.copytree(second.folder, tmp_path / "my", dirs_exist_ok=True)
+    with pytest.raises(FilmError, match="begun with another 'style'") as caught:
+        painted(film, Style.open(tmp_path / "my"), tmp_path / "out.mp4", resume=True, strength=1.0)
+    assert_sentence(caught.value)
+    shutil.copytree(style.folder, tmp_path / "my", dirs_exist_ok=True)
+    steps = painted(film, Style.open(tmp_path / "my"), tmp_path / "out.mp4", resume=True, strength=1.0)
+    assert steps[-1].frame == 3
 
 
 def test_a_second_style_on_the_command_line(style: Style, second: Style, tmp_path: Path) -> None:
