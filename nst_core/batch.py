@@ -1,5 +1,6 @@
 """Files of photographs → files of what is painted of them, on the cores of this machine or of a Ray cluster."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +42,10 @@ def photographs(paths: Sequence[Path]) -> list[Path]:
     """
     files = []
     for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else None
+        try:
+            inside = sorted(path.iterdir()) if os.path.isdir(path) else None
+        except OSError as error:
+            raise NSTError(f"The folder {str(path)!r} could not be read: {error.strerror}.") from error
         found = [path] if inside is None else [file for file in inside if file.suffix.lower() in PHOTO_SUFFIXES]
         if not found:
             raise NSTError(f"The folder {str(path)!r} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -132,7 +133,7 @@ def stylize(
     from nst_core.stylization import check_size
 
     photos, size = photographs(photos), check_size(size)
-    one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not out.is_dir()
+    one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not os.path.isdir(out)
     if out is not None and one_file:
         check_suffix(out)
         photo = open_picture(photos[0])
@@ -320,7 +321,7 @@ def optimize(
     further = _weighted(more_style)
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
-    saved = State.load(state) if resume and state is not None and state.exists() else None
+    saved = State.load(state) if resume and state is not None and os.path.exists(state) else None
     if saved and (saved.step >= settings.steps or saved.seconds >= (settings.seconds or float("inf"))):
         raise NSTError(
             f"The run in {str(state)!r} ended after {saved.step} steps and {saved.seconds:.1f} s: "
@@ -412,9 +413,9 @@ def check(
     """Check a style as it is checked before it is used, and report what is right and what is wrong with it."""
     from nst_core.report import examine, examine_weights
 
-    if Path(what).is_file():
+    if os.path.isfile(what):
         report = examine_weights(Path(what))
-    elif not Path(what).is_dir() and (match := on_the_hub(what)):
+    elif not os.path.isdir(what) and (match := on_the_hub(what)):
         from nst_core.hub import fetch
 
         report = examine(fetch(match[1], match[2]))

@@ -1,5 +1,6 @@
 """The command ``video``."""
 
+import os
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -74,7 +75,7 @@ def video(
     except KeyboardInterrupt:
         kept = (
             f"{partial_film(out)} has what was painted so far"
-            if partial_film(out).is_file()
+            if os.path.isfile(partial_film(out))
             else "no film is there yet"
         )
         errors.print(f"Interrupted: {kept}; --resume goes on.", markup=False)

@@ -1,5 +1,6 @@
 """What the commands share: where they say what they do, what they check before anybody waits, and an option."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
 
 def check_file(path: Path) -> None:
     """See to it that a file can be written there, before anybody waits for what is to be written."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")

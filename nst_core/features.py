@@ -1,5 +1,6 @@
 """Feature extraction: VGG19 by layer name, evaluated only as deep as asked."""
 
+import os
 import re
 import zlib
 from collections.abc import Collection, Mapping
@@ -211,8 +212,8 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
         network = _load_torchvision()
     elif source == "compact":
         network = _load_compact()
-    elif (folder := Path(source)).is_dir():
-        network = _load_hybrid(folder)
+    elif os.path.isdir(source):
+        network = _load_hybrid(Path(source))
     else:
         raise FeaturesError(
             f"There are no features {quoted(source)}: vgg19, compact or a folder that holds {EXACT_FILE} and "

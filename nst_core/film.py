@@ -1,6 +1,7 @@
 """A film file → upright RGB frames with their times: the only place that decodes films."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,8 +121,9 @@ def open_film(source: str | Path) -> Film:
     """
     path = Path(source)
     subject = f"The film {quoted(path.name)}"
-    if not path.is_file():
-        raise FilmError(f"{subject} {'is not a file' if path.exists() else 'does not exist'}: give the path of a film.")
+    if not os.path.isfile(path):
+        fault = "is not a file" if os.path.exists(path) else "does not exist"
+        raise FilmError(f"{subject} {fault}: give the path of a film.")
     with opened(path) as container:
         stream = pictures_of(container)
         if stream is None:

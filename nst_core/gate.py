@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -124,7 +125,7 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
 
 
 def _read(path: Path, limit: int, architecture: str) -> bytes:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WeightsError(f"There is no file {path.name}.")
     try:
         with path.open("rb") as file:

@@ -1,6 +1,7 @@
 """The losses of an optimisation as CSV, one row a step."""
 
 import csv
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class HistoryWriter:
 
     def _kept(self, first: "OptimizationStep") -> list[list[str]]:
         """Rows of earlier sessions; what one of them wrote after it saved its state is done, and written, again."""
-        if not self.resume or not self.path.exists():
+        if not self.resume or not os.path.exists(self.path):
             return []
         with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
             header, *rows = list(csv.reader(file)) or [[]]

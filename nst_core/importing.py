@@ -4,6 +4,7 @@ The page never imports this file: only here, on a person's own command line, is 
 then by ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def read_checkpoint(path: Path) -> Imported:
         ImportingError: it cannot be read, or is of no project that is known.
         WeightsError: it is safetensors, and does not pass the gate.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return Imported(FAST_STYLE_TRANSFER, read_ml5(path), "lengstrom/fast-style-transfer, as ml5.js has it")
     if path.suffix == ".safetensors":
         architecture = recognise(path)

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -45,9 +46,10 @@ def _matching(pattern: str, right: str) -> AfterValidator:
 def _inside(path: Path, info: ValidationInfo) -> Path:
     assert info.context is not None
     folder: Path = info.context["folder"]
-    if not (resolved := (folder / path).resolve()).is_relative_to(folder):
-        raise PydanticCustomError("outside", "should be a folder inside the registry's own")
-    return resolved
+    with suppress(OSError, RuntimeError):  # where links lead to one another
+        if (resolved := (folder / path).resolve()).is_relative_to(folder):
+            return resolved
+    raise PydanticCustomError("outside", "should be a folder inside the registry's own")
 
 
 SomeText = Annotated[PlainText, _matching(".+", "text that can be seen")]
@@ -89,7 +91,7 @@ class Entry(BaseModel):
         from nst_core.style import PREVIEW
 
         path = self.path and self.path / PREVIEW
-        return path if path and path.is_file() else None
+        return path if path and os.path.isfile(path) else None
 
 
 class Blocked(BaseModel):
@@ -323,9 +325,9 @@ def registry_on_the_hub(ref: str) -> re.Match[str] | None:
 def _find(source: Path | None) -> Path:
     package = Path(__file__).resolve().parent
     places = [package, package.parent] if source is None else [source]
-    files = [place / REGISTRY if place.is_dir() else place for place in places]
+    files = [place / REGISTRY if os.path.isdir(place) else place for place in places]
     for file in files:
-        if file.is_file():
+        if os.path.isfile(file):
             return file
     raise RegistryError(f"There is no {REGISTRY} at {' or '.join(map(str, places))}.")
 

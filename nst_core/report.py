@@ -1,5 +1,6 @@
 """The gate's report: everything that is right and wrong with a style, for whoever made it."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,12 @@ def examine(folder: Path) -> Report:
     Raises:
         StyleError: there is no such folder.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise StyleError(f"There is no folder {quoted(folder.name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
     findings = []
     architecture = None
     try:
-        if not (folder / CONFIG).is_file():
+        if not os.path.isfile(folder / CONFIG):
             raise StyleError(
                 f'It is missing: {{"architecture": "johnson", "architecture_version": 1}} is such a {CONFIG}.'
             )
@@ -131,7 +132,7 @@ def _card(card: Card) -> Finding:
 
 
 def _preview(path: Path) -> Finding:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return Finding(
             PREVIEW, False, "To be published: it lacks this picture of what the style paints.", hinders=False
         )

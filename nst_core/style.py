@@ -1,5 +1,6 @@
 """A style: a folder of card, configuration, weights and preview, opened and checked, or written."""
 
+import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -194,11 +195,11 @@ class Style:
             StyleError: the folder is not a style, or of an architecture that is not known.
             WeightsError: its weights did not pass the gate.
         """
-        folder = Path(folder).resolve()
+        folder = Path(os.path.realpath(folder))
         name = plain(name or folder.name)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise StyleError(f"There is no folder {quoted(name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
-        if missing := [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]:
+        if missing := [file for file in (CONFIG, WEIGHTS) if not os.path.isfile(folder / file)]:
             raise StyleError(f"{quoted(name)} is not a style: it lacks {' and '.join(missing)}.")
         config, card = read_config(folder), read_card(folder)
         architecture = config.find_architecture()
@@ -238,7 +239,7 @@ def read_card(folder: Path) -> Card:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    return Card.parse(_read(folder / CARD, MAX_CARD)) if (folder / CARD).is_file() else Card()
+    return Card.parse(_read(folder / CARD, MAX_CARD)) if os.path.isfile(folder / CARD) else Card()
 
 
 def write_style(
@@ -259,7 +260,7 @@ def write_style(
         StyleError: the architecture is not known, or the folder cannot be written.
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
     """
-    folder = Path(folder).resolve()
+    folder = Path(os.path.realpath(folder))
     architecture = config.find_architecture()
     # Copies, for safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}

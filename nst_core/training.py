@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -61,7 +62,7 @@ class Photographs(Dataset[Tensor]):
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.recipe = recipe
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
         self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         if not self.paths:

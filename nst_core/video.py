@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -208,7 +209,7 @@ class _Work:
         """
         self._out, self._folder = out, out.with_name(f"{out.name}.part")
         file = self._folder / "settings.json"
-        if not file.is_file():
+        if not os.path.isfile(file):
             try:
                 self._folder.mkdir(exist_ok=True)
                 file.write_text(json.dumps(settings), encoding="utf-8")
@@ -250,7 +251,7 @@ class _Work:
             join(self.parts, film, self._out if complete else partial, end=self.end, complete=complete)
         if complete:
             partial.unlink(missing_ok=True)
-        if complete or not partial.exists():
+        if complete or not os.path.exists(partial):
             shutil.rmtree(self._folder)
 
 
@@ -274,14 +275,14 @@ def _check_name(out: Path, film: Path, *, lossless: bool) -> None:
     subject = f"A{' lossless' if lossless else ''} film cannot be written as {quoted(out.name)}"
     if out.suffix.lower() != right:
         raise FilmError(f"{subject}: its suffix should be {right}.")
-    if out.is_dir():
+    if os.path.isdir(out):
         raise FilmError(f"{subject}: a folder has that name.")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise FilmError(
             f"A film cannot be written to the folder {quoted(out.parent.name)}, which does not exist: "
             "make it first or name another."
         )
     partial = partial_film(out)
     for path, words in ((out, "that is"), (partial, f"{quoted(partial.name)}, its part that is done first, is")):
-        if path.exists() and film.exists() and path.samefile(film):
+        if os.path.exists(path) and os.path.exists(film) and path.samefile(film):
             raise FilmError(f"{subject}: {words} the film to repaint.")

@@ -104,6 +104,24 @@ def test_refusals_are_one_sentence(made: Path) -> None:
     assert "--style" in refusal("stylize", "photo.png", folder=made, code=2)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stylize LONG --style wave", "stylize photo.png --style wave -o LONG",
+        "stylize photo.png --style wave -o LONG.png", "stylize photo.png --style LONG",
+        "check LONG", "styles --registry LONG", "export wave -o LONG/wave.onnx",
+        "video LONG --style wave -o out.mp4", "video photo.png --style wave -o LONG.mp4",
+        "optimize photo.png photo.png -o out.png --history LONG/losses.csv",
+        "optimize photo.png photo.png -o out.png --state LONG --resume --features LONG",
+        "import LONG --sample photo.png -o new", "train photo.png --photos LONG -o new",
+    ],
+)  # fmt: skip
+def test_a_path_that_cannot_be_looked_at_is_told_in_a_sentence(made: Path, command: str) -> None:
+    # As of a folder that may not be searched, pathlib asked about a name too long raises instead of saying no.
+    words = [word.replace("LONG", "n" * 300) for word in command.split()]
+    assert refusal(*words, folder=made).endswith(".\n")
+
+
 def test_damaged_styles_are_refused(made: Path) -> None:
     for name in ("nan", "extra", "cut"):
         make_style(made / name)

@@ -134,6 +134,7 @@ def test_looking_through_a_registry_is_light(folder: Path) -> None:
         ({"path": "/etc"}, "should be a folder inside the registry's own."),
         ({"path": "styles/../../x"}, "should be a folder inside the registry's own."),
         ({"path": "link/x"}, "should be a folder inside the registry's own."),
+        ({"path": "round/x"}, "should be a folder inside the registry's own."),
         ({"path": "a\0b"}, "'path' in registry.yaml's style 'great-wave'"),
     ],
 )
@@ -141,6 +142,7 @@ def test_an_entry_that_is_not_right(tmp_path: Path, about: dict[str, Any], reaso
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "link").symlink_to(tmp_path)
+    (inner / "round").symlink_to("round")
     assert reason in refusal(write(inner, entry(id="good"), entry(**about)).rename(inner / "registry.yaml"))
 
 
@@ -251,6 +253,8 @@ def test_a_folder_that_is_no_style(folder: Path, tmp_path: Path) -> None:
     registry = Registry.load(folder)
     assert "is not a style" in refusal(tmp_path, registry.open, StyleError)
     assert "There is no folder" in refusal(tmp_path / "nowhere", registry.open, StyleError)
+    (tmp_path / "round").symlink_to("round")
+    assert "There is no folder" in refusal(tmp_path / "round", registry.open, StyleError)
 
 
 def test_an_id_is_taken_before_a_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
