@@ -46,11 +46,16 @@ def photographs(paths: Sequence[Path]) -> list[Path]:
             inside = sorted(path.iterdir()) if os.path.isdir(path) else None
         except OSError as error:
             raise NSTError(f"The folder {str(path)!r} could not be read: {error.strerror}.") from error
-        found = [path] if inside is None else [file for file in inside if file.suffix.lower() in PHOTO_SUFFIXES]
+        found = [path] if inside is None else [file for file in inside if _is_photograph(file)]
         if not found:
             raise NSTError(f"The folder {str(path)!r} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         files += found
     return files
+
+
+def _is_photograph(file: Path) -> bool:
+    # macOS lays its notes on a photograph beside it, as ._photo.jpg.
+    return file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".") and os.path.isfile(file)
 
 
 def stylize_files(

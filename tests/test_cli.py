@@ -76,6 +76,17 @@ def test_many_photographs_go_to_a_folder_and_the_broken_are_told_at_the_end(made
     assert open_picture(made / "many" / "other-wave.png").size == (83, 60)
 
 
+def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -> None:
+    (made / "camera" / "trip.jpg").mkdir(parents=True)
+    (made / "camera" / "._photo.png").write_text("What macOS notes of a photograph.")
+    (made / "camera" / "photo.png").write_bytes((made / "photo.png").read_bytes())
+    done = nst("stylize", "camera", "--style", "wave", "-o", "developed", folder=made)
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in (made / "developed").iterdir()] == ["photo-wave.png"]
+    (made / "camera" / "photo.png").unlink()
+    assert "'camera' holds no photograph" in refusal("stylize", "camera", "--style", "wave", folder=made)
+
+
 def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None:
     (made / "elsewhere").mkdir()
     (made / "PHOTO.jpg").write_bytes((made / "photo.png").read_bytes())
