@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import requires
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
@@ -54,6 +55,10 @@ def test_every_name_the_library_exports_is_there() -> None:
         _ = nst_core.nothing
 
 
+def test_the_package_tells_type_checkers_of_its_types() -> None:
+    assert files("nst_core").joinpath("py.typed").is_file()
+
+
 def test_importing_the_library_imports_neither_torch_nor_gradio() -> None:
     code = "import sys, nst_core.registry; print(sorted({'torch', 'gradio', 'huggingface_hub'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -74,8 +79,8 @@ def test_a_bundled_style_opens_and_is_what_its_entry_says(entry) -> None:  # typ
     assert "public domain" in card
     with Image.open(style.folder / "preview.webp") as preview:
         assert max(preview.size) >= 256
-    files = {path.name for path in style.folder.iterdir() if path.is_file()}
-    assert files == {"README.md", "config.json", "model.safetensors", "preview.webp"}
+    names = {path.name for path in style.folder.iterdir() if path.is_file()}
+    assert names == {"README.md", "config.json", "model.safetensors", "preview.webp"}
 
 
 def test_the_bundled_styles_stay_small() -> None:
