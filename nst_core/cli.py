@@ -95,7 +95,7 @@ def styles(
     table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
         table.add_row(entry.id, entry.title, entry.artist, entry.license, ", ".join(entry.tags))
-    Console(markup=False).print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 @app.command()
@@ -424,7 +424,7 @@ def check(
     table = Table(show_header=False, box=None)
     for finding in report.findings:
         table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
-    Console(markup=False).print(table)
+    Console(markup=False, emoji=False).print(table)
     if not report.usable:
         raise NSTError(f"{what} cannot be used: mend what is marked with ✗.")
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")

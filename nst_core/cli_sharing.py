@@ -139,7 +139,7 @@ def review(
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
     found = changes(base, proposed)
     objections = [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
-    console = Console(markup=False)
+    console = Console(markup=False, emoji=False)
     rows, rows_are = [], []
     for entry in [*found.added, *found.changed]:
         seen = look_at(entry, proposed, _known_styles(base), photos)

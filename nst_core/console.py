@@ -27,7 +27,7 @@ RayOption = Annotated[
     bool, typer.Option("--ray", help="Paint on the Ray cluster at RAY_ADDRESS, or else on each core of this machine.")
 ]
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_first())
+errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quiet=not is_first())
 
 
 def progress_bar(remaining: ProgressColumn | None = None) -> Progress:

@@ -40,6 +40,14 @@ def test_a_refusal_is_a_line_and_a_status(made: Path) -> None:
     assert done.returncode == 1 and "missing.jpg" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_name_is_printed_as_it_is(made: Path) -> None:
+    for name in (":cat:.png", ":fox:.jpg"):
+        (made / name).write_bytes((made / "photo.png").read_bytes()[: None if name == ":cat:.png" else 9])
+    done = nst("stylize", ":cat:.png", ":fox:.jpg", "--style", "wave", "-o", ":dog: [b]", folder=made)
+    assert ":dog: [b]/:cat:-wave.png" in done.stderr and "The picture ':fox:.jpg'" in done.stderr
+    assert ":dog:" in nst("check", make_style(made / ":dog:", license=":dog:"), folder=made).stdout
+
+
 def test_stylize_lays_a_second_style_over_the_first_where_a_mask_is_white(made: Path) -> None:
     make_style(made / "other", seed=1)
     Image.linear_gradient("L").save(made / "mask.png")
