@@ -127,6 +127,8 @@ class StripNetwork:
         if (photo[0] == photo[0, 0]).all() and (photo == photo[0, 0]).all():
             # Of one colour: a normalisation gives its shift, and would magnify what rounding leaves beside it.
             yield 0, (self._colour + self._last.sum((2, 3)) @ self._blank.relu()).expand(height, width, 3)
+            if progress:
+                progress(1.0)
             return
         kept = self._kept(height, width)
         passes = len(self._down) + (2 if kept > 1 else 3) * len(self._blocks) + len(self._up) + 1

@@ -117,7 +117,9 @@ def test_a_faint_photograph_is_as_good() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_photograph_of_one_colour_is_painted_in_one_colour(dtype: torch.dtype) -> None:
     network, photo = lively_network(), torch.tensor([200, 37, 128], dtype=torch.uint8).expand(40, 50, 3)
-    painted = StripNetwork(network, dtype)(photo)
+    parts: list[float] = []
+    painted = StripNetwork(network, dtype)(photo, parts.append)
+    assert parts == [1]
     for module in network.modules():
         if isinstance(module, InstanceNorm):
             module.eps = 1e9  # nothing to one colour, but with less every one of them magnifies what was rounded
