@@ -51,9 +51,12 @@ def export_style(
 
     Raises:
         NSTError: ``mix`` is out of its range.
-        ExportingError: a package is missing, the file cannot be written, or a weight is beyond float16.
+        ExportingError: a package is missing, there is no such precision, the file cannot be written, or a weight is
+            beyond float16.
     """
     check_export(path)
+    if precision not in DTYPES:
+        raise ExportingError(f'The precision should be "fp32" or "fp16", not {precision!r:.80}.')
     check_second(second, mix, None)
     import onnx
 

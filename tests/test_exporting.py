@@ -270,6 +270,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     (tmp_path / "old.onnx").write_text("as it was")
     with pytest.raises(ExportingError, match=r"beyond 65,504, float16's largest: fp32 has it\.$"):
         export_style(heavy, tmp_path / "old.onnx", precision="fp16")
+    with pytest.raises(ExportingError, match=r'The precision should be "fp32" or "fp16", not \'int8\'\.$'):
+        export_style(heavy, tmp_path / "old.onnx", precision="int8")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ExportingError, match=r"takes 'onnxscript': pip install 'nst-core\[export\]' installs"):
         export_style(heavy, tmp_path / "old.onnx")
