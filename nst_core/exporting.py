@@ -19,7 +19,7 @@ from nst_core import __version__
 from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.style import Style
-from nst_core.stylization import check_second
+from nst_core.stylization import MIN_SIDE, check_second
 from nst_core.text import few, quoted
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def export_style(
 ) -> None:
     """Write a style as ONNX, of standard operators alone; the file is complete or as it was.
 
-    Its input ``photo`` and its output ``painted`` are float32 of (1, 3, height, width), RGB in 0–255, of any size from
-    the architecture's smallest; the output has the input's size and is clamped, not rounded. With fp16, the weights
-    and what is computed between input and output are float16, save what that would spoil (see ``_Portable``).
+    Its input ``photo`` and its output ``painted`` are float32 of (1, 3, height, width), RGB in 0–255, with sides from
+    ``MIN_SIDE``; the output has the input's size and is clamped, not rounded. With fp16, the weights and what is
+    computed between input and output are float16, save what that would spoil (see ``_Portable``).
 
     With a ``second`` style, the file holds both networks, and its input ``mix``, float32 of (1), is how much of the
     second is seen, 0–1; the metadata's ``mix`` says where a slider should begin.
@@ -76,7 +76,9 @@ def export_style(
         model = _traced(portables[0], smallest)
     graph = model.graph
     layout = "float32, (1, 3, height, width), RGB in 0-255"
-    takes, gives = f"{layout}; sides of {smallest} pixels or more", f"{layout}, clamped; of the input's size"
+    # It takes smaller ones too, but those stylize pads before it paints.
+    takes = f"{layout}; sides of {max(smallest, MIN_SIDE)} pixels or more"
+    gives = f"{layout}, clamped; of the input's size"
     titles = " + ".join(one.title for one in styles)
     graph.name, graph.input[0].doc_string, graph.output[0].doc_string = titles, takes, gives
     model.producer_name, model.producer_version = "nst-core", __version__

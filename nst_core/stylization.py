@@ -17,8 +17,9 @@ SIZES = (16, 16384)
 STROKES = (0.25, 4.0)
 """The finest and the broadest stroke."""
 
-# A network with instance normalisation needs more than one value a channel at its coarsest.
-_MIN_SIDE = 16
+MIN_SIDE = 16
+"""The smallest side that a network is shown, in pixels; what is smaller is padded. Instance normalisation needs more
+than one value a channel at its coarsest."""
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _STRIP = 64
 
@@ -182,7 +183,7 @@ def paint_pixels(
 ) -> np.ndarray:
     """What the network makes of RGB pixels, uint8 (H, W, 3), of any size: as many."""
     height, width, _ = pixels.shape
-    least = max(style.architecture.min_size, _MIN_SIDE)
+    least = max(style.architecture.min_size, MIN_SIDE)
     if min(height, width) < least:
         pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
     paint = style.paint if precision == "auto" else style.paint_exactly
