@@ -111,7 +111,8 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
         WeightsError: the result is not finite, mostly far outside 0–255, or of one flat colour.
     """
     side = max(TRIAL_SIDE, architecture.min_size)
-    blobs = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    numbers = torch.Generator("cpu").manual_seed(0)
+    blobs = torch.rand(1, 3, 8, 8, generator=numbers, dtype=torch.float32, device="cpu")
     picture = 255 * F.interpolate(blobs, size=(side, side), mode="bilinear")
     with torch.inference_mode():
         painted = network(picture)[..., :side, :side]

@@ -98,7 +98,8 @@ def _weights(path: Path, architecture: Architecture | None) -> list[Finding]:
 
 
 def _trial(network: nn.Module) -> Finding:
-    blobs = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    numbers = torch.Generator("cpu").manual_seed(1)
+    blobs = torch.rand(1, 3, 16, 16, generator=numbers, dtype=torch.float32, device="cpu")
     began = time.perf_counter()
     with torch.inference_mode():
         painted = network(255 * F.interpolate(blobs, size=(TRIAL_SIDE, TRIAL_SIDE), mode="bilinear"))

@@ -22,7 +22,7 @@ import timeit
 from collections.abc import Callable, Iterator
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -79,6 +79,9 @@ OUTPUT = [
     [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
 ]
 
+# What a program has made PyTorch's defaults is its own business.
+_PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+
 Progress = Callable[[float], None]
 
 
@@ -115,7 +118,7 @@ class StripNetwork:
         """
         height, width, _ = photo.shape
         self._kept(height, width)  # refuses what there is no memory for
-        painted = torch.empty(height, width, 3, dtype=torch.uint8)
+        painted = torch.empty(height, width, 3, dtype=torch.uint8, device="cpu")
         for row, values in self.strips(photo, progress):
             painted[row : row + len(values)] = values.round().clamp(0, 255)
         return painted
@@ -165,7 +168,7 @@ class StripNetwork:
         size = self._last.shape[2]
         # Output channels are the kernel's rows, and of each the three colours; the other convolution adds them up.
         kernel = (self._last * source.scale[:, None, None]).permute(2, 0, 1, 3).reshape(3 * size, -1, 1, size)
-        adding = torch.eye(3 * size).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
+        adding = torch.eye(3 * size, **_PLAIN).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
         kernel, adding = _laid_out(kernel, self._dtype), _laid_out(adding, self._dtype)
         colour = self._colour + self._last.sum((2, 3)) @ source.shift()
         for low, high in run.each(height):
@@ -216,7 +219,7 @@ class _Layer:
 
 def winograd_kernel(kernel: Tensor) -> Tensor:
     """(out, in, 3, 3) as Winograd's (64, in, out)."""
-    g = torch.tensor(KERNEL, dtype=torch.float64)
+    g = torch.tensor(KERNEL, dtype=torch.float64, device="cpu")
     transformed = torch.einsum("ai,bj,oijk->abko", g, g, kernel.double().permute(0, 2, 3, 1))
     return transformed.flatten(0, 1).float().contiguous()
 
@@ -248,7 +251,7 @@ def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
     return values.view(down * TILE, across * TILE, outputs)
 
 
-_INTO, _BACK = torch.tensor(INPUT).float(), torch.tensor(OUTPUT).float()
+_INTO, _BACK = torch.tensor(INPUT, **_PLAIN), torch.tensor(OUTPUT, **_PLAIN)
 _CONSTANT = sum(INPUT[1]) ** 2
 
 
@@ -269,7 +272,7 @@ def _scratch(name: str, *shape: int) -> Tensor:
     count = prod(shape)
     held: Tensor | None = getattr(_held, name, None)
     if held is None or len(held) < count:
-        held = torch.empty(count)
+        held = torch.empty(count, **_PLAIN)
         setattr(_held, name, held)
     return held[:count].view(shape)
 
@@ -283,7 +286,7 @@ def quickest_type() -> torch.dtype:
     """Of feature maps on this processor: bfloat16 if it has instructions for it that beat Winograd's convolution."""
     if not fast_bfloat16(torch.device("cpu")):
         return torch.float32
-    x, kernel = torch.rand(5 * TILE + 2, 11 * TILE + 2, 128), torch.rand(128, 128, 3, 3)
+    x, kernel = torch.rand(5 * TILE + 2, 11 * TILE + 2, 128, **_PLAIN), torch.rand(128, 128, 3, 3, **_PLAIN)
     tiled, seen, laid_out = winograd_kernel(kernel), _batch(x.bfloat16()), _laid_out(kernel, torch.bfloat16)
 
     def seconds(work: Callable[[], Tensor]) -> float:
@@ -315,14 +318,14 @@ class _Map:
         """Such rows, kept, each with the number of its first; None where they are computed when they are asked for."""
         self.room: _Room | None = None
         """Where they are kept."""
-        self.scale = torch.ones(channels)
+        self.scale = torch.ones(channels, **_PLAIN)
         """Of its normalisation, by channel."""
         self.floor: Tensor | None = None
         """What its normalisation and the ReLU after it make 0, by channel; None where there are none."""
 
     def standardise(self, strips: list[tuple[int, Tensor, Tensor]], layer: _Layer) -> None:
         """Normalise from now on by these: of each strip the values a channel, their mean and their variance."""
-        counts = torch.tensor([float(count) for count, _, _ in strips]).double()
+        counts = torch.tensor([count for count, _, _ in strips], dtype=torch.float64, device="cpu")
         means, variances = (torch.stack(moments).double() for moments in list(zip(*strips, strict=True))[1:])
         mean = counts @ means / counts.sum()
         variance = counts @ (variances + (means - mean).square()) / counts.sum()
@@ -331,7 +334,7 @@ class _Map:
 
     def shift(self) -> Tensor:
         """Of its normalisation, by channel."""
-        return torch.zeros(self.channels) if self.floor is None else -self.scale * self.floor
+        return torch.zeros(self.channels, **_PLAIN) if self.floor is None else -self.scale * self.floor
 
     def rectify(self, strip: Tensor, out: Tensor) -> None:
         """Write a strip where it is wanted, normalised and rectified but for scale and shift."""
@@ -350,9 +353,8 @@ class _Map:
         last = min(self.height, max(high, 1 - low) if low < 0 and mirrored else high)
         start, stop = min(low, first), max(high, last)
         spare = [-(high - low - 2) % TILE, -self.width % TILE] if tiled else [0, 0]
-        padded = torch.empty(
-            stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels, dtype=self.dtype
-        )
+        shape = stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels
+        padded = torch.empty(shape, dtype=self.dtype, device="cpu")
         for row, strip in self.between(first, last):
             self.rectify(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
         inside = padded[:, margin : margin + self.width]
@@ -503,7 +505,7 @@ class _Run:
     def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
         """Go through a map's rows for its statistics, and keep them or not."""
         moments, strips = [], []
-        running = torch.ones(map_.channels)  # not of use but for its type, which the statistics have
+        running = torch.ones(map_.channels, **_PLAIN)  # not of use but for its type, which the statistics have
         for low, high in self.each(map_.height):
             strip = map_.compute(low, high)
             strip = self._room.keep(strip) if keep else strip.contiguous()

@@ -2,6 +2,8 @@
 
 import io
 import math
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,6 +157,21 @@ def test_the_network_gets_what_its_architecture_takes(style: Style) -> None:
     with watched(demanding) as seen:
         assert repaint(drawn(20, 50), demanding).size == (20, 50)
     assert seen == [(37, 50)]
+
+
+def test_what_a_program_has_made_pytorchs_defaults_is_nothing_to_a_style(style: Style) -> None:
+    photo = drawn(70, 50)
+    script = (
+        "import sys, torch\n"
+        "torch.set_default_dtype(torch.float64); torch.set_default_device('meta')\n"
+        "from PIL import Image; from nst_core import Style, repaint\n"
+        "photo = Image.frombytes('RGB', (70, 50), sys.stdin.buffer.read())\n"
+        f"painted = repaint(photo, Style.open({str(style.folder)!r}), precision='exact')\n"
+        "sys.stdout.buffer.write(painted.tobytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], input=photo.tobytes(), capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == repaint(photo, style, precision="exact").tobytes()
 
 
 def test_transparency_is_kept_out_of_the_network_and_put_back(style: Style) -> None:
