@@ -76,6 +76,20 @@ def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
     return pairs
 
 
+def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
+    """See to it that files to be written are not one, and that of those to be read only --out may replace one."""
+    of: dict[str, str] = {}
+    for option, path in written.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in of:
+            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
+        of[place] = option
+        if option != "--out" and place in map(os.path.realpath, read):
+            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")
+
+
 @app.command()
 def styles(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
@@ -310,6 +324,9 @@ def optimize(
     for file in (history, state):
         if file is not None:
             check_file(file)
+    further = _weighted(more_style)
+    read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
+    _check_apart({"--out": out, "--history": history, "--state": state}, read)
 
     from nst_core.images import check_suffix, fit, open_picture
     from nst_core.optimization import State
@@ -318,7 +335,6 @@ def optimize(
 
     photo = open_picture(content)
     check_suffix(out, fit(photo, settings.size))
-    further = _weighted(more_style)
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
     saved = State.load(state) if resume and state is not None and os.path.exists(state) else None
