@@ -1,6 +1,8 @@
 """The base of every refusal: an error whose message is one sentence for the person in front of it."""
 
 import sys
+from numbers import Integral, Real
+from typing import Any
 
 
 class NSTError(ValueError):
@@ -8,6 +10,13 @@ class NSTError(ValueError):
 
     The command line prints the message and exits 1, the page shows it; anything else that is raised is a bug.
     """
+
+
+def plain_number(value: Any) -> Any:
+    """A number of NumPy's as one of Python's own, which every file can hold; anything else as it is."""
+    if isinstance(value, int | float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def check_number(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
 
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_number, plain_number
 from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
@@ -66,6 +66,7 @@ class Method:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for one in fields(self):
+            object.__setattr__(self, one.name, plain_number(getattr(self, one.name)))
             value, choices = getattr(self, one.name), get_args(hints[one.name])
             if choices and isinstance(choices[0], str) and value not in choices:
                 raise MethodError(f"The {one.name} should be one of {', '.join(choices)}, not {value!r:.80}.")
@@ -77,6 +78,8 @@ class Method:
             if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
                 right = "weights by name such as {'conv2_2': 1.0}"
                 raise MethodError(f"The {kind} layers should be {right}, not {layers!r:.80}.")
+            layers = {layer: plain_number(weight) for layer, weight in layers.items()}
+            object.__setattr__(self, f"{kind}_layers", layers)
             for layer, weight in layers.items():
                 check_number(MethodError, f"weight of {kind} layer {layer}", weight, 0, float("inf"))
         check_number(MethodError, "learning rate", self.learning_rate, 1e-6, 10)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_core.colors import match_colors, match_luminance
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, plain_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
@@ -183,7 +183,7 @@ def optimize(
     paintings = [styles] if isinstance(styles, Image.Image) else list(styles)
     if not paintings:
         raise MethodError("There is no painting: give at least one.")
-    weights = [1.0] * len(paintings) if weights is None else list(weights)
+    weights = [1.0] * len(paintings) if weights is None else [plain_number(weight) for weight in weights]
     masks = [None] * len(paintings) if masks is None else list(masks)
     if not len(paintings) == len(weights) == len(masks):
         raise MethodError(

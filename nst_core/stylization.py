@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, plain_number
 from nst_core.images import MAX_PIXELS, fit, mask_greys, open_picture
 from nst_core.precision import Precision
 from nst_core.streaming import Progress
@@ -247,8 +247,9 @@ def check_precision(precision: str) -> None:
 
 
 def _check_number(name: str, value: object, least: float, most: float, *, whole: bool = False) -> float:
+    value = plain_number(value)
     # NaN is neither at least nor at most anything.
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool) and least <= value <= most:
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
         number = float(value)
         if number.is_integer() or not whole:
             return number

@@ -1,10 +1,12 @@
 """Settings of an optimisation: the presets are the published ones, and every value is within its range or refused."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nst_core.errors import NSTError
@@ -60,6 +62,18 @@ def test_weights_that_make_no_sense(setting: str, value: Any) -> None:
 @pytest.mark.parametrize("value", [0, 0.0, 1, 1e-30, 1e30])
 def test_weights_that_do(setting: str, value: float) -> None:
     assert getattr(Method(**{setting: value}), setting) == value  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_taken_and_kept_as_plain_ones() -> None:
+    given: dict[str, Any] = {
+        "size": np.int64(64), "steps": np.uint8(3), "content_weight": np.float32(0.5), "seconds": np.float16(2),
+        "style_layers": {"conv1_1": np.float32(0.25)},
+    }  # fmt: skip
+    method = Method(**given)
+    assert method == Method(size=64, steps=3, content_weight=0.5, seconds=2.0, style_layers={"conv1_1": 0.25})
+    assert Method(**json.loads(json.dumps(asdict(method)))) == method
+    for value in (np.float32(3), np.int64(0), np.bool_(True), np.array(3)):
+        assert "steps should be" in refuse(steps=value)
 
 
 @pytest.mark.parametrize("kind", ["content_layers", "style_layers"])

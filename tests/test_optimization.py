@@ -181,7 +181,7 @@ def test_paintings_weights_belong_to_a_run() -> None:
     state = next(begin(styles=[STYLE, OTHER], weights=[1, 0])).state
     with pytest.raises(OptimizationError):
         begin(styles=[STYLE, OTHER], weights=[0, 1], resume=state)
-    next(begin(styles=[STYLE, OTHER], weights=[2.0, 0], resume=state))  # the same, said otherwise
+    next(begin(styles=[STYLE, OTHER], weights=[np.float32(2), 0], resume=state))  # the same, said otherwise
 
 
 def test_masks_are_told_apart_by_their_painting() -> None:
