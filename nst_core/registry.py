@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import os
 import re
 import threading
@@ -284,6 +285,13 @@ def add_entry(text: str, entry: Entry) -> str:
     said = entry.model_dump(mode="json", exclude_none=True)
     item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
     end = styles.end_mark.index
+    if root.flow_style:
+        # What is in braces is JSON as well.
+        end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
+        item = ", " * bool(styles.value) + json.dumps(said, ensure_ascii=False)
+        new = text[:end] + item + text[end:]
+        Registry.parse(new, path)
+        return new
     if styles.flow_style:
         # The only list in braces that a person would write is the empty one.
         before, after = text[: styles.start_mark.index], text[end:]

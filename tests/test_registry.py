@@ -385,6 +385,9 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
         "version: 1\nstyles:\n    # one\n    - id: a\n      title: A  # a remark\n      artist: A\n      license: m\n"
         f"      tags: []\n      path: a\n      sha256: {SHA256}\n\nblocked:\n- repo: a/b\n  reason: R\n",
         f"styles: [{{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}}]\nversion: 1",
+        "{version: 1, styles: []}",
+        '{"version": 1, # ours\n "styles": [\n'
+        f"  {{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}},  # one\n]}}\n",
     ],
 )
 def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None:
