@@ -6,6 +6,7 @@ import math
 import time
 import zlib
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,8 +82,10 @@ class State:
             torch.save(asdict(self), new)
             new.replace(path)
         except (OSError, RuntimeError) as error:
-            new.unlink(missing_ok=True)
-            raise OptimizationError(f"The state could not be written to {str(path)!r}: {error}.") from error
+            with suppress(OSError):  # of a name that is too long
+                new.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+            raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error
 
     @classmethod
     def load(cls, path: str | Path) -> "State":

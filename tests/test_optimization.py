@@ -202,6 +202,13 @@ def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
     assert State.load(tmp_path / "state").step == 1
 
 
+@pytest.mark.parametrize("name", ["nowhere/state", "n" * 300])
+def test_a_state_that_cannot_be_written_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
+    state = next(begin(**SHALLOW)).state
+    with pytest.raises(OptimizationError, match=r"could not be written to '.*[^.]\.$"):
+        state.save(tmp_path / name)
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", "list", "other", "wrong"])
 def test_what_is_no_state_is_refused(content: bytes | str, tmp_path: Path) -> None:
     path = tmp_path / "state"
