@@ -9,7 +9,7 @@ import typer
 
 from nst_core.console import progress_bar
 from nst_core.errors import NSTError
-from nst_core.recipe import Recipe
+from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -38,13 +38,16 @@ def train(
         int, typer.Option(min=1, help="Photographs a step, of all processes together.")
     ] = RECIPE.batch_size,
     crop: Annotated[
-        int, typer.Option(min=64, help="Side of the squares cut from the photographs, pixels.")
+        int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares cut from the photographs, pixels.")
     ] = RECIPE.crop,
     noise: Annotated[
         float, typer.Option(min=0, help="On what the network sees, levels of 255: more makes films flicker less.")
     ] = RECIPE.noise,
     style_size: Annotated[
-        int, typer.Option(min=64, help="Longer side at which the painting is looked at: larger, larger strokes.")
+        int,
+        typer.Option(
+            min=64, max=MAX_SIDE, help="Longer side at which the painting is looked at: larger, larger strokes."
+        ),
     ] = RECIPE.style_size,
     content_weight: Annotated[
         float, typer.Option(min=0, help="Larger keeps more of the photograph.")
@@ -59,7 +62,7 @@ def train(
         str, typer.Option(help="Of the losses: relative, johnson, gatys, tutorial or article.")
     ] = RECIPE.convention,
     learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
-    seed: Annotated[int, typer.Option(min=0)] = RECIPE.seed,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = RECIPE.seed,
     features: Annotated[
         str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
     ] = "vgg19",
@@ -146,11 +149,12 @@ def search(
         list[float] | None, typer.Option(min=0, help="One to try; may be repeated.", show_default="0.3, 1 and 3")
     ] = None,
     style_size: Annotated[
-        list[int] | None, typer.Option(min=64, help="One to try; may be repeated.", show_default="300 and 500")
+        list[int] | None,
+        typer.Option(min=64, max=MAX_SIDE, help="One to try; may be repeated.", show_default="300 and 500"),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Of each of the trainings.")] = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Photographs a step.")] = 2,
-    crop: Annotated[int, typer.Option(min=64, help="Side of the squares, pixels.")] = RECIPE.crop,
+    crop: Annotated[int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares, pixels.")] = RECIPE.crop,
     features: Annotated[str, typer.Option(help="As for train.")] = "vgg19",
     warm_start: Annotated[
         str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.", show_default="the first")
@@ -180,17 +184,18 @@ def search(
         batch_size=batch_size,
         crop=crop,
     )
+    recipes = [[replace(base, content_weight=weight, style_size=size) for weight in weights] for size in sizes]
     shown, feature_network = fit(_sample(sample, photos, base), PREVIEW_SIZE), load_features(features)
     rows = []
     with progress_bar() as progress:
         task = progress.add_task("searching", total=len(weights) * len(sizes) * steps)
-        for size in sizes:
+        for size, alternatives in zip(sizes, recipes, strict=True):
             rows.append([fit(open_picture(style_image), size)])
-            for weight in weights:
-                recipe = replace(base, content_weight=weight, style_size=size)
+            for recipe in alternatives:
                 network = new_network(recipe, start)
+                tried = f"weight {recipe.content_weight:g}, size {size}"
                 for step in train(recipe, style_image, photos, network, feature_network):
-                    progress.update(task, advance=1, description=f"weight {weight:g}, size {size}: {step.total:.3f}")
+                    progress.update(task, advance=1, description=f"{tried}: {step.total:.3f}")
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, columns=columns, rows_are=[f"--style-size {size}" for size in sizes]), out)

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field, fields
 
 from nst_core.errors import NSTError, check_number
 
+MAX_SIDE = 4096
+"""The most that a crop's side, and the painting's longer one, may have, in pixels."""
+MAX_SEED = 2**63 - 1
+
 
 class RecipeError(NSTError):
     """A hyper-parameter that makes no sense."""
@@ -24,14 +28,14 @@ class Recipe:
     """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many."""
     batch_size: int = 4
     crop: int = 192
-    """Side of the squares cut from the photographs, in pixels."""
+    """Side of the squares cut from the photographs, in pixels, 16 to 4096."""
     zoom: float = 1.25
     """Photographs are enlarged at random up to this, so that smooth areas of large pictures are seen too."""
     noise: float = 4.0
     """Standard deviation, in levels of 255, of the noise on what the network sees; the losses see the photograph
     without it. That teaches a network to paint the same from one frame of a film to the next."""
     style_size: int = 400
-    """Longer side at which the painting is looked at, in pixels: larger gives larger strokes."""
+    """Longer side at which the painting is looked at, in pixels, 16 to 4096: larger gives larger strokes."""
     content_layers: dict[str, float] = field(default_factory=lambda: {"relu2_2": 1.0})
     style_layers: dict[str, float] = field(
         default_factory=lambda: {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
@@ -46,10 +50,11 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1), ("crop", 16)):
+        for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1)):
             check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, whole=True)
-        check_number(RecipeError, "style size", self.style_size, 16, whole=True)
-        check_number(RecipeError, "seed", self.seed, 0, whole=True)
+        for name in ("crop", "style_size"):
+            check_number(RecipeError, name.replace("_", " "), getattr(self, name), 16, MAX_SIDE, whole=True)
+        check_number(RecipeError, "seed", self.seed, 0, MAX_SEED, whole=True)
         check_number(RecipeError, "zoom", self.zoom, 1)
         check_number(RecipeError, "warm up", self.warm_up, 0, 1)
         for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):

@@ -238,6 +238,9 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     one, two = (sheet.crop((left, 50, left + 400, 440)) for left in (other, right))
     assert ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
     assert "nowhere" in refusal(*words, "-o", "nowhere/sheet.png", folder=tmp_path)
+    assert "4096" in refusal(*words, "--style-size", 200_000, "-o", "large.png", folder=tmp_path, code=2)
+    # Before the weights ahead of it are tried.
+    assert "not inf" in refusal(*words, "--content-weight", "inf", "-o", "inf.png", folder=tmp_path)
     assert "its suffix should be" in refusal(*words, "-o", "sheet.pgn", folder=tmp_path)
 
 

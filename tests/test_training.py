@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from nst_core import cli_training, training
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.features import VGG19, load_features
 from nst_core.images import open_picture
-from nst_core.recipe import Recipe
+from nst_core.recipe import Recipe, RecipeError
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.training import Photographs, TrainingError, TrainingStep, train
@@ -282,6 +283,20 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[55] == pytest.approx(0.5)
     assert 0 < rates[-1] < 0.01
     assert math.isfinite(Recipe(steps=1, reconstruction_steps=0).rate_at(0))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "right"),
+    [("seed", 2**63, "from 0 to 9.2"), ("crop", 200_000, "from 16 to 4096"), ("style_size", 4097, "from 16 to 4096")],
+)
+def test_what_no_machine_can_train_is_refused(setting: str, value: Any, right: str) -> None:
+    name = setting.replace("_", " ")
+    with pytest.raises(RecipeError, match=f"^The {name} should be a whole number {right}.*, not {value}"):
+        Recipe(**{setting: value})
+
+
+def test_the_largest_seed_trains(painting: Path, photos: Path) -> None:
+    assert len(run(replace(RECIPE, seed=2**63 - 1), painting, photos, upto=1)) == 1
 
 
 def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -> None:
