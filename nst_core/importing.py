@@ -22,7 +22,7 @@ from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, recognise
-from nst_core.text import explain, few, quoted, read_text
+from nst_core.text import explain, few, plain, quoted, read_text
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 100_000  # bytes
@@ -107,11 +107,11 @@ def _unpickle(path: Path) -> State:
 
 
 def _named_tensor(name: Any, value: Any) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided and not value.is_nested
 
 
 def _checked(state: State) -> State:
-    """The state, if it has exactly johnson's tensors.
+    """The state, if it has exactly johnson's tensors, of numbers that can be its weights.
 
     Raises:
         ImportingError: it has not.
@@ -122,6 +122,9 @@ def _checked(state: State) -> State:
     for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
             raise ImportingError(f"{quoted(name)} is of the shape {tuple(state[name].shape)}, and should be {shape}.")
+        if not state[name].is_floating_point() or state[name].is_meta:
+            held = "no numbers at all" if state[name].is_meta else f"{state[name].dtype}".removeprefix("torch.")
+            raise ImportingError(f"{quoted(name)} holds {held}, and should hold floating-point numbers.")
     return {name: state[name].to(torch.float32) for name in shapes}
 
 
@@ -205,6 +208,8 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
         raise ImportingError(f"There is no {MANIFEST} that can be read in {folder.name}: {error.strerror}.") from error
     except ValidationError as error:
         raise ImportingError(explain(error, MANIFEST)) from error
+    except ValueError as error:
+        raise ImportingError(f"{MANIFEST} cannot be used: {error}.") from error
     state = {}
     for index, (name, shape) in enumerate(_ml5_order(FAST_STYLE_TRANSFER)):
         variable = f"Variable_{index}" if index else "Variable"
@@ -216,12 +221,17 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
         if entry.shape != theirs:
             raise ImportingError(f"{variable} is of the shape {entry.shape}, and {name} should be {theirs}.")
         path = folder / Path(entry.filename).name
+        file = plain(path.name)
         try:
             values = np.fromfile(path, dtype="<f4")
         except OSError as error:
-            raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error
+            raise ImportingError(f"{file} could not be read: {error.strerror}.") from error
+        except ValueError as error:  # such as one with a NUL
+            raise ImportingError(
+                f"{MANIFEST} gives {variable} the file {quoted(path.name)}, which no file can be called."
+            ) from error
         if values.size != np.prod(theirs):
-            raise ImportingError(f"{path.name} holds {values.size:,} numbers, and {variable} has {np.prod(theirs):,}.")
+            raise ImportingError(f"{file} holds {values.size:,} numbers, and {variable} has {np.prod(theirs):,}.")
         tensor = torch.from_numpy(values.astype(np.float32)).reshape(theirs)
         state[name] = tensor.permute(3, 2, 0, 1).contiguous() if len(shape) == 4 else tensor
     return state

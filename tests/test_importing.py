@@ -137,6 +137,12 @@ def test_what_is_not_such_a_network_is_refused(tmp_path: Path) -> None:
     refused(json.dumps({**entries, "Variable_3": {"filename": "Variable", "shape": [3, 3, 32, 64]}}), "holds 7,776")
     outside = {**entries, "Variable": {"filename": "../ml5/Variable_99", "shape": [9, 9, 3, 32]}}
     refused(json.dumps(outside), "Variable_99 could not be")
+    nul = {**entries, "Variable": {"filename": "Varia\0ble", "shape": [9, 9, 3, 32]}}
+    refused(json.dumps(nul), r"gives Variable the file 'Varia\\x00ble', which no file can be called")
+    refused(good + " " * 100_000, r"^manifest\.json cannot be used: it has more than 100,000 bytes\.$")
+    (folder / "manifest.json").write_bytes(b'{"\xff"')
+    with pytest.raises(ImportingError, match=r"^manifest\.json cannot be used: it is not UTF-8 text\.$"):
+        read_ml5(folder)
 
 
 def made(origin: str) -> dict[str, Tensor]:
@@ -304,6 +310,34 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         read_checkpoint(path)
     with pytest.raises(ImportingError, match="could not be read: No such file"):
         read_checkpoint(tmp_path / "none.pth")
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of quantised tensors
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda tensor: tensor.to(torch.complex64), "'in1.weight' holds complex64, and should hold floating-point"),
+        (lambda tensor: tensor > 0, "'in1.weight' holds bool"),
+        (lambda tensor: tensor.to(torch.int64), "'in1.weight' holds int64"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "'in1.weight' holds qint8"),
+        (lambda tensor: tensor.to("meta"), "'in1.weight' holds no numbers at all"),
+        (lambda tensor: tensor.to_sparse(), "holds no state dict"),
+        (lambda tensor: torch.nested.nested_tensor([tensor, tensor[:3]]), "holds no state dict"),
+    ],
+)
+def test_what_cannot_be_weights_is_refused(tmp_path: Path, change: Callable[[Tensor], Tensor], match: str) -> None:
+    state, path = made("pytorch/examples"), tmp_path / "checkpoint.pth"
+    torch.save({**state, "in1.weight": change(state["in1.weight"])}, path)
+    with pytest.raises(ImportingError, match=match):
+        read_checkpoint(path)
+
+
+def test_weights_of_any_precision_are_taken(tmp_path: Path) -> None:
+    state = made("pytorch/examples")
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        torch.save({name: tensor.to(dtype) for name, tensor in state.items()}, tmp_path / "checkpoint.pth")
+        imported = read_checkpoint(tmp_path / "checkpoint.pth").state["in1.weight"]
+        torch.testing.assert_close(imported, state["in1.weight"].to(dtype).float(), rtol=0, atol=0)
 
 
 UNPICKLES = {
