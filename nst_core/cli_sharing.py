@@ -42,9 +42,10 @@ def import_style(
     from nst_core.gate import try_network
     from nst_core.images import fit, open_picture
     from nst_core.importing import read_checkpoint
-    from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
+    from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, check_new, write_style
     from nst_core.training import painted
 
+    check_new(out)
     photo = fit(open_picture(sample).convert("RGB"), PREVIEW_SIZE)
     imported = read_checkpoint(checkpoint)
     network = imported.architecture.network()

@@ -82,10 +82,13 @@ def train(
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
     from nst_core.processes import is_first
+    from nst_core.style import check_new
     from nst_core.training import new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
+    if not resume:
+        check_new(out)
     if not warm_start and reconstruction_steps >= steps:
         raise NSTError(
             f"The first {reconstruction_steps} steps teach the network to give a photograph back, and of {steps} none "

@@ -242,6 +242,20 @@ def read_card(folder: Path) -> Card:
     return Card.parse(_read(folder / CARD, MAX_CARD)) if os.path.isfile(folder / CARD) else Card()
 
 
+def check_new(folder: Path) -> None:
+    """See to it that a style replaces nothing there, before anybody waits for what is to be written.
+
+    Raises:
+        StyleError: the folder has a file of one of the names that a style's have.
+    """
+    for file in MAX_BYTES:
+        if os.path.lexists(folder / file):
+            raise StyleError(
+                f"The folder {quoted(folder)} has a {file} already, and a style's own is never written over one: "
+                "name another folder."
+            )
+
+
 def write_style(
     folder: str | Path,
     *,

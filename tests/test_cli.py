@@ -185,6 +185,18 @@ def test_train_leaves_steps_for_the_painting(made: Path) -> None:
     assert "of 150 none is left for the painting" in refusal(*words, 150, folder=made)
 
 
+@pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", "preview.webp"])
+def test_train_and_import_write_over_nothing(file: str, made: Path, tmp_path: Path) -> None:
+    (tmp_path / file).symlink_to("gone")  # which is a file, too
+    for words in (
+        ("train", made / "photo.png", "--photos", made, "--features", "compact"),
+        ("import", made / "wave" / "model.safetensors", "--sample", made / "photo.png"),
+    ):
+        told = refusal(*words, "-o", ".", folder=tmp_path)
+        assert f"The folder '.' has a {file} already" in told and "another folder" in told
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
 def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "-.jpg").write_bytes(b"\xff\xd8\xff broken, and the first of all")
@@ -215,6 +227,11 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     assert nst(*words, "--resume", folder=tmp_path).returncode == 0
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     assert (working / "losses.csv").read_text() == losses
+    (working / "checkpoint.pt").rename(tmp_path / "elsewhere.pt")
+    assert "has a README.md already" in refusal(*words, folder=tmp_path)
+    (tmp_path / "elsewhere.pt").rename(working / "checkpoint.pt")
+    assert "has a README.md already" in refusal(*words, folder=tmp_path)
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     told = nst(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
     assert told.returncode == 1
     assert "another steps" in told.stderr.splitlines()[-1]
