@@ -12,6 +12,7 @@ from rich.table import Table
 from nst_core.console import RegistryOption, check_file
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
+from nst_core.text import plain
 
 if TYPE_CHECKING:
     from nst_core.style import Style
@@ -51,7 +52,7 @@ def import_style(
     network = imported.architecture.network()
     network.load_state_dict(imported.state)
     try_network(network, imported.architecture, checkpoint.name)
-    title = title or out.name
+    title = plain(title or out.name)  # which need not be text
     write_style(
         out,
         network_state=imported.state,

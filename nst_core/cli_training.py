@@ -111,7 +111,7 @@ def train(
     )
     network = new_network(recipe, Registry.load().open(warm_start) if warm_start else None)
     shown = _sample(sample, photos, recipe)
-    folder = TrainingFolder(out, shown)
+    folder = TrainingFolder(out, style_image, shown)
     training = train_network(
         recipe, style_image, photos, network, load_features(features), folder.checkpoint, resume=resume
     )
@@ -132,7 +132,6 @@ def train(
         network,
         ARCHITECTURES[architecture],
         recipe,
-        style_image=style_image,
         features=Path(features).name,
         warm_start=Path(warm_start).name if warm_start and Path(warm_start).is_dir() else warm_start,
         title=title or out.name,

@@ -2,14 +2,16 @@
 
 import csv
 import hashlib
+import math
 import platform
 import shlex
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -19,10 +21,13 @@ from nst_core.architectures import Architecture
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
 from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
+from nst_core.text import plain, quoted
 from nst_core.training import TrainingError, TrainingStep, painted
 
 MEASURED_STEPS = 100
 """The last steps, over which the losses in ``config.json`` are averaged."""
+MAX_LINE = 1000
+"""Characters of a name, or of what is said of the painting, that a style tells."""
 COLUMNS = [field.name for field in fields(TrainingStep)]
 
 
@@ -32,17 +37,24 @@ class TrainingFolder:
     ``training/`` in it holds ``losses.csv``, ``losses.png``, ``sample-….webp`` and the checkpoint.
     """
 
-    def __init__(self, folder: Path, sample: Image.Image) -> None:
+    def __init__(self, folder: Path, painting: Path, sample: Image.Image) -> None:
         """``sample`` is a photograph to show progress and preview on.
 
         Raises:
-            TrainingError: the folder cannot be made, or matplotlib is not installed.
+            TrainingError: the painting cannot be read, the folder cannot be made, or matplotlib is not installed.
         """
         if find_spec("matplotlib") is None:
             raise TrainingError("Training draws its losses with matplotlib: pip install 'nst-core[train]' installs it.")
+        # What the style tells of the painting, whose file may be gone when the training is done.
+        self.painting = plain(painting.name, MAX_LINE)
+        try:
+            self.painting_sha256 = hashlib.sha256(painting.read_bytes()).hexdigest()
+        except OSError as error:
+            raise TrainingError(f"The painting {quoted(painting.name)} cannot be read: {error.strerror}.") from error
         self.folder = folder
         self.working = folder / "training"
         self.checkpoint = self.working / "checkpoint.pt"
+        self.losses = self.working / "losses.csv"
         self.sample = fit(sample.convert("RGB"), PREVIEW_SIZE)
         try:
             self.working.mkdir(parents=True, exist_ok=True)
@@ -50,23 +62,26 @@ class TrainingFolder:
             raise TrainingError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
     def record(self, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
-        """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued."""
-        path = self.working / "losses.csv"
+        """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued.
+
+        Raises:
+            TrainingError: the file cannot be written.
+        """
         # A training that is refused, or that has nothing left to do, leaves the file as it is.
         first = next(steps, None)
         if first is None:
             return
         # What an interrupted run wrote after its last checkpoint, perhaps half a row, is done and written again.
-        kept = path.read_text().splitlines()[1 : first.step] if resume and path.exists() else []
-        new = path.with_suffix(".new")
-        new.write_text("".join(f"{line}\n" for line in [",".join(COLUMNS), *kept]))
-        new.replace(path)
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for step in chain([first], steps):
-                writer.writerow(asdict(step).values())
-                file.flush()
-                yield step
+        kept = [row for row in self._rows() if float(row[0]) < first.step] if resume else []
+        new = self.losses.with_suffix(".new")
+        _write(new, "w", [COLUMNS, *kept])
+        try:
+            new.replace(self.losses)
+        except OSError as error:
+            raise TrainingError(f"{self.losses} cannot be replaced by the losses: {error.strerror}.") from error
+        for step in chain([first], steps):
+            _write(self.losses, "a", [asdict(step).values()])
+            yield step
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
         """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; gives the repainted sample."""
@@ -81,7 +96,6 @@ class TrainingFolder:
         architecture: Architecture,
         recipe: Recipe,
         *,
-        style_image: Path,
         features: str,
         warm_start: str | None,
         title: str,
@@ -98,19 +112,24 @@ class TrainingFolder:
             StyleError: the folder cannot be written.
             WeightsError: the weights are not finite in half precision.
         """
+        # Names of files and words of a command line need not be text.
+        title, artist, painting = plain(title), plain(artist), plain(painting, MAX_LINE)
+        features, warm_start = plain(features, MAX_LINE), warm_start and plain(warm_start, MAX_LINE)
         training = {
             **asdict(recipe),
             "features": features,
             "warm_start": warm_start,
-            "style_image": style_image.name,
-            "style_image_sha256": hashlib.sha256(style_image.read_bytes()).hexdigest(),
+            "style_image": self.painting,
+            "style_image_sha256": self.painting_sha256,
             "torch": torch.__version__.split("+")[0],
             "python": platform.python_version(),
         }
-        done = int(self._losses()[-1]["step"])
+        losses = self._losses()
+        # A training that is resumed when no step is left to make may have lost them.
+        done = int(losses[-1]["step"]) if losses else recipe.steps
         if done < recipe.steps:
             training["stopped_after"] = done
-        metrics = self._last_losses()
+        metrics = _means(losses[-MEASURED_STEPS:])
         write_style(
             self.folder,
             network_state=network.state_dict(),
@@ -126,21 +145,21 @@ class TrainingFolder:
                 license=license,
                 tags=tags,
                 text=_card_text(title, artist, painting, recipe, done, metrics)
-                + reproduction(recipe, style_image.name, self.folder.name, features, warm_start),
+                + reproduction(recipe, self.painting, plain(self.folder.name, MAX_LINE), features, warm_start),
             ),
             preview=self.show(network, done),
         )
 
-    def _losses(self) -> list[dict[str, float]]:
-        with (self.working / "losses.csv").open(newline="") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    def _rows(self) -> list[list[str]]:
+        """The rows of ``losses.csv``; what of it is lost or damaged is done without."""
+        try:
+            with self.losses.open(newline="", encoding="utf-8", errors="replace") as file:
+                return [row for row in csv.reader(file) if _is_whole(row)]
+        except (OSError, csv.Error):
+            return []
 
-    def _last_losses(self) -> dict[str, float]:
-        last = self._losses()[-MEASURED_STEPS:]
-        return {
-            f"training_{name}": round(statistics.fmean(row[name] for row in last), 5)
-            for name in ("total", "content", "style", "total_variation")
-        }
+    def _losses(self) -> list[dict[str, float]]:
+        return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in self._rows()]
 
     def _draw_losses(self) -> None:
         from matplotlib.figure import Figure  # half a second to import, and only training draws
@@ -159,10 +178,37 @@ class TrainingFolder:
         figure.savefig(self.working / "losses.png", dpi=120)
 
 
+def _is_whole(row: list[str]) -> bool:
+    """Whether it has a number for each column."""
+    try:
+        return len(row) == len(COLUMNS) and all(math.isfinite(float(value)) for value in row)
+    except ValueError:
+        return False
+
+
+def _write(path: Path, mode: Literal["a", "w"], rows: Iterable[Iterable[Any]]) -> None:
+    try:
+        with path.open(mode, newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    except OSError as error:
+        raise TrainingError(f"The losses could not be written to {path}: {error.strerror}.") from error
+
+
+def _means(losses: list[dict[str, float]]) -> dict[str, float]:
+    names = ("total", "content", "style", "total_variation") if losses else ()
+    return {f"training_{name}": round(statistics.fmean(row[name] for row in losses), 5) for name in names}
+
+
 def _card_text(title: str, artist: str, painting: str, recipe: Recipe, done: int, metrics: dict[str, float]) -> str:
     steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
     by = f" by {artist}" if artist else ""
     painting = f"The painting: {painting}.\n" if painting else ""
+    losses = (
+        f""" Losses over the last {MEASURED_STEPS} steps:
+content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}."""
+        if metrics
+        else ""
+    )
     return f"""# {title}
 
 A style for nst-core: a transformation network (Johnson et al. 2016) that repaints a photograph after *{title}*{by}.
@@ -178,8 +224,7 @@ picture = stylize(open_picture("photo.jpg"), Registry.load().open("."))
 
 {steps} steps of {recipe.batch_size} squares of {recipe.crop} px; the painting at {recipe.style_size} px;
 content weight {recipe.content_weight:g}, style weight {recipe.style_weight:g}, total variation
-{recipe.total_variation:g}. Every hyper-parameter is in `config.json`. Losses over the last {MEASURED_STEPS} steps:
-content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}.
+{recipe.total_variation:g}. Every hyper-parameter is in `config.json`.{losses}
 """
 
 

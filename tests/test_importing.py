@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -260,6 +261,14 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
+
+
+def test_a_folder_whose_name_is_no_text_is_a_style(tmp_path: Path, sitter: Path) -> None:
+    torch.save(made("pytorch/examples"), tmp_path / "mosaic.pth")
+    folder = tmp_path / os.fsdecode(b"mo\xffsaic")
+    done = nst("import", tmp_path / "mosaic.pth", "-o", folder, "--sample", sitter)
+    assert done.returncode == 0, done.stderr
+    assert Style.open(folder).title == "mosaic"
 
 
 class Bomb:

@@ -1,5 +1,6 @@
 """Training: that it learns, resumes exactly, survives bad photographs and stops when it should."""
 
+import hashlib
 import itertools
 import math
 import os
@@ -7,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nst_core import cli_training, training
+from nst_core.architectures import ARCHITECTURES
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.features import VGG19, load_features
 from nst_core.images import open_picture
@@ -27,6 +30,7 @@ from nst_core.recipe import Recipe, RecipeError
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.training import Photographs, TrainingError, TrainingStep, train
+from nst_core.training_folder import TrainingFolder
 
 RECIPE = Recipe(
     steps=6,
@@ -174,7 +178,7 @@ from tests.test_training import RECIPE, steps_of
 
 folder = Path(sys.argv[1])
 painting, photos = folder / "painting.png", folder / "photos"
-record = TrainingFolder(folder / sys.argv[2], open_picture(painting))
+record = TrainingFolder(folder / sys.argv[2], painting, open_picture(painting))
 resume = record.checkpoint.exists()
 for step in record.record(steps_of(RECIPE, painting, photos, record.checkpoint, resume=resume), resume=resume):
     print(step.step, flush=True)
@@ -206,6 +210,67 @@ def test_killed_at_any_moment_a_training_goes_on_with_the_same_losses(painting: 
     assert start("killed").wait(120) == 0
     assert rows("killed") == rows("whole")
     assert len(rows("whole")) == 1 + RECIPE.steps
+
+
+def finish(folder: TrainingFolder, network: torch.nn.Module, **said: Any) -> Style:
+    """What a training under ``RECIPE`` has become."""
+    words = {"features": "made", "warm_start": None, "title": "A Title", "artist": "", "painting": "", "license": ""}
+    folder.finish(network, ARCHITECTURES["johnson"], RECIPE, **{**words, "tags": (), **said})
+    return Style.open(folder.folder)
+
+
+def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
+    painting: Path, photos: Path, tmp_path: Path
+) -> None:
+    digest = hashlib.sha256(painting.read_bytes()).hexdigest()
+    painting = painting.rename(tmp_path / os.fsdecode(b"pa\xff.png"))
+    folder = TrainingFolder(tmp_path / os.fsdecode(b"st\xff"), painting, open_picture(painting))
+    network = JohnsonNetwork()
+    features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+    for _ in folder.record(train(RECIPE, painting, photos, network, features), resume=False):
+        painting.unlink(missing_ok=True)
+    odd = os.fsdecode(b"a\xffb")
+    style = finish(folder, network, **dict.fromkeys(("features", "warm_start", "title", "artist", "painting"), odd))
+    assert (style.title, style.artist) == ("ab", "ab")
+    told = style.config.training
+    assert (told["style_image"], told["style_image_sha256"], told["features"]) == ("pa.png", digest, "ab")
+    assert "train pa.png --photos photos/ -o st --warm-start ab" in (folder.folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
+def test_a_training_goes_on_without_the_losses_that_were_lost(
+    lost: bytes | None, painting: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
+
+    def rows(upto: int | None = None, *, resume: bool = True) -> list[str]:
+        steps = steps_of(RECIPE, painting, photos, folder.checkpoint, resume=resume)
+        deque(itertools.islice(folder.record(steps, resume=resume), upto), maxlen=0)
+        return [line.partition(",")[0] for line in folder.losses.read_text(errors="replace").splitlines()]
+
+    def lose() -> None:
+        folder.losses.unlink()
+        if lost is not None:
+            folder.losses.write_bytes(lost)
+
+    assert rows(3, resume=False) == ["step", "1", "2", "3"]
+    lose()
+    assert rows() == ["step", "3", "4", "5", "6"]
+    lose()
+    assert list(folder.record(steps_of(RECIPE, painting, photos, folder.checkpoint, resume=True), resume=True)) == []
+    style = finish(folder, JohnsonNetwork())
+    assert style.config.metrics == {} and "stopped_after" not in style.config.training
+    assert "6 steps of 1 squares" in (folder.folder / "README.md").read_text()
+
+
+def test_losses_that_cannot_be_written_are_a_sentence(painting: Path, photos: Path, tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
+    folder.losses.mkdir()
+    with pytest.raises(TrainingError, match=r"losses\.csv cannot be replaced by the losses: Is a directory\.$"):
+        next(folder.record(steps_of(RECIPE, painting, photos, folder.checkpoint), resume=False))
+    with pytest.raises(TrainingError, match=r"^The painting 'gone\.png' cannot be read: No such file or directory\.$"):
+        TrainingFolder(tmp_path / "other", tmp_path / "gone.png", open_picture(painting))
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("size", [(200, 140), (5200, 3900)])

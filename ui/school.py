@@ -225,7 +225,7 @@ class School:
         shutil.copyfile(upload, painting)
         # Its own: a training sends it to the device and lays it out anew.
         features = load_features(self.features)
-        folder = TrainingFolder(pupil.folder / "style" / pupil.name, open_picture(SAMPLE))
+        folder = TrainingFolder(pupil.folder / "style" / pupil.name, painting, open_picture(SAMPLE))
         recipe, network = pupil.recipe, new_network(pupil.recipe, start)
         cost = self._snap(pupil, network, folder.sample, 0)
         pupil.line = "Looking how fast it goes …"
@@ -262,7 +262,6 @@ class School:
             network,
             start.architecture,
             recipe,
-            style_image=painting,
             features=Path(self.features).name,
             warm_start=start.id,
             title=title,
