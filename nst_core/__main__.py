@@ -1,5 +1,17 @@
 """``python -m nst_core``: see ``nst_core.cli``."""
 
-from nst_core.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run; Ctrl-C ends it quietly at any moment, with exit status 130."""
+    try:
+        from nst_core import cli  # which takes a while, and somebody may not want to wait
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

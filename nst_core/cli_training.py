@@ -1,14 +1,19 @@
 """The commands ``train`` and ``search``."""
 
+import signal
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import progress_bar
+from nst_core.console import errors, progress_bar
 from nst_core.errors import NSTError
+from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
 
@@ -77,11 +82,13 @@ def train(
 ) -> None:
     """Train a network to paint like a picture, and write it as a style folder.
 
+    Ctrl-C ends it after the step that it is at: --resume goes on from there, and the exit status is 130. A second one
+    ends it at once.
+
     Several GPUs, or machines, share each batch: accelerate launch -m nst_core train …
     """
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
-    from nst_core.processes import is_first
     from nst_core.style import check_new
     from nst_core.training import new_network
     from nst_core.training import train as train_network
@@ -112,13 +119,22 @@ def train(
     network = new_network(recipe, Registry.load().open(warm_start) if warm_start else None)
     shown = _sample(sample, photos, recipe)
     folder = TrainingFolder(out, style_image, shown)
+    interrupted = Event()
     training = train_network(
-        recipe, style_image, photos, network, load_features(features), folder.checkpoint, resume=resume
+        recipe,
+        style_image,
+        photos,
+        network,
+        load_features(features),
+        folder.checkpoint,
+        resume=resume,
+        ended=interrupted.is_set,
     )
     if not is_first():
         deque(training, maxlen=0)
         return
-    with progress_bar() as progress:
+    done = steps
+    with _noting(interrupted), progress_bar() as progress:
         task = progress.add_task("training", total=steps)
         for step in folder.record(training, resume=resume):
             progress.update(
@@ -128,6 +144,10 @@ def train(
             )
             if step.step % sample_every == 0:
                 folder.show(network, step.step)
+            done = step.step
+    if done < steps:
+        errors.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
+        raise typer.Exit(130)
     folder.finish(
         network,
         ARCHITECTURES[architecture],
@@ -213,3 +233,23 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
         return open_picture(sample).convert("RGB")
     photographs = Photographs(photos, recipe)
     return photographs.first_readable(photographs.paths).convert("RGB")
+
+
+@contextmanager
+def _noting(interrupted: Event) -> Iterator[None]:
+    """Ctrl-C is noted alone, so that a step is made whole; a second one interrupts at once."""
+    before = signal.getsignal(signal.SIGINT)
+    # Ignored it stays; and of several processes none ends by itself, for the others would wait for it.
+    if before is not signal.default_int_handler or not is_alone():
+        yield
+        return
+
+    def note(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,15 +1,20 @@
 """Which arithmetic the machine is built for, and which is asked for."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
+
+# torch takes seconds to import, and whoever asks for a precision by name has no use for it.
 
 Precision = Literal["auto", "exact"]
 """float32 throughout, or bfloat16 as well where the machine is faster at it."""
 
 
-def fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: "torch.device") -> bool:
     """Whether bfloat16 has instructions of its own here; emulated, it is slower than float32."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

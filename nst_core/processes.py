@@ -16,6 +16,11 @@ class ProcessesError(NSTError):
     """Processes that cannot train together."""
 
 
+def is_alone() -> bool:
+    """Whether this is the only one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
 def is_first() -> bool:
     """Whether this is the one that writes, and says what there is to say."""
     return os.environ.get("RANK", "0") == "0"
@@ -35,7 +40,7 @@ class Processes:
         self._accelerator: Any = None
         self._count, self._index = 1, 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if not is_alone():
             try:
                 from accelerate import Accelerator
             except ImportError as error:

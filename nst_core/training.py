@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -154,6 +154,7 @@ def train(
     *,
     resume: bool = False,
     checkpoint_every: int = 100,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingStep]:
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
@@ -161,7 +162,8 @@ def train(
     minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,
     section 3) with Muon. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
     is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``, if there is to be
-    one; with ``resume`` it is read from there, and the losses are those of a run without the interruption.
+    one; with ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is
+    asked after every step: whether that was the last, for now.
 
     The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
     and one of them writes: the losses are those of one process, whatever their number.
@@ -228,7 +230,8 @@ def train(
         done = step + 1
         yield TrainingStep(done, total, content, style, total_variation, rate, time.perf_counter() - began)
         # After its step is told, so that no row of a record is missing before a checkpoint.
-        if checkpoint and is_first() and (done % checkpoint_every == 0 or done == recipe.steps):
+        last = done == recipe.steps or ended()
+        if checkpoint and is_first() and (last or done % checkpoint_every == 0):
             _save(
                 checkpoint,
                 {
@@ -238,6 +241,8 @@ def train(
                     "optimizer": optimizer.state_dict(),
                 },
             )
+        if last:
+            return
 
 
 def _contrast(output: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -281,6 +283,72 @@ def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
     assert process.returncode == 130, told
     assert told[-1] == "Interrupted: 1 of 2 pictures were written." and "Traceback" not in told
     assert [file.name for file in (made / "ended").iterdir()] == ["photo-wave.png"]
+
+
+PRESSED = """
+import os, runpy, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == MOMENT:
+            os.kill(os.getpid(), signal.SIGINT)
+
+MOMENT = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, CtrlC())
+runpy.run_module("nst_core", run_name="__main__", alter_sys=True)
+"""
+"""The command line, with Ctrl-C pressed when a module is about to be imported."""
+
+
+@pytest.mark.parametrize("moment", ["typer", "nst_core.cli_video", "safetensors"])
+def test_ctrl_c_while_a_command_begins_says_nothing(made: Path, moment: str) -> None:
+    command = [sys.executable, "-c", PRESSED, moment, "check", "wave"]
+    done = subprocess.run(command, cwd=made, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_what_commands_do_not_all_need_is_not_imported_for_all() -> None:
+    code = "import sys, nst_core.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
+    words = ["train", made / "photo.png", "--photos", "photos", "--steps", 12, "--batch-size", 1, "--crop", 64]
+    words += ["--style-size", 64, "--features", "compact", "--reconstruction-steps", 1]
+    words += ["--architecture", "johnson-lite"]
+
+    def losses(name: str) -> list[list[str]]:
+        text = (tmp_path / name / "training" / "losses.csv").read_text()
+        return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
+
+    def press() -> None:
+        while not (tmp_path / "ended" / "training" / "losses.csv").exists() or len(losses("ended")) < 3:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert nst(*words, "-o", "whole", folder=tmp_path).returncode == 0
+    # Where the tests run in the background, Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread = Thread(target=press)
+        thread.start()
+        told = refusal(*words, "-o", "ended", folder=tmp_path, code=130)
+        thread.join()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    done = len(losses("ended")) - 1
+    assert told == f"Interrupted after {done} of 12 steps: --resume goes on from there.\n" and 2 <= done < 12
+    assert losses("ended") == losses("whole")[: 1 + done]
+    assert not (tmp_path / "ended" / "model.safetensors").exists()
+    resumed = nst(*words, "-o", "ended", "--resume", folder=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert losses("ended") == losses("whole")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("ended", "whole")]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.slow
