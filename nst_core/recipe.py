@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, fields
 
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_number, plain_number
 
 MAX_SIDE = 4096
 """The most that a crop's side, and the painting's longer one, may have, in pixels."""
@@ -50,6 +50,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, plain_number(getattr(self, one.name)))
         for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1)):
             check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, whole=True)
         for name in ("crop", "style_size"):

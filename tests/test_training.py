@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import math
 import os
 import resource
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,11 @@ def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -
 
     assert first(0.0).content == pytest.approx(0, abs=1e-5)  # bfloat16 rounds, where it is used
     assert first(5.1).content == pytest.approx(0.02**2, rel=0.1)  # the square of 5.1 levels of 255
+
+
+def test_numbers_of_numpy_are_a_recipes_too() -> None:
+    recipe = Recipe(steps=np.int64(3), noise=np.float32(0.5))
+    assert json.loads(json.dumps(asdict(recipe))) == asdict(Recipe(steps=3, noise=0.5))
 
 
 def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
