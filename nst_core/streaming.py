@@ -518,7 +518,7 @@ class _Run:
             count = strip[..., 0].numel()
             mean, variance = torch.batch_norm_update_stats(_batch(strip), running, running.clone(), 0.0)
             if strip.dtype == torch.float32:
-                mean = strip.sum(0).double().sum(0) / count  # the other is a long sum, rounded at every step
+                mean = strip.sum(1).double().sum(0) / count  # the other is a long sum, rounded at every step
             moments.append((count, mean, variance))
             if keep:
                 strips.append((low, strip))
