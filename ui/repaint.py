@@ -106,7 +106,9 @@ def repaint_tab(studio: Studio) -> Desk:
                 height=220,
                 elem_id="photo",
             )
-            gr.Examples(EXAMPLES, photo, label=say("Or try one of these"), elem_id="examples", api_visibility="private")
+            examples = gr.Examples(
+                EXAMPLES, photo, label=say("Or try one of these"), elem_id="examples", api_visibility="private"
+            )
             style = gr.Radio(
                 registry_choices(studio.registry),
                 value=next((entry.id for entry in studio.registry), None),
@@ -277,7 +279,10 @@ def repaint_tab(studio: Studio) -> Desk:
     }
     # A press is heard at once, whatever is under way: the studio ends that.
     anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
-    gr.on([photo.change, style.input, size.input, stroke.input, second.input], show, wishes, shown, **anew)
+    # A photograph that is dropped on another one changes twice: to none, and to itself.
+    chosen = [photo.upload, photo.clear, style.input, size.input, stroke.input, second.input]
+    gr.on(chosen, show, wishes, shown, **anew)
+    examples.load_input_event.success(show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
     gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, js=WITHIN, **touched)

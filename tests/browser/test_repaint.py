@@ -128,11 +128,14 @@ def test_a_refusal_is_shown_as_a_sentence_and_nothing_is_lost(page: "Page", phot
     expect(page.locator("#info .wrong")).to_contain_text("model.safetensors")  # a toast goes
     page.locator("#styles label").nth(1).click()
     wait_for(page, TITLES["second-style"][0])
+    page.get_by_test_id("toast-close").click()
     text = tmp_path / "text.jpg"
     text.write_text("I am a text.")
     page.locator("#photo input[type=file]").set_input_files(text)
     # No other photograph's picture is there to be taken for this one's.
     expect(page.locator("#info .wrong")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(toast).to_have_count(1)  # it is said once
     expect(page.locator("#result img")).to_have_count(0)
     expect(page.get_by_role("button", name="Download PNG")).to_be_disabled()
 
