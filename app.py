@@ -12,7 +12,9 @@ otherwise; NST_GRACE, the seconds for which it still works when it is told to st
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 # Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -25,7 +27,7 @@ os.environ["GRADIO_TEMP_DIR"] = str(
 
 import torch
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
@@ -35,27 +37,41 @@ from ui.repaint import style_cards
 from ui.server import GRACE, serve
 from ui.words import WORDS
 
+
+def number(name: str, default: float, least: float) -> float:
+    """What an environment variable says.
+
+    Raises:
+        NSTError: it is no such number.
+    """
+    said: Any = os.environ.get(name) or default
+    with suppress(ValueError):
+        said = float(said)
+    check_number(NSTError, f"variable {name}", said, least)
+    return float(said)
+
+
 keep_freed_memory()
-try:
-    registry = Registry.load(os.environ.get("NST_REGISTRY"))
-except NSTError as error:
-    sys.exit(str(error))
 photos = os.environ.get("NST_PHOTOS")
 trains = not LENT and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
 runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
-grace = float(os.environ.get("NST_GRACE", GRACE))
-page = build_page(
-    registry,
-    max_side=int(os.environ.get("NST_MAX_SIDE", "2048")),
-    vgg19=os.environ.get("NST_VGG19") == "1",
-    # A Space with hf_oauth has the first; on one's own machine the sign-in is that of whoever runs it.
-    login="OAUTH_CLIENT_ID" in os.environ or os.environ.get("NST_LOGIN") == "1",
-    # A Space's own list is in its own repository.
-    proposals=registry.repo or (f"spaces/{space}" if space and "NST_REGISTRY" not in os.environ else None),
-    photos=Path(photos) if photos and trains else None,
-    runtime=Path(runtime) if runtime else None,
-)
+try:
+    grace = number("NST_GRACE", GRACE, 0)
+    registry = Registry.load(os.environ.get("NST_REGISTRY"))
+    page = build_page(
+        registry,
+        max_side=int(number("NST_MAX_SIDE", 2048, 64)),
+        vgg19=os.environ.get("NST_VGG19") == "1",
+        # A Space with hf_oauth has the first; on one's own machine the sign-in is that of whoever runs it.
+        login="OAUTH_CLIENT_ID" in os.environ or os.environ.get("NST_LOGIN") == "1",
+        # A Space's own list is in its own repository.
+        proposals=registry.repo or (f"spaces/{space}" if space and "NST_REGISTRY" not in os.environ else None),
+        photos=Path(photos) if photos and trains else None,
+        runtime=Path(runtime) if runtime else None,
+    )
+except NSTError as error:
+    sys.exit(str(error))
 
 if __name__ == "__main__":
     serve(page, grace, theme=THEME, css=style_cards(registry), css_paths=CSS, footer_links=["api"], i18n=WORDS)

@@ -152,8 +152,8 @@ def stylize(
         check_suffix(out)
         photo = open_picture(photos[0])
         check_suffix(out, fit(photo, size) if size else photo)
-    opened = Registry.load(registry).open(style)
-    over = Registry.load(registry).open(second) if second else None
+    known = Registry.load(registry)
+    opened, over = known.open(style), known.open(second) if second else None
     where = open_picture(mask) if mask else None
     if out is not None and one_file:
         targets = [out]

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError
+from nst_core.method import CONVOLUTIONS_PER_BLOCK
 from nst_core.text import few, quoted
 
-CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)

@@ -199,7 +199,9 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     except ImportError as error:
         raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
     try:
-        container = av.open(f"file:{path}", options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"})
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+        # Old films have their titles in whichever encoding there was.
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         subject = f"The film {quoted(path.name)}"
         if _is_picture(path):
@@ -232,7 +234,7 @@ def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Ou
             if packet is end:
                 break
             decoded = decode(packet)  # type: ignore[arg-type]
-        except (av.FFmpegError, OSError):
+        except (av.FFmpegError, OSError, IndexError):  # the last of a stream that was not there at the beginning
             damaged += 1
             if damaged > _MOST_DAMAGED:
                 break

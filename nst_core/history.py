@@ -2,6 +2,7 @@
 
 import csv
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,9 @@ class HistoryWriter:
         """Rows of earlier sessions; what one of them wrote after it saved its state is done, and written, again."""
         if not self.resume or not os.path.exists(self.path):
             return []
-        with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-        if header != columns(first):
+        rows: list[list[str]] = []
+        with self.path.open(newline="", encoding="utf-8", errors="replace") as file, suppress(csv.Error):
+            rows = list(csv.reader(file))
+        if rows[:1] != [columns(first)]:
             return []
-        return [one for one in rows if len(one) == len(header) and one[0].isdecimal() and int(one[0]) < first.step]
+        return [one for one in rows if len(one) == len(rows[0]) and one[0].isdecimal() and int(one[0]) < first.step]

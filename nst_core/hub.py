@@ -123,7 +123,7 @@ def fetch_preview(repo: str, revision: str) -> Path:
         return Path(hf_hub_download(repo, PREVIEW, revision=revision))
 
 
-def find(sort: Literal["likes", "last_modified"] = "likes", limit: int = 50) -> list[Found]:
+def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
     """Repositories that are tagged as styles: the most liked, or the newest, first.
 
     Raises:
@@ -132,7 +132,7 @@ def find(sort: Literal["likes", "last_modified"] = "likes", limit: int = 50) -> 
     wanted: dict[str, str | int | list[str]] = {
         "filter": HUB_TAGS[-1],
         "sort": sort,
-        "limit": limit,
+        "limit": 50,
         "expand": ["cardData", "lastModified", "likes", "sha"],
     }
     with _refusals("the styles there are"):
@@ -158,7 +158,7 @@ class _Listed(BaseModel):
     """A repository as the Hub lists it."""
 
     id: str
-    sha: str = Field(pattern=COMMIT)
+    sha: str = Field(pattern=f"^{COMMIT}$")
     likes: int = 0
     modified: datetime | None = Field(None, alias="lastModified")
     card: dict[str, Any] | None = Field(None, alias="cardData")
@@ -239,7 +239,7 @@ def base_of(registry: str, number: int) -> str:
     raise HubError(f"Pull request {number} does not begin at any commit of {registry}'s main branch: close it.")
 
 
-def accept(registry: str, number: int, entries: list[Entry], token: str | None = None) -> None:
+def accept(registry: str, number: int, entries: list[Entry]) -> None:
     """Add to a registry on the Hub the entries that a pull request proposes, and close it with a word about it.
 
     It is not merged: beside the entries, which were looked at, it may change anything, and meanwhile something else.
@@ -248,7 +248,7 @@ def accept(registry: str, number: int, entries: list[Entry], token: str | None =
         HubError: there is none, the registry is not the person's to change or was just changed, no answer.
         RegistryError: the registry has one of these ids by now.
     """
-    api, place = HfApi(token=token), _place(registry)
+    api, place = HfApi(), _place(registry)
     message = f"Add {', '.join(entry.title for entry in entries)} (pull request {number})"
     with _refusals(registry):
         commit = api.create_commit(**place, **_addition(registry, entries), commit_message=message)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from torch import Tensor
 from nst_core.architectures import Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
+from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError
+from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.gate import load_network, recognise
 from nst_core.text import explain, few, plain, quoted, read_text
 
@@ -28,10 +29,6 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST = 100_000  # bytes
 MAX_CHECKPOINT = 2**28
 """Bytes: a checkpoint may hold the optimiser's state beside a network of 7 MB."""
-IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406])
-IMAGENET_DEVIATION = torch.tensor([0.229, 0.224, 0.225])
-"""Per channel of RGB in 0–1, as torchvision's networks want their pictures."""
-
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """Of batches, which old versions of PyTorch kept of instance normalisation too, and nothing reads."""
 
@@ -87,18 +84,14 @@ def read_checkpoint(path: Path) -> Imported:
 def _unpickle(path: Path) -> State:
     """The state dict in a file of ``torch.save``: by itself, or beside other things as ``state_dict``."""
     try:
-        if (size := path.stat().st_size) > MAX_CHECKPOINT:
-            raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        size = path.stat().st_size
+        held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
     except OSError as error:
         raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error
-    except UnpicklingError as error:
-        raise ImportingError(
-            f"{path.name} is no checkpoint of tensors alone: it wants to run something of its own, which it may not, "
-            "or it is damaged."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise ImportingError(f"{path.name} is damaged, or no checkpoint of PyTorch.") from error
+    except ValueError as error:
+        raise ImportingError(f"{path.name} {error}.") from error
+    if size > MAX_CHECKPOINT:
+        raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
     if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
         held = held["state_dict"]
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
@@ -181,7 +174,7 @@ def _of_pixels(state: State) -> State:
     That is exact: the padding mirrors, so that what is padded is normalised too.
     """
     first, last = state["conv1.conv2d.weight"].double(), state["deconv3.conv2d.weight"].double()
-    mean, deviation = 255 * IMAGENET_MEAN.double(), 255 * IMAGENET_DEVIATION.double()
+    mean, deviation = (255 * torch.tensor(values, dtype=torch.float64) for values in (IMAGENET_MEAN, IMAGENET_STD))
     seen = first / deviation.reshape(1, 3, 1, 1)
     painted = deviation * state["deconv3.conv2d.bias"] + mean
     moved = {

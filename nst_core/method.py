@@ -13,6 +13,8 @@ Color = Literal["style", "photo", "luminance"]
 SIZES = (8, 4096)
 """The least and the most that a picture's longer side may have, in pixels."""
 MAX_STEPS = 100_000
+CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
+"""VGG19's."""
 
 
 class MethodError(NSTError):
@@ -92,7 +94,7 @@ class Method:
             check_number(MethodError, "seconds", self.seconds, 0.1, 1e7)
 
 
-_PLACES = [f"{block}_{index}" for block, count in enumerate((2, 2, 4, 4, 4), 1) for index in range(1, count + 1)]
+_PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]
 
 
 def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:

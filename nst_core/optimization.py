@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, plain_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features
@@ -95,9 +95,9 @@ class State:
             OptimizationError: it cannot be read, or is something else.
         """
         try:
-            state = torch.load(path, weights_only=True, map_location=_device())
+            state = load_checkpoint(path, _device())
             return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
-        except (OSError, RuntimeError, TypeError, LookupError, EOFError, ValueError, UnpicklingError) as error:
+        except (OSError, ValueError, TypeError, LookupError) as error:
             raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import math
-import pickle
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
+from nst_core.checkpoint import load_checkpoint
 from nst_core.features import FeaturesError
 from nst_core.text import explain, few, plain, quoted
 
@@ -90,10 +90,10 @@ def _read_pickle(path: Path, shapes: Shapes, sha256: str) -> dict[str, Tensor]:
         if not digest.hexdigest().startswith(sha256):
             raise ValueError(f"its SHA-256 is {digest.hexdigest()[:8]}…, and {sha256}… is right")
         # Not mapped into memory: torchvision's file is of 2017, and in the format of that time mmap is refused.
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_checkpoint(path)
         weights = {name: state[name].detach() for name in shapes}
         _check(weights, shapes)
-    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, ValueError) as error:
+    except (OSError, LookupError, TypeError, ValueError) as error:
         raise FeaturesError(f"{path} cannot be used: {error}.") from error
     return weights
 

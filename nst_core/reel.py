@@ -355,7 +355,7 @@ def _packets(
     while going_on:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):
             log.warning("The film's sound is damaged from somewhere on; it ends there.")
             break
         if packet is None:

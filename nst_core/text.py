@@ -21,9 +21,9 @@ def plain(text: str, limit: int = 120) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def distinct(names: tuple[str, ...], limit: int = 20) -> tuple[str, ...]:
-    """The first ``limit`` of the names that are neither empty nor repeated."""
-    return tuple(dict.fromkeys(name for name in names if name))[:limit]
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The first twenty of the names that are neither empty nor repeated."""
+    return tuple(dict.fromkeys(name for name in names if name))[:20]
 
 
 PlainText = Annotated[str, AfterValidator(plain)]

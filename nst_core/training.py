@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from PIL import Image
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
+from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeatureNetwork, Hybrid, fingerprint
 from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
@@ -285,9 +285,9 @@ def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer:
     if not path.exists():
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        begun = dict(state["asked"])
-    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError) as error:
+        state = load_checkpoint(path)
+        begun, step = dict(state["asked"]), int(state["step"])
+    except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(f"The checkpoint {path} cannot be read; delete it to begin anew.") from error
     if changed := sorted(name for name, value in asked.items() if begun.get(name) != value):
         raise TrainingError(f"The checkpoint was made with another {', '.join(changed)}; resume with the same.")
@@ -298,4 +298,4 @@ def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer:
         raise TrainingError(
             f"The checkpoint {path} was made by another version of nst_core; delete it to begin anew."
         ) from error
-    return state["step"]
+    return step

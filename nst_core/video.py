@@ -212,6 +212,11 @@ class _Work:
         if not os.path.isfile(file):
             try:
                 self._folder.mkdir(exist_ok=True)
+                if any(self._folder.iterdir()):
+                    raise FilmError(
+                        f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
+                        "finished, and that holds other things: another name would be right."
+                    )
                 file.write_text(json.dumps(settings), encoding="utf-8")
             except OSError as error:
                 raise FilmError(

@@ -33,6 +33,7 @@ def make_film(
     sound: str | None = None,
     sound_rate: int = SOUND_RATE,
     language: str | None = None,
+    title: str | None = None,
     pictures: Sequence[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
     rotation: int = 0,
@@ -40,6 +41,8 @@ def make_film(
 ) -> Path:
     """Write a film of so many frames; ``times`` are theirs, by the clock. Sound is a tone, as long as the film."""
     with av.open(str(path), "w") as film:
+        if title:
+            film.metadata["title"] = title
         if codec:
             stream = film.add_stream(codec, rate=RATE)
             stream.width, stream.height = size

@@ -22,7 +22,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from nst_core.errors import NSTError
 from nst_core.images import read_note
-from nst_core.method import METHODS, Method
+from nst_core.method import Method
 from nst_core.optimization import optimize
 from nst_core.registry import Registry
 from ui import build_page, runs
@@ -105,6 +105,18 @@ def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(easel: Easel, fe
     assert run.losses["step"] == list(range(1, done + 5))
     expected = [step.total for step in optimize(photo(), painting(), FEW, features=features, steps=done + 4)]
     assert run.losses["total"] == expected
+
+
+def test_what_broke_off_on_its_way_is_done_again(easel: Easel) -> None:
+    run = stopped_after(easel, "ann", order(replace(FEW, steps=50)))
+    done = len(run.losses["step"])
+    going_on = easel.go_on("ann", 1000)
+    while len(run.losses["step"]) < done + 2:
+        next(going_on)
+    going_on.close()
+    run = ended(easel.go_on("ann", 4))
+    assert run.losses["step"] == list(range(1, done + 5))
+    assert [step for step, _ in run.snapshots[:-1]] == sorted(step for step, _ in run.snapshots[:-1])
 
 
 def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> Run:
@@ -235,9 +247,8 @@ def test_only_networks_on_offer_are_opened(easel: Easel, features: Path) -> None
 
 
 def test_presets_are_methods(easel: Easel) -> None:
-    for preset in PRESETS.values():
-        assert preset.method in METHODS
-        easel.method(preset.method)
+    for preset in PRESETS:
+        easel.method(preset)
 
 
 def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> None:

@@ -93,6 +93,23 @@ def test_a_second_style_is_laid_over_the_first(cinema: Cinema, tmp_path: Path) -
         assert np.abs(painted - expected).mean() < 0.5 * np.abs(alone - expected).mean()
 
 
+def test_the_upload_may_go_while_it_is_painted(cinema: Cinema, film: Path) -> None:
+    sound = see(film).sound
+    for screening in cinema.watch("ann", film, wish()):
+        if screening.done:
+            film.unlink(missing_ok=True)
+    assert screening.finished and screening.film and see(screening.film).sound == sound
+
+
+def test_why_there_is_no_film_in_the_end_is_told(cinema: Cinema, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **settings: Any) -> None:
+        raise FilmError("The film could not be written: No space left on device.")
+
+    monkeypatch.setattr("nst_core.video.join", full)
+    with pytest.raises(FilmError, match="No space left"):
+        ended(cinema.watch("ann", film, wish()))
+
+
 def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for screening in cinema.watch("ann", film, wish()):

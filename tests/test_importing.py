@@ -305,6 +305,10 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
     state = made("pytorch/examples")
     refused({"fc.weight": torch.zeros(2)}, r"holds 'fc.weight': that is a network of none of pytorch/examples, gord")
     refused([torch.zeros(2)], "holds no state dict")
+    torch.save({"fc.weight": torch.zeros(9)}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-38])
+    with pytest.raises(ImportingError, match=r"^checkpoint\.pth is damaged, or no checkpoint of PyTorch\.$"):
+        read_checkpoint(path)
     refused({"conv1.conv2d.weight": 1}, "holds no state dict")
     refused(
         {name: state[name] for name in list(state)[2:]} | {"conv1.conv2d.weight": state["conv1.conv2d.weight"]},
@@ -350,6 +354,7 @@ def test_weights_of_any_precision_are_taken(tmp_path: Path) -> None:
 
 
 UNPICKLES = {
+    "nst_core.checkpoint": "what the others call",
     "nst_core.pretrained": "torchvision's own VGG19, whose SHA-256 is known",
     "nst_core.training": "this machine's own checkpoint of a training",
     "nst_core.optimization": "this machine's own state of an optimisation",
@@ -381,11 +386,9 @@ def test_the_page_unpickles_nothing_from_outside() -> None:
     modules = imports_of("app")
     assert {"app", "ui.contribute", "nst_core.gate", "nst_core.contribution", "nst_core.pretrained"} <= modules.keys()
     assert "nst_core.importing" not in modules and "nst_core.importing" in imports_of("nst_core.cli")
-    unpickling = re.compile(
-        r"torch\.load\(|allow_pickle|^\s*(import|from) (pickle|joblib|marshal|shelve|dill)\b", re.MULTILINE
-    )
+    readers, modules_that_are = r"torch\.load\(|load_checkpoint\(|allow_pickle", "pickle|joblib|marshal|shelve|dill"
+    unpickling = re.compile(rf"{readers}|^\s*(import|from) ({modules_that_are})\b", re.MULTILINE)
     found = {name for name, text in modules.items() if unpickling.search(text)}
     assert found == UNPICKLES.keys() | {"ui.lent"}  # which talks to a process of its own
-    for name in UNPICKLES:
-        loads = [line for line in modules[name].splitlines() if "torch.load(" in line]
-        assert loads and all("weights_only=True" in line for line in loads), name
+    loads = [line for text in modules.values() for line in text.splitlines() if "torch.load(" in line]
+    assert len(loads) == 1 and "weights_only=True" in loads[0]

@@ -200,3 +200,6 @@ def test_bfloat16_is_for_processors_that_have_it() -> None:
     flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
     if not flags & {"avx512_bf16", "amx_bf16"}:
         assert quickest_type() == torch.float32
+    numbers = torch.get_rng_state()
+    quickest_type.__wrapped__()  # type: ignore[attr-defined]
+    assert torch.equal(torch.get_rng_state(), numbers)  # which are the program's

@@ -12,13 +12,13 @@ from made_styles import make_style
 from PIL import Image, ImageChops
 
 from nst_core.errors import NSTError
-from nst_core.images import open_picture
+from nst_core.images import open_picture, save_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.kept import Kept, expire
 from ui.line import CALM, PLACES, Closed, Crowded, Ended
-from ui.studio import PageError, Studio, Wish, received
+from ui.studio import PageError, Studio, Wish, received, recipe_of
 
 
 @pytest.fixture
@@ -93,6 +93,11 @@ def test_what_is_kept_expires() -> None:
 def test_file_names_stay_in_their_folder(studio: Studio, tmp_path: Path) -> None:
     file = studio.file('../../etc/a "photo" é.png')
     assert file.is_relative_to(tmp_path) and file.parent.is_dir() and file.suffix == ".png" and "é" in file.name
+
+
+@pytest.mark.parametrize("name", ["🎨.jpg", "—.jpg", ".jpg", "...jpg", "( ).jpg"])
+def test_a_name_without_a_letter_keeps_its_suffix(studio: Studio, name: str) -> None:
+    assert studio.file(name).name == "picture.jpg"
 
 
 def test_a_name_is_not_longer_than_a_file_system_takes(studio: Studio) -> None:
@@ -181,9 +186,23 @@ def test_only_what_was_uploaded_is_opened(tmp_path: Path, monkeypatch: pytest.Mo
     for path in ("secret.png", "uploads/../secret.png", "uploads"):
         with pytest.raises(PageError, match="not on this server"):
             received({"path": str(tmp_path / path)})
+    save_picture(Image.new("RGB", (4, 4)), tmp_path / "secret.png", note="tab=repaint&strength=0.25")
+    assert recipe_of({"path": str(tmp_path / "secret.png")}, "repaint") == {}
     for link in ("https://example.com/a.png", "HTTP://example.com/a.png", "data:image/png;base64,AAAA"):
         with pytest.raises(PageError, match="not fetched from elsewhere"):
             received({"path": link})
+
+
+def test_leaving_twice_is_leaving(studio: Studio) -> None:
+    busy = Event()
+    first, second = (studio.line.join("ann", lambda progress: busy.wait(10)) for _ in range(2))
+    studio.line.end("ann")
+    studio.line.leave(second)
+    busy.set()
+    with pytest.raises(Ended):
+        second.result()
+    first.result()
+    assert studio.line.waiting() == 0
 
 
 def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) -> None:

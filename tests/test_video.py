@@ -411,6 +411,25 @@ def test_a_place_that_cannot_be_worked_in_is_a_sentence(style: Style, tmp_path: 
     assert_sentence(caught.value)
 
 
+def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
+    film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.mp4.part" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.touch()
+    with pytest.raises(FilmError, match=r"'out.mp4.part' .* holds other things: another name") as caught:
+        painted(film, style, tmp_path / "out.mp4")
+    assert_sentence(caught.value)
+    assert thesis.exists()
+
+
+def test_a_title_in_another_encoding(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3, sound="aac", title="Cafe noir")
+    film.write_bytes(film.read_bytes().replace(b"Cafe noir", "Café noir".encode("latin-1") + b""))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(film))
+    painted(film, style, tmp_path / "out.mp4")
+    assert len(see(tmp_path / "out.mp4").pictures) == 3
+
+
 @pytest.mark.parametrize("rates", [(48000, 48000), (48000, 44100)])
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("sound", ["aac", "mp2"])

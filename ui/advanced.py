@@ -15,10 +15,10 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, mask_greys, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.links import copies, dropping, recipe_of, said_of
+from ui.links import copies, dropping, said_of
 from ui.repaint import EXAMPLES, drawn
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
-from ui.studio import PageError, Wish, address_of, received
+from ui.studio import PageError, Wish, address_of, received, recipe_of
 from ui.words import SPANISH, say, words_of
 
 FURTHER = 3
@@ -32,25 +32,15 @@ class Preset(NamedTuple):
 
     label: str
     words: str
-    method: str
-    """One of ``METHODS``."""
 
 
 PRESETS = {
-    "quick": Preset(
-        "Quick look", "The photograph is repainted from coarse to fine: the soonest way to a picture.", "quick"
-    ),
-    "noise": Preset("From noise", "The same, out of nothing but random dots: the most to watch.", "noise"),
-    "paper": Preset(
-        "The paper",
-        "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time.",
-        "paper",
-    ),
-    "tutorial": Preset(
-        "Tutorial", "As in PyTorch's tutorial: shallow layers, and a great weight on style.", "tutorial"
-    ),
+    "quick": Preset("Quick look", "The photograph is repainted from coarse to fine: the soonest way to a picture."),
+    "noise": Preset("From noise", "The same, out of nothing but random dots: the most to watch."),
+    "paper": Preset("The paper", "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time."),
+    "tutorial": Preset("Tutorial", "As in PyTorch's tutorial: shallow layers, and a great weight on style."),
 }
-"""By id; what the numbers are is up to ``METHODS``."""
+"""By their ids in ``METHODS``, which has the numbers."""
 
 FEATURES = {"compact": "Compact, quick", "vgg19": "VGG19, the paper's"}
 """What the feature networks are called."""
@@ -85,7 +75,7 @@ OPEN_TAB = """() => {
 
 def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
-    default, drop = METHODS[PRESETS["quick"].method], say("Drop, paste\nor choose")
+    default, drop = METHODS["quick"], say("Drop, paste\nor choose")
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
@@ -192,15 +182,14 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         if not known(preset):
             raise PageError(f"There is no preset {preset!r:.80}.")
         said = dict(zip(settings, values, strict=True))
-        usual = easel.method(PRESETS[preset].method)
+        usual = easel.method(preset)
         for name, value in said.items():
             if value is None and getattr(usual, name) is not None:
                 raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
-        return easel.method(PRESETS[preset].method, **said | ({"init": "content"} if said["init"] == FAST else {}))
+        return easel.method(preset, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
     def fill(preset: str) -> list[Any]:
-        chosen = known(preset) or PRESETS["quick"]
-        method = easel.method(chosen.method)
+        method = easel.method(preset if known(preset) else "quick")
         return [getattr(method, name) for name in settings]
 
     def open_link(request: gr.Request) -> list[Any]:
@@ -229,7 +218,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                 value: Any = words
                 with suppress(ValueError):  # the method says what would be right
                     value = type(values[name])(words)
-                easel.method(PRESETS[preset].method, **{name: value})
+                easel.method(preset, **{name: value})
                 if name == "size" and value not in sizes:
                     raise PageError(f"There is no size {value}, and there are {', '.join(map(str, sizes))}.")
                 return value
@@ -368,7 +357,7 @@ def easel_for(id: str, hint: str) -> gr.HTML:
     """The place where a picture and its losses are watched; ``hint`` is HTML that stands there before."""
     return gr.HTML(
         html_template="",
-        js_on_load=STAGE.read_text(),
+        js_on_load=STAGE.read_text("utf-8"),
         elem_id=id,
         elem_classes="easel",
         hint=hint,

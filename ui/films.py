@@ -1,11 +1,15 @@
 """What repaints films on the page: a few frames in each turn, as many as fit in, and what is kept of them."""
 
+import shutil
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.film import Film, open_film, read_frames
@@ -85,7 +89,7 @@ class Cinema:
             if wish.second:
                 painted = blend_pixels(painted, paintings[1], wish.mix, "style")
             picture = blend_pixels(frame.pixels, painted, wish.strength, wish.color)
-            screening.snap(1, VideoStep(1, film.frames, 0, 1, picture).picture)
+            screening.snap(1, Image.fromarray(picture))
 
         self.studio.line.join(session, paint).result()
         width, height = film.size(size)
@@ -106,10 +110,14 @@ class Cinema:
         self._running.put(session, None, screening)
         yield screening
         out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
+        own = screening.folder / "film" / path.name  # an upload may be gone before its sound is wanted
+        own.parent.mkdir()
+        shutil.copyfile(path, own)
+        film = replace(film, path=own)
         settings = wish.model_dump(include={"strength", "color", "mix"}) | {
             "second": styles[1] if wish.second else None
         }
-        run = stylize_video(path, styles[0], out, size=size, **settings)
+        run = stylize_video(own, styles[0], out, size=size, **settings)
         try:
             yield from self._paint(session, run, screening, film, styles, size)
         except Ended:
@@ -126,6 +134,8 @@ class Cinema:
         if partial_film(out).is_file():
             partial_film(out).replace(out)
         if not out.is_file():
+            if screening.trouble:
+                raise screening.trouble
             raise PageError("It was stopped before its first frame was done.")
         if screening.finished:
             how = "Finished"

@@ -181,7 +181,7 @@ class Line:
         for turn in turns:
             turn.over = True
             note("left")
-            if turn.future.cancel():
+            if turn.future.cancel() and turn in self._turns:
                 self._turns.remove(turn)
 
     def _call(self, turn: Turn[T]) -> T:

@@ -3,16 +3,14 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from html import escape
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
 from nst_core.errors import NSTError
-from nst_core.images import PictureError, read_note
 from ui.words import say
 
 SAY_AGAIN = f"""() => new Promise((done) => setTimeout(done, 2500, {json.dumps(str(say("Copy link")))}))"""
@@ -50,7 +48,7 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
 
 def said_of(tab: str, request: gr.Request) -> dict[str, str]:
     """What the page's address says of a tab."""
-    return _of(tab, dict(request.query_params))
+    return of_tab(tab, dict(request.query_params))
 
 
 def recipe(tab: str, settings: Mapping[str, Any]) -> str:
@@ -66,17 +64,8 @@ def read_recipe(recipe: str) -> dict[str, str]:
     return dict(parse_qsl(recipe, keep_blank_values=True))  # no second style, no mask
 
 
-def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:
-    """How the picture that somebody dropped says that it was made on a tab, if it does, and they are told."""
-    path = Path(photo["path"]) if photo and photo.get("path") else None
-    with suppress(PictureError):  # which is told by whoever needs more of it than its recipe
-        if path and (said := _of(tab, read_recipe(read_note(path)))):
-            gr.Info("The settings are as when it was made: drop a photograph to have it so, too.", title="Made here")
-            return said
-    return {}
-
-
-def _of(tab: str, said: dict[str, str]) -> dict[str, str]:
+def of_tab(tab: str, said: dict[str, str]) -> dict[str, str]:
+    """What is said of a tab, which is *Repaint* if that does not say."""
     return said if said.get("tab", "repaint") == tab else {}
 
 

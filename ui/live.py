@@ -14,6 +14,7 @@ from nst_core.errors import NSTError
 from nst_core.exporting import export_style
 from nst_core.images import open_picture
 from nst_core.stylization import repaint
+from nst_core.text import quoted
 from ui.line import Turn
 from ui.repaint import preview_of
 from ui.studio import PageError, Studio, address_of
@@ -103,7 +104,7 @@ class Frames:
     def _paint(self, id: str, jpeg: bytes) -> str:
         picture = open_picture(jpeg, max_pixels=FRAME_SIDE**2)
         made = BytesIO()
-        repaint(picture, self.studio.style(None, id)).save(made, "JPEG", quality=85)
+        repaint(picture, self.studio.style(None, id)).convert("RGB").save(made, "JPEG", quality=85)
         return PREFIX + base64.b64encode(made.getvalue()).decode()
 
 
@@ -111,7 +112,12 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it.
 
     ``runtime`` is a folder with the files of onnxruntime-web's ``dist``; without it browsers fetch them from a CDN.
+
+    Raises:
+        PageError: there is no such folder.
     """
+    if runtime and not runtime.is_dir():
+        raise PageError(f"There is no folder {quoted(runtime)} with the files of onnxruntime-web's dist.")
     exports, frames = Exports(studio), Frames(studio)
     gr.set_static_paths([exports.folder, *([runtime] if runtime else [])])
 
@@ -143,11 +149,11 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     ]
     gr.HTML(
         html_template="",
-        js_on_load=LIVE.read_text(),
+        js_on_load=LIVE.read_text("utf-8"),
         elem_id="live",
         apply_default_css=False,
         server_functions=[weights, paint],
-        painter=PAINTER.read_text(),
+        painter=PAINTER.read_text("utf-8"),
         runtimes=runtimes,
         styles=styles,
         words=SPANISH,

@@ -38,11 +38,11 @@ def note(event: str, level: int = logging.INFO, **facts: str | int | float | lis
     logger.log(level, event, extra={"facts": rounded})
 
 
-def note_failure(error: BaseException, **facts: str) -> None:
+def note_failure(error: BaseException) -> None:
     """Write down what nobody foresaw: where it was and of which kind, for its words may be a person's."""
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    note("failed", logging.ERROR, error=type(error).__name__, where=where, **facts)
+    note("failed", logging.ERROR, error=type(error).__name__, where=where)
 
 
 class JSONLines(logging.Formatter):

@@ -171,7 +171,7 @@ def repaint_tab(studio: Studio) -> Desk:
             mask = gr.HTML(
                 value="",
                 html_template="",
-                js_on_load=MASK.read_text(),
+                js_on_load=MASK.read_text("utf-8"),
                 elem_id="mask",
                 words=SPANISH,
                 side=SIDE,
@@ -179,7 +179,7 @@ def repaint_tab(studio: Studio) -> Desk:
             )
             history = gr.HTML(
                 html_template="",
-                js_on_load=HISTORY.read_text(),
+                js_on_load=HISTORY.read_text("utf-8"),
                 elem_id="history",
                 words=SPANISH,
                 apply_default_css=False,

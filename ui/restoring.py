@@ -8,9 +8,9 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain
-from ui.links import dropping, read_recipe, recipe_of, said_of
+from ui.links import dropping, read_recipe, said_of
 from ui.repaint import Desk, with_guest
-from ui.studio import PageError, Studio, Wish
+from ui.studio import PageError, Studio, Wish, recipe_of
 
 
 def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 import weakref
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -111,6 +112,13 @@ class Run(Watched):
         self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
         self.progress = step.progress
 
+    def go_back(self, step: int) -> None:
+        """Forget what was after a step: going on may have been broken off, and begins there."""
+        kept = bisect_right(self.losses.get("step", []), step)
+        for column in self.losses.values():
+            del column[kept:]
+        self.snapshots = [one for one in self.snapshots if one[0] <= step]
+
     def end(self, picture: Path, table: Path, note: str) -> None:
         """Write the best picture, with a note, and the losses, and say why it ended."""
         assert self.last is not None
@@ -119,7 +127,7 @@ class Run(Watched):
         step = next((int(step) for step, total in totals if total == point.total), last.step)
         self.snap(step, last.best)
         save_picture(last.best, picture, note=note)
-        with table.open("w", newline="") as file:
+        with table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(self.losses)
             writer.writerows(zip(*self.losses.values(), strict=True))
@@ -272,6 +280,7 @@ class Easel:
     def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
         self._runs.put(session, None, run)
         run.running, run.stopped, run.trouble = True, False, None
+        run.go_back(state.step if state else 0)
         yield run
         earlier = state.seconds if state else 0.0
         method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)

@@ -8,17 +8,19 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nst_core.errors import NSTError
-from nst_core.images import fit, open_picture, save_picture
+from nst_core.images import PictureError, fit, open_picture, read_note, save_picture
 from nst_core.registry import Registry, on_the_hub
 from nst_core.streaming import Progress
 from nst_core.style import Style
@@ -26,7 +28,7 @@ from nst_core.stylization import STROKES, check_blend, check_second, part_of, re
 from nst_core.text import explain, plain
 from ui.kept import Kept
 from ui.line import Ended, Line, Turn
-from ui.links import recipe
+from ui.links import of_tab, read_recipe, recipe
 from ui.log import PAINTING, note
 from ui.masks import read_mask
 
@@ -268,9 +270,10 @@ class Studio:
 
     def file(self, name: str) -> Path:
         """A path of that name in a folder of its own, so that it can be downloaded by that name."""
-        # A name has at most 255 bytes.
-        end = re.sub(r"[^\w.-]+", "-", name).encode()[-200:].decode(errors="ignore")
-        return Path(tempfile.mkdtemp(dir=self.folder), end.lstrip(".-"))
+        stem, dot, suffix = name.rpartition(".")
+        # A name has at most 255 bytes, and may be of what no file is named.
+        stem = re.sub(r"[^\w.-]+", "-", stem).encode()[-200:].decode(errors="ignore").strip(".-")
+        return Path(tempfile.mkdtemp(dir=self.folder), f"{stem or 'picture'}{dot}{suffix}")
 
     def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish, progress: Progress) -> Painting:
         key = (photo, wish.size, wish.stroke)
@@ -338,3 +341,12 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     if not here or not Path(path).is_file():
         raise PageError(f"The {what} is not on this server, or not any more: please choose it again.")
     return Path(path)
+
+
+def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:
+    """How the picture that somebody dropped says that it was made on a tab, if it does, and they are told."""
+    with suppress(PageError, PictureError):  # which is told by whoever needs more of it than its recipe
+        if photo and (said := of_tab(tab, read_recipe(read_note(received(photo))))):
+            gr.Info("The settings are as when it was made: drop a photograph to have it so, too.", title="Made here")
+            return said
+    return {}
