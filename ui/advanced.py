@@ -25,6 +25,7 @@ FURTHER = 3
 """How many paintings there may be beside the first."""
 PAINTINGS = drawn(".jpg")
 STAGE = Path(__file__).with_name("stage.js")
+WITHIN = f"Math.min({MAX_STEPS}, Math.max(1, Math.round(value)))"
 
 
 class Preset(NamedTuple):
@@ -317,12 +318,15 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     # One at a time, so that what stands there last is of what was chosen last.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
     tab.select(describe, planned, [plan, fast], **planning)
+    # Of a number beyond the slider's ends the slider makes its end, and tells nobody.
+    within = f"(...values) => values.map((value, at) => at === {planned.index(steps)} ? {WITHIN} : value)"
     gr.on(
         [features.input, *(setting.input for setting in settings.values())],  # type: ignore[attr-defined]
         describe,
         planned,
         [plan, fast],
         **planning,
+        js=within,
         trigger_mode="always_last",
     )
     content.upload(restore, content, [*linked.values()], **quiet).then(describe, planned, [plan, fast], **planning)

@@ -10,7 +10,7 @@ element.innerHTML = `
     <p class="privacy"></p>
     <div class="buttons"><button class="camera">${say("Start the camera")}</button>
       <button class="file">${say("Choose a photograph")}</button><input type="file" accept="image/*" hidden></div>
-    <fieldset><legend>${say("Style")}</legend><div class="styles"></div></fieldset>
+    <fieldset><legend>${say("Style")}</legend><div class="styles"></div><p class="few" hidden>${say("The camera is painted in the quick styles alone.")}</p></fieldset>
     <label class="size">${say("Size (longer side, px)")} <select></select></label>
     <label class="size" hidden>${say("Painted by")} <select class="who"><option value="device">${say("this device")}</option>
       <option value="server">${say("the server")}</option></select></label>
@@ -23,7 +23,8 @@ element.innerHTML = `
       <button class="turn" hidden>${say("The other camera")}</button><button class="stop" hidden>${say("Stop")}</button></div>
   </div>`;
 const find = (selector) => element.querySelector(selector);
-const [canvas, line, rate, sizes, who, figure] = ["canvas", ".line", ".rate", "select", ".who", "figure"].map(find);
+const [canvas, line, rate, sizes, who, figure, few] =
+  ["canvas", ".line", ".rate", "select", ".who", "figure", ".few"].map(find);
 const shown = canvas.getContext("2d");
 const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 
@@ -160,7 +161,11 @@ function choose(next) { // between photograph and camera
   mode = next;
   const live = mode === "camera" && props.styles.some((style) => style.live);
   for (const label of element.querySelectorAll(".styles label")) label.hidden = live && !label.dataset.live;
-  if (live && chosen().parentNode.hidden) find(".styles [data-live] input").checked = true;
+  if (live && chosen().parentNode.hidden) {
+    const lite = find(`.styles [data-live] [value="${CSS.escape(chosen().value)}-lite"]`);
+    (lite ?? find(".styles [data-live] input")).checked = true;
+  }
+  few.hidden = !live;
   const options = SIDES[mode].map((side) => new Option(side, side));
   if (mode === "camera") options.unshift(new Option(say("As quick as it can"), 0));
   sizes.replaceChildren(...options);

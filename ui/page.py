@@ -27,7 +27,9 @@ from ui.server import Page
 from ui.studio import Studio
 from ui.train import train_accordion
 from ui.video import video_tab
-from ui.words import say
+from ui.words import SPANISH, say
+
+DROPS = Path(__file__).with_name("drops.js")
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +102,12 @@ def build_page(
         studio.forget(request.session_hash)
 
     with Page(studio, easel, school, cinema, title="Repaint", fill_width=False) as page:
-        gr.HTML(say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"), elem_id="masthead")
+        gr.HTML(
+            say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"),
+            js_on_load=DROPS.read_text("utf-8"),
+            elem_id="masthead",
+            words=SPANISH,
+        )
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
         with gr.Tab(say("Live"), id="live"):

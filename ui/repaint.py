@@ -238,7 +238,8 @@ def repaint_tab(studio: Studio) -> Desk:
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
             yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
             raise gr.Error(message, title="That did not work", print_exception=False) from error
-        file = studio.file(f"{path.stem}-{painting.style.id.partition('@')[0]}.png")
+        names = [style.id.partition("@")[0] for style in styles_of(painting)]
+        file = studio.file(f"{'-'.join([path.stem, *names])}.png")
         # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
         seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
         save_picture(picture, seen, note=wish.recipe())

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -212,7 +212,7 @@ class Easel:
         """
         yield from self._watch(session, Run(order.method.steps, self.studio.folder), order, None)
 
-    def go_on(self, session: str | None, steps: int) -> Iterator[Run]:
+    def go_on(self, session: str | None, steps: int) -> Generator[Run, None, None]:
         """As many more steps of the session's run.
 
         Raises:

@@ -18,6 +18,11 @@ HINT = (
     "follow when you press Paint."
 )
 
+# On a telephone the first frame would be below the fold.
+SHOW_STAGE = """() => {
+    if (innerWidth <= 768) document.querySelector("#reel").scrollIntoView({ behavior: "smooth" });
+}"""
+
 
 def video_tab(cinema: Cinema) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
@@ -82,11 +87,13 @@ def video_tab(cinema: Cinema) -> None:
     def asked(style: Any, size: Any, strength: Any, color: Any, second: Any, mix: Any) -> Wish:
         return Wish.of(style=style, size=size, strength=strength, color=color, second=second, mix=mix)
 
-    def first(request: gr.Request, film: Any, *said: Any) -> Any:
+    def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
+        # What was painted before can still be taken home, and is not taken for this one's.
+        earlier = gr.Video(label=say("The film before")), gr.DownloadButton(say("The film before (MP4)"))
         if not film:
-            return None
+            return None, *earlier
         with refusals():
-            return view(cinema.first(request.session_hash, received(film, "film"), asked(*said)))
+            return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
 
     def start(request: gr.Request, film: Any, *said: Any) -> Iterator[tuple[Any, Any, Any]]:
         with refusals():
@@ -99,8 +106,8 @@ def video_tab(cinema: Cinema) -> None:
             gr.Button(interactive=True),
             gr.Button(visible=False),
             gr.Button(visible=False),
-            gr.DownloadButton(value=made, visible=bool(made)),
-            gr.Video(value=made, visible=bool(made)),
+            gr.DownloadButton(say("Film (MP4)"), value=made, visible=bool(made)),
+            gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
 
     def refused(request: gr.Request) -> list[Any]:
@@ -116,7 +123,7 @@ def video_tab(cinema: Cinema) -> None:
         [film.change, *(setting.input for setting in settings)],  # type: ignore[attr-defined]
         first,
         [film, *settings],
-        stage,
+        [stage, result, file],
         preprocess=False,
         show_progress_on=stage,
         trigger_mode="always_last",
@@ -124,6 +131,7 @@ def video_tab(cinema: Cinema) -> None:
         concurrency_limit=PEOPLE,
         api_visibility="private",
     )
+    film.change(js=SHOW_STAGE)
     buttons = [paint, leave, stop, file, result]
     paint.click(None, None, buttons, js=waiting("reel", 3))
     event = paint.click(

@@ -121,6 +121,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "The server paints: what the camera sees goes there, and is kept nowhere.": (
         "Pinta el servidor: lo que ve la cámara va allí y no se guarda en ninguna parte."
     ),
+    "The camera is painted in the quick styles alone.": "La cámara se pinta solo con los estilos rápidos.",
+    "That is no picture: a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF would be right here.": (
+        "Eso no es una imagen: aquí corresponde un PNG, JPEG, WebP, AVIF, TIFF, BMP o GIF."
+    ),
+    "That is no film: an MP4, MOV, MKV or WebM would be right here.": (
+        "Eso no es una película: aquí corresponde un MP4, MOV, MKV o WebM."
+    ),
     "Painted by": "Pinta",
     "this device": "este dispositivo",
     "the server": "el servidor",
@@ -176,6 +183,8 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Film": "Película",
     "Paint": "Pintar",
     "Film (MP4)": "Película (MP4)",
+    "The film before": "La película anterior",
+    "The film before (MP4)": "La película anterior (MP4)",
     "Your film": "Su película",
     "Styles of the community": "Estilos de la comunidad",
     "First come the": "Primero los",

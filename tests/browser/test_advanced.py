@@ -219,6 +219,14 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     expect(page.locator("#plan .wrong")).to_contain_text("content weight")
     page.get_by_label("The paper").click()
     expect(page.locator("#plan .wrong")).to_have_count(0)
+    # A number beyond the slider's ends becomes the end, and so it is planned.
+    for typed, taken in (("99999", "2000"), ("0", "1")):
+        steps = page.get_by_label("number input for Steps at most")
+        steps.fill(typed)
+        steps.press("Tab")
+        expect(steps).to_have_value(taken)
+    expect(page.locator("#plan")).to_contain_text("At most")
+    expect(page.locator("#plan .wrong")).to_have_count(0)
     expect(page.get_by_label("Content weight")).to_have_value("1")
     page.get_by_label("A fast style's picture").click()
     expect(page.get_by_label("The fast style")).to_be_visible()

@@ -65,18 +65,19 @@ def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str
     page, others = opened(browser, url), opened(browser, url)
     paint(page, photo)
     labels = page.locator("#styles label")
-    missing = page.get_by_text("The Hugging Face Hub could not be reached for user/slow")
+    info = page.locator("#info")
+    missing = info.get_by_text("The Hugging Face Hub could not be reached for user/slow")
 
     labels.filter(has_text="Slow").click()
-    expect(page.locator("#info")).to_have_text("Fetching the style from the Hugging Face Hub …")
+    expect(info).to_have_text("Fetching the style from the Hugging Face Hub …")
     paint(others, photo)
     assert not missing.count()  # while somebody else's was painted
     expect(missing).to_be_visible()
 
     labels.filter(has_text="Limited").click()
-    expect(page.get_by_text("The Hugging Face Hub answered 429 when asked for user/limited")).to_be_visible()
+    expect(info.get_by_text("The Hugging Face Hub answered 429 when asked for user/limited")).to_be_visible()
     labels.filter(has_text="Other").click()
-    expect(page.get_by_text("model.safetensors is not the file that was promised")).to_be_visible()
+    expect(info.get_by_text("model.safetensors is not the file that was promised")).to_be_visible()
     labels.filter(has_text="Here").click()
     expect(page.locator("#info")).to_contain_text("Here")
     page.close()

@@ -119,8 +119,13 @@ def test_it_paints_as_the_server_does_and_asks_for_nothing_more(live: "Page", tm
 def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page = live
     page.context.grant_permissions(["camera"])
+    expect(page.get_by_text("in the quick styles alone")).to_be_hidden()
+    page.locator("#live .styles input[value=the-scream]").click()
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
+    expect(page.locator("#live .styles input[value=the-scream-lite]")).to_be_checked()
+    expect(page.get_by_text("in the quick styles alone")).to_be_visible()
+    page.locator(f"#live .styles input[value={STYLE}]").click()
     titles = [label.inner_text() for label in page.locator("#live .styles label").all() if label.is_visible()]
     assert titles and all(title.endswith(", lite") for title in titles)
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")

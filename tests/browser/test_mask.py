@@ -194,6 +194,15 @@ def test_a_link_and_a_picture_bring_the_mask_back(two: "Page", app_url: str, tmp
     assert np.abs(more - mask)[: len(mask) // 2].max() < 0.2
 
 
+def test_a_link_with_a_ready_mask_says_which(two: "Page") -> None:
+    page = two
+    press(page, "Left")
+    link = copied(page)
+    page.evaluate("localStorage.clear()")
+    page.goto(link)
+    expect(page.get_by_role("button", name="Left", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
 @pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + LONGEST * "A"], ids=["none", "long"])
 def test_a_broken_mask_in_a_link_is_dropped_and_said(page: "Page", app_url: str, mask: str) -> None:
     page.goto(f"{app_url}/?style=second-style&second=first-style&mix=0.7&mask={mask}")

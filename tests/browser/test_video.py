@@ -74,6 +74,7 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     page.locator("#film-style input").click()
     page.get_by_role("option", name="Second").click()
     expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#download-film")).to_have_text("The film before (MP4)")
     page.locator("#film").get_by_label("Clear").click()
     expect(page.locator("#reel .hint")).to_contain_text("Watch a film being painted")
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")

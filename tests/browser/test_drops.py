@@ -1,0 +1,59 @@
+"""Files that are dropped beside their place, or on one that takes others."""
+
+import base64
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from made_films import make_film
+from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+DROP = """([data, name, type, place]) => {
+    const files = new DataTransfer(), bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    files.items.add(new File([bytes], name, { type }));
+    const box = document.querySelector(place);
+    box.scrollIntoView({ block: "center" });
+    const { x, y, width, height } = box.getBoundingClientRect();
+    const target = document.elementFromPoint(x + width / 2, y + height / 2);
+    return ["dragover", "drop"].map((name) =>
+        !target.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: files })));
+}"""
+
+
+def drop(page: "Page", file: Path, kind: str, place: str) -> None:
+    """The browser must be told each time that it is not to open the file."""
+    data = base64.b64encode(file.read_bytes()).decode()
+    assert page.evaluate(DROP, [data, file.name, kind, place]) == [True, True]
+
+
+def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tmp_path: Path) -> None:
+    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    (tmp_path / "note.txt").write_text("I am a text.")
+    for name, place in (("first.png", "#stage"), ("second.png", "#styles"), ("third.png", "#photo")):
+        Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB").save(tmp_path / name)
+        drop(page, tmp_path / name, "image/png", place)
+        expect(page.locator("#result img").first).to_have_attribute("src", re.compile(name.removesuffix(".png")))
+    drop(page, tmp_path / "note.txt", "text/plain", "#photo")
+    expect(page.get_by_role("alert").get_by_text("That is no picture")).to_be_visible()
+    drop(page, tmp_path / "first.png", "image/png", "#masthead")
+    expect(page.get_by_text("That is no picture")).to_be_hidden()
+    expect(page.locator("#result img")).to_have_count(2)
+    expect(page.locator("#photo img")).to_be_visible()
+    # They would take the photograph away first.
+    expect(page.get_by_label("Paste from clipboard")).to_be_hidden()
+
+
+def test_a_film_takes_the_place_of_another(page: "Page", tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Video").click()
+    for frames, place in ((3, "#reel"), (5, "#film")):
+        drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
+        expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")
+    drop(page, tmp_path / "3.mp4", "image/png", "#film")
+    expect(page.get_by_text("That is no film")).to_be_visible()
+    expect(page.locator("#film video")).to_be_visible()

@@ -1,0 +1,47 @@
+// Where files are dropped: one that misses its place does not open instead of the page, one that is dropped near it finds
+// it, and one of another kind takes nothing away. Gradio runs this with `element` (the masthead) and `props.words`.
+const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+const RIGHT = {
+  image: say("That is no picture: a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF would be right here."),
+  video: say("That is no film: an MP4, MOV, MKV or WebM would be right here."),
+};
+
+function placeOf(target) { // the box that a file is for which is dropped there, and the kind that it takes
+  if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
+  if (target.closest("#film, #reel, #painted-film")) return [document.querySelector("#film"), "video"];
+  return [target.closest("#photo, .pick"), "image"];
+}
+
+async function hand(box, file) { // as if it had been chosen there
+  if (!box.querySelector("input[type=file]")) box.querySelector("[aria-label=Clear]")?.click(); // a player takes none
+  for (let look = 0; look < 50; look++) {
+    const input = box.querySelector("input[type=file]");
+    if (input) {
+      const given = new DataTransfer();
+      given.items.add(file);
+      input.files = given.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+      return;
+    }
+    await new Promise((done) => setTimeout(done, 40));
+  }
+}
+
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  const file = event.dataTransfer.files[0];
+  if (!file) return;
+  event.preventDefault();
+  document.querySelector(".dropped")?.remove();
+  const [box, kind] = placeOf(event.target);
+  if (!box) return;
+  if (file.type && !file.type.startsWith(kind)) {
+    event.stopPropagation();
+    const words = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: RIGHT[kind] });
+    box.after(words);
+    setTimeout(() => words.remove(), 10000);
+  } else if (kind === "video" || !box.contains(event.target)) { // else Gradio takes it
+    event.stopPropagation();
+    hand(box, file);
+  }
+}, { capture: true });
