@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing, nullcontext
 from functools import partial
@@ -34,8 +34,10 @@ class Painted(NamedTuple):
     """That it took."""
 
 
-def photographs(paths: Sequence[Path]) -> list[Path]:
+def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Path]:
     """The paths, and instead of each folder the photographs in it.
+
+    What was painted there of another photograph, in one of ``styles``, is none: its name says so.
 
     Raises:
         NSTError: a folder has none.
@@ -47,6 +49,8 @@ def photographs(paths: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise NSTError(f"The folder {str(path)!r} could not be read: {error.strerror}.") from error
         found = [path] if inside is None else [file for file in inside if _is_photograph(file)]
+        painted = {f"{photo.stem}-{style}.png" for photo in found for style in styles} if inside else set()
+        found = [file for file in found if file.name not in painted]
         if not found:
             raise NSTError(f"The folder {str(path)!r} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         files += found

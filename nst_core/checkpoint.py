@@ -25,8 +25,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Any
         return torch.load(path, map_location=device, weights_only=True)
     except UnpicklingError as error:
         raise ValueError(
-            "is no checkpoint of tensors alone: it wants to run something of its own, which it may not, or it is "
-            "damaged"
+            "is no checkpoint of tensors alone: it is something else, is damaged, or wants to run something of its "
+            "own, which it may not"
         ) from error
     except _DAMAGED as error:
         raise ValueError("is damaged, or no checkpoint of PyTorch") from error

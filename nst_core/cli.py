@@ -109,7 +109,8 @@ def styles(
     table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
         table.add_row(entry.id, entry.title, entry.artist, entry.license, ", ".join(entry.tags))
-    Console(markup=False, emoji=False).print(table)
+    # In a pipe there is no width to fit into, and grep looks for whole names.
+    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 @app.command()
@@ -146,13 +147,14 @@ def stylize(
     from nst_core.images import check_suffix, fit, open_picture
     from nst_core.stylization import check_size
 
-    photos, size = photographs(photos), check_size(size)
+    known = Registry.load(registry)
+    names = {entry.id for entry in known} | {style.replace("/", "-"), Path(style).name}
+    photos, size = photographs(photos, names), check_size(size)
     one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not os.path.isdir(out)
     if out is not None and one_file:
         check_suffix(out)
         photo = open_picture(photos[0])
         check_suffix(out, fit(photo, size) if size else photo)
-    known = Registry.load(registry)
     opened, over = known.open(style), known.open(second) if second else None
     where = open_picture(mask) if mask else None
     if out is not None and one_file:
@@ -440,7 +442,8 @@ def check(
     table = Table(show_header=False, box=None)
     for finding in report.findings:
         table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
-    Console(markup=False, emoji=False).print(table)
+    # In a pipe there is no width to fit into, and grep looks for whole names.
+    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000).print(table)
     if not report.usable:
         raise NSTError(f"{what} cannot be used: mend what is marked with ✗.")
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")

@@ -1,5 +1,6 @@
 """The commands ``train`` and ``search``."""
 
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator
@@ -89,13 +90,14 @@ def train(
     """
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
-    from nst_core.style import check_new
+    from nst_core.style import MAX_BYTES, check_new
     from nst_core.training import new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
     if not resume:
         check_new(out)
+    finished = all(os.path.exists(out / file) for file in MAX_BYTES)
     if not warm_start and reconstruction_steps >= steps:
         raise NSTError(
             f"The first {reconstruction_steps} steps teach the network to give a photograph back, and of {steps} none "
@@ -148,6 +150,9 @@ def train(
     if done < steps:
         errors.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
         raise typer.Exit(130)
+    if finished:
+        print(f"{out} is a style already, and is left as it is.")
+        return
     folder.finish(
         network,
         ARCHITECTURES[architecture],

@@ -55,7 +55,8 @@ def read_weights(path: Path, architecture: Architecture, *, sha256: str | None =
     _check_layout(data, path.name, architecture)
     if sha256 is not None and (actual := hashlib.sha256(data).hexdigest()) != sha256:
         raise WeightsError(
-            f"{path.name} is not the file that was promised: its SHA-256 is {actual[:8]}…, and {sha256[:8]}… is right."
+            f"{path.name} is not the file that was promised: its SHA-256 is {actual[:16]}…, and {sha256[:16]}… is "
+            "right."
         )
     try:
         tensors = load(data)

@@ -231,6 +231,7 @@ def base_of(registry: str, number: int) -> str:
     """
     api, place = HfApi(), _place(registry)
     with _refusals(registry, f"refs/pr/{number}"):
+        api.repo_info(**place)  # is told at once that nobody answers, where the others try again and again
         proposed = api.list_repo_commits(**place, revision=f"refs/pr/{number}")
         main = {commit.commit_id for commit in api.list_repo_commits(**place)}
     for commit in proposed:

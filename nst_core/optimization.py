@@ -183,7 +183,7 @@ def optimize(
         known = ", ".join(one.name for one in fields(Method))
         raise MethodError(f"A method has no setting {', '.join(sorted(unknown))}; it has {known}.")
     method = replace(method, **changes)
-    paintings = [styles] if isinstance(styles, Image.Image) else list(styles)
+    paintings = [styles] if isinstance(styles, Image.Image | str | Path | bytes) else list(styles)
     if not paintings:
         raise MethodError("There is no painting: give at least one.")
     weights = [1.0] * len(paintings) if weights is None else [plain_number(weight) for weight in weights]

@@ -152,11 +152,15 @@ class Registry:
             RegistryError: something in it is not as it should be.
         """
         try:
-            file = _File.model_validate(load_yaml(text))
-        except ValidationError as error:
-            raise RegistryError(explain(error, path.name)) from error
+            read = load_yaml(text)
         except ValueError as error:
             raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
+        if not isinstance(read, dict):
+            raise RegistryError(f"{path.name} is no registry: 'version: 1' and a list of 'styles' would be right.")
+        try:
+            file = _File.model_validate(read)
+        except ValidationError as error:
+            raise RegistryError(explain(error, path.name)) from error
         entries = _entries(file.styles, path)
         if repo and (local := [entry.id for entry in entries if entry.path]):
             raise RegistryError(
@@ -175,6 +179,9 @@ class Registry:
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __contains__(self, id: object) -> bool:
+        return any(entry.id == id for entry in self)
 
     def __getitem__(self, id: str) -> Entry:
         """The entry of that id.

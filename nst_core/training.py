@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -290,7 +290,9 @@ def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer:
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(f"The checkpoint {path} cannot be read; delete it to begin anew.") from error
     if changed := sorted(name for name, value in asked.items() if begun.get(name) != value):
-        raise TrainingError(f"The checkpoint was made with another {', '.join(changed)}; resume with the same.")
+        numbers = {one.name for one in fields(Recipe) if isinstance(begun.get(one.name), int | float)}
+        told = [f"{name} {begun[name]}" if name in numbers else f"another {name}" for name in changed]
+        raise TrainingError(f"The checkpoint was made with {', '.join(told)}; resume with the same.")
     try:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])

@@ -93,7 +93,18 @@ def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -
     done = nst("stylize", "camera", "--style", "wave", "-o", "developed", folder=made)
     assert done.returncode == 0, done.stderr
     assert [file.name for file in (made / "developed").iterdir()] == ["photo-wave.png"]
-    (made / "camera" / "photo.png").unlink()
+    # Nor is what was painted there before.
+    for _ in range(2):
+        done = nst("stylize", "camera", "--style", "wave", "-o", "camera", folder=made)
+        assert done.returncode == 0, done.stderr
+        assert {file.name for file in (made / "camera").iterdir()} == {
+            "trip.jpg",
+            "._photo.png",
+            "photo.png",
+            "photo-wave.png",
+        }
+    for name in ("photo.png", "photo-wave.png"):
+        (made / "camera" / name).unlink()
     assert "'camera' holds no photograph" in refusal("stylize", "camera", "--style", "wave", folder=made)
 
 
@@ -226,7 +237,10 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
 
     weights = (tmp_path / "new" / "model.safetensors").read_bytes()
     losses = (working / "losses.csv").read_text()
+    card = tmp_path / "new" / "README.md"
+    card.write_text(card.read_text() + "My own words.\n")
     assert nst(*words, "--resume", folder=tmp_path).returncode == 0
+    assert card.read_text().endswith("My own words.\n")
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     assert (working / "losses.csv").read_text() == losses
     (working / "checkpoint.pt").rename(tmp_path / "elsewhere.pt")
@@ -236,7 +250,7 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     told = nst(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
     assert told.returncode == 1
-    assert "another steps" in told.stderr.splitlines()[-1]
+    assert "was made with steps " in told.stderr.splitlines()[-1]
     assert (working / "losses.csv").read_text() == losses
 
 

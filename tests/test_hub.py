@@ -133,7 +133,7 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
         "a--b/c": "'a--b/c' is no name of a repository: it should read user/name.",
         "user/bad": "config.json lacks 'architecture'.",
         "wave": "model.safetensors is not the file that was promised: its SHA-256 is "
-        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:8]}…, and 00000000… is right.",
+        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]}…, and 0000000000000000… is right.",
     }
     answers, _ = ask(*expected, entries=[{**curated, "repo": "user/wave", "revision": revision}])
     assert {ref: sentence for ref, (_, sentence, _) in zip(expected, answers, strict=True)} == expected

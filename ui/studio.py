@@ -291,8 +291,7 @@ class Studio:
 
     def _note(self, name: str, picture: Image.Image, seconds: float) -> None:
         """Tell the operator; of styles that are not the registry's, only of which kind they are."""
-        known = any(entry.id == name for entry in self.registry)
-        style = name if known else "own" if name.startswith("own:") else "community"
+        style = name if name in self.registry else "own" if name.startswith("own:") else "community"
         PAINTING.labels(style).observe(seconds)
         note("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
 
