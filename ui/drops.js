@@ -27,7 +27,7 @@ async function hand(box, file) { // as if it had been chosen there
   }
 }
 
-document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
 document.addEventListener("drop", (event) => {
   const file = event.dataTransfer.files[0];
   if (!file) return;
