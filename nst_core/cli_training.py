@@ -250,8 +250,8 @@ def _noting(interrupted: Event) -> Iterator[None]:
         return
 
     def note(*_: object) -> None:
-        interrupted.set()
         signal.signal(signal.SIGINT, before)
+        interrupted.set()
 
     signal.signal(signal.SIGINT, note)
     try:

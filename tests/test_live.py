@@ -93,7 +93,7 @@ def test_frames_that_are_none_or_too_many_are_refused(frames: Frames) -> None:
     assert frames.painted("udnie-lite", frame).result()
 
 
-@pytest.mark.parametrize("script", [repaint.HISTORY, live.LIVE, advanced.STAGE], ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [repaint.COMPARE, repaint.HISTORY, live.LIVE, advanced.STAGE], ids=lambda path: path.name)
 def test_every_word_of_a_script_is_in_spanish(script: Path) -> None:
     words = {*re.findall(r'say\("([^"]*)"\)', script.read_text())}
     assert words and words <= {*SPANISH}

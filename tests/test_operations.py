@@ -192,6 +192,14 @@ def test_an_optimisation_ends_with_what_it_has(server: tuple[httpx.Client, Any, 
     assert "event: complete" in said[0] and ".png" in said[0].splitlines()[-2]
 
 
+def test_told_over_and_over_it_stops_as_well(server: tuple[httpx.Client, Any, Path]) -> None:
+    _, process, _ = server
+    for number in [signal.SIGTERM, signal.SIGINT] * 200:
+        os.kill(process.pid, number)
+    process.join(15)
+    assert process.exitcode == 0
+
+
 def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
     with launched_page(registry_file, tmp_path) as page:
         folder = page.studio.folder

@@ -26,7 +26,7 @@ EXAMPLES = [
 ]
 GUESTS = 8
 """How many choices there may be beside the registry's."""
-HISTORY, MASK = (Path(__file__).with_name(name) for name in ("history.js", "mask.js"))
+COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
 SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
@@ -38,15 +38,6 @@ SHOW_CARD = """() => setTimeout(() => {
     const [seen, frame] = [card, strip].map((element) => element?.getBoundingClientRect());
     if (card && (seen.left < frame.left || seen.right > frame.right)) strip.scrollLeft += seen.left - frame.left - 3;
 }, 100)"""
-
-# Gradio's slider keeps every touch of its pictures to itself: one finger is to scroll the page, unless they are zoomed.
-SCROLL = """
-element.closest("#stage").addEventListener("touchstart", (event) => {
-    const { target, touches } = event;
-    const scrolls = touches.length === 1 && target.matches("img");
-    if (scrolls && new DOMMatrix(getComputedStyle(target).transform).a === 1) event.stopPropagation();
-}, { capture: true, passive: true });
-"""
 
 # Somebody may type any number beside a slider, which moves to its end then, and tells nobody.
 WITHIN = """(...wishes) => {
@@ -128,7 +119,8 @@ def repaint_tab(studio: Studio) -> Desk:
                 gr.HTML(
                     say("<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>"),
                     elem_id="hint",
-                    js_on_load=SCROLL,
+                    js_on_load=COMPARE.read_text("utf-8"),
+                    words=SPANISH,
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")

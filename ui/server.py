@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import gradio as gr
@@ -186,9 +186,9 @@ def options(page: Page) -> dict[str, Any]:
 def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
     log_to_stderr()
-    told = threading.Event()
+    told = SimpleQueue[int]()  # an Event that a second signal interrupts while it is being set would wait for itself
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda number, _: told.put(number))
     # The folder is named after the port: another one, which Gradio would look for, has not a folder of its own.
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     try:
@@ -202,13 +202,14 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     kept = lasting(page)
     note("started", version=nst_core.__version__, styles=len(page.studio.registry))
     swept = -SWEEP
-    while not told.wait(0.5):
+    while told.empty():
         if time.monotonic() - swept > SWEEP:
             swept = time.monotonic()
             expire()
             sweep(folder, KEEP_FILES, kept)
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()
+        time.sleep(0.5)
     note("stopping", waiting=page.waiting(), running=page.running())
     page.stop(grace)
     sweep(folder, 0)
