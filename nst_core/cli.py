@@ -339,7 +339,8 @@ def optimize(
     check_suffix(out, fit(photo, settings.size))
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
-    saved = State.load(state) if resume and state is not None and os.path.exists(state) else None
+    earlier = State.load(state) if state is not None and os.path.exists(state) else None  # another file is not replaced
+    saved = earlier if resume else None
     if saved and (saved.step >= settings.steps or saved.seconds >= (settings.seconds or float("inf"))):
         raise NSTError(
             f"The run in {str(state)!r} ended after {saved.step} steps and {saved.seconds:.1f} s: "
