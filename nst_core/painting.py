@@ -56,12 +56,13 @@ class Painting:
         # On a processor each core paints a frame of its own.
         at_once = painters(width * height) if all(style.device.type == "cpu" for style in styles) else 1
 
-        def decoded() -> Iterator[Frame]:
-            for coming in ahead(lambda frames: next(frames, None), repeat(frames)):
-                frame = coming.result()
-                if frame is None:
-                    return
-                yield frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
+        def decoded() -> Generator[Frame, None, None]:
+            with closing(ahead(lambda frames: next(frames, None), repeat(frames))) as read:
+                for coming in read:
+                    frame = coming.result()
+                    if frame is None:
+                        return
+                    yield frame._replace(pixels=np.ascontiguousarray(frame.pixels[:height, :width]))
 
         def paint(frame: Frame) -> tuple[Frame, list[np.ndarray]]:
             compute_on(cores // at_once, cores)
@@ -80,8 +81,11 @@ class Painting:
             part.add(pixels, frame.time, frame.duration)
             return pixels
 
-        painted = (coming.result() for coming in ahead(paint, decoded(), at_once))
-        with closing(ahead(finish, painted)) as finished:
+        with (
+            closing(decoded()) as seen,
+            closing(ahead(paint, seen, at_once)) as painted,
+            closing(ahead(finish, (coming.result() for coming in painted))) as finished,
+        ):
             for coming in finished:
                 if (pixels := coming.result()) is not None:
                     yield pixels

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,7 @@ def torchvision_weights(
     found = [kept, Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE]
     for path in [*found, Path(cached)] if isinstance(cached, str) else found:
         try:
-            if path.is_file():
+            if os.path.isfile(path):  # pathlib raises of what lies in a folder that nobody may look into
                 return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
         except FeaturesError as error:
             logger.warning("Passed over: %s", error)

@@ -190,7 +190,7 @@ def train(
         "feature network": fingerprint(features),
         "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
     }
-    if checkpoint and checkpoint.exists() and not resume:
+    if checkpoint and os.path.exists(checkpoint) and not resume:
         raise TrainingError(
             f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "
             "anew, delete it or name another folder."
@@ -282,7 +282,7 @@ def _save(path: Path, state: dict[str, object]) -> None:
 
 def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer: Muon) -> int:
     """Load a checkpoint; returns the steps already done."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
     try:
         state = load_checkpoint(path)

@@ -3,8 +3,10 @@
 import csv
 import gc
 import runpy
+import shutil
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -140,7 +142,11 @@ def test_nobody_goes_on_with_another_s_run(easel: Easel) -> None:
     ended(easel.watch("ann", order()))
     with pytest.raises(NSTError, match="no run to go on with"):
         next(easel.go_on("bob", 5))
-    easel.finish("ann")
+    easel.finish("ann", ended(easel.watch("bob", order())))
+    assert easel.ended("ann") and easel.ended("bob")
+    run = easel.ended("ann")
+    assert run
+    easel.finish("ann", run)
     with pytest.raises(NSTError, match="no run to go on with"):
         next(easel.go_on("ann", 5))
 
@@ -161,16 +167,42 @@ def test_a_run_that_cannot_begin_leaves_the_earlier_one(easel: Easel) -> None:
 
 
 def test_a_run_that_breaks_keeps_what_it_had(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[Any]] = []
+
     def breaks(*args: Any, **options: Any) -> Iterator[Any]:
         for step in optimize(*args, **options):
+            held.append(weakref.ref(step))
             if step.step == 3:
-                raise NSTError("The losses are no longer numbers.")
+                try:
+                    raise ValueError(step)
+                except ValueError as error:
+                    raise NSTError("The losses are no longer numbers.") from error
             yield step
 
     monkeypatch.setattr(runs, "optimize", breaks)
     run = ended(easel.watch("ann", order()))
     assert str(run.trouble) == "The losses are no longer numbers."
     assert run.picture and run.picture.is_file() and len(table(run)) == 2
+    gc.collect()
+    assert not held[2]()  # which holds all that the optimiser remembers
+
+
+def test_a_picture_on_the_way_that_cannot_be_kept_is_left_out(easel: Easel) -> None:
+    watched = easel.watch("ann", order())
+    run = next(watched)
+    shutil.rmtree(run.folder)
+    run = ended(watched)
+    assert not run.trouble and run.picture and run.picture.is_file() and not run.snapshots
+
+
+def test_what_goes_on_stays_young(tmp_path: Path) -> None:
+    watched = runs.Watched(9, tmp_path)
+    watched.snap(1, photo())
+    first = watched.snapshots[0][1]
+    before = first.stat().st_ctime_ns
+    time.sleep(0.02)
+    watched.snap(2, photo())
+    assert first.stat().st_ctime_ns > before
 
 
 def test_the_same_picture_twice(easel: Easel) -> None:

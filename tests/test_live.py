@@ -2,6 +2,7 @@
 
 import base64
 import re
+import shutil
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_a_damaged_style_is_refused_again_and_again(exports: Exports) -> None:
         with pytest.raises(NSTError, match=r"model\.safetensors"):
             exports.of("broken-style").result()
     assert not list(exports.folder.iterdir())
+
+
+def test_a_file_that_was_cleaned_up_is_made_again(exports: Exports) -> None:
+    for _ in range(2):
+        assert exports.of("first-style").result().is_file()
+        shutil.rmtree(exports.folder)
 
 
 def test_where_the_exporter_is_not_installed_a_sentence_says_so(

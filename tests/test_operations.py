@@ -23,7 +23,10 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 import nst_core
+from nst_core.registry import Registry
+from ui import build_page
 from ui.server import lasting, sweep
+from ui.studio import PageError
 
 API = "/gradio_api"
 
@@ -193,11 +196,12 @@ def test_an_optimisation_ends_with_what_it_has(server: tuple[httpx.Client, Any, 
 
 
 def test_told_over_and_over_it_stops_as_well(server: tuple[httpx.Client, Any, Path]) -> None:
-    _, process, _ = server
+    _, process, folder = server
     for number in [signal.SIGTERM, signal.SIGINT] * 200:
         os.kill(process.pid, number)
     process.join(15)
     assert process.exitcode == 0
+    assert not list((folder / "files").iterdir())
 
 
 def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
@@ -208,6 +212,25 @@ def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
         sweep(folder, -1, lasting(page))
         left = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
     assert "onnx" in left and "result.png" not in left
+
+
+def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
+    with pytest.raises(PageError, match="GRADIO_TEMP_DIR names another"):
+        build_page(Registry(()), max_side=64)
+
+
+def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp_path: Path) -> None:
+    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
+        pictures = [upload(http, photo) for _ in range(2)]
+        for picture in pictures:
+            ask(http, "optimize", [picture, picture, "quick", 64, 500, "noise", None, "compact", *[None] * 4])
+        until = time.monotonic() + 30
+        while len(page._queue) != 1 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert page.awaited() == {Path(pictures[1]["path"])}
+        page.easel.stop_all()
 
 
 @pytest.mark.slow

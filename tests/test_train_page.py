@@ -26,7 +26,7 @@ from nst_core.stylization import stylize
 from nst_core.training import TrainingError
 from ui.kept import expire
 from ui.school import RECIPE, STEPS, Lesson, Pupil, School
-from ui.studio import Studio
+from ui.studio import Studio, Wish
 
 FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)
 FILES = ["README.md", "config.json", "model.safetensors", "preview.webp"]
@@ -107,6 +107,10 @@ def test_it_paints_for_its_session_alone(school: School, painting: Path, photo: 
     expected = stylize(open_picture(photo), style, size=96)
     np.testing.assert_array_equal(np.asarray(Image.open(after)), np.asarray(expected))
     assert Image.open(before).size == expected.size
+    wish = Wish.of(style="first-style")
+    other = school.studio.painting("ann", photo, wish)
+    school.paint("ann", photo)
+    assert school.studio.wants("ann", wish) and other.result().style.id == "first-style"
     with pytest.raises(NSTError, match="no style of your own"):
         school.paint("bob", photo)
     with pytest.raises(NSTError):

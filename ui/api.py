@@ -120,12 +120,14 @@ def add_api(studio: Studio, easel: Easel) -> None:
             "content_weight": content_weight,
             "style_weight": style_weight,
         }
+        begun = None
         try:
             chosen = easel.method(method, **{name: value for name, value in changes.items() if value is not None})
             paths = received(content), received(style, "painting")  # type: ignore[arg-type]
             photo, painting = (opened(path) for path in paths)
             order = Order(f"{paths[0].stem}-{paths[1].stem}", photo, [painting], chosen, features)
             for run in easel.watch(request.session_hash, order):
+                begun = run
                 if run.trouble:
                     raise run.trouble
                 if run.snapshots:
@@ -135,7 +137,8 @@ def add_api(studio: Studio, easel: Easel) -> None:
         except NSTError as error:
             raise gr.Error(str(error), print_exception=False) from error
         finally:
-            easel.finish(request.session_hash)  # nobody goes on with it
+            if begun:
+                easel.finish(request.session_hash, begun)  # nobody goes on with it
 
     def styles() -> list[dict[str, Any]]:
         """The styles that stylize takes: id, title, artist, licence and tags of each."""

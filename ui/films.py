@@ -62,7 +62,7 @@ class Cinema:
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
         self._firsts: Kept[Screening] = Kept(16, KEEP)
-        self._running: Kept[Screening] = Kept(16, 2 * KEEP)
+        self._running: Kept[Screening] = Kept(16, 8 * KEEP)  # of others' turns between its own there may be many
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
         """Seconds for a pixel, by what paints."""
@@ -125,7 +125,7 @@ class Cinema:
         except NSTError as error:
             if not screening.done:
                 raise
-            screening.trouble = error
+            screening.fail(error)
         finally:
             screening.running = False
             # It may be in the middle of a frame, and this may be the server's own event loop.

@@ -50,7 +50,7 @@ class Exports:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.folder = studio.folder / "onnx"
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # its path is to be one that Gradio serves
         self._thread = ThreadPoolExecutor(1, "export")
         self._files: dict[str, Future[Path]] = {}
 
@@ -62,13 +62,14 @@ class Exports:
         """
         entry = self.studio.registry[str(id)]
         file = self._files.get(entry.id)
-        if file is None or (file.done() and file.exception()):
+        if file is None or (file.done() and (file.exception() or not file.result().is_file())):
             name = f"{entry.id}-{entry.sha256[:8]}.onnx"
             file = self._files[entry.id] = self._thread.submit(self._export, entry.id, self.folder / name)
         return file
 
     def _export(self, id: str, file: Path) -> Path:
         if not file.is_file():
+            file.parent.mkdir(exist_ok=True)  # a system may clean up what nobody looked at for days
             export_style(self.studio.style(None, id), file)
         return file
 

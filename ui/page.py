@@ -2,6 +2,7 @@
 
 import json
 import logging
+import tempfile
 from pathlib import Path
 from threading import Thread
 
@@ -24,7 +25,7 @@ from ui.restoring import restore
 from ui.runs import Easel
 from ui.school import RECIPE, School
 from ui.server import Page
-from ui.studio import Studio
+from ui.studio import PageError, Studio
 from ui.train import train_accordion
 from ui.video import video_tab
 from ui.words import SPANISH, say
@@ -86,13 +87,18 @@ def build_page(
     onnxruntime-web, see ``ui.live``.
     """
     folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
+    previews = folder / "previews"
+    try:
+        previews.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=previews).close()
+    except OSError as error:
+        raise PageError(
+            f"The page cannot write to {folder} ({error}): GRADIO_TEMP_DIR names another folder."
+        ) from error
     studio = Studio(registry, folder, max_side)
     easel = Easel(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
     school = School(studio, features, photos, recipe)
     cinema = Cinema(studio)
-    previews = folder / "previews"
-    previews.mkdir(exist_ok=True)
     gr.set_static_paths([*(entry.preview for entry in registry if entry.preview), previews])
     Thread(target=fetch_previews, args=[registry], daemon=True).start()
 

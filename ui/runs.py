@@ -11,6 +11,7 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -28,7 +29,7 @@ from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
 from ui.links import recipe
-from ui.log import note
+from ui.log import note, note_failure
 from ui.studio import KEEP, PageError, Studio
 
 MAX_SIDE = 1024
@@ -90,8 +91,20 @@ class Watched:
             del self.snapshots[1:-1:2]
         # Names do not come twice: a browser would show what it has of that name.
         file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
-        picture.save(file, quality=86)
+        try:
+            picture.save(file, quality=86)
+        except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
+            note_failure(error)
+            return
         self.snapshots.append((step, file))
+        for other in self.folder.rglob("*"):  # what is old is deleted, but not what goes on
+            with suppress(OSError):
+                os.utime(other)
+
+    def fail(self, error: NSTError) -> None:
+        """Keep what ended it, and not what the frames that it went through hold."""
+        error.__cause__ = error.__context__ = None
+        self.trouble = error.with_traceback(None)
 
 
 class Run(Watched):
@@ -247,10 +260,11 @@ class Easel:
         ended = self._ended.get(session, None)
         return ended.run if ended else None
 
-    def finish(self, session: str | None) -> None:
-        """Stop what runs for a session, and drop what going on would take; for a while its pictures can be fetched."""
-        self.stop(session)
-        self._ended.forget(session)
+    def finish(self, session: str | None, run: Run) -> None:
+        """Stop a run, and drop what going on with it would take; for a while its pictures can be fetched."""
+        run.stopped = True
+        if self.ended(session) is run:
+            self._ended.forget(session)
 
     def seconds(self, method: Method, features: str) -> float:
         """What a run would take on this machine, about and at most: by the pace of the last one, or of a trial.
@@ -278,10 +292,10 @@ class Easel:
         return {layer: other for layer, other in nearest.items() if other != layer}
 
     def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
-        self._runs.put(session, None, run)
         run.running, run.stopped, run.trouble = True, False, None
         run.go_back(state.step if state else 0)
         yield run
+        self._runs.put(session, None, run)  # nobody may go on after the first look, and have another by now
         earlier = state.seconds if state else 0.0
         method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)
         wish: dict[str, Any] = {
@@ -328,7 +342,7 @@ class Easel:
         except NSTError as error:
             if run.last is None:
                 raise
-            run.trouble = error
+            run.fail(error)
         finally:
             run.running = False
         if run.last is None:

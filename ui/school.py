@@ -17,7 +17,7 @@ from torch import nn
 
 from nst_core.errors import NSTError
 from nst_core.features import load_features
-from nst_core.images import open_picture, save_picture
+from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
 from nst_core.registry import Entry
 from nst_core.style import CARD, CONFIG, MAX_CONFIG, PREVIEW, WEIGHTS, Style, StyleConfig
@@ -183,7 +183,7 @@ class School:
         except NSTError as error:
             if not pupil.losses:
                 raise
-            pupil.trouble = error
+            pupil.fail(error)
             pupil.line = f"Ended at step {pupil.losses['step'][-1]:.0f}, without a style"
         finally:
             pupil.running = False
@@ -214,10 +214,11 @@ class School:
         if pupil is None:
             raise PageError("There is no style of your own any more: press Train to make one.")
         wish = Wish.of(style=pupil.style, size=min(SIZE, self.studio.max_side))
-        painting = self.studio.painting(session, photo, wish).result()
+        # Not as a painting of the tab Repaint, which that would take the place of.
+        painted = self.studio.stylize(session, photo, wish).result()
         file = self.studio.file(f"{photo.stem}-{pupil.name}.png")
-        save_picture(painting.painted, file)
-        return painting.sitter.file, file
+        save_picture(painted, file)
+        return self.studio.sit(fit(open_picture(photo), max(painted.size)), photo.stem).file, file
 
     def _train(self, pupil: Pupil, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
         painting = pupil.folder / "painting" / upload.name  # an upload may be gone before it is over

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
 from gradio_client.client import Job
+from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -101,6 +102,14 @@ class Page(gr.Blocks):
         """The sessions that wait in one of Gradio's queues."""
         queue = self._queue.event_queue_per_concurrency_id.get(kind)
         return [event.session_hash for event in queue.queue] if queue else []
+
+    def awaited(self) -> set[Path]:
+        """The uploads that are wanted by what waits in Gradio's queue."""
+        files = set[Path]()
+        for queue in self._queue.event_queue_per_concurrency_id.values():
+            for event in [*queue.queue]:
+                traverse(event.data and event.data.data, lambda file: files.add(Path(file["path"])), is_file_obj)
+        return files
 
     def session_of(self, event_id: str) -> str:
         """The session that asked for an event; of a caller who has none, it is the event itself."""
@@ -206,13 +215,15 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
         if time.monotonic() - swept > SWEEP:
             swept = time.monotonic()
             expire()
-            sweep(folder, KEEP_FILES, kept)
+            sweep(folder, KEEP_FILES, kept | page.awaited())
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()
         time.sleep(0.5)
     note("stopping", waiting=page.waiting(), running=page.running())
     page.stop(grace)
     sweep(folder, 0)
+    with suppress(OSError):  # another server has begun there
+        folder.rmdir()
     note("stopped")
     sys.stdout.flush()
     os._exit(0)  # open connections, and what still comes from the Hub, would hold the process for as long as they take

@@ -275,13 +275,19 @@ class Studio:
         stem = re.sub(r"[^\w.-]+", "-", stem).encode()[-200:].decode(errors="ignore").strip(".-")
         return Path(tempfile.mkdtemp(dir=self.folder), f"{stem or 'picture'}{dot}{suffix}")
 
+    def sit(self, picture: Image.Image, name: str) -> Sitter:
+        """Write the file that a painting of the picture is compared with."""
+        file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
+        save_picture(picture, file)
+        return Sitter(picture, file)
+
     def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish, progress: Progress) -> Painting:
         key = (photo, wish.size, wish.stroke)
         sitter = self._sitters.get(session, key)
         picture = sitter.picture if sitter and wish.stroke == 1 else open_picture(photo)
         size = self._size(picture, wish)
         if sitter is None:
-            sitter = self._sit(fit(picture, size) if size else picture, photo.stem)
+            sitter = self.sit(fit(picture, size) if size else picture, photo.stem)
             self._sitters.put(session, key, sitter)
         # Other strokes make the network look at the photograph at another size than it is shown at.
         seen = sitter.picture if wish.stroke == 1 else picture
@@ -294,11 +300,6 @@ class Studio:
         style = name if name in self.registry else "own" if name.startswith("own:") else "community"
         PAINTING.labels(style).observe(seconds)
         note("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
-
-    def _sit(self, picture: Image.Image, name: str) -> Sitter:
-        file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
-        save_picture(picture, file)
-        return Sitter(picture, file)
 
     def _size(self, photo: Image.Image, wish: Wish) -> int | None:
         limit = int(self.max_side * min(1, max(wish.stroke, STROKES[0])))
