@@ -15,7 +15,7 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, mask_greys, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.links import copies, dropping, said_of
+from ui.links import copies, dropping, opens, said_of
 from ui.repaint import EXAMPLES, drawn
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
 from ui.studio import PageError, Wish, address_of, received, recipe_of
@@ -68,10 +68,9 @@ HINT = (
     "below while they fall."
 )
 
-OPEN_TAB = """() => {
-    if (new URLSearchParams(location.search).get("tab") !== "advanced") return;
-    document.querySelector("[role=tab][data-tab-id=advanced]").click();
-}"""
+OPEN_TAB = f"""() => {{
+    if (new URLSearchParams(location.search).get("tab") === "advanced") {opens('"advanced"')}
+}}"""
 
 
 def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:

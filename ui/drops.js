@@ -13,7 +13,8 @@ function placeOf(target) { // the box that a file is for which is dropped there,
 }
 
 async function hand(box, file) { // as if it had been chosen there
-  if (!box.querySelector("input[type=file]")) box.querySelector("[aria-label=Clear]")?.click(); // a player takes none
+  // A player takes none, until it is cleared: by the last of its buttons, whose name Gradio translates.
+  if (!box.querySelector("input[type=file]")) box.querySelector(".icon-button-wrapper button:last-of-type")?.click();
   for (let look = 0; look < 50; look++) {
     const input = box.querySelector("input[type=file]");
     if (input) {

@@ -19,6 +19,17 @@ SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" 
 """Where this page is shown in a frame, if it is a Space."""
 
 
+TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
+"""Their ids, in the order in which they stand."""
+
+
+def opens(id: str) -> str:
+    """JavaScript that opens the tab that an expression names."""
+    # Those that there is no room for are in a menu, and have no ids there, but come in the same order.
+    tabs = 'document.querySelectorAll("[role=tab], .overflow-dropdown button")'
+    return f"{tabs}[{json.dumps(TABS)}.indexOf({id})]?.click();"
+
+
 def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], tab: str) -> None:
     """Have a button put a link to a tab with these settings, by their names in it, into the clipboard."""
     copied, without = (json.dumps(str(say(words))) for words in ("Link copied", "Copied, without your style"))

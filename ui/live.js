@@ -59,7 +59,10 @@ class Painter {
     });
   }
   take(style, weights) {
-    if (this.style !== style) this.taken = this.ask("load", { weights });
+    if (this.style !== style) {
+      const loaded = (kind) => { this.kind = kind; }, failed = (error) => { this.style = null; throw error; };
+      this.taken = this.ask("load", { weights }).then(loaded, failed);
+    }
     this.style = style;
     return this.taken;
   }
@@ -72,8 +75,8 @@ class Painter {
 class Server { // in the place of a painter
   async paint(picture, width, height) {
     const photo = sketch(picture, width, height).canvas.toDataURL("image/jpeg", 0.85);
-    const { painted, refusal } = await server.paint({ style: chosen().value, photo })
-      .catch(() => ({ refusal: say("The server did not answer: try again, or let this device paint.") }));
+    const refused = { refusal: say("The server did not answer: try again, or let this device paint.") };
+    const { painted, refusal } = (await heard(server.paint({ style: chosen().value, photo }))) ?? refused;
     if (refusal) throw new Refusal(refusal);
     const made = new Image();
     made.src = painted;
@@ -97,9 +100,13 @@ const once = (work) => { // a promise kept for later, unless it failed
   };
 };
 
+const LOST = say("The program that paints could not be fetched: try again, or paint on the tab Repaint.");
+
+const heard = (answer) => answer.catch(() => null); // Gradio itself gives nothing where the server does not answer
+
 async function fetched(url, integrity) {
   const answer = await fetch(url, { integrity, credentials: "same-origin" }).catch(() => null);
-  if (!answer?.ok) throw new Refusal(say("The program that paints could not be fetched: try again, or paint on the tab Repaint."));
+  if (!answer?.ok) throw new Refusal(LOST);
   return answer.arrayBuffer();
 }
 
@@ -117,7 +124,7 @@ const painter = once(async () => {
 });
 
 const weightsOf = once(async (style) => {
-  const { url, refusal } = await server.weights(style);
+  const { url, refusal } = (await heard(server.weights(style))) ?? { refusal: LOST };
   if (refusal) throw new Refusal(refusal);
   return fetched(url);
 });
@@ -148,7 +155,10 @@ function show(state) {
   find(".hint").hidden = state !== "empty";
   find(".stage .buttons").hidden = state === "empty";
   find(".stop").hidden = !live;
+  const focused = document.activeElement;
   find(".camera").disabled = live;
+  if (live && focused === find(".camera")) find(".stop").focus();
+  if (!live && focused === find(".stop")) find(".camera").focus();
   canvas.classList.toggle("mirrored", live && facing === "user");
   if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
   who.parentNode.hidden = !tried; // where this device cannot, the server may
@@ -193,6 +203,7 @@ async function attempt(work) { // whatever fails is one sentence
     await work(() => mine === wish);
   } catch (error) {
     if (mine !== wish) return;
+    wish++; // of several painters, the others end as well
     console.warn(error);
     rest();
     tell(error instanceof Refusal ? error.message : say("This device could not do it: choose a smaller size, another style, or the tab Repaint."), true);
@@ -210,7 +221,7 @@ const paintPhoto = () => attempt(async (wanted) => {
   if (!wanted()) return;
   draw(made);
   show("painted");
-  tell(`${width} × ${height} px · ${((performance.now() - began) / 1000).toFixed(2)} s · ${await where()}`);
+  tell(`${width} × ${height} px · ${((performance.now() - began) / 1000).toFixed(2)} s · ${where(one)}`);
 });
 
 const take = (file) => file && attempt(async () => {
@@ -221,7 +232,7 @@ const take = (file) => file && attempt(async () => {
   paintPhoto();
 });
 
-const where = async () => (await runtime()).kind === "webgpu" ? say("by this device's graphics chip") : say("by this device's processor");
+const where = ({ kind }) => kind === "webgpu" ? say("by this device's graphics chip") : say("by this device's processor");
 
 // --- the camera
 
@@ -240,7 +251,11 @@ const startCamera = () => attempt(async (wanted) => {
   const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
     throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
   });
-  if (!wanted()) { stream.getTracks().forEach((track) => track.stop()); return; }
+  if (!wanted() || !figure.clientWidth) { // or they have gone to another tab meanwhile
+    stream.getTracks().forEach((track) => track.stop());
+    if (wanted()) rest();
+    return;
+  }
   video.srcObject = stream;
   stream.getTracks()[0].onended = () => { wish++; rest(); tell(say("The camera has gone.")); };
   await video.play();
@@ -258,9 +273,10 @@ async function paintLive(wanted) {
   if (who.value === "device") {
     // Each painter takes one core; a graphics chip has enough with one painter.
     const count = (await runtime()).kind === "webgpu" ? 1 : Math.min(4, navigator.hardwareConcurrency);
-    [all, words] = [await painters(count, wanted), await where()];
+    all = await painters(count, wanted);
   }
   if (!wanted()) return;
+  if (all[0].kind) words = where(all[0]);
   tell("");
   show("live");
   let seen = -1, newest = 0, number = 0, spent = [];

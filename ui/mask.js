@@ -191,7 +191,7 @@ document.addEventListener("painted", ({ detail: { second, pictures } }) => {
   element.hidden = !second;
   find(".board").hidden = !pictures[1];
   if (pictures[1] && image.src !== pictures[1]) image.src = pictures[1];
-  figure.classList.remove("drawn"); // the picture itself shows it now
+  if (!stroke) figure.classList.remove("drawn"); // the picture itself shows it now
 });
 
 element.hidden = true;

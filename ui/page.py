@@ -19,6 +19,7 @@ from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.films import Cinema
+from ui.links import opens
 from ui.live import live_tab
 from ui.repaint import preview_of, repaint_tab
 from ui.restoring import restore
@@ -36,14 +37,13 @@ logger = logging.getLogger(__name__)
 
 PREVIEW_SIDE = 512
 """Pixels to the longer side of what the gallery shows."""
-SAME_TAB = """() => {
+SAME_TAB = f"""() => {{
     const linked = new URLSearchParams(location.search);
-    if (!NAMES.some((name) => linked.has(name)))
-        document.querySelector(`[role=tab][data-tab-id="${sessionStorage.tab}"]`)?.click();
-    addEventListener("pagehide", () => {
+    if (!NAMES.some((name) => linked.has(name))) {opens("sessionStorage.tab")}
+    addEventListener("pagehide", () => {{
         sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
-    });
-}"""
+    }});
+}}"""
 """Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first.
 NAMES are of what it sets, for others add to addresses what they like."""
 FOR_EVERYBODY = """() => {

@@ -14,7 +14,13 @@ const tasks = {
     const before = session;
     session = undefined;
     await before?.release();
-    session = await ort.InferenceSession.create(new Uint8Array(weights), { executionProviders: [provider] });
+    const create = () => ort.InferenceSession.create(new Uint8Array(weights), { executionProviders: [provider] });
+    session = await create().catch((error) => {
+      if (provider === "wasm") throw error;
+      provider = "wasm"; // there is a graphics chip, and this worker cannot have it
+      return create();
+    });
+    return provider;
   },
 
   async paint({ pixels, width, height }) { // RGBA in and out; the transparency stays
@@ -39,7 +45,7 @@ const tasks = {
 async function answer({ id, task, ...given }) {
   try {
     const result = await tasks[task](given);
-    postMessage({ id, result }, result ? [result.buffer] : []);
+    postMessage({ id, result }, result?.buffer ? [result.buffer] : []);
   } catch (error) {
     postMessage({ id, error: String(error?.message ?? error) });
   }

@@ -18,8 +18,10 @@ const TITLES = {
 };
 
 let run = null;
-// What runs is lost with the page.
-addEventListener("beforeunload", (event) => { if (run?.running) event.preventDefault(); });
+// What runs is lost with the page; where the connection broke, it is lost already, and Gradio loads the page anew.
+addEventListener("beforeunload", (event) => {
+  if (run?.running && !document.querySelector(".toast-body.error")) event.preventDefault();
+});
 let layer = "";
 let hidden = new Set();
 let at = null; // index of the snapshot that is looked at; null: the newest
@@ -59,8 +61,9 @@ function show() {
   hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
   hint.hidden = !!run?.snapshots.length;
   image.hidden = !run?.snapshots.length;
-  if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; legend.replaceChildren(); draw(); return; }
+  if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
+  line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
   line.textContent = run.line;
   scrub.max = Math.max(0, run.snapshots.length - 1);
   scrub.disabled = run.snapshots.length < 2;
@@ -92,8 +95,13 @@ function layerChoice() {
   return entry;
 }
 
+function clear() {
+  legend.replaceChildren();
+  legend.dataset.names = "";
+}
+
 function readOut() {
-  if (!rows().length) { legend.replaceChildren(); return; }
+  if (!rows().length) { clear(); return; }
   const row = shownRow();
   const wanted = ["step", ...drawn().filter((name) => name !== layer)];
   if (legend.dataset.names !== String([wanted, layers()])) {
@@ -232,6 +240,8 @@ chart.onclick = (event) => {
   if (hovered === null) return;
   at = run.snapshots.length ? shownSnapshot() : null;
   if (at === run.snapshots.length - 1) at = null;
+  if (event.pointerType !== "mouse") hovered = null; // a finger has left already
+  look();
 };
 
 function take() {

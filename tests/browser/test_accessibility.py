@@ -33,6 +33,15 @@ def test_axe_finds_nothing_serious(page: "Page", scheme: str) -> None:
         assert not serious, "\n".join(serious)
 
 
+def test_forced_colours_show_what_is_chosen(page: "Page") -> None:
+    page.emulate_media(forced_colors="active")
+    for chosen in ("#styles label:has(:checked)", "[role=tab][aria-selected=true]"):
+        expect(page.locator(chosen)).to_have_css("outline-style", "solid")
+    for other in ("#styles label:not(:has(:checked))", "[role=tab][aria-selected=false]"):
+        expect(page.locator(other).first).to_have_css("outline-style", "none")
+    assert page.locator("#strength [type=range]").evaluate("range => getComputedStyle(range).appearance") == "auto"
+
+
 def test_a_keyboard_is_enough(page: "Page") -> None:
     page.get_by_role("button", name="tower").first.focus()
     page.keyboard.press("Enter")

@@ -141,6 +141,17 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
+def test_a_second_run_is_read_out_as_the_first(advanced: "Page") -> None:
+    page = advanced
+    choose(page, 3)
+    for _ in range(2):
+        page.locator("#run").click()
+        expect(page.locator("#run")).to_be_disabled()
+        wait_until_it_rests(page, "Finished: 3 steps")
+        expect(page.locator("#easel .legend")).to_contain_text("Style")
+        assert steps_drawn(page) == 3
+
+
 def test_a_closed_page_ends_its_run(browser: "Browser", app_url: str) -> None:
     context = browser.new_context()
     page = context.new_page()

@@ -10,7 +10,7 @@ from made_films import make_film
 from PIL import Image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -49,11 +49,15 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_label("Paste from clipboard")).to_be_hidden()
 
 
-def test_a_film_takes_the_place_of_another(page: "Page", tmp_path: Path) -> None:
-    page.get_by_role("tab", name="Video").click()
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp_path: Path, language: str) -> None:
+    page = browser.new_page(locale=language)
+    page.goto(app_url)
+    page.get_by_role("tab", name=re.compile("V[ií]deo")).click()
     for frames, place in ((3, "#reel"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
         expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")
     drop(page, tmp_path / "3.mp4", "image/png", "#film")
-    expect(page.get_by_text("That is no film")).to_be_visible()
+    expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()
+    page.close()

@@ -131,6 +131,16 @@ def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> Non
     expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_tab_that_there_is_no_room_for_is_found_again(page: "Page", app_url: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(app_url)
+    page.locator(".overflow-menu > button").click()
+    page.locator(".overflow-dropdown button", has_text="About").click()
+    expect(page.get_by_text("A style is a small convolutional network")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("A style is a small convolutional network")).to_be_visible()
+
+
 def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_path: Path) -> None:
     pick(page.locator("#styles input[value=second-style]"))
     for name in ("Photograph", "512", "Broad"):

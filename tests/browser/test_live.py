@@ -170,6 +170,62 @@ def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     assert not asked
 
 
+def test_whoever_has_gone_to_another_tab_before_the_camera_starts_is_not_filmed(live: "Page") -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    page.evaluate("""() => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wishes) => {
+            await new Promise((done) => { window.answer = done; });
+            return window.given = await ask(wishes);
+        };
+    }""")
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("tab", name="About").click()
+    page.evaluate("answer()")
+    page.wait_for_function("window.given?.getTracks().every((track) => track.readyState === 'ended')")
+    page.get_by_role("tab", name="Live").click()
+    expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
+
+
+def test_where_the_server_is_lost_the_last_picture_stays(live: "Page") -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.locator("#live .who").select_option("the server")
+    expect(page.locator("#live .rate")).to_contain_text("by the server")
+    page.route("**/component_server/**", lambda route: route.abort())
+    expect(page.locator("#live .line")).to_contain_text("The server did not answer")
+    page.wait_for_timeout(500)
+    assert page.locator("#live canvas").evaluate("canvas => canvas.width") > 100
+    assert page.locator("#live .camera").is_enabled()
+
+
+def test_what_failed_once_is_tried_again(live: "Page", tmp_path: Path) -> None:
+    page, line = live, live.locator("#live .line")
+    made_picture(1, (40, 30)).save(tmp_path / "small.png")
+    page.evaluate("""() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, transfer) {
+            if (message.task === "load") Worker.prototype.postMessage = post;
+            post.call(this, message.task === "load" ? { ...message, weights: new ArrayBuffer(8) } : message, transfer);
+        };
+    }""")
+    choose(page, tmp_path / "small.png")
+    expect(line).to_contain_text("This device could not do it")
+    choose(page, tmp_path / "small.png")
+    expect(line).to_contain_text("40 × 30 px")
+
+
+def test_where_the_graphics_chip_is_not_to_be_had_the_processor_paints(live: "Page", tmp_path: Path) -> None:
+    made_picture(1, (40, 30)).save(tmp_path / "small.png")
+    chip = "{ value: { requestAdapter: async () => ({}) } }"
+    live.evaluate(f"() => {{ Object.defineProperty(navigator, 'gpu', {chip}) }}")
+    choose(live, tmp_path / "small.png")
+    expect(live.locator("#live .line")).to_contain_text("by this device's processor")
+
+
 def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     start = page.get_by_role("button", name="Start the camera")

@@ -66,6 +66,28 @@ def draw(page: "Page", *points: tuple[float, float]) -> None:
     changed(page, before)
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_what_is_drawn_stays_in_sight_while_the_picture_of_an_earlier_stroke_comes(two: "Page") -> None:
+    draw(two, (0.2, 0.2), (0.8, 0.2))
+    two.locator("#mask canvas").scroll_into_view_if_needed()
+    before, box = seen(two), two.locator("#mask canvas").bounding_box()
+    assert box
+    finger = two.context.new_cdp_session(two)
+    for kind, x in (
+        ("touchStart", 0.2),
+        ("touchMove", 0.8),
+        ("touchEnd", None),
+        ("touchStart", 0.2),
+        ("touchMove", 0.5),
+    ):
+        place = {"x": box["x"] + (x or 0) * box["width"], "y": box["y"] + 0.6 * box["height"]}
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place] if x else []})
+    changed(two, before)
+    expect(two.locator("#mask canvas")).to_have_css("opacity", "0.5")
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(two.locator("#mask canvas")).to_have_css("opacity", "0")
+
+
 def press(page: "Page", name: str) -> None:
     """A button of the mask that makes another picture."""
     before = seen(page)
