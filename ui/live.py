@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio.to_thread import run_sync
 
 from nst_core.errors import NSTError
 from nst_core.exporting import export_style
@@ -133,6 +134,8 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
         """A frame of a camera, painted, or why it is not."""
         try:
             style, photo = (str(frame[name]) for name in ("style", "photo"))
+            if style in studio.registry:  # it may have to come from the Hub: nobody else's picture waits for that
+                await run_sync(studio.style, None, style)
             return {"painted": await asyncio.wrap_future(frames.painted(style, photo))}
         except (TypeError, KeyError):
             return {"refusal": "A frame has a style and a photo."}
