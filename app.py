@@ -18,6 +18,8 @@ from typing import Any
 
 # Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if "SPACE_ID" in os.environ:  # by this Gradio knows that sign-in is real there; a Space of a container lacks it
+    os.environ.setdefault("SYSTEM", "spaces")
 os.environ["GRADIO_TEMP_DIR"] = str(
     Path(
         os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(),

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 from huggingface_hub import HfApi, constants, hf_hub_download, metadata_load, metadata_save
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
@@ -38,9 +38,10 @@ def main() -> None:
     parser.add_argument("space")
     parser.add_argument("--message", default="The page as it is on main")
     arguments = parser.parse_args()
+    before = HfApi().repo_info(arguments.space, repo_type="space").sha
     try:
-        there = merged(Path(hf_hub_download(arguments.space, REGISTRY, repo_type="space")))
-    except EntryNotFoundError:  # it is new
+        there = merged(Path(hf_hub_download(arguments.space, REGISTRY, repo_type="space", revision=before)))
+    except RemoteEntryNotFoundError:  # it is new
         there = []
     here = merged(ROOT / REGISTRY)
     missing = [str(entry.get("id") or entry["repo"]) for entry in there if entry not in here]
@@ -57,6 +58,7 @@ def main() -> None:
             ignore_patterns=LEFT,
             delete_patterns="*",
             commit_message=arguments.message,
+            parent_commit=before,  # what is merged in this very moment is not undone
         )
     print(commit.commit_url)
 

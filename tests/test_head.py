@@ -80,3 +80,4 @@ def test_a_host_that_cannot_be_is_refused(app_url: str) -> None:
 def test_only_addresses_are_addresses(root: str) -> None:
     assert here_of({"root": root}) == ""
     assert here_of({"root": "https://[::1]:80/a/b"}) == "https://[::1]:80/a/b"
+    assert here_of({"root": "https://u-s.hf.space/--replicas/lroc9"}) == "https://u-s.hf.space"

@@ -40,5 +40,5 @@ def introduce(registry: Registry) -> None:
 
 def here_of(config: dict[str, Any]) -> str:
     """The page's own address as Gradio takes it from the request, whose headers anybody can write; or nothing."""
-    root = str(config.get("root", ""))
+    root = re.sub("/--replicas/[^/]+", "", str(config.get("root", "")))  # a Space's, until it is started anew
     return root if ADDRESS.fullmatch(root) else ""

@@ -132,6 +132,9 @@ def build_page(
         add_api(studio, easel)
         restore(studio, desk, page)
         page.unload(leave)
+    for event in page.fns.values():
+        if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
+            event.api_visibility = "private"
     page.queue(max_size=32, api_open=False)
     # A thousand looks a second, which Gradio 6.31 takes, are a tenth of a core while nobody is here.
     page._queue.sleep_when_free = 0.01

@@ -184,7 +184,7 @@ class Easel:
         self._ended: Kept[Ended] = Kept(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, "optimization", initializer=modestly)
+        self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if lent.LENT else modestly)
 
     def method(self, name: str, **changes: Any) -> Method:
         """One of ``METHODS``, changed, within this server's bounds.
