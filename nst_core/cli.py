@@ -149,6 +149,8 @@ def stylize(
 
     known = Registry.load(registry)
     names = {entry.id for entry in known} | {style.replace("/", "-"), Path(style).name}
+    if os.path.isdir(style):
+        names.add(Path(os.path.realpath(style)).name)
     photos, size = photographs(photos, names), check_size(size)
     one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not os.path.isdir(out)
     if out is not None and one_file:

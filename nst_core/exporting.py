@@ -200,6 +200,7 @@ class _Portable(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
+        network = copy.deepcopy(network).cpu().float()
         self.network = copy.deepcopy(network).to(dtype)
         layers = dict(network.named_modules())
         # Modules are defined in the order in which they are computed.

@@ -177,7 +177,7 @@ class StyleLoss(nn.Module):
         positions = float(features[0, 0].numel())
         if region is not None:
             region = F.interpolate(region, features.shape[-2:], mode="area")
-            positions = max(1.0, float(region.sum()))
+            positions = max(1e-6, float(region.sum()))  # of a deep layer, a small region covers less than one
         return self.convention.gram(features.shape[1], positions) * gram_matrix(features, region), positions
 
     def forward(self, features: Tensor) -> Tensor:
@@ -252,16 +252,18 @@ class PerceptualLoss(nn.Module):
         self.content_layers, self.style_layers = dict(content_layers), dict(style_layers)
         self.total_variation = total_variation
         self.content = ContentLoss(CONVENTIONS[convention])
-        self.style: list[dict[str, StyleLoss]] = []
+        self.style = nn.ModuleList()
         self.style_weights = [one.weight for one in styles]
         for one in styles:
             with torch.no_grad():
                 features = network(one.painting, self.style_layers)
             self.style.append(
-                {
-                    layer: StyleLoss(CONVENTIONS[convention], features[layer], region=one.region, seen=one.seen)
-                    for layer in self.style_layers
-                }
+                nn.ModuleDict(
+                    {
+                        layer: StyleLoss(CONVENTIONS[convention], features[layer], region=one.region, seen=one.seen)
+                        for layer in self.style_layers
+                    }
+                )
             )
 
     def content_targets(self, content: Tensor) -> dict[str, Tensor]:
@@ -283,7 +285,8 @@ class PerceptualLoss(nn.Module):
             for layer, weight in self.style_layers.items():
                 here = features[layer]
                 layers[f"style/{layer}"] = weight * sum(
-                    part * losses[layer](here) for part, losses in zip(self.style_weights, self.style, strict=True)
+                    part * losses.get_submodule(layer)(here)
+                    for part, losses in zip(self.style_weights, self.style, strict=True)
                 )
             variation = self.total_variation * total_variation(pictures.float())
             zero = variation.new_zeros(())

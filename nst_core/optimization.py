@@ -24,6 +24,7 @@ from nst_core.features import VGG19, Hybrid, fingerprint, load_features
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.method import METHODS, SIZES, Method, MethodError, nearest_layers
+from nst_core.modes import unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import fast_bfloat16
 from nst_core.stylization import blend
@@ -342,9 +343,10 @@ class _Run:
     def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
         """Check where to go on from, and begin."""
         if resume is not None and resume.asked != self.asked:
-            changed = sorted(name for name in self.asked if resume.asked.get(name) != self.asked[name])
+            names = self.asked.keys() | resume.asked.keys()
+            changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
             raise OptimizationError(f"The state to go on from is that of a run with other {', '.join(changed)}.")
-        return self._steps(resume)
+        return unaffected(self._steps(resume))
 
     def _steps(self, state: State | None) -> Generator[OptimizationStep, None, None]:
         plan, most = self.plan, self.method.seconds or float("inf")
@@ -477,8 +479,8 @@ class _Run:
     def _beginning(self, photo: Image.Image) -> Tensor:
         if self.start is None and self.method.init == "noise":
             generator = torch.Generator().manual_seed(self.method.seed)
-            noise = torch.rand(1, 3, photo.height, photo.width, generator=generator)
-            return noise.to(self.device)
+            size = 1, 3, photo.height, photo.width
+            return torch.rand(size, generator=generator, dtype=torch.float32, device="cpu").to(self.device)
         picture = self.start or (self.paintings[0].picture if self.method.init == "style" else photo)
         return self._tensor(picture.convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
 

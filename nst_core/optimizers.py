@@ -120,10 +120,11 @@ class _Bands:
     def __init__(self, like: Tensor, sums: Tensor | None = None, factors: Tensor | None = None) -> None:
         """By band, over the pairs: ``sums`` of change², bend² and change · bend; ``factors``, what is estimated."""
         self.size = like.shape[-2:]
-        colors = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]]).to(like)  # light and two hues
+        place: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
+        colors = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], **place)  # light and two hues
         self.colors = colors / colors.norm(dim=1, keepdim=True)
-        down, across = torch.fft.fftfreq(self.size[0]), torch.fft.rfftfreq(self.size[1])
-        self.frequency = (down[:, None] ** 2 + across**2).sqrt().to(like)
+        down, across = torch.fft.fftfreq(self.size[0], **place), torch.fft.rfftfreq(self.size[1], **place)
+        self.frequency = (down[:, None] ** 2 + across**2).sqrt()
         octaves = math.log2(self.HIGHEST / self.LOWEST)
         band = (self.frequency.clamp(self.LOWEST, self.HIGHEST) / self.LOWEST).log2() * (self.COUNT - 1) / octaves
         self.band = band.round().long() + self.COUNT * torch.arange(3, device=like.device)[:, None, None]

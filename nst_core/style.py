@@ -4,8 +4,8 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -154,26 +154,38 @@ class Style:
     architecture: Architecture
     network: nn.Module
 
-    @cached_property
+    _painters: dict[torch.dtype, tuple[object, Paint]] = field(default_factory=dict, init=False, repr=False)
+    """The fast ways to paint, by what they compute in, each with the weights that it was made of."""
+
+    @property
     def paint(self) -> Paint:
         """What the network makes of a photograph, by the fastest way there is on this machine."""
-        if self._fast and quickest_type() != torch.float32:
-            return self._fast(self.network, quickest_type())
-        return self.paint_exactly
+        return self._painter(quickest_type)
 
-    @cached_property
+    @property
     def paint_exactly(self) -> Paint:
         """The same in float32, by the fastest way there is."""
-        return self._fast(self.network, torch.float32) if self._fast else self._paint_at_once
+        return self._painter(lambda: torch.float32)
 
     @property
     def device(self) -> torch.device:
         """Where its network computes."""
         return next(self.network.parameters()).device
 
-    @property
-    def _fast(self) -> Callable[[nn.Module, torch.dtype], Paint] | None:
-        return self.architecture.fast if self.device.type == "cpu" else None
+    def _painter(self, type_of_maps: Callable[[], torch.dtype]) -> Paint:
+        if self.architecture.fast is None or self.device.type != "cpu":
+            return self._paint_at_once
+        dtype = type_of_maps()
+        # Whoever changes the network, as a training does, has it painted as it is then.
+        weights = [
+            (tensor.data_ptr(), tensor.dtype, None if tensor.is_inference() else tensor._version)
+            for tensor in self.network.state_dict(keep_vars=True).values()
+        ]
+        made, paint = self._painters.get(dtype, (None, None))
+        if paint is None or made != weights:
+            paint = self.architecture.fast(self.network, dtype)
+            self._painters[dtype] = weights, paint
+        return paint
 
     def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape
@@ -267,8 +279,8 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay.
 
-    They are written beside the folder and moved in when all are complete, the weights last: an interruption leaves
-    no folder, or one without the file that makes it a style.
+    They are written in a folder inside it, and moved out of that when all are complete, the weights last: an
+    interruption leaves no folder, or one without the file that makes it a style.
 
     Raises:
         StyleError: the architecture is not known, or the folder cannot be written.
@@ -278,20 +290,25 @@ def write_style(
     architecture = config.find_architecture()
     # Copies, for safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
+    there = os.path.isdir(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not beside it: it may be a volume of its own, or the one folder that may be written to.
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
             new = Path(temporary)
             (new / CARD).write_text(card.render(), encoding="utf-8")
             (new / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             save_picture(preview, new / PREVIEW)
             (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable for their owner alone
             read_weights(new / WEIGHTS, architecture)
-            folder.mkdir(exist_ok=True)
             for file in (CARD, PREVIEW, CONFIG, WEIGHTS):
                 (new / file).replace(folder / file)
     except OSError as error:
         raise StyleError(f"The style {quoted(folder.name)} could not be written: {error.strerror}.") from error
+    finally:
+        if not there:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
 
 
 def _read(path: Path, limit: int) -> str:

@@ -5,13 +5,14 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
@@ -21,11 +22,13 @@ from nst_core.features import VGG19, FeatureNetwork, Hybrid, fingerprint
 from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
+from nst_core.modes import unaffected
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
 from nst_core.recipe import Recipe
 from nst_core.style import Style
+from nst_core.stylization import MIN_SIDE
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +77,11 @@ class Photographs(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         epoch, position = divmod(index, len(self.paths))
-        order = torch.randperm(len(self.paths), generator=_generator(self.recipe.seed, epoch)).tolist()
+        shuffled = _generator(self.recipe.seed, epoch)
+        order = torch.randperm(len(self.paths), generator=shuffled, device="cpu").tolist()
         picture = self.first_readable([self.paths[place] for place in order[position:] + order[:position]])
-        zoom, across, down = torch.rand(3, generator=_generator(self.recipe.seed, epoch, position)).tolist()
+        drawn = _generator(self.recipe.seed, epoch, position)
+        zoom, across, down = torch.rand(3, generator=drawn, dtype=torch.float32, device="cpu").tolist()
         side = self.recipe.crop
         short = side * (1 + (self.recipe.zoom - 1) * zoom)
         picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
@@ -126,8 +131,9 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     if recipe.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise TrainingError(f"There is no architecture {recipe.architecture!r}; there are {known}.")
-    torch.manual_seed(recipe.seed)
-    network = ARCHITECTURES[recipe.architecture].network()
+    with torch.random.fork_rng(devices=[]):  # those of the program are its own business
+        torch.manual_seed(recipe.seed)
+        network = ARCHITECTURES[recipe.architecture].network()
     if start is not None:
         if start.architecture.id != recipe.architecture:
             raise TrainingError(
@@ -140,7 +146,9 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
 @torch.inference_mode()
 def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
     """What a network in training makes of a photograph, RGB."""
-    output = network(to_tensor(photo).to(next(network.parameters()).device))
+    seen = to_tensor(photo).to(next(network.parameters()).device)
+    down, across = (max(0, MIN_SIDE - side) for side in seen.shape[2:])
+    output = network(F.pad(seen, (0, across, 0, down), mode="replicate"))
     return to_picture(output[..., : photo.height, : photo.width].cpu())
 
 
@@ -175,12 +183,33 @@ def train(
         PictureError: the painting cannot be read.
         LossError, FeaturesError: the recipe asks for a convention or a layer that there is not.
     """
+    return unaffected(
+        _train(recipe, style_image, photos, network, features, checkpoint, resume, checkpoint_every, ended)
+    )
+
+
+def _train(
+    recipe: Recipe,
+    style_image: Path,
+    photos: Path,
+    network: nn.Module,
+    features: VGG19 | Hybrid,
+    checkpoint: Path | None,
+    resume: bool,
+    checkpoint_every: int,
+    ended: Callable[[], bool],
+) -> Generator[TrainingStep, None, None]:
     processes = Processes()
     device = processes.device
     share = processes.share(recipe.batch_size)
     lay_out(network.to(device).train(), device)
     features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    painting = to_tensor(fit(open_picture(style_image), recipe.style_size)).to(device) / 255
+    original = open_picture(style_image)
+    if original.mode == "RGBA" and original.getchannel("A").getextrema() != (255, 255):
+        logger.warning(
+            "What is transparent of %s is learned as if it were black: crop it, or fill it.", style_image.name
+        )
+    painting = to_tensor(fit(original, recipe.style_size)).to(device) / 255
     loss = perceptual_loss(recipe, features, painting)
     optimizer = Muon(network)
     joined = processes.joined(network)
@@ -211,10 +240,11 @@ def train(
         batch = batch.to(device, non_blocking=True)
         # On the CPU, so that a seed gives the same on every device.
         whole = recipe.batch_size, *batch.shape[1:]
-        grain = recipe.noise * torch.randn(whole, generator=_generator(recipe.seed, step))[share].to(device)
+        drawn = _generator(recipe.seed, step)
+        grain = torch.randn(whole, generator=drawn, dtype=torch.float32, device="cpu")[share].to(device)
         rate = recipe.rate_at(step)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
-            output = joined(255 * batch + grain)[..., : recipe.crop, : recipe.crop] / 255
+            output = joined(255 * batch + recipe.noise * grain)[..., : recipe.crop, : recipe.crop] / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
                 terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})

@@ -214,6 +214,29 @@ def test_a_style_in_a_region_is_the_style_of_the_cut_out(convention: str) -> Non
     assert float(actual) == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_a_region_smaller_than_a_position_is_of_the_style() -> None:
+    features = torch.rand(1, 5, 4, 6, dtype=torch.float64)
+    even = features.mean((2, 3), keepdim=True).expand_as(features)  # at each position the same
+    region = torch.zeros(1, 1, 16, 24, dtype=torch.float64)
+    region[..., 4:6, 8:10] = 1  # a quarter of one
+    loss = StyleLoss(CONVENTIONS["relative"], even, region=region)
+    assert float(loss(even)) == pytest.approx(0, abs=1e-12)
+    nothing = StyleLoss(CONVENTIONS["relative"], even, region=torch.zeros_like(region))
+    assert float(nothing(even)) < float("inf")
+
+
+def test_what_a_loss_remembers_goes_with_it() -> None:
+    loss = PerceptualLoss(
+        small_network(),
+        [StyleTarget(torch.rand(1, 3, 16, 16, dtype=torch.float64))],
+        content_layers={},
+        style_layers={"relu1_1": 1.0},
+    ).float()
+    pictures = torch.rand(1, 3, 16, 16)
+    assert loss(pictures, {}).style.dtype == torch.float32
+    assert "style.0.relu1_1.target" in dict(loss.named_buffers())
+
+
 def test_a_region_of_another_size_counts_by_area() -> None:
     features, painting = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
     fine, coarse = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 4, 4)

@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ SHALLOW: dict[str, Any] = {"content_layers": {"conv1_2": 1.0}, "style_layers": {
 
 def begin(
     content: Any = CONTENT, styles: Any = STYLE, *, features: VGG19 = NETWORK, **changes: Any
-) -> Iterator[OptimizationStep]:
+) -> Generator[OptimizationStep, None, None]:
     """A small run that is as exact on every machine, and ends with its last step alone unless told otherwise."""
     settings = {"size": 48, "scales": 1, "steps": 6, "saturation": 0.0, "precision": "exact"}
     return optimize(content, styles, features=features, **{**settings, **changes})
@@ -35,6 +37,15 @@ def begin(
 
 def run(content: Any = CONTENT, styles: Any = STYLE, **changes: Any) -> list[OptimizationStep]:
     return list(begin(content, styles, **changes))
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def keys(value: Any) -> str:
@@ -119,6 +130,24 @@ def test_coarse_to_fine_keeps_the_photograph_s_detail() -> None:
     steps = run(**TWO_SCALES, **SHALLOW, optimizer="sgd", learning_rate=1e-6, content=made_picture(4, (128, 128)))
     first = next(step for step in steps if step.size == (128, 128))
     assert np.abs(pixels(first.picture) - pixels(made_picture(4, (128, 128)))).max() <= 1
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, partial(torch.autocast, "cpu"), float64])
+def test_what_is_around_it_is_the_caller_s_business(around: Callable[[], AbstractContextManager[Any]]) -> None:
+    expected = run(init="noise", steps=3)
+    with around():
+        steps = begin(init="noise", steps=3)
+        for one in expected:
+            assert same(next(steps), one)
+            assert torch.is_grad_enabled() is (around not in (torch.no_grad, torch.inference_mode))
+        steps.close()
+
+
+def test_a_state_of_another_version_says_what_differs() -> None:
+    *_, last = run(steps=2)
+    state = replace(last.state, asked={**last.state.asked, "gone": 1})
+    with pytest.raises(OptimizationError, match="other gone"):
+        begin(steps=4, resume=state)
 
 
 def test_a_state_is_not_changed_by_going_on() -> None:

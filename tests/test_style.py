@@ -1,11 +1,14 @@
 """A style is written whole, opens as it was written, and is refused in one sentence where it is anything else."""
 
+import copy
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,7 +17,9 @@ from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
+from nst_core.precision import Precision
 from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Card, Style, StyleConfig, StyleError, write_style
+from nst_core.stylization import stylize
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +30,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
-    copy = tmp_path / made.name
-    copy.mkdir()
+    copied = tmp_path / made.name
+    copied.mkdir()
     for file in made.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
-    return copy
+        (copied / file.name).write_bytes(file.read_bytes())
+    return copied
 
 
 def refusal(folder: Path, kind: type[NSTError] = StyleError, **arguments: Any) -> str:
@@ -145,6 +150,19 @@ def test_an_interrupted_write_leaves_no_half_style(tmp_path: Path, existing: boo
     make_style(folder, title="After")
     assert Style.open(folder).title == "After"
     assert not existing or (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_network_that_changes_is_painted_as_it_is(tmp_path: Path) -> None:
+    first, second = (Style.open(make_style(tmp_path / str(seed), seed=seed)) for seed in (1, 2))
+    photo = Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB")
+    changing = replace(first, network=copy.deepcopy(first.network))
+    precisions: tuple[Precision, ...] = ("exact", "auto")
+    for precision in precisions:
+        for style in (second, first):
+            changing.network.load_state_dict(style.network.state_dict())
+            here, there = (np.asarray(stylize(photo, one, precision=precision)) for one in (changing, style))
+            np.testing.assert_array_equal(here, there)
+    assert changing.paint is changing.paint  # made once
 
 
 def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:

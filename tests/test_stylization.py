@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -81,11 +82,8 @@ def watched(style: Style) -> Iterator[list[tuple[int, int]]]:
         seen.append((photo.shape[1], photo.shape[0]))
         return paint(photo, progress)
 
-    vars(style)["paint"] = look
-    try:
+    with patch.object(Style, "paint", property(lambda _: look)):
         yield seen
-    finally:
-        vars(style)["paint"] = paint
 
 
 # Repainting

@@ -86,6 +86,19 @@ def losses(steps: list[TrainingStep]) -> list[tuple[int, float, float, float, fl
     return [(s.step, s.content, s.style, s.total_variation, s.learning_rate) for s in steps]
 
 
+def test_the_program_s_random_numbers_are_its_own() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, second = (training.new_network(Recipe(seed=1)) for _ in range(2))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+
+
+def test_a_long_strip_can_be_the_sample() -> None:
+    assert training.painted(JohnsonNetwork(), Image.new("RGB", (512, 3), "teal")).size == (512, 3)
+
+
 def test_the_losses_fall(painting: Path, photos: Path) -> None:
     steps = run(replace(RECIPE, steps=24, reconstruction_steps=0), painting, photos)
     first, last = ([s.total for s in part] for part in (steps[:5], steps[-5:]))
