@@ -19,7 +19,15 @@ from nst_core.ahead import ahead
 from nst_core.cluster import spread
 from nst_core.cores import LARGE, compute_on, painters
 from nst_core.errors import NSTError
-from nst_core.images import PHOTO_SUFFIXES, PictureError, open_picture, read_file, save_picture, whole_file
+from nst_core.images import (
+    OTHER_SUFFIXES,
+    PHOTO_SUFFIXES,
+    PictureError,
+    open_picture,
+    read_file,
+    save_picture,
+    whole_file,
+)
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize
@@ -59,7 +67,8 @@ def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Pat
 
 def _is_photograph(file: Path) -> bool:
     # macOS lays its notes on a photograph beside it, as ._photo.jpg.
-    return file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".") and os.path.isfile(file)
+    known = file.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES
+    return known and not file.name.startswith(".") and os.path.isfile(file)
 
 
 def stylize_files(

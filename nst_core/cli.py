@@ -168,6 +168,11 @@ def stylize(
         name, times = Counter(target.name.casefold() for target in targets).most_common(1)[0]
         if times > 1:
             raise NSTError(f"Several photographs would be written as {name!r}: give them different names.")
+        asked = {os.path.realpath(photo) for photo in photos}
+        if lost := [target for target in targets if os.path.realpath(target) in asked]:
+            raise NSTError(
+                f"{str(lost[0])!r} is one of the photographs, and would be written over: choose a folder (-o)."
+            )
         _make_folder(folder)
 
     def wrote(target: Path, painted: Painted) -> None:

@@ -34,6 +34,8 @@ BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9,
 
 ANEW = Fraction(1, 4)
 """Seconds; a clock that goes back by more begins anew, and otherwise is inexact."""
+FASTEST = 240
+"""Frames a second that a film may be taken to have that does not say."""
 _MOST_DAMAGED = 1000
 """Packets; a file that was cut short gives an error for ever."""
 
@@ -65,6 +67,8 @@ class Film:
     """A pixel's width by its height, upright."""
     quarter_turns: int
     """Counter-clockwise, that make its frames upright."""
+    mirrored: bool
+    """Whether they are to be turned over first, top for bottom."""
     time_base: Fraction
     """Seconds."""
     start: Fraction
@@ -148,17 +152,20 @@ def open_film(source: str | Path) -> Film:
             if one.start_time is not None and one.time_base
         ]
         assert stream.time_base
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        count = stream.frames or (container.duration and round(container.duration * rate / 1_000_000))
+        # FFmpeg's guess is the clock's where a browser recorded the film: a thousand a second.
+        guess = stream.guessed_rate if stream.guessed_rate and stream.guessed_rate <= FASTEST else None
+        rate = stream.average_rate or guess
+        count = stream.frames or (rate and container.duration and round(container.duration * rate / 1_000_000))
         return Film(
             path=path,
             width=sides[turns % 2],
             height=sides[1 - turns % 2],
             pixel_aspect=1 / aspect if turns % 2 else aspect,
             quarter_turns=turns,
+            mirrored=_is_mirrored(frame),
             time_base=stream.time_base,
             start=min(starts, default=Fraction(0)),
-            rate=rate,
+            rate=rate or Fraction(30),
             frames=count or None,
             matrix=_matrix(frame),
             primaries=coded.color_primaries,
@@ -265,7 +272,9 @@ def upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarra
         dst_color_range=ColorRange.JPEG,
         interpolation=exact_scaling(),
     ).to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, film.quarter_turns)) if film.quarter_turns else pixels
+    if film.mirrored:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(np.rot90(pixels, film.quarter_turns))
 
 
 def exact_scaling() -> int:
@@ -275,6 +284,14 @@ def exact_scaling() -> int:
     # Of swscale.h; PyAV 17 has no names for the last three.
     full_chroma_h_int, full_chroma_h_inp, accurate_rounding = 0x2000, 0x4000, 0x40000
     return int(Interpolation.BICUBIC) | full_chroma_h_int | full_chroma_h_inp | accurate_rounding
+
+
+def _is_mirrored(frame: "VideoFrame") -> bool:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d = map(int, np.frombuffer(matrix, np.int32)[:5])  # type: ignore[call-overload]  # "object"
+    return a * d < b * c
 
 
 def _matrix(frame: "VideoFrame") -> int:

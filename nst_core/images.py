@@ -36,8 +36,10 @@ Image.init()
 
 # The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too.
 _DECODERS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 """By which the pictures of a folder are known."""
+OTHER_SUFFIXES = {".heic", ".heif", ".jxl"}
+"""Of photographs that cannot be read: whoever has some in a folder is told so."""
 _READABLE = "a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file"
 # What they raise on files that were cut short or changed at random.
 _BROKEN = (

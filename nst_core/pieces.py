@@ -31,6 +31,8 @@ class _Packet(NamedTuple):
     dts: int | None
     duration: int | None
     keyframe: bool
+    hidden: bool
+    """Whether it is decoded for the sake of others alone: the file says that it is not shown."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,14 @@ class Piece:
         for name, value in self.settings.items():
             if value is not None:
                 setattr(decoder, name, value)
-        last = -1
+        last, hidden = -1, {packet.pts for packet in self.packets if packet.hidden}
         for frame in undamaged(chain(map(self._packet, self.packets), [None]), decoder.decode):
-            if frame.pts is None or frame.pts < self.before or (self.end is not None and frame.pts >= self.end):
+            if (
+                frame.pts is None
+                or frame.pts in hidden
+                or frame.pts < self.before
+                or (self.end is not None and frame.pts >= self.end)
+            ):
                 continue
             last = max(film.since_start(frame.pts, self.time_base), last + 1)
             yield Frame(upright(frame, film, size), last, frame.duration or film.step)
@@ -109,14 +116,16 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
                 if packet.dts < decoded:
                     raise FilmError(f"{refused} its clock goes back. One machine alone paints it.")
                 decoded = packet.dts
-            packets.append(_Packet(bytes(packet), time, packet.dts, packet.duration, packet.is_keyframe))
-            insort(times, time)
+            kinds = packet.is_keyframe, packet.is_discard
+            packets.append(_Packet(bytes(packet), time, packet.dts, packet.duration, *kinds))
+            if not packet.is_discard:
+                insort(times, time)
             size += packet.size
             end = _next_begin(times, begin, decoded, FRAMES if size < MOST_BYTES else 1)
             if end is not None:
                 yield piece(end)
                 begin = end
-            if end is not None or packet.is_keyframe:
+            if times and (end is not None or packet.is_keyframe):
                 packets, times = _needed(packets, times, begin, before)
                 size = sum(len(one.data) for one in packets)
             if size > 2 * MOST_BYTES:

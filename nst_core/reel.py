@@ -32,7 +32,8 @@ CLOSED = ".nut"
 _FORMATS = {True: "mp4", False: "matroska"}
 """FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+"""What sound is recoded to, by its number of channels."""
 
 
 def suffix(*, lossless: bool) -> str:
@@ -164,6 +165,9 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
             out = stack.enter_context(av.open(f"file:{temporary}", "w", format=_FORMATS[mp4], options=options))
             stream = out.add_stream_from_template(first.stream, opaque=True)
             stream.time_base = film.time_base
+            if not mp4:  # H.264 says it by itself
+                stream.codec_context.color_primaries = film.primaries
+                stream.codec_context.color_trc = film.transfer
             sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
             shown = _lasting(chain([first], pictures), end * film.time_base, stream)
             for packet in heapq.merge(shown, sound, key=_seconds):
@@ -259,7 +263,7 @@ class _Recoded(_Track):
     def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film, *, lossless: bool) -> None:
         known = lossless or source.rate in _AAC_RATES
         rate = source.rate if known else 48000
-        self._layout = source.layout.name if source.layout.name in _LAYOUTS else "stereo"
+        self._layout = _LAYOUTS.get(source.layout.nb_channels, "stereo")
         to = out.add_stream("flac" if lossless else "aac", rate=rate, layout=self._layout)
         if not lossless:
             to.bit_rate = 96_000 * to.layout.nb_channels

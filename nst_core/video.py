@@ -7,7 +7,8 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -99,6 +100,8 @@ def stylize_video(
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)
+    if lossless and film.pixel_aspect != 1:  # which PyAV cannot tell Matroska
+        film = replace(film, width=round(film.width * film.pixel_aspect), pixel_aspect=Fraction(1))
     full = film.size(size)
     if full[0] * full[1] > MAX_PIXELS:
         raise NSTError(

@@ -86,6 +86,23 @@ def test_many_photographs_go_to_a_folder_and_the_broken_are_told_at_the_end(made
     assert open_picture(made / "many" / "other-wave.png").size == (83, 60)
 
 
+def test_what_would_be_lost_or_passed_over_in_silence_is_told(made: Path) -> None:
+    mine = made / "mine"
+    mine.mkdir()
+    (mine / "photo.png").write_bytes((made / "photo.png").read_bytes())
+    (mine / "photo-wave.png").write_bytes(b"somebody's own")
+    words = ["mine/photo.png", "mine/photo-wave.png", "--style", "wave", "-o", "mine"]
+    assert "is one of the photographs, and would be written over" in refusal("stylize", *words, folder=made)
+    assert (mine / "photo-wave.png").read_bytes() == b"somebody's own"
+    (mine / "photo-wave.png").unlink()
+    (mine / "holiday.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (made / "latest").symlink_to("wave", target_is_directory=True)
+    for _ in range(2):
+        done = nst("stylize", "mine", "--style", "latest", "-o", "mine", folder=made)
+        assert done.returncode == 1 and "holiday.HEIC" in done.stderr
+        assert {file.name for file in mine.iterdir()} == {"photo.png", "photo-wave.png", "holiday.HEIC"}
+
+
 def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -> None:
     (made / "camera" / "trip.jpg").mkdir(parents=True)
     (made / "camera" / "._photo.png").write_text("What macOS notes of a photograph.")

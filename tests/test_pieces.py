@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from made_films import RATE, make_film
@@ -79,6 +80,21 @@ def test_frames_of_one_time_stay_together(tmp_path: Path) -> None:
     )
     done = [frame for piece in cut(film) for frame in own_and_before(film, piece)[0]]
     assert_same(done, list(read_frames(film, film.size())))
+
+
+def test_frames_that_a_file_hides_stay_hidden(tmp_path: Path) -> None:
+    made = make_film(tmp_path / "whole.mp4", frames=60, options={"g": "30", "bf": "2"})
+    with av.open(str(made)) as whole, av.open(str(tmp_path / "cut.mp4"), "w") as out:  # as ffmpeg -ss … -c copy cuts it
+        stream = out.add_stream_from_template(whole.streams.video[0])
+        for packet in [packet for packet in whole.demux(video=0) if packet.size]:
+            assert packet.pts is not None and packet.dts is not None and packet.time_base
+            ticks = round(Fraction(7, 10) / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - ticks, packet.dts - ticks, stream
+            out.mux(packet)
+    film = open_film(tmp_path / "cut.mp4")
+    shown = list(read_frames(film, film.size()))
+    assert 30 < len(shown) < 50
+    assert_same([frame for piece in cut(film) for frame in own_and_before(film, piece)[0]], shown)
 
 
 def test_what_cannot_be_cut_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from PIL import Image
 from test_steady import noisy, texture
 
 from nst_core.errors import NSTError
-from nst_core.film import FilmError, open_film
+from nst_core.film import FilmError, open_film, read_frames
 from nst_core.images import open_picture
 from nst_core.reel import recoded
 from nst_core.registry import Registry
@@ -213,6 +214,55 @@ def test_a_turned_film_becomes_upright(style: Style, tmp_path: Path, degrees: in
     assert after.shape == upright.shape and difference(after, upright) < 6
     with av.open(str(tmp_path / "out.mp4")) as made:
         assert next(made.decode(video=0)).rotation == 0
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turned"),
+    [
+        ((-1, 0, 0, 1), lambda drawn: drawn[:, ::-1]),
+        ((1, 0, 0, -1), lambda drawn: drawn[::-1]),
+        ((0, 1, 1, 0), lambda drawn: drawn.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda drawn: np.rot90(drawn, 2).swapaxes(0, 1)),
+    ],
+    ids=["sides", "top", "transposed", "transverse"],
+)
+def test_a_mirrored_film_becomes_upright(tmp_path: Path, matrix: tuple[int, ...], turned: Any) -> None:
+    made = make_film(tmp_path / "film.mp4", frames=2)
+    data = made.read_bytes()
+    as_it_is = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    place = data.index(as_it_is, data.index(b"tkhd"))
+    a, b, c, d = (number << 16 for number in matrix)
+    made.write_bytes(data[:place] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[place + 36 :])
+    film = open_film(made)
+    seen, expected = next(read_frames(film, film.size())).pixels, turned(picture(0))
+    assert seen.shape == expected.shape and difference(seen, expected) < 6
+
+
+def test_what_players_need_to_know_is_kept_without_loss(style: Style, tmp_path: Path) -> None:
+    wide: dict[str, Any] = {"sample_aspect_ratio": Fraction(4, 3), "color_primaries": 9, "color_trc": 16}
+    film = make_film(tmp_path / "film.mp4", frames=2, **wide)
+    painted(film, style, tmp_path / "out.mkv", lossless=True)
+    with av.open(str(tmp_path / "out.mkv")) as made:
+        codec = made.streams.video[0].codec_context
+        assert (codec.color_primaries, codec.color_trc) == (9, 16)
+        assert (codec.width, codec.height) == (128, 64) and codec.sample_aspect_ratio in (None, 1)
+
+
+def test_surround_sound_stays_so(style: Style, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "film.mkv"), "w") as film:
+        stream = film.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        track = film.add_stream("pcm_s16le", rate=48000, layout="5.1")
+        for _ in range(5):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0), format="rgb24").reformat(format="yuv420p")))
+        film.mux(stream.encode(None))
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 6 * 9600), np.int16), format="s16", layout="5.1")
+        tone.rate, tone.pts = 48000, 0
+        film.mux(track.encode(tone))
+        film.mux(track.encode(None))
+    painted(tmp_path / "film.mkv", style, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert made.streams.audio[0].codec_context.layout.name == "5.1"
 
 
 def ramp_and_bars(size: tuple[int, int] = (256, 64)) -> np.ndarray:
