@@ -221,6 +221,13 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path, monk
         build_page(Registry(()), max_side=64)
 
 
+def test_signing_in_is_no_endpoint(registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build_page(Registry.load(registry_file), max_side=64, login=True)
+    public = {event.api_name for event in page.fns.values() if event.api_visibility == "public"}
+    assert public == {"stylize", "optimize", "styles"}
+
+
 def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp_path: Path) -> None:
     with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
         pictures = [upload(http, photo) for _ in range(2)]
