@@ -222,7 +222,9 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path, monk
 
 
 def test_signing_in_is_no_endpoint(registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    space = {"SYSTEM": "spaces", "SPACE_ID": "ada/page", "SPACE_HOST": "ada-page.example", "OAUTH_CLIENT_ID": "1"}
+    for name, value in (space | {"GRADIO_TEMP_DIR": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
     page = build_page(Registry.load(registry_file), max_side=64, login=True)
     public = {event.api_name for event in page.fns.values() if event.api_visibility == "public"}
     assert public == {"stylize", "optimize", "styles"}
