@@ -221,13 +221,19 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path, monk
         build_page(Registry(()), max_side=64)
 
 
-def test_signing_in_is_no_endpoint(registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = {"SYSTEM": "spaces", "SPACE_ID": "ada/page", "SPACE_HOST": "ada-page.example", "OAUTH_CLIENT_ID": "1"}
-    for name, value in (space | {"GRADIO_TEMP_DIR": str(tmp_path)}).items():
-        monkeypatch.setenv(name, value)
-    page = build_page(Registry.load(registry_file), max_side=64, login=True)
-    public = {event.api_name for event in page.fns.values() if event.api_visibility == "public"}
-    assert public == {"stylize", "optimize", "styles"}
+def test_signing_in_is_no_endpoint(environment: dict[str, str], tmp_path: Path) -> None:
+    space = {"SYSTEM": "spaces", "SPACE_ID": "ada/page", "SPACE_HOST": "ada-page.example", "OAUTH_SCOPES": "openid"}
+    space |= {"OAUTH_CLIENT_ID": "1", "OAUTH_CLIENT_SECRET": "2", "OPENID_PROVIDER_URL": "http://127.0.0.1:9"}
+    names = "[event.api_name for event in app.page.fns.values() if event.api_visibility == 'public']"
+    said = subprocess.run(
+        [sys.executable, "-c", f"import app, json; print(json.dumps({names}))"],
+        cwd=ROOT,
+        env=environment | space | {"GRADIO_TEMP_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout.splitlines()[-1]) == ["stylize", "optimize", "styles"]
 
 
 def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp_path: Path) -> None:
