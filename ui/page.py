@@ -39,7 +39,8 @@ PREVIEW_SIDE = 512
 """Pixels to the longer side of what the gallery shows."""
 SAME_TAB = f"""() => {{
     const linked = new URLSearchParams(location.search);
-    if (!NAMES.some((name) => linked.has(name))) {opens("sessionStorage.tab")}
+    const edited = sessionStorage.edited === location.search;  // see ui/restoring.py
+    if (edited || !NAMES.some((name) => linked.has(name))) {opens("sessionStorage.tab")}
     addEventListener("pagehide", () => {{
         sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     }});

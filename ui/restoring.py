@@ -12,6 +12,12 @@ from ui.links import dropping, read_recipe, said_of
 from ui.repaint import Desk, with_guest
 from ui.studio import PageError, Studio, Wish, recipe_of
 
+# A browser may keep a page in another one from remembering anything.
+EDITED = """(known) => {
+    try { return sessionStorage.edited === location.search ? { ...known, edited: true } : known; }
+    catch { return known; }
+}"""
+
 
 def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     """Have the page open as a link says or as its browser was left, and be set by what was made before."""
@@ -20,7 +26,7 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     def linked(remembered: Any, request: gr.Request) -> list[Any]:
         known = remembered if isinstance(remembered, dict) else {}
         said = {name: words for name, words in said_of("repaint", request).items() if name in names}
-        return opened(studio, desk, said or known)
+        return opened(studio, desk, known if "edited" in known else said or known)
 
     def dropped(photo: dict[str, Any] | None) -> list[Any]:
         said = recipe_of(photo, "repaint")
@@ -31,17 +37,21 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     remembered = gr.BrowserState({}, storage_key="repaint", secret="no secret")
-    # The address says it no longer, and would have it its way when the page is loaded again.
+    # The address says it no longer, and would have it its way when the page is loaded again. So would that of a page
+    # around this one, a Space's, which nobody here can change: what it said is remembered.
     remember = f"""(...values) => {{
         const names = {json.dumps(names)}, address = new URL(location);
         names.forEach((name) => address.searchParams.delete(name));
-        if (address.href !== location.href) history.replaceState(history.state, "", address);
+        if (address.href !== location.href) {{
+            try {{ if (parent !== window) sessionStorage.edited = location.search; }} catch {{}}
+            history.replaceState(history.state, "", address);
+        }}
         const said = names.map((name, place) => [name, String(values[place])]);
         return Object.fromEntries(said.filter(([, words]) => !words.startsWith("own:")));
     }}"""
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
     gr.on(changes, None, settings, remembered, js=remember, **quiet)
-    page.load(linked, remembered, [*settings, desk.guests], **quiet)
+    page.load(linked, remembered, [*settings, desk.guests], **quiet, js=EDITED)
 
     found = gr.State()
     """When a recipe was found: who opens a link has no photograph yet, and others want theirs painted so."""

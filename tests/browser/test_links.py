@@ -163,6 +163,24 @@ def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_
     expect(page.locator("#info")).to_contain_text("Second")
 
 
+def test_within_another_page_a_link_does_not_have_its_way_twice(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/theme.css")  # a browser lets a page of nowhere frame nothing of this machine
+    around = f'<iframe src="{app_url}/?style=second-style&strength=0.5" width="1280" height="800"></iframe>'
+    page.set_content(around)
+    frame = page.frame_locator("iframe")
+    expect(frame.locator("#styles input[value=second-style]")).to_be_checked()
+    page.wait_for_timeout(1000)
+    pick(frame.locator("#styles input[value=first-style]"))
+    page.wait_for_function("frames[0].location.search === ''")
+    page.wait_for_timeout(500)
+    page.set_content("<p>In between.</p>")
+    page.set_content(around)  # as it is loaded again: the page around it has its address still
+    expect(frame.locator("#styles input[value=first-style]")).to_be_checked()
+    expect(frame.locator("#strength input[type=number]")).to_have_value("0.5")
+    page.set_content(around.replace("0.5", "0.6"))  # another link
+    expect(frame.locator("#styles input[value=second-style]")).to_be_checked()
+
+
 @pytest.mark.slow
 def test_within_the_page_of_a_space_the_link_is_that_of_the_space(
     browser: "Browser", registry_file: Path, tmp_path: Path
