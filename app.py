@@ -29,6 +29,7 @@ os.environ["GRADIO_TEMP_DIR"] = str(
 
 import torch
 
+from nst_core.cores import heed_quota
 from nst_core.errors import NSTError, check_number
 from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
@@ -54,6 +55,7 @@ def number(name: str, default: float, least: float) -> float:
 
 
 keep_freed_memory()
+heed_quota()
 photos = os.environ.get("NST_PHOTOS")
 trains = not LENT and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
 runtime = os.environ.get("NST_ORT")

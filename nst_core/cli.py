@@ -21,6 +21,7 @@ from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.cli_video import video
 from nst_core.console import RayOption, RegistryOption, check_file, errors, progress_bar
+from nst_core.cores import heed_quota
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
@@ -470,6 +471,7 @@ def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
     logging.basicConfig(format="%(message)s", level=logging.ERROR if errors.quiet else logging.WARNING)
     keep_freed_memory()
+    heed_quota()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows
     try:
