@@ -79,32 +79,34 @@ def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -
     """
     with _refusals(repo, revision):
         if into:
-            return _download(repo, _info(repo, revision, token=False), MAX_BYTES, [CONFIG, WEIGHTS], "a style", into)
+            info = _info(repo, revision, token=False)
+            return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", into, token=False)
         if revision and re.fullmatch(COMMIT, revision) and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
             return kept
         return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style")
 
 
-def fetch_registry(repo: str, revision: str | None = None) -> Path:
+def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
     """The folder, in the Hub's cache, with a repository's ``registry.yaml``; ``revision`` as for ``fetch``.
 
-    ``repo`` is that of a model, ``user/repo``, or of a Space, ``spaces/user/repo``.
+    ``repo`` is that of a model, ``user/repo``, or of a Space, ``spaces/user/repo``. ``token`` is a person's, by default
+    the one that this machine is logged in with.
 
     Raises:
         HubError: no such repository or revision, no access, no answer, or no registry in it.
     """
     with _refusals(repo, revision):
-        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry")
+        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", token)
 
 
-def registry_at(repo: str, revision: str | None = None) -> Registry:
+def registry_at(repo: str, revision: str | None = None, token: str | None = None) -> Registry:
     """A registry as it is at a revision; what it says lies beside it, as in a Space, is not fetched.
 
     Raises:
         HubError: see ``fetch_registry``.
         RegistryError: something in it is not as it should be.
     """
-    path = fetch_registry(repo, revision) / REGISTRY
+    path = fetch_registry(repo, revision, token) / REGISTRY
     return Registry.parse(read_registry(path), path)
 
 
@@ -206,19 +208,19 @@ def propose(registry: str, entry: Entry, token: str | None = None) -> str:
     """
     api, place, message = HfApi(token=token), _place(registry), f"Add {entry.title}"
     with _refusals(registry):
-        addition = _addition(registry, [entry])
+        addition = _addition(registry, [entry], token)
         for pull in api.get_repo_discussions(**place, discussion_type="pull_request", discussion_status="open"):
-            if pull.title == message and _proposes(registry, pull.num, entry):
+            if pull.title == message and _proposes(registry, pull.num, entry, token):
                 return pull.url
         commit = api.create_commit(**place, **addition, commit_message=message, create_pr=True)
         assert commit.pr_url
         return commit.pr_url
 
 
-def _proposes(registry: str, number: int, entry: Entry) -> bool:
+def _proposes(registry: str, number: int, entry: Entry, token: str | None) -> bool:
     """Whether a pull request, which is anybody's, adds that very entry."""
     try:
-        return entry in registry_at(registry, f"refs/pr/{number}").entries
+        return entry in registry_at(registry, f"refs/pr/{number}", token).entries
     except NSTError:
         return False
 
@@ -265,10 +267,10 @@ class _Addition(TypedDict):
     parent_commit: str
 
 
-def _addition(registry: str, entries: list[Entry]) -> _Addition:
+def _addition(registry: str, entries: list[Entry], token: str | None = None) -> _Addition:
     """These entries after those of a registry as it is now: not as it was last fetched, nor as others change it."""
-    sha = _sha(_info(registry, None))
-    text = read_registry(fetch_registry(registry, sha) / REGISTRY)
+    sha = _sha(_info(registry, None, token=token))
+    text = read_registry(fetch_registry(registry, sha, token) / REGISTRY)
     for entry in entries:
         text = add_entry(text, entry)
     return {"operations": [CommitOperationAdd(REGISTRY, text.encode())], "parent_commit": sha}
@@ -315,10 +317,12 @@ def _sha(info: ModelInfo | SpaceInfo) -> str:
     return info.sha
 
 
-def _latest(repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str) -> Path:
+def _latest(
+    repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str, token: str | None = None
+) -> Path:
     """Fetch what is new of a repository; what was last fetched where the Hub is away or out of order."""
     try:
-        info = _info(repo, revision)
+        info = _info(repo, revision, token=token)
     except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 503
         kept = _kept(repo, revision, *needed) if status >= 500 or status == 429 else None
@@ -326,10 +330,10 @@ def _latest(repo: str, revision: str | None, most: dict[str, int], needed: list[
             raise
         logger.warning("The Hugging Face Hub could not be reached: %s is used as it was when last fetched.", repo)
         return kept
-    folder = _download(repo, info, most, needed, what)
+    folder = _download(repo, info, most, needed, what, token=token)
     if revision != info.sha:
         # One more request, so that the cache learns which commit a branch stood for.
-        hf_hub_download(**_place(repo), filename=needed[0], revision=revision)
+        hf_hub_download(**_place(repo), filename=needed[0], revision=revision, token=token)
     return folder
 
 
@@ -340,6 +344,8 @@ def _download(
     needed: list[str],
     what: str,
     into: Path | None = None,
+    *,
+    token: str | Literal[False] | None,
 ) -> Path:
     """Fetch the files of that list that there are, none larger than said, into the cache or a folder in a folder."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -348,10 +354,10 @@ def _download(
     for file, limit in most.items():
         if sizes.get(file, 0) > limit:
             raise HubError(f"{file} of {repo} has {sizes[file]:,} bytes, and at most {limit:,} are right.")
-    place: dict[str, Any] = {"local_dir": into / _sha(info), "token": False} if into else {}
+    folder = into and into / _sha(info)
     for file in most:
         if file in sizes:
-            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha, **place)
+            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha, local_dir=folder, token=token)
     return Path(path).parent
 
 

@@ -64,7 +64,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
     if registry:
-        add_entry(read_registry(hub.fetch_registry(registry) / REGISTRY), dry)
+        add_entry(read_registry(hub.fetch_registry(registry, token=token) / REGISTRY), dry)
     revision = hub.publish(folder, repo, token)
     entry = Entry.model_validate({**said, "revision": revision})
     if not registry:

@@ -98,7 +98,7 @@ class Answers(BaseHTTPRequestHandler):
     def _find(self, name: str, revision: str) -> "tuple[Repo, str]":
         """A repository and the hash of its commit."""
         repo = self.hub.repos.get(name)
-        if repo is None:
+        if repo is None or (repo.private and (self.account is None or self.account.name != name.partition("/")[0])):
             status = HTTPStatus.NOT_FOUND if self.account else HTTPStatus.UNAUTHORIZED
             raise Refused(status, "Repository not found", "RepoNotFound")
         if repo.hangs:
@@ -123,7 +123,7 @@ class Answers(BaseHTTPRequestHandler):
             "sha": commit,
             "createdAt": moment(repo.created),
             "lastModified": moment(repo.modified or repo.committed),
-            "private": False,
+            "private": repo.private,
             "disabled": False,
             "gated": repo.gated,
             "downloads": 0,

@@ -113,6 +113,8 @@ class Repo:
     modified: datetime | None = None
     """When it is said to have last changed; None for when it did."""
     gated: bool = False
+    private: bool = False
+    """To anybody but its owner it is not there."""
     fails: HTTPStatus | None = None
     hangs: bool = False
     redirects: bool = False
