@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from nst_core import Registry, Style, open_picture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
-from nst_core.features import FeatureNetwork, load_features
+from nst_core.features import load_features
 from nst_core.images import fit, to_tensor
 from nst_core.importing import read_ml5
 from nst_core.losses import LossTerms, PerceptualLoss
@@ -207,11 +207,9 @@ def loss_of(style: Style, features: str | Path, paintings: Path) -> PerceptualLo
     """The loss that the style was trained on, from its ``config.json``; ``features`` stand for a folder's."""
     training = style.config.training
     recipe = Recipe(**{field.name: training[field.name] for field in fields(Recipe) if field.name in training})
-    painting = to_tensor(fit(open_picture(paintings / training["style_image"]), recipe.style_size)) / 255
-    network: FeatureNetwork = load_features(
-        training["features"] if training["features"] in ("vgg19", "compact") else features
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return perceptual_loss(recipe, network, painting)
+    network = load_features(training["features"] if training["features"] in ("vgg19", "compact") else features)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return perceptual_loss(recipe, network, open_picture(paintings / training["style_image"]))
 
 
 def closeness(paint: Paint, loss: PerceptualLoss, photos: list[Tensor], most: int) -> Closeness:

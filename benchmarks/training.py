@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from nst_core import Registry, open_picture
 from nst_core.features import load_features
-from nst_core.images import fit, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import PerceptualLoss
 from nst_core.memory import keep_freed_memory
@@ -55,11 +54,7 @@ def main() -> None:
     ours, theirs = start.architecture.network(), start.architecture.network()
     for network in (ours, theirs):
         network.load_state_dict(start.network.state_dict())
-    loss = perceptual_loss(
-        recipe,
-        load_features(arguments.features).to(device),
-        to_tensor(fit(open_picture(arguments.painting), recipe.style_size)).to(device) / 255,
-    )
+    loss = perceptual_loss(recipe, load_features(arguments.features).to(device), open_picture(arguments.painting))
     seconds: dict[str, list[float]] = {"train": [], "pytorch/examples": []}
     with tempfile.TemporaryDirectory() as folder:
         features = load_features(arguments.features)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError
-from nst_core.features import VGG19, FeatureNetwork, Hybrid, fingerprint
+from nst_core.features import VGG19, Hybrid, fingerprint
 from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
@@ -110,11 +110,22 @@ class Photographs(Dataset[Tensor]):
         raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
 
 
-def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Tensor) -> PerceptualLoss:
-    """What a recipe minimises; the painting is (1, 3, H, W), RGB in 0–1, ``recipe.style_size`` its longer side."""
+def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Image) -> PerceptualLoss:
+    """What a recipe minimises; the painting is RGB or RGBA, of any size, and what is transparent of it does not count.
+
+    Raises:
+        TrainingError: it is transparent all over.
+    """
+    device, painting = next(features.parameters()).device, fit(painting, recipe.style_size)
+    seen = None
+    if painting.mode == "RGBA":
+        if not painting.getchannel("A").getbbox():
+            raise TrainingError("The painting is transparent all over: one with something to see would be right.")
+        painting = painting.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
+        seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
     return PerceptualLoss(
         features,
-        [StyleTarget(painting)],
+        [StyleTarget(to_tensor(painting).to(device) / 255, seen=seen)],
         content_layers={layer: recipe.content_weight * weight for layer, weight in recipe.content_layers.items()},
         style_layers={layer: recipe.style_weight * weight for layer, weight in recipe.style_layers.items()},
         total_variation=recipe.total_variation,
@@ -204,13 +215,7 @@ def _train(
     share = processes.share(recipe.batch_size)
     lay_out(network.to(device).train(), device)
     features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    original = open_picture(style_image)
-    if original.mode == "RGBA" and original.getchannel("A").getextrema() != (255, 255):
-        logger.warning(
-            "What is transparent of %s is learned as if it were black: crop it, or fill it.", style_image.name
-        )
-    painting = to_tensor(fit(original, recipe.style_size)).to(device) / 255
-    loss = perceptual_loss(recipe, features, painting)
+    loss = perceptual_loss(recipe, features, open_picture(style_image))
     optimizer = Muon(network)
     joined = processes.joined(network)
     photographs = Photographs(photos, recipe)

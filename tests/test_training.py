@@ -26,11 +26,11 @@ from nst_core import cli_training, training
 from nst_core.architectures import ARCHITECTURES
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.features import VGG19, load_features
-from nst_core.images import open_picture
+from nst_core.images import open_picture, to_tensor
 from nst_core.recipe import Recipe, RecipeError
 from nst_core.style import Style
 from nst_core.stylization import stylize
-from nst_core.training import Photographs, TrainingError, TrainingStep, train
+from nst_core.training import Photographs, TrainingError, TrainingStep, perceptual_loss, train
 from nst_core.training_folder import TrainingFolder
 
 RECIPE = Recipe(
@@ -84,6 +84,35 @@ def run(
 
 def losses(steps: list[TrainingStep]) -> list[tuple[int, float, float, float, float]]:
     return [(s.step, s.content, s.style, s.total_variation, s.learning_rate) for s in steps]
+
+
+def half_seen(path: Path, seed: int, hidden: tuple[int, int, int]) -> Path:
+    """A painting on the left of what is transparent, of that colour."""
+    picture = Image.new("RGBA", (180, 70), (*hidden, 0))
+    with Image.open(draw(path, seed)) as seen:
+        picture.paste(seen, (0, 0))
+    picture.save(path)
+    return path
+
+
+def test_of_a_painting_what_is_transparent_is_not_learned(tmp_path: Path, photos: Path) -> None:
+    features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+    picture = to_tensor(open_picture(draw(tmp_path / "seen.png", 99))) / 255
+    recipe = replace(RECIPE, content_layers={}, style_size=180)
+    black, green = (half_seen(tmp_path / f"{c}.png", 99, c) for c in ((0, 0, 0), (0, 255, 0)))
+    opaque = Image.open(green).convert("RGB")
+    style = {
+        name: float(perceptual_loss(recipe, features, painting)(picture, {}).style)
+        for name, painting in (("black", open_picture(black)), ("green", open_picture(green)), ("opaque", opaque))
+    }
+    assert style["green"] == style["black"]
+    # Not nothing: features see across the edge.
+    assert style["green"] < 0.1 * style["opaque"]
+
+    nothing = tmp_path / "nothing.png"
+    Image.new("RGBA", (90, 70), (9, 9, 9, 0)).save(nothing)
+    with pytest.raises(TrainingError, match="The painting is transparent all over"):
+        run(RECIPE, nothing, photos)
 
 
 def test_the_program_s_random_numbers_are_its_own() -> None:
@@ -189,7 +218,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(painting: Path, photos: Path) ->
 RECORDED = """
 import sys
 from pathlib import Path
-from nst_core.images import open_picture
+from nst_core.images import open_picture, to_tensor
 from nst_core.training_folder import TrainingFolder
 from tests.test_training import RECIPE, steps_of
 
