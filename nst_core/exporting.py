@@ -9,7 +9,6 @@ import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from nst_core import __version__
 from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
+from nst_core.files import replacing
 from nst_core.style import Style
 from nst_core.stylization import MIN_SIDE, check_second
 from nst_core.text import few, quoted
@@ -89,15 +89,11 @@ def export_style(
         said |= {f"second_{name}": value for name, value in _said_of(second).items()} | {"mix": f"{mix:g}"}
     onnx.helper.set_model_props(model, said)
     onnx.checker.check_model(model, full_check=True)
-    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
-        with temporary.open("xb") as file:
-            file.write(model.SerializeToString())
-        temporary.replace(path)
+        with replacing(path) as new:
+            new.write_bytes(model.SerializeToString())
     except OSError as error:
         raise ExportingError(f"The file {quoted(path.name)} could not be written: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_graph(architecture: Architecture, precision: ExportPrecision) -> None:

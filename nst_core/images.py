@@ -10,7 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from struct import error as StructError
 from typing import Any, BinaryIO
-from uuid import uuid4
 from zlib import Z_RLE
 
 import numpy as np
@@ -21,6 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from nst_core.errors import NSTError
+from nst_core.files import replacing
 from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
@@ -142,17 +142,12 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         PictureError: it cannot be written.
     """
-    # Opened like any file: tempfile's would be readable for their owner alone.
-    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
-        with temporary.open("xb") as file:
+        with replacing(path) as new, new.open("xb") as file:
             yield file
-        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"The picture {quoted(path.name)} could not be written: {reason}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_file(path: Path) -> bytes:

@@ -6,7 +6,6 @@ import math
 import time
 import zlib
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, plain_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features
+from nst_core.files import replacing
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.method import METHODS, SIZES, Method, MethodError, nearest_layers
@@ -78,13 +78,10 @@ class State:
         Raises:
             OptimizationError: it cannot be written.
         """
-        new = Path(f"{path}.new")
         try:
-            torch.save(asdict(self), new)
-            new.replace(path)
+            with replacing(Path(path)) as new:
+                torch.save(asdict(self), new)
         except (OSError, RuntimeError) as error:
-            with suppress(OSError):  # of a name that is too long
-                new.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error
 

@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from nst_core.checkpoint import load_checkpoint
 from nst_core.features import FeaturesError
+from nst_core.files import replacing
 from nst_core.text import explain, few, plain, quoted
 
 logger = logging.getLogger(__name__)
@@ -192,10 +192,8 @@ def _keep(data: bytes, path: Path) -> None:
     """Write a file that is there completely or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
-            new = Path(folder, path.name)
+        with replacing(path) as new:
             new.write_bytes(data)
-            new.replace(path)
     except OSError as error:
         logger.warning(
             "VGG19's weights could not be kept in %s (%s): they will be fetched again the next time.",

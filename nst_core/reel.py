@@ -11,10 +11,10 @@ from itertools import chain, pairwise
 from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 
+from nst_core.files import replacing
 from nst_core.film import Clock, Film, FilmError, exact_scaling, opened
 from nst_core.text import quoted
 
@@ -157,25 +157,19 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
     mp4 = target.suffix.lower() == suffix(lossless=False)
     # The edit lists, which hold delays, have this clock.
     options = {"movflags": "+faststart", "movie_timescale": str(film.time_base.denominator)} if mp4 else {}
-    temporary = target.with_name(f".{uuid4().hex}{target.suffix}")
-    try:
-        with _writing(target), ExitStack() as stack:
-            pictures = _pictures(parts)
-            first = next(pictures)
-            out = stack.enter_context(av.open(f"file:{temporary}", "w", format=_FORMATS[mp4], options=options))
-            stream = out.add_stream_from_template(first.stream, opaque=True)
-            stream.time_base = film.time_base
-            if not mp4:  # H.264 says it by itself
-                stream.codec_context.color_primaries = film.primaries
-                stream.codec_context.color_trc = film.transfer
-            sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
-            shown = _lasting(chain([first], pictures), end * film.time_base, stream)
-            for packet in heapq.merge(shown, sound, key=_seconds):
-                out.mux(packet)
-        with _writing(target):
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _writing(target), replacing(target) as new, ExitStack() as stack:
+        pictures = _pictures(parts)
+        first = next(pictures)
+        out = stack.enter_context(av.open(f"file:{new}", "w", format=_FORMATS[mp4], options=options))
+        stream = out.add_stream_from_template(first.stream, opaque=True)
+        stream.time_base = film.time_base
+        if not mp4:  # H.264 says it by itself
+            stream.codec_context.color_primaries = film.primaries
+            stream.codec_context.color_trc = film.transfer
+        sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
+        shown = _lasting(chain([first], pictures), end * film.time_base, stream)
+        for packet in heapq.merge(shown, sound, key=_seconds):
+            out.mux(packet)
 
 
 def _seconds(packet: "Packet") -> Fraction:

@@ -19,6 +19,7 @@ from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, Hybrid, fingerprint
+from nst_core.files import replacing
 from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
@@ -303,13 +304,11 @@ def _generator(*seeds: int) -> torch.Generator:
 
 def _save(path: Path, state: dict[str, object]) -> None:
     """Replace a checkpoint at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
     try:
-        torch.save(state, new)
-        new.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as new:
+            torch.save(state, new)
     except (OSError, RuntimeError) as error:
-        new.unlink(missing_ok=True)
         raise TrainingError(
             f"The checkpoint could not be written to {path} ({error}); the one before it is intact."
         ) from error

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import nn
 
 from nst_core.architectures import Architecture
+from nst_core.files import replacing
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
 from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
@@ -73,10 +74,9 @@ class TrainingFolder:
             return
         # What an interrupted run wrote after its last checkpoint, perhaps half a row, is done and written again.
         kept = [row for row in self._rows() if float(row[0]) < first.step] if resume else []
-        new = self.losses.with_suffix(".new")
-        _write(new, "w", [COLUMNS, *kept])
         try:
-            new.replace(self.losses)
+            with replacing(self.losses) as new:
+                _write(new, "w", [COLUMNS, *kept])
         except OSError as error:
             raise TrainingError(f"{self.losses} cannot be replaced by the losses: {error.strerror}.") from error
         for step in chain([first], steps):

@@ -1,0 +1,23 @@
+"""Files that are complete or as they were, whatever happens while they are written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside this one, to write to: what is there in the end takes its place, or goes if something fails.
+
+    Raises:
+        OSError: it cannot take its place.
+    """
+    # Opened like any file: tempfile's would be readable for their owner alone.
+    new = path.parent / f".{uuid4().hex}{path.suffix}"
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        with suppress(OSError):  # on a file system that is read-only there is none, and asking is an error
+            new.unlink(missing_ok=True)
