@@ -20,9 +20,9 @@ from nst_core.cluster import spread
 from nst_core.cores import LARGE, compute_on, painters
 from nst_core.errors import NSTError
 from nst_core.images import (
-    OTHER_SUFFIXES,
     PHOTO_SUFFIXES,
     PictureError,
+    is_photograph,
     open_picture,
     read_file,
     save_picture,
@@ -56,19 +56,13 @@ def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Pat
             inside = sorted(path.iterdir()) if os.path.isdir(path) else None
         except OSError as error:
             raise NSTError(f"The folder {str(path)!r} could not be read: {error.strerror}.") from error
-        found = [path] if inside is None else [file for file in inside if _is_photograph(file)]
+        found = [path] if inside is None else [file for file in inside if is_photograph(file)]
         painted = {f"{photo.stem}-{style}.png" for photo in found for style in styles} if inside else set()
         found = [file for file in found if file.name not in painted]
         if not found:
             raise NSTError(f"The folder {str(path)!r} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         files += found
     return files
-
-
-def _is_photograph(file: Path) -> bool:
-    # macOS lays its notes on a photograph beside it, as ._photo.jpg.
-    known = file.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES
-    return known and not file.name.startswith(".") and os.path.isfile(file)
 
 
 def stylize_files(

@@ -13,14 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import TextColumn
 from rich.table import Column, Table
 
 from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.cli_video import video
-from nst_core.console import RayOption, RegistryOption, check_file, errors, progress_bar
+from nst_core.console import (
+    MaskOption,
+    MixOption,
+    PrecisionOption,
+    RayOption,
+    RegistryOption,
+    SecondOption,
+    StyleOption,
+    check_file,
+    errors,
+    print_table,
+    progress_bar,
+)
 from nst_core.cores import heed_quota
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
@@ -110,14 +121,13 @@ def styles(
     table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
         table.add_row(entry.id, entry.title, entry.artist, entry.license, ", ".join(entry.tags))
-    # In a pipe there is no width to fit into, and grep looks for whole names.
-    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000).print(table)
+    print_table(table)
 
 
 @app.command()
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
-    style: Annotated[str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")],
+    style: StyleOption,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The file to write; of several photographs, the folder.")
     ] = None,
@@ -129,14 +139,10 @@ def stylize(
         Literal["style", "photo"], typer.Option(help="The painting's colours, or the photograph's.")
     ] = "style",
     stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
-    second: Annotated[str | None, typer.Option(help="A second style, laid over the first.")] = None,
-    mix: Annotated[float, typer.Option(help="How much of the second style is seen, 0 to 1.")] = 0.5,
-    mask: Annotated[
-        Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")
-    ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
-    ] = "auto",
+    second: SecondOption = None,
+    mix: MixOption = 0.5,
+    mask: MaskOption = None,
+    precision: PrecisionOption = "auto",
     ray: RayOption = False,
     registry: RegistryOption = None,
 ) -> None:
@@ -451,8 +457,7 @@ def check(
     table = Table(show_header=False, box=None)
     for finding in report.findings:
         table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
-    # In a pipe there is no width to fit into, and grep looks for whole names.
-    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000).print(table)
+    print_table(table)
     if not report.usable:
         raise NSTError(f"{what} cannot be used: mend what is marked with ✗.")
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from nst_core.console import RegistryOption, check_file
+from nst_core.console import RegistryOption, SecondOption, check_file, print_table
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 from nst_core.text import plain
@@ -82,7 +81,7 @@ def export(
     precision: Annotated[
         Literal["fp32", "fp16"], typer.Option(help="fp16 is half as large, and computes in float16 where that is safe.")
     ] = "fp32",
-    second: Annotated[str | None, typer.Option(help="A second style, laid over the first: both in one file.")] = None,
+    second: SecondOption = None,
     mix: Annotated[
         float, typer.Option(help="How much of the second style is seen, 0 to 1, where the file's user does not say.")
     ] = 0.5,
@@ -141,7 +140,6 @@ def review(
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
     found = changes(base, proposed)
     objections = [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
-    console = Console(markup=False, emoji=False)
     rows, rows_are = [], []
     for entry in [*found.added, *found.changed]:
         seen = look_at(entry, proposed, _known_styles(base), photos)
@@ -154,7 +152,7 @@ def review(
         if seen.nearest:
             table.add_row("most alike", f"{seen.nearest[0]}, cosine of the weights {seen.nearest[1]:.3f}")
             objections += [f"its weights are as good as those of {seen.nearest[0]}"] if seen.is_duplicate else []
-        console.print(table)
+        print_table(table)
         if seen.pictures:
             rows.append(seen.pictures)
             rows_are.append(entry.id)

@@ -9,28 +9,33 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import TextColumn
 
-from nst_core.console import RayOption, RegistryOption, errors, progress_bar
-from nst_core.precision import Precision
+from nst_core.console import (
+    MaskOption,
+    MixOption,
+    PrecisionOption,
+    RayOption,
+    RegistryOption,
+    SecondOption,
+    StyleOption,
+    errors,
+    progress_bar,
+)
 from nst_core.registry import Registry
 
 
 def video(
     film: Annotated[Path, typer.Argument(help="The film to repaint.")],
-    style: Annotated[str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")],
+    style: StyleOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="The .mp4 to write; with --lossless, the .mkv.")],
     size: Annotated[
         int | None, typer.Option(help="Longer side of the result in pixels; by default the film's.")
     ] = None,
     strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
     color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
-    second: Annotated[str | None, typer.Option(help="A second style, laid over the first.")] = None,
-    mix: Annotated[float, typer.Option(help="How much of the second style is seen, 0 to 1.")] = 0.5,
-    mask: Annotated[
-        Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")
-    ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
-    ] = "auto",
+    second: SecondOption = None,
+    mix: MixOption = 0.5,
+    mask: MaskOption = None,
+    precision: PrecisionOption = "auto",
     steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, so that it flickers less.")] = True,
     lossless: Annotated[bool, typer.Option("--lossless", help="Every pixel as painted: FFV1 in Matroska.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,

@@ -1,6 +1,7 @@
-"""What the commands share: where they say what they do, what they check before anybody waits, and an option."""
+"""What the commands share: where they say what they do, what they check before anybody waits, and options."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +16,24 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from nst_core.errors import NSTError
+from nst_core.precision import Precision
 from nst_core.processes import is_first
 
 RegistryOption = Annotated[
     str | None,
     typer.Option("--registry", help="A registry.yaml, a folder with one, or user/repo on the Hub, not the bundled."),
+]
+StyleOption = Annotated[
+    str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")
+]
+SecondOption = Annotated[str | None, typer.Option(help="A second style, laid over the first.")]
+MixOption = Annotated[float, typer.Option(help="How much of the second style is seen, 0 to 1.")]
+MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
 ]
 RayOption = Annotated[
     bool, typer.Option("--ray", help="Paint on the Ray cluster at RAY_ADDRESS, or else on each core of this machine.")
@@ -41,6 +53,11 @@ def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
         console=errors,
         disable=errors.quiet or not errors.is_terminal,
     )
+
+
+def print_table(table: Table) -> None:
+    """Print it on stdout: in a pipe there is no width to fit into, and grep looks for whole names."""
+    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def check_file(path: Path) -> None:

@@ -28,4 +28,5 @@ def check_number(
     if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= min(most, sys.float_info.max):
         return
     bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
-    raise error(f"The {name} should be a {'whole ' * whole}number {bounds}, not {value!r:.80}.")
+    number = "whole number" if whole else "number"
+    raise error(f"The {name} should be a {number} {bounds}, not {value!r:.80}.")

@@ -92,7 +92,8 @@ class VGG19(nn.Module):
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers it gives, shallow to deep."""
-        return tuple(name for name in self.plan if name[4:] in (self.heads or name[4:]) and not name.startswith("pool"))
+        computed = [name for name in self.plan if not name.startswith("pool")]
+        return tuple(name for name in computed if not self.heads or name[4:] in self.heads)
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         check_layers(layers, self.layers)

@@ -205,8 +205,10 @@ def _check_tensors(header: Mapping[str, Any], file: str, architecture: Architect
     missing = [name for name in architecture.shapes if name not in header]
     foreign = [name for name in header if name not in architecture.shapes]
     if missing or foreign:
-        faults = [f"it lacks {few(missing)}"] * bool(missing) + [f"it has {few(foreign)} too many"] * bool(foreign)
-        raise WeightsError(f"{file} does not hold a {architecture.id} network: {' and '.join(faults)}.")
+        lacks = f"it lacks {few(missing)}" if missing else ""
+        extra = f"it has {few(foreign)} too many" if foreign else ""
+        faults = " and ".join(filter(None, (lacks, extra)))
+        raise WeightsError(f"{file} does not hold a {architecture.id} network: {faults}.")
     tensors = {}
     for name, shape in architecture.shapes.items():
         try:

@@ -49,7 +49,7 @@ class HistoryWriter:
         self._begun = True
 
     def _kept(self, first: "OptimizationStep") -> list[list[str]]:
-        """Rows of earlier sessions; what one of them wrote after it saved its state is done, and written, again."""
+        """Rows of the run that was interrupted; what it wrote after saving its state is done, and written, again."""
         if not self.resume or not os.path.exists(self.path):
             return []
         rows: list[list[str]] = []

@@ -97,6 +97,13 @@ class PictureError(NSTError):
     """A picture that cannot be read, or cannot be written as asked."""
 
 
+def is_photograph(file: Path) -> bool:
+    """Whether a folder's file is meant to be a picture, by its name."""
+    # macOS lays its notes on a photograph beside it, as ._photo.jpg.
+    known = file.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES
+    return known and not file.name.startswith(".") and os.path.isfile(file)
+
+
 def open_picture(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """A picture as the rest of the library wants it: mode RGB or RGBA, upright, sRGB, with an empty ``info``.
 
@@ -320,7 +327,8 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int) -> None:
         # Left to itself, it would hold the size against Pillow's own bound as well.
         picture.im = Image.new(picture.mode, picture._tile_size, None).im
     if isinstance(picture, PngImageFile) and picture.tile and "transparency" in picture.info:
-        picture.info["transparency"] = _scale_key(picture.info["transparency"], picture.tile[0].args)
+        # Of a copy: the one that is there may be a caller's.
+        picture.info = {**picture.info, "transparency": _scale_key(picture.info["transparency"], picture.tile[0].args)}
     try:
         picture.load()
     except _BROKEN as error:

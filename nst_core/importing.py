@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> Imported:
     """
     if os.path.isdir(path):
         return Imported(FAST_STYLE_TRANSFER, read_ml5(path), "lengstrom/fast-style-transfer, as ml5.js has it")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         architecture = recognise(path)
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
     state = _unpickle(path)

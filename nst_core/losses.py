@@ -67,7 +67,7 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     """G_ij = Σ_k r_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation.
 
     The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full. Of features
-    in bfloat16 the products are summed, and the matrix given, in float32.
+    in bfloat16 the matrix is float32, the sum of products of parts, each of which is rounded to bfloat16.
     """
     return _GramMatrix.apply(features, region)
 
@@ -82,8 +82,8 @@ class _GramMatrix(torch.autograd.Function):
         weighted = flat if region is None else flat * region.flatten(1)[..., None].to(flat.dtype)
         if features.dtype != torch.bfloat16:
             return weighted.mT @ flat
-        # Products of bfloat16 come rounded to bfloat16, the more so the nearer a picture is to its style: a sum of many
-        # has enough digits; where there would be few, float32.
+        # A product of matrices in bfloat16 comes rounded to bfloat16, which matters more the nearer a picture is to its
+        # style. A sum of many has enough digits; where there would be few, float32.
         positions, channels = flat.shape[1:]
         parts = min(128, positions // channels)
         if parts < 32:

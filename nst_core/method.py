@@ -23,7 +23,7 @@ class MethodError(NSTError):
 
 @dataclass(frozen=True)
 class Method:
-    """Every setting of an optimisation; the defaults are the article's layers, made quick. No weight is negative.
+    """Every setting of an optimisation; the defaults are the preset ``quick``. No weight is negative.
 
     Raises:
         MethodError: a value is out of its range.
@@ -46,7 +46,8 @@ class Method:
     """Where the input starts, unless a picture to start from is given."""
     optimizer: OptimizerName = "lbfgs"
     learning_rate: float = 0.02
-    """Of Adam, in the picture's range of 0–1, and of SGD, as the root mean square of its first step; 1e-6 to 10."""
+    """How far pixels move, as a root mean square in the picture's range of 0–1: in the first step of L-BFGS and SGD, in
+    about every step of Adam; 1e-6 to 10."""
     steps: int = 120
     """The most steps, over all scales together; 1 to 100,000."""
     seconds: float | None = None
@@ -75,7 +76,7 @@ class Method:
         if not isinstance(self.convention, str):
             raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
-            check_number(MethodError, name.replace("_", " "), getattr(self, name), 0, float("inf"))
+            check_number(MethodError, name.replace("_", " "), getattr(self, name), 0)
         for kind, layers in (("content", self.content_layers), ("style", self.style_layers)):
             if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
                 right = "weights by name such as {'conv2_2': 1.0}"
@@ -83,7 +84,7 @@ class Method:
             layers = {layer: plain_number(weight) for layer, weight in layers.items()}
             object.__setattr__(self, f"{kind}_layers", layers)
             for layer, weight in layers.items():
-                check_number(MethodError, f"weight of {kind} layer {layer}", weight, 0, float("inf"))
+                check_number(MethodError, f"weight of {kind} layer {layer}", weight, 0)
         check_number(MethodError, "learning rate", self.learning_rate, 1e-6, 10)
         check_number(MethodError, "steps", self.steps, 1, MAX_STEPS, whole=True)
         check_number(MethodError, "size", self.size, *SIZES, whole=True)

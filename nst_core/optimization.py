@@ -56,8 +56,9 @@ class State:
     """Where an optimisation stands: enough to go on as if it had never stopped."""
 
     step: int
+    """How many there have been."""
     stage: int
-    """Number of the scale, or of the exact finish of the last one."""
+    """Which of the coarse scales, or what comes after them at full size: draft, bfloat16, float32."""
     stage_began: int
     """The step after which this stage began."""
     ended: bool
@@ -68,7 +69,9 @@ class State:
     totals: tuple[float, ...]
     """The last ones of this stage, by which saturation is judged."""
     seconds: float
+    """Of work so far."""
     optimizer: list[Any]
+    """What it remembers of earlier steps; how it takes that up again is its own business."""
     asked: dict[str, Any]
     """What the run was asked for."""
 
@@ -111,7 +114,7 @@ class OptimizationStep:
     layers: dict[str, float]
     """Each layer's part, by ``content/conv2_2`` and ``style/conv1_2``."""
     seconds: float
-    """Since the run began, earlier sessions of it included."""
+    """Since the run began, without those between an interruption and going on."""
     remaining: float
     """Seconds that the steps left would take, at the pace so far."""
     progress: float
@@ -371,17 +374,15 @@ class _Run:
             elif number > state.stage:
                 same_size = stage.size == plan.stages[state.stage].size
                 point = evaluate(state.point.picture if same_size else self._enlarged(state.point.picture, photo))
-                state = State(
-                    step=state.step,
+                state = replace(
+                    state,
                     stage=number,
                     stage_began=state.step,
                     ended=False,
                     point=point,
                     best=point,
                     totals=(point.total,),
-                    seconds=state.seconds,
                     optimizer=state.optimizer if same_size else [],
-                    asked=self.asked,
                 )
             if state.optimizer:
                 optimizer.restore(state.optimizer)
@@ -400,17 +401,15 @@ class _Run:
                     finished = "steps"
                 elif seconds >= limit:
                     finished = "time"
-                state = State(
+                state = replace(
+                    state,
                     step=state.step + 1,
-                    stage=number,
-                    stage_began=state.stage_began,
                     ended=finished is not None,
                     point=point,
                     best=min(state.best, point, key=lambda one: one.total),
                     totals=totals,
                     seconds=seconds,
                     optimizer=optimizer.state(),
-                    asked=self.asked,
                 )
                 pace = (time.perf_counter() - entered) / (state.step - resumed_at) / stage.cost
                 left = plan.left(number, state.step, max(end, state.step))

@@ -46,7 +46,7 @@ class Painting:
     ) -> Generator[np.ndarray, None, None]:
         """Paint frames into a part; gives the pixels of each that is there.
 
-        Those that are shown before ``begin`` are none of it: what follows them goes on from their painting.
+        Those that are shown before ``begin`` are painted for what follows to go on from, and not written.
         """
         width, height = self.size
         # One for each style: what follows a motion across the mask's edge has to change its style there.

@@ -16,7 +16,9 @@ class RecipeError(NSTError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter of a training; a style's ``config.json`` holds them all.
+    """Every hyper-parameter of a training; a style's ``config.json`` holds them all. No weight is negative.
+
+    Which layers and conventions there are ``train`` knows, of the feature network that it is given.
 
     Raises:
         RecipeError: a value is out of its range.
@@ -30,7 +32,7 @@ class Recipe:
     crop: int = 192
     """Side of the squares cut from the photographs, in pixels, 16 to 4096."""
     zoom: float = 1.25
-    """Photographs are enlarged at random up to this, so that smooth areas of large pictures are seen too."""
+    """Photographs are enlarged at random up to this, at least 1, so that large pictures' smooth areas are seen too."""
     noise: float = 4.0
     """Standard deviation, in levels of 255, of the noise on what the network sees; the losses see the photograph
     without it. That teaches a network to paint the same from one frame of a film to the next."""
@@ -45,9 +47,11 @@ class Recipe:
     total_variation: float = 0.2
     convention: str = "relative"
     learning_rate: float = 1e-2
+    """Muon's, at its highest."""
     warm_up: float = 0.1
-    """Part of the other steps over which the learning rate rises, before it falls as a cosine."""
+    """Part of the other steps, 0–1, over which the learning rate rises, before it falls as a cosine."""
     seed: int = 0
+    """0 to 2⁶³ − 1."""
 
     def __post_init__(self) -> None:
         for one in fields(self):

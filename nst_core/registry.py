@@ -290,26 +290,18 @@ def add_entry(text: str, entry: Entry) -> str:
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
     said = entry.model_dump(mode="json", exclude_none=True)
-    item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
-    end = styles.end_mark.index
-    if root.flow_style:
-        # What is in braces is JSON as well.
+    if (styles.value and styles.flow_style) or root.flow_style:
+        # What is in brackets is JSON as well.
         end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
-        item = ", " * bool(styles.value) + json.dumps(said, ensure_ascii=False)
+        item = (", " if styles.value else "") + json.dumps(said, ensure_ascii=False)
         new = text[:end] + item + text[end:]
-        Registry.parse(new, path)
-        return new
-    if styles.flow_style:
-        # The only list in braces that a person would write is the empty one.
-        before, after = text[: styles.start_mark.index], text[end:]
-        item = yaml.safe_dump(
-            [*load_yaml(text[styles.start_mark.index : end]), said], sort_keys=False, allow_unicode=True
-        )
     else:
-        before, after = text[:end].rstrip(), text[end:]
-    margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as those that are there
-    indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
-    new = f"{before.rstrip()}\n{indented}{after.lstrip(chr(10))}"
+        # An empty list in brackets gives way to one that a person would write.
+        before = text[: styles.start_mark.index if styles.flow_style else styles.end_mark.index].rstrip()
+        margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as those that are there
+        item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
+        indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
+        new = f"{before}\n{indented}{text[styles.end_mark.index :].lstrip(chr(10))}"
     Registry.parse(new, path)
     return new
 

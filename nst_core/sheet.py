@@ -14,7 +14,7 @@ def draw_sheet(
     rows_are: Sequence[str] = (),
     height: int = HEIGHT,
 ) -> Image.Image:
-    """Pictures in rows, each ``height`` pixels high, what the columns and the rows are written above and before."""
+    """Pictures in rows, each ``height`` pixels high; ``columns`` is written above them, ``rows_are`` before."""
     font = ImageFont.load_default(TEXT)
     scaled = [
         [picture.convert("RGB").resize((max(1, picture.width * height // picture.height), height)) for picture in row]

@@ -20,7 +20,7 @@ from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, Hybrid, fingerprint
 from nst_core.files import replacing
-from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, open_picture, to_picture, to_tensor
+from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, is_photograph, open_picture, to_picture, to_tensor
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
 from nst_core.modes import unaffected
@@ -68,7 +68,7 @@ class Photographs(Dataset[Tensor]):
         self.recipe = recipe
         if not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
-        self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+        self.paths = sorted(path for path in folder.rglob("*") if is_photograph(path))
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -177,6 +177,9 @@ def train(
     ended: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingStep]:
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
+
+    The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting's
+    file, ``photos`` a folder with photographs, in folders or not.
 
     First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
     minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,

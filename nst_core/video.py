@@ -274,7 +274,7 @@ def _begun(file: Path) -> dict[str, Any]:
 
 
 def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Names of settings; those that there were not yet when a film was begun, were None."""
+    """Names of settings that are not as they were; one that there was not yet, when a film was begun, was None."""
     return [name for name, value in settings.items() if begun.get(name) != value]
 
 

@@ -106,7 +106,7 @@ def loan_to_go_on(easel: Easel, order: Order) -> dict[str, int]:
     seconds["more"] = lent.asked(easel.seconds(more, order.features))
     for run in easel.go_on("amy", 1500):
         if run.losses["step"][-1] > order.method.steps:
-            easel.stop("amy")
+            easel.running.stop("amy")
     return seconds
 
 
@@ -118,7 +118,7 @@ def runs(easel: Easel) -> dict[str, Any]:
     watched = easel.watch("bob", replace(order, method=replace(METHOD, steps=2000)))
     for run in watched:
         if run.losses:
-            easel.stop("bob")
+            easel.running.stop("bob")
     stopped, line = len(run.losses["step"]), run.line
     again = ended(easel.go_on("bob", 2))
     steps = again.losses["step"]

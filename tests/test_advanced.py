@@ -129,7 +129,7 @@ def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> R
     def stop() -> None:
         while len(run.losses.get("step", [])) < steps:
             time.sleep(0.001)
-        easel.stop(session)
+        easel.running.stop(session)
 
     thread = threading.Thread(target=stop)
     thread.start()
@@ -240,7 +240,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
     painted.set()
     while len(run.losses["step"]) == 1:
         time.sleep(0.01)
-    easel.stop("ann")
+    easel.running.stop("ann")
     thread.join(10)
     assert not thread.is_alive() and len(run.losses["step"]) < 200
 

@@ -62,7 +62,7 @@ def test_a_film_is_painted_in_turns(cinema: Cinema, film: Path) -> None:
     folder = screening.folder
     del screening
     assert folder.exists()
-    cinema._running.seconds = cinema._ended.seconds = 0
+    cinema.running.seconds = cinema._ended.seconds = 0
     expire()
     assert cinema.ended("ann") is None and not folder.exists()
 
@@ -114,7 +114,7 @@ def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for screening in cinema.watch("ann", film, wish()):
         if screening.done:
-            cinema.stop("ann")
+            cinema.running.stop("ann")
     assert screening.line.startswith("Stopped: ") and screening.film
     made = see(screening.film)
     assert screening.done <= len(made.pictures) < 600
@@ -145,7 +145,7 @@ def test_a_photograph_does_not_wait_for_a_film(cinema: Cinema, tmp_path: Path) -
     turn = cinema.studio.stylize("bob", picture, wish())
     assert turn.future.result(30).size == (320, 240)
     assert thread.is_alive()
-    cinema.stop("ann")
+    cinema.running.stop("ann")
     thread.join(30)
     assert not thread.is_alive()
 
@@ -201,7 +201,7 @@ def test_stopped_in_the_line_it_does_not_wait(cinema: Cinema, film: Path) -> Non
     screenings = cinema.watch("ann", film, wish())
     next(screenings)
     next(screenings)
-    cinema.stop("ann")
+    cinema.running.stop("ann")
     with pytest.raises(PageError, match="before its first frame"):
         ended(screenings)
     over.set()

@@ -245,7 +245,7 @@ def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp
         while len(page._queue) != 1 and time.monotonic() < until:
             time.sleep(0.02)
         assert page.awaited() == {Path(pictures[1]["path"])}
-        page.easel.stop_all()
+        page.easel.running.stop_all()
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def test_the_files_go_with_the_session(school: School, painting: Path) -> None:
     del pupil
     school.studio.forget("ann")
     assert school.ended("ann") and folder.exists()
-    for kept in (school._pupils, school._ended, school.studio._own):
+    for kept in (school.running, school._ended, school.studio._own):
         kept.seconds = 0
     expire()
     assert not folder.exists()
@@ -202,7 +202,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, pai
     time.sleep(1)
     assert len(pupil.losses["step"]) == done
     painted.set()
-    school.stop("ann")
+    school.running.stop("ann")
     thread.join(60)
     assert not thread.is_alive()
 

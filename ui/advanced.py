@@ -1,7 +1,7 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from html import escape
 from itertools import count
@@ -17,14 +17,14 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.links import copies, dropping, opens, said_of
 from ui.repaint import EXAMPLES, drawn
-from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Watched, duration
-from ui.studio import PageError, Wish, address_of, received, recipe_of
-from ui.words import SPANISH, say, words_of
+from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, duration
+from ui.stage import follow, refusals, shown, stage_for, stop_buttons, waiting
+from ui.studio import PageError, Wish, received, recipe_of
+from ui.words import say, words_of
 
 FURTHER = 3
 """How many paintings there may be beside the first."""
 PAINTINGS = drawn(".jpg")
-STAGE = Path(__file__).with_name("stage.js")
 WITHIN = f"Math.min({MAX_STEPS}, Math.max(1, Math.round(value)))"
 
 
@@ -141,7 +141,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                         label=say("Optimiser"),
                     )
                     features = gr.Radio(
-                        [(say(FEATURES.get(id, id)), id) for id in easel.features],
+                        [(say(FEATURES[id]), id) for id in easel.features],
                         value=next(iter(easel.features)),
                         label=say("Feature network"),
                     )
@@ -156,11 +156,9 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
                         further.append(picture(say("Mask"), say("Drop here"), height=130))
                         further.append(number(1, say("Its weight"), 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
-            stage = easel_for("easel", HINT)
+            stage = stage_for("easel", HINT)
             with gr.Row():
-                # One takes the event out of the queue, the other asks the run to end with what it has.
-                leave = gr.Button(say("Stop"), visible=False, size="md", elem_id="leave", min_width=120)
-                stop = gr.Button(say("Stop"), visible=False, size="md", elem_id="stop", min_width=120)
+                leave, stop = stop_buttons(leave="leave", stop="stop")
                 go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
                 png = gr.DownloadButton(say("Picture (PNG)"), visible=False, size="md", elem_id="png", min_width=120)
                 table = gr.DownloadButton(say("Losses (CSV)"), visible=False, size="md", elem_id="csv", min_width=120)
@@ -176,7 +174,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         "optimizer": optimizer,
         "seed": seed,
     }
-    buttons = [run, leave, stop, go_on, png, table]
+    results = [go_on, png, table]
 
     def method_of(preset: str, values: Sequence[Any]) -> Method:
         if not known(preset):
@@ -291,23 +289,12 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         with refusals():
             yield from shown(easel.go_on(request.session_hash, steps))
 
-    def rest(request: gr.Request) -> list[Any]:
-        ended = easel.ended(request.session_hash)
-        files = [ended.picture, ended.table] if ended else [None, None]
+    def left(run: Run | None) -> list[Any]:
+        files = [run.picture, run.table] if run else [None, None]
         return [
-            gr.Button(interactive=True),
-            gr.Button(visible=False),
-            gr.Button(visible=False),
-            gr.Button(visible=bool(ended)),
+            gr.Button(visible=bool(run)),
             *(gr.DownloadButton(value=file and str(file), visible=bool(file)) for file in files),
         ]
-
-    def refused(request: gr.Request) -> list[Any]:
-        ended = easel.ended(request.session_hash)
-        return [ended and view(ended), *rest(request)]
-
-    def end(request: gr.Request) -> None:
-        easel.stop(request.session_hash)
 
     quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     linked = {"preset": preset, "features": features, "fast": fast, **settings}
@@ -340,64 +327,16 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         "concurrency_limit": 1,
         "api_visibility": "private",
     }
-    gr.on([run.click, go_on.click], None, None, buttons, js=waiting("easel", 4))
-    shown_on = [stage, leave, stop]
+    gr.on([run.click, go_on.click], None, None, [run, leave, stop, *results], js=waiting("easel", 1 + len(results)))
+    watched = [stage, leave, stop]
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
-    events: list[Any] = [run.click(start, inputs, shown_on, **running), go_on.click(again, steps, shown_on, **running)]
-    for event in events:
-        event.success(rest, None, buttons, **quiet, queue=False)
-        event.failure(refused, None, [stage, *buttons], **quiet, queue=False)
-    leave.click(rest, None, buttons, **quiet, queue=False, cancels=events)
-    stop.click(end, None, None, **quiet, queue=False)
+    events = [run.click(start, inputs, watched, **running), go_on.click(again, steps, watched, **running)]
+    follow(events, run, watched, results, left, easel.ended, easel.running)
 
 
 def known(preset: Any) -> Preset | None:
     """What came over the wire as a preset's id."""
     return PRESETS.get(preset) if isinstance(preset, str) else None
-
-
-def easel_for(id: str, hint: str) -> gr.HTML:
-    """The place where a picture and its losses are watched; ``hint`` is HTML that stands there before."""
-    return gr.HTML(
-        html_template="",
-        js_on_load=STAGE.read_text("utf-8"),
-        elem_id=id,
-        elem_classes="easel",
-        hint=hint,
-        words=SPANISH,
-    )
-
-
-def waiting(stage: str, others: int) -> str:
-    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile."""
-    # Set by the browser at once: the queue may take its time.
-    return f"""() => {{
-        if (innerWidth <= 768) document.querySelector("#{stage}").scrollIntoView({{ behavior: "smooth" }});
-        const update = (change) => ({{ __type__: "update", ...change }});
-        const others = Array({others}).fill(update({{ visible: false }}));
-        return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
-    }}"""
-
-
-def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
-    """What the page is to show of a run as it grows: the stage, and the button that stops it."""
-    yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
-    for run in runs:
-        if run.trouble:
-            gr.Warning(escape(str(run.trouble), quote=False), title="It ended early")
-        yield view(run), gr.skip(), gr.skip()
-
-
-def view(run: Watched) -> dict[str, Any]:
-    """A run for ``stage.js``; it travels as the difference to the one before, and numbers of five digits are enough."""
-    return {
-        "running": run.running,
-        "line": run.line,
-        "progress": round(run.progress, 3),
-        "steps": run.steps,
-        "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},
-        "snapshots": [{"step": step, "url": address_of(file)} for step, file in run.snapshots],
-    }
 
 
 def plan_in_words(
@@ -440,14 +379,3 @@ def opened(path: Path) -> Image.Image:
     """A picture no larger than it is of use: several are kept while somebody watches."""
     opened = open_picture(path)
     return fit(opened, 2 * MAX_SIDE) if max(opened.size) > 2 * MAX_SIDE else opened
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """What the library refuses, as Gradio shows it."""
-    try:
-        yield
-    except NSTError as error:
-        # Gradio shows a message as markup.
-        message = escape(str(error), quote=False)
-        raise gr.Error(message, title="That did not work", print_exception=False) from error

@@ -80,7 +80,7 @@ def community_styles(registry: Registry, desk: "Desk") -> None:
             [(say("Most liked"), "likes"), (say("Newest"), "last_modified")], value="likes", label=say("First come the")
         )
         choice = gr.Dropdown([], value=None, label=say("Style, artist, repository"), elem_id="community-choice")
-        notice = gr.HTML(elem_id="community-notice")
+        notice = gr.HTML()
 
     def listed(sort: Any) -> tuple[Any, str]:
         styles, trouble = board.styles("last_modified" if sort == "last_modified" else "likes")

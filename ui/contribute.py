@@ -20,6 +20,7 @@ from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, Card, Style, r
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.repaint import EXAMPLES, Desk, with_guest
+from ui.stage import refusals
 from ui.studio import PageError, Studio, received
 from ui.words import say, words_of
 
@@ -116,10 +117,8 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         ]
 
     def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, Any]:
-        try:
+        with refusals():
             style = studio.style(request.session_hash, name)
-        except NSTError as error:
-            raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
         return with_guest(studio.registry, guests, style.title, name)
 
     def sent(
@@ -129,7 +128,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         rights: Any,
         *said: Any,
     ) -> str:
-        try:
+        with refusals():
             if token is None:
                 raise PageError(
                     "To publish it, sign in with Hugging Face first: the button is above, and your style has to be "
@@ -144,8 +143,6 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
             return links(publish_style(folder, repo, registry=registry, token=own))
-        except NSTError as error:
-            raise gr.Error(escape(str(error), quote=False), print_exception=False) from error
 
     def worded(name: str, request: gr.Request) -> str:
         return commands(name, registry, words_of(request))

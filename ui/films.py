@@ -21,7 +21,8 @@ from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
 from ui.line import Ended, Turn
-from ui.runs import Watched, duration
+from ui.log import note
+from ui.runs import Underway, Watched, duration
 from ui.studio import KEEP, PageError, Studio, Wish
 
 SIZES = (320, 480, 640, 960, 1280)
@@ -62,7 +63,7 @@ class Cinema:
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
         self._firsts: Kept[Screening] = Kept(16, KEEP)
-        self._running: Kept[Screening] = Kept(16, 8 * KEEP)  # of others' turns between its own there may be many
+        self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # of others' turns between its own there may be many
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
         """Seconds for a pixel, by what paints."""
@@ -107,7 +108,7 @@ class Cinema:
         """
         styles, film, size = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
-        self._running.put(session, None, screening)
+        self.running.put(session, None, screening)
         yield screening
         out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
         own = screening.folder / "film" / path.name  # an upload may be gone before its sound is wanted
@@ -146,18 +147,9 @@ class Cinema:
             words.append(f"its sound, {changed}")
         screening.line = " · ".join(words)
         screening.film, screening.progress = out, 1.0
+        note("filmed", frames=screening.done, seconds=screening.worked)
         self._ended.put(session, None, screening)
         yield screening
-
-    def stop(self, session: str | None) -> None:
-        """Let the session's film end with the frames that it has."""
-        if screening := self._running.get(session, None):
-            screening.stopped = True
-
-    def stop_all(self) -> None:
-        """Let every film end with the frames that it has."""
-        for screening in self._running.values():
-            screening.stopped = True
 
     def ended(self, session: str | None) -> Screening | None:
         """The session's last film."""

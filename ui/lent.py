@@ -21,8 +21,8 @@ from ui.studio import PageError
 LENT = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
 LEAST, MOST = 20, 80
-"""Seconds to ask for. Nobody is lent more than a few minutes a day, who is not signed in two; and of a GPU that is half
-as fast again, half as many more count."""
+"""Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is half as fast again uses
+up half as many more of them."""
 READY = 8
 """Seconds of them until the first step: a process begins, and the network goes to the GPU."""
 PACE = 4e-7

@@ -179,6 +179,8 @@ class Line:
 
     def _end(self, turns: list[Turn[Any]]) -> None:
         for turn in turns:
+            if turn.over:  # a page that is left hangs up first
+                continue
             turn.over = True
             note("left")
             if turn.future.cancel() and turn in self._turns:

@@ -14,6 +14,7 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
+from nst_core.style import PREVIEW_SIZE
 from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
@@ -35,14 +36,14 @@ DROPS = Path(__file__).with_name("drops.js")
 
 logger = logging.getLogger(__name__)
 
-PREVIEW_SIDE = 512
-"""Pixels to the longer side of what the gallery shows."""
 SAME_TAB = f"""() => {{
+    let memory = {{}};
+    try {{ memory = sessionStorage; }} catch {{}}  // a page in another one may be kept from remembering anything
     const linked = new URLSearchParams(location.search);
-    const edited = sessionStorage.edited === location.search;  // see ui/restoring.py
-    if (edited || !NAMES.some((name) => linked.has(name))) {opens("sessionStorage.tab")}
+    const edited = memory.edited === location.search;  // see ui/restoring.py
+    if (edited || !NAMES.some((name) => linked.has(name))) {opens("memory.tab")}
     addEventListener("pagehide", () => {{
-        sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
+        memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     }});
 }}"""
 """Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first.
@@ -148,6 +149,6 @@ def fetch_previews(registry: Registry) -> None:
         file = preview_of(entry)
         if entry.repo and entry.revision and not file.is_file():
             try:
-                save_picture(fit(open_picture(hub.fetch_preview(entry.repo, entry.revision)), PREVIEW_SIDE), file)
+                save_picture(fit(open_picture(hub.fetch_preview(entry.repo, entry.revision)), PREVIEW_SIZE), file)
             except NSTError as error:
                 logger.warning("The gallery shows %s without its preview: %s", entry.id, error)

@@ -26,14 +26,14 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     def linked(remembered: Any, request: gr.Request) -> list[Any]:
         known = remembered if isinstance(remembered, dict) else {}
         said = {name: words for name, words in said_of("repaint", request).items() if name in names}
-        return opened(studio, desk, known if "edited" in known else said or known)
+        return opened(studio, desk, [], known if "edited" in known else said or known)
 
-    def dropped(photo: dict[str, Any] | None) -> list[Any]:
+    def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]]) -> list[Any]:
         said = recipe_of(photo, "repaint")
-        return [*opened(studio, desk, said), time.monotonic() if said else gr.skip()]
+        return [*opened(studio, desk, guests, said), time.monotonic() if said else gr.skip()]
 
-    def chosen(event: gr.EventData) -> list[Any]:
-        return [*opened(studio, desk, read_recipe(str(event.recipe))), time.monotonic()]
+    def chosen(guests: list[tuple[str, str]], event: gr.EventData) -> list[Any]:
+        return [*opened(studio, desk, guests, read_recipe(str(event.recipe))), time.monotonic()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     remembered = gr.BrowserState({}, storage_key="repaint", secret="no secret")
@@ -56,18 +56,18 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     found = gr.State()
     """When a recipe was found: who opens a link has no photograph yet, and others want theirs painted so."""
     to_set = [*settings, desk.guests, found]
-    desk.photo.upload(dropped, desk.photo, to_set, preprocess=False, **quiet)
-    desk.history.select(chosen, None, to_set, **quiet)
+    desk.photo.upload(dropped, [desk.photo, desk.guests], to_set, preprocess=False, **quiet)
+    desk.history.select(chosen, desk.guests, to_set, **quiet)
     desk.paint_after(found.change)
 
 
-def opened(studio: Studio, desk: Desk, said: dict[str, str]) -> list[Any]:
-    """The settings and guests that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&size=1024``.
+def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:
+    """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&size=1024``, and guests.
 
     What is wrong in it is dropped, and that is said.
     """
     values: dict[str, Any] = {}
-    guests: Any = gr.skip()
+    invited: Any = gr.skip()
     for name in desk.settings:
         if name not in said:
             continue
@@ -75,7 +75,7 @@ def opened(studio: Studio, desk: Desk, said: dict[str, str]) -> list[Any]:
             if name == "second":
                 values[name] = studio.registry[said[name]].id if said[name] else ""
             elif name == "style" and on_the_hub(said[name]):
-                values[name], guests = with_guest(studio.registry, [], plain(said[name]), said[name])
+                values[name], invited = with_guest(studio.registry, guests, plain(said[name]), said[name])
             elif name == "style":
                 values[name] = studio.registry[said[name]].id
             else:
@@ -85,4 +85,4 @@ def opened(studio: Studio, desk: Desk, said: dict[str, str]) -> list[Any]:
                     # 0 is the photograph's own size.
                     known = ", ".join(str(choice) for choice in desk.choices[name] if choice)
                     raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
-    return [*(values.get(name, gr.skip()) for name in desk.settings), guests]
+    return [*(values.get(name, gr.skip()) for name in desk.settings), invited]

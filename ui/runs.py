@@ -16,7 +16,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -107,6 +107,21 @@ class Watched:
         self.trouble = error.with_traceback(None)
 
 
+W = TypeVar("W", bound=Watched)
+
+
+class Underway(Kept[W]):
+    """What goes on, by the session that watches it; what is told to stop ends after the step that it is at."""
+
+    def stop(self, session: str | None) -> None:
+        if watched := self.get(session, None):
+            watched.stopped = True
+
+    def stop_all(self) -> None:
+        for watched in self.values():
+            watched.stopped = True
+
+
 class Run(Watched):
     """One optimisation; its losses are the columns of ``nst_core.history``."""
 
@@ -145,7 +160,7 @@ class Run(Watched):
             writer.writerow(self.losses)
             writer.writerows(zip(*self.losses.values(), strict=True))
         self.picture, self.table = picture, table
-        took = f"{last.step} step{'s' * (last.step > 1)}, {duration(last.seconds)}"
+        took = f"{last.step} {'step' if last.step == 1 else 'steps'}, {duration(last.seconds)}"
         if self.trouble or self.stopped:
             line = f"Stopped: {took}"
         elif last.finished == "saturated":
@@ -179,7 +194,7 @@ class Easel:
         self.studio = studio
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
-        self._runs: Kept[Run] = Kept(16, KEEP)
+        self.running: Underway[Run] = Underway(16, KEEP)
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
         self._ended: Kept[Ended] = Kept(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
@@ -245,16 +260,6 @@ class Easel:
             run.steps, run.line = before
             raise
 
-    def stop(self, session: str | None) -> None:
-        """Let the session's run end after the step that it is at."""
-        if run := self._runs.get(session, None):
-            run.stopped = True
-
-    def stop_all(self) -> None:
-        """Let every run end after the step that it is at."""
-        for run in self._runs.values():
-            run.stopped = True
-
     def ended(self, session: str | None) -> Run | None:
         """The run that ``go_on`` would go on with."""
         ended = self._ended.get(session, None)
@@ -295,7 +300,7 @@ class Easel:
         run.running, run.stopped, run.trouble = True, False, None
         run.go_back(state.step if state else 0)
         yield run
-        self._runs.put(session, None, run)  # nobody may go on after the first look, and have another by now
+        self.running.put(session, None, run)  # nobody may go on after the first look, and have another by now
         earlier = state.seconds if state else 0.0
         method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)
         wish: dict[str, Any] = {

@@ -27,20 +27,21 @@ from nst_core.training_folder import TrainingFolder
 from ui.kept import Kept
 from ui.log import note
 from ui.repaint import EXAMPLES
-from ui.runs import GLANCE, Watched, duration, modestly
+from ui.runs import GLANCE, Underway, Watched, duration, modestly
 from ui.studio import KEEP, PageError, Studio, Wish
 
 RECIPE = Recipe(
     steps=2000,
     reconstruction_steps=0,  # it begins with a network that can already paint
     batch_size=2,
+    noise=10.0,
     style_size=512,
-    content_weight=0.8,
-    total_variation=3.0,
+    content_weight=1.2,
+    total_variation=8.0,
 )
-"""That of most bundled styles; ``steps`` is the most that a training has here."""
-STEPS = 560
-"""How many those styles had."""
+"""That of README; ``steps`` is the most that a training has here."""
+STEPS = 1200
+"""README's."""
 ARCHITECTURE = RECIPE.architecture
 WEIGHT = (0.1, 5.0)
 """Bounds of the content weight."""
@@ -133,7 +134,7 @@ class School:
         self.recipe = recipe
         self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (20, 45)
         self.starts = [entry for entry in studio.registry if _is_start(entry)]
-        self._pupils: Kept[Pupil] = Kept(16, 2 * KEEP)
+        self.running: Underway[Pupil] = Underway(16, 2 * KEEP)
         self._ended: Kept[Pupil] = Kept(8, 2 * KEEP)
         self._thread = ThreadPoolExecutor(1, "training", initializer=modestly)
 
@@ -171,7 +172,7 @@ class School:
         )
         title = lesson.title or plain(painting.stem)
         pupil = Pupil(slug(title), lesson.minutes, recipe, self.studio.folder)
-        self._pupils.put(session, None, pupil)
+        self.running.put(session, None, pupil)
         yield pupil
         try:
             for _ in self._train(pupil, self.photos, painting, start, title):
@@ -189,16 +190,6 @@ class School:
             pupil.running = False
         pupil.progress = 1.0
         yield pupil
-
-    def stop(self, session: str | None) -> None:
-        """Let the session's training end after the step that it is at."""
-        if pupil := self._pupils.get(session, None):
-            pupil.stopped = True
-
-    def stop_all(self) -> None:
-        """Let every training end after the step that it is at."""
-        for pupil in self._pupils.values():
-            pupil.stopped = True
 
     def ended(self, session: str | None) -> Pupil | None:
         """The session's last training that gave a style."""

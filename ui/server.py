@@ -119,9 +119,8 @@ class Page(gr.Blocks):
     def hung_up(self, session: str) -> None:
         """Nobody listens any more for what a session asked for."""
         self.studio.line.end(session)
-        self.easel.stop(session)
-        self.school.stop(session)
-        self.cinema.stop(session)
+        for tab in (self.easel, self.school, self.cinema):
+            tab.running.stop(session)
 
     def heard(self, session: str) -> None:
         """Forget that a session whose stream has ended waited for something, if nothing is left of that; Gradio would
@@ -144,9 +143,8 @@ class Page(gr.Blocks):
         until = time.monotonic() + grace
         busy = self.waiting() + self.running() > 0
         while self.waiting() + self.running() and time.monotonic() < until:
-            self.easel.stop_all()
-            self.school.stop_all()
-            self.cinema.stop_all()
+            for tab in (self.easel, self.school, self.cinema):
+                tab.running.stop_all()
             time.sleep(0.1)
         self.studio.line.close()
         if busy:

@@ -5,8 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.advanced import PAINTINGS, easel_for, picture, refusals, shown, view, waiting
-from ui.school import STEPS, STYLE_SIZE, WEIGHT, School
+from ui.advanced import PAINTINGS, picture
+from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
+from ui.stage import follow, refusals, shown, stage_for, stop_buttons, waiting
 from ui.studio import PEOPLE, received
 from ui.words import say
 
@@ -20,9 +21,9 @@ INTRODUCTION = (
 )
 ELSEWHERE = (
     "A network that already paints is trained further until it paints like the picture of your choice. This server "
-    f"does not do that: it lacks a GPU, or photographs to learn on. On your own computer {STEPS} steps take about "
-    "half an hour on two processor cores, five minutes on a GPU, and a folder of photographs of anything; a thousand "
-    "are enough. In a checkout of this project, with `painting.jpg` the picture:"
+    f"does not do that: it lacks a GPU, or photographs to learn on. On your own computer {STEPS} steps take half "
+    "an hour of two processor cores, and a folder of photographs of anything; a thousand are enough. In a checkout of "
+    "this project, with `painting.jpg` the picture:"
 )
 
 
@@ -120,11 +121,9 @@ def _here(school: School) -> None:
             )
             train = gr.Button(say("Train"), elem_id="train")
         with gr.Column(scale=7, min_width=340):
-            stage = easel_for("lesson", HINT)
+            stage = stage_for("lesson", HINT)
             with gr.Row():
-                # One takes the event out of the queue, the other asks the training to end with what it has.
-                leave = gr.Button(say("Stop"), visible=False, size="md", elem_id="leave-lesson", min_width=120)
-                stop = gr.Button(say("Stop"), visible=False, size="md", elem_id="stop-lesson", min_width=120)
+                leave, stop = stop_buttons(leave="leave-lesson", stop="stop-lesson")
                 file = gr.DownloadButton(say("Style (ZIP)"), visible=False, size="md", elem_id="zip", min_width=120)
             with gr.Row(visible=False) as trial:
                 photo = picture(
@@ -148,22 +147,9 @@ def _here(school: School) -> None:
             )
             yield from shown(school.watch(request.session_hash, received(painting, "painting"), lesson))
 
-    def rest(request: gr.Request) -> list[Any]:
-        ended = school.ended(request.session_hash)
-        return [
-            gr.Button(interactive=True),
-            gr.Button(visible=False),
-            gr.Button(visible=False),
-            gr.DownloadButton(value=str(ended.zip) if ended else None, visible=bool(ended)),
-            gr.Row(visible=bool(ended)),
-        ]
-
-    def refused(request: gr.Request) -> list[Any]:
-        ended = school.ended(request.session_hash)
-        return [ended and view(ended), *rest(request)]
-
-    def end(request: gr.Request) -> None:
-        school.stop(request.session_hash)
+    def left(pupil: Pupil | None) -> list[Any]:
+        file = gr.DownloadButton(value=str(pupil.zip) if pupil else None, visible=bool(pupil))
+        return [file, gr.Row(visible=bool(pupil))]
 
     def paint(photo: Any, request: gr.Request) -> Any:
         if not photo or not school.ended(request.session_hash):
@@ -171,7 +157,6 @@ def _here(school: School) -> None:
         with refusals():
             return tuple(map(str, school.paint(request.session_hash, received(photo))))
 
-    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     painted: dict[str, Any] = {
         "preprocess": False,
         "show_progress_on": result,
@@ -180,8 +165,7 @@ def _here(school: School) -> None:
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    buttons = [train, leave, stop, file]
-    train.click(None, None, buttons, js=waiting("lesson", 2))
+    train.click(None, None, [train, leave, stop, file], js=waiting("lesson", 2))
     event = train.click(
         start,
         [painting, *settings, minutes],
@@ -192,9 +176,7 @@ def _here(school: School) -> None:
         concurrency_limit=1,
         api_visibility="private",
     )
+    [success] = follow([event], train, [stage, leave, stop], [file, trial], left, school.ended, school.running)
     # What was tried with an earlier style is tried with this one.
-    event.success(rest, None, [*buttons, trial], **quiet, queue=False).then(paint, photo, result, **painted)
-    event.failure(refused, None, [stage, *buttons, trial], **quiet, queue=False)
-    leave.click(rest, None, [*buttons, trial], **quiet, queue=False, cancels=[event])
-    stop.click(end, None, None, **quiet, queue=False)
+    success.then(paint, photo, result, **painted)
     photo.change(paint, photo, result, **painted)

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.advanced import easel_for, refusals, shown, view, waiting
-from ui.films import Cinema
+from ui.films import Cinema, Screening
 from ui.repaint import drawn, registry_choices
+from ui.stage import follow, refusals, shown, stage_for, stop_buttons, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
 
@@ -61,7 +61,6 @@ def video_tab(cinema: Cinema) -> None:
                     value="",
                     label=say("A second style over it"),
                     min_width=280,
-                    elem_id="film-second",
                 )
                 mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), min_width=280)
             paint = gr.Button(say("Paint"), elem_id="paint-film")
@@ -75,11 +74,9 @@ def video_tab(cinema: Cinema) -> None:
                 elem_id="painted-film",
                 elem_classes="pick",
             )
-            stage = easel_for("reel", HINT)
+            stage = stage_for("reel", HINT)
             with gr.Row():
-                # One takes the event out of the queue, the other asks the film to end with what it has.
-                leave = gr.Button(say("Stop"), visible=False, size="md", elem_id="leave-film", min_width=120)
-                stop = gr.Button(say("Stop"), visible=False, size="md", elem_id="stop-film", min_width=120)
+                leave, stop = stop_buttons(leave="leave-film", stop="stop-film")
                 file = gr.DownloadButton(
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
@@ -99,25 +96,13 @@ def video_tab(cinema: Cinema) -> None:
         with refusals():
             yield from shown(cinema.watch(request.session_hash, received(film, "film"), asked(*said)))
 
-    def rest(request: gr.Request) -> list[Any]:
-        ended = cinema.ended(request.session_hash)
-        made = str(ended.film) if ended else None
+    def left(screening: Screening | None) -> list[Any]:
+        made = str(screening.film) if screening else None
         return [
-            gr.Button(interactive=True),
-            gr.Button(visible=False),
-            gr.Button(visible=False),
             gr.DownloadButton(say("Film (MP4)"), value=made, visible=bool(made)),
             gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
 
-    def refused(request: gr.Request) -> list[Any]:
-        ended = cinema.ended(request.session_hash)
-        return [ended and view(ended), *rest(request)]
-
-    def end(request: gr.Request) -> None:
-        cinema.stop(request.session_hash)
-
-    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     settings = [style, size, strength, color, second, mix]
     gr.on(
         [film.change, *(setting.input for setting in settings)],  # type: ignore[attr-defined]
@@ -132,8 +117,7 @@ def video_tab(cinema: Cinema) -> None:
         api_visibility="private",
     )
     film.change(js=SHOW_STAGE)
-    buttons = [paint, leave, stop, file, result]
-    paint.click(None, None, buttons, js=waiting("reel", 3))
+    paint.click(None, None, [paint, leave, stop, file, result], js=waiting("reel", 3))
     event = paint.click(
         start,
         [film, *settings],
@@ -144,7 +128,4 @@ def video_tab(cinema: Cinema) -> None:
         concurrency_limit=1,
         api_visibility="private",
     )
-    event.success(rest, None, buttons, **quiet, queue=False)
-    event.failure(refused, None, [stage, *buttons], **quiet, queue=False)
-    leave.click(rest, None, buttons, **quiet, queue=False, cancels=[event])
-    stop.click(end, None, None, **quiet, queue=False)
+    follow([event], paint, [stage, leave, stop], [file, result], left, cinema.ended, cinema.running)

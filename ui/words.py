@@ -285,12 +285,12 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y usarlo con `nst_core`."
     ),
     "A network that already paints is trained further until it paints like the picture of your choice. This server "
-    "does not do that: it lacks a GPU, or photographs to learn on. On your own computer 560 steps take about "
-    "half an hour on two processor cores, five minutes on a GPU, and a folder of photographs of anything; a thousand "
-    "are enough. In a checkout of this project, with `painting.jpg` the picture:": (
+    "does not do that: it lacks a GPU, or photographs to learn on. On your own computer 1200 steps take half "
+    "an hour of two processor cores, and a folder of photographs of anything; a thousand are enough. In a checkout of "
+    "this project, with `painting.jpg` the picture:": (
         "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija. Este servidor no lo "
-        "hace: le falta una GPU, o fotografías con las que aprender. En su propio ordenador 560 pasos llevan una media "
-        "hora con dos núcleos o cinco minutos con una GPU, y hace falta una carpeta con fotografías de lo que sea; "
+        "hace: le falta una GPU, o fotografías con las que aprender. En su propio ordenador 1200 pasos llevan "
+        "media hora con dos núcleos, y hace falta una carpeta con fotografías de lo que sea; "
         "bastan mil. En una copia de este proyecto, con el cuadro en `painting.jpg`:"
     ),
     "Command": "Comando",

@@ -7,7 +7,7 @@ from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.streaming import StripNetwork
 
 # Reflection pads by 2 at full size and by 1 at a quarter of it.
-JOHNSON_LITE = register(
+register(
     Architecture(
         id="johnson-lite",
         version=1,

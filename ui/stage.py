@@ -1,0 +1,118 @@
+"""The stage, where what takes a while is watched as it goes on, and what its buttons do; what it draws is stage.js."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+from gradio.events import Dependency
+
+from nst_core.errors import NSTError
+from ui.runs import Underway, Watched
+from ui.studio import address_of
+from ui.words import SPANISH, say
+
+STAGE = Path(__file__).with_name("stage.js")
+
+W = TypeVar("W", bound=Watched)
+
+
+def stage_for(id: str, hint: str) -> gr.HTML:
+    """The place itself; ``hint`` is HTML that stands there before."""
+    return gr.HTML(
+        html_template="",
+        js_on_load=STAGE.read_text("utf-8"),
+        elem_id=id,
+        elem_classes="easel",
+        hint=hint,
+        words=SPANISH,
+    )
+
+
+def stop_buttons(**ids: str) -> tuple[gr.Button, gr.Button]:
+    """One takes the event out of the queue, the other asks what is watched to end with what it has."""
+    leave, stop = (
+        gr.Button(say("Stop"), visible=False, size="md", elem_id=ids[name], min_width=120) for name in ("leave", "stop")
+    )
+    return leave, stop
+
+
+def waiting(stage: str, others: int) -> str:
+    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile."""
+    # Set by the browser at once: the queue may take its time.
+    return f"""() => {{
+        if (innerWidth <= 768) document.querySelector("#{stage}").scrollIntoView({{ behavior: "smooth" }});
+        const update = (change) => ({{ __type__: "update", ...change }});
+        const others = Array({others}).fill(update({{ visible: false }}));
+        return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
+    }}"""
+
+
+def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
+    """What the page is to show of what grows: the stage, and the buttons that leave the queue and stop it."""
+    yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
+    for run in runs:
+        if run.trouble:
+            gr.Warning(escape(str(run.trouble), quote=False), title="It ended early")
+        yield view(run), gr.skip(), gr.skip()
+
+
+def view(run: Watched) -> dict[str, Any]:
+    """What ``stage.js`` draws; what differs from the one before travels, and numbers of five digits are enough."""
+    return {
+        "running": run.running,
+        "line": run.line,
+        "progress": round(run.progress, 3),
+        "steps": run.steps,
+        "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},
+        "snapshots": [{"step": step, "url": address_of(file)} for step, file in run.snapshots],
+    }
+
+
+def follow(
+    events: Sequence[Dependency],
+    press: gr.Button,
+    watched: Sequence[Any],
+    results: Sequence[Any],
+    left: Callable[[W | None], list[Any]],
+    ended: Callable[[str | None], W | None],
+    running: Underway[W],
+) -> list[Dependency]:
+    """Wire up what comes after ``events``, each of which ``shown`` feeds; gives what comes of their success.
+
+    ``watched`` are the stage and the buttons of ``stop_buttons``; ``results`` are what a session's last one, if it has
+    ``ended`` well, has ``left`` to take home.
+    """
+    stage, leave, stop = watched
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+
+    def rest(request: gr.Request) -> list[Any]:
+        hidden = [gr.Button(visible=False)] * 2
+        return [gr.Button(interactive=True), *hidden, *left(ended(request.session_hash))]
+
+    def refused(request: gr.Request) -> list[Any]:
+        before = ended(request.session_hash)
+        return [before and view(before), *rest(request)]
+
+    def end(request: gr.Request) -> None:
+        running.stop(request.session_hash)
+
+    resting = [press, leave, stop, *results]
+    for event in events:
+        event.failure(refused, None, [stage, *resting], **quiet)
+    leave.click(rest, None, resting, **quiet, cancels=[*events])
+    stop.click(end, None, None, **quiet)
+    return [event.success(rest, None, resting, **quiet) for event in events]
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the library refuses, as Gradio shows it."""
+    try:
+        yield
+    except NSTError as error:
+        # Gradio shows a message as markup.
+        message = escape(str(error), quote=False)
+        raise gr.Error(message, title="That did not work", print_exception=False) from error
