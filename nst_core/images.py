@@ -131,10 +131,9 @@ def save_picture(picture: Image.Image, path: str | Path, *, note: str = "") -> N
     Raises:
         PictureError: as ``check_suffix``, or the file cannot be written.
     """
-    path = Path(path)
-    check_suffix(path, picture)
+    path, clean = Path(path), open_picture(picture)
+    check_suffix(path, clean)
     encoder = _ENCODERS[path.suffix.lower()]
-    clean = open_picture(picture)
     texts = PngInfo()
     if note and encoder is _PNG:
         texts.add_itxt(NOTE, note)

@@ -203,10 +203,10 @@ def optimize(
         features,
         open_picture(content),
         [
-            _Painting(open_picture(painting), weight / sum(weights), mask and open_picture(mask))
+            _Painting(open_picture(painting), weight / sum(weights), None if mask is None else open_picture(mask))
             for painting, weight, mask in zip(paintings, weights, masks, strict=True)
         ],
-        start and open_picture(start),
+        None if start is None else open_picture(start),
         load_features(draft, pooling=method.pooling) if isinstance(draft, str | Path) else draft,
     )
     return run.steps(resume)

@@ -70,7 +70,7 @@ def test_gram_matrix_is_symmetric_and_has_no_negative_eigenvalue() -> None:
         assert torch.linalg.eigvalsh(gram).min() > -1e-9
 
 
-@pytest.mark.parametrize("positions", [(1, 1), (3, 5), (64, 96)])
+@pytest.mark.parametrize("positions", [(1, 1), (3, 5), (64, 96), (65, 97)])
 def test_gram_matrix_of_bfloat16_is_nearly_exact(positions: tuple[int, int]) -> None:
     features = torch.rand(1, 8, *positions).bfloat16().requires_grad_()
     exact = features.detach().double().requires_grad_()
@@ -92,6 +92,21 @@ def test_gradient_of_the_gram_matrix_is_its_derivative(weighted: bool) -> None:
 def test_total_variation_of_a_ramp() -> None:
     ramp = torch.arange(5.0).expand(1, 3, 4, 5)
     assert total_variation(ramp) == 1  # 1 from pixel to pixel across, 0 down
+
+
+def test_total_variation_has_the_digits_of_float32() -> None:
+    picture = torch.rand(1, 3, 24, 24).bfloat16()
+    network = VGG19(last="conv1_1", channels=(4, 4, 4, 4, 4)).bfloat16()
+    loss = PerceptualLoss(
+        network, [StyleTarget(picture)], content_layers={}, style_layers={"relu1_1": 1.0}, total_variation=1.0
+    )
+    assert float(loss(picture, {}).total_variation) == pytest.approx(float(total_variation(picture.float())), rel=1e-5)
+
+
+def test_no_style_at_all_can_be_met() -> None:
+    nothing = torch.zeros(1, 4, 5, 5)
+    loss = StyleLoss(CONVENTIONS["relative"], nothing)
+    assert loss(nothing) == 0 and loss(nothing + 1).isfinite()
 
 
 @pytest.mark.parametrize("size", [(24, 24), (8, 31), (31, 8)])

@@ -261,5 +261,6 @@ def test_lbfgs_remembers_no_more_than_it_should() -> None:
     function, _, _ = made_quadratic(8, spread=100, inside=True)
     optimizer = LBFGS(memory=3)
     last = run(optimizer, evaluator(function), start(), 10)[-1]
-    assert len(optimizer.state()) == 3
+    _, pairs, _ = optimizer.state()
+    assert len(pairs) == 3
     assert last.total < float(function(start()))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nst_core import steady as steady_module
 from nst_core.steady import KEEP, Steady
 
 HEIGHT, WIDTH = 128, 192
@@ -57,6 +58,23 @@ def test_what_moves_is_followed(speed: tuple[int, int]) -> None:
     assert change(shown[inside, inside], exact[inside, inside]) < 0.6 * change(
         fresh[inside, inside], exact[inside, inside]
     )
+
+
+def test_what_moves_is_followed_by_large_pictures_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady_module, "SEEN", WIDTH // 2)
+    test_what_moves_is_followed((5, 4))
+
+
+def test_what_comes_in_at_the_edge_is_painted_anew() -> None:
+    world, painting = texture(3, 300, 400), texture(4, 300, 400)
+    steady = Steady()
+    for left in (100, 112):
+        shown = steady(
+            np.ascontiguousarray(world[80 : 80 + HEIGHT, left : left + WIDTH]),
+            np.ascontiguousarray(painting[80 : 80 + HEIGHT, left : left + WIDTH]),
+        )
+    fresh = np.s_[8:-8, -8:]
+    assert change(shown[fresh], painting[80 : 80 + HEIGHT, 112 : 112 + WIDTH][fresh]) < 2
 
 
 def test_after_a_cut_nothing_is_left() -> None:

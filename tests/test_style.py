@@ -128,6 +128,25 @@ def test_weights_in_any_memory_layout_are_written(tmp_path: Path) -> None:
     assert torch.equal(Style.open(folder).network.state_dict()["conv2.conv2d.weight"], state["conv2.conv2d.weight"])
 
 
+def test_what_stops_between_two_files_leaves_none_that_makes_it_a_style(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[str] = []
+
+    def move(new: Path, place: Path, replace: Callable[[Path, Path], Path] = Path.replace) -> Path:
+        if place.parent == tmp_path / "style":
+            if len(moved) == 3:
+                raise KeyboardInterrupt
+            moved.append(place.name)
+        return replace(new, place)
+
+    monkeypatch.setattr(Path, "replace", move)
+    with pytest.raises(KeyboardInterrupt):
+        make_style(tmp_path / "style")
+    assert sorted(file.name for file in (tmp_path / "style").iterdir()) == sorted(moved)
+    assert "weights" in refusal(tmp_path / "style") or WEIGHTS in refusal(tmp_path / "style")
+
+
 @pytest.mark.parametrize("existing", [False, True])
 def test_an_interrupted_write_leaves_no_half_style(tmp_path: Path, existing: bool) -> None:
     folder = tmp_path / "style"

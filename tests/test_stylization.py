@@ -293,6 +293,22 @@ def test_a_mask_says_where_the_painting_is_seen() -> None:
     assert same(blend(photo, painted, mask=Image.new("L", (3, 2), 255)), painted)
 
 
+def test_a_mask_is_held_against_all_of_a_large_picture() -> None:
+    photo, painted = with_alpha(drawn(60, 200)), drawn(60, 200, seed=1)
+    shade = Image.linear_gradient("L").resize((60, 200))
+    result = blend(photo, painted, mask=shade)
+    assert alike(result.convert("RGB"), Image.composite(painted, photo.convert("RGB"), shade))
+    assert same(result.getchannel("A"), photo.getchannel("A"))
+
+
+def test_a_small_mask_has_soft_edges() -> None:
+    black, white = (Image.new("RGB", (64, 8), colour) for colour in ("black", "white"))
+    mask = Image.new("L", (2, 1))
+    mask.putpixel((1, 0), 255)
+    shown = np.asarray(blend(black, white, mask=mask))[4, :, 0].astype(int)
+    assert shown[0] == 0 and shown[-1] == 255 and 0 < np.diff(shown).max() < 16
+
+
 def test_a_second_style_is_laid_over_the_first(style: Style, tmp_path: Path) -> None:
     photo, second = drawn(60, 40), Style.open(make_style(tmp_path, seed=1))
     first, over = (repaint(photo, one) for one in (style, second))
@@ -349,7 +365,9 @@ def test_what_is_out_of_range_is_refused_before_the_network_runs(style: Style, w
     assert str(again.value) == message
 
 
-@pytest.mark.parametrize("wish", [{"size": 16384}, {"size": 4096, "stroke": 0.25}, {"size": 12000}])
+@pytest.mark.parametrize(
+    "wish", [{"size": 16384}, {"size": 16384, "stroke": 4}, {"size": 4096, "stroke": 0.25}, {"size": 12000}]
+)
 def test_more_than_can_be_painted_is_refused(style: Style, wish: dict[str, Any]) -> None:
     with watched(style) as seen, pytest.raises(NSTError, match="134,217,728"):
         stylize(drawn(64, 64), style, **wish)

@@ -28,9 +28,10 @@ from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.features import VGG19, load_features
 from nst_core.images import open_picture, to_tensor
 from nst_core.recipe import Recipe, RecipeError
+from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
-from nst_core.training import Photographs, TrainingError, TrainingStep, perceptual_loss, train
+from nst_core.training import Photographs, TrainingError, TrainingStep, new_network, perceptual_loss, train
 from nst_core.training_folder import TrainingFolder
 
 RECIPE = Recipe(
@@ -84,6 +85,34 @@ def run(
 
 def losses(steps: list[TrainingStep]) -> list[tuple[int, float, float, float, float]]:
     return [(s.step, s.content, s.style, s.total_variation, s.learning_rate) for s in steps]
+
+
+def ramps(folder: Path) -> Path:
+    """Photographs of one kind: red grows to the right, green downwards."""
+    folder.mkdir()
+    across, down = np.meshgrid(np.linspace(0, 255, 128), np.linspace(0, 255, 128))
+    Image.fromarray(np.stack([across, down, 0 * down], 2).round().astype(np.uint8)).save(folder / "ramps.png")
+    return folder
+
+
+def test_squares_lie_anywhere_and_are_enlarged_as_asked(tmp_path: Path) -> None:
+    folder, count = ramps(tmp_path / "photos"), 100
+    near, far = (Photographs(folder, replace(RECIPE, steps=count, crop=64, zoom=zoom, seed=1)) for zoom in (1.0, 4.0))
+    # The shorter side is brought to the square's: unenlarged, each is the whole picture.
+    assert all(float(near[i][0].max() - near[i][0].min()) > 0.98 for i in range(3))
+    spans = [float(far[i][0].max() - far[i][0].min()) for i in range(count)]
+    assert min(spans) < 0.35 and max(spans) > 0.8
+    middles = np.array([[float(far[i][0].mean()), float(far[i][1].mean())] for i in range(count)])
+    assert abs(np.corrcoef(middles.T)[0, 1]) < 0.3
+    assert middles.std(0).min() > 0.05
+    with pytest.raises(RecipeError, match="The zoom should be a number of at least 1"):
+        replace(RECIPE, zoom=0.9)
+
+
+def test_a_warm_start_has_the_architecture() -> None:
+    start = Registry.load().open("udnie")
+    with pytest.raises(TrainingError, match="udnie is a johnson network, and a johnson-lite one is to be trained"):
+        new_network(replace(RECIPE, architecture="johnson-lite"), start)
 
 
 def half_seen(path: Path, seed: int, hidden: tuple[int, int, int]) -> Path:

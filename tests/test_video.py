@@ -390,6 +390,26 @@ def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_the_film_is_not_written_over_by_another_name(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    before, link = film.read_bytes(), tmp_path / "link.mp4"
+    link.symlink_to(film)
+    for name in (link, tmp_path / "." / ".." / tmp_path.name / "film.mp4"):
+        with pytest.raises(FilmError, match="that is the film to repaint"):
+            painted(film, style, name)
+    assert film.read_bytes() == before
+
+
+def test_gone_on_with_when_nothing_is_left_the_last_frame_lasts_as_long(style: Style, tmp_path: Path) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=5), tmp_path / "out.mp4"
+    run = stylize_video(film, style, out, strength=0.0)
+    list(islice(run, 5))
+    run.close()
+    painted(film, style, out, resume=True)
+    painted(film, style, tmp_path / "whole.mp4")
+    assert see(out).seconds == see(tmp_path / "whole.mp4").seconds
+
+
 def test_few_frames(style: Style, tmp_path: Path) -> None:
     for count in range(1, 13):
         film, out = make_film(tmp_path / f"{count}.mp4", frames=count), tmp_path / f"{count}-out.mp4"
