@@ -138,21 +138,20 @@ def review(
     photos = [open_picture(path).convert("RGB") for path in photo]
     # A branch of that name is where the Hub keeps a pull request.
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
-    found = changes(base, proposed)
+    found, present = changes(base, proposed), hub.registry_at(registry)
     objections = [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
     rows, rows_are = [], []
     for entry in [*found.added, *found.changed]:
-        seen = look_at(entry, proposed, _known_styles(base), photos)
+        seen = look_at(entry, proposed, _known_styles(present), photos)
         table = Table(show_header=False, box=None, title=entry.id, title_justify="left")
         for name in ("title", "artist", "license", "repo", "revision"):
             table.add_row(name, str(getattr(entry, name)))
         for finding in seen.report.findings:
             table.add_row(finding.part, ("" if finding.passed else "✗ ") + finding.words)
-            objections += [] if finding.passed else [finding.words.rstrip(".")]
         if seen.nearest:
             table.add_row("most alike", f"{seen.nearest[0]}, cosine of the weights {seen.nearest[1]:.3f}")
-            objections += [f"its weights are as good as those of {seen.nearest[0]}"] if seen.is_duplicate else []
         print_table(table)
+        objections += seen.objections
         if seen.pictures:
             rows.append(seen.pictures)
             rows_are.append(entry.id)

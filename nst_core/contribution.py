@@ -154,6 +154,8 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, most:
             while size <= most and (chunk := source.read(CHUNK)):
                 size += len(chunk)
                 target.write(chunk)
+    except OSError as error:
+        raise ContributionError(f"{file.name} could not be written: {error.strerror}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise ContributionError(f"{file.name} in the zip is damaged: make the zip anew.") from error
     if size > most:

@@ -242,6 +242,16 @@ def base_of(registry: str, number: int) -> str:
     raise HubError(f"Pull request {number} does not begin at any commit of {registry}'s main branch: close it.")
 
 
+def is_on_main(repo: str, revision: str) -> bool:
+    """Whether a commit of a repository is of its main branch, which is its owner's: pull requests' are anybody's.
+
+    Raises:
+        HubError: there is no such repository, no answer.
+    """
+    with _refusals(repo):
+        return any(commit.commit_id == revision for commit in HfApi().list_repo_commits(**_place(repo)))
+
+
 def accept(registry: str, number: int, entries: list[Entry]) -> None:
     """Add to a registry on the Hub the entries that a pull request proposes, and close it with a word about it.
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nst_core.errors import NSTError
 from nst_core.files import replacing
+from nst_core.parts import too_many_parts
 from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
@@ -113,7 +114,8 @@ def open_picture(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pix
 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it has
-            more than ``max_pixels`` (checked before anything is decoded) or numbers beyond the ranges above.
+            more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded), or
+            numbers beyond the ranges above.
     """
     if isinstance(source, Image.Image):
         return _clean(source, _subject(getattr(source, "filename", "")), max_pixels)
@@ -277,6 +279,9 @@ def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
     for name in _DECODERS:
         decoder, accepts = Image.OPEN[name]
         if accepts and accepts(prefix):
+            if too_many_parts(stream, name):
+                parts = "is built of more parts than a picture needs"
+                raise PictureError(f"{subject} {parts}: saved anew as PNG or JPEG it would be right.")
             stream.seek(0)
             try:
                 return decoder(stream, "")

@@ -7,12 +7,13 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from nst_core.hub import fetch
+from nst_core.hub import fetch, is_on_main
 from nst_core.images import fit, open_picture
 from nst_core.registry import Entry, Registry
 from nst_core.report import Report, examine
-from nst_core.style import PREVIEW, Style
+from nst_core.style import PREVIEW, Style, read_card
 from nst_core.stylization import repaint
+from nst_core.text import quoted
 
 SIDE = 512
 """Pixels to the longer side of the pictures that a review shows."""
@@ -54,11 +55,8 @@ class Review:
     """The registry's style whose weights are most like it, and their cosine."""
     pictures: list[Image.Image]
     """Its own preview, and what it makes of the photographs, RGB."""
-
-    @property
-    def is_duplicate(self) -> bool:
-        """Whether its weights are as good as another style's."""
-        return self.nearest is not None and self.nearest[1] >= DUPLICATE
+    objections: list[str]
+    """Why it should not be merged as it is."""
 
 
 def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: list[Image.Image]) -> Review:
@@ -69,16 +67,28 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
         RegistryError, WeightsError: it is blocked, or it is not what the entry says.
     """
     folder = entry.path or fetch(entry.repo or "", entry.revision)
-    report = examine(folder)
+    report, card = examine(folder), read_card(folder)
+    objections = [finding.words.rstrip(".") for finding in report.findings if not finding.passed]
+    # The page shows the entry's, and who owns the style has said the card's.
+    objections += [
+        f"the {name} of {entry.id} is {quoted(said)}, and in its card {quoted(meant)}"
+        for name in ("title", "artist", "license")
+        if (said := getattr(entry, name)) != (meant := getattr(card, name)) and meant
+    ]
+    if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):
+        objections.append(f"{entry.revision} is no commit of {entry.repo}'s main branch: anybody may have proposed it")
     if not report.usable:
-        return Review(entry, report, None, None, [])
+        return Review(entry, report, None, None, [], objections)
     style = proposed.open(entry.id)
     likeness = {other.id: cosine(style, other) for other in others if other.architecture is style.architecture}
     nearest = max(likeness.items(), key=lambda item: item[1], default=None)
+    if nearest and nearest[1] >= DUPLICATE:
+        objections.append(f"its weights are as good as those of {nearest[0]}")
     shown = any(finding.part == PREVIEW and finding.passed for finding in report.findings)
     preview = [fit(open_picture(folder / PREVIEW), SIDE)] if shown else []
     painted = [repaint(photo, style, size=SIDE) for photo in photos]
-    return Review(entry, report, style, nearest, [picture.convert("RGB") for picture in [*preview, *painted]])
+    pictures = [picture.convert("RGB") for picture in [*preview, *painted]]
+    return Review(entry, report, style, nearest, pictures, objections)
 
 
 def cosine(style: Style, other: Style) -> float:

@@ -1,5 +1,6 @@
 """Styles published, proposed, reviewed and merged: our commands and the real client against a Hub on the loopback."""
 
+import hashlib
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -204,6 +205,37 @@ def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Pat
     assert "it lacks 'title', 'artist', 'license'" in anonymous
     assert "no revision 'refs/pr/9'" in missing
     assert all(pull.status == "open" for pull in registry.pulls[1:])
+
+
+def test_what_is_not_the_owners_word_is_not_merged(
+    hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path
+) -> None:
+    ask("ada", publish(styles / "wave", "ada/wave"))
+    registry, wave = hub.repos["bob/registry"], hub.repos["ada/wave"]
+    [entry] = entries(hub, revision="refs/pr/1")
+
+    def propose(**changed: str) -> None:
+        text = yaml.safe_dump({"version": 1, "styles": [{**entry, **changed}]})
+        registry.propose({"registry.yaml": text.encode()}, "eve", "Add it")
+
+    propose(id="udnie-2", title="Udnie", artist="Eve", license="cc0-1.0")
+    night = {file.name: file.read_bytes() for file in (styles / "night").iterdir()}
+    pull = wave.propose(night, "eve", "Improve it")
+    sha256 = hashlib.sha256(night["model.safetensors"]).hexdigest()
+    propose(id="night", title="The Night", revision=wave.branches[pull.branch], sha256=sha256)
+    look = ("--photo", photo, "-o", tmp_path / "sheet.png", "--merge")
+    said, strange = ask("bob", *(("review", "bob/registry", number, *look) for number in (2, 3)), fails=True)
+    assert said == (
+        "Not to be merged as it is: the title of udnie-2 is 'Udnie', and in its card 'The Wave'; the artist of udnie-2 "
+        "is 'Eve', and in its card 'Ada'; the license of udnie-2 is 'cc0-1.0', and in its card 'mit'."
+    )
+    assert strange.endswith("is no commit of ada/wave's main branch: anybody may have proposed it.")
+    assert entries(hub) == []
+    # The same weights, which main has by now, and had not when it was proposed.
+    propose(id="wave-2")
+    registry.merge(registry.pulls[0])
+    [copied] = ask("bob", ("review", "bob/registry", 4, *look), fails=True)
+    assert "its weights are as good as those of wave" in copied
 
 
 def test_a_space_is_a_registry_too(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:

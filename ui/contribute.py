@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Callable
 from html import escape
@@ -90,13 +91,15 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         if not upload:
             return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
         folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
+        found, refusal = None, ""
         try:
             unpack(received(upload, "file"), folder)
             found = examine(folder)
         except NSTError as error:
-            return ["", in_words(None, str(error)), gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
-        if not found.usable:
-            return ["", in_words(found), gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
+            refusal = str(error)
+        if not (found and found.usable):
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
         style = Style.open(folder, name="your style")
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
@@ -137,12 +140,12 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             if rights is not True:
                 raise PageError("To publish it, say first that you may: tick the box above.")
             title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in said)
-            folder = studio.style(request.session_hash, mine).folder
-            describe(folder, title, artist, license)
+            style = studio.style(request.session_hash, mine)  # its folder goes when it does
+            describe(style.folder, title, artist, license)
             # Outside a Space, Gradio plays the sign-in, and gives a token that is none: there it is the machine's own.
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
-            return links(publish_style(folder, repo, registry=registry, token=own))
+            return links(publish_style(style.folder, repo, registry=registry, token=own))
 
     def worded(name: str, request: gr.Request) -> str:
         return commands(name, registry, words_of(request))

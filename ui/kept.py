@@ -1,7 +1,7 @@
 """A small, bounded memory of what was computed for a person, so that it need not be computed again."""
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Kept(Generic[T]):
     """At most ``limit`` values for ``seconds`` each, found by their session and key alone.
 
-    The least recently used goes first.
+    The least recently used goes first, of the session that has the most: nobody can push out what others have.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -37,7 +37,9 @@ class Kept(Generic[T]):
             self._values.pop((session, key), None)
             self._values[session, key] = (time.monotonic(), value)
             if len(self._values) > self.limit:
-                self._values.popitem(last=False)
+                held = Counter(session for session, _ in self._values)
+                most = max(held.values())
+                del self._values[next(place for place in self._values if held[place[0]] == most)]
 
     def expire(self) -> None:
         """Drop what has been kept for its time."""

@@ -46,8 +46,12 @@ LINGER = 2.0
 """Seconds for which the rest of a refused body is still taken: whoever is cut off at once does not hear why."""
 ROOM = 2**30
 """Bytes that have to be free on the disk for an upload to be taken."""
-WAITING = {"optimization": 4, "training": 2, "film": 4}
-"""How many may wait for what takes a quarter of an hour and more, by Gradio's ``concurrency_id``."""
+LONG = {"optimization": 4, "training": 2, "film": 4}
+"""How many may wait for what takes a quarter of an hour and more, each once, by Gradio's ``concurrency_id`` …"""
+SHORT = {"gate": 8, "hub": 8, "community": 8}
+"""… and for what takes seconds."""
+QUEUE, EACH = 32, 8
+"""How many may wait for anything, and for how much of what is not long one session may."""
 
 API = "/gradio_api"
 # Parts of Gradio that the page has no use for: they fetch what they are told to, run ffmpeg, write files, or never end.
@@ -126,12 +130,16 @@ class Limits:
         kind = self.page.line_of(name, number if how in ("run", "api", "queue") else None)
         if kind is None:
             raise Refusal(404, "There is no such endpoint: /stylize, /optimize and /styles are what there is.")
-        if kind in WAITING:
-            sessions = self.page.sessions_waiting(kind)
-            if session in sessions:
-                raise Refusal(429, "You wait for your turn already: ask again when it has begun.")
-            if len(sessions) >= WAITING[kind]:
-                raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in a quarter of an hour.")
+        if how in ("run", "api"):  # which waits for nothing
+            return
+        sessions = self.page.sessions_waiting(kind)
+        if sessions.count(session) >= (1 if kind in LONG else EACH):
+            raise Refusal(429, "You wait for your turn already: ask again when it has begun.")
+        if len(sessions) >= (LONG | SHORT).get(kind, QUEUE):
+            later = "a quarter of an hour" if kind in LONG else "a minute"
+            raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in {later}.")
+        if self.page.queued() >= QUEUE:
+            raise Refusal(503, "Too many people are here at once: try again in a minute.")
 
     @contextmanager
     def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:

@@ -14,12 +14,14 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
+from nst_core.report import MAX_PREVIEW_SIDE
 from nst_core.style import PREVIEW_SIZE
 from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.films import Cinema
+from ui.limits import QUEUE
 from ui.links import opens
 from ui.live import live_tab
 from ui.repaint import preview_of, repaint_tab
@@ -137,7 +139,7 @@ def build_page(
     for event in page.fns.values():
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
             event.api_visibility = "private"
-    page.queue(max_size=32, api_open=False)
+    page.queue(max_size=QUEUE, api_open=False)
     # A thousand looks a second, which Gradio 6.31 takes, are a tenth of a core while nobody is here.
     page._queue.sleep_when_free = 0.01
     return page
@@ -149,6 +151,7 @@ def fetch_previews(registry: Registry) -> None:
         file = preview_of(entry)
         if entry.repo and entry.revision and not file.is_file():
             try:
-                save_picture(fit(open_picture(hub.fetch_preview(entry.repo, entry.revision)), PREVIEW_SIZE), file)
+                preview = open_picture(hub.fetch_preview(entry.repo, entry.revision), max_pixels=MAX_PREVIEW_SIDE**2)
+                save_picture(fit(preview, PREVIEW_SIZE), file)
             except NSTError as error:
                 logger.warning("The gallery shows %s without its preview: %s", entry.id, error)

@@ -88,6 +88,10 @@ class Page(gr.Blocks):
         """How many people's pictures wait: in Gradio's queue, and in the studio's line."""
         return len(self._queue) + self.studio.line.waiting()
 
+    def queued(self) -> int:
+        """How much waits in Gradio's queue, which all tabs share."""
+        return len(self._queue)
+
     def running(self) -> int:
         """How much is being done for people at the moment."""
         return max(0, self._queue.get_active_worker_count() - self.studio.line.waiting())

@@ -1,0 +1,101 @@
+"""Files of a few megabytes that would keep a decoder busy for hours are refused at once; what is merely rich is not."""
+
+import struct
+import zlib
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from nst_core.images import PictureError, open_picture, read_note
+
+SIZE = (64, 48)
+
+
+def encoded(format: str, **options: object) -> bytes:
+    file = BytesIO()
+    Image.radial_gradient("L").resize(SIZE).convert("P" if format == "GIF" else "RGB").save(file, format, **options)
+    return file.getvalue()
+
+
+def png(kind: bytes, data: bytes, count: int) -> bytes:
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    whole = encoded("PNG")
+    return whole[:33] + count * chunk + whole[33:]
+
+
+def jpeg(segment: bytes, count: int) -> bytes:
+    whole = encoded("JPEG")
+    return whole[:2] + count * segment + whole[2:]
+
+
+def scans(count: int) -> bytes:
+    """A progressive JPEG, grey, all scans but the first of which say that nothing changes."""
+
+    def scan(first: int, last: int) -> bytes:
+        return b"\xff\xda" + struct.pack(">HB5B", 8, 1, 1, 0, first, last, 0)
+
+    frame = b"\xff\xc2" + struct.pack(">HBHHB3B", 11, 8, SIZE[1], SIZE[0], 1, 1, 0x11, 0)
+    # One code each: a difference of 0, and "the rest of 16,384 blocks is 0".
+    codes = (
+        b"\xff\xc4" + struct.pack(">HB16BB", 20, table, 1, *[0] * 15, code) for table, code in ((0, 0), (16, 0xE0))
+    )
+    first = b"\xff\xdb" + struct.pack(">HB", 67, 0) + 64 * b"\1" + frame + b"".join(codes) + scan(0, 0) + b"\0"
+    return b"\xff\xd8" + first + (count - 1) * scan(1, 63) + b"\xff\xd9"
+
+
+def gif(extension: bytes) -> bytes:
+    whole = encoded("GIF")
+    head = 13 + (3 << (whole[10] % 8 + 1) if whole[10] & 0x80 else 0)
+    return whole[:head] + extension + whole[head:]
+
+
+def tiff(rows: int, order: str = "<", large: bool = False) -> bytes:
+    """One column, a strip for each row, all of which are the same byte."""
+    number, head, count = ("Q", 16, "Q") if large else ("I", 8, "H")
+    tags = [(256, 1), (257, rows), (258, 8), (259, 1), (262, 1), (273, None), (277, 1), (278, 1), (279, None)]
+    start = head + struct.calcsize(order + count) + len(tags) * (20 if large else 12) + (8 if large else 4)
+    one = struct.pack(order + "I", 1)
+    entries = b""
+    for tag, value in tags:
+        many = rows if value is None else 1
+        where = start if value is None else value
+        entries += struct.pack(f"{order}HH{number}", tag, 4, many)
+        entries += struct.pack(order + number, where) if many > 1 or large else struct.pack(order + "I", where)
+    magic = b"II" if order == "<" else b"MM"
+    begin = struct.pack(order + "HHHQ", 43, 8, 0, head) if large else struct.pack(order + "HI", 42, head)
+    directory = struct.pack(order + count, len(tags)) + entries + struct.pack(order + number, 0)
+    return magic + begin + directory + rows * one
+
+
+BUILT = {
+    "chunks": (lambda n: png(b"abCd", b"", n), 50_000, 140_000),
+    "texts": (lambda n: png(b"tEXt", b"a\0b", n), 1_000, 140_000),
+    "pieces of the picture": (lambda n: png(b"IDAT", b"", n), 1_000, 140_000),
+    "comments": (lambda n: jpeg(b"\xff\xfe\0\3a", n), 500, 3_000),
+    "filling": (lambda n: jpeg(b"\xff", n), 500, 3_000),
+    "junk": (lambda n: jpeg(b"\xff\xfe\0\2" + n * b"\0", 1), 500, 3_000),
+    "scans": (scans, 100, 300),
+    "pieces of a comment": (lambda n: gif(b"!\xfe" + n * b"\1a" + b"\0"), 3_000, 5_000),
+    "GIF's comments": (lambda n: gif(n * b"!\xfe\1a\0"), 1_000, 5_000),
+    "GIF's junk": (lambda n: gif(n * b"\0"), 1_000, 5_000),
+    "strips": (tiff, 100_000, 140_000),
+    "strips, the other way round": (lambda n: tiff(n, ">"), 1_000, 140_000),
+    "strips of BigTIFF": (lambda n: tiff(n, large=True), 1_000, 140_000),
+}
+
+
+@pytest.mark.parametrize("what", BUILT)
+def test_what_is_built_of_too_many_parts_is_refused(what: str) -> None:
+    made, few, many = BUILT[what]
+    picture = open_picture(made(few))
+    assert min(picture.size) >= 1
+    for read in (open_picture, read_note):
+        with pytest.raises(PictureError, match="built of more parts than a picture needs: saved anew as PNG or JPEG"):
+            read(made(many))
+
+
+def test_a_progressive_jpeg_with_a_large_profile_is_none_of_them() -> None:
+    profile = bytes(5_000_000)
+    picture = open_picture(encoded("JPEG", progressive=True, icc_profile=profile))
+    assert picture.size == SIZE
