@@ -17,6 +17,7 @@ import httpx
 import pytest
 from conftest import launched
 from gradio_client import Client, handle_file
+from made_hostile import good_files, zipped
 from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
 from PIL import Image
@@ -573,6 +574,24 @@ def test_nobody_fills_the_line_of_what_takes_long(server: Server, photo: dict[st
         for session in ("one", "agents"):
             with server.http.stream("GET", f"{API}/queue/data", params={"session_hash": session}):
                 pass
+        idle(server)
+
+
+def test_no_session_fills_the_queue_of_all(server: Server, photo: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "style.zip"
+    file.write_bytes(zipped(good_files()))
+    [number] = [one["id"] for one in server.http.get("/config").json()["dependencies"] if one["api_name"] == "examined"]
+    style = {"path": server.upload(file), "meta": {"_type": "gradio.FileData"}}
+    body = {"data": [style], "fn_index": number, "session_hash": "greedy"}
+    asked = [server.http.post(f"{API}/queue/join", json=body) for _ in range(2 * limits.QUEUE)]
+    try:
+        refused = [answer for answer in asked if answer.status_code != 200]
+        assert len(refused) > limits.QUEUE
+        check_refused(refused[0], 429)
+        assert server.call("stylize", [photo, "first-style", 1, "style", 32, 1, "", 0.5, None])[0] == "complete"
+    finally:
+        with server.http.stream("GET", f"{API}/queue/data", params={"session_hash": "greedy"}):
+            pass
         idle(server)
 
 
