@@ -4,6 +4,7 @@ The page never imports this file: only here, on a person's own command line, is 
 then by ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -216,15 +217,16 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
         path = folder / Path(entry.filename).name
         file = plain(path.name)
         try:
-            values = np.fromfile(path, dtype="<f4")
+            held = path.stat().st_size // 4
+            values = np.fromfile(path, dtype="<f4", count=min(held, math.prod(theirs)))
         except OSError as error:
             raise ImportingError(f"{file} could not be read: {error.strerror}.") from error
         except ValueError as error:  # such as one with a NUL
             raise ImportingError(
                 f"{MANIFEST} gives {variable} the file {quoted(path.name)}, which no file can be called."
             ) from error
-        if values.size != np.prod(theirs):
-            raise ImportingError(f"{file} holds {values.size:,} numbers, and {variable} has {np.prod(theirs):,}.")
+        if held != math.prod(theirs):
+            raise ImportingError(f"{file} holds {held:,} numbers, and {variable} has {math.prod(theirs):,}.")
         tensor = torch.from_numpy(values.astype(np.float32)).reshape(theirs)
         state[name] = tensor.permute(3, 2, 0, 1).contiguous() if len(shape) == 4 else tensor
     return state

@@ -239,7 +239,7 @@ class Registry:
         self._refuse_blocked(repo, folder.name)
         return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
 
-    def is_blocked(self, repo: str, revision: str | None = None) -> str | None:
+    def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
         """Why that repository, or that commit of it, is not to be opened; None where it may be."""
         for blocked in self._blocked:
             if blocked.repo.lower() == repo.lower() and blocked.revision in (None, revision):
@@ -247,7 +247,7 @@ class Registry:
         return None
 
     def _refuse_blocked(self, repo: str, revision: str | None) -> None:
-        if reason := self.is_blocked(repo, revision):
+        if reason := self.why_blocked(repo, revision):
             raise RegistryError(f"{repo} is blocked by this registry: {reason.rstrip('.')}.")
 
     def _open_entry(self, entry: Entry) -> "Style":

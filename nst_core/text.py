@@ -13,10 +13,21 @@ from pydantic import AfterValidator, ValidationError
 JOINERS = "\u200c\u200d"
 """Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
 
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and a symbol that look like nothing."""
+MARKS = 6
+"""The most that stand on one letter in any script; more hide the lines above."""
+
 
 def plain(text: str, limit: int = 120) -> str:
-    """One line of at most ``limit`` characters, without control, direction or half characters."""
-    kept = (c for c in text if c.isspace() or c in JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    """One line of at most ``limit`` characters, without control, direction, half or invisible characters."""
+    kept, marks = [], 0
+    for c in text:
+        category = unicodedata.category(c)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        seen = category not in ("Cc", "Cf", "Cs") and c not in FILLERS and marks <= MARKS
+        if seen or c.isspace() or c in JOINERS:
+            kept.append(c)
     line = " ".join("".join(kept).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

@@ -369,8 +369,8 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
         assert refusal(ref, registry.open) == "eve/wave is blocked by this registry: Not hers."
     one = {"repo": "eve/wave", "revision": REVISION, "reason": "Broken"}
     registry = Registry.load(write(tmp_path, blocked=[one]))
-    assert registry.is_blocked("eve/wave", REVISION) == "Broken"
-    assert registry.is_blocked("eve/wave") is registry.is_blocked("eve/waves", REVISION) is None
+    assert registry.why_blocked("eve/wave", REVISION) == "Broken"
+    assert registry.why_blocked("eve/wave") is registry.why_blocked("eve/waves", REVISION) is None
     assert "should have" not in refusal(f"eve/wave@{REVISION}", registry.open)
     assert "'blocked.0.reason'" in refusal(write(tmp_path, blocked=[{"repo": "eve/wave"}]))
 
@@ -398,6 +398,6 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     after = Registry.parse(added, tmp_path / "registry.yaml")
     assert after.entries == (*before.entries, new)
     assert re.findall("#.*", added) == re.findall("#.*", text)
-    assert ("blocked" in added) == ("blocked" in text) and after.is_blocked("a/b") == before.is_blocked("a/b")
+    assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
     with pytest.raises(RegistryError, match="has a style 'great-wave' already"):
         add_entry(added, new)

@@ -57,7 +57,7 @@ class Noticeboard:
                 except HubError as error:
                     trouble = str(error)
                 else:
-                    listing = [found for found in listing if not self._registry.is_blocked(found.repo, found.revision)]
+                    listing = [found for found in listing if not self._registry.why_blocked(found.repo, found.revision)]
                     self._listings[sort] = (time.monotonic(), listing)
                     trouble = ""
             return listing, f"{trouble} This is the list as it last was." if trouble and listing else trouble

@@ -175,7 +175,7 @@ class Run(Watched):
 
 
 @dataclass(frozen=True)
-class Ended:
+class Resumable:
     """A run, and what it takes to go on with it."""
 
     run: Run
@@ -196,7 +196,7 @@ class Easel:
         self.max_side = min(studio.max_side, MAX_SIDE)
         self.running: Underway[Run] = Underway(16, KEEP)
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
-        self._ended: Kept[Ended] = Kept(3, KEEP)
+        self._ended: Kept[Resumable] = Kept(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if lent.LENT else modestly)
@@ -353,7 +353,7 @@ class Easel:
         if run.last is None:
             raise PageError("The run ended before its first step.")
         self._remember_pace(run, method, order.features)
-        self._ended.put(session, None, Ended(run, order, run.last.state))
+        self._ended.put(session, None, Resumable(run, order, run.last.state))
         width, height = run.last.size
         note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
         said = order.said and recipe("advanced", {**order.said, "steps": run.steps})
