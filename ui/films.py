@@ -1,5 +1,6 @@
 """What repaints films on the page: a few frames in each turn, as many as fit in, and what is kept of them."""
 
+import math
 import shutil
 import time
 from collections.abc import Generator, Iterator
@@ -16,7 +17,7 @@ from nst_core.film import Film, open_film, read_frames
 from nst_core.reel import recoded
 from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, paint_pixels, part_of
+from nst_core.stylization import stylize
 from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
@@ -75,22 +76,15 @@ class Cinema:
         Raises:
             NSTError: the film, the style or a number is refused.
         """
-        styles, film, size = self._asked(session, path, wish)
+        styles, film, size, settings = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
 
         def paint(progress: Progress) -> None:
-            frame = next(read_frames(film, film.size(size)))
+            frame = Image.fromarray(next(read_frames(film, film.size(size))).pixels)
             began = time.perf_counter()
-            paintings = [
-                paint_pixels(frame.pixels, style, progress=part_of(progress, number, len(styles)))
-                for number, style in enumerate(styles)
-            ]
-            self._paces.setdefault(_kind(styles), (time.perf_counter() - began) / frame.pixels[..., 0].size)
-            painted = paintings[0]
-            if wish.second:
-                painted = blend_pixels(painted, paintings[1], wish.mix, "style")
-            picture = blend_pixels(frame.pixels, painted, wish.strength, wish.color)
-            screening.snap(1, Image.fromarray(picture))
+            picture = stylize(frame, styles[0], **settings, progress=progress)
+            self._paces.setdefault(_kind(styles), (time.perf_counter() - began) / math.prod(frame.size))
+            screening.snap(1, picture)
 
         self.studio.line.join(session, paint).result()
         width, height = film.size(size)
@@ -106,7 +100,7 @@ class Cinema:
         Raises:
             NSTError: before the first frame, whatever the library refuses; later, it ends with its ``trouble``.
         """
-        styles, film, size = self._asked(session, path, wish)
+        styles, film, size, settings = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
         self.running.put(session, None, screening)
         yield screening
@@ -115,9 +109,6 @@ class Cinema:
         own.parent.mkdir()
         shutil.copyfile(path, own)
         film = replace(film, path=own)
-        settings = wish.model_dump(include={"strength", "color", "mix"}) | {
-            "second": styles[1] if wish.second else None
-        }
         run = stylize_video(own, styles[0], out, size=size, **settings)
         try:
             yield from self._paint(session, run, screening, film, styles, size)
@@ -155,15 +146,18 @@ class Cinema:
         """The session's last film."""
         return self._ended.get(session, None)
 
-    def _asked(self, session: str | None, path: Path, wish: Wish) -> tuple[list[Style], Film, int | None]:
-        """What to paint, and at which longer side: a film is never enlarged."""
+    def _asked(
+        self, session: str | None, path: Path, wish: Wish
+    ) -> tuple[list[Style], Film, int | None, dict[str, Any]]:
+        """What to paint, at which longer side, for a film is never enlarged, and with which other settings."""
         most = self.sizes[-1]
         if wish.size is None or not 0 < wish.size <= most:
             raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
         styles = [self.studio.style(session, name) for name in wish.styles]
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
-        return styles, film, size
+        settings = wish.model_dump(include={"strength", "color", "mix"})
+        return styles, film, size, settings | {"second": styles[1] if wish.second else None}
 
     def _paint(
         self,
