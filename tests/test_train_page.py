@@ -131,8 +131,8 @@ def test_the_files_go_with_the_session(school: School, painting: Path) -> None:
     assert school.ended("ann") is None
 
 
-def watched_until(school: School, painting: Path, steps: int, then: str) -> Pupil:
-    """A training of many steps, about which something is done from another thread, as a click would be."""
+def stopped_after(school: School, painting: Path, steps: int) -> Pupil:
+    """A training of many steps that is stopped from another thread, as a click would."""
     school.recipe = replace(FEW, steps=2000)
     pupils = school.watch("ann", painting, lesson(school))
     pupil = next(pupils)
@@ -140,7 +140,7 @@ def watched_until(school: School, painting: Path, steps: int, then: str) -> Pupi
     def act() -> None:
         while len(pupil.losses.get("step", [])) < steps:
             time.sleep(0.01)
-        getattr(school, then)("ann")
+        school.running.stop("ann")
 
     thread = threading.Thread(target=act)
     thread.start()
@@ -150,7 +150,7 @@ def watched_until(school: School, painting: Path, steps: int, then: str) -> Pupi
 
 
 def test_stopped_it_keeps_what_there_is(school: School, painting: Path, photo: Path) -> None:
-    pupil = watched_until(school, painting, 2, "stop")
+    pupil = stopped_after(school, painting, 2)
     done = len(pupil.losses["step"])
     assert 2 <= done < pupil.steps and pupil.line.startswith(f"Stopped: {done} of {pupil.steps} steps")
     config = json.loads(ZipFile(pupil.zip).read(f"{pupil.name}/config.json"))
@@ -162,7 +162,7 @@ def test_stopped_it_keeps_what_there_is(school: School, painting: Path, photo: P
 
 def test_stopped_before_its_first_step_it_keeps_the_earlier_style(school: School, painting: Path) -> None:
     first = ended(school.watch("ann", painting, lesson(school)))
-    second = watched_until(school, painting, 0, "stop")
+    second = stopped_after(school, painting, 0)
     assert second.line == "Stopped before it began" and not second.losses and not second.running
     assert school.ended("ann") is first and first.zip.is_file()
 
