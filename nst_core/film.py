@@ -13,10 +13,11 @@ import numpy as np
 
 from nst_core.errors import NSTError
 from nst_core.images import MAX_PIXELS, PictureError, open_picture
+from nst_core.parts import SCAN, SCANS, too_many_samples
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -25,7 +26,16 @@ Input = TypeVar("Input")
 Output = TypeVar("Output")
 
 # The only demuxers that are let near a file, by FFmpeg's names: none of them opens a second one.
-_DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,dv,ivf,nut,yuv4mpegpipe"
+_DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,dv,ivf,nut,yuv4mpegpipe"
+# The only decoders of pictures, by the names of what they decode: those of films.
+_CODECS = {
+    "h261", "h263", "h263p", "h264", "hevc", "vvc", "av1", "vp3", "vp4", "vp5", "vp6", "vp6a", "vp6f", "vp7",
+    "vp8", "vp9", "theora", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1",
+    "wmv2", "wmv3", "vc1", "flv1", "flashsv", "flashsv2", "rv10", "rv20", "rv30", "rv40", "svq1", "svq3",
+    "cinepak", "indeo2", "indeo3", "indeo4", "indeo5", "rpza", "qtrle", "smc", "msvideo1", "msrle", "mjpeg",
+    "mjpegb", "prores", "dnxhd", "cfhd", "dvvideo", "ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv",
+    "lagarith", "rawvideo", "v210", "v410", "v408", "v308", "r210", "r10k", "png", "gif", "hap", "snow", "dirac",
+}  # fmt: skip
 _READABLE = "an MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, Ogg or GIF file"
 
 # Of AVColorSpace.
@@ -135,6 +145,9 @@ def open_film(source: str | Path) -> Film:
                 f"{subject} has no pictures, only sound: a film with both, or without sound, would be right."
             )
         coded = stream.codec_context
+        if coded.codec.canonical_name not in _CODECS:
+            coding = coded.codec.canonical_name
+            raise FilmError(f"{subject} is coded as {coding}, which is not read here: as H.264 it would be right.")
         if coded.width * coded.height > MAX_PIXELS:
             raise FilmError(
                 f"{subject} has frames of {coded.width} × {coded.height} pixels: "
@@ -206,7 +219,11 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     except ImportError as error:
         raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
     try:
-        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+        with path.open("rb") as file:
+            if too_many_samples(file):
+                subject = f"The film {quoted(path.name)}"
+                raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}
         # Old films have their titles in whichever encoding there was.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
@@ -217,6 +234,9 @@ def opened(path: Path) -> "Iterator[InputContainer]":
             ) from error
         raise FilmError(f"{subject} is damaged, incomplete or no film: {_READABLE} would be right.") from error
     with container:
+        for stream in container.streams.video:
+            if stream.codec_context:
+                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # of each frame: not all have one size
         yield container
 
 
@@ -252,7 +272,14 @@ def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Ou
 
 
 def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":
-    return undamaged(stream.container.demux(stream), lambda packet: packet.decode())  # type: ignore[attr-defined]
+    of_scans = stream.codec_context.codec.canonical_name.startswith("mjpeg")
+
+    def decode(packet: "Packet[VideoStream]") -> "list[VideoFrame]":
+        if of_scans and bytes(packet).count(SCAN) > SCANS:
+            raise OSError("It would keep the decoder busy for minutes.")
+        return packet.decode()
+
+    return undamaged(stream.container.demux(stream), decode)  # type: ignore[attr-defined]
 
 
 def upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarray:

@@ -133,7 +133,7 @@ def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
     """
     wanted: dict[str, str | int | list[str]] = {
         "filter": HUB_TAGS[-1],
-        "sort": sort,
+        "sort": "lastModified" if sort == "last_modified" else sort,
         "limit": 50,
         "expand": ["cardData", "lastModified", "likes", "sha"],
     }

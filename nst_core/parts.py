@@ -1,21 +1,29 @@
-"""How many parts a picture's file is built of: a few bytes each, they can keep a decoder busy for hours.
+"""How many parts a picture's or a film's file is built of: a few bytes can keep a decoder busy for hours.
 
 Bounds of bytes and pixels do not help against that, so the parts are counted before anything is decoded.
 """
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from struct import error as StructError
 from struct import unpack
 from typing import BinaryIO
+
+import numpy as np
 
 MANY = 2**17
 """Chunks of a PNG, numbers of one kind in a TIFF's directory: a row each of a large picture is fewer."""
 SEGMENTS = 2_000
 """Of a JPEG before its first scan; the largest colour profile has 255."""
-SCANS = 200
+SCAN, SCANS = b"\xff\xda", 200
 """Of a JPEG, each of which goes through the whole picture; progressive ones have some ten."""
 BLOCKS = 4_000
 """Of a GIF before its first picture, the bytes of which Pillow joins one by one."""
+SAMPLES, EDITED = 10_000_000, 20_000_000
+"""Of an MP4: pictures and packets of sound, for each of which FFmpeg makes an entry of some 50 bytes, and for each of a
+track in each of its edits."""
+_CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 
 
 def too_many_parts(stream: BinaryIO, format: str) -> bool:
@@ -57,7 +65,7 @@ def _segments_and_scans(stream: BinaryIO) -> bool:
     stream.seek(0)
     scans, last = 0, b""
     while piece := stream.read(2**20):
-        scans += (last + piece).count(b"\xff\xda")
+        scans += (last + piece).count(SCAN)
         last = piece[-1:]
     return scans > SCANS
 
@@ -94,3 +102,73 @@ def _numbers(stream: BinaryIO) -> bool:
         if kind not in (1, 2, 6, 7) and count > MANY:  # bytes and texts are taken as they are
             return True
     return entries > MANY
+
+
+def too_many_samples(stream: BinaryIO) -> bool:
+    """Whether an MP4 or MOV says that it holds more than a film does; of other kinds of file nothing is said."""
+    try:
+        return _too_many_samples(stream)
+    except (StructError, OSError, OverflowError):
+        return False  # for the demuxer to say
+
+
+@dataclass
+class _Track:
+    """What the boxes of a track say, so far."""
+
+    samples: int = 0
+    edits: int = 0
+    is_sound: bool = False
+    has_pictures: bool = False
+    is_even: bool = False
+    """Whether each sample lasts one tick: of such sound FFmpeg keeps chunks alone."""
+
+
+def _too_many_samples(stream: BinaryIO) -> bool:
+    size = stream.seek(0, os.SEEK_END)
+    tracks, in_fragments = [_Track()], 0
+    for number, (kind, begin, end) in enumerate(_boxes(stream, 0, size)):
+        track = tracks[-1]
+        if kind == b"cmov" or number > MANY:  # what is compressed there might be anything
+            return True
+        stream.seek(begin + 4)
+        if kind == b"trak":
+            tracks.append(_Track())
+        elif kind == b"hdlr":
+            about = stream.read(8)[4:]
+            track.is_sound |= about == b"soun"
+            track.has_pictures |= about == b"vide"
+        elif kind in (b"stsz", b"stz2"):
+            (count,) = unpack(">4xI", stream.read(8))
+            track.samples = max(track.samples, count)
+        elif kind == b"stts":
+            (runs,) = unpack(">I", stream.read(4))
+            table = stream.read(min(8 * runs, max(0, end - begin - 8) // 8 * 8))
+            counts, lengths = np.frombuffer(table, ">u4").reshape(-1, 2).T
+            track.samples = max(track.samples, int(counts.sum(dtype=np.int64)))
+            track.is_even = len(lengths) == 1 and lengths[0] == 1
+        elif kind == b"elst":
+            (track.edits,) = unpack(">I", stream.read(4))
+        elif kind == b"trun":
+            in_fragments += unpack(">I", stream.read(4))[0]
+    indexed = [one for one in tracks if one.has_pictures or not (one.is_sound and one.is_even)]
+    many = sum(one.samples for one in indexed) + in_fragments > SAMPLES
+    return many or any(one.edits > 1 and one.edits * one.samples > EDITED for one in indexed)
+
+
+def _boxes(stream: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Name, beginning and end of each box's content, from the outermost inwards."""
+    while begin + 8 <= end:
+        stream.seek(begin)
+        size, kind = unpack(">I4s", stream.read(8))
+        head = 8
+        if size == 1:
+            (size,), head = unpack(">Q", stream.read(8)), 16
+        size = size or end - begin
+        if size < head:
+            return
+        content = begin + head, min(begin + size, end)
+        yield kind, *content
+        if kind in _CONTAINERS and depth < 8:
+            yield from _boxes(stream, *content, depth + 1)
+        begin += size

@@ -32,6 +32,8 @@ CLOSED = ".nut"
 _FORMATS = {True: "mp4", False: "matroska"}
 """FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+SLOWEST = 4000
+"""Samples a second of sound that is kept."""
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 """What sound is recoded to, by its number of channels."""
 
@@ -44,7 +46,8 @@ def suffix(*, lossless: bool) -> str:
 def recoded(film: Film, *, lossless: bool) -> str:
     """What becomes of sound that cannot be copied: ``mp2 before, is AAC now``; nothing if all of it can be."""
     with opened(film.path) as source:
-        codecs = [_codec_of(sound) for sound in _sounds_of(source) if not _is_held(sound, mp4=not lossless)]
+        changed = (_codec_of(sound) for sound in _sounds_of(source) if not _is_held(sound, mp4=not lossless))
+        codecs = [*dict.fromkeys(changed)]
     became = "FLAC" if lossless else "AAC"
     return f"{' and '.join(codecs)} before, is {became} now" if codecs else ""
 
@@ -328,7 +331,8 @@ def _codec_of(sound: "AudioStream") -> str:
 
 
 def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
-    return [stream for stream in film.streams.audio if stream.codec_context]
+    # What is slower than any sound would become a thousand times as much.
+    return [stream for stream in film.streams.audio if stream.codec_context and (stream.rate or 0) >= SLOWEST]
 
 
 def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, end: int | None) -> "Iterator[Packet]":
@@ -365,9 +369,14 @@ def _packets(
         if end is not None and _seconds(packet) > end * film.time_base:
             going_on.remove(index)
         else:
-            yield from tracks[index].packets(packet)
+            try:
+                yield from tracks[index].packets(packet)
+            except av.FFmpegError:
+                log.warning("One of the film's sounds cannot be recoded: it is left out from there on.")
+                going_on.remove(index)
     for track in tracks.values():
-        yield from track.rest()
+        with suppress(av.FFmpegError):
+            yield from track.rest()
 
 
 @contextmanager

@@ -44,6 +44,8 @@ class VideoStep:
     """Frames a second, of this run."""
     pixels: np.ndarray
     """The frame, RGB, uint8 (H, W, 3)."""
+    last: bool
+    """Whether nothing is left but to write the film's file, with its sound."""
 
     @property
     def picture(self) -> Image.Image:
@@ -134,9 +136,13 @@ def stylize_video(
     done, began, complete = work.frames, time.monotonic(), False
     try:
         with closing(shown):
-            for number, pixels in shown:
+            coming = next(shown, None)
+            while coming:
+                number, pixels = coming
+                coming = next(shown, None)
+                complete = coming is None
                 seconds, frames = time.monotonic() - began, film.frames and max(film.frames, number)
-                yield VideoStep(number, frames, seconds, (number - done) / seconds, pixels)
+                yield VideoStep(number, frames, seconds, (number - done) / seconds, pixels, complete)
         complete = True
     finally:
         work.close(film, complete=complete)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nst_core.images import PictureError, open_picture, read_note
+from nst_core.parts import too_many_samples
 
 SIZE = (64, 48)
 
@@ -99,3 +100,46 @@ def test_a_progressive_jpeg_with_a_large_profile_is_none_of_them() -> None:
     profile = bytes(5_000_000)
     picture = open_picture(encoded("JPEG", progressive=True, icc_profile=profile))
     assert picture.size == SIZE
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + sum(map(len, content)), kind) + b"".join(content)
+
+
+def full(kind: bytes, *numbers: int) -> bytes:
+    return box(kind, bytes(4), struct.pack(f">{len(numbers)}I", *numbers))
+
+
+def movie(
+    samples: int, *, edits: int = 1, handler: bytes = b"vide", runs: tuple[int, ...] = (), fragments: int = 0
+) -> BytesIO:
+    """What an MP4 says of one track."""
+    table = box(b"stbl", full(b"stsz", 1, samples), full(b"stts", len(runs) // 2, *runs))
+    kind = box(b"hdlr", bytes(8), handler, bytes(12))
+    track = box(b"trak", box(b"edts", full(b"elst", edits)), box(b"mdia", kind, box(b"minf", table)))
+    more = box(b"moof", box(b"traf", full(b"trun", fragments))) if fragments else b""
+    return BytesIO(box(b"ftyp", b"isom") + box(b"mdat", bytes(50)) + box(b"moov", track) + more)
+
+
+@pytest.mark.parametrize(
+    ("film", "many"),
+    [
+        (movie(2_000_000), False),
+        (movie(20_000_000), True),
+        (movie(1, runs=(80_000_000, 1)), True),
+        (movie(1, runs=(5, 1, 7, 2)), False),
+        (movie(200_000, edits=50), False),
+        (movie(20_000, edits=20_000), True),
+        (movie(1_000_000, edits=2_000), True),
+        (movie(600_000_000, handler=b"soun", runs=(600_000_000, 1)), False),  # three hours of samples at 48 kHz
+        (movie(600_000_000, handler=b"soun", runs=(600_000_000, 2)), True),
+        (movie(1, fragments=80_000_000), True),
+        (BytesIO(box(b"moov", box(b"cmov", bytes(100)))), True),
+        (BytesIO(200_000 * box(b"free")), True),
+        (BytesIO(b""), False),
+        (BytesIO(b"\x1aE\xdf\xa3" + bytes(100)), False),
+        (BytesIO(box(b"moov", box(b"trak", b"\0\0\0\x20hdlr"))), False),
+    ],
+)
+def test_what_says_that_it_holds_more_than_a_film_does(film: BytesIO, many: bool) -> None:
+    assert too_many_samples(film) == many

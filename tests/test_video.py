@@ -1,5 +1,6 @@
 """Films: every frame, its time and its colours, and the sound, whatever comes in; interrupted, and gone on with."""
 
+import io
 import shutil
 import signal
 import struct
@@ -18,6 +19,7 @@ import pytest
 from commands import nst
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
+from test_parts import scans
 from test_steady import noisy, texture
 
 from nst_core.errors import NSTError
@@ -408,6 +410,61 @@ def test_gone_on_with_when_nothing_is_left_the_last_frame_lasts_as_long(style: S
     painted(film, style, out, resume=True)
     painted(film, style, tmp_path / "whole.mp4")
     assert see(out).seconds == see(tmp_path / "whole.mp4").seconds
+
+
+def test_a_film_that_says_it_holds_ten_million_pictures_is_refused(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4")
+    whole = film.read_bytes()
+    place = whole.index(b"stsz") + 12
+    film.write_bytes(whole[:place] + (80_000_000).to_bytes(4, "big") + whole[place + 4 :])
+    with pytest.raises(
+        FilmError, match="is built of more parts than a film needs: saved anew it would be right"
+    ) as caught:
+        painted(film, style, tmp_path / "out.mp4")
+    assert_sentence(caught.value)
+
+
+def test_frames_of_hundreds_of_scans_are_damaged(style: Style, tmp_path: Path) -> None:
+    drawn = io.BytesIO()
+    Image.new("RGB", (96, 64), "teal").save(drawn, "JPEG")
+    with av.open(str(tmp_path / "film.mov"), "w") as film:
+        stream = film.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number, data in enumerate([drawn.getvalue(), scans(300), drawn.getvalue()]):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream = Fraction(1, 25), stream
+            film.mux(packet)
+    painted(tmp_path / "film.mov", style, tmp_path / "out.mp4")
+    assert len(see(tmp_path / "out.mp4").pictures) == 2
+
+
+def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(style: Style, tmp_path: Path) -> None:
+    film = tmp_path / "film.mkv"
+    with av.open(str(film), "w") as made:
+        stream = made.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        slow = made.add_stream("pcm_s16le", rate=10, layout="mono")
+        for number in range(5):
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")))
+        made.mux(stream.encode(None))
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 100), np.int16), format="s16", layout="mono")
+        tone.rate, tone.pts = 10, 0
+        made.mux(slow.encode(tone))
+        made.mux(slow.encode(None))
+    painted(film, style, tmp_path / "out.mp4")
+    seen = see(tmp_path / "out.mp4")
+    assert len(seen.pictures) == 5 and not seen.sound
+
+
+def test_the_last_step_says_so(style: Style, tmp_path: Path) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=4), tmp_path / "out.mp4"
+    run = stylize_video(film, style, out, strength=0.0)
+    steps = list(islice(run, 4))
+    assert [step.last for step in steps] == [False, False, False, True]
+    assert not out.exists()
+    run.close()
+    assert see(out).times == see(film).times, "nothing of it was left to paint"
 
 
 def test_few_frames(style: Style, tmp_path: Path) -> None:

@@ -69,10 +69,10 @@ def add_api(studio: Studio, easel: Easel) -> None:
             for words in turn.watch():
                 gr.Progress()(turn.done, desc=words)  # as a parameter, it would be one of the endpoint's
             picture = turn.result()
+            file = studio.file(f"{path.stem}-{wish.style}.png")
+            save_picture(picture, file, note=wish.recipe())
         except NSTError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        file = studio.file(f"{path.stem}-{wish.style}.png")
-        save_picture(picture, file, note=wish.recipe())
         return gr.FileData(path=str(file), orig_name=file.name)
 
     def optimize(  # type: ignore[misc]  # the endpoint's type is that of one yield

@@ -106,8 +106,12 @@ class Cinema:
         yield screening
         out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
         own = screening.folder / "film" / path.name  # an upload may be gone before its sound is wanted
-        own.parent.mkdir()
-        shutil.copyfile(path, own)
+        try:
+            own.parent.mkdir()
+            shutil.copyfile(path, own)
+        except OSError as error:
+            screening.running = False
+            raise PageError(f"This server cannot keep the film ({error.strerror}): try again in an hour.") from error
         film = replace(film, path=own)
         run = stylize_video(own, styles[0], out, size=size, **settings)
         try:
@@ -197,6 +201,9 @@ class Cinema:
                 snapped = time.monotonic()
                 screening.snap(screening.done, steps[-1].picture)
             yield screening
+            if steps[-1].last:  # what is left to do is nothing to keep others waiting for
+                screening.finished = True
+                return
 
     def _waiting(self, turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
         """Says who is before it, until it has had its turn or need not wait for it any more."""
@@ -240,8 +247,8 @@ def _kind(styles: list[Style]) -> str:
 
 def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
     """Some frames, none if there is no more, and the seconds that they took."""
-    began, steps = time.monotonic(), []
-    while time.monotonic() - began < BURST and (step := next(run, None)):
+    began, steps = time.monotonic(), list[VideoStep]()
+    while time.monotonic() - began < BURST and not (steps and steps[-1].last) and (step := next(run, None)):
         steps.append(step)
         progress(0.0)
     return steps, time.monotonic() - began
