@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,20 @@ def test_a_card_that_the_client_stumbles_over(hub: LoopbackHub, folder: Path, as
     [answer], _ = ask("eve/evil")
     words = "The card of eve/evil has something at its top that the Hub's client cannot read."
     assert answer[:2] == ["HubError", words]
+
+
+LISTED = """
+import json
+from nst_core import hub
+print(json.dumps([[found.title for found in hub.find(sort)] for sort in ("likes", "last_modified")]))
+"""
+
+
+def test_styles_are_listed_by_likes_and_by_age(hub: LoopbackHub, tmp_path: Path) -> None:
+    for title, likes, year in (("Old", 5, 2024), ("New", 1, 2026), ("Liked", 9, 2025)):
+        card = f"---\ntags: [nst-style]\ntitle: {title}\n---\n".encode()
+        hub.new(f"ada/{title}", {CARD: card}, likes=likes, modified=datetime(year, 1, 1, tzinfo=timezone.utc))
+    assert hub.run(LISTED, tmp_path / "home") == [["Liked", "Old", "New"], ["New", "Liked", "Old"]]
 
 
 STRANGER = """
