@@ -31,6 +31,8 @@ NOTE = "Repaint"
 """The keyword of a PNG's text in which a note is kept."""
 LONGEST_NOTE = 10_000
 """Characters that are read of one."""
+LARGEST_EXIF = 2**20
+"""Bytes that are looked through: a JPEG's has at most 64 kB."""
 
 log = logging.getLogger(__name__)
 Image.init()
@@ -305,6 +307,8 @@ def _clean(picture: Image.Image, subject: str, max_pixels: int) -> Image.Image:
         result.putalpha(alpha)
     # Only now, for PNG may hold its EXIF data behind the pixels, and TIFF is turned as it is decoded.
     try:
+        if len(picture.info.get("exif") or b"") > LARGEST_EXIF:
+            raise ValueError("it is too large")
         orientation = picture.getexif().get(ExifTags.Base.Orientation)
     except _BROKEN as error:
         log.warning("%s has EXIF data that cannot be read (%s); it is taken to be upright.", subject, error)

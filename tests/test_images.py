@@ -521,6 +521,15 @@ def test_an_orientation_that_does_not_exist_is_none(rgb: Image.Image) -> None:
     assert np.array_equal(pixels(open_picture(encoded(rgb, "PNG", exif=exif))), pixels(rgb))
 
 
+def test_exif_of_megabytes_is_not_looked_through(rgb: Image.Image, caplog: pytest.LogCaptureFixture) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = open_picture(encoded(rgb, "PNG", exif=exif.tobytes()))
+    assert turned.size == rgb.size[::-1] and not caplog.records
+    upright = open_picture(encoded(rgb, "PNG", exif=exif.tobytes() + bytes(2_000_000)))
+    assert upright.size == rgb.size and "too large" in caplog.text
+
+
 def test_broken_exif_is_left_out(rgb: Image.Image, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         opened = open_picture(encoded(rgb, "WEBP", lossless=True, exif=b"Exif\0\0nonsense, at length"))
