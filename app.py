@@ -29,9 +29,9 @@ os.environ["GRADIO_TEMP_DIR"] = str(
 
 import torch
 
-from nst_core.cores import heed_quota
 from nst_core.errors import NSTError, check_number
 from nst_core.memory import keep_freed_memory
+from nst_core.quota import heed_quota
 from nst_core.registry import Registry
 from ui import build_page
 from ui.lent import LENT

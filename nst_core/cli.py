@@ -32,12 +32,12 @@ from nst_core.console import (
     print_table,
     progress_bar,
 )
-from nst_core.cores import heed_quota
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
+from nst_core.quota import heed_quota
 from nst_core.registry import Registry, on_the_hub
 
 if TYPE_CHECKING:

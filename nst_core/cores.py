@@ -1,8 +1,6 @@
 """How many of the processor's cores a thread computes on: pictures that have one each wait for nothing between them."""
 
 import threading
-from contextlib import suppress
-from pathlib import Path
 
 import torch
 
@@ -15,20 +13,6 @@ BYTES = 160
 """What painting takes at most for each pixel: a network looks how much is free before others have taken theirs."""
 
 _changing = threading.Lock()
-
-
-def heed_quota(groups: Path = Path("/sys/fs/cgroup")) -> None:
-    """Let PyTorch compute on no more cores than a container's quota pays for (cgroup v2, v1).
-
-    It counts the host's, for a container sees them all. Their threads wait for one another, and once the quota is used
-    up all of them wait for the next tenth of a second. It is for whoever owns the process to call, before the first
-    computation.
-    """
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        with suppress(OSError):
-            most, period = " ".join((groups / name).read_text("ascii") for name in names).split()
-            if most not in ("max", "-1"):
-                torch.set_num_threads(max(1, min(torch.get_num_threads(), int(most) // int(period))))
 
 
 def painters(pixels: int = LARGE) -> int:

@@ -14,7 +14,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: it cannot take its place.
     """
     # Opened like any file: tempfile's would be readable for their owner alone.
-    new = path.parent / f".{uuid4().hex}{path.suffix}"
+    new = path.parent / f".{uuid4().hex}.new{path.suffix}"
     try:
         yield new
         new.replace(path)

@@ -1,10 +1,7 @@
 """A thread computes on as many cores as it was told, and no other thread does because of that."""
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import torch
@@ -47,33 +44,3 @@ def test_no_more_pictures_at_once_than_there_is_memory_for(
     monkeypatch.setattr(cores, "free_memory", lambda: free)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert cores.painters(pixels) == expected
-
-
-QUOTA = """
-import sys, torch
-from pathlib import Path
-from nst_core.cores import heed_quota
-torch.set_num_threads(4)
-heed_quota(Path(sys.argv[1]))
-print(torch.get_num_threads())
-"""
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, 4),
-        ({"cpu.max": "max 100000\n"}, 4),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "765000 100000\n"}, 4),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "390000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-    ],
-)
-def test_no_more_threads_than_a_container_pays_for(tmp_path: Path, files: dict[str, str], expected: int) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    run = subprocess.run([sys.executable, "-c", QUOTA, tmp_path], capture_output=True, text=True, check=True)
-    assert int(run.stdout) == expected

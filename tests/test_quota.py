@@ -1,0 +1,56 @@
+"""PyTorch heeds a container's quota, whether it is imported by then or not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+QUOTA = """
+import sys, torch
+from pathlib import Path
+from nst_core.quota import heed_quota
+torch.set_num_threads(4)
+heed_quota(Path(sys.argv[1]))
+print(torch.get_num_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 4),
+        ({"cpu.max": "max 100000\n"}, 4),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "765000 100000\n"}, 4),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "390000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ],
+)
+def test_no_more_threads_than_a_container_pays_for(tmp_path: Path, files: dict[str, str], expected: int) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    run = subprocess.run([sys.executable, "-c", QUOTA, tmp_path], capture_output=True, text=True, check=True)
+    assert int(run.stdout) == expected
+
+
+BEFORE = """
+import os, sys
+from pathlib import Path
+from nst_core.quota import heed_quota
+os.cpu_count = lambda: int(sys.argv[2])
+os.environ.pop("OMP_NUM_THREADS", None)
+heed_quota(Path(sys.argv[1]))
+assert "torch" not in sys.modules
+import torch
+print(torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 0)
+"""
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(16, 1), (2, 0)])
+def test_the_quota_is_heeded_by_what_is_imported_later(tmp_path: Path, cores: int, expected: int) -> None:
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    command = [sys.executable, "-c", BEFORE, str(tmp_path), str(cores)]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == expected
