@@ -14,7 +14,7 @@ def heed_quota(groups: Path = Path("/sys/fs/cgroup")) -> None:
     computation.
     """
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # there is no such file, or another in its place
             most, period = " ".join((groups / name).read_text("ascii") for name in names).split()
             if most not in ("max", "-1"):
                 _compute_on(max(1, int(most) // int(period)))

@@ -139,11 +139,11 @@ def stylize_video(
             coming = next(shown, None)
             while coming:
                 number, pixels = coming
-                coming = next(shown, None)
-                complete = coming is None
                 seconds, frames = time.monotonic() - began, film.frames and max(film.frames, number)
+                coming = next(shown, None)  # a step says whether it is the last
+                complete = coming is None
                 yield VideoStep(number, frames, seconds, (number - done) / seconds, pixels, complete)
-        complete = True
+        complete = True  # also where there was nothing left to paint
     finally:
         work.close(film, complete=complete)
 

@@ -577,6 +577,19 @@ def test_nobody_fills_the_line_of_what_takes_long(server: Server, photo: dict[st
         idle(server)
 
 
+def test_a_refused_contribution_does_not_stay(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "style.zip"
+    file.write_bytes(zipped(good_files() | {"model.safetensors": b"\0" * 1_000_000}))
+    [number] = [one["id"] for one in server.http.get("/config").json()["dependencies"] if one["api_name"] == "examined"]
+    style = {"path": server.upload(file), "meta": {"_type": "gradio.FileData"}}
+    before = {*server.files.iterdir()}
+    body = {"data": [style], "fn_index": number, "session_hash": "clumsy"}
+    assert server.http.post(f"{API}/queue/join", json=body).status_code == 200
+    said = server.http.get(f"{API}/queue/data", params={"session_hash": "clumsy"}).text
+    assert "It cannot be used as it is." in said
+    assert {*server.files.iterdir()} == before
+
+
 def test_no_session_fills_the_queue_of_all(server: Server, photo: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "style.zip"
     file.write_bytes(zipped(good_files()))

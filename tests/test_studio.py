@@ -18,6 +18,7 @@ from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.kept import Kept, expire
 from ui.line import CALM, PLACES, Closed, Crowded, Ended
+from ui.log import EVENTS
 from ui.studio import PageError, Studio, Wish, received, recipe_of
 
 
@@ -81,6 +82,15 @@ def test_what_is_kept_is_bounded() -> None:
     assert [kept.get("ann", 1), kept.get("ann", 2), kept.get("bob", 1)] == ["one", None, "uno"]
     kept.forget("ann")
     assert [kept.get("ann", 1), kept.get("bob", 1)] == [None, "uno"]
+
+
+def test_nobody_pushes_out_what_others_keep() -> None:
+    kept: Kept[int] = Kept(4, seconds=60)
+    kept.put("ann", 0, 0)
+    for number in range(10):
+        kept.put("eve", number, number)
+    assert kept.get("ann", 0) == 0
+    assert [number for number in range(10) if kept.get("eve", number) is not None] == [7, 8, 9]
 
 
 def test_what_is_kept_expires() -> None:
@@ -193,11 +203,19 @@ def test_only_what_was_uploaded_is_opened(tmp_path: Path, monkeypatch: pytest.Mo
             received({"path": link})
 
 
+def left() -> float:
+    """How often somebody left, by the counter."""
+    return EVENTS.labels("left")._value.get()
+
+
 def test_leaving_twice_is_leaving(studio: Studio) -> None:
     busy = Event()
+    before = left()
     first, second = (studio.line.join("ann", lambda progress: busy.wait(10)) for _ in range(2))
     studio.line.end("ann")
     studio.line.leave(second)
+    studio.line.end("ann")
+    assert left() - before == 2
     busy.set()
     with pytest.raises(Ended):
         second.result()

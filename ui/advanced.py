@@ -18,7 +18,7 @@ from nst_core.text import plain
 from ui.links import copies, dropping, opens, said_of
 from ui.repaint import EXAMPLES, drawn
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, duration
-from ui.stage import follow, refusals, shown, stage_for, stop_buttons, waiting
+from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
 from ui.words import say, words_of
 
@@ -158,7 +158,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
             stage = stage_for("easel", HINT)
             with gr.Row():
-                leave, stop = stop_buttons(leave="leave", stop="stop")
+                leave, stop = stop_button("leave"), stop_button("stop")
                 go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
                 png = gr.DownloadButton(say("Picture (PNG)"), visible=False, size="md", elem_id="png", min_width=120)
                 table = gr.DownloadButton(say("Losses (CSV)"), visible=False, size="md", elem_id="csv", min_width=120)

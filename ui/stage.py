@@ -31,12 +31,11 @@ def stage_for(id: str, hint: str) -> gr.HTML:
     )
 
 
-def stop_buttons(**ids: str) -> tuple[gr.Button, gr.Button]:
-    """One takes the event out of the queue, the other asks what is watched to end with what it has."""
-    leave, stop = (
-        gr.Button(say("Stop"), visible=False, size="md", elem_id=ids[name], min_width=120) for name in ("leave", "stop")
-    )
-    return leave, stop
+def stop_button(id: str) -> gr.Button:
+    """Of the two that there are below a stage, one takes the event out of the queue, the other asks what is watched to
+    end with what it has.
+    """
+    return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, min_width=120)
 
 
 def waiting(stage: str, others: int) -> str:
@@ -82,8 +81,8 @@ def follow(
 ) -> list[Dependency]:
     """Wire up what comes after ``events``, each of which ``shown`` feeds; gives what comes of their success.
 
-    ``watched`` are the stage and the buttons of ``stop_buttons``; ``results`` are what a session's last one, if it has
-    ``ended`` well, has ``left`` to take home.
+    ``watched`` are the stage and its two buttons, the one that leaves the queue first; ``results`` are what a session's
+    last one, if it has ``ended`` well, has ``left`` to take home.
     """
     stage, leave, stop = watched
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}

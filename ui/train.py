@@ -7,7 +7,7 @@ import gradio as gr
 
 from ui.advanced import PAINTINGS, picture
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
-from ui.stage import follow, refusals, shown, stage_for, stop_buttons, waiting
+from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PEOPLE, received
 from ui.words import say
 
@@ -123,7 +123,7 @@ def _here(school: School) -> None:
         with gr.Column(scale=7, min_width=340):
             stage = stage_for("lesson", HINT)
             with gr.Row():
-                leave, stop = stop_buttons(leave="leave-lesson", stop="stop-lesson")
+                leave, stop = stop_button("leave-lesson"), stop_button("stop-lesson")
                 file = gr.DownloadButton(say("Style (ZIP)"), visible=False, size="md", elem_id="zip", min_width=120)
             with gr.Row(visible=False) as trial:
                 photo = picture(

@@ -7,7 +7,7 @@ import gradio as gr
 
 from ui.films import Cinema, Screening
 from ui.repaint import drawn, registry_choices
-from ui.stage import follow, refusals, shown, stage_for, stop_buttons, view, waiting
+from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
 
@@ -76,7 +76,7 @@ def video_tab(cinema: Cinema) -> None:
             )
             stage = stage_for("reel", HINT)
             with gr.Row():
-                leave, stop = stop_buttons(leave="leave-film", stop="stop-film")
+                leave, stop = stop_button("leave-film"), stop_button("stop-film")
                 file = gr.DownloadButton(
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
