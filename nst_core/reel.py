@@ -331,8 +331,12 @@ def _codec_of(sound: "AudioStream") -> str:
 
 
 def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
+    sounds = [stream for stream in film.streams.audio if stream.codec_context]
     # What is slower than any sound would become a thousand times as much.
-    return [stream for stream in film.streams.audio if stream.codec_context and (stream.rate or 0) >= SLOWEST]
+    kept = [sound for sound in sounds if (sound.rate or 0) >= SLOWEST]
+    if len(kept) < len(sounds):
+        log.warning("Sound of fewer than %s samples a second is left out.", f"{SLOWEST:,}")
+    return kept
 
 
 def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, end: int | None) -> "Iterator[Packet]":
@@ -375,8 +379,10 @@ def _packets(
                 log.warning("One of the film's sounds cannot be recoded: it is left out from there on.")
                 going_on.remove(index)
     for track in tracks.values():
-        with suppress(av.FFmpegError):
+        try:
             yield from track.rest()
+        except av.FFmpegError:
+            log.warning("The end of one of the film's sounds cannot be recoded: it is left out.")
 
 
 @contextmanager

@@ -440,7 +440,9 @@ def test_frames_of_hundreds_of_scans_are_damaged(style: Style, tmp_path: Path) -
     assert len(see(tmp_path / "out.mp4").pictures) == 2
 
 
-def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(style: Style, tmp_path: Path) -> None:
+def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(
+    style: Style, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     film = tmp_path / "film.mkv"
     with av.open(str(film), "w") as made:
         stream = made.add_stream("mpeg4", rate=25)
@@ -456,6 +458,7 @@ def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(style: Style, tmp_
     painted(film, style, tmp_path / "out.mp4")
     seen = see(tmp_path / "out.mp4")
     assert len(seen.pictures) == 5 and not seen.sound
+    assert "Sound of fewer than 4,000 samples a second is left out." in caplog.text
 
 
 def test_the_last_step_says_so(style: Style, tmp_path: Path) -> None:
