@@ -407,9 +407,11 @@ def _follow(
     try:
         with progress_bar(TextColumn("{task.fields[left]}", markup=False)) as progress:
             task = progress.add_task("optimizing", total=steps, left="")
-            for step in run:
+            for reached in run:
+                # Written first, so that the state kept in the end is of no step that the history lacks.
                 if losses:
-                    losses.write(step)
+                    losses.write(reached)
+                step = reached
                 if frames is not None and step.step % every == 0:
                     save_picture(step.picture, frames / f"step-{step.step:06d}.png")
                 progress.update(

@@ -2,11 +2,12 @@
 
 import csv
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nst_core.errors import NSTError
+from nst_core.files import replacing
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class HistoryWriter:
         try:
             rows: list[list[Any]] = [] if self._begun else [columns(step), *self._kept(step)]
             # Opened anew for every step: there is nothing to close when the run is interrupted.
-            with self.path.open("a" if self._begun else "w", newline="", encoding="utf-8") as file:
+            with (
+                replacing(self.path) if len(rows) > 1 else nullcontext(self.path) as path,
+                path.open("a" if self._begun else "w", newline="", encoding="utf-8") as file,
+            ):
                 csv.writer(file, lineterminator="\n").writerows([*rows, row(step)])
         except OSError as error:
             raise NSTError(f"The history {quoted(self.path.name)} could not be written: {error.strerror}.") from error

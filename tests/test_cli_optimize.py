@@ -1,6 +1,7 @@
 """``python -m nst_core optimize``, run as a person runs it."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -144,6 +145,23 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     assert resumed == losses(made / "run.csv")
 
 
+def test_what_is_kept_is_of_no_step_that_the_history_lacks(made: Path) -> None:
+    os.mkfifo(made / "run.csv")
+    command = [sys.executable, "-m", "nst_core", *map(str, words("--state", "run.pt", "--history", "run.csv"))]
+    running = subprocess.Popen(
+        [*command, "-o", "run.png"],
+        cwd=made,
+        stderr=subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    assert len((made / "run.csv").read_text().splitlines()) == 2  # the header and the first step
+    time.sleep(1)  # the second step is done, and waits for somebody to read of it
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert State.load(made / "run.pt").step == 1
+
+
 def test_several_paintings_regions_and_a_fast_style_to_begin_with(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +185,7 @@ def test_what_was_waited_for_is_kept_when_it_fails_on_the_way(made: Path, monkey
     with pytest.raises(NSTError, match="No space"):
         optimize("-o", "kept.png", "--steps", 9, "--state", "kept.pt", "--history", "kept.csv")
     assert open_picture("kept.png").size == (24, 18)
-    assert State.load("kept.pt").step == 3
+    assert State.load("kept.pt").step == 2  # as many as the history has
 
 
 def test_refusals_are_one_sentence(made: Path) -> None:
