@@ -146,20 +146,24 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
 
 
 def test_what_is_kept_is_of_no_step_that_the_history_lacks(made: Path) -> None:
-    os.mkfifo(made / "run.csv")
-    command = [sys.executable, "-m", "nst_core", *map(str, words("--state", "run.pt", "--history", "run.csv"))]
+    kept = ("--steps", 100_000, "--state", "caught.pt", "--history", "caught.csv", "-o", "caught.png")
     running = subprocess.Popen(
-        [*command, "-o", "run.png"],
+        [sys.executable, "-m", "nst_core", *map(str, words(*kept))],
         cwd=made,
         stderr=subprocess.PIPE,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    assert len((made / "run.csv").read_text().splitlines()) == 2  # the header and the first step
-    time.sleep(1)  # the second step is done, and waits for somebody to read of it
+    while running.poll() is None and not (made / "caught.csv").exists():
+        time.sleep(0.02)
+    # A pipe in the file's place, and the run waits at its next step until somebody reads of it.
+    os.link(made / "caught.csv", made / "written.csv")
+    os.mkfifo(made / "pipe")
+    (made / "pipe").replace(made / "caught.csv")
+    time.sleep(1)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode == 130
-    assert State.load(made / "run.pt").step == 1
+    assert State.load(made / "caught.pt").step == len(rows(made / "written.csv"))
 
 
 def test_several_paintings_regions_and_a_fast_style_to_begin_with(
