@@ -104,11 +104,11 @@ def edges(pixels: np.ndarray) -> np.ndarray:
     return np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
 
 
-def measure(style: Style, clips: list[list[Drawn]], **settings: float) -> list[float]:
+def measure(style: Style, clips: list[list[Drawn]]) -> list[float]:
     """The table's columns, means over the clips."""
     rows = []
     for clip in clips:
-        steady = Steady(**settings)
+        steady = Steady()
         painted = [paint_pixels(drawn.pixels, style) for drawn in clip]
         shown = [steady(drawn.pixels, picture) for drawn, picture in zip(clip, painted, strict=True)]
         films = [drawn.pixels for drawn in clip], painted, shown

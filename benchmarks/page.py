@@ -82,7 +82,7 @@ def photograph(side: int) -> Image.Image:
     return Image.blend(picture, noise, 0.1)
 
 
-def timed(page: "Page", press: str, words: str, *, check: bool = True) -> tuple[float, float]:
+def timed(page: "Page", press: str, words: str) -> tuple[float, float]:
     """Press what the selector finds; seconds until the picture is there, and those that the network had of them."""
     last = page.locator("#result img").last
     before = last.get_attribute("src") if page.locator("#result img").count() else None

@@ -3,7 +3,7 @@
 import os
 import re
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError
-from nst_core.method import CONVOLUTIONS_PER_BLOCK
 from nst_core.text import few, quoted
 
+CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
+"""VGG19's."""
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -67,14 +68,13 @@ class VGG19(nn.Module):
         channels: tuple[int, ...] = VGG19_CHANNELS,
         heads: Collection[str] = (),
         padding_mode: Literal["zeros", "reflect"] = "zeros",
-        pooling: Pooling = "max",
     ) -> None:
         super().__init__()
         self.conv0 = nn.Conv2d(3, 3, 1)
         self.plan: list[str] = []
         self.heads = tuple(heads)
         self.padding_mode = padding_mode
-        self.pooling: Pooling = pooling
+        self.pooling: Pooling = "max"
         width = 3
         for block, (count, out) in enumerate(zip(CONVOLUTIONS_PER_BLOCK, channels, strict=True), start=1):
             for index in range(1, count + 1):
@@ -180,6 +180,23 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
     """
     if unknown := [layer for layer in wanted if layer not in given]:
         raise FeaturesError(f"No layer {', '.join(unknown)}; this feature network gives {', '.join(given)}.")
+
+
+_PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]
+
+
+def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:
+    """Each layer, or what stands for it in a network that lacks it: the nearest of its kind in its block.
+
+    A layer that VGG19 does not have, or that nothing can stand for, is left as it is for the network to refuse.
+    """
+    chosen: dict[str, float] = {}
+    for layer, weight in wanted.items():
+        alike = [other for other in given if other[:-1] == layer[:-1]]
+        if layer not in given and alike and layer[4:] in _PLACES:
+            layer = min(alike, key=lambda other: abs(int(other[-1]) - int(layer[-1])))
+        chosen[layer] = chosen.get(layer, 0.0) + weight
+    return chosen
 
 
 def fingerprint(network: nn.Module) -> int:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -62,7 +61,6 @@ class Found:
     artist: str
     license: str
     likes: int
-    modified: datetime | None
 
 
 def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -> Path:
@@ -135,7 +133,7 @@ def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
         "filter": HUB_TAGS[-1],
         "sort": "lastModified" if sort == "last_modified" else sort,
         "limit": 50,
-        "expand": ["cardData", "lastModified", "likes", "sha"],
+        "expand": ["cardData", "likes", "sha"],
     }
     with _refusals("the styles there are"):
         # Without the client's own listing: one card with a strange name in it would end that for all.
@@ -162,14 +160,13 @@ class _Listed(BaseModel):
     id: str
     sha: str = Field(pattern=f"^{COMMIT}$")
     likes: int = 0
-    modified: datetime | None = Field(None, alias="lastModified")
     card: dict[str, Any] | None = Field(None, alias="cardData")
 
     def found(self) -> Found:
         title, artist, license = (
             plain(str((self.card or {}).get(key) or "")) for key in ("title", "artist", "license")
         )
-        return Found(self.id, self.sha, title or self.id, artist, license, self.likes, self.modified)
+        return Found(self.id, self.sha, title or self.id, artist, license, self.likes)
 
 
 def publish(folder: Path, repo: str, token: str | None = None) -> str:

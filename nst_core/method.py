@@ -1,6 +1,6 @@
 """What an optimisation does with its pictures: every setting, and the presets by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
 
@@ -13,8 +13,6 @@ Color = Literal["style", "photo", "luminance"]
 SIZES = (8, 4096)
 """The least and the most that a picture's longer side may have, in pixels."""
 MAX_STEPS = 100_000
-CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
-"""VGG19's."""
 
 
 class MethodError(NSTError):
@@ -93,23 +91,6 @@ class Method:
         check_number(MethodError, "seed", self.seed, 0, 2**63 - 1, whole=True)
         if self.seconds is not None:
             check_number(MethodError, "seconds", self.seconds, 0.1, 1e7)
-
-
-_PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]
-
-
-def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:
-    """Each layer, or what stands for it in a network that lacks it: the nearest of its kind in its block.
-
-    A layer that VGG19 does not have, or that nothing can stand for, is left as it is for the network to refuse.
-    """
-    chosen: dict[str, float] = {}
-    for layer, weight in wanted.items():
-        alike = [other for other in given if other[:-1] == layer[:-1]]
-        if layer not in given and alike and layer[4:] in _PLACES:
-            layer = min(alike, key=lambda other: abs(int(other[-1]) - int(layer[-1])))
-        chosen[layer] = chosen.get(layer, 0.0) + weight
-    return chosen
 
 
 def _layers(*names: str) -> dict[str, float]:

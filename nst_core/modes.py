@@ -1,22 +1,29 @@
 """What a program has PyTorch do around the library's generators is its own business, and not theirs."""
 
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 
+P = ParamSpec("P")
 Step = TypeVar("Step")
 
 
-def unaffected(steps: Generator[Step, None, None]) -> Generator[Step, None, None]:
-    """The same steps, made with gradients and without autocast whatever the caller has around it."""
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        while True:
-            with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):
-                step = next(steps, None)
-            if step is None:
-                return
-            yield step
-    finally:
-        steps.close()
+def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
+    """Have a generator make its steps with gradients and without autocast, whatever the caller has around it."""
+
+    @wraps(generator)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Generator[Step, None, None]:
+        kind, steps = "cuda" if torch.cuda.is_available() else "cpu", generator(*args, **kwargs)
+        try:
+            while True:
+                with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):
+                    step = next(steps, None)
+                if step is None:
+                    return
+                yield step
+        finally:
+            steps.close()
+
+    return made

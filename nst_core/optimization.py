@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, plain_number
-from nst_core.features import VGG19, Hybrid, fingerprint, load_features
+from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers
 from nst_core.files import replacing
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
-from nst_core.method import METHODS, SIZES, Method, MethodError, nearest_layers
+from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import fast_bfloat16
@@ -346,8 +346,9 @@ class _Run:
             names = self.asked.keys() | resume.asked.keys()
             changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
             raise OptimizationError(f"The state to go on from is that of a run with other {', '.join(changed)}.")
-        return unaffected(self._steps(resume))
+        return self._steps(resume)
 
+    @unaffected
     def _steps(self, state: State | None) -> Generator[OptimizationStep, None, None]:
         plan, most = self.plan, self.method.seconds or float("inf")
         began = time.perf_counter() - (state.seconds if state else 0)

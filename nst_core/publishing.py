@@ -23,9 +23,6 @@ class Published:
     """What became of a style."""
 
     repo: str
-    revision: str
-    entry: Entry
-    """Its line in a registry."""
     pull_request: str | None
     """The address of the pull request that proposes it, if there is a registry to propose it to."""
 
@@ -66,10 +63,9 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     if registry:
         add_entry(read_registry(hub.fetch_registry(registry, token=token) / REGISTRY), dry)
     revision = hub.publish(folder, repo, token)
-    entry = Entry.model_validate({**said, "revision": revision})
     if not registry:
-        return Published(repo, revision, entry, None)
+        return Published(repo, None)
     try:
-        return Published(repo, revision, entry, hub.propose(registry, entry, token))
+        return Published(repo, hub.propose(registry, dry.model_copy(update={"revision": revision}), token))
     except NSTError as error:
         raise PublishingError(f"{repo} is published, but not proposed to {registry}: {error}") from error

@@ -47,14 +47,11 @@ def changes(present: Registry, proposed: Registry) -> Changes:
 class Review:
     """One entry of a pull request, looked at."""
 
-    entry: Entry
     report: Report
-    style: Style | None
-    """None where the report says why it cannot be used."""
     nearest: tuple[str, float] | None
     """The registry's style whose weights are most like it, and their cosine."""
     pictures: list[Image.Image]
-    """Its own preview, and what it makes of the photographs, RGB."""
+    """Its own preview, and what it makes of the photographs, RGB; none where the report says why it cannot be used."""
     objections: list[str]
     """Why it should not be merged as it is."""
 
@@ -78,7 +75,7 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):
         objections.append(f"{entry.revision} is no commit of {entry.repo}'s main branch: anybody may have proposed it")
     if not report.usable:
-        return Review(entry, report, None, None, [], objections)
+        return Review(report, None, [], objections)
     style = proposed.open(entry.id)
     likeness = {other.id: cosine(style, other) for other in others if other.architecture is style.architecture}
     nearest = max(likeness.items(), key=lambda item: item[1], default=None)
@@ -88,7 +85,7 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     preview = [fit(open_picture(folder / PREVIEW), SIDE)] if shown else []
     painted = [repaint(photo, style, size=SIDE) for photo in photos]
     pictures = [picture.convert("RGB") for picture in [*preview, *painted]]
-    return Review(entry, report, style, nearest, pictures, objections)
+    return Review(report, nearest, pictures, objections)
 
 
 def cosine(style: Style, other: Style) -> float:

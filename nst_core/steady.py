@@ -34,9 +34,8 @@ class Steady:
     before, or the painting is of another colour, it is the painting alone, and so it is after a cut.
     """
 
-    def __init__(self, keep: float = KEEP) -> None:
-        """``keep`` is in 0–1.
-
+    def __init__(self) -> None:
+        """
         Raises:
             FilmError: OpenCV is not installed.
         """
@@ -45,7 +44,6 @@ class Steady:
         except ImportError as error:
             raise FilmError("Steady films take OpenCV: pip install 'nst-core[video]' installs that.") from error
         self._cv2 = cv2
-        self._keep = keep
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._before: tuple[np.ndarray, np.ndarray] | None = None
         """The last frame, small, and what was shown of it."""
@@ -64,7 +62,7 @@ class Steady:
                 flow = cv2.resize(flow * np.array([width / small[0], height / small[1]], np.float32), (width, height))
                 there = self._moved(shown_before, flow, cv2.INTER_CUBIC)
                 change = self._reduced(painted, small).astype(np.float32) - self._reduced(there, small)
-                kept *= self._keep * _fading(self._mean(np.abs(cv2.blur(change, (15, 15)))), REPAINTED)
+                kept *= KEEP * _fading(self._mean(np.abs(cv2.blur(change, (15, 15)))), REPAINTED)
                 kept = cv2.resize(kept, (width, height))
                 shown = cv2.blendLinear(there, painted, kept, 1 - kept)
         self._before = now, shown

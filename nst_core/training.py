@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -164,6 +164,7 @@ def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
     return to_picture(output[..., : photo.height, : photo.width].cpu())
 
 
+@unaffected
 def train(
     recipe: Recipe,
     style_image: Path,
@@ -175,7 +176,7 @@ def train(
     resume: bool = False,
     checkpoint_every: int = 100,
     ended: Callable[[], bool] = lambda: False,
-) -> Iterator[TrainingStep]:
+) -> Generator[TrainingStep, None, None]:
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
     The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting's
@@ -198,22 +199,6 @@ def train(
         PictureError: the painting cannot be read.
         LossError, FeaturesError: the recipe asks for a convention or a layer that there is not.
     """
-    return unaffected(
-        _train(recipe, style_image, photos, network, features, checkpoint, resume, checkpoint_every, ended)
-    )
-
-
-def _train(
-    recipe: Recipe,
-    style_image: Path,
-    photos: Path,
-    network: nn.Module,
-    features: VGG19 | Hybrid,
-    checkpoint: Path | None,
-    resume: bool,
-    checkpoint_every: int,
-    ended: Callable[[], bool],
-) -> Generator[TrainingStep, None, None]:
     processes = Processes()
     device = processes.device
     share = processes.share(recipe.batch_size)

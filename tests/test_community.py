@@ -9,8 +9,8 @@ from nst_core.registry import Blocked, Registry
 from ui import community
 from ui.community import Noticeboard, Sort, in_words
 
-WAVE = Found("ada/wave", "a" * 40, "The Wave", "Ada", "mit", 3, None)
-NIGHT = Found("eve/night", "b" * 40, "The Night", "", "", 0, None)
+WAVE = Found("ada/wave", "a" * 40, "The Wave", "Ada", "mit", 3)
+NIGHT = Found("eve/night", "b" * 40, "The Night", "", "", 0)
 
 
 class Hub:

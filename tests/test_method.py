@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from nst_core.errors import NSTError
-from nst_core.features import COMPACT_HEADS, VGG19
+from nst_core.features import COMPACT_HEADS, VGG19, nearest_layers
 from nst_core.losses import CONVENTIONS
-from nst_core.method import METHODS, SIZES, Method, MethodError, nearest_layers
+from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.optimizers import OPTIMIZERS
 
 NAN, INFINITY = math.nan, math.inf

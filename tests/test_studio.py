@@ -125,7 +125,7 @@ def test_a_photograph_that_is_gone_is_asked_for_again(tmp_path: Path) -> None:
 def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_path: Path) -> None:
     folder = make_style(tmp_path / "own", title="Mine")
     name = studio.take("ann", Style.open(folder))
-    assert studio.style("ann", name).title == "Mine" and studio.is_here("ann", name)
+    assert studio.style("ann", name).title == "Mine" and studio.is_here(name)
     assert studio.painting("ann", photo, Wish(style=name)).result().style.title == "Mine"
     for session in ("bob", None):
         with pytest.raises(PageError, match="no longer here: please drop its file again"):

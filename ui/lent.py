@@ -2,7 +2,6 @@
 
 import io
 import os
-import pickle
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -10,9 +9,7 @@ from typing import Any
 
 import gradio as gr
 import httpx
-import numpy as np
 import torch
-from torch import Tensor
 
 from nst_core.errors import NSTError
 from nst_core.optimization import OptimizationStep, optimize
@@ -92,27 +89,11 @@ else:
     _there = _optimize
 
 
-class _Pickler(pickle.Pickler):
-    """Sends tensors as they are on a processor, by value."""
-
-    def persistent_id(self, value: Any) -> np.ndarray | None:
-        return value.detach().cpu().numpy() if isinstance(value, Tensor) else None
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, device: str) -> None:
-        super().__init__(file)
-        self.device = device
-
-    def persistent_load(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
-
-
 def _packed(value: Any) -> bytes:
     file = io.BytesIO()
-    _Pickler(file, protocol=5).dump(value)
+    torch.save(value, file)
     return file.getvalue()
 
 
 def _unpacked(packed: bytes, device: str) -> Any:
-    return _Unpickler(io.BytesIO(packed), device).load()
+    return torch.load(io.BytesIO(packed), device, weights_only=False)  # our own, of a moment ago

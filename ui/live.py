@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -94,7 +93,7 @@ class Frames:
             raise PageError("This server paints lite styles live: choose one, or let your own device paint.")
         try:
             jpeg = base64.b64decode(photo.removeprefix(PREFIX), validate=True)
-        except (ValueError, binascii.Error) as error:
+        except ValueError as error:
             raise PageError("A frame should be a JPEG, in base64.") from error
         self._turns = [turn for turn in self._turns if not turn.future.done()]
         if len(self._turns) >= FRAMES:

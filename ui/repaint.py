@@ -203,7 +203,7 @@ def repaint_tab(studio: Studio) -> Desk:
             over = "" if second == style else second
             wish = Wish.of(style=style, second=over, mask=mask if over else "", **said_all)
             path = received(photo)
-            if not all(studio.is_here(session, name) for name in wish.styles):
+            if not all(studio.is_here(name) for name in wish.styles):
                 said = "Fetching the style from the Hugging Face Hub …"
                 yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             turn = studio.painting(session, path, wish)

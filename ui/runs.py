@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.features import VGG19, Hybrid, load_features
+from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
 from nst_core.history import columns, row
 from nst_core.images import save_picture
-from nst_core.method import METHODS, Method, nearest_layers
+from nst_core.method import METHODS, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept

@@ -20,8 +20,8 @@ from nst_core.features import load_features
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
 from nst_core.registry import Entry
-from nst_core.style import CARD, CONFIG, MAX_CONFIG, PREVIEW, WEIGHTS, Style, StyleConfig
-from nst_core.text import explain, plain, read_text, slug
+from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Style, read_config
+from nst_core.text import explain, plain, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
 from ui.kept import Kept
@@ -42,7 +42,6 @@ RECIPE = Recipe(
 """That of README; ``steps`` is the most that a training has here."""
 STEPS = 1200
 """README's."""
-ARCHITECTURE = RECIPE.architecture
 WEIGHT = (0.1, 5.0)
 """Bounds of the content weight."""
 STYLE_SIZE = (128, 1024)
@@ -263,8 +262,7 @@ class School:
             tags=(),
         ).result()
         pupil.pack(folder.folder)
-        with Image.open(folder.folder / PREVIEW) as preview:
-            pupil.snap(step.step, preview.convert("RGB"))
+        pupil.snap(step.step, open_picture(folder.folder / PREVIEW))
         note("trained", steps=step.step, seconds=step.seconds)
         took = f"{step.step} of {pupil.steps} steps, {duration(step.seconds)}"
         if step.step == pupil.steps:
@@ -289,10 +287,7 @@ class School:
 
 def _is_start(entry: Entry) -> bool:
     """Whether a training can begin with it: a bundled style of the architecture that is trained here."""
-    if entry.path is None:
-        return False
     try:
-        config = StyleConfig.model_validate_json(read_text(entry.path / CONFIG, MAX_CONFIG))
-    except (OSError, ValueError):  # whoever chooses it to paint with is told what is wrong
+        return entry.path is not None and read_config(entry.path).architecture == RECIPE.architecture
+    except NSTError:  # whoever chooses it to paint with is told what is wrong
         return False
-    return config.architecture == ARCHITECTURE

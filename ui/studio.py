@@ -160,7 +160,7 @@ class Studio:
             raise PageError("That style of your own is no longer here: please drop its file again.")
         if guest := self._guests.get(None, name):
             return guest
-        if self.is_here(session, name):
+        if self.is_here(name):
             return self.registry.open(self.registry[name].id)  # it would take a folder of this server as well
         with self._fetching_lock:
             if name not in self._fetching:
@@ -171,7 +171,7 @@ class Studio:
             raise PageError(f"{plain(name)} is still coming from the Hugging Face Hub: try again in a moment.")
         return coming.result()
 
-    def is_here(self, session: str | None, name: str) -> bool:
+    def is_here(self, name: str) -> bool:
         """Whether a style can be had without asking the Hub, so far as this server knows."""
         if name.startswith("own:") or self._guests.get(None, name):
             return True
@@ -231,7 +231,7 @@ class Studio:
         keys = [(photo, name, wish.size, wish.stroke) for name in wish.styles]
         kept = [painting for key in keys if (painting := self._paintings.get(session, key))]
         all_kept = len(kept) == len(keys)
-        if all_kept or not all(self.is_here(session, name) for name in wish.styles):
+        if all_kept or not all(self.is_here(name) for name in wish.styles):
             self.line.end(session, keyed=True)  # who waits for the Hub lets the others pass
         if all_kept:
             return self.line.skip(_whole(kept))
