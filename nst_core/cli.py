@@ -355,11 +355,6 @@ def optimize(
     masks = [open_picture(path) for path in mask or []]
     earlier = State.load(state) if state is not None and os.path.exists(state) else None  # another file is not replaced
     saved = earlier if resume else None
-    if saved and (saved.step >= settings.steps or saved.seconds >= (settings.seconds or float("inf"))):
-        raise NSTError(
-            f"The run in {str(state)!r} ended after {saved.step} steps and {saved.seconds:.1f} s: "
-            "more --steps, or --seconds, would be right to go on."
-        )
     if frames is not None:
         _make_folder(frames)
     begin = None

@@ -57,7 +57,7 @@ def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
 
 def print_table(table: Table) -> None:
     """Print it on stdout: in a pipe there is no width to fit into, and grep looks for whole names."""
-    Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000).print(table)
+    Console(markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 1000).print(table)
 
 
 def check_file(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The base of every refusal: an error whose message is one sentence for the person in front of it."""
 
 import sys
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,12 +22,29 @@ def plain_number(value: Any) -> Any:
 
 def check_number(
     error: type[NSTError], name: str, value: object, least: float, most: float = float("inf"), *, whole: bool = False
-) -> None:
-    """Raise ``error``, with a sentence, unless the value is a finite number from ``least`` to ``most``."""
-    kind = int if whole else (int, float)
+) -> Any:
+    """A finite number from ``least`` to ``most``, as Python's own; a ``whole`` one is an integer.
+
+    Raises:
+        error: it is none, with a sentence.
+    """
+    number = plain_number(value)
     # The most of what is unbounded is infinity, which is no number to calculate with; nor are integers beyond floats.
-    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= min(most, sys.float_info.max):
-        return
+    within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)
+    if within and not isinstance(number, bool) and (not whole or number == int(number)):
+        return int(number) if whole else number
     bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
-    number = "whole number" if whole else "number"
-    raise error(f"The {name} should be a {number} {bounds}, not {value!r:.80}.")
+    raise error(f"The {name} should be a {'whole number' if whole else 'number'} {bounds}, not {value!r:.80}.")
+
+
+def check_weights(error: type[NSTError], kind: str, layers: object) -> dict[str, Any]:
+    """Weights by layer, each a finite number that is not negative.
+
+    Raises:
+        error: they are none, with a sentence.
+    """
+    if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
+        raise error(f"The {kind} layers should be weights by name such as {{'conv2_2': 1.0}}, not {layers!r:.80}.")
+    return {
+        layer: check_number(error, f"weight of {kind} layer {layer}", weight, 0) for layer, weight in layers.items()
+    }

@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +24,12 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 COMPACT_CHANNELS = (32, 64, 64, 128, 128)
 DISTILLED_CHANNELS = (16, 32, 64, 128, 128)
 COMPACT_HEADS = ("1_1", "1_2", "2_1", "2_2", "3_1", "4_1", "5_1")
+_COMPACT: dict[str, Any] = {
+    "last": "conv5_1",
+    "channels": COMPACT_CHANNELS,
+    "heads": COMPACT_HEADS,
+    "padding_mode": "reflect",
+}
 COMPACT_WEIGHTS = Path(__file__).with_name("compact.safetensors")
 EXACT_FILE, DISTILLED_FILE = "vgg19_normalised_to_conv3_1.safetensors", "vgg19_distilled_to_conv5_1.safetensors"
 Pooling = Literal["max", "average"]
@@ -204,6 +210,7 @@ def fingerprint(network: nn.Module) -> int:
     return zlib.crc32(b"".join(p.detach().flatten()[:256].cpu().numpy().tobytes() for p in network.parameters()))
 
 
+@torch.inference_mode(False)
 def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> VGG19 | Hybrid:
     """A frozen feature network, called with pictures (B, 3, H, W), RGB in 0–1, and names of its ``layers``.
 
@@ -245,16 +252,15 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
 
 def compact_network() -> VGG19:
     """VGG19 to conv5_1, half to a quarter as wide, untrained: ``scripts/distill.py`` trains it."""
-    network = VGG19(last="conv5_1", channels=COMPACT_CHANNELS, heads=COMPACT_HEADS, padding_mode="reflect")
+    network = VGG19(**_COMPACT)
     network.load_state_dict(_imagenet_scale(), strict=False)
     return network
 
 
 def _load_compact(path: Path = COMPACT_WEIGHTS) -> VGG19:
-    # The scale was never learned: as it is, rather than rounded to half precision. The rest becomes float32 here, for
-    # that is what a network is made of.
+    # The scale was never learned: as it is, rather than rounded to half precision.
     state = _read(path) | _imagenet_scale()
-    return _fill(compact_network(), state, f"{path.name} does not hold a compact VGG19.")
+    return _fill(_empty(**_COMPACT), state, f"{path.name} does not hold a compact VGG19.")
 
 
 def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
@@ -263,7 +269,7 @@ def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
     Raises:
         FeaturesError: they are not VGG19's.
     """
-    network = VGG19()
+    network = _empty()
     names = _torchvision_names(network)
     if lacking := [theirs for theirs in names.values() if theirs not in weights]:
         raise FeaturesError(f"These weights are not torchvision's VGG19: they lack {few(lacking)}.")
@@ -285,33 +291,29 @@ def _load_torchvision() -> VGG19:
     # Brings the Hub's client along, which no other feature network needs.
     from nst_core.pretrained import torchvision_weights
 
-    with torch.device("meta"):
-        network = VGG19()
+    network = _empty()
     names = _torchvision_names(network)
     shapes = {names[ours]: tuple(tensor.shape) for ours, tensor in network.state_dict().items() if ours in names}
     return from_torchvision(torchvision_weights(shapes))
 
 
 def _imagenet_scale() -> dict[str, Tensor]:
-    scale = torch.tensor(IMAGENET_STD).reciprocal()
-    return {
-        "conv0.weight": torch.diag(scale)[:, :, None, None],
-        "conv0.bias": -torch.tensor(IMAGENET_MEAN) * scale,
-    }
+    scale = _values(IMAGENET_STD).reciprocal()
+    return {"conv0.weight": torch.diag(scale)[:, :, None, None], "conv0.bias": -_values(IMAGENET_MEAN) * scale}
 
 
 def _load_hybrid(folder: Path) -> Hybrid:
     refusal = "{} does not hold the VGG19 that its name says."
     state = _read(folder / EXACT_FILE)
-    state["conv0.weight"] = 255 * torch.eye(3).flip(0)[:, :, None, None]  # RGB to BGR
-    state["conv0.bias"] = -torch.tensor(CAFFE_MEAN_BGR)
-    exact = _fill(VGG19(last="conv3_1", padding_mode="reflect"), state, refusal.format(EXACT_FILE))
+    state["conv0.weight"] = 255 * torch.diag(_values((1, 1, 1))).flip(0)[:, :, None, None]  # RGB to BGR
+    state["conv0.bias"] = -_values(CAFFE_MEAN_BGR)
+    exact = _fill(_empty(last="conv3_1", padding_mode="reflect"), state, refusal.format(EXACT_FILE))
 
     state = {
         re.sub(r"conv(\d)(\d)(_aux)?", lambda m: f"{'head' if m[3] else 'conv'}{m[1]}_{m[2]}", name): tensor
         for name, tensor in _read(folder / DISTILLED_FILE).items()
     }
-    distilled = VGG19(
+    distilled = _empty(
         last="conv5_1",
         channels=DISTILLED_CHANNELS,
         heads=[f"{block}_1" for block in range(1, 6)],
@@ -329,9 +331,20 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _fill(network: VGG19, state: Mapping[str, Tensor], refusal: str) -> VGG19:
+def _values(numbers: tuple[float, ...]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
+
+
+def _empty(**shape: Any) -> VGG19:
+    """A network to be filled: no random number of the program's is drawn for what is replaced at once."""
+    with torch.device("meta"):
+        return VGG19(**shape)
+
+
+def _fill(empty: VGG19, state: Mapping[str, Tensor], refusal: str) -> VGG19:
+    """With float32 on the processor, whatever a program's defaults are, and whatever the file has."""
     try:
-        network.load_state_dict(state)
+        empty.load_state_dict({name: value.to("cpu", torch.float32) for name, value in state.items()}, assign=True)
     except RuntimeError as error:
         raise FeaturesError(refusal) from error
-    return network
+    return empty

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from pathlib import Path
 from struct import error as StructError
 from typing import Any, BinaryIO
@@ -266,7 +266,10 @@ def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractCont
         except OSError as error:
             raise PictureError(f"{subject} cannot be read: {error.strerror}.") from error
     if not hasattr(source, "read"):
-        raise PictureError(f"There is no picture to read: give {_READABLE}.")
+        kinds = "a path, a file's content, a binary file, or a Pillow image such as Image.fromarray(array)"
+        raise PictureError(f"A picture cannot be read from {type(source).__name__}: give {kinds}.")
+    if isinstance(source, TextIOBase):
+        raise PictureError(f"{subject} was opened as text: a binary file, open(path, 'rb'), would be right.")
     if not source.seekable():
         return BytesIO(source.read())
     source.seek(0)

@@ -1,10 +1,11 @@
 """What an optimisation does with its pictures: every setting, and the presets by name."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal, get_args, get_type_hints
 
-from nst_core.errors import NSTError, check_number, plain_number
+from nst_core.errors import NSTError, check_number, check_weights
 from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
@@ -65,32 +66,29 @@ class Method:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for one in fields(self):
-            object.__setattr__(self, one.name, plain_number(getattr(self, one.name)))
-            value, choices = getattr(self, one.name), get_args(hints[one.name])
+        def check(name: str, least: float, most: float = math.inf, *, whole: bool = False) -> None:
+            value = check_number(MethodError, name.replace("_", " "), getattr(self, name), least, most, whole=whole)
+            object.__setattr__(self, name, value)
+
+        for name, hint in get_type_hints(type(self)).items():
+            value, choices = getattr(self, name), get_args(hint)
             if choices and isinstance(choices[0], str) and value not in choices:
-                raise MethodError(f"The {one.name} should be one of {', '.join(choices)}, not {value!r:.80}.")
+                raise MethodError(f"The {name} should be one of {', '.join(choices)}, not {value!r:.80}.")
         if not isinstance(self.convention, str):
             raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
-            check_number(MethodError, name.replace("_", " "), getattr(self, name), 0)
-        for kind, layers in (("content", self.content_layers), ("style", self.style_layers)):
-            if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
-                right = "weights by name such as {'conv2_2': 1.0}"
-                raise MethodError(f"The {kind} layers should be {right}, not {layers!r:.80}.")
-            layers = {layer: plain_number(weight) for layer, weight in layers.items()}
-            object.__setattr__(self, f"{kind}_layers", layers)
-            for layer, weight in layers.items():
-                check_number(MethodError, f"weight of {kind} layer {layer}", weight, 0)
-        check_number(MethodError, "learning rate", self.learning_rate, 1e-6, 10)
-        check_number(MethodError, "steps", self.steps, 1, MAX_STEPS, whole=True)
-        check_number(MethodError, "size", self.size, *SIZES, whole=True)
-        check_number(MethodError, "style size", self.style_size, 0.1, 8)
-        check_number(MethodError, "scales", self.scales, 1, 8, whole=True)
-        check_number(MethodError, "seed", self.seed, 0, 2**63 - 1, whole=True)
+            check(name, 0)
+        for kind in ("content", "style"):
+            name = f"{kind}_layers"
+            object.__setattr__(self, name, check_weights(MethodError, kind, getattr(self, name)))
+        check("learning_rate", 1e-6, 10)
+        check("steps", 1, MAX_STEPS, whole=True)
+        check("size", *SIZES, whole=True)
+        check("style_size", 0.1, 8)
+        check("scales", 1, 8, whole=True)
+        check("seed", 0, 2**63 - 1, whole=True)
         if self.seconds is not None:
-            check_number(MethodError, "seconds", self.seconds, 0.1, 1e7)
+            check("seconds", 0.1, 1e7)
 
 
 def _layers(*names: str) -> dict[str, float]:

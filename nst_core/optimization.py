@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
-from nst_core.errors import NSTError, plain_number
+from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers
 from nst_core.files import replacing
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
@@ -143,6 +143,7 @@ class OptimizationStep:
         return blend(self.photo, to_picture(255 * point.picture), color=color)
 
 
+@torch.inference_mode(False)
 def optimize(
     content: Image.Image,
     styles: Image.Image | Sequence[Image.Image],
@@ -184,18 +185,21 @@ def optimize(
         known = ", ".join(one.name for one in fields(Method))
         raise MethodError(f"A method has no setting {', '.join(sorted(unknown))}; it has {known}.")
     method = replace(method, **changes)
-    paintings = [styles] if isinstance(styles, Image.Image | str | Path | bytes) else list(styles)
+    paintings = _listed(styles)
     if not paintings:
         raise MethodError("There is no painting: give at least one.")
-    weights = [1.0] * len(paintings) if weights is None else [plain_number(weight) for weight in weights]
-    masks = [None] * len(paintings) if masks is None else list(masks)
+    weights = [1.0] * len(paintings) if weights is None else list(weights)
+    masks = [None] * len(paintings) if masks is None else _listed(masks)
     if not len(paintings) == len(weights) == len(masks):
         raise MethodError(
             f"There are {len(paintings)} paintings, {len(weights)} weights and {len(masks)} masks: "
             "as many of each would be right."
         )
-    if not all(0 <= weight < float("inf") for weight in weights) or not 0 < sum(weights) < float("inf"):
+    weights = [check_number(MethodError, "weight of a painting", weight, 0) for weight in weights]
+    if not 0 < sum(weights) < float("inf"):
         raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
+    if not isinstance(resume, State | None):
+        raise OptimizationError(f"A run goes on from a step's state, or State.load(file), not {resume!r:.80}.")
     if isinstance(features, str | Path):
         features = load_features(features, pooling=method.pooling)
     run = _Run(
@@ -210,6 +214,12 @@ def optimize(
         load_features(draft, pooling=method.pooling) if isinstance(draft, str | Path) else draft,
     )
     return run.steps(resume)
+
+
+def _listed(pictures: Any) -> list[Any]:
+    """A picture alone, as ``open_picture`` takes it, is a list of one."""
+    alone = isinstance(pictures, Image.Image | str | Path | bytes) or hasattr(pictures, "read")
+    return [pictures] if alone else list(pictures)
 
 
 def work(method: Method, content: tuple[int, int]) -> float:
@@ -346,6 +356,11 @@ class _Run:
             names = self.asked.keys() | resume.asked.keys()
             changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
             raise OptimizationError(f"The state to go on from is that of a run with other {', '.join(changed)}.")
+        if resume and (resume.step >= self.method.steps or resume.seconds >= (self.method.seconds or math.inf)):
+            raise OptimizationError(
+                f"The run to go on with ended after {resume.step} steps and {resume.seconds:.1f} s: more steps, or "
+                "seconds, would be right."
+            )
         return self._steps(resume)
 
     @unaffected

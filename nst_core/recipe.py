@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, fields
 
-from nst_core.errors import NSTError, check_number, plain_number
+from nst_core.errors import NSTError, check_number, check_weights
 
 MAX_SIDE = 4096
 """The most that a crop's side, and the painting's longer one, may have, in pixels."""
@@ -54,17 +54,22 @@ class Recipe:
     """0 to 2⁶³ − 1."""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            object.__setattr__(self, one.name, plain_number(getattr(self, one.name)))
+        def check(name: str, least: float, most: float = math.inf, *, whole: bool = False) -> None:
+            value = check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, most, whole=whole)
+            object.__setattr__(self, name, value)
+
         for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1)):
-            check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, whole=True)
+            check(name, least, whole=True)
         for name in ("crop", "style_size"):
-            check_number(RecipeError, name.replace("_", " "), getattr(self, name), 16, MAX_SIDE, whole=True)
-        check_number(RecipeError, "seed", self.seed, 0, MAX_SEED, whole=True)
-        check_number(RecipeError, "zoom", self.zoom, 1)
-        check_number(RecipeError, "warm up", self.warm_up, 0, 1)
+            check(name, 16, MAX_SIDE, whole=True)
+        check("seed", 0, MAX_SEED, whole=True)
+        check("zoom", 1)
+        check("warm_up", 0, 1)
         for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
-            check_number(RecipeError, name.replace("_", " "), getattr(self, name), 0)
+            check(name, 0)
+        for kind in ("content", "style"):
+            name = f"{kind}_layers"
+            object.__setattr__(self, name, check_weights(RecipeError, kind, getattr(self, name)))
 
     def options(self, *, warm: bool = False) -> list[str]:
         """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.

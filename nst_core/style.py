@@ -228,6 +228,17 @@ class Style:
         )
 
 
+def check_style(style: object) -> None:
+    """See to it that it is a style, and not what one is opened by.
+
+    Raises:
+        StyleError: it is none.
+    """
+    if not isinstance(style, Style):
+        right = "what Registry.load().open('udnie') gives, or Style.open(folder)"
+        raise StyleError(f"A style is {right}, not {style!r:.80}.")
+
+
 def read_config(folder: Path) -> StyleConfig:
     """A style folder's ``config.json``.
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nst_core.errors import NSTError, plain_number
+from nst_core.errors import NSTError, check_number
 from nst_core.images import MAX_PIXELS, fit, mask_greys, open_picture
 from nst_core.precision import Precision
 from nst_core.streaming import Progress
-from nst_core.style import Style
+from nst_core.style import Style, check_style
 
 SIZES = (16, 16384)
 """The least and the most that may be asked for as a picture's longer side, in pixels."""
@@ -92,8 +92,9 @@ def repaint(
         PictureError: the photograph cannot be read.
     """
     size = check_size(size)
-    stroke = _check_number("stroke", stroke, *STROKES)
+    stroke = check_number(NSTError, "stroke", stroke, *STROKES)
     check_precision(precision)
+    check_style(style)
     photo = open_picture(photo)
     if (pixels := pixels_seen(photo, size, stroke)) > MAX_PIXELS:
         raise NSTError(
@@ -120,7 +121,7 @@ def pixels_seen(photo: Image.Image, size: int | None, stroke: float) -> int:
     Raises:
         NSTError: a number is out of its range.
     """
-    size, stroke = check_size(size), _check_number("stroke", stroke, *STROKES)
+    size, stroke = check_size(size), check_number(NSTError, "stroke", stroke, *STROKES)
     scale = (size or max(photo.size)) / max(photo.size)
     return round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
 
@@ -213,7 +214,7 @@ def check_blend(strength: float, color: str) -> None:
     """
     if color not in ("style", "photo"):
         raise NSTError(f'The color should be "style" or "photo", not {color!r:.80}.')
-    _check_number("strength", strength, 0, 1)
+    check_number(NSTError, "strength", strength, 0, 1)
 
 
 def check_second(second: Style | None, mix: float, mask: Image.Image | None) -> None:
@@ -222,8 +223,8 @@ def check_second(second: Style | None, mix: float, mask: Image.Image | None) -> 
     Raises:
         NSTError: it cannot.
     """
-    _check_number("mix", mix, 0, 1)
-    if mask and not second:
+    check_number(NSTError, "mix", mix, 0, 1)
+    if mask is not None and not second:
         raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
 
 
@@ -233,7 +234,7 @@ def check_size(size: int | None) -> int | None:
     Raises:
         NSTError: it does not.
     """
-    return None if size is None else int(_check_number("size", size, *SIZES, whole=True))
+    return None if size is None else check_number(NSTError, "size", size, *SIZES, whole=True)
 
 
 def check_precision(precision: str) -> None:
@@ -244,14 +245,3 @@ def check_precision(precision: str) -> None:
     """
     if precision not in ("auto", "exact"):
         raise NSTError(f'The precision should be "auto" or "exact", not {precision!r:.80}.')
-
-
-def _check_number(name: str, value: object, least: float, most: float, *, whole: bool = False) -> float:
-    value = plain_number(value)
-    # NaN is neither at least nor at most anything.
-    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
-        number = float(value)
-        if number.is_integer() or not whole:
-            return number
-    kind = "whole number" if whole else "number"
-    raise NSTError(f"The {name} should be a {kind} from {least:g} to {most:g}, not {value!r:.80}.")

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, fingerprint
 from nst_core.files import replacing
 from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, is_photograph, open_picture, to_picture, to_tensor
@@ -28,7 +28,7 @@ from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
 from nst_core.recipe import Recipe
-from nst_core.style import Style
+from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,7 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
     )
 
 
+@torch.inference_mode(False)
 def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """The network that a recipe is to train: random by its seed, or a copy of a style's.
 
@@ -143,10 +144,11 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     if recipe.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise TrainingError(f"There is no architecture {recipe.architecture!r}; there are {known}.")
-    with torch.random.fork_rng(devices=[]):  # those of the program are its own business
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # those of the program are its own business
         torch.manual_seed(recipe.seed)
-        network = ARCHITECTURES[recipe.architecture].network()
+        network = ARCHITECTURES[recipe.architecture].network().float()
     if start is not None:
+        check_style(start)
         if start.architecture.id != recipe.architecture:
             raise TrainingError(
                 f"{start.id} is a {start.architecture.id} network, and a {recipe.architecture} one is to be trained."
@@ -167,11 +169,11 @@ def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
 @unaffected
 def train(
     recipe: Recipe,
-    style_image: Path,
-    photos: Path,
+    style_image: str | Path,
+    photos: str | Path,
     network: nn.Module,
     features: VGG19 | Hybrid,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     *,
     resume: bool = False,
     checkpoint_every: int = 100,
@@ -199,6 +201,9 @@ def train(
         PictureError: the painting cannot be read.
         LossError, FeaturesError: the recipe asks for a convention or a layer that there is not.
     """
+    style_image, photos = Path(style_image), Path(photos)
+    checkpoint = Path(checkpoint) if checkpoint else None
+    check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
     processes = Processes()
     device = processes.device
     share = processes.share(recipe.batch_size)
@@ -226,6 +231,7 @@ def train(
             list(range(step * recipe.batch_size, (step + 1) * recipe.batch_size)[share])
             for step in range(start, recipe.steps)
         ],
+        generator=torch.Generator(),  # it would draw a seed from the program's
         num_workers=8 if device.type == "cuda" else 0,
         persistent_workers=device.type == "cuda",
     )

@@ -20,12 +20,12 @@ from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
-from nst_core.images import MAX_PIXELS
+from nst_core.images import MAX_PIXELS, open_picture
 from nst_core.painting import Painting, paint_piece
 from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
 from nst_core.reel import CLOSED, Part, count_frames, join, last_time, save_part, suffix
-from nst_core.style import Style
+from nst_core.style import Style, check_style
 from nst_core.stylization import check_blend, check_precision, check_second, check_size, shares
 from nst_core.text import few, quoted
 
@@ -99,6 +99,9 @@ def stylize_video(
     check_blend(strength, color)
     check_second(second, mix, mask)
     check_precision(precision)
+    for one in [style, second] if second else [style]:
+        check_style(one)
+    mask = None if mask is None else open_picture(mask)
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)

@@ -180,6 +180,20 @@ def test_every_kind_of_source_is_read(rgb: Image.Image, tmp_path: Path) -> None:
     assert not stream.closed
 
 
+def test_what_holds_no_picture_is_told_what_would(rgb: Image.Image, tmp_path: Path) -> None:
+    for wrong in (pixels(rgb), bytearray(b"PNG"), None):
+        with pytest.raises(
+            PictureError, match=rf"^A picture cannot be read from {type(wrong).__name__}: give a path, "
+        ):
+            open_picture(wrong)  # type: ignore[arg-type]
+    (tmp_path / "picture.png").write_bytes(encoded(rgb, "PNG"))
+    with (
+        (tmp_path / "picture.png").open() as file,
+        pytest.raises(PictureError, match=r"'picture\.png' was opened as text"),
+    ):
+        open_picture(file)  # type: ignore[arg-type]
+
+
 def test_a_pillow_image_is_left_as_it_was(rgba: Image.Image) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6

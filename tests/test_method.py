@@ -66,13 +66,14 @@ def test_weights_that_do(setting: str, value: float) -> None:
 
 def test_numbers_of_numpy_are_taken_and_kept_as_plain_ones() -> None:
     given: dict[str, Any] = {
-        "size": np.int64(64), "steps": np.uint8(3), "content_weight": np.float32(0.5), "seconds": np.float16(2),
-        "style_layers": {"conv1_1": np.float32(0.25)},
+        "size": np.int64(64), "steps": np.uint8(3), "scales": 2.0, "content_weight": np.float32(0.5),
+        "seconds": np.float16(2), "style_layers": {"conv1_1": np.float32(0.25)},
     }  # fmt: skip
     method = Method(**given)
-    assert method == Method(size=64, steps=3, content_weight=0.5, seconds=2.0, style_layers={"conv1_1": 0.25})
+    assert method == Method(size=64, steps=3, scales=2, content_weight=0.5, seconds=2.0, style_layers={"conv1_1": 0.25})
     assert Method(**json.loads(json.dumps(asdict(method)))) == method
-    for value in (np.float32(3), np.int64(0), np.bool_(True), np.array(3)):
+    assert isinstance(method.scales, int)
+    for value in (np.float32(3.5), np.int64(0), np.bool_(True), np.array(3)):
         assert "steps should be" in refuse(steps=value)
 
 
@@ -91,9 +92,9 @@ def test_layers_that_are_no_weights_by_name(kind: str, layers: Any) -> None:
 @pytest.mark.parametrize(
     ("setting", "values"),
     [
-        ("steps", [0, -1, 100_001, 1.5, 10.0, True, NAN, "10", None, 10**400]),
-        ("size", [0, SIZES[0] - 1, SIZES[1] + 1, 64.0, True, None, "512"]),
-        ("scales", [0, 9, 2.0, True, None]),
+        ("steps", [0, -1, 100_001, 1.5, True, NAN, "10", None, 10**400]),
+        ("size", [0, SIZES[0] - 1, SIZES[1] + 1, 64.5, True, None, "512"]),
+        ("scales", [0, 9, 2.5, True, None]),
         ("seed", [-1, 2**63, 0.5, True, None]),
         ("seconds", [0, 0.0, -1, NAN, INFINITY, True, "10"]),
         ("learning_rate", [0, -1, 11, NAN, INFINITY, True, None]),

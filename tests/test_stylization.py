@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -23,8 +23,9 @@ from PIL import ExifTags, Image
 from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture, to_tensor
 from nst_core.streaming import Progress, quickest_type
-from nst_core.style import Style
+from nst_core.style import Style, StyleError
 from nst_core.stylization import blend, repaint, stylize
+from nst_core.video import stylize_video
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -114,6 +115,8 @@ def test_a_size_is_that_of_the_longer_side(style: Style) -> None:
         assert repaint(photo.rotate(90, expand=True), style, size=120).size == (80, 120)
         assert repaint(photo, style, size=np.int64(16)).size == (16, 11)
         assert repaint(photo, style, size=32.0).size == (32, 21)  # type: ignore[arg-type]
+    with pytest.raises(NSTError, match=r"size should be a whole number from 16 to 16384, not 32\.5"):
+        repaint(photo, style, size=32.5)  # type: ignore[arg-type]
     assert seen == [(45, 30), (80, 120), (16, 16), (32, 21)]
     assert alike(repaint(photo, style, size=45), by_hand(fit(photo, 45), style))
 
@@ -156,6 +159,16 @@ def test_the_network_gets_what_its_architecture_takes(style: Style) -> None:
     with watched(demanding) as seen:
         assert repaint(drawn(20, 50), demanding).size == (20, 50)
     assert seen == [(37, 50)]
+
+
+def test_what_a_style_is_opened_by_is_none(style: Style, tmp_path: Path) -> None:
+    photo, name = drawn(40, 30), cast(Style, "great-wave")
+    for paint in (partial(repaint, photo, name), partial(stylize, photo, style, second=name)):
+        with pytest.raises(StyleError, match=r"A style is what Registry\.load\(\)\.open\('udnie'\) gives"):
+            paint()
+    for first, second in ((name, None), (style, name)):
+        with pytest.raises(StyleError, match="not 'great-wave'"):
+            next(stylize_video(tmp_path / "film.mp4", first, tmp_path / "out.mp4", second=second))
 
 
 def test_what_a_program_has_made_pytorchs_defaults_is_nothing_to_a_style(style: Style) -> None:

@@ -157,6 +157,21 @@ def test_a_long_strip_can_be_the_sample() -> None:
     assert training.painted(JohnsonNetwork(), Image.new("RGB", (512, 3), "teal")).size == (512, 3)
 
 
+def test_names_of_files_will_do(painting: Path, photos: Path) -> None:
+    expected = losses(run(RECIPE, painting, photos, upto=3))
+    torch.manual_seed(RECIPE.seed)
+    network, checkpoint = JohnsonNetwork(), str(photos.parent / "other.pt")
+    features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+    drawn = torch.random.get_rng_state()
+    with torch.inference_mode():
+        steps = train(RECIPE, str(painting), str(photos), network, features, checkpoint, checkpoint_every=2)
+        assert losses(list(itertools.islice(steps, 3))) == expected
+    assert torch.equal(drawn, torch.random.get_rng_state())  # that of the program
+    assert Path(checkpoint).exists()
+    with pytest.raises(TrainingError, match="steps from checkpoint to checkpoint should be a whole"):
+        next(train(RECIPE, painting, photos, network, features, checkpoint_every=0))
+
+
 def test_the_losses_fall(painting: Path, photos: Path) -> None:
     steps = run(replace(RECIPE, steps=24, reconstruction_steps=0), painting, photos)
     first, last = ([s.total for s in part] for part in (steps[:5], steps[-5:]))
@@ -455,6 +470,12 @@ def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -
 def test_numbers_of_numpy_are_a_recipes_too() -> None:
     recipe = Recipe(steps=np.int64(3), noise=np.float32(0.5))
     assert json.loads(json.dumps(asdict(recipe))) == asdict(Recipe(steps=3, noise=0.5))
+
+
+def test_layers_of_a_recipe_have_weights() -> None:
+    for wrong in (["relu2_2"], {"relu2_2": -1.0}, {"relu2_2": "1"}, {2: 1.0}):
+        with pytest.raises(RecipeError, match=r"content layer(s| relu2_2) should be"):
+            Recipe(content_layers=wrong)  # type: ignore[arg-type]
 
 
 def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
