@@ -16,6 +16,7 @@ import typer
 from rich.progress import TextColumn
 from rich.table import Column, Table
 
+from nst_core import __version__
 from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.cli_video import video
@@ -56,6 +57,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time is up", None: "stopped"}

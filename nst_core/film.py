@@ -1,4 +1,4 @@
-"""A film file → upright RGB frames with their times: the only place that decodes films."""
+"""A film file → upright RGB frames with their times: and what a film may be to be decoded at all."""
 
 import logging
 import os

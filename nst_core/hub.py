@@ -1,4 +1,4 @@
-"""Everything that talks to the Hugging Face Hub: styles and registries are fetched, found, published, proposed."""
+"""Styles and the Hugging Face Hub: styles and registries are fetched, found, published, proposed."""
 
 import json
 import logging

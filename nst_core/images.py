@@ -1,4 +1,4 @@
-"""Bytes to a clean RGB(A) picture and back: the only place that decodes or encodes pictures."""
+"""Bytes to a clean RGB(A) picture and back: whatever comes in from outside is decoded here alone."""
 
 import logging
 import math

@@ -1,6 +1,6 @@
 """Checkpoints of other projects, read as state dicts of the architectures here.
 
-The page never imports this file: only here, on a person's own command line, is a checkpoint of others unpickled, and
+The page never imports this file: only here, on a person's own command line, is somebody's style unpickled, and
 then by ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
 """
 

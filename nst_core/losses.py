@@ -68,7 +68,12 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
 
     The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full. Of features
     in bfloat16 the matrix is float32, the sum of products of parts, each of which is rounded to bfloat16.
+
+    Raises:
+        LossError: features of another number of dimensions.
     """
+    if features.dim() != 4:
+        raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
     return _GramMatrix.apply(features, region)
 
 

@@ -204,7 +204,7 @@ def _card_text(title: str, artist: str, painting: str, recipe: Recipe, done: int
     by = f" by {artist}" if artist else ""
     painting = f"The painting: {painting}.\n" if painting else ""
     losses = (
-        f""" Losses over the last {MEASURED_STEPS} steps:
+        f""" Losses over the last {min(MEASURED_STEPS, done)} steps:
 content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}."""
         if metrics
         else ""

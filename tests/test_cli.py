@@ -20,6 +20,7 @@ from made_styles import make_style
 from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
+import nst_core
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
@@ -208,6 +209,15 @@ def test_styles_lists_the_registry(made: Path) -> None:
 def test_help_names_every_command(made: Path) -> None:
     text = nst("--help", folder=made).stdout
     assert all(command in text for command in ("styles", "stylize", "train", "search", "check"))
+
+
+def test_the_version_is_that_of_the_package(made: Path) -> None:
+    assert nst("--version", folder=made).stdout == f"{nst_core.__version__}\n"
+
+
+def test_no_output_is_no_error(made: Path) -> None:
+    command = f"{sys.executable} -m nst_core styles >&-"
+    assert subprocess.run(["sh", "-c", command], cwd=made, stderr=subprocess.PIPE, text=True).stderr == ""
 
 
 def test_train_leaves_steps_for_the_painting(made: Path) -> None:

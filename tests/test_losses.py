@@ -34,6 +34,11 @@ def test_gram_matrix_of_ones_counts_positions() -> None:
     assert torch.equal(gram_matrix(torch.ones(2, 3, 4, 5)), torch.full((2, 3, 3), 20.0))
 
 
+def test_gram_matrix_is_of_a_batch() -> None:
+    with pytest.raises(LossError, match=r"\(batch, channels, height, width\), not \(3, 4, 5\)"):
+        gram_matrix(torch.ones(3, 4, 5))
+
+
 def test_gram_matrix_is_the_sum_over_positions() -> None:
     features = torch.randn(1, 3, 2, 2)
     expected = torch.einsum("bihw,bjhw->bij", features, features)

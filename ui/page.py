@@ -1,4 +1,4 @@
-"""The page as a whole: its tabs, its looks, and how it is served."""
+"""The page as a whole: its tabs, and what they share."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What the tab and the HTTP API share: the registry, this server's bounds, what is kept of a person's pictures."""
+"""What all tabs and the HTTP API share: the registry, this server's bounds, what is kept of a person's pictures."""
 
 import re
 import secrets
