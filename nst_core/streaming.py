@@ -17,11 +17,9 @@ What makes it fast, beside strips that stay in the processor's cache:
 - biases before a normalisation cancel, and are left out.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +30,7 @@ from torch.nn import functional as F
 from nst_core.errors import NSTError
 from nst_core.memory import free_memory
 from nst_core.precision import fast_bfloat16
+from nst_core.winograd import TILE, winograd, winograd_kernel
 
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
 """Bytes of a strip of a feature map, about."""
-TILE = 6
-"""Rows and columns of what Winograd's convolution gives at a time."""
 LEAST = 3 * TILE
 """Rows of a strip at least: above and below it, a convolution reads up to eight more."""
 KEEP_ALL = 9_000_000
@@ -49,36 +46,6 @@ memory is short, so are those of half size and those inside the residual blocks.
 """
 AROUND = 30
 """Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
-# Of F(6 × 6, 3 × 3), which evaluates polynomials at 0, ±1, ±2, ±1/2 and infinity.
-INPUT = [
-    [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0],
-    [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
-    [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0],
-    [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
-    [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0],
-    [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
-    [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0],
-    [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
-]
-KERNEL = [
-    [1, 0, 0],
-    [-2 / 9, -2 / 9, -2 / 9],
-    [-2 / 9, 2 / 9, -2 / 9],
-    [1 / 90, 1 / 45, 2 / 45],
-    [1 / 90, -1 / 45, 2 / 45],
-    [32 / 45, 16 / 45, 8 / 45],
-    [32 / 45, -16 / 45, 8 / 45],
-    [0, 0, 1],
-]
-OUTPUT = [
-    [1, 1, 1, 1, 1, 1, 1, 0],
-    [0, 1, -1, 2, -2, 1 / 2, -1 / 2, 0],
-    [0, 1, 1, 4, 4, 1 / 4, 1 / 4, 0],
-    [0, 1, -1, 8, -8, 1 / 8, -1 / 8, 0],
-    [0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0],
-    [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
-]
-
 # What a program has made PyTorch's defaults is its own business.
 _PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
@@ -217,44 +184,6 @@ class _Layer:
         self.shift, self.eps = norm.bias.detach().double(), norm.eps
 
 
-def winograd_kernel(kernel: Tensor) -> Tensor:
-    """(out, in, 3, 3) as Winograd's (64, in, out)."""
-    g = torch.tensor(KERNEL, dtype=torch.float64, device="cpu")
-    transformed = torch.einsum("ai,bj,oijk->abko", g, g, kernel.double().permute(0, 2, 3, 1))
-    return transformed.flatten(0, 1).float().contiguous()
-
-
-def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
-    """A 3 × 3 convolution by tiles of 6 × 6 (Lavin and Gray 2016, *Fast algorithms for convolutional networks*).
-
-    (6·m + 2, 6·n + 2, inputs), padded, to (6·m, 6·n, outputs). The inputs are taken to be ``less`` smaller, by channel.
-    What is given is overwritten when this thread calls again.
-    """
-    seen, columns, channels = TILE + 2, x.shape[1], x.shape[2]
-    down, across, outputs = (len(x) - 2) // TILE, (columns - 2) // TILE, kernel.shape[2]
-    count = down * across
-    # First what lies below one another, for all columns, then what lies side by side: there, tiles share two columns.
-    below = x.unfold(0, seen, TILE).permute(0, 3, 1, 2).flatten(2)
-    below = torch.bmm(_INTO.expand(down, seen, seen), below, out=_scratch("odd", down, seen, columns * channels))
-    tiles = below.view(down, seen, columns, channels).unfold(2, seen, TILE).permute(1, 4, 0, 2, 3)
-    laid = _scratch("even", seen, seen, count * channels)
-    laid.view(tiles.shape).copy_(tiles)
-    laid = torch.bmm(_INTO.expand(seen, seen, seen), laid, out=_scratch("odd", *laid.shape)).view(-1, count, channels)
-    if less is not None:
-        laid[seen + 1].sub_(_CONSTANT * less)  # the one place where a constant is
-    made = torch.bmm(laid, kernel, out=_scratch("even", seen**2, count, outputs)).view(seen, seen, count * outputs)
-    made = torch.bmm(_BACK.expand(seen, TILE, seen), made, out=_scratch("odd", seen, TILE, count * outputs))
-    turned = _scratch("even", down, seen, across, TILE, outputs)
-    turned.copy_(made.view(seen, TILE, down, across, outputs).permute(2, 0, 3, 1, 4))
-    values = _scratch("odd", down, TILE, across * TILE * outputs)
-    torch.bmm(_BACK.expand(down, TILE, seen), turned.view(down, seen, -1), out=values)
-    return values.view(down * TILE, across * TILE, outputs)
-
-
-_INTO, _BACK = torch.tensor(INPUT, **_PLAIN), torch.tensor(OUTPUT, **_PLAIN)
-_CONSTANT = sum(INPUT[1]) ** 2
-
-
 def enlarging_kernel(kernel: Tensor) -> Tensor:
     """(out, in, 3, 3) after nearest-neighbour enlargement by two, as (in, out, 4, 4) of a transposed convolution.
 
@@ -265,19 +194,6 @@ def enlarging_kernel(kernel: Tensor) -> Tensor:
         a, b, c = kernel.unbind(axis)
         kernel = torch.stack([c, b + c, a + b, a], axis)
     return kernel.transpose(0, 1).float()
-
-
-def _scratch(name: str, *shape: int) -> Tensor:
-    """Memory of this thread's own for values that are soon forgotten, by a name for each that lives at a time."""
-    count = prod(shape)
-    held: Tensor | None = getattr(_held, name, None)
-    if held is None or len(held) < count:
-        held = torch.empty(count, **_PLAIN)
-        setattr(_held, name, held)
-    return held[:count].view(shape)
-
-
-_held = threading.local()
 
 
 @cache

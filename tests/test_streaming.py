@@ -15,7 +15,8 @@ from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.errors import NSTError
 from nst_core.layers import ConvLayer, InstanceNorm
 from nst_core.registry import Registry
-from nst_core.streaming import StripNetwork, enlarging_kernel, quickest_type, winograd, winograd_kernel
+from nst_core.streaming import StripNetwork, enlarging_kernel, quickest_type
+from nst_core.winograd import winograd, winograd_kernel
 
 
 def lively_network() -> JohnsonNetwork:
