@@ -3,9 +3,9 @@
 python docs/card.py
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image, ImageDraw, ImageFont
 
 from nst_core import Registry, open_picture, stylize
@@ -25,10 +25,8 @@ SCALE = 2
 
 def main() -> None:
     registry = Registry.load()
-    spec = find_spec("gradio")
-    assert spec is not None and spec.origin is not None
     width, height = SIZE
-    photo = fit(open_picture(Path(spec.origin).parent / PHOTO), height + 20)
+    photo = fit(open_picture(Path(gr.__file__).parent / PHOTO), height + 20)
     pictures = [photo, *(stylize(photo, registry.open(style)) for style in STYLES)]
     card = Image.new("RGB", SIZE, PAPER)
     step = (width - LEFT) / len(pictures)

@@ -3,10 +3,10 @@
 PYTHONPATH=benchmarks python docs/films.py
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
+import gradio as gr
 import numpy as np
 from flicker import Drawn, draw_clip
 from PIL import Image
@@ -23,9 +23,7 @@ STRONGER = 3
 
 
 def main() -> None:
-    spec = find_spec("gradio")
-    assert spec is not None and spec.origin is not None, "gradio is not installed"
-    photos = Path(spec.origin).parent / "media_assets" / "images"
+    photos = Path(gr.__file__).parent / "media_assets" / "images"
     ground, other = (np.array(open_picture(photos / name).convert("RGB")) for name in ("lion.jpg", "tower.jpg"))
     clip = list(draw_clip(ground, cv2.resize(other, (480, 320)), "pan", SHOWN[-1] + 1, (480, 320)))
     style, steady = Registry.load().open(STYLE), Steady()

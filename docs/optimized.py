@@ -5,9 +5,9 @@ python docs/optimized.py --features FOLDER --paintings FOLDER
 
 import argparse
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
 
 from nst_core import open_picture, optimize
@@ -24,9 +24,7 @@ def main() -> None:
     parser.add_argument("--paintings", type=Path, required=True)
     args = parser.parse_args()
     keep_freed_memory()
-    spec = find_spec("gradio")
-    assert spec is not None and spec.origin is not None, "gradio is not installed"
-    photos = Path(spec.origin).parent / "media_assets" / "images"
+    photos = Path(gr.__file__).parent / "media_assets" / "images"
     sheet = Image.new("RGB", (3 * SHOWN + 2 * GAP, len(PAIRS) * (SHOWN + GAP) - GAP), "white")
     for y, (name, painting) in enumerate(PAIRS):
         photo, style = open_picture(photos / name), open_picture(args.paintings / painting)
