@@ -3,9 +3,10 @@
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from made_styles import make_style
@@ -235,6 +236,27 @@ def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) 
         # The same with another strength is the same painting.
         assert studio.painting("ann", photo, wishes[1].model_copy(update={"strength": 0.5})) is second
     assert first.result().style.id == second.result().style.id == "second-style"
+
+
+@pytest.mark.parametrize("step", ["join", "end"])
+def test_an_older_wish_does_nothing_to_a_newer_one(
+    studio: Studio, photo: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    older, newer = Wish(style="first-style"), Wish(style="second-style")
+    if step == "end":  # what else waits ends where a painting is kept
+        studio.painting("ann", photo, older).result()
+    go_on, turns = getattr(studio.line, step), []
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        turns.append(studio.painting("ann", photo, newer))
+        return go_on(*arguments, **options)
+
+    with busy(studio):
+        monkeypatch.setattr(studio.line, step, overtaken)
+        with suppress(Ended):
+            studio.painting("ann", photo, older)
+    assert turns[0].result().style.id == "second-style"
 
 
 @pytest.mark.parametrize("leave", [True, False], ids=["left", "asked for something else"])

@@ -110,19 +110,28 @@ class Line:
         self._thread = ThreadPoolExecutor(1, "line")
         self.closed = False
 
-    def join(self, session: str | None, work: Callable[[Progress], T], key: Hashable = None) -> Turn[T]:
+    def join(
+        self,
+        session: str | None,
+        work: Callable[[Progress], T],
+        key: Hashable = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Turn[T]:
         """Wait for one's turn, in which ``work`` is called; what it is given, it should call as it goes on.
 
         With a key, a session has one place at most. If it waits already for the same, it is that; for something else,
-        it keeps the place; and something else that is under way ends.
+        it keeps the place; and something else that is under way ends. ``wanted`` tells whether that is still right.
 
         Raises:
             Closed: the server stops.
+            Ended: it is not ``wanted``.
             Crowded: the session has all the places that one may have.
         """
         with self._lock:
             if self.closed:
                 raise Closed
+            if not wanted():  # here, where nobody who comes later can have joined between the answer and the place
+                raise Ended
             for turn in self._turns if key is not None else ():
                 if turn.session != session or turn.key is None or turn.over:
                     continue
@@ -150,10 +159,11 @@ class Line:
         with self._lock:
             self._end([turn])
 
-    def end(self, session: str | None, *, keyed: bool = False) -> None:
-        """End all that a session waits for, or only what has a key."""
+    def end(self, session: str | None, *, keyed: bool = False, wanted: Callable[[], bool] = lambda: True) -> None:
+        """End all that a session waits for, or only what has a key; nothing if that is not ``wanted`` any more."""
         with self._lock:
-            self._end([turn for turn in self._turns if turn.session == session and (turn.key is not None or not keyed)])
+            if wanted():
+                self._end([one for one in self._turns if one.session == session and (one.key is not None or not keyed)])
 
     def close(self) -> None:
         """End all that anybody waits for, and take nothing more."""

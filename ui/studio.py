@@ -27,7 +27,7 @@ from nst_core.style import Style
 from nst_core.stylization import STROKES, check_blend, check_second, part_of, repaint, stylize
 from nst_core.text import explain, plain
 from ui.kept import Kept
-from ui.line import Ended, Line, Turn
+from ui.line import Line, Turn
 from ui.links import of_tab, read_recipe, recipe
 from ui.log import PAINTING, note
 from ui.masks import read_mask
@@ -225,19 +225,22 @@ class Studio:
         What their page asked for before this is not wanted any more, see ``wants``.
 
         Raises:
+            Ended: something else has been asked for in the meantime.
             NSTError: the style is refused; the photograph or the numbers, the turn does.
         """
         self._wishes.put(session, None, wish)
+
+        def wanted() -> bool:
+            return self.wants(session, wish)
+
         keys = [(photo, name, wish.size, wish.stroke) for name in wish.styles]
         kept = [painting for key in keys if (painting := self._paintings.get(session, key))]
         all_kept = len(kept) == len(keys)
         if all_kept or not all(self.is_here(name) for name in wish.styles):
-            self.line.end(session, keyed=True)  # who waits for the Hub lets the others pass
+            self.line.end(session, keyed=True, wanted=wanted)  # who waits for the Hub lets the others pass
         if all_kept:
             return self.line.skip(_whole(kept))
         styles = [self.style(session, name) for name in wish.styles]
-        if not self.wants(session, wish):
-            raise Ended
 
         def paint(progress: Progress) -> Painting:
             paintings = []
@@ -250,7 +253,7 @@ class Studio:
                 paintings.append(painting)
             return _whole(paintings)
 
-        return self.line.join(session, paint, tuple(keys))
+        return self.line.join(session, paint, tuple(keys), wanted)
 
     def wants(self, session: str | None, wish: Wish) -> bool:
         """Whether this very wish is the last that the session's page made."""
