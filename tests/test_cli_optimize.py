@@ -123,7 +123,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     assert out.endswith(", interrupted\n")
     assert open_picture(made / "run.png").size == (24, 18)
     stopped = State.load(made / "run.pt").step
-    assert stopped >= 4
+    assert stopped >= 3  # the fourth is written down, and perhaps not kept yet
     assert [one[0] for one in losses(made / "run.csv")][:stopped] == [str(n) for n in range(1, stopped + 1)]
 
     with (made / "run.csv").open("a") as file:
