@@ -2,15 +2,14 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -25,6 +24,8 @@ from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
 from nst_core.stylization import stylize
+from nst_core.training import TrainingStep
+from nst_core.training_folder import TrainingFolder
 
 
 @pytest.fixture(scope="module")
@@ -354,7 +355,9 @@ def test_what_commands_do_not_all_need_is_not_imported_for_all() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path) -> None:
+def test_an_interrupted_training_goes_on_where_it_was(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "photos").mkdir()
     Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
     words = ["train", made / "photo.png", "--photos", "photos", "--steps", 12, "--batch-size", 1, "--crop", 64]
@@ -365,25 +368,26 @@ def test_an_interrupted_training_goes_on_where_it_was(made: Path, tmp_path: Path
         text = (tmp_path / name / "training" / "losses.csv").read_text()
         return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
 
-    def press() -> None:
-        while not (tmp_path / "ended" / "training" / "losses.csv").exists() or len(losses("ended")) < 3:
-            time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGINT)
+    record = TrainingFolder.record
+
+    def pressed(self: TrainingFolder, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
+        for step in record(self, steps, resume=resume):
+            if step.step == 2:
+                signal.raise_signal(signal.SIGINT)
+            yield step
 
     assert nst(*words, "-o", "whole", folder=tmp_path).returncode == 0
     # Where the tests run in the background, Ctrl-C is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        thread = Thread(target=press)
-        thread.start()
-        told = refusal(*words, "-o", "ended", folder=tmp_path, code=130)
-        thread.join()
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingFolder, "record", pressed)
+            told = refusal(*words, "-o", "ended", folder=tmp_path, code=130)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    done = len(losses("ended")) - 1
-    assert told == f"Interrupted after {done} of 12 steps: --resume goes on from there.\n" and 2 <= done < 12
-    assert losses("ended") == losses("whole")[: 1 + done]
+    assert told == "Interrupted after 2 of 12 steps: --resume goes on from there.\n"
+    assert losses("ended") == losses("whole")[:3]
     assert not (tmp_path / "ended" / "model.safetensors").exists()
     resumed = nst(*words, "-o", "ended", "--resume", folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
