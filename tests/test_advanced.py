@@ -230,7 +230,9 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
     run = next(steps)
     thread = threading.Thread(target=ended, args=[steps])
     painted = threading.Event()
-    easel.studio.line.join("bob", lambda progress: painted.wait(60))
+    turn = easel.studio.line.join("bob", lambda progress: painted.wait(60))
+    while turn.began is None:
+        time.sleep(0.01)
     thread.start()
     deadline = time.monotonic() + 30
     while not run.losses and time.monotonic() < deadline:

@@ -195,7 +195,9 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, pai
         pass
     thread = threading.Thread(target=ended, args=[pupils])
     painted = threading.Event()
-    school.studio.line.join("bob", lambda progress: painted.wait(60))
+    turn = school.studio.line.join("bob", lambda progress: painted.wait(60))
+    while turn.began is None:
+        time.sleep(0.01)
     thread.start()
     time.sleep(0.5)
     done = len(pupil.losses["step"])
