@@ -213,6 +213,8 @@ def test_leaving_twice_is_leaving(studio: Studio) -> None:
     busy = Event()
     before = left()
     first, second = (studio.line.join("ann", lambda progress: busy.wait(10)) for _ in range(2))
+    while first.began is None:
+        time.sleep(0.01)
     studio.line.end("ann")
     studio.line.leave(second)
     studio.line.end("ann")
