@@ -182,8 +182,9 @@ def test_closing_it_waits_for_nobody(cinema: Cinema, tmp_path: Path) -> None:
     while not (screening := next(first)).done:
         pass
     blocker = line.join("eve", lambda progress: over.wait(60))
+    next(first)  # it waits behind that
     while blocker.began is None:
-        next(first)
+        time.sleep(0.01)
     assert next(second) and next(second) and line.waiting() == 2
     cinema._closers.submit(over.wait)  # as if another film were being finished
     for screenings in (first, second):
