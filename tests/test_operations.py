@@ -262,16 +262,19 @@ def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dic
         assert before and sorted(path for path in files.rglob("*") if path.is_file()) == before
 
 
-def test_files_go_by_their_age_whoever_left_them(tmp_path: Path) -> None:
+def test_files_go_by_their_age_whoever_left_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("old/result.png", "old/deep/er/x", "tmpupload", "kept/previews/a.webp", "example/lion.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "link").symlink_to(tmp_path / "kept")
     (tmp_path / "empty").mkdir()
     time.sleep(0.3)
+    now = time.time()
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "photo.png").touch()
-    sweep(tmp_path, 0.2, {tmp_path / "kept", tmp_path / "example" / "lion.jpg"})
+    with monkeypatch.context() as patch:  # however long it takes to get there
+        patch.setattr(time, "time", lambda: now)
+        sweep(tmp_path, 0.2, {tmp_path / "kept", tmp_path / "example" / "lion.jpg"})
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"new/photo.png", "kept/previews/a.webp", "example/lion.jpg"}
     sweep(tmp_path, -1)
