@@ -21,6 +21,7 @@ from made_features import make_features
 from made_page import served_page
 from made_registry import MAX_SIDE
 from PIL import Image, ImageChops, ImageDraw
+from waiting import wait_until
 
 from nst_core.errors import NSTError
 from nst_core.images import read_note
@@ -127,11 +128,10 @@ def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> R
     run = next(watched)
 
     def stop() -> None:
-        while len(run.losses.get("step", [])) < steps:
-            time.sleep(0.001)
+        wait_until(lambda: len(run.losses.get("step", [])) >= steps)
         easel.running.stop(session)
 
-    thread = threading.Thread(target=stop)
+    thread = threading.Thread(target=stop, daemon=True)
     thread.start()
     run = ended(watched)
     thread.join()
@@ -228,20 +228,16 @@ def test_pictures_are_few_and_go_with_the_run(easel: Easel, tmp_path: Path) -> N
 def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> None:
     steps = easel.watch("ann", order(replace(FEW, steps=200)))
     run = next(steps)
-    thread = threading.Thread(target=ended, args=[steps])
+    thread = threading.Thread(target=ended, args=[steps], daemon=True)
     painted = threading.Event()
     turn = easel.studio.line.join("bob", lambda progress: painted.wait(60))
-    while turn.began is None:
-        time.sleep(0.01)
+    wait_until(lambda: turn.began)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not run.losses and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: run.losses)
     time.sleep(0.3)
     assert len(run.losses["step"]) == 1
     painted.set()
-    while len(run.losses["step"]) == 1:
-        time.sleep(0.01)
+    wait_until(lambda: len(run.losses["step"]) > 1)
     easel.running.stop("ann")
     thread.join(10)
     assert not thread.is_alive() and len(run.losses["step"]) < 200

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_films import make_film, see
 from PIL import Image
+from waiting import wait_until
 
 from nst_core.errors import NSTError
 from nst_core.film import FilmError
@@ -139,7 +140,7 @@ def test_a_photograph_does_not_wait_for_a_film(cinema: Cinema, tmp_path: Path) -
     screenings = cinema.watch("ann", film, wish())
     while not next(screenings).done:
         pass
-    thread = threading.Thread(target=ended, args=[screenings])
+    thread = threading.Thread(target=ended, args=[screenings], daemon=True)
     thread.start()
     picture = Image.new("RGB", (64, 48), "teal")
     turn = cinema.studio.stylize("bob", picture, wish())
@@ -183,8 +184,7 @@ def test_closing_it_waits_for_nobody(cinema: Cinema, tmp_path: Path) -> None:
         pass
     blocker = line.join("eve", lambda progress: over.wait(60))
     next(first)  # it waits behind that
-    while blocker.began is None:
-        time.sleep(0.01)
+    wait_until(lambda: blocker.began)
     assert next(second) and next(second) and line.waiting() == 2
     cinema._closers.submit(over.wait)  # as if another film were being finished
     for screenings in (first, second):

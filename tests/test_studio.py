@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from made_styles import make_style
 from PIL import Image, ImageChops
+from waiting import wait_until
 
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
@@ -213,8 +214,7 @@ def test_leaving_twice_is_leaving(studio: Studio) -> None:
     busy = Event()
     before = left()
     first, second = (studio.line.join("ann", lambda progress: busy.wait(10)) for _ in range(2))
-    while first.began is None:
-        time.sleep(0.01)
+    wait_until(lambda: first.began)
     studio.line.end("ann")
     studio.line.leave(second)
     studio.line.end("ann")
@@ -266,8 +266,7 @@ def test_what_nobody_waits_for_ends_at_the_next_strip(studio: Studio, tmp_path: 
     path = tmp_path / "large.png"
     Image.effect_mandelbrot((512, 512), (-2, -1, 1, 1), 50).convert("RGB").save(path)
     turn = studio.painting("ann", path, Wish(style="first-style"))
-    while not 0 < turn.done < 0.5:
-        time.sleep(0.001)
+    wait_until(lambda: 0 < turn.done < 0.5)
     if leave:
         studio.forget("ann")
     else:

@@ -16,6 +16,7 @@ import typer
 from made_features import make_features
 from made_optimization import made_picture
 from PIL import Image
+from waiting import wait_until
 
 from nst_core.cli import app
 from nst_core.errors import NSTError
@@ -138,11 +139,10 @@ def stopped_after(school: School, painting: Path, steps: int) -> Pupil:
     pupil = next(pupils)
 
     def act() -> None:
-        while len(pupil.losses.get("step", [])) < steps:
-            time.sleep(0.01)
+        wait_until(lambda: len(pupil.losses.get("step", [])) >= steps)
         school.running.stop("ann")
 
-    thread = threading.Thread(target=act)
+    thread = threading.Thread(target=act, daemon=True)
     thread.start()
     pupil = ended(pupils)
     thread.join()
@@ -193,11 +193,10 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, pai
     pupils = school.watch("ann", painting, lesson(school))
     while not (pupil := next(pupils)).losses:
         pass
-    thread = threading.Thread(target=ended, args=[pupils])
+    thread = threading.Thread(target=ended, args=[pupils], daemon=True)
     painted = threading.Event()
     turn = school.studio.line.join("bob", lambda progress: painted.wait(60))
-    while turn.began is None:
-        time.sleep(0.01)
+    wait_until(lambda: turn.began)
     thread.start()
     time.sleep(0.5)
     done = len(pupil.losses["step"])
