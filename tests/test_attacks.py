@@ -150,7 +150,7 @@ def test_a_body_without_a_length_is_counted(server: Server) -> None:
     begin = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     check_refused(server.http.post(f"{API}/upload", headers=form, content=megabytes(70, begin)), 413)
     check_refused(server.http.post(f"{API}/call/stylize", content=megabytes(2, b'{"data": ["')), 413)
-    assert set(server.files.rglob("*")) == before
+    assert set(server.files.rglob("*")) <= before
     # Gradio has a limit of its own, and other words for it: it does not come before ours.
     at_most = iter([begin, b"x" * (MAX_FILE + 1000), b"\r\n--b--\r\n"])
     server.http.post(f"{API}/upload", headers=form, content=at_most).raise_for_status()
@@ -237,9 +237,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server) -> None:
                 b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + b"x" * 99999
             )
     until = time.monotonic() + 10
-    while set(server.files.rglob("*")) != before and time.monotonic() < until:
+    while not set(server.files.rglob("*")) <= before and time.monotonic() < until:
         time.sleep(0.05)
-    assert set(server.files.rglob("*")) == before
+    assert set(server.files.rglob("*")) <= before
 
 
 def patiently(server: Server, name: str, data: Any) -> tuple[str, Any]:
@@ -594,7 +594,7 @@ def test_a_refused_contribution_does_not_stay(server: Server, tmp_path: Path) ->
     assert server.http.post(f"{API}/queue/join", json=body).status_code == 200
     said = server.http.get(f"{API}/queue/data", params={"session_hash": "clumsy"}).text
     assert "It cannot be used as it is." in said
-    assert {*server.files.iterdir()} == before
+    assert {*server.files.iterdir()} <= before  # what others left may go meanwhile
 
 
 def test_no_session_fills_the_queue_of_all(server: Server, photo: dict[str, Any], tmp_path: Path) -> None:
