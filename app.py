@@ -37,7 +37,7 @@ from ui import build_page
 from ui.lent import LENT
 from ui.looks import CSS, THEME
 from ui.repaint import style_cards
-from ui.server import GRACE, serve
+from ui.server import GRACE, RETURN, await_port, serve
 from ui.words import WORDS
 
 
@@ -62,6 +62,8 @@ runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 try:
     grace = number("NST_GRACE", GRACE, 0)
+    if __name__ == "__main__":
+        await_port(grace + 3 * RETURN)  # for as long as a server like this one takes to stop
     registry = Registry.load(os.environ.get("NST_REGISTRY"))
     page = build_page(
         registry,

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -260,6 +261,26 @@ def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dic
         assert second.returncode == 1 and f"cannot be served at port {port}" in second.stderr
         assert httpx.get(f"{url}/health").status_code == 200
         assert before and sorted(path for path in files.rglob("*") if path.is_file()) == before
+
+
+@pytest.mark.slow
+def test_a_server_begins_when_the_one_before_it_has_ended(
+    environment: dict[str, str], photo: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as earlier:
+        earlier.settimeout(60)
+        port = earlier.getsockname()[1]
+        again = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(tmp_path / "files")}
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=again)
+        try:
+            earlier.accept()[0].close()
+            assert not (tmp_path / "files").exists()  # the earlier one would delete it in the end
+            earlier.close()
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=8)) as http:
+                assert Path(upload(http, photo)["path"]).is_file()
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 def test_files_go_by_their_age_whoever_left_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

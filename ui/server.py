@@ -2,19 +2,21 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 import gradio as gr
 from anyio.to_thread import run_sync
 from fastapi.exceptions import RequestValidationError
 from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
+from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME
 from gradio_client.client import Job
 from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -194,6 +196,25 @@ def options(page: Page) -> dict[str, Any]:
     }
 
 
+def await_port(seconds: float) -> None:
+    """Return once nothing answers at this server's port, and end the process if that takes longer.
+
+    A server that is being stopped empties the folder that is named after the port, and leaves the port after that: what
+    the next one made there before would be gone.
+    """
+    until = time.monotonic() + seconds
+    with suppress(OSError):
+        while time.monotonic() < until:
+            socket.create_connection((LOCALHOST_NAME, INITIAL_PORT_VALUE), 1).close()
+            time.sleep(0.1)
+        taken("another server answers there")
+
+
+def taken(why: object) -> NoReturn:
+    """End the process, which has no port."""
+    sys.exit(f"The page cannot be served at port {INITIAL_PORT_VALUE} ({why}): GRADIO_SERVER_PORT names another.")
+
+
 def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
     log_to_stderr()
@@ -201,11 +222,10 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: told.put(number))
     # The folder is named after the port: another one, which Gradio would look for, has not a folder of its own.
-    port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     try:
-        page.launch(**options(page), **looks, server_port=port, prevent_thread_lock=True)
+        page.launch(**options(page), **looks, server_port=INITIAL_PORT_VALUE, prevent_thread_lock=True)
     except OSError as error:
-        sys.exit(f"The page cannot be served at port {port} ({error}): GRADIO_SERVER_PORT names another.")
+        taken(error)
     take_over_uvicorn()
     # Gradio 6.31 hands an agent several outputs as one text, in which a picture is a path.
     page.mcp_server_obj._execute_tool_without_progress = outputs  # type: ignore[union-attr, method-assign]
