@@ -18,10 +18,6 @@ const TITLES = {
 };
 
 let run = null;
-// What runs is lost with the page; where the connection broke, it is lost already, and Gradio loads the page anew.
-addEventListener("beforeunload", (event) => {
-  if (run?.running && !document.querySelector(".toast-body.error")) event.preventDefault();
-});
 let layer = "";
 let hidden = new Set();
 let at = null; // index of the snapshot that is looked at; null: the newest

@@ -12,6 +12,7 @@ from made_page import served_page
 from picking import pick
 from PIL import Image
 
+from browser.conftest import CHROMIUM, PATIENCE
 from nst_core.optimization import optimize
 from ui import runs
 
@@ -152,22 +153,37 @@ def test_a_second_run_is_read_out_as_the_first(advanced: "Page") -> None:
         assert steps_drawn(page) == 3
 
 
-def test_a_closed_page_ends_its_run(browser: "Browser", app_url: str) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+@pytest.mark.parametrize("leaves", [False, True], ids=["closed", "left"])
+def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", app_url: str, leaves: bool) -> None:
+    # As people's browsers do, this one keeps a page that is left alive for a while.
+    browser = browser.browser_type.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
+    )
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(app_url)
     page.get_by_role("tab", name="Advanced").click()
     expect(page.locator("#plan")).to_contain_text("At most about")
     choose(page, 2000)
     page.locator("#run").click()
     expect(page.locator("#easel figure img")).to_be_visible()
+    page.once("dialog", lambda question: question.dismiss())
+    with page.expect_event("dialog"):
+        page.close(run_before_unload=True)
+    first = steps_drawn(page)
+    page.wait_for_function("n => +document.querySelector('#easel .legend .step span').textContent > n + 9", arg=first)
     closed = time.monotonic()
-    context.close()
+    if leaves:
+        page.once("dialog", lambda question: question.accept())
+        page.goto(f"{app_url}/health")
+    else:
+        browser.close()
     time.sleep(5)
     count = len(TICKS)
     time.sleep(2)
     assert len(TICKS) == count
     assert TICKS[-1] - closed < 4
+    browser.close()
 
 
 def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
