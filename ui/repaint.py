@@ -273,8 +273,10 @@ def repaint_tab(studio: Studio) -> Desk:
     # A press is heard at once, whatever is under way: the studio ends that.
     anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
     # A photograph that is dropped on another one changes twice: to none, and to itself.
-    chosen = [photo.upload, photo.clear, style.input, size.input, stroke.input, second.input]
+    chosen = [photo.upload, style.input, size.input, stroke.input, second.input]
     gr.on(chosen, show, wishes, shown, **anew)
+    # Of one that was an example, Gradio still sends the photograph that is taken away.
+    photo.clear(show, wishes, shown, js="(photo, ...wishes) => [null, ...wishes]", **anew)
     examples.load_input_event.success(show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}

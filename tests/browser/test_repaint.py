@@ -116,6 +116,10 @@ def test_an_example_is_one_click(page: "Page") -> None:
     wait_for(page, f"{MAX_SIDE} × {MAX_SIDE} px")
     width = page.locator("#result img").last.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width == MAX_SIDE
+    page.locator("#photo").get_by_label("Clear").or_(page.locator("#photo").get_by_label("Remove Image")).click()
+    expect(page.locator("#result img")).to_have_count(0)
+    expect(page.locator("#info")).to_be_empty()
+    expect(page.get_by_role("button", name="Download PNG")).to_be_disabled()
 
 
 def test_a_refusal_is_shown_as_a_sentence_and_nothing_is_lost(page: "Page", photo: Path, tmp_path: Path) -> None:
