@@ -32,11 +32,12 @@ SHOW_STYLES = """() => {
     if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
 }"""
 
-# A link, or a picture that was made here, may choose one that is out of sight.
+# A link, or a picture that was made here, may choose one that is out of sight: in a row on a telephone, else in a list.
 SHOW_CARD = """() => setTimeout(() => {
-    const card = document.querySelector("#styles label:has(:checked)"), strip = card?.parentElement;
-    const [seen, frame] = [card, strip].map((element) => element?.getBoundingClientRect());
-    if (card && (seen.left < frame.left || seen.right > frame.right)) strip.scrollLeft += seen.left - frame.left - 3;
+    const card = document.querySelector("#styles label:has(:checked)"), list = card?.parentElement;
+    const [seen, frame] = [card, list].map((element) => element?.getBoundingClientRect());
+    if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
+    if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
 }, 100)"""
 
 # Somebody may type any number beside a slider, which moves to its end then, and tells nobody.

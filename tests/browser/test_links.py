@@ -26,13 +26,14 @@ def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
 
 @pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_the_style_of_a_link_is_in_sight(page: "Page", app_url: str) -> None:
-    wide = "<style>@media (max-width: 768px) { .contain #styles#styles label { flex-basis: 340px } }</style>"
-    page.add_init_script(
-        f"addEventListener('DOMContentLoaded', () => document.body.insertAdjacentHTML('beforeend', '{wide}'))"
-    )
+    wide = "@media (max-width: 768px) { .contain #styles#styles label { flex-basis: 340px } }"
+    tall = "@media (min-width: 769px) { .contain #styles#styles .wrap { grid: auto / 120px; max-height: 200px } }"
+    sheet = f"document.body.insertAdjacentHTML('beforeend', '<style>{wide} {tall}</style>')"
+    page.add_init_script(f"addEventListener('DOMContentLoaded', () => {sheet})")
     page.goto(f"{app_url}/?style=second-style")
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     expect(page.locator("#styles label", has_text="Second")).to_be_in_viewport(ratio=0.7)
+    assert page.evaluate("scrollY") == 0
 
 
 def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str) -> None:
