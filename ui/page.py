@@ -59,6 +59,9 @@ FOR_EVERYBODY = """() => {
     };
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
     mend();
+    document.addEventListener("keydown", (event) => {
+        if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
+    }, true);
     for (const kind of ["error", "load"])
         document.addEventListener(kind, ({ target }) => {
             if (target.matches?.("#photo img, .pick img"))
@@ -66,7 +69,8 @@ FOR_EVERYBODY = """() => {
         }, true);
 }"""
 """What Gradio leaves out: a name for an example, which is a picture or a film; one name for the radio buttons of a
-group, without which the arrow keys do not move between them; and that a file which the browser cannot show, and of
+group, without which the arrow keys do not move between them; that a list is left by Tab, at which Gradio would open it
+anew; and that a file which the browser cannot show, and of
 which a sentence tells, is not shown as a broken picture."""
 
 

@@ -58,6 +58,12 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
         style = page.locator("#result img").last.evaluate("image => image.style.clipPath")
         cut += map(float, re.findall(r"inset\(0px 0px 0px ([\d.]+)%\)", style))
     assert cut == sorted(cut) and cut[1] < cut[2] < cut[3] and max(cut[1] - cut[0], cut[4] - cut[3]) < 0.2, cut
+    second = page.get_by_label("A second style over it")
+    second.focus()
+    expect(second).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(300)  # it closed at once, and came back
+    expect(second).to_have_attribute("aria-expanded", "false")
     download = page.get_by_role("button", name="Download PNG").or_(page.get_by_role("link", name="Download PNG")).first
     expect(download).to_be_enabled()
     download.focus()
