@@ -153,7 +153,12 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     make_style(tmp_path / "style", title=hostile, artist="<b>A</b>", license="mit")
     archive = shutil.make_archive(str(tmp_path / "style"), "zip", tmp_path, "style")
     page.get_by_role("tab", name="Contribute").click()
-    page.locator("#upload input[type=file]").set_input_files(archive)
+    (tmp_path / "note.txt").write_text("I am a text.")
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.txt")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("note.txt")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#upload").get_by_role("button").first.click()
+    chooser.value.set_files(archive)
     report = page.locator("#report")
     expect(report).to_contain_text('<img src=x onerror="document.title = 1"> ${1+1}, <b>A</b>, mit.')
     assert report.locator("img, b b").count() == 0 and page.title() == "Repaint"
