@@ -56,6 +56,7 @@ FOR_EVERYBODY = """() => {
             button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\\.\\w+$/, "");
         for (const group of document.querySelectorAll("fieldset"))
             group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
+        for (const region of document.querySelectorAll("#info, #report")) region.role = "status";
     };
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
     mend();
@@ -69,7 +70,7 @@ FOR_EVERYBODY = """() => {
         }, true);
 }"""
 """What Gradio leaves out: a name for an example, which is a picture or a film; one name for the radio buttons of a
-group, without which the arrow keys do not move between them; that a list is left by Tab, at which Gradio would open it
+group, without which the arrow keys do not move between them; that what is said there is read out; that a list is left by Tab, at which Gradio would open it
 anew; and that a file which the browser cannot show, and of
 which a sentence tells, is not shown as a broken picture."""
 

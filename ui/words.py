@@ -330,6 +330,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "derecho a usarlo."
     ),
     "Publish": "Publicar",
+    "common.complete": "Listo",
 }
 
 
@@ -339,8 +340,9 @@ def words_of(request: gr.Request) -> Callable[[str], str]:
     return SPANISH.__getitem__ if spanish else str
 
 
-WORDS = gr.I18n(es=SPANISH)
-"""For ``launch``. A browser of any other language finds nothing here, and shows what it looked for: the English."""
+WORDS = gr.I18n(en={"common.complete": "Done"}, es=SPANISH)
+"""For ``launch``. A browser of any other language finds nothing here, and shows what it looked for: the English. Of
+what Gradio itself looks for, it has no words for what it reads out when something is done."""
 
 
 def say(words: str) -> Any:

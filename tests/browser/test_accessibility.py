@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -40,6 +40,26 @@ def test_forced_colours_show_what_is_chosen(page: "Page") -> None:
     for other in ("#styles label:not(:has(:checked))", "[role=tab][aria-selected=false]"):
         expect(page.locator(other).first).to_have_css("outline-style", "none")
     assert page.locator("#strength [type=range]").evaluate("range => getComputedStyle(range).appearance") == "auto"
+
+
+READ_OUT = """() => {
+    window.said = "";
+    const look = () => document.querySelectorAll("[role=status], .sr-only").forEach((e) => (said += e.textContent));
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])])
+def test_what_goes_on_is_read_out(browser: "Browser", app_url: str, language: str, words: list[str]) -> None:
+    page = browser.new_page(locale=language)
+    page.goto(app_url)
+    expect(page.locator("#info")).to_have_role("status")  # before it says anything
+    page.evaluate(READ_OUT)
+    page.locator("#examples button").first.click()
+    for said in words:
+        page.wait_for_function("words => said.includes(words)", arg=said)
+    assert "common." not in page.evaluate("said")
+    page.close()
 
 
 def test_a_keyboard_is_enough(page: "Page") -> None:
