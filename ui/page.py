@@ -56,6 +56,12 @@ FOR_EVERYBODY = """() => {
             button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\\.\\w+$/, "");
         for (const group of document.querySelectorAll("fieldset"))
             group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
+        for (const button of document.querySelectorAll("button.upload-container")) {
+            const label = button.closest(".block").querySelector("[data-testid=block-label]");
+            const words = [label, button].map((part) => part.textContent.replace(/\\s+/g, " ").trim());
+            const name = words.filter((part) => part).join(": ");
+            if (button.ariaLabel !== name) button.ariaLabel = name;
+        }
         for (const region of document.querySelectorAll("#info, #report")) region.role = "status";
     };
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
@@ -69,10 +75,10 @@ FOR_EVERYBODY = """() => {
                 target.style.visibility = kind === "error" ? "hidden" : "";
         }, true);
 }"""
-"""What Gradio leaves out: a name for an example, which is a picture or a film; one name for the radio buttons of a
-group, without which the arrow keys do not move between them; that what is said there is read out; that a list is left by Tab, at which Gradio would open it
-anew; and that a file which the browser cannot show, and of
-which a sentence tells, is not shown as a broken picture."""
+"""What Gradio leaves out: a name for an example, which is a picture or a film; what a file is chosen for; one name for
+the radio buttons of a group, without which the arrow keys do not move between them; that what is said of a picture or a
+style is read out; that Tab leaves a list, which Gradio would open anew; and that a file which the browser cannot show,
+and of which a sentence tells, is not shown as a broken picture."""
 
 
 def build_page(

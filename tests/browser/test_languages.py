@@ -35,6 +35,8 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.get_by_role("tab", name="Avanzado").click()
     expect(page.get_by_role("button", name="Empezar")).to_be_visible()
     expect(page.get_by_role("radio", name="Desde ruido")).to_be_visible()
+    for name in ("Fotografía", "Cuadro"):
+        expect(page.get_by_role("button", name=f"{name}: Suelte, pegue o elija")).to_be_visible()
     # It is known after a trial, which gives way to whatever else this machine does.
     planned = "como máximo 120 pasos de L-BFGS desde la fotografía; en 3 tamaños"
     expect(page.locator("#plan")).to_contain_text(planned, timeout=180_000)
