@@ -327,7 +327,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         "concurrency_limit": 1,
         "api_visibility": "private",
     }
-    gr.on([run.click, go_on.click], None, None, [run, leave, stop, *results], js=waiting("easel", 1 + len(results)))
+    beginning, buttons = [run.click, go_on.click], [run, leave, stop, *results]
+    gr.on(beginning, None, [content, painting], buttons, js=waiting("easel", 1 + len(results)))
     watched = [stage, leave, stop]
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
     events = [run.click(start, inputs, watched, **running), go_on.click(again, steps, watched, **running)]

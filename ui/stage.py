@@ -39,10 +39,14 @@ def stop_button(id: str) -> gr.Button:
 
 
 def waiting(stage: str, others: int) -> str:
-    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile."""
+    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile.
+
+    It is given what has to be chosen before.
+    """
     # Set by the browser at once: the queue may take its time.
-    return f"""() => {{
-        if (innerWidth <= 768) document.querySelector("#{stage}").scrollIntoView({{ behavior: "smooth" }});
+    return f"""(...chosen) => {{
+        const stage = document.querySelector("#{stage}");
+        if (innerWidth <= 768 && chosen.every(Boolean)) stage.scrollIntoView({{ behavior: "smooth" }});
         const update = (change) => ({{ __type__: "update", ...change }});
         const others = Array({others}).fill(update({{ visible: false }}));
         return [update({{ interactive: false }}), update({{ visible: true }}), ...others];

@@ -165,7 +165,7 @@ def _here(school: School) -> None:
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    train.click(None, None, [train, leave, stop, file], js=waiting("lesson", 2))
+    train.click(None, painting, [train, leave, stop, file], js=waiting("lesson", 2))
     event = train.click(
         start,
         [painting, *settings, minutes],

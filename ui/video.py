@@ -117,7 +117,7 @@ def video_tab(cinema: Cinema) -> None:
         api_visibility="private",
     )
     film.change(js=SHOW_STAGE)
-    paint.click(None, None, [paint, leave, stop, file, result], js=waiting("reel", 3))
+    paint.click(None, film, [paint, leave, stop, file, result], js=waiting("reel", 3))
     event = paint.click(
         start,
         [film, *settings],

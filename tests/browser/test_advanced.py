@@ -186,10 +186,13 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
     browser.close()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
     page = advanced
     page.locator("#run").click()
     expect(page.get_by_test_id("toast-text").first).to_contain_text("There is no photograph yet")
+    page.wait_for_timeout(1000)  # a page that scrolls away takes its time
+    expect(page.locator("#run")).to_be_in_viewport()
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#leave")).to_be_hidden()
     expect(page.locator("#easel .hint")).to_be_visible()
