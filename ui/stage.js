@@ -70,9 +70,9 @@ function look() { // what changes when another step is looked at
   if (run.snapshots.length) {
     const index = shownSnapshot(), snapshot = run.snapshots[index];
     if (image.getAttribute("src") !== snapshot.url) image.src = snapshot.url;
-    image.alt = `The picture at step ${snapshot.step}`;
+    image.alt = `${say("Picture at step")} ${snapshot.step}`;
     scrub.value = index;
-    scrub.setAttribute("aria-valuetext", `step ${snapshot.step}`);
+    scrub.setAttribute("aria-valuetext", `${say("Step")} ${snapshot.step}`);
   }
   readOut();
   draw();

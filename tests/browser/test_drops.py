@@ -57,6 +57,8 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     for frames, place in ((3, "#reel"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
         expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")
+    at = {"en": "Picture at step", "es": "Imagen en el paso"}[language]
+    expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile(at))
     drop(page, tmp_path / "3.mp4", "image/png", "#film")
     expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()
