@@ -35,6 +35,12 @@ RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
 )
+# The button that was pressed is out of sight then.
+OPEN_REPAINT = """() => {
+    const tab = document.querySelector("[role=tab]");
+    tab.click();
+    tab.focus();
+}"""
 
 
 def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: bool) -> None:
@@ -164,7 +170,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
     )
     desk.paint_after(
         tried.click(offered, [mine, desk.guests], [desk.style, desk.guests], **quiet, queue=False)
-        .success(None, None, None, js='() => document.querySelector("[role=tab]").click()')
+        .success(None, None, None, js=OPEN_REPAINT)
         .success
     )
     if login:

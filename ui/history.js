@@ -57,7 +57,13 @@ function look(picture) {
   Object.assign(find("dialog img"), { src: address, alt: picture.title });
   Object.assign(link, { href: address, download: picture.name });
   find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
-  find(".recipe").onclick = () => { dialog.close(); trigger("select", { recipe: picture.recipe }); };
+  find(".recipe").onclick = () => {
+    dialog.close();
+    trigger("select", { recipe: picture.recipe });
+    const stage = Object.assign(document.querySelector("#stage"), { tabIndex: -1 }); // where it is painted
+    stage.focus({ preventScroll: true });
+    stage.scrollIntoView({ behavior: "smooth" });
+  };
   find(".remove").onclick = async () => { dialog.close(); await store((pictures) => pictures.delete(picture.key)); await show(); };
   dialog.onclose = () => URL.revokeObjectURL(address);
   dialog.showModal();

@@ -63,7 +63,12 @@ FOR_EVERYBODY = """() => {
             if (button.ariaLabel !== name) button.ariaLabel = name;
         }
         for (const region of document.querySelectorAll("#info, #report")) region.role = "status";
+        if (pressed && document.activeElement === document.body)
+            [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility())?.focus({ preventScroll: true });
     };
+    let pressed = false;  // was a button by a key, and nothing since
+    for (const kind of ["keydown", "pointerdown", "click"])
+        document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
     new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
     mend();
     document.addEventListener("keydown", (event) => {
@@ -77,7 +82,8 @@ FOR_EVERYBODY = """() => {
 }"""
 """What Gradio leaves out: a name for an example, which is a picture or a film; what a file is chosen for; one name for
 the radio buttons of a group, without which the arrow keys do not move between them; that what is said of a picture or a
-style is read out; that Tab leaves a list, which Gradio would open anew; and that a file which the browser cannot show,
+style is read out; that Tab leaves a list, which Gradio would open anew; that whoever has pressed a button by a key is
+then at the one that stops what began, for theirs is of no use meanwhile; and that a file which the browser cannot show,
 and of which a sentence tells, is not shown as a broken picture."""
 
 

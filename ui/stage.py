@@ -35,7 +35,7 @@ def stop_button(id: str) -> gr.Button:
     """Of the two that there are below a stage, one takes the event out of the queue, the other asks what is watched to
     end with what it has.
     """
-    return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, min_width=120)
+    return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, elem_classes="stop", min_width=120)
 
 
 def waiting(stage: str, others: int) -> str:

@@ -86,11 +86,12 @@ def download(page: "Page", button: str, folder: Path) -> Path:
 def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) -> None:
     page = advanced
     choose(page, 1500)
-    page.locator("#run").click()
+    page.locator("#run").press("Enter")
     picture = page.locator("#easel figure img")
     expect(picture).to_be_visible()
     expect(page.locator("#easel .line")).to_contain_text("left")
     expect(page.locator("#run")).to_be_disabled()
+    expect(page.locator("#stop")).to_be_focused()
     first, curve = steps_drawn(page), page.locator("#easel .curve.total").get_attribute("d") or ""
     page.wait_for_function("n => +document.querySelector('#easel .legend .step span').textContent > n + 5", arg=first)
     assert (page.locator("#easel .curve.total").get_attribute("d") or "").count("L") > curve.count("L")

@@ -171,6 +171,9 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     )
     inside = "pre => pre.getBoundingClientRect().right <= innerWidth && getComputedStyle(pre).overflowX"
     assert page.locator("#published pre").evaluate(inside) == "auto"
+    page.locator("#try").click()
+    expect(page.get_by_role("tab", name="Repaint")).to_be_focused()
+    page.get_by_role("tab", name="Contribute").click()
 
     torn = tmp_path / "torn.zip"
     torn.write_bytes(Path(archive).read_bytes()[:1000])

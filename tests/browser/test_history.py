@@ -45,6 +45,8 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     expect(page.get_by_label("A second style").first).not_to_have_value("None")
     page.locator("#history .strip button").last.click()
     dialog.get_by_role("button", name="Use its settings").click()
+    expect(page.locator("#stage")).to_be_focused()
+    expect(page.locator("#stage")).to_be_in_viewport()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
     expect(page.get_by_label("A second style").first).to_have_value("None")  # so it was made
     expect(page.get_by_role("radio", name="Painting", exact=True)).to_be_checked()
