@@ -205,6 +205,17 @@ def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[st
     return chosen
 
 
+def numbers_per_pixel(network: VGG19 | Hybrid) -> float:
+    """How many numbers all convolutions together give for a pixel of the picture."""
+    return sum(
+        layer.out_channels / 4 ** (int(name[4]) - 1)
+        for part in network.modules()
+        if isinstance(part, VGG19)
+        for name, layer in part.named_children()
+        if isinstance(layer, nn.Conv2d) and name.startswith("conv") and name != "conv0"
+    )
+
+
 def fingerprint(network: nn.Module) -> int:
     """A number by which a network's weights are known again, whatever device they are on."""
     return zlib.crc32(b"".join(p.detach().flatten()[:256].cpu().numpy().tobytes() for p in network.parameters()))

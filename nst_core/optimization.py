@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers
+from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
 from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
+from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
@@ -43,6 +44,9 @@ OVERHEAD = 100**2
 """What a step costs beside its pixels, in pixels."""
 DRAFT = 0.25
 """Cost of a step under the network that drafts, in that of a step under the other."""
+NUMBER = 13
+"""Bytes of memory, at least, for each number that a feature network's convolutions give: much of it is kept until the
+derivative is known."""
 EXACT = 0.05
 """Share of the finest scale's steps that is in float32: what rounding hides from bfloat16 is soon made good."""
 
@@ -174,7 +178,8 @@ def optimize(
 
     Raises:
         MethodError: a setting makes no sense.
-        OptimizationError: losses that are no longer numbers, or a state of another run.
+        OptimizationError: losses that are no longer numbers, a state of another run or of one that ended, or less
+            memory is free than it takes.
         NSTError: a picture, a layer or a feature network is refused.
     """
     if isinstance(method, str):
@@ -348,7 +353,18 @@ class _Run:
             "feature network": fingerprint(features),
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
+        self._check_memory()
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
+
+    def _check_memory(self) -> None:
+        width, height = (max(1, round(side * self.method.size / max(self.content.size))) for side in self.content.size)
+        needed = NUMBER * width * height * max(map(numbers_per_pixel, self.networks.values()))
+        free = free_memory() if self.device.type == "cpu" else None
+        if free is not None and needed > free:
+            raise OptimizationError(
+                f"To optimise {width} × {height} px takes {needed / 1e9:.1f} GB of memory at least, and "
+                f"{free / 1e9:.1f} GB are free: choose a smaller size."
+            )
 
     def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
         """Check where to go on from, and begin."""

@@ -15,6 +15,7 @@ import torch
 from made_optimization import made_picture, small_network
 from PIL import Image
 
+from nst_core import optimization
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, load_features
 from nst_core.losses import CONVENTIONS
@@ -152,6 +153,18 @@ def test_a_feature_network_outlives_inference_mode() -> None:
     with float64():
         assert same(run(features="compact", steps=2)[-1], expected[-1])
     assert torch.equal(drawn, torch.random.get_rng_state())
+
+
+def test_what_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = made_picture(1, (400, 300))
+    monkeypatch.setattr(optimization, "free_memory", lambda: 10**9)
+    with pytest.raises(
+        OptimizationError, match=r"^To optimise 4096 × 3072 px takes 19\.7 GB .* and 1\.0 GB are free"
+    ):
+        optimize(content, STYLE, features=load_features("compact"), size=4096)
+    begin(content, size=256)
+    monkeypatch.setattr(optimization, "free_memory", lambda: None)  # the system does not say
+    optimize(content, STYLE, features=load_features("compact"), size=4096)
 
 
 def test_one_mask_is_a_list_of_one(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ FOR_EVERYBODY = """() => {
             if (button.ariaLabel !== name) button.ariaLabel = name;
         }
         for (const region of document.querySelectorAll("#info, #report")) region.role = "status";
-        if (pressed && document.activeElement === document.body)
-            [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility())?.focus({ preventScroll: true });
+        const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
+        if (pressed && document.activeElement === document.body) stop?.focus({ preventScroll: true });
     };
     let pressed = false;  // was a button by a key, and nothing since
     for (const kind of ["keydown", "pointerdown", "click"])
