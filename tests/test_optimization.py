@@ -158,9 +158,7 @@ def test_a_feature_network_outlives_inference_mode() -> None:
 def test_what_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = made_picture(1, (400, 300))
     monkeypatch.setattr(optimization, "free_memory", lambda: 10**9)
-    with pytest.raises(
-        OptimizationError, match=r"^To optimise 4096 × 3072 px takes 19\.7 GB .* and 1\.0 GB are free"
-    ):
+    with pytest.raises(OptimizationError, match=r"^To optimise 4096 × 3072 px takes 19\.7 GB .* and 1\.0 GB are free"):
         optimize(content, STYLE, features=load_features("compact"), size=4096)
     begin(content, size=256)
     monkeypatch.setattr(optimization, "free_memory", lambda: None)  # the system does not say
