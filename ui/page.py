@@ -56,10 +56,9 @@ FOR_EVERYBODY = """() => {
             button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\\.\\w+$/, "");
         for (const group of document.querySelectorAll("fieldset"))
             group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
-        for (const button of document.querySelectorAll("button.upload-container")) {
+        for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
             const label = button.closest(".block").querySelector("[data-testid=block-label]");
-            const words = [label, button].map((part) => part.textContent.replace(/\\s+/g, " ").trim());
-            const name = words.filter((part) => part).join(": ");
+            const name = [label, button].map((part) => part.textContent.replace(/\\s+/g, " ").trim()).join(": ");
             if (button.ariaLabel !== name) button.ariaLabel = name;
         }
         for (const region of document.querySelectorAll("#info, #report")) region.role = "status";
