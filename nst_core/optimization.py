@@ -44,7 +44,7 @@ OVERHEAD = 100**2
 """What a step costs beside its pixels, in pixels."""
 DRAFT = 0.25
 """Cost of a step under the network that drafts, in that of a step under the other."""
-NUMBER = 13
+BYTES_PER_NUMBER = 13
 """Bytes of memory, at least, for each number that a feature network's convolutions give: much of it is kept until the
 derivative is known."""
 EXACT = 0.05
@@ -155,7 +155,7 @@ def optimize(
     *,
     features: VGG19 | Hybrid | str | Path = "compact",
     weights: Sequence[float] | None = None,
-    masks: Sequence[Image.Image | None] | None = None,
+    masks: Image.Image | Sequence[Image.Image | None] | None = None,
     start: Image.Image | None = None,
     draft: VGG19 | Hybrid | str | Path | None = None,
     resume: State | None = None,
@@ -169,7 +169,7 @@ def optimize(
         method: a ``Method``, or the name of one of ``METHODS``.
         features: a feature network with ``method.pooling``, or what ``load_features`` takes.
         weights: of the paintings, equal by default; their sum is brought to 1.
-        masks: where each painting is to be had, white on black, of any size (None: everywhere).
+        masks: where each painting is to be had, or the only one, white on black, of any size (None: everywhere).
         start: a picture to start from, instead of ``method.init``.
         draft: a cheaper feature network, such as ``"compact"``, under which the picture is brought close before
             ``features`` take over; their losses are what it ends with.
@@ -358,7 +358,7 @@ class _Run:
 
     def _check_memory(self) -> None:
         width, height = (max(1, round(side * self.method.size / max(self.content.size))) for side in self.content.size)
-        needed = NUMBER * width * height * max(map(numbers_per_pixel, self.networks.values()))
+        needed = BYTES_PER_NUMBER * width * height * max(map(numbers_per_pixel, self.networks.values()))
         free = free_memory() if self.device.type == "cpu" else None
         if free is not None and needed > free:
             raise OptimizationError(
