@@ -34,9 +34,9 @@ from nst_core.memory import keep_freed_memory
 from nst_core.quota import heed_quota
 from nst_core.registry import Registry
 from ui import build_page
+from ui.gallery import style_cards
 from ui.lent import LENT
 from ui.looks import CSS, THEME
-from ui.repaint import style_cards
 from ui.server import GRACE, RETURN, await_port, serve
 from ui.words import WORDS
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ui.repaint import EXAMPLES
+from ui.gallery import EXAMPLES
 
 DRAWN = Path(__file__).parents[1] / "ui" / "drawn"
 SIDE = 480

@@ -14,8 +14,8 @@ from made_registry import MAX_SIDE
 
 from nst_core.registry import Registry
 from ui import build_page
+from ui.gallery import style_cards
 from ui.looks import CSS, THEME
-from ui.repaint import style_cards
 from ui.server import Page
 from ui.server import options as served
 from ui.words import WORDS

@@ -31,8 +31,9 @@ from nst_core.registry import Registry
 from ui import build_page, runs
 from ui.advanced import PRESETS
 from ui.links import read_recipe
-from ui.runs import MAX_STEPS, SNAPSHOTS, Easel, Order, Run, duration
+from ui.runs import MAX_STEPS, Easel, Order, Run
 from ui.studio import Studio
+from ui.watched import SNAPSHOTS, Watched, duration
 
 FEW = Method(size=48, steps=6, scales=1, saturation=0)
 
@@ -196,7 +197,7 @@ def test_a_picture_on_the_way_that_cannot_be_kept_is_left_out(easel: Easel) -> N
 
 
 def test_what_goes_on_stays_young(tmp_path: Path) -> None:
-    watched = runs.Watched(9, tmp_path)
+    watched = Watched(9, tmp_path)
     watched.snap(1, photo())
     first = watched.snapshots[0][1]
     before = first.stat().st_ctime_ns

@@ -15,11 +15,12 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, mask_greys, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
+from ui.gallery import EXAMPLES, drawn
 from ui.links import copies, dropping, opens, said_of
-from ui.repaint import EXAMPLES, drawn
-from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, duration
+from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
+from ui.watched import duration
 from ui.words import say, words_of
 
 FURTHER = 3

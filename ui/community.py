@@ -5,17 +5,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gradio as gr
 
 from nst_core import hub
 from nst_core.hub import Found, HubError
 from nst_core.registry import Registry
+from ui.gallery import Desk, with_guest
 from ui.words import say
-
-if TYPE_CHECKING:
-    from ui.repaint import Desk
 
 Sort = Literal["likes", "last_modified"]
 FRESH = 600
@@ -69,10 +67,8 @@ class Noticeboard:
         return next((found for found in listed if name == f"{found.repo}@{found.revision}"), None)
 
 
-def community_styles(registry: Registry, desk: "Desk") -> None:
+def community_styles(registry: Registry, desk: Desk) -> None:
     """Lay the accordion out in the ``gr.Blocks`` around it and wire it up."""
-    from ui.repaint import with_guest
-
     board = Noticeboard(registry)
     with gr.Accordion(say("Styles of the community"), open=False, elem_id="community") as fold:
         gr.HTML(say(INTRODUCTION))

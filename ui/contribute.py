@@ -20,7 +20,7 @@ from nst_core.report import Report, examine
 from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
-from ui.repaint import EXAMPLES, Desk, with_guest
+from ui.gallery import EXAMPLES, Desk, with_guest
 from ui.stage import refusals
 from ui.studio import PageError, Studio, received
 from ui.words import say, words_of

@@ -23,8 +23,8 @@ from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
 from ui.line import Ended, Turn
 from ui.log import note
-from ui.runs import Underway, Watched, duration
 from ui.studio import KEEP, PageError, Studio, Wish
+from ui.watched import Underway, Watched, duration
 
 SIZES = (320, 480, 640, 960, 1280)
 """Longer sides that there are to choose, pixels."""

@@ -15,8 +15,8 @@ from nst_core.exporting import export_style
 from nst_core.images import open_picture
 from nst_core.stylization import repaint
 from nst_core.text import quoted
+from ui.gallery import preview_of
 from ui.line import Turn
-from ui.repaint import preview_of
 from ui.studio import PageError, Studio, address_of
 from ui.words import SPANISH
 

@@ -21,10 +21,11 @@ from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.films import Cinema
+from ui.gallery import preview_of
 from ui.limits import QUEUE
 from ui.links import opens
 from ui.live import live_tab
-from ui.repaint import preview_of, repaint_tab
+from ui.repaint import repaint_tab
 from ui.restoring import restore
 from ui.runs import Easel
 from ui.school import RECIPE, School

@@ -1,31 +1,24 @@
 """The tab *Repaint*: a photograph and a style in, the repainted picture out at once."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from nst_core.errors import NSTError
 from nst_core.images import PictureError, save_picture
-from nst_core.registry import Entry, Registry
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
+from ui.gallery import EXAMPLES, Desk, registry_choices
 from ui.line import Ended
 from ui.links import copies
 from ui.masks import SIDE, read_mask
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
 from ui.words import SPANISH, say, words_of
 
-EXAMPLES = [
-    Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
-]
-GUESTS = 8
-"""How many choices there may be beside the registry's."""
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
 SHOW_STYLES = """() => {
@@ -49,39 +42,6 @@ WITHIN = """(...wishes) => {
 SHOW_MASK = """(second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
     detail: { second, pictures: (pictures ?? []).map((picture) => picture?.url) },
 }))"""
-
-
-class Desk(NamedTuple):
-    """What other parts of the page need of this tab."""
-
-    photo: gr.Image
-    style: gr.Radio
-    guests: gr.State
-    """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
-    history: gr.HTML
-    """What was made before; its ``select`` is of one of them, and gives its ``recipe``."""
-    settings: Mapping[str, gr.components.Component]
-    """By the name that a link gives them."""
-    choices: dict[str, list[Any]]
-    """What there is to choose of those that are not numbers between two others."""
-    paint_after: Callable[[Any], Any]
-    """Takes a listener, such as an event's ``success``, and has the photograph painted at that."""
-
-
-def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, name: str) -> tuple[Any, Any]:
-    """The gallery and its guests, with one more, which is chosen."""
-    guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-GUESTS:]
-    return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
-
-
-def drawn(suffix: str) -> list[Path]:
-    """Examples that ``scripts/draw.py`` drew: paintings (``.jpg``) or films (``.mp4``)."""
-    return sorted(Path(__file__).with_name("drawn").glob(f"*{suffix}"))
-
-
-def registry_choices(registry: Registry) -> list[tuple[str, str]]:
-    """Title and id of every style."""
-    return [(entry.title, entry.id) for entry in registry]
 
 
 def repaint_tab(studio: Studio) -> Desk:
@@ -310,29 +270,3 @@ def describe(painting: Painting, worded: Callable[[str], str]) -> str:
         f"{width} × {height} px · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence:')} {licences}"
     )
     return f"<p>{who}</p><p>{how}</p>"
-
-
-def style_cards(registry: Registry) -> str:
-    """CSS that puts its preview and its artist on each style's radio button."""
-    rules = [
-        '#styles label:has(input[value*="/"])::after { content: "community, unreviewed" }',
-        '#styles label:has(input[value^="own:"])::after { content: "your own, seen by you alone" }',
-    ]
-    for entry in registry:
-        label = f'#styles label:has(input[value="{entry.id}"])'
-        rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")
-        url = css_string(address_of(preview_of(entry)))
-        rules.append(f"{label}::before {{ background-image: url({url}) }}")
-    return "\n".join(rules)
-
-
-def preview_of(entry: Entry) -> Path:
-    """The file that the gallery shows; that of a style on the Hub is there once it has been fetched."""
-    return entry.preview or Path(get_upload_folder(), "previews", f"{entry.id}-{entry.sha256[:8]}.webp")
-
-
-def css_string(text: str) -> str:
-    """A CSS string that looks exactly like this, whatever is in it."""
-    # Gradio has the browser resolve the escapes, and then writes the sheet into the page as HTML: a space of no width
-    # keeps "</style>" from being one.
-    return '"' + re.sub(r"[^\w /.=%-]", lambda match: f"\\{ord(match[0]):x} ", text.replace("<", "<\u200b")) + '"'

@@ -8,8 +8,8 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain
+from ui.gallery import Desk, with_guest
 from ui.links import dropping, read_recipe, said_of
-from ui.repaint import Desk, with_guest
 from ui.studio import PageError, Studio, Wish, recipe_of
 
 # A browser may keep a page in another one from remembering anything.

@@ -1,22 +1,16 @@
 """What the tab *Advanced* and the HTTP API share: optimisations within this server's bounds, what is kept of them."""
 
 import csv
-import os
-import shutil
-import sys
-import tempfile
 import threading
 import time
-import weakref
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from PIL import Image
 
@@ -29,18 +23,15 @@ from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
 from ui.links import recipe
-from ui.log import note, note_failure
+from ui.log import note
 from ui.studio import KEEP, PageError, Studio
+from ui.watched import GLANCE, Underway, Watched, duration, modestly
 
 MAX_SIDE = 1024
 MAX_STEPS = 2000
 """Of a whole run, with every continuation."""
 MAX_SECONDS = 900
 """From one press of a button to the end; others may be waiting."""
-SNAPSHOTS = 40
-"""The most pictures that are kept of a run; of too many every second one goes."""
-GLANCE = 0.35
-"""Seconds between two looks at the curves."""
 
 
 @dataclass(frozen=True)
@@ -59,67 +50,6 @@ class Order:
     start: Image.Image | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
     """The settings that the picture is to say that it was made with, see ``ui.links.recipe``."""
-
-
-class Watched:
-    """What is watched while it goes on: its losses at every step, and some of its pictures, whose files go with it."""
-
-    def __init__(self, steps: int, folder: Path) -> None:
-        self.steps = steps
-        """The most steps, those before a continuation included."""
-        self.folder = Path(tempfile.mkdtemp(dir=folder))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self.losses: dict[str, list[float]] = {}
-        """One column is ``step``."""
-        self.snapshots: list[tuple[int, Path]] = []
-        """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
-        self.line = "Getting the feature network and the pictures ready …"
-        """How it stands, in words."""
-        self.progress = 0.0
-        self.running = True
-        self.stopped = False
-        """Set from elsewhere when it shall end after the step that it is at."""
-        self.trouble: NSTError | None = None
-        """What ended it, where something did."""
-
-    def snap(self, step: int, picture: Image.Image) -> None:
-        """Keep a picture."""
-        if len(self.snapshots) >= SNAPSHOTS:
-            # The latest may be on its way to those who watch.
-            for _, file in self.snapshots[1:-1:2]:
-                file.unlink(missing_ok=True)
-            del self.snapshots[1:-1:2]
-        # Names do not come twice: a browser would show what it has of that name.
-        file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
-        try:
-            picture.save(file, quality=86)
-        except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
-            note_failure(error)
-            return
-        self.snapshots.append((step, file))
-        for other in self.folder.rglob("*"):  # what is old is deleted, but not what goes on
-            with suppress(OSError):
-                os.utime(other)
-
-    def fail(self, error: NSTError) -> None:
-        """Keep what ended it, and not what the frames that it went through hold."""
-        error.__cause__ = error.__context__ = None
-        self.trouble = error.with_traceback(None)
-
-
-W = TypeVar("W", bound=Watched)
-
-
-class Underway(Kept[W]):
-    """What goes on, by the session that watches it; what is told to stop ends after the step that it is at."""
-
-    def stop(self, session: str | None) -> None:
-        if watched := self.get(session, None):
-            watched.stopped = True
-
-    def stop_all(self) -> None:
-        for watched in self.values():
-            watched.stopped = True
 
 
 class Run(Watched):
@@ -378,22 +308,6 @@ class Easel:
         pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / (work(trial, picture.size) / trial.steps)
         self._paces[_kind(method, features)] = pace
         return pace
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``4 min 30 s``, ``25 min``, with spaces at which no line is broken."""
-    if seconds < 90:
-        words = f"{seconds:.1f} s" if seconds < 3 else f"{seconds:.0f} s"
-    else:
-        minutes, rest = divmod(round(seconds / 10) * 10, 60)
-        words = f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    return words.replace(" ", "\u00a0")
-
-
-def modestly() -> None:
-    """Let this thread, and those that it starts, have what other threads leave of the processor."""
-    if sys.platform == "linux":  # elsewhere it would be the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _size(step: OptimizationStep) -> str:

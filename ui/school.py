@@ -24,11 +24,11 @@ from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Style, read_config
 from nst_core.text import explain, plain, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
+from ui.gallery import EXAMPLES
 from ui.kept import Kept
 from ui.log import note
-from ui.repaint import EXAMPLES
-from ui.runs import GLANCE, Underway, Watched, duration, modestly
 from ui.studio import KEEP, PageError, Studio, Wish
+from ui.watched import GLANCE, Underway, Watched, duration, modestly
 
 RECIPE = Recipe(
     steps=2000,

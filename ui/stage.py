@@ -10,8 +10,8 @@ import gradio as gr
 from gradio.events import Dependency
 
 from nst_core.errors import NSTError
-from ui.runs import Underway, Watched
 from ui.studio import address_of
+from ui.watched import Underway, Watched
 from ui.words import SPANISH, say
 
 STAGE = Path(__file__).with_name("stage.js")

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from ui.films import Cinema, Screening
-from ui.repaint import drawn, registry_choices
+from ui.gallery import drawn, registry_choices
 from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say

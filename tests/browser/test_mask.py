@@ -11,9 +11,9 @@ from made_registry import MAX_SIDE
 from nst_core.images import open_picture, read_note
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
+from ui.gallery import EXAMPLES
 from ui.links import read_recipe
 from ui.masks import LONGEST, read_mask
-from ui.repaint import EXAMPLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,100 @@
+"""What goes on for a while on this server and is watched: an optimisation, a training, a film."""
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from nst_core.errors import NSTError
+from ui.kept import Kept
+from ui.log import note_failure
+
+SNAPSHOTS = 40
+"""The most pictures that are kept of a run; of too many every second one goes."""
+GLANCE = 0.35
+"""Seconds between two looks at the curves."""
+
+
+class Watched:
+    """What is watched while it goes on: its losses at every step, and some of its pictures, whose files go with it."""
+
+    def __init__(self, steps: int, folder: Path) -> None:
+        self.steps = steps
+        """The most steps, those before a continuation included."""
+        self.folder = Path(tempfile.mkdtemp(dir=folder))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.losses: dict[str, list[float]] = {}
+        """One column is ``step``."""
+        self.snapshots: list[tuple[int, Path]] = []
+        """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
+        self.line = "Getting the feature network and the pictures ready …"
+        """How it stands, in words."""
+        self.progress = 0.0
+        self.running = True
+        self.stopped = False
+        """Set from elsewhere when it shall end after the step that it is at."""
+        self.trouble: NSTError | None = None
+        """What ended it, where something did."""
+
+    def snap(self, step: int, picture: Image.Image) -> None:
+        """Keep a picture."""
+        if len(self.snapshots) >= SNAPSHOTS:
+            # The latest may be on its way to those who watch.
+            for _, file in self.snapshots[1:-1:2]:
+                file.unlink(missing_ok=True)
+            del self.snapshots[1:-1:2]
+        # Names do not come twice: a browser would show what it has of that name.
+        file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
+        try:
+            picture.save(file, quality=86)
+        except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
+            note_failure(error)
+            return
+        self.snapshots.append((step, file))
+        for other in self.folder.rglob("*"):  # what is old is deleted, but not what goes on
+            with suppress(OSError):
+                os.utime(other)
+
+    def fail(self, error: NSTError) -> None:
+        """Keep what ended it, and not what the frames that it went through hold."""
+        error.__cause__ = error.__context__ = None
+        self.trouble = error.with_traceback(None)
+
+
+W = TypeVar("W", bound=Watched)
+
+
+class Underway(Kept[W]):
+    """What goes on, by the session that watches it; what is told to stop ends after the step that it is at."""
+
+    def stop(self, session: str | None) -> None:
+        if watched := self.get(session, None):
+            watched.stopped = True
+
+    def stop_all(self) -> None:
+        for watched in self.values():
+            watched.stopped = True
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``4 min 30 s``, ``25 min``, with spaces at which no line is broken."""
+    if seconds < 90:
+        words = f"{seconds:.1f} s" if seconds < 3 else f"{seconds:.0f} s"
+    else:
+        minutes, rest = divmod(round(seconds / 10) * 10, 60)
+        words = f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return words.replace(" ", "\u00a0")
+
+
+def modestly() -> None:
+    """Let this thread, and those that it starts, have what other threads leave of the processor."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
