@@ -14,8 +14,8 @@ def pick(button: "Locator") -> None:
     expect(button).to_be_checked()
 
 
-def pick_for_good(button: "Locator") -> None:
+def pick_for_good(button: "Locator", tab: str = "repaint") -> None:
     """And wait until the browser remembers it, a moment later."""
-    before = button.page.evaluate("localStorage.repaint")
+    before = button.page.evaluate("tab => localStorage[tab]", tab)
     pick(button)
-    button.page.wait_for_function("before => localStorage.repaint !== before", arg=before)
+    button.page.wait_for_function("([tab, before]) => localStorage[tab] !== before", arg=[tab, before])

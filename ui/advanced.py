@@ -16,7 +16,7 @@ from nst_core.images import fit, mask_greys, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn
-from ui.links import copies, dropping, opens, said_of
+from ui.links import EDITED, copies, dropping, opens, remembers, said_at_first
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
@@ -74,8 +74,8 @@ OPEN_TAB = f"""() => {{
 }}"""
 
 
-def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
-    """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
+def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> None:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``."""
     default, drop = METHODS["quick"], say("Drop, paste\nor choose")
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -191,8 +191,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         method = easel.method(preset if known(preset) else "quick")
         return [getattr(method, name) for name in settings]
 
-    def open_link(request: gr.Request) -> list[Any]:
-        return fill_in(said_of("advanced", request))
+    def found_open(remembered: Any, request: gr.Request) -> list[Any]:
+        return fill_in(said_at_first("advanced", linked, remembered, request))
 
     def restore(photo: Any) -> list[Any]:
         return fill_in(recipe_of(photo, "advanced"))
@@ -300,7 +300,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
     quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     linked = {"preset": preset, "features": features, "fast": fast, **settings}
     copies(link, linked, "advanced")
-    page.load(open_link, None, [*linked.values()], **quiet).then(None, None, None, js=OPEN_TAB)
+    page.load(found_open, remembered, [*linked.values()], **quiet, js=EDITED).then(None, None, None, js=OPEN_TAB)
     planned = [preset, features, *settings.values()]
     # One at a time, so that what stands there last is of what was chosen last.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
@@ -317,9 +317,17 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks) -> None:
         trigger_mode="always_last",
     )
     content.upload(restore, content, [*linked.values()], **quiet).then(describe, planned, [plan, fast], **planning)
-    preset.input(fill, preset, list(settings.values()), **quiet, queue=False).then(
-        describe, planned, [plan, fast], **planning
-    )
+    filled = preset.input(fill, preset, list(settings.values()), **quiet, queue=False)
+    filled.then(describe, planned, [plan, fast], **planning)
+    remembering: dict[str, Any] = {
+        "inputs": [*linked.values()],
+        "outputs": remembered,
+        "js": remembers("advanced", linked),
+        **quiet,
+    }
+    filled.then(None, **remembering)
+    chosen = [features, fast, *settings.values()]
+    gr.on([setting.input for setting in chosen], None, **remembering)  # type: ignore[attr-defined]
 
     running: dict[str, Any] = {
         "preprocess": False,

@@ -1,8 +1,8 @@
-"""Links that open the page as it is, and pictures that say the same of themselves: what makes and reads either."""
+"""Links that open the page as it is; browsers and pictures that remember the same: what makes and reads these."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
 from typing import Any
@@ -57,9 +57,42 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
     button.click(None, [*settings.values()], button, js=copy, **quiet).then(None, None, button, js=SAY_AGAIN, **quiet)
 
 
-def said_of(tab: str, request: gr.Request) -> dict[str, str]:
-    """What the page's address says of a tab."""
-    return of_tab(tab, dict(request.query_params))
+# A browser may keep a page in another one from remembering anything.
+EDITED = """(known) => {
+    try { return sessionStorage.edited === location.search ? { ...known, edited: true } : known; }
+    catch { return known; }
+}"""
+"""What changes what a browser remembers on its way to ``said_at_first``."""
+
+
+def memory(tab: str) -> gr.BrowserState:
+    """What a browser remembers of a tab; laid out beside all tabs, for what is in one comes when that is opened."""
+    return gr.BrowserState({}, storage_key=tab, secret="no secret")
+
+
+def remembers(tab: str, settings: Iterable[str]) -> str:
+    """JavaScript that makes of the values of a tab's settings what the browser remembers of it."""
+    # The address says it no longer, and would have it its way when the page is loaded again. So would that of a page
+    # around this one, a Space's, which nobody here can change: what it said is remembered.
+    return f"""(...values) => {{
+        const names = {json.dumps([*settings])}, address = new URL(location);
+        if ((address.searchParams.get("tab") ?? "repaint") === {json.dumps(tab)})
+            names.forEach((name) => address.searchParams.delete(name));
+        if (address.href !== location.href) {{
+            try {{ if (parent !== window) sessionStorage.edited = location.search; }} catch {{}}
+            history.replaceState(history.state, "", address);
+        }}
+        const all = names.map((name, place) => [name, values[place]]).filter(([, value]) => value !== null);
+        const said = all.map(([name, value]) => [name, String(value)]);
+        return Object.fromEntries(said.filter(([, words]) => !words.startsWith("own:")));
+    }}"""
+
+
+def said_at_first(tab: str, settings: Iterable[str], remembered: Any, request: gr.Request) -> dict[str, str]:
+    """What the address says of a tab's settings as the page opens, or else what its browser remembers of them."""
+    known = dict(remembered) if isinstance(remembered, dict) else {}
+    said = {name: words for name, words in of_tab(tab, dict(request.query_params)).items() if name in settings}
+    return known if known.pop("edited", False) else said or known
 
 
 def recipe(tab: str, settings: Mapping[str, Any]) -> str:

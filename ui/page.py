@@ -23,7 +23,7 @@ from ui.contribute import contribute_tab
 from ui.films import Cinema
 from ui.gallery import preview_of
 from ui.limits import QUEUE
-from ui.links import opens
+from ui.links import memory, opens
 from ui.live import live_tab
 from ui.repaint import repaint_tab
 from ui.restoring import restore
@@ -43,7 +43,7 @@ SAME_TAB = f"""() => {{
     let memory = {{}};
     try {{ memory = sessionStorage; }} catch {{}}  // a page in another one may be kept from remembering anything
     const linked = new URLSearchParams(location.search);
-    const edited = memory.edited === location.search;  // see ui/restoring.py
+    const edited = memory.edited === location.search;  // see ui/links.py
     if (edited || !NAMES.some((name) => linked.has(name))) {opens("memory.tab")}
     addEventListener("pagehide", () => {{
         memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
@@ -135,6 +135,7 @@ def build_page(
             elem_id="masthead",
             words=SPANISH,
         )
+        remembered = memory("advanced")
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
         with gr.Tab(say("Live"), id="live"):
@@ -142,7 +143,7 @@ def build_page(
         with gr.Tab(say("Video"), id="video"):
             video_tab(cinema)
         with gr.Tab(say("Advanced"), id="advanced") as tab:
-            advanced_tab(easel, tab, page)
+            advanced_tab(easel, tab, page, remembered)
             train_accordion(school)
         with gr.Tab(say("Contribute"), id="contribute"):
             contribute_tab(studio, desk, registry=proposals, login=login)

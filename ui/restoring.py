@@ -1,6 +1,5 @@
 """The settings of the tab *Repaint* as they were: by a link, by this browser, or when a picture was made."""
 
-import json
 import time
 from typing import Any
 
@@ -9,24 +8,16 @@ import gradio as gr
 from nst_core.registry import on_the_hub
 from nst_core.text import plain
 from ui.gallery import Desk, with_guest
-from ui.links import dropping, read_recipe, said_of
+from ui.links import EDITED, dropping, memory, read_recipe, remembers, said_at_first
 from ui.studio import PageError, Studio, Wish, recipe_of
-
-# A browser may keep a page in another one from remembering anything.
-EDITED = """(known) => {
-    try { return sessionStorage.edited === location.search ? { ...known, edited: true } : known; }
-    catch { return known; }
-}"""
 
 
 def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     """Have the page open as a link says or as its browser was left, and be set by what was made before."""
-    names, settings = [*desk.settings], [*desk.settings.values()]
+    settings = [*desk.settings.values()]
 
-    def linked(remembered: Any, request: gr.Request) -> list[Any]:
-        known = remembered if isinstance(remembered, dict) else {}
-        said = {name: words for name, words in said_of("repaint", request).items() if name in names}
-        return opened(studio, desk, [], known if "edited" in known else said or known)
+    def found_open(remembered: Any, request: gr.Request) -> list[Any]:
+        return opened(studio, desk, [], said_at_first("repaint", desk.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]]) -> list[Any]:
         said = recipe_of(photo, "repaint")
@@ -36,22 +27,10 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
         return [*opened(studio, desk, guests, read_recipe(str(event.recipe))), time.monotonic()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    remembered = gr.BrowserState({}, storage_key="repaint", secret="no secret")
-    # The address says it no longer, and would have it its way when the page is loaded again. So would that of a page
-    # around this one, a Space's, which nobody here can change: what it said is remembered.
-    remember = f"""(...values) => {{
-        const names = {json.dumps(names)}, address = new URL(location);
-        names.forEach((name) => address.searchParams.delete(name));
-        if (address.href !== location.href) {{
-            try {{ if (parent !== window) sessionStorage.edited = location.search; }} catch {{}}
-            history.replaceState(history.state, "", address);
-        }}
-        const said = names.map((name, place) => [name, String(values[place])]);
-        return Object.fromEntries(said.filter(([, words]) => !words.startsWith("own:")));
-    }}"""
+    remembered = memory("repaint")
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
-    gr.on(changes, None, settings, remembered, js=remember, **quiet)
-    page.load(linked, remembered, [*settings, desk.guests], **quiet, js=EDITED)
+    gr.on(changes, None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)
+    page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
 
     found = gr.State()
     """When a recipe was found: who opens a link has no photograph yet, and others want theirs painted so."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import serving
-from picking import pick
+from picking import pick, pick_for_good
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -92,6 +92,21 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     expect(page.get_by_label("Seed of the noise")).to_have_value("7")
     expect(page.get_by_label("The fast style")).to_have_value(re.compile("Second"))
     expect(page.get_by_text("steps of Adam from a fast style")).to_be_visible()
+
+
+def test_the_browser_remembers_the_settings_of_the_other_tab(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?tab=advanced&preset=paper&optimizer=adam&strength=0.5")
+    expect(page.get_by_role("radio", name="The paper")).to_be_checked()
+    pick_for_good(page.get_by_role("radio", name="From noise"), "advanced")
+    page.get_by_role("button", name="Weights, optimiser").click()
+    expect(page.get_by_role("radio", name="L-BFGS")).to_be_checked()  # as the preset has it
+    pick_for_good(page.get_by_role("radio", name="SGD"), "advanced")
+    assert page.url == f"{app_url}/?tab=advanced&strength=0.5"  # of what the address said, no other tab's is forgotten
+    page.reload()
+    expect(page.get_by_role("radio", name="From noise")).to_be_checked()
+    page.get_by_role("button", name="Weights, optimiser").click()
+    expect(page.get_by_role("radio", name="SGD")).to_be_checked()
+    expect(page.get_by_text("steps of SGD from noise")).to_be_visible()
 
 
 def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Page", app_url: str) -> None:
