@@ -31,7 +31,7 @@ from nst_core.registry import Registry
 from ui import build_page, runs
 from ui.advanced import PRESETS
 from ui.links import read_recipe
-from ui.runs import MAX_STEPS, Easel, Order, Run
+from ui.runs import MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.studio import Studio
 from ui.watched import SNAPSHOTS, Watched, duration
 
@@ -378,8 +378,22 @@ def test_the_endpoint_names_its_parameters(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/optimize"]
     assert [parameter["parameter_name"] for parameter in named["parameters"]] == [
         *("content", "style", "method", "size", "steps", "init", "optimizer", "features", "seed", "color"),
-        *("content_weight", "style_weight"),
+        *("content_weight", "style_weight", "content_layers", "style_layers"),
     ]
+
+
+def test_layers_are_chosen_by_their_names(client: Client, pictures: list[Path]) -> None:
+    layers = {"content_layers": "conv3_1, relu2_2=0.25", "style_layers": " conv1_1=2\nconv2_1 "}
+    _, losses = client.predict(*map(handle_file, pictures), size=32, steps=2, **layers, api_name="/optimize")
+    assert [name for name in losses if "/" in name] == [
+        *("content/conv3_1", "content/relu2_2", "style/conv1_1", "style/conv2_1")
+    ]
+    assert write_layers(read_layers(layers["style_layers"])) == "conv1_1=2, conv2_1"
+
+
+def test_a_picture_without_content_layers_is_the_painting_s_texture(client: Client, pictures: list[Path]) -> None:
+    _, losses = client.predict(*map(handle_file, pictures), size=64, steps=2, content_layers="", api_name="/optimize")
+    assert losses["content"] == 0 < losses["style"]
 
 
 @pytest.mark.parametrize(
@@ -391,6 +405,10 @@ def test_the_endpoint_names_its_parameters(client: Client) -> None:
         ({"features": "/etc"}, "compact"),
         ({"init": "nothing"}, "init"),
         ({"content_weight": 0, "style_weight": 0}, "not all 0"),
+        ({"content_layers": "conv2_2=much"}, "'conv2_2=much' is no layer: "),
+        ({"style_layers": "conv2_2, conv9_9"}, "conv9_9"),
+        ({"style_layers": "conv2_2=-1"}, "conv2_2 should be"),
+        ({"content_layers": "", "style_layers": " "}, "not all 0"),
         ({"content_weight": 1e300, "style_weight": 1e308}, ""),
     ],
 )

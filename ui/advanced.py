@@ -17,11 +17,11 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn
 from ui.links import EDITED, copies, dropping, opens, remembers, said_at_first
-from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run
+from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
 from ui.watched import duration
-from ui.words import say, words_of
+from ui.words import LOSSES, say, words_of
 
 FURTHER = 3
 """How many paintings there may be beside the first."""
@@ -63,6 +63,7 @@ SCALES, WEIGHTS, SMOOTH, STAND_IN = (
 COLORED = {"photo": "in the photograph’s colours", "luminance": "only light and dark changed"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
+LAYERS = "conv1_1 to conv5_4, or relu…; conv4_1=0.5 gives one half the weight."
 MASKS = "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
 HINT = (
     "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
@@ -103,7 +104,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             plan = gr.HTML(elem_id="plan")
             with gr.Row():
                 run = gr.Button(say("Run"), elem_id="run")
-                link = gr.Button(say("Copy link"), elem_classes="copy-link", scale=0, min_width=160)
+                link = gr.Button(say("Link to settings"), elem_classes="copy-link", scale=0, min_width=160)
             with gr.Row():
                 sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n < easel.max_side] + [easel.max_side]
                 size = gr.Radio(
@@ -130,7 +131,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                     label=say("Colours of the"),
                     min_width=280,
                 )
-            with gr.Accordion(say("Weights, optimiser, network"), open=False):
+            with gr.Accordion(say("Weights, optimiser, network, layers"), open=False):
                 with gr.Row():
                     content_weight = number(default.content_weight, say("Content weight"), 0)
                     style_weight = number(default.style_weight, say("Style weight"), 0)
@@ -147,6 +148,14 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                         label=say("Feature network"),
                     )
                     seed = number(default.seed, say("Seed of the noise"), 0)
+                with gr.Row():
+                    content_layers, style_layers = (
+                        gr.Textbox(write_layers(layers), label=say(label), info=say(LAYERS), min_width=280)
+                        for layers, label in (
+                            (default.content_layers, "Content layers"),
+                            (default.style_layers, "Style layers"),
+                        )
+                    )
             with gr.Accordion(say("More paintings, and where each applies"), open=False):
                 gr.Markdown(say(MASKS))
                 further: list[gr.components.Component] = []
@@ -163,6 +172,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
                 png = gr.DownloadButton(say("Picture (PNG)"), visible=False, size="md", elem_id="png", min_width=120)
                 table = gr.DownloadButton(say("Losses (CSV)"), visible=False, size="md", elem_id="csv", min_width=120)
+            with gr.Accordion(say("What the losses mean"), open=False):
+                gr.Markdown(say(LOSSES))
 
     settings: dict[str, gr.components.Component] = {
         "size": size,
@@ -174,6 +185,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         "total_variation": total_variation,
         "optimizer": optimizer,
         "seed": seed,
+        "content_layers": content_layers,
+        "style_layers": style_layers,
     }
     results = [go_on, png, table]
 
@@ -185,11 +198,13 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         for name, value in said.items():
             if value is None and getattr(usual, name) is not None:
                 raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
+        said |= {name: read_layers(said[name]) for name in said if name.endswith("_layers")}
         return easel.method(preset, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
     def fill(preset: str) -> list[Any]:
         method = easel.method(preset if known(preset) else "quick")
-        return [getattr(method, name) for name in settings]
+        values = [getattr(method, name) for name in settings]
+        return [write_layers(value) if isinstance(value, Mapping) else value for value in values]
 
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
         return fill_in(said_at_first("advanced", linked, remembered, request))
@@ -213,6 +228,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 easel.network(words)
             elif name == "fast":
                 easel.studio.registry[words]
+            elif name.endswith("_layers"):
+                easel.method(preset, **{name: read_layers(words)})
             elif name != "init" or words != FAST:
                 value: Any = words
                 with suppress(ValueError):  # the method says what would be right
@@ -270,8 +287,11 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
             if all(area and not mask_greys(area).getbbox() for area in areas):
                 raise PageError("The mask is black all over: white would be right where its painting applies.")
+            # Whoever compares runs has files of several.
+            usual = zip(settings, values, fill(preset), strict=True)
+            differs = [f"{name}-{value}" for name, value, default in usual if value != default]
             order = Order(
-                f"{paths[0].stem}-{paths[1].stem}",
+                "-".join([paths[0].stem, paths[1].stem, preset, *differs]),
                 photo,
                 [opened(received(style, "painting")) for style in styles],
                 method,
@@ -307,8 +327,13 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     tab.select(describe, planned, [plan, fast], **planning)
     # Of a number beyond the slider's ends the slider makes its end, and tells nobody.
     within = f"(...values) => values.map((value, at) => at === {planned.index(steps)} ? {WITHIN} : value)"
+    # A layer's name is none before it is whole.
+    chosen = [
+        setting.blur if isinstance(setting, gr.Textbox) else setting.input  # type: ignore[attr-defined]
+        for setting in (features, *settings.values())
+    ]
     gr.on(
-        [features.input, *(setting.input for setting in settings.values())],  # type: ignore[attr-defined]
+        chosen,
         describe,
         planned,
         [plan, fast],
@@ -326,8 +351,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         **quiet,
     }
     filled.then(None, **remembering)
-    chosen = [features, fast, *settings.values()]
-    gr.on([setting.input for setting in chosen], None, **remembering)  # type: ignore[attr-defined]
+    gr.on([fast.input, *chosen], None, **remembering)
 
     running: dict[str, Any] = {
         "preprocess": False,

@@ -13,7 +13,7 @@ from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
 from ui.limits import of_agents
 from ui.masks import write_mask
-from ui.runs import Easel, Order
+from ui.runs import Easel, Order, read_layers
 from ui.studio import PEOPLE, Studio, Wish, received
 
 
@@ -89,6 +89,8 @@ def add_api(studio: Studio, easel: Easel) -> None:
         color: Literal["style", "photo", "luminance"] | None = None,
         content_weight: float | None = None,
         style_weight: float | None = None,
+        content_layers: str | None = None,
+        style_layers: str | None = None,
     ) -> tuple[gr.FileData, dict[str, float]]:
         """Paint a photograph in the style of any painting, by optimising its pixels: slow, a minute and more.
 
@@ -105,12 +107,14 @@ def add_api(studio: Studio, easel: Easel) -> None:
             color: The painting's colours ("style"), the photograph's ("photo"), or only its light and dark changed.
             content_weight: How much the photograph's shapes count.
             style_weight: How much the painting's style counts.
+            content_layers: Where the feature network looks at the photograph, as in "conv2_2, conv4_2=0.5".
+            style_layers: Where it looks at the painting, likewise.
 
         Returns:
             The picture as it grows, in the end the best one as a PNG file.
             The losses of the last step, by name.
         """
-        changes = {
+        changes: dict[str, Any] = {
             "size": size,
             "steps": steps,
             "init": init,
@@ -120,8 +124,10 @@ def add_api(studio: Studio, easel: Easel) -> None:
             "content_weight": content_weight,
             "style_weight": style_weight,
         }
+        layers = {"content_layers": content_layers, "style_layers": style_layers}
         begun = None
         try:
+            changes |= {name: read_layers(words) for name, words in layers.items() if words is not None}
             chosen = easel.method(method, **{name: value for name, value in changes.items() if value is not None})
             paths = received(content), received(style, "painting")  # type: ignore[arg-type]
             photo, painting = (opened(path) for path in paths)

@@ -7,7 +7,7 @@ element.innerHTML = `
   <div class="strip"></div>
   <dialog aria-label="${say("A picture of yours")}">
     <img alt=""><p></p>
-    <div><a download>${say("Download PNG")}</a><button class="recipe">${say("Use its settings")}</button>
+    <div><button class="share" hidden>${say("Share")}</button><a download>${say("Download PNG")}</a><button class="recipe">${say("Use its settings")}</button>
     <button class="remove">${say("Forget it")}</button><button class="close">${say("Close")}</button></div>
   </dialog>`;
 const find = (selector) => element.querySelector(selector);
@@ -56,6 +56,12 @@ function look(picture) {
   const address = URL.createObjectURL(picture.file), link = find("dialog a");
   Object.assign(find("dialog img"), { src: address, alt: picture.title });
   Object.assign(link, { href: address, download: picture.name });
+  const share = find(".share"), files = [new File([picture.file], picture.name, { type: picture.file.type })];
+  share.hidden = !navigator.canShare?.({ files });
+  share.textContent = say("Share");
+  share.onclick = () => navigator.share({ files }).catch((error) => {
+    if (error.name !== "AbortError") share.textContent = say("No sharing here"); // that is a change of mind
+  });
   find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
   find(".recipe").onclick = () => {
     dialog.close();

@@ -13,7 +13,7 @@ import gradio as gr
 from nst_core.errors import NSTError
 from ui.words import say
 
-SAY_AGAIN = f"""() => new Promise((done) => setTimeout(done, 2500, {json.dumps(str(say("Copy link")))}))"""
+SAY_AGAIN = f"""() => new Promise((done) => setTimeout(done, 2500, {json.dumps(str(say("Link to settings")))}))"""
 
 SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" in os.environ else ""
 """Where this page is shown in a frame, if it is a Space."""

@@ -1,5 +1,6 @@
 """The tab *Repaint*: a photograph and a style in, the repainted picture out at once."""
 
+import json
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
@@ -39,6 +40,23 @@ WITHIN = """(...wishes) => {
     return wishes.map((wish, at) => (at === 2 || at === 7 ? within(wish) : wish));
 }"""
 
+# Where the browser has no dialog for that, or a page around this one keeps it, there is no button either.
+MAY_SHARE = """(pictures) => {
+    const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];
+    return { __type__: "update", visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) };
+}"""
+SHARE = f"""async ([, picture]) => {{
+    const blob = await (await fetch(picture.url)).blob();
+    const file = new File([blob], decodeURIComponent(picture.url.split("/").pop()), {{ type: blob.type }});
+    try {{
+        await navigator.share({{ files: [file] }});
+    }} catch (error) {{
+        if (error.name !== "AbortError") return {json.dumps(str(say("No sharing here")))};  // that is a change of mind
+    }}
+    return {json.dumps(str(say("Share")))};
+}}"""
+
+SHOW_MIX = "(second) => ({ __type__: 'update', visible: Boolean(second) })"
 SHOW_MASK = """(second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
     detail: { second, pictures: (pictures ?? []).map((picture) => picture?.url) },
 }))"""
@@ -85,10 +103,11 @@ def repaint_tab(studio: Studio) -> Desk:
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")
-                link = gr.Button(say("Copy link"), size="md", elem_classes="copy-link", scale=0)
+                share = gr.Button(say("Share"), visible=False, size="md", elem_id="share", scale=0)
                 download = gr.DownloadButton(
                     say("Download PNG"), interactive=False, size="md", elem_id="download", scale=0
                 )
+                link = gr.Button(say("Link to settings"), size="md", elem_classes="copy-link", scale=0)
             with gr.Row():
                 strength = gr.Slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id="strength")
                 color = gr.Radio(
@@ -120,7 +139,16 @@ def repaint_tab(studio: Studio) -> Desk:
                     min_width=280,
                     elem_id="second",
                 )
-                mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), min_width=280, elem_id="mix")
+                mix = gr.Slider(
+                    0,
+                    1,
+                    value=0.5,
+                    step=0.05,
+                    label=say("How much of it"),
+                    visible=False,
+                    min_width=280,
+                    elem_id="mix",
+                )
             mask = gr.HTML(
                 value="",
                 html_template="",
@@ -200,7 +228,8 @@ def repaint_tab(studio: Studio) -> Desk:
             yield overtaken
             return
         files = str(painting.sitter.file), str(seen)
-        yield gr.DownloadButton(interactive=False), describe(painting, words_of(request)), files, gr.skip()
+        bounded = wish.size is None and max(picture.size) == studio.limit(wish)
+        yield gr.DownloadButton(interactive=False), describe(painting, words_of(request), bounded), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
@@ -219,6 +248,9 @@ def repaint_tab(studio: Studio) -> Desk:
     style.change(None, None, None, js=SHOW_CARD)
 
     gr.on([second.change, result.change], None, [second, result], js=SHOW_MASK, api_visibility="private")
+    second.change(None, second, mix, js=SHOW_MIX)
+    result.change(None, result, share, js=MAY_SHARE)
+    share.click(None, result, share, js=SHARE)
 
     wishes = [photo, style, strength, color, size, stroke, second, mix, mask]
     shown = [download, info, result, history]  # in this order, so that no picture is there with the download of another
@@ -260,13 +292,15 @@ def styles_of(painting: Painting) -> list[Style]:
     return [painting.style, painting.second.style] if painting.second else [painting.style]
 
 
-def describe(painting: Painting, worded: Callable[[str], str]) -> str:
-    """The line under the picture, as HTML, in the words that ``worded`` has for the English ones."""
+def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) -> str:
+    """The lines under the picture, as HTML, in the words that ``worded`` has for the English ones.
+
+    They say so where it is ``bounded``: by this server, not by what was asked for.
+    """
     (width, height), styles = painting.painted.size, styles_of(painting)
     seconds = painting.seconds + (painting.second.seconds if painting.second else 0)
     who = " + ".join(f"<b>{escape(style.title)}</b>, {escape(style.artist)}" for style in styles)
     licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles))
-    how = (
-        f"{width} × {height} px · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence:')} {licences}"
-    )
+    pixels = f"{width} × {height} px{worded(', the most this server paints') if bounded else ''}"
+    how = f"{pixels} · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence:')} {licences}"
     return f"<p>{who}</p><p>{how}</p>"

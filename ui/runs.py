@@ -1,6 +1,7 @@
 """What the tab *Advanced* and the HTTP API share: optimisations within this server's bounds, what is kept of them."""
 
 import csv
+import re
 import threading
 import time
 from bisect import bisect_right
@@ -50,6 +51,27 @@ class Order:
     start: Image.Image | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
     """The settings that the picture is to say that it was made with, see ``ui.links.recipe``."""
+
+
+def read_layers(text: str) -> dict[str, float]:
+    """Layers as people type them, ``conv1_2, conv4_1=0.5``, to the weight of each, which is 1 where none is said.
+
+    Raises:
+        PageError: what follows an = is no number.
+    """
+    layers = {}
+    for word in re.findall(r"[^\s,]+", str(text)):
+        name, _, weight = word.partition("=")
+        try:
+            layers[name] = float(weight or 1)
+        except ValueError as error:
+            raise PageError(f"{word!r:.80} is no layer: its name, or its name and weight as conv4_1=0.5.") from error
+    return layers
+
+
+def write_layers(layers: Mapping[str, float]) -> str:
+    """What ``read_layers`` reads."""
+    return ", ".join(name if weight == 1 else f"{name}={weight:g}" for name, weight in layers.items())
 
 
 class Run(Watched):

@@ -18,6 +18,8 @@ const TITLES = {
 };
 
 let run = null;
+let before = null; // the run before, as it was last seen, with its last picture: the server's files of it are gone
+let looksBack = false; // whether that picture is looked at
 let layer = "";
 let hidden = new Set();
 let at = null; // index of the snapshot that is looked at; null: the newest
@@ -69,8 +71,9 @@ function show() {
 function look() { // what changes when another step is looked at
   if (run.snapshots.length) {
     const index = shownSnapshot(), snapshot = run.snapshots[index];
-    if (image.getAttribute("src") !== snapshot.url) image.src = snapshot.url;
-    image.alt = `${say("Picture at step")} ${snapshot.step}`;
+    const url = looksBack ? before.picture : snapshot.url;
+    if (image.getAttribute("src") !== url) image.src = url;
+    image.alt = looksBack ? say("The run before") : `${say("Picture at step")} ${snapshot.step}`;
     scrub.value = index;
     scrub.setAttribute("aria-valuetext", `${say("Step")} ${snapshot.step}`);
   }
@@ -91,6 +94,15 @@ function layerChoice() {
   return entry;
 }
 
+function lookBack() {
+  const entry = Object.assign(document.createElement("button"), { className: "before", type: "button" });
+  entry.dataset.name = "before";
+  entry.title = say("Its curves are dashed; press to see its last picture, and again for this run's");
+  entry.append(document.createElement("i"), say("The run before"));
+  entry.onclick = () => { looksBack = !looksBack; look(); };
+  return entry;
+}
+
 function clear() {
   legend.replaceChildren();
   legend.dataset.names = "";
@@ -99,9 +111,9 @@ function clear() {
 function readOut() {
   if (!rows().length) { clear(); return; }
   const row = shownRow();
-  const wanted = ["step", ...drawn().filter((name) => name !== layer)];
-  if (legend.dataset.names !== String([wanted, layers()])) {
-    legend.dataset.names = String([wanted, layers()]);
+  const wanted = ["step", ...drawn().filter((name) => name !== layer)], names = String([wanted, layers(), !before]);
+  if (legend.dataset.names !== names) {
+    legend.dataset.names = names;
     legend.replaceChildren(...wanted.map((name) => {
       const entry = document.createElement(name === "step" ? "span" : "button");
       entry.className = kind(name);
@@ -116,9 +128,11 @@ function readOut() {
       return entry;
     }));
     if (layers().length) legend.append(layerChoice());
+    if (before) legend.append(lookBack());
   }
   for (const entry of legend.children) {
     const name = entry.dataset.name === "layer" ? layer : entry.dataset.name;
+    if (name === "before") { entry.setAttribute("aria-pressed", looksBack); continue; }
     entry.lastChild.textContent = name === "step" ? rows()[row] : name ? worded(run.losses[name][row]) : "";
     entry.classList.toggle("off", hidden.has(name));
     if (entry.tagName === "BUTTON") entry.setAttribute("aria-pressed", !hidden.has(name));
@@ -127,7 +141,7 @@ function readOut() {
 
 function frame() { // from steps and losses to pixels
   const { width, height } = chart.getBoundingClientRect();
-  const steps = rows(), last = steps[steps.length - 1] ?? 1;
+  const steps = rows(), last = Math.max(1, steps.at(-1) ?? 1, before?.losses.step.at(-1) ?? 1);
   // While it runs the axis ends at a round number not far off, so that the curve always fills half of it.
   let end = 20;
   while (end < last) end *= 2;
@@ -135,7 +149,7 @@ function frame() { // from steps and losses to pixels
   let low = Infinity, high = -Infinity;
   for (const name of drawn()) {
     if (hidden.has(name)) continue;
-    for (const value of run.losses[name]) if (value > 0) { low = Math.min(low, value); high = Math.max(high, value); }
+    for (const value of [...run.losses[name], ...(before?.losses[name] ?? [])]) if (value > 0) { low = Math.min(low, value); high = Math.max(high, value); }
   }
   if (high <= 0) [low, high] = [0.1, 1];
   low = Math.log10(low) - 0.05; high = Math.log10(high) + 0.05;
@@ -177,6 +191,17 @@ const scientific = (value) => {
   return `${part === 1 ? "" : part + "·"}10${digits}`;
 };
 
+function curve(losses, name, at) { // it is of one scale, and does not go on from one to the next
+  let path = "", pen = "M";
+  losses[name].forEach((value, index) => {
+    if (losses.width && losses.width[index] !== losses.width[index - 1]) pen = "M";
+    if (!(value > 0)) { pen = "M"; return; }
+    path += pen + at.x(losses.step[index]).toFixed(1) + " " + at.y(value).toFixed(1);
+    pen = "L";
+  });
+  return path;
+}
+
 function draw() {
   if (!chart.clientWidth) return; // in a tab that is not looked at
   if (!run || !rows().length) { chart.replaceChildren(); return; }
@@ -190,23 +215,15 @@ function draw() {
   for (const step of stepTicks(at)) text(at.x(step).toFixed(1), at.height - 6, step, "middle", "tick");
   const steps = rows(), sizes = (run.losses.width ?? []).map((width, index) => Math.max(width, run.losses.height[index]));
   if (sizes[0] !== sizes[sizes.length - 1]) text(MARGIN.left + 4, 11, `${sizes[0]} px`, "start", "scale");
-  const begins = [];
   sizes.forEach((size, index) => {
     if (!index || size === sizes[index - 1]) return;
-    begins.push(index);
     const x = at.x(steps[index]).toFixed(1);
     parts.push(`<path class="scale" d="M${x} ${MARGIN.top - 12}V${at.bottom}"/>`);
     if (at.right - x > 44) text(+x + 4, 11, `${size} px`, "start", "scale");
   });
-  const starts = new Set(begins); // a curve is of one scale: it does not go on from one to the next
-  for (const name of drawn().filter((name) => !hidden.has(name)).reverse()) {
-    let path = "", pen = "M";
-    run.losses[name].forEach((value, index) => {
-      if (!(value > 0)) { pen = "M"; return; }
-      path += (starts.has(index) ? "M" : pen) + at.x(steps[index]).toFixed(1) + " " + at.y(value).toFixed(1);
-      pen = "L";
-    });
-    parts.push(`<path class="curve ${kind(name)}" d="${path}"/>`);
+  for (const { losses, name: of } of [{ losses: before?.losses ?? {}, name: "before" }, { losses: run.losses, name: "" }]) {
+    for (const name of drawn().filter((name) => !hidden.has(name) && losses[name]).reverse())
+      parts.push(`<path class="curve ${kind(name)} ${of}" d="${curve(losses, name, at)}"/>`);
   }
   const row = shownRow(), x = at.x(steps[row]).toFixed(1);
   parts.push(`<path class="cursor" d="M${x} ${MARGIN.top}V${at.bottom}"/>`);
@@ -222,6 +239,7 @@ scrub.oninput = () => {
   for (const { url } of run.snapshots) if (!loaded.has(url)) loaded.set(url, Object.assign(new Image(), { src: url }));
   const index = Number(scrub.value);
   at = index === run.snapshots.length - 1 ? null : index;
+  looksBack = false;
   hovered = null;
   look();
 };
@@ -240,9 +258,22 @@ chart.onclick = (event) => {
   look();
 };
 
+async function keep({ losses, snapshots }) {
+  if (before) URL.revokeObjectURL(before.picture);
+  looksBack = false;
+  before = null;
+  if (!snapshots.length) return;
+  const { url } = snapshots.at(-1), picture = await fetch(url);
+  if (picture.ok) before = { losses, url, picture: URL.createObjectURL(await picture.blob()) };
+  show();
+}
+
 function take() {
   const earlier = run;
   run = props.value || null;
+  if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
+  if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the other was refused, and this is back
+  if (!run || !before) looksBack = false;
   // Another run, or one that goes on or has just ended: what counts is its newest picture.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();

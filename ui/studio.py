@@ -304,8 +304,12 @@ class Studio:
         PAINTING.labels(style).observe(seconds)
         note("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
 
+    def limit(self, wish: Wish) -> int:
+        """The longest side of what is painted with such strokes here, in pixels."""
+        return int(self.max_side * min(1, max(wish.stroke, STROKES[0])))
+
     def _size(self, photo: Image.Image, wish: Wish) -> int | None:
-        limit = int(self.max_side * min(1, max(wish.stroke, STROKES[0])))
+        limit = self.limit(wish)
         if wish.size is None:
             return limit if max(photo.size) > limit else None
         if wish.size > limit:

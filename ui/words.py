@@ -32,7 +32,31 @@ your browser alone, which forgets them when you say so.
 the page.
 """
 
+LOSSES = """
+**Content** is how far what the feature network sees in the picture is from what it sees in the photograph, place by
+place. **Style** is how far the picture is from the painting in which features occur together, wherever they do: their
+Gram matrices, layer by layer (*A layer …* draws the curve of one). **Smoothness** is what neighbouring pixels differ
+by, if that has a weight. **Total** is the sum of the three, which the optimiser lowers.
+
+Each is shown times its weight: to compare runs whose weights differ, divide by these. With *Quick look* and *From
+noise*, content and style before their weights are 1 where the picture is as far off as if the network saw nothing at
+all, and 0 where it sees the very same. With *The paper* and *Tutorial* they are mean squares, of which the course alone
+says something. The scale is logarithmic: as far down again is as many times less. At a dotted line the picture grows.
+"""
+
 SPANISH = {
+    LOSSES: """
+**Contenido** es lo lejos que está lo que la red de características ve en la imagen de lo que ve en la fotografía,
+sitio por sitio. **Estilo** es lo lejos que está la imagen del cuadro en qué características aparecen juntas, estén
+donde estén: sus matrices de Gram, capa por capa (*Una capa …* dibuja la curva de una). **Suavidad** es en lo que
+difieren los píxeles vecinos, si eso tiene peso. **Total** es la suma de las tres, que es lo que el optimizador reduce.
+
+Cada una se muestra multiplicada por su peso: para comparar pruebas de pesos distintos hay que dividir por ellos. Con
+*Rápido* y *Desde ruido*, contenido y estilo sin sus pesos son 1 cuando la imagen está tan lejos como si la red no
+viera nada, y 0 cuando ve exactamente lo mismo. Con *El artículo* y *Tutorial* son medias de cuadrados, de las que solo
+dice algo su evolución. La escala es logarítmica: bajar otro tanto es dividir por lo mismo. En una línea de puntos la
+imagen crece.
+""",
     ABOUT: """
 Un estilo es una pequeña red convolucional, entrenada una sola vez con un cuadro para repintar cualquier fotografía a su
 manera ([Johnson, Alahi y Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), según
@@ -79,7 +103,10 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "revisado; sus pesos pasan por el mismo control que todos y se descargan cuando usted elige uno.</p>"
     ),
     "the style’s licence:": "licencia del estilo:",
-    "Copy link": "Copiar enlace",
+    "Link to settings": "Enlace a los ajustes",
+    "Share": "Compartir",
+    "No sharing here": "Aquí no se puede compartir",
+    ", the most this server paints": ", lo máximo que pinta este servidor",
     "Link copied": "Enlace copiado",
     "Copied, without your style": "Copiado, sin su estilo",
     "No clipboard here": "Sin portapapeles",
@@ -212,7 +239,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "A fast style's picture": "La imagen de un estilo rápido",
     "The fast style": "El estilo rápido",
     "Photograph, exactly": "Fotografía, exactos",
-    "Weights, optimiser, network": "Pesos, optimizador, red",
+    "Weights, optimiser, network, layers": "Pesos, optimizador, red, capas",
+    "Content layers": "Capas del contenido",
+    "Style layers": "Capas del estilo",
+    "conv1_1 to conv5_4, or relu…; conv4_1=0.5 gives one half the weight.": (
+        "de conv1_1 a conv5_4, o relu…; conv4_1=0.5 le da a una la mitad del peso."
+    ),
+    "What the losses mean": "Qué significan las pérdidas",
     "Content weight": "Peso del contenido",
     "Style weight": "Peso del estilo",
     "Smoothness (total variation)": "Suavidad (variación total)",
@@ -269,6 +302,10 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Show or hide this curve": "Mostrar u ocultar esta curva",
     "The curve of a layer": "La curva de una capa",
     "A layer …": "Una capa …",
+    "The run before": "La prueba anterior",
+    "Its curves are dashed; press to see its last picture, and again for this run's": (
+        "Sus curvas van a trazos; al pulsar se ve su última imagen, y otra vez, la de esta"
+    ),
     "Step": "Paso",
     "Total": "Total",
     "Content": "Contenido",

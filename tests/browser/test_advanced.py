@@ -63,6 +63,14 @@ def set_steps(page: "Page", steps: int) -> None:
     expect(page.locator("#plan")).to_contain_text(f"at most {steps} steps")
 
 
+PIXELS = """(image) => {
+    const { naturalWidth: width, naturalHeight: height } = image;
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return canvas.toDataURL();
+}"""
+
+
 def steps_drawn(page: "Page") -> int:
     return int(page.locator("#easel .legend .step span").inner_text())
 
@@ -109,7 +117,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     assert all(float(row["total"]) > 0 and float(row["style"]) > 0 for row in table)
     assert {"width", "seconds", "content", "total_variation", "content/conv2_2", "style/conv1_2"} <= set(table[0])
     file = download(page, "#png", tmp_path)
-    assert file.name == "lion-stained-glass.png"
+    assert file.name.startswith("lion-stained-glass-quick-size-128-steps-")
     with Image.open(file) as taken:
         assert taken.format == "PNG" and max(taken.size) == 128
 
@@ -135,6 +143,40 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     expect(page.locator("#easel .curve.layer")).to_have_count(1)
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
+
+
+def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
+    page = advanced
+    choose(page, 12)
+    page.locator("#run").click()
+    wait_until_it_rests(page, "12 steps")
+    picture, back = page.locator("#easel figure img"), page.get_by_role("button", name="The run before")
+    assert back.count() == 0
+    first, total = picture.evaluate(PIXELS), page.locator("#easel .curve.total")
+    alone = total.get_attribute("d")
+
+    page.get_by_role("button", name="Weights, optimiser").click()
+    page.get_by_label("Style layers").fill("conv1_1, conv2_1=0.5 conv9_1")
+    page.get_by_label("Style layers").press("Tab")
+    expect(page.locator("#plan")).to_contain_text("conv9_1")
+    page.get_by_label("Style layers").fill("conv1_1, conv2_1=0.5")
+    page.get_by_label("Style layers").press("Tab")
+    expect(page.locator("#plan")).to_contain_text("at most 12 steps")
+    page.locator("#run").click()
+    expect(back).to_be_visible()
+    wait_until_it_rests(page, "12 steps")
+    layers = (
+        page.get_by_label("The curve of a layer").locator("option").evaluate_all("all => all.map((one) => one.value)")
+    )
+    assert layers == ["", "content/conv2_2", "style/conv1_1", "style/conv2_1"]
+    expect(total).to_have_count(2)
+    assert (total.nth(0).get_attribute("d") or "").count("L") == (alone or "").count("L")
+    second = picture.evaluate(PIXELS)
+    assert second != first
+    back.click()
+    page.wait_for_function(f"([image, first]) => ({PIXELS})(image) === first", arg=[picture.element_handle(), first])
+    back.click()
+    page.wait_for_function(f"([image, second]) => ({PIXELS})(image) === second", arg=[picture.element_handle(), second])
 
 
 def rows(path: Path) -> list[dict[str, str]]:

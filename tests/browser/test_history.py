@@ -63,6 +63,48 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     expect(page.get_by_text("Your last pictures")).to_be_hidden()
 
 
+def shares(page: "Page", allowed: str) -> None:
+    """A browser with a dialog to share files, which tells the page's ``shared`` of them; this one has none."""
+    page.add_init_script(f"""
+        navigator.canShare = ({{ files }}) => files.length === 1 && files[0].type.startsWith("image/");
+        navigator.share = async ({{ files: [file] }}) => {{
+            if (!{allowed}) throw new DOMException("no", {allowed} === null ? "AbortError" : "NotAllowedError");
+            const {{ width, height }} = await createImageBitmap(file);
+            window.shared = [file.name, file.type, width, height];
+        }};
+    """)
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_a_picture_is_shared_where_the_browser_can(page: "Page", app_url: str) -> None:
+    paint(page, "first-style", 1)
+    expect(page.locator("#download")).to_be_visible()
+    expect(page.locator("#share")).to_be_hidden()
+    shares(page, "true")
+    page.goto(app_url)
+    expect(page.locator("#share")).to_be_hidden()  # there is nothing yet
+    paint(page, "second-style", 2)
+    page.locator("#share").click()
+    page.wait_for_function("window.shared")
+    assert page.evaluate("shared") == ["tower-second-style.jpg", "image/jpeg", 322, 512]
+    page.evaluate("window.shared = null")
+    page.locator("#history .strip button").last.click()
+    page.locator("#history dialog").get_by_role("button", name="Share").click()
+    page.wait_for_function("window.shared")
+    assert page.evaluate("shared") == ["tower-first-style.png", "image/png", 322, 512]
+
+
+@pytest.mark.parametrize(("allowed", "words"), [("null", "Share"), ("false", "No sharing here")])
+def test_whoever_does_not_share_is_told_why_or_has_their_way(
+    page: "Page", app_url: str, allowed: str, words: str
+) -> None:
+    shares(page, allowed)
+    page.goto(app_url)
+    paint(page, "first-style", 1)
+    page.locator("#share").click()
+    expect(page.locator("#share")).to_have_text(words)
+
+
 def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", app_url: str) -> None:
     pick_for_good(page.locator("#styles input[value=second-style]"))
     pick_for_good(page.get_by_role("radio", name="Bold"))

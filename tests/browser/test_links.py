@@ -59,11 +59,11 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
         pick(page.get_by_role("radio", name=name, exact=True))
     page.get_by_label("A second style").click()
     page.get_by_role("option", name="First").click()
-    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Link to settings").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(f"{app_url}/?tab=repaint&style=second-style&")
-    expect(page.get_by_role("button", name="Copy link")).to_be_visible()
+    expect(page.get_by_role("button", name="Link to settings")).to_be_visible()
     page.goto(link)
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     expect(page.get_by_label("A second style")).to_have_value(re.compile("First"))
@@ -82,7 +82,7 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     page.get_by_role("button", name="Weights, optimiser").click()
     pick(page.get_by_role("radio", name="Adam"))
     page.get_by_label("Seed of the noise").fill("7")
-    page.get_by_role("button", name="Copy link").locator("visible=true").click()
+    page.get_by_role("button", name="Link to settings").locator("visible=true").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     page.goto(page.evaluate("navigator.clipboard.readText()"))
     expect(page.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
@@ -130,7 +130,7 @@ def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Pag
 def test_a_link_is_copied_without_the_clipboard_that_http_lacks(page: "Page") -> None:
     page.evaluate("delete Navigator.prototype.clipboard")
     page.evaluate("addEventListener('copy', () => { window.copied = document.activeElement.value })")
-    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Link to settings").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     assert "style=first-style" in page.evaluate("window.copied")
 
@@ -207,7 +207,7 @@ def test_within_the_page_of_a_space_the_link_is_that_of_the_space(
         page.goto(f"{url}/theme.css")  # a browser lets a page of nowhere frame nothing of this machine
         page.set_content(f'<iframe src="{url}" allow="clipboard-write" width="1280" height="800"></iframe>')
         frame = page.frame_locator("iframe")
-        button = frame.get_by_role("button", name="Copy link")
+        button = frame.get_by_role("button", name="Link to settings")
         expect(button).to_be_visible()
         inside = page.frames[1]
         inside.evaluate("delete Navigator.prototype.clipboard")

@@ -113,7 +113,7 @@ def drawn(page: "Page", folder: Path) -> "NDArray[np.float32]":
 
 def copied(page: "Page") -> str:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy link").first.click()
+    page.get_by_role("button", name="Link to settings").first.click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     return page.evaluate("navigator.clipboard.readText()")
 
