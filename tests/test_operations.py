@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from threading import Event, Thread
@@ -22,6 +23,7 @@ from made_page import launched_page
 from made_registry import MAX_SIDE
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_until
 
 import nst_core
 from nst_core.registry import Registry
@@ -247,6 +249,30 @@ def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp
             time.sleep(0.02)
         assert page.awaited() == {Path(pictures[1]["path"])}
         page.easel.running.stop_all()
+
+
+class Slow(BaseHTTPRequestHandler):
+    """A proxy in front of a machine that is busy: what asks for the page itself, by HEAD, gives up waiting."""
+
+    def do_GET(self) -> None:
+        answer = httpx.get(self.path, trust_env=False)
+        self.send_response(answer.status_code)
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def do_HEAD(self) -> None:
+        time.sleep(4)
+
+
+def test_a_busy_machine_s_server_begins_as_well(environment: dict[str, str], tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.server_port}"
+        with launched(tmp_path, environment | {"http_proxy": address, "no_proxy": ""}) as (url, process):
+            wait_until(lambda: "started" in (tmp_path / "log.txt").read_text() or not process.is_alive())
+            assert process.is_alive(), (tmp_path / "log.txt").read_text()
+            assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+        proxy.shutdown()
 
 
 @pytest.mark.slow

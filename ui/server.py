@@ -193,6 +193,7 @@ def options(page: Page) -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "mcp_server": True,
+        "_frontend": False,  # Gradio would look at the page, and end a server that takes three seconds for it
     }
 
 
