@@ -198,6 +198,27 @@ def test_an_optimisation_ends_with_what_it_has(server: tuple[httpx.Client, Any, 
     assert "event: complete" in said[0] and ".png" in said[0].splitlines()[-2]
 
 
+def test_who_waits_for_an_optimisation_hears_that_it_is_too_late(
+    server: tuple[httpx.Client, Any, Path], photo: Path
+) -> None:
+    http, process, folder = server
+    picture = upload(http, photo)
+    wish = [picture, picture, "noise", 128, 2000, None, None, "compact", *[None] * 4]
+    first = listen(http, [ask(http, "optimize", wish)])
+    wait_until_running(http)
+    second = listen(http, [ask(http, "optimize", wish)])
+    wait_until(lambda: http.get("/health").json()["waiting"])
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(15)
+    assert process.exitcode == 0
+    for threads, _ in (first, second):
+        threads[0].join()
+    assert "event: complete" in first[1][0]
+    assert "This server is being restarted: ask again in a minute." in second[1][0]
+    assert [line["event"] for line in log_of(folder)].count("optimized") == 1
+
+
 def test_told_over_and_over_it_stops_as_well(server: tuple[httpx.Client, Any, Path]) -> None:
     _, process, folder = server
     for number in [signal.SIGTERM, signal.SIGINT] * 200:

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -29,8 +29,8 @@ import nst_core
 from ui.films import Cinema
 from ui.head import CARD, introduce
 from ui.kept import expire
-from ui.limits import FAILED, MALFORMED, MAX_FORM, Limits
-from ui.line import Ended
+from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits
+from ui.line import Closed, Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
 from ui.runs import Easel
 from ui.school import School
@@ -76,6 +76,8 @@ class Page(gr.Blocks):
     async def process_api(self, *arguments: Any, **options: Any) -> Any:
         """An event, or its next step."""
         try:
+            if not options.get("iterator") and self._is_too_late(options["block_fn"]):
+                raise gr.Error(str(Closed())) from Closed()
             return await super().process_api(*arguments, **options)
         except gr.Error as error:
             if not isinstance(error.__cause__, Ended):
@@ -85,6 +87,10 @@ class Page(gr.Blocks):
         except Exception as error:
             note_failure(error)
             raise gr.Error(FAILED, print_exception=False) from error
+
+    def _is_too_late(self, event: BlockFunction) -> bool:
+        """Whether this server stops before what begins now could be of use."""
+        return self.studio.line.closed or (self.stopping and event.concurrency_id in LONG)
 
     def waiting(self) -> int:
         """How many people's pictures wait: in Gradio's queue, and in the studio's line."""
@@ -146,6 +152,7 @@ class Page(gr.Blocks):
     def stop(self, grace: float = GRACE) -> None:
         """Take nothing new, finish what people wait for within ``grace`` seconds, and return the rest."""
         self.stopping = True
+        self._let_in(LONG)
         until = time.monotonic() + grace
         busy = self.waiting() + self.running() > 0
         while self.waiting() + self.running() and time.monotonic() < until:
@@ -153,8 +160,15 @@ class Page(gr.Blocks):
                 tab.running.stop_all()
             time.sleep(0.1)
         self.studio.line.close()
+        self._let_in(self._queue.event_queue_per_concurrency_id)
         if busy:
             time.sleep(RETURN)
+
+    def _let_in(self, kinds: Iterable[str]) -> None:
+        """Let all begin who wait in these of Gradio's queues: each hears at once that it is too late."""
+        for kind in kinds:
+            if queue := self._queue.event_queue_per_concurrency_id.get(kind):
+                queue.concurrency_limit = None
 
 
 def options(page: Page) -> dict[str, Any]:
