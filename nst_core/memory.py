@@ -3,10 +3,19 @@
 import ctypes
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
 
 # From glibc's malloc.h.
 MALLINFO = "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+# Of a container, by version 2 and 1: where it is, its bound, what is used, and what of that is cached of files.
+CGROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
@@ -46,20 +55,19 @@ class _Mallinfo(ctypes.Structure):
 
 
 def _available() -> int | None:
-    """What the system says; in a container, what its bounds leave (cgroup v2)."""
+    """What the system says, and what the bounds of a container, or of this process, leave."""
     try:
         meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return None
     free = [1024 * int(match[1]) for match in re.finditer(r"^MemAvailable: *(\d+) kB$", meminfo, re.MULTILINE)]
-    try:
-        most, used = (Path("/sys/fs/cgroup", name).read_text("ascii") for name in ("memory.max", "memory.current"))
-    except OSError:
-        most, used = "max", ""
-    if most.strip() != "max":
-        # What is cached of files is counted as used, and given up when it is wanted.
-        cached = re.search(
-            r"^inactive_file (\d+)$", Path("/sys/fs/cgroup/memory.stat").read_text("ascii"), re.MULTILINE
-        )
-        free.append(int(most) - int(used) + int(cached[1] if cached else 0))
+    for folder, most, used, cached in CGROUPS:
+        with suppress(OSError, ValueError):  # it is another version's, or there is no bound ("max")
+            # What is cached of files is counted as used, and given up when it is wanted.
+            stat = re.search(rf"^{cached} (\d+)$", Path(folder, "memory.stat").read_text("ascii"), re.MULTILINE)
+            bound, taken = (int(Path(folder, name).read_text("ascii")) for name in (most, used))
+            free.append(bound - taken + int(stat[1] if stat else 0))
+    if (bound := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:  # ulimit -v
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        free.append(bound - pages * resource.getpagesize())
     return min(free, default=None)

@@ -1,7 +1,10 @@
 """Memory that is kept: what a second picture of the same size asks of the system."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +52,59 @@ print(free_memory() - while_it_was_used)
 def test_what_was_freed_counts_as_free() -> None:
     gained = int(subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True).stdout)
     assert gained > 300_000_000  # of 420 million; others may take some meanwhile
+
+
+BOUNDED = """
+import resource, sys
+from PIL import Image
+from nst_core import Registry, stylize
+from nst_core.errors import NSTError
+from nst_core.memory import free_memory, keep_freed_memory
+keep_freed_memory()
+style = Registry.load().open("great-wave")
+stylize(Image.new("RGB", (64, 64)), style)
+if sys.argv[1] == "process":
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 3 * 2**29, resource.RLIM_INFINITY))
+print(free_memory())
+try:
+    stylize(Image.new("RGB", (7000, 7000)), style)
+except NSTError as error:
+    print(error)
+print(stylize(Image.new("RGB", (32, 32)), style).size)
+"""
+
+
+def check_bounded(said: str) -> None:
+    free, refusal, size = said.splitlines()
+    assert int(free) < 2**31
+    assert refusal.startswith("To paint 7000 × 7000 px takes ") and refusal.endswith("choose a smaller size.")
+    assert size == "(32, 32)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much is free")
+def test_a_bound_of_this_process_is_heeded() -> None:
+    command = [sys.executable, "-c", BOUNDED, "process"]
+    check_bounded(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A group of version 1 with two gigabytes, as a container has it."""
+    group = Path("/sys/fs/cgroup/memory", f"nst-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(2**31))
+        subprocess.run(["unshare", "-m", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only an administrator of a system with such groups can make one")
+    try:
+        yield group
+    finally:
+        group.rmdir()
+
+
+def test_a_bound_of_an_older_container_is_heeded(cgroup: Path) -> None:
+    inside = 'echo $$ > "$0/cgroup.procs" && mount --bind "$0" /sys/fs/cgroup/memory && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", inside, str(cgroup), sys.executable, "-c", BOUNDED, "container"]
+    check_bounded(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
