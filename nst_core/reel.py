@@ -393,4 +393,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or error
-        raise FilmError(f"The film {quoted(path.name)} could not be written: {reason}.") from error
+        # A part has a name of ours, in a folder with that of the film.
+        name = path.parent.name.removesuffix(".part") if path.suffix == CLOSED else path.name
+        raise FilmError(f"The film {quoted(name)} could not be written: {reason}.") from error

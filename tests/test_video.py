@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 from commands import nst
+from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
 from test_parts import scans
@@ -540,6 +541,12 @@ def test_a_place_that_cannot_be_worked_in_is_a_sentence(style: Style, tmp_path: 
     with pytest.raises(FilmError, match="settings cannot be read") as caught:
         painted(film, style, tmp_path / "out.mp4", resume=True)
     assert_sentence(caught.value)
+
+
+def test_where_there_is_no_room_the_film_is_named(style: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=12)
+    with no_room(2000), pytest.raises(FilmError, match=r"^The film 'out\.mp4' could not be written: .*\.$"):
+        painted(film, style, tmp_path / "out.mp4")
 
 
 def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
