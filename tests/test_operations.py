@@ -296,6 +296,19 @@ def test_a_busy_machine_s_server_begins_as_well(environment: dict[str, str], tmp
         proxy.shutdown()
 
 
+def test_who_never_comes_to_hear_is_forgotten(registry_file: Path, photo: Path, tmp_path: Path) -> None:
+    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
+        page._queue.pending_messages_per_session.max_size = 2
+        picture = upload(http, photo)
+        for _ in range(4):
+            ask(http, "stylize", [picture, "no-style", 1, "style", 64, 1, "", 0.5, None])
+        last = ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5, None])
+        wait_until(lambda: not page.waiting() + page.running())
+        page.forget_unheard()
+        assert len(page._queue.pending_event_ids_session) == 2
+        assert "event: complete" in http.get(last).text
+
+
 @pytest.mark.slow
 def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dict[str, str], tmp_path: Path) -> None:
     with launched(tmp_path, environment) as (url, _):

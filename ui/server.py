@@ -142,6 +142,16 @@ class Page(gr.Blocks):
         if not pending.get(session):
             pending.pop(session, None)
 
+    def forget_unheard(self) -> None:
+        """Forget that those waited for something who never came to hear it, once what there was to hear has gone.
+
+        That goes with the oldest of 2000 sessions; of what was waited for, Gradio would remember every one.
+        """
+        queue = self._queue
+        for session in [*queue.pending_event_ids_session]:
+            if session not in queue.pending_messages_per_session:
+                queue.pending_event_ids_session.pop(session, None)
+
     def drop(self, session: str) -> None:
         """Forget what Gradio remembers of a session that will not come again."""
         self._queue.pending_event_ids_session.pop(session, None)
@@ -252,6 +262,7 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
         if time.monotonic() - swept > SWEEP:
             swept = time.monotonic()
             expire()
+            page.forget_unheard()
             sweep(folder, KEEP_FILES, kept | page.awaited())
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()
