@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from full_disk import no_room
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from made_features import make_features
@@ -30,6 +31,7 @@ from nst_core.optimization import optimize
 from nst_core.registry import Registry
 from ui import build_page, runs
 from ui.advanced import PRESETS
+from ui.line import Closed
 from ui.links import read_recipe
 from ui.runs import MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.studio import Studio
@@ -150,6 +152,43 @@ def test_nobody_goes_on_with_another_s_run(easel: Easel) -> None:
     easel.finish("ann", run)
     with pytest.raises(NSTError, match="no run to go on with"):
         next(easel.go_on("ann", 5))
+
+
+def test_who_is_pushed_out_still_has_the_picture(easel: Easel) -> None:
+    run = ended(easel.watch("ann", order()))
+    for other in ("bob", "cid", "dan"):
+        ended(easel.watch(other, order()))
+    assert easel.ended("ann") is run and run.picture and run.picture.is_file()
+    assert not easel.goes_on(run)
+    with pytest.raises(NSTError, match="no run to go on with"):
+        next(easel.go_on("ann", 5))
+
+
+def test_a_run_whose_picture_finds_no_room_can_be_gone_on_with(easel: Easel) -> None:
+    with no_room(), pytest.raises(NSTError, match=r"^The picture 'lion-wave.png' could not be written: .*\.$"):
+        ended(easel.watch("ann", order()))
+    run = easel.ended("ann")
+    assert run and run.line.startswith("Finished: 6 steps") and not run.running
+    assert ended(easel.go_on("ann", 2)).picture
+
+
+def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
+    watched = easel.watch("ann", order(replace(FEW, steps=2000)))
+    run = next(watched)
+    over = threading.Event()
+
+    def close() -> None:
+        wait_until(lambda: "step" in run.losses)
+        easel._thread.submit(over.wait, 30)  # as a step that takes so long
+        easel.studio.line.close()
+
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    run = ended(watched)
+    thread.join()
+    over.set()
+    assert isinstance(run.trouble, Closed) and run.picture and run.picture.is_file()
+    assert run.line.startswith("Stopped: ")
 
 
 @pytest.mark.parametrize("steps", [None, 0, "many", 1.5])

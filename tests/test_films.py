@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from full_disk import no_room
 from made_films import make_film, see
 from PIL import Image
 from waiting import wait_until
@@ -194,6 +195,11 @@ def test_closing_it_waits_for_nobody(cinema: Cinema, tmp_path: Path) -> None:
     cinema._closers.submit(int).result(30)
     [out] = screening.folder.glob("*.mp4")
     assert len(see(out).pictures) >= screening.done
+
+
+def test_a_first_frame_that_finds_no_room_is_no_answer(cinema: Cinema, film: Path) -> None:
+    with no_room(), pytest.raises(PageError, match="no room for the first frame"):
+        cinema.first("ann", film, wish())
 
 
 def test_stopped_in_the_line_it_does_not_wait(cinema: Cinema, film: Path) -> None:

@@ -313,7 +313,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     def left(run: Run | None) -> list[Any]:
         files = [run.picture, run.table] if run else [None, None]
         return [
-            gr.Button(visible=bool(run)),
+            gr.Button(visible=bool(run and easel.goes_on(run))),
             *(gr.DownloadButton(value=file and str(file), visible=bool(file)) for file in files),
         ]
 

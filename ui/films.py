@@ -87,6 +87,8 @@ class Cinema:
             screening.snap(1, picture)
 
         self.studio.line.join(session, paint).result()
+        if not screening.snapshots:
+            raise PageError("This server has no room for the first frame at the moment: try again in an hour.")
         width, height = film.size(size)
         facts = f"{width} × {height} px · the first of {film.frames or 'its'} frames"
         screening.line = f"{facts} · {self._plan(film, styles, size)}"

@@ -6,12 +6,12 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -23,10 +23,13 @@ from nst_core.method import METHODS, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
+from ui.line import Closed
 from ui.links import recipe
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
+
+T = TypeVar("T")
 
 MAX_SIDE = 1024
 MAX_STEPS = 2000
@@ -105,13 +108,6 @@ class Run(Watched):
         last, point = self.last, self.last.state.best
         totals = zip(self.losses["step"], self.losses["total"], strict=True)
         step = next((int(step) for step, total in totals if total == point.total), last.step)
-        self.snap(step, last.best)
-        save_picture(last.best, picture, note=note)
-        with table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(self.losses)
-            writer.writerows(zip(*self.losses.values(), strict=True))
-        self.picture, self.table = picture, table
         took = f"{last.step} {'step' if last.step == 1 else 'steps'}, {duration(last.seconds)}"
         if self.trouble or self.stopped:
             line = f"Stopped: {took}"
@@ -123,6 +119,13 @@ class Run(Watched):
             line = f"Finished: {took}"
         self.line = f"{line} · {_size(last)}"
         self.progress = 1.0
+        self.snap(step, last.best)
+        save_picture(last.best, picture, note=note)
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.losses)
+            writer.writerows(zip(*self.losses.values(), strict=True))
+        self.picture, self.table = picture, table
         self.last = None  # it holds the pictures and all that the optimiser remembers
 
 
@@ -213,14 +216,20 @@ class Easel:
             raise
 
     def ended(self, session: str | None) -> Run | None:
-        """The run that ``go_on`` would go on with."""
-        ended = self._ended.get(session, None)
-        return ended.run if ended else None
+        """The session's last run that ended well; what going on with it takes may be gone, see ``goes_on``."""
+        if ended := self._ended.get(session, None):
+            return ended.run
+        run = self.running.get(session, None)
+        return run if run and run.picture and not run.running else None
+
+    def goes_on(self, run: Run) -> bool:
+        """Whether there still is what going on with a run takes: that is kept of a few alone."""
+        return any(ended.run is run for ended in self._ended.values())
 
     def finish(self, session: str | None, run: Run) -> None:
         """Stop a run, and drop what going on with it would take; for a while its pictures can be fetched."""
         run.stopped = True
-        if self.ended(session) is run:
+        if self.goes_on(run):
             self._ended.forget(session)
 
     def seconds(self, method: Method, features: str) -> float:
@@ -277,7 +286,7 @@ class Easel:
                 optimizing = optimize(features=_load(network, method.pooling), **wish)
             context = copy_context()  # whoever lends a GPU asks whose request it is for
             try:
-                while step := self._thread.submit(context.run, lambda: next(optimizing, None)).result():
+                while step := self._result(self._thread.submit(context.run, lambda: next(optimizing, None))):
                     run.add(step)
                     now = time.monotonic()
                     # Some may have come together, of which the last alone has its picture.
@@ -311,6 +320,17 @@ class Easel:
         said = order.said and recipe("advanced", {**order.said, "steps": run.steps})
         run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"), said or "")
         yield run
+
+    def _result(self, step: Future[T]) -> T:
+        """What comes of a step, which may take longer than this server still has.
+
+        Raises:
+            Closed: this server ends.
+        """
+        while not wait([step], GLANCE).done:
+            if self.studio.line.closed:
+                raise Closed
+        return step.result()
 
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:
         """Seconds for a unit of work."""

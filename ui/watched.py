@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,11 +53,14 @@ class Watched:
                 file.unlink(missing_ok=True)
             del self.snapshots[1:-1:2]
         # Names do not come twice: a browser would show what it has of that name.
-        file = self.folder / f"{step}-{time.monotonic_ns()}.{'webp' if picture.mode == 'RGBA' else 'jpg'}"
+        kind = "webp" if picture.mode == "RGBA" else "jpeg"
+        file = self.folder / f"{step}-{time.monotonic_ns()}.{kind}"
+        picture.save(made := BytesIO(), kind, quality=86)  # Pillow itself takes what is cut short for written
         try:
-            picture.save(file, quality=86)
+            file.write_bytes(made.getvalue())
         except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
             note_failure(error)
+            file.unlink(missing_ok=True)
             return
         self.snapshots.append((step, file))
         for other in self.folder.rglob("*"):  # what is old is deleted, but not what goes on
