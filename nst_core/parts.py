@@ -34,7 +34,7 @@ def too_many_parts(stream: BinaryIO, format: str) -> bool:
     count = {"PNG": _chunks, "JPEG": _segments_and_scans, "GIF": _blocks, "TIFF": _numbers}.get(format)
     try:
         return bool(count and count(stream))
-    except (StructError, IndexError, OSError, OverflowError):
+    except (StructError, IndexError, OSError, OverflowError, ValueError):  # the last two of a place beyond all places
         return False
 
 
@@ -108,7 +108,7 @@ def too_many_samples(stream: BinaryIO) -> bool:
     """Whether an MP4 or MOV says that it holds more than a film does; of other kinds of file nothing is said."""
     try:
         return _too_many_samples(stream)
-    except (StructError, OSError, OverflowError):
+    except (StructError, OSError):
         return False  # for the demuxer to say
 
 

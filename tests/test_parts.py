@@ -3,6 +3,7 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -69,6 +70,17 @@ def tiff(rows: int, order: str = "<", large: bool = False) -> bytes:
     return magic + begin + directory + rows * one
 
 
+def gif_without_colours(extension: bytes) -> bytes:
+    whole = gif(extension)
+    return whole[:10] + bytes([whole[10] & 0x7F]) + whole[11:13] + whole[13 + (3 << (whole[10] % 8 + 1)) :]
+
+
+def gif_of_semicolons(extension: bytes) -> bytes:
+    """A semicolon ends a GIF where a block may begin; here all colours are of them."""
+    whole, size = gif(extension), 3 << (encoded("GIF")[10] % 8 + 1)
+    return whole[:13] + size * b";" + whole[13 + size :]
+
+
 BUILT = {
     "chunks": (lambda n: png(b"abCd", b"", n), 50_000, 140_000),
     "texts": (lambda n: png(b"tEXt", b"a\0b", n), 1_000, 140_000),
@@ -80,6 +92,8 @@ BUILT = {
     "pieces of a comment": (lambda n: gif(b"!\xfe" + n * b"\1a" + b"\0"), 3_000, 5_000),
     "GIF's comments": (lambda n: gif(n * b"!\xfe\1a\0"), 1_000, 5_000),
     "GIF's junk": (lambda n: gif(n * b"\0"), 1_000, 5_000),
+    "comments without colours": (lambda n: gif_without_colours(n * b"!\xfe\1;\0"), 1_000, 5_000),
+    "comments after colours": (lambda n: gif_of_semicolons(n * b"!\xfe\1;\0"), 1_000, 5_000),
     "strips": (tiff, 100_000, 140_000),
     "strips, the other way round": (lambda n: tiff(n, ">"), 1_000, 140_000),
     "strips of BigTIFF": (lambda n: tiff(n, large=True), 1_000, 140_000),
@@ -94,6 +108,29 @@ def test_what_is_built_of_too_many_parts_is_refused(what: str) -> None:
     for read in (open_picture, read_note):
         with pytest.raises(PictureError, match="built of more parts than a picture needs: saved anew as PNG or JPEG"):
             read(made(many))
+
+
+CUT = {
+    "PNG": encoded("PNG")[:37],
+    "JPEG": encoded("JPEG")[:3],
+    "GIF": gif(b"!\xfe\x05")[: gif(b"!\xfe\x05").index(b"!\xfe") + 2],
+    "TIFF": tiff(1)[:9],
+    "BigTIFF": b"II+\0\x08\0\0\0" + bytes(8 * [255]),
+    "BigTIFF on a disk": b"II+\0\x08\0\0\0" + bytes([*7 * [255], 127]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.parametrize("what", CUT)
+def test_what_was_cut_short_is_for_the_decoder_to_say(what: str, tmp_path: Path) -> None:
+    (tmp_path / "cut.img").write_bytes(CUT[what])
+    for source in (CUT[what], tmp_path / "cut.img"):
+        with pytest.raises(PictureError, match="damaged"):
+            open_picture(source)
+
+
+def test_what_comes_after_the_end_is_no_part() -> None:
+    assert open_picture(encoded("PNG") + bytes(2_000_000)).size == SIZE
 
 
 def test_a_progressive_jpeg_with_a_large_profile_is_none_of_them() -> None:
@@ -139,6 +176,7 @@ def movie(
         (BytesIO(b""), False),
         (BytesIO(b"\x1aE\xdf\xa3" + bytes(100)), False),
         (BytesIO(box(b"moov", box(b"trak", b"\0\0\0\x20hdlr"))), False),
+        (BytesIO(box(b"moov", box(b"trak", b"\0\0\0\x20stsz"))), False),
     ],
 )
 def test_what_says_that_it_holds_more_than_a_film_does(film: BytesIO, many: bool) -> None:
