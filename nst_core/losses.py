@@ -114,14 +114,13 @@ class _SquaredDistance(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, target: Tensor) -> Tensor:
         difference = features - target
         ctx.save_for_backward(difference)
-        ctx.dtype = features.dtype
         return torch.stack([one.dot(one) for one in _positions_by_channels(difference).flatten(1)])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (difference,) = ctx.saved_tensors
-        return (2 * gradient[:, None, None, None] * difference).to(ctx.dtype), None
+        return 2 * gradient[:, None, None, None] * difference, None
 
 
 def _positions_by_channels(features: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Losses against closed forms and the papers' formulas written out."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -75,11 +76,13 @@ def test_gram_matrix_is_symmetric_and_has_no_negative_eigenvalue() -> None:
         assert torch.linalg.eigvalsh(gram).min() > -1e-9
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("positions", [(1, 1), (3, 5), (64, 96), (65, 97)])
-def test_gram_matrix_of_bfloat16_is_nearly_exact(positions: tuple[int, int]) -> None:
+def test_gram_matrix_of_bfloat16_is_nearly_exact(positions: tuple[int, int], weighted: bool) -> None:
     features = torch.rand(1, 8, *positions).bfloat16().requires_grad_()
     exact = features.detach().double().requires_grad_()
-    gram, expected = gram_matrix(features), gram_matrix(exact)
+    region = checkered(*positions) if weighted and min(positions) > 1 else None
+    gram, expected = gram_matrix(features, region), gram_matrix(exact, region)
     assert float((gram.double() - expected).norm()) <= 5e-4 * float(expected.norm())
     weights = torch.rand(1, 8, 8)
     (slope,) = torch.autograd.grad((gram * weights).sum(), features)
@@ -108,10 +111,32 @@ def test_total_variation_has_the_digits_of_float32() -> None:
     assert float(loss(picture, {}).total_variation) == pytest.approx(float(total_variation(picture.float())), rel=1e-5)
 
 
+def test_content_of_bfloat16_has_the_digits_of_float32() -> None:
+    picture, photo = torch.rand(2, 1, 3, 24, 24).bfloat16()
+    network = VGG19(last="conv1_1", channels=(4, 4, 4, 4, 4)).bfloat16()
+    loss = PerceptualLoss(network, [], content_layers={"relu1_1": 1.0}, style_layers={}, convention="article")
+    ours, theirs = (network(one, ["relu1_1"])["relu1_1"].detach().double() for one in (picture, photo))
+    content = float(loss(picture, loss.content_targets(photo)).content)
+    assert content == pytest.approx(float((ours - theirs).square().sum()), rel=1e-5)
+
+
+def test_near_its_style_a_picture_is_measured_exactly_under_autocast() -> None:
+    painting = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    picture, network = painting + 1e-2, small_network().float()
+    loss = PerceptualLoss(network, [StyleTarget(painting)], content_layers={}, style_layers={"relu1_1": 1.0})
+    with torch.autocast("cpu", torch.bfloat16):
+        style = float(loss(picture, {}).style)
+        seen = network(picture, ["relu1_1"])["relu1_1"].detach().double()
+    gram, target = gram_matrix(seen), gram_matrix(network(painting, ["relu1_1"])["relu1_1"].detach().double())
+    assert style == pytest.approx(float((gram - target).square().sum() / target.square().sum()), rel=1e-3)
+
+
 def test_no_style_at_all_can_be_met() -> None:
     nothing = torch.zeros(1, 4, 5, 5)
     loss = StyleLoss(CONVENTIONS["relative"], nothing)
     assert loss(nothing) == 0 and loss(nothing + 1).isfinite()
+    content = ContentLoss(CONVENTIONS["relative"])
+    assert content(nothing, nothing) == 0 and content(nothing + 1, nothing).isfinite()
 
 
 @pytest.mark.parametrize("size", [(24, 24), (8, 31), (31, 8)])
@@ -371,10 +396,16 @@ def test_style_loss_does_not_depend_on_the_size_of_the_painting() -> None:
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
 def test_weights_must_be_finite_and_not_negative(weight: float) -> None:
-    with pytest.raises(LossError, match="finite and not negative"):
-        PerceptualLoss(
-            small_network(), [StyleTarget(torch.rand(1, 3, 8, 8))], content_layers={}, style_layers={"relu1_1": weight}
-        )
+    painting, usual = torch.rand(1, 3, 8, 8), {"content_layers": {}, "style_layers": {"relu1_1": 1.0}}
+    wrong: list[tuple[float, dict[str, Any]]] = [
+        (1.0, {"style_layers": {"relu1_1": weight}}),
+        (1.0, {"content_layers": {"relu1_1": weight}}),
+        (1.0, {"total_variation": weight}),
+        (weight, {}),
+    ]
+    for of_the_painting, weights in wrong:
+        with pytest.raises(LossError, match="finite and not negative"):
+            PerceptualLoss(small_network(), [StyleTarget(painting, of_the_painting)], **{**usual, **weights})
 
 
 def test_what_does_not_exist_is_named() -> None:
