@@ -56,6 +56,25 @@ def test_pictures_of_one_colour(color: tuple[int, int, int]) -> None:
     assert np.abs(pixels(match_colors(photo, flat)) - color).max() <= 4
     grey = np.array(color) @ LUMA
     assert np.abs(pixels(match_luminance(photo, flat)) - grey).max() <= 1
+    luminance = np.asarray(photo.convert("L"), np.float64).mean()
+    assert np.abs(pixels(match_luminance(flat, photo)) - luminance).max() <= 0.51
+
+
+@pytest.mark.parametrize("match", [match_colors, match_luminance])
+def test_pictures_of_one_pixel_or_with_nothing_to_see(match: object) -> None:
+    assert callable(match)
+    photo, dot = warm(14), Image.new("RGB", (1, 1), (90, 90, 90))
+    assert np.abs(pixels(match(photo, dot)) - 90).max() <= 4
+    mode = "RGB" if match is match_colors else "L"
+    mean = np.asarray(photo.convert(mode), np.float64).reshape(48 * 32, -1).mean(0)
+    np.testing.assert_allclose(pixels(match(dot, photo)), np.broadcast_to(mean, (1, 3)), atol=0.51)
+    unseen = warm(15)
+    unseen.putalpha(0)
+    for matched in (match(unseen, photo), match(unseen, unseen)):
+        assert matched.getchannel("A").getextrema() == (0, 0)
+    assert np.asarray(match(photo, unseen).convert("L")).mean() == pytest.approx(
+        np.asarray(unseen.convert("L")).mean(), abs=0.5
+    )
 
 
 def test_a_grey_painting_does_not_blow_up_noise() -> None:
@@ -64,11 +83,16 @@ def test_a_grey_painting_does_not_blow_up_noise() -> None:
     matched = pixels(match_colors(grey, photo))
     np.testing.assert_allclose(matched.mean(0), pixels(photo).mean(0), atol=0.5)
     assert (matched.std(0) <= pixels(photo).std(0) + 1).all()
+    # As of a JPEG: a pixel here and there whose blue is a step off is to stand out by no more than some steps.
+    specks = np.array(grey)
+    specks[::10, ::10, 2] ^= 1
+    assert np.abs(pixels(match_colors(Image.fromarray(specks), photo)) - matched).max() < 25
 
 
 def test_luminance_has_the_photographs_mean_and_contrast() -> None:
-    painting, photo = made_picture(8), warm(9)
+    painting, photo = made_picture(8, (40, 56)), warm(9)
     matched = match_luminance(painting, photo)
+    assert matched.size == painting.size and matched.mode == "RGB"
     values, luminance = pixels(matched), np.asarray(photo.convert("L"), np.float64)
     assert (values == values[:, :1]).all(), "grey has three equal channels"
     assert values[:, 0].mean() == pytest.approx(luminance.mean(), abs=0.1)
