@@ -153,7 +153,7 @@ def _too_many_samples(stream: BinaryIO) -> bool:
             in_fragments += unpack(">I", stream.read(4))[0]
     indexed = [one for one in tracks if one.has_pictures or not (one.is_sound and one.is_even)]
     many = sum(one.samples for one in indexed) + in_fragments > SAMPLES
-    return many or any(one.edits > 1 and one.edits * one.samples > EDITED for one in indexed)
+    return many or any(one.edits * one.samples > EDITED for one in indexed)
 
 
 def _boxes(stream: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:

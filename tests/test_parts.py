@@ -52,11 +52,11 @@ def gif(extension: bytes) -> bytes:
     return whole[:head] + extension + whole[head:]
 
 
-def tiff(rows: int, order: str = "<", large: bool = False) -> bytes:
-    """One column, a strip for each row, all of which are the same byte."""
+def tiff(rows: int, order: str = "<", large: bool = False, more: int = 0) -> bytes:
+    """One column, a strip for each row, all of which are the same byte; of a BigTIFF, ``more`` tags say nothing."""
     number, head, count = ("Q", 16, "Q") if large else ("I", 8, "H")
     tags = [(256, 1), (257, rows), (258, 8), (259, 1), (262, 1), (273, None), (277, 1), (278, 1), (279, None)]
-    start = head + struct.calcsize(order + count) + len(tags) * (20 if large else 12) + (8 if large else 4)
+    start = head + struct.calcsize(order + count) + (len(tags) + more) * (20 if large else 12) + (8 if large else 4)
     one = struct.pack(order + "I", 1)
     entries = b""
     for tag, value in tags:
@@ -66,7 +66,8 @@ def tiff(rows: int, order: str = "<", large: bool = False) -> bytes:
         entries += struct.pack(order + number, where) if many > 1 or large else struct.pack(order + "I", where)
     magic = b"II" if order == "<" else b"MM"
     begin = struct.pack(order + "HHHQ", 43, 8, 0, head) if large else struct.pack(order + "HI", 42, head)
-    directory = struct.pack(order + count, len(tags)) + entries + struct.pack(order + number, 0)
+    entries += more * struct.pack(order + "HHQQ", 65_000, 4, 1, 1)
+    directory = struct.pack(order + count, len(tags) + more) + entries + struct.pack(order + number, 0)
     return magic + begin + directory + rows * one
 
 
@@ -97,6 +98,7 @@ BUILT = {
     "strips": (tiff, 100_000, 140_000),
     "strips, the other way round": (lambda n: tiff(n, ">"), 1_000, 140_000),
     "strips of BigTIFF": (lambda n: tiff(n, large=True), 1_000, 140_000),
+    "tags of BigTIFF": (lambda n: tiff(1, large=True, more=n), 1_000, 140_000),
 }
 
 
@@ -137,6 +139,7 @@ def test_a_progressive_jpeg_with_a_large_profile_is_none_of_them() -> None:
     profile = bytes(5_000_000)
     picture = open_picture(encoded("JPEG", progressive=True, icc_profile=profile))
     assert picture.size == SIZE
+    assert open_picture(encoded("TIFF", icc_profile=profile)).size == SIZE
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -148,14 +151,38 @@ def full(kind: bytes, *numbers: int) -> bytes:
 
 
 def movie(
-    samples: int, *, edits: int = 1, handler: bytes = b"vide", runs: tuple[int, ...] = (), fragments: int = 0
+    samples: int,
+    *,
+    edits: int = 1,
+    handlers: tuple[bytes, ...] = (b"vide",),
+    runs: tuple[int, ...] = (),
+    fragments: tuple[int, ...] = (),
+    table: bytes = b"",
+    begin: bytes = box(b"mdat", bytes(50)),
+    beyond: int = 0,
 ) -> BytesIO:
-    """What an MP4 says of one track."""
-    table = box(b"stbl", full(b"stsz", 1, samples), full(b"stts", len(runs) // 2, *runs))
-    kind = box(b"hdlr", bytes(8), handler, bytes(12))
-    track = box(b"trak", box(b"edts", full(b"elst", edits)), box(b"mdia", kind, box(b"minf", table)))
-    more = box(b"moof", box(b"traf", full(b"trun", fragments))) if fragments else b""
-    return BytesIO(box(b"ftyp", b"isom") + box(b"mdat", bytes(50)) + box(b"moov", track) + more)
+    """What an MP4 says of one track, whose own table of samples may have more in it, and be said to be longer."""
+    table = box(b"stbl", full(b"stsz", 1, samples), full(b"stts", len(runs) // 2, *runs), table)
+    kinds = b"".join(box(b"hdlr", bytes(8), handler, bytes(12)) for handler in handlers)
+    track = box(b"trak", box(b"edts", full(b"elst", edits)), box(b"mdia", kinds, box(b"minf", table)))
+    more = b"".join(box(b"moof", box(b"traf", full(b"trun", count))) for count in fragments)
+    whole = struct.pack(">I4s", 8 + len(track) + beyond, b"moov") + track
+    return BytesIO(box(b"ftyp", b"isom") + begin + whole + more)
+
+
+def long(kind: bytes, content: bytes) -> bytes:
+    """A box whose length takes eight bytes, as of films of gigabytes."""
+    return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
+
+
+def nested(depth: int) -> bytes:
+    whole = b""
+    for _ in range(depth):
+        whole = box(b"moov", whole)
+    return whole
+
+
+MANY = full(b"stsz", 1, 20_000_000)
 
 
 @pytest.mark.parametrize(
@@ -168,9 +195,23 @@ def movie(
         (movie(200_000, edits=50), False),
         (movie(20_000, edits=20_000), True),
         (movie(1_000_000, edits=2_000), True),
-        (movie(600_000_000, handler=b"soun", runs=(600_000_000, 1)), False),  # three hours of samples at 48 kHz
-        (movie(600_000_000, handler=b"soun", runs=(600_000_000, 2)), True),
-        (movie(1, fragments=80_000_000), True),
+        (movie(600_000_000, handlers=(b"soun",), runs=(600_000_000, 1)), False),  # three hours of samples at 48 kHz
+        (movie(600_000_000, handlers=(b"soun",), runs=(600_000_000, 2)), True),
+        (movie(1, fragments=(80_000_000,)), True),
+        (movie(1, fragments=(6_000_000, 6_000_000)), True),
+        # Each with the handler of its data, as QuickTime writes it.
+        (movie(600_000_000, handlers=(b"soun", b"alis"), runs=(600_000_000, 1)), False),
+        (movie(20_000_000, handlers=(b"vide", b"soun"), runs=(20_000_000, 1)), True),
+        (movie(20_000_000, table=full(b"stsz", 1, 1)), True),
+        (movie(1, table=full(b"stz2", 8, 20_000_000)), True),
+        (movie(1, runs=(2**31, 2, 2**31, 2)), True),  # more than 32 bits hold
+        (movie(1, table=full(b"stts", 1_000, 5, 1, 7)), False),  # less than it says
+        (movie(1, table=full(b"stts", 1_000, 20_000_000, 1, 7)), True),
+        (movie(20_000_000, begin=long(b"mdat", bytes(50))), True),
+        (movie(20_000_000, beyond=1_000), True),  # it was cut short
+        (BytesIO(box(b"ftyp") + struct.pack(">I4s", 0, b"moov") + box(b"trak", MANY)), True),  # 0: to the end
+        (BytesIO(200_000 * b"\0\0\0\4free"), False),
+        (BytesIO(nested(5_000)), False),
         (BytesIO(box(b"moov", box(b"cmov", bytes(100)))), True),
         (BytesIO(200_000 * box(b"free")), True),
         (BytesIO(b""), False),
