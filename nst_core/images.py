@@ -166,7 +166,8 @@ def read_file(path: Path) -> bytes:
     Raises:
         PictureError: it cannot be read.
     """
-    with _stream(path, _subject(path)) as file:
+    subject = _subject(path)
+    with _stream(path, subject) as file, _reading(subject):
         return file.read()
 
 
@@ -261,10 +262,8 @@ def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractCont
             raise PictureError(f"{subject} does not exist: give the path of a picture file.")
         if not os.path.isfile(source):
             raise PictureError(f"{subject} is not a file: give the path of a picture file.")
-        try:
+        with _reading(subject):
             return open(source, "rb")
-        except OSError as error:
-            raise PictureError(f"{subject} cannot be read: {error.strerror}.") from error
     if not hasattr(source, "read"):
         kinds = "a path, a file's content, a binary file, or a Pillow image such as Image.fromarray(array)"
         raise PictureError(f"A picture cannot be read from {type(source).__name__}: give {kinds}.")
@@ -276,9 +275,18 @@ def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractCont
     return nullcontext(source)
 
 
+@contextmanager
+def _reading(subject: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PictureError(f"{subject} cannot be read: {error.strerror or error}.") from error
+
+
 def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
     """The picture with only its header read. ``Image.open`` would put Pillow's own bound of pixels before ours."""
-    prefix = stream.read(16)
+    with _reading(subject):
+        prefix = stream.read(16)
     if not prefix:
         raise PictureError(f"{subject} is an empty file: {_READABLE} would be right.")
     for name in _DECODERS:
@@ -359,11 +367,11 @@ def _scale_key(key: Any, samples: Any) -> Any:
 
 
 def _split(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image | None]:
-    """Colour (of mode L, RGB, CMYK or LAB, never the picture itself) and alpha (of mode L)."""
+    """Colour (of mode L, RGB, CMYK or LAB; of L and RGB never the picture itself) and alpha (of mode L)."""
     if picture.mode.startswith("I") or picture.mode == "F":
         return _split_deep(picture, subject)
     if picture.mode in ("CMYK", "LAB"):
-        return picture.copy(), None
+        return picture, None
     alpha = None
     grey = picture.mode in ("1", "L", "LA", "La")
     if picture.has_transparency_data:

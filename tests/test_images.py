@@ -25,7 +25,10 @@ from nst_core.images import (
     PictureError,
     check_suffix,
     fit,
+    is_photograph,
+    mask_greys,
     open_picture,
+    read_file,
     read_note,
     save_picture,
     to_picture,
@@ -696,6 +699,46 @@ def test_an_unreadable_file_is_refused(rgb: Image.Image, tmp_path: Path) -> None
     assert "'locked.png'" in refusal(path)
 
 
+def test_a_file_that_breaks_off_while_it_is_read_is_refused() -> None:
+    """As of a stick that was pulled out; this file opens, and there is nothing at its beginning to read."""
+    broken = Path("/proc/self/mem")
+    sentence = "The picture 'mem' cannot be read: Input/output error."
+    assert refusal(broken) == sentence
+    for read in (read_note, read_file):
+        with pytest.raises(PictureError) as caught:
+            read(broken)
+        assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("a.jpg", True),
+        ("A.JPG", True),
+        ("a.b.Tiff", True),
+        ("a.HEIC", True),
+        ("._a.jpg", False),
+        (".jpg", False),
+        ("jpg", False),
+        ("a.txt", False),
+        ("album.jpg", False),
+    ],
+)
+def test_a_photograph_is_known_by_its_name(name: str, known: bool, tmp_path: Path) -> None:
+    if name.startswith("album"):
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).touch()
+    assert is_photograph(tmp_path / name) == known
+
+
+def test_of_a_mask_what_is_transparent_is_black() -> None:
+    mask = Image.new("RGBA", (2, 1), "white")
+    mask.putpixel((1, 0), (255, 255, 255, 0))
+    assert mask_greys(mask).tobytes() == b"\xff\0"
+    assert mask_greys(Image.new("RGB", (1, 1), "red")).tobytes() == b"\x4c"
+
+
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "GIF"])
 def test_a_truncated_picture_is_refused(format: str, tmp_path: Path) -> None:
@@ -874,6 +917,7 @@ def test_a_file_is_replaced_whole_and_readable_like_any_other(rgb: Image.Image, 
         ((1000, 1), 10, (10, 1)),
         ((3, 1000), 16, (1, 16)),
         ((101, 67), 50, (50, 33)),
+        ((3, 2), 100, (100, 67)),
     ],
 )
 def test_fit(size: tuple[int, int], side: int, expected: tuple[int, int]) -> None:
@@ -918,6 +962,8 @@ def test_a_png_says_what_was_noted_in_it_and_no_other_file_does(tmp_path: Path) 
     assert open_picture(tmp_path / "noted.png").info == {}
     save_picture(picture, tmp_path / "plain.png")
     assert read_note(tmp_path / "plain.png") == ""
+    with Image.open(tmp_path / "plain.png") as plain:
+        assert not plain.info
 
 
 def test_a_note_of_anybody_is_text_of_a_bounded_length(tmp_path: Path) -> None:
