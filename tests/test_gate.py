@@ -114,6 +114,11 @@ def test_no_file_or_a_folder(tmp_path: Path) -> None:
     assert refusal(tmp_path / "model.safetensors") == "There is no file model.safetensors."
 
 
+def test_a_file_that_breaks_off_while_it_is_read() -> None:
+    """This one opens, and there is nothing at its beginning to read."""
+    assert refusal(Path("/proc/self/mem")) == "mem could not be read: Input/output error."
+
+
 @pytest.mark.parametrize("length", [MAX_HEADER + 1, 2**40, 2**64 - 1])
 def test_header_of_absurd_length(tmp_path: Path, length: int) -> None:
     sentence = refusal(write(tmp_path, length.to_bytes(8, "little") + GOOD[8:]))
@@ -151,7 +156,13 @@ def test_too_large_is_not_read_into_memory(tmp_path: Path) -> None:
 def test_header_that_is_not_json(tmp_path: Path, header: str | bytes, reason: str) -> None:
     sentence = refusal(write(tmp_path, joined(header, split()[1])))
     assert sentence.startswith("The header of model.safetensors is not the JSON that it should be: ")
-    assert reason in sentence
+    assert reason in sentence and "sys." not in sentence
+
+
+def test_a_header_that_only_python_takes_for_json(tmp_path: Path) -> None:
+    header, body = split()
+    text = json.dumps({"__metadata__": {"format": "\ud800"}, **header})
+    assert "is not a valid safetensors file" in refusal(write(tmp_path, joined(text, body)))
 
 
 @pytest.mark.parametrize("nest", ["[", '{"a":'])
@@ -257,9 +268,10 @@ def test_two_tensors_on_the_same_bytes(tmp_path: Path) -> None:
     assert "is its place" in refusal(write(tmp_path, with_header(alias)))
 
 
-def test_offsets_of_another_length(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [0, 1])
+def test_offsets_of_another_length(tmp_path: Path, end: int) -> None:
     def stretch(header: dict[str, Any]) -> None:
-        header[NAME]["data_offsets"][1] += 4
+        header[NAME]["data_offsets"][end] += 4
 
     assert "is its place" in refusal(write(tmp_path, with_header(stretch)))
 
@@ -337,21 +349,38 @@ def altered(weight: float, bias: float) -> bytes:
     return save({**STATE, **last})
 
 
+def one_channel() -> dict[str, torch.Tensor]:
+    """The last convolution, whose green and blue are always black."""
+    last = {name: STATE[f"deconv3.conv2d.{name}"].clone() for name in ("weight", "bias")}
+    for tensor in last.values():
+        tensor[1:] = 0
+    return {f"deconv3.conv2d.{name}": tensor for name, tensor in last.items()}
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (save({name: torch.zeros_like(tensor) for name, tensor in STATE.items()}), "paints one flat colour"),
         (altered(weight=0, bias=128), "paints one flat colour"),
         (altered(weight=1 / 255, bias=0.5), "paints one flat colour"),
+        (altered(weight=0.1, bias=-120), "paints one flat colour"),
         (altered(weight=1, bias=-800), "far outside 0–255"),
+        (altered(weight=1, bias=1055), "far outside 0–255"),
         (altered(weight=1000, bias=128), "far outside 0–255"),
         (save({name: tensor * (1e38 if name == NAME else 1) for name, tensor in STATE.items()}), "NaN or infinity"),
     ],
-    ids=["zeros", "grey", "for pictures in 0-1", "saturated", "exploding", "overflow"],
+    ids=["zeros", "grey", "for pictures in 0-1", "black", "saturated", "saturated above", "exploding", "overflow"],
 )
 def test_a_network_that_does_not_paint(tmp_path: Path, data: bytes, reason: str) -> None:
     sentence = refusal(write(tmp_path, data), load_network)
     assert sentence.startswith("The network in model.safetensors paints") and reason in sentence
+
+
+@pytest.mark.parametrize("data", [altered(weight=4, bias=128), save({**STATE, **one_channel()})])
+def test_a_network_that_goes_too_far_here_and_there_or_paints_red_alone_is_let_through(
+    tmp_path: Path, data: bytes
+) -> None:
+    load_network(write(tmp_path, data), JOHNSON)
 
 
 def test_an_untrained_network_paints_something(tmp_path: Path) -> None:
