@@ -170,6 +170,23 @@ def test_lbfgs_stays_where_nowhere_is_better() -> None:
     assert LBFGS().step(here, lambda picture: worse) is here
 
 
+def test_lbfgs_stays_in_a_corner_that_it_wants_to_leave() -> None:
+    dark = torch.zeros(SHAPE)
+    points = run(LBFGS(), evaluator(lambda picture: picture.sum()), dark, 2)
+    assert all(torch.equal(point.picture, dark) for point in points)
+
+
+def test_sgd_goes_on_with_the_rate_that_it_has_come_to() -> None:
+    function, _, _ = made_quadratic(9, spread=50, inside=True)
+    evaluate, optimizer = evaluator(function), SGD(5.0)
+    there = run(optimizer, evaluate, start(), 4)[-1]
+    again = SGD(5.0)
+    again.restore(optimizer.state())
+    assert again.learning_rate < 5
+    for one, other in zip(*(run(each, evaluate, there.picture, 5) for each in (again, optimizer)), strict=True):
+        assert torch.equal(one.picture, other.picture)
+
+
 def test_adams_first_step_is_the_learning_rate_by_sign() -> None:
     gradient = torch.tensor([-3.0, 2.0, 1.0, -1.0] * 12).view(SHAPE)
     weighted = evaluator(lambda picture: (gradient * picture).sum())
