@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
 from nst_core.precision import Precision
-from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Card, Style, StyleConfig, StyleError, write_style
+from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Card, Style, StyleConfig, StyleError, check_new, write_style
 from nst_core.stylization import stylize
 
 
@@ -181,7 +182,27 @@ def test_a_network_that_changes_is_painted_as_it_is(tmp_path: Path) -> None:
             changing.network.load_state_dict(style.network.state_dict())
             here, there = (np.asarray(stylize(photo, one, precision=precision)) for one in (changing, style))
             np.testing.assert_array_equal(here, there)
+        for style in (second, first):  # tensors of its own in place of those there were
+            changing.network.load_state_dict(copy.deepcopy(style.network.state_dict()), assign=True)
+            here, there = (np.asarray(stylize(photo, one, precision=precision)) for one in (changing, style))
+            np.testing.assert_array_equal(here, there)
     assert changing.paint is changing.paint  # made once
+
+
+def test_without_a_fast_way_a_style_paints_the_same(made: Path) -> None:
+    """As on a GPU, or of an architecture that has none."""
+    fast = Style.open(made)
+    plain = replace(fast, architecture=replace(fast.architecture, fast=None))
+    photo = Image.effect_mandelbrot((61, 39), (-2, -1, 1, 1), 50).convert("RGB")
+    told: list[float] = []
+    here, there = (
+        np.asarray(stylize(photo, style, precision="exact", progress=told.append), np.int64) for style in (fast, plain)
+    )
+    assert there.shape == here.shape and told[-1] == 1
+    assert np.abs(here - there).max() <= 1 and abs((here - there).mean()) < 0.02
+    told.clear()
+    stylize(photo, plain, progress=told.append)
+    assert told == [1]
 
 
 def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
@@ -194,6 +215,22 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
             preview=Image.new("RGB", (8, 8)),
         )
     assert not (tmp_path / "style").exists()
+
+
+def test_what_is_written_needs_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one for temporary files, which may be on another disk, a file cannot be moved at once."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert Style.open(make_style(tmp_path / "style")).title == "A Title"
+
+
+@pytest.mark.parametrize("name", [CARD, CONFIG, PREVIEW, WEIGHTS])
+def test_a_new_style_takes_the_place_of_nothing(tmp_path: Path, name: str) -> None:
+    check_new(tmp_path / "new")
+    (tmp_path / "notes.txt").write_text("mine")
+    check_new(tmp_path)
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")  # a link that leads nowhere is somebody's, too
+    with pytest.raises(StyleError, match=f"has a {name} already"):
+        check_new(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -246,6 +283,16 @@ def test_what_a_card_says_is_text(folder: Path) -> None:
 def test_a_title_is_one_plain_line(folder: Path, title: str, plain: str) -> None:
     (folder / CARD).write_text(f'---\ntitle: "{title}"\n---\n', encoding="utf-8")
     assert Style.open(folder).title == plain
+
+
+def test_a_folder_s_name_is_one_plain_line(tmp_path: Path) -> None:
+    style = Style.open(make_style(tmp_path / "great\n\x1b[31mwave", title=""))
+    assert style.title == style.id == "great [31mwave"
+
+
+def test_no_tag_is_said_twice() -> None:
+    tags = yaml.safe_load(Card(tags=("nst-style", "waves")).render().split("---")[1])["tags"]
+    assert sorted(tags) == ["nst-style", "style-transfer", "waves"]
 
 
 def test_a_card_cannot_be_broken_by_what_it_says() -> None:
