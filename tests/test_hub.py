@@ -56,8 +56,13 @@ def ask(hub: LoopbackHub, tmp_path: Path) -> Any:
     """Open styles in another process, with an empty cache at first; what came of each, and what was logged."""
     registry = tmp_path / "registry.yaml"
 
-    def ask(*refs: str, entries: list[dict[str, Any]] | None = None, **environment: str) -> Any:
-        registry.write_text(yaml.safe_dump({"version": 1, "styles": entries or []}))
+    def ask(
+        *refs: str,
+        entries: list[dict[str, Any]] | None = None,
+        blocked: list[dict[str, str]] | None = None,
+        **environment: str,
+    ) -> Any:
+        registry.write_text(yaml.safe_dump({"version": 1, "styles": entries or [], "blocked": blocked or []}))
         return hub.run(ASK.format(registry=str(registry), refs=refs), tmp_path / "home", **environment)
 
     return ask
@@ -101,6 +106,19 @@ def test_a_branch_is_followed_and_a_tag_named(hub: LoopbackHub, folder: Path, as
     repo.branches["v1.0"] = repo.branches["refs/pr/1"] = old
     answers, _ = ask("user/wave", "user/wave@main", "user/wave@v1.0", "user/wave@refs/pr/1", f"user/wave@{old}")
     assert [answer[1] for answer in answers] == ["The New Wave", "The New Wave", "The Wave", "The Wave", "The Wave"]
+
+
+def test_a_branch_that_leads_to_a_blocked_commit_is_not_opened(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    revision = hub.add("user/wave", folder)
+    repo = hub.repos["user/wave"]
+    blocked = [{"repo": "user/wave", "revision": revision, "reason": "Not hers."}]
+    refs = ("user/wave", "user/wave@main", f"user/wave@{revision}")
+    answers, _ = ask(*refs, blocked=blocked)
+    told = ["RegistryError", "user/wave is blocked by this registry: Not hers."]
+    assert [answer[:2] for answer in answers] == 3 * [told]
+    repo.commit({**repo.commits[revision], CARD: (folder / CARD).read_bytes() + b"Hers."})
+    answers, _ = ask(*refs, blocked=blocked)
+    assert [answer[1] for answer in answers] == ["The Wave", "The Wave", told[1]]
 
 
 def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:

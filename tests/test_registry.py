@@ -1,6 +1,7 @@
 """The registry: what it refuses to read, what it opens, and that it loads each style once."""
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -129,6 +130,7 @@ def test_looking_through_a_registry_is_light(folder: Path) -> None:
         ({"path": None, "repo": "user/name", "revision": "main"}, "should be a full commit hash, 40 of 0–9 and a–f."),
         ({"path": None, "repo": "user/name", "revision": REVISION[:-1]}, "should be a full commit hash"),
         ({"path": None, "repo": "../name", "revision": REVISION}, "should be a repository on the Hub, as user/name."),
+        ({"path": None, "repo": "usér/name", "revision": REVISION}, "should be a repository on the Hub"),
         ({"path": None, "repo": "user/name/x", "revision": REVISION}, "should be a repository on the Hub"),
         ({"path": None, "repo": "user/name\n", "revision": REVISION}, "should be a repository on the Hub"),
         ({"path": "../great-wave"}, "'path' in registry.yaml's style 'great-wave' should be a folder inside the reg"),
@@ -145,6 +147,19 @@ def test_an_entry_that_is_not_right(tmp_path: Path, about: dict[str, Any], reaso
     (inner / "link").symlink_to(tmp_path)
     (inner / "round").symlink_to("round")
     assert reason in refusal(write(inner, entry(id="good"), entry(**about)).rename(inner / "registry.yaml"))
+
+
+def test_an_id_may_have_64_characters(tmp_path: Path) -> None:
+    assert "a" * 64 in Registry.load(write(tmp_path, entry(id="a" * 64)))
+
+
+def test_a_folder_is_taken_before_a_repository_of_its_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "registry").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    assert "starry-night" in Registry.load("user/registry")
 
 
 def test_hashes_of_digits_are_text(tmp_path: Path) -> None:
@@ -218,6 +233,7 @@ def test_an_empty_registry(tmp_path: Path) -> None:
     [
         ("graet-wave", "There is no style 'graet-wave'; did you mean great-wave?"),
         ("Great Wave", "There is no style 'Great Wave'; did you mean great-wave?"),
+        (" GREAT WAVE ", "There is no style ' GREAT WAVE '; did you mean great-wave?"),
         ("mona-lisa", "There is no style 'mona-lisa'; there are 'great-wave', 'starry-night'."),
         ("", "There is no style ''; there are 'great-wave', 'starry-night'."),
         ("\u202e\0", "There is no style '\\u202e\\x00'; there are 'great-wave', 'starry-night'."),
@@ -354,7 +370,12 @@ def test_what_was_withdrawn_is_explained_and_not_shown(folder: Path, tmp_path: P
         id="gone", title="Gone", path=str(folder / "styles" / "great-wave"), withdrawn="Its artist asked us to."
     )
     registry = Registry.load(write(folder, gone))
-    assert list(registry) == [] and len(registry) == 0 and [item.id for item in registry.entries] == ["gone"]
+    assert (
+        "gone" not in registry
+        and list(registry) == []
+        and len(registry) == 0
+        and [item.id for item in registry.entries] == ["gone"]
+    )
     for call in (registry.open, registry.__getitem__):
         with pytest.raises(RegistryError) as caught:
             call("gone")
@@ -401,3 +422,13 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
     with pytest.raises(RegistryError, match="has a style 'great-wave' already"):
         add_entry(added, new)
+
+
+@pytest.mark.parametrize("styles", ["[]", "[]  # none yet", "\n  - {}"])
+def test_an_added_entry_reads_as_a_person_would_write_it(styles: str) -> None:
+    known = json.dumps(entry(id="known"))
+    new = Entry.model_validate(entry(path=None, repo="ada/wave", revision=REVISION, title="神奈川沖浪裏"))
+    added = add_entry(f"version: 1\nstyles: {styles.format(known)}\n", new)
+    assert "\n  - id: great-wave\n    title: 神奈川沖浪裏\n    artist: Katsushika Hokusai\n" in added
+    in_brackets = add_entry(f"{{version: 1, styles: [{known}]}}", new)
+    assert '"id": "great-wave", "title": "神奈川沖浪裏", "artist": "Katsushika Hokusai"' in in_brackets
