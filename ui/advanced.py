@@ -104,7 +104,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             plan = gr.HTML(elem_id="plan")
             with gr.Row():
                 run = gr.Button(say("Run"), elem_id="run")
-                link = gr.Button(say("Link to settings"), elem_classes="copy-link", scale=0, min_width=160)
+                link = gr.Button(say("Link to settings"), elem_classes="copy-link", scale=0, min_width=200)
             with gr.Row():
                 sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n < easel.max_side] + [easel.max_side]
                 size = gr.Radio(
