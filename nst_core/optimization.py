@@ -6,7 +6,7 @@ import math
 import time
 import zlib
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -67,16 +67,16 @@ class State:
     """The step after which this stage began."""
     ended: bool
     """Whether the stage ended with this step: to go on is to begin the next, or after the last to go on with that."""
-    point: Point
-    best: Point
+    point: Point = field(repr=False)
+    best: Point = field(repr=False)
     """Of this stage, the one with the lowest loss so far."""
-    totals: tuple[float, ...]
+    totals: tuple[float, ...] = field(repr=False)
     """The last ones of this stage, by which saturation is judged."""
     seconds: float
     """Of work so far."""
-    optimizer: list[Any]
+    optimizer: list[Any] = field(repr=False)
     """What it remembers of earlier steps; how it takes that up again is its own business."""
-    asked: dict[str, Any]
+    asked: dict[str, Any] = field(repr=False)
     """What the run was asked for."""
 
     def save(self, path: str | Path) -> None:
@@ -115,7 +115,7 @@ class OptimizationStep:
     content: float
     style: float
     total_variation: float
-    layers: dict[str, float]
+    layers: dict[str, float] = field(repr=False)
     """Each layer's part, by ``content/conv2_2`` and ``style/conv1_2``."""
     seconds: float
     """Since the run began, without those between an interruption and going on."""
@@ -127,9 +127,9 @@ class OptimizationStep:
     """Width and height at this scale, in pixels."""
     finished: Literal["saturated", "steps", "time"] | None
     """Why this is the last step, if it is."""
-    state: State
+    state: State = field(repr=False)
     """To go on from here: ``optimize(…, resume=step.state)``."""
-    photo: Image.Image
+    photo: Image.Image = field(repr=False)
     """The content picture at this size; its transparency is the result's."""
 
     @cached_property

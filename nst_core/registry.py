@@ -174,6 +174,9 @@ class Registry:
         """All of them, those withdrawn too."""
         return tuple(self._entries.values())
 
+    def __repr__(self) -> str:
+        return f"Registry({', '.join(entry.id for entry in self)})"
+
     def __iter__(self) -> Iterator[Entry]:
         return (entry for entry in self._entries.values() if not entry.withdrawn)
 

@@ -150,9 +150,9 @@ class Style:
     license: str
     tags: tuple[str, ...]
     folder: Path
-    config: StyleConfig
+    config: StyleConfig = field(repr=False)
     architecture: Architecture
-    network: nn.Module
+    network: nn.Module = field(repr=False)
 
     _painters: dict[torch.dtype, tuple[object, Paint]] = field(default_factory=dict, init=False, repr=False)
     """The fast ways to paint, by what they compute in, each with the weights that it was made of."""

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,7 @@ class VideoStep:
     """Since the run began."""
     rate: float
     """Frames a second, of this run."""
-    pixels: np.ndarray
+    pixels: np.ndarray = field(repr=False)
     """The frame, RGB, uint8 (H, W, 3)."""
     last: bool
     """Whether nothing is left but to write the film's file, with its sound."""

@@ -745,6 +745,12 @@ def test_settings_are_looked_at_before_anything_begins() -> None:
             begin(**changes)
 
 
+def test_a_step_and_its_state_are_a_line_of_numbers() -> None:
+    step = next(begin())
+    assert f"content={step.content}" in repr(step) and len(repr(step)) < 300
+    assert repr(step.state).startswith("State(step=1, ") and len(repr(step.state)) < 150
+
+
 def test_a_state_can_be_looked_into() -> None:
     state = next(begin(seed=3)).state
     assert state.asked["seed"] == 3 and state.step == 1 and replace(state, step=2).step == 2

@@ -71,6 +71,7 @@ def test_a_registry_is_a_list_of_entries(folder: Path) -> None:
     registry = Registry.load(folder / "registry.yaml")
     assert len(registry) == 2
     assert [entry.id for entry in registry] == ["great-wave", "starry-night"]
+    assert repr(registry) == "Registry(great-wave, starry-night)"
     assert "great-wave" in registry and "wave" not in registry
     wave = registry["great-wave"]
     assert (wave.title, wave.artist, wave.license) == ("The Great Wave", "Katsushika Hokusai", "cc0-1.0")

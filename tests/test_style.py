@@ -416,6 +416,12 @@ def test_styles_are_themselves(made: Path) -> None:
     assert {style: 1}[style] == 1 and style != Style.open(made)
 
 
+def test_a_style_is_shown_as_a_line(made: Path) -> None:
+    shown = repr(Style.open(made))
+    assert shown.startswith("Style(id='great-wave', title=") and "id='johnson'" in shown
+    assert "\n" not in shown and len(shown) < 300 + len(str(made))
+
+
 def test_a_relative_folder_has_a_name(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made)
     assert Style.open(".").id == "great-wave"

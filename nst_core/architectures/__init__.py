@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -32,10 +32,10 @@ class Architecture:
 
     id: str
     version: int
-    network: Callable[[], nn.Module]
+    network: Callable[[], nn.Module] = field(repr=False)
     min_size: int
     """The smallest side, in pixels, that the network takes."""
-    fast: Callable[[Any, torch.dtype], Paint] | None = None
+    fast: Callable[[Any, torch.dtype], Paint] | None = field(default=None, repr=False)
     """Makes of the network, on a processor, a function with the same result and less to do, which keeps feature maps in
     float32 or bfloat16."""
 
