@@ -488,6 +488,7 @@ app.command()(review)
 def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
     logging.basicConfig(format="%(message)s", level=logging.ERROR if errors.quiet else logging.WARNING)
+    logging.getLogger("nst_core.optimization").setLevel(logging.INFO)  # which layers stand for a preset's
     keep_freed_memory()
     heed_quota()
     if isinstance(sys.stdout, TextIOWrapper):

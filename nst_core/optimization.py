@@ -167,7 +167,9 @@ def optimize(
         content: the photograph.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
-        features: a feature network with ``method.pooling``, or what ``load_features`` takes.
+        features: a feature network with ``method.pooling``, or what ``load_features`` takes. For layers that
+            it lacks the nearest of their block stand: of a preset's that is logged as information, of others as a
+            warning.
         weights: of the paintings, equal by default; their sum is brought to 1.
         masks: where each painting is to be had, or the only one, white on black, of any size (None: everywhere).
         start: a picture to start from, instead of ``method.init``.
@@ -546,12 +548,17 @@ class _Run:
 
 
 def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The layers that a network has for those wanted; where it lacks one, that is said."""
+    """The layers that a network has for those wanted; where it lacks one, that is said.
+
+    Whoever named the layers is warned. Those of a preset nobody asked for by name: what stands for them is logged.
+    """
     chosen: dict[str, dict[str, float]] = {}
     for kind in ("content", "style"):
         chosen[kind] = nearest_layers(wanted[kind], given)
         if absent := [layer for layer in wanted[kind] if layer not in chosen[kind]]:
-            logger.warning(
+            presets = [getattr(preset, f"{kind}_layers").keys() for preset in METHODS.values()]
+            logger.log(
+                logging.INFO if wanted[kind].keys() in presets else logging.WARNING,
                 "This feature network has no %s; its nearest %s layers are used: %s.",
                 ", ".join(absent),
                 kind,

@@ -708,6 +708,19 @@ def test_a_layer_that_nothing_stands_for_is_not_said_to_be_replaced(caplog: pyte
     assert "nearest" not in caplog.text
 
 
+def test_layers_that_others_stand_for_are_a_warning_where_the_caller_named_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    small: dict[str, Any] = {"size": 48, "scales": 1, "steps": 1}
+    with caplog.at_level("INFO"):
+        list(optimize(CONTENT, STYLE, **small))
+        list(optimize(CONTENT, STYLE, style_layers={"conv2_1": 1.0, "conv4_2": 1.0}, **small))
+    assert [(record.levelname, record.message.partition(";")[0]) for record in caplog.records] == [
+        ("INFO", "This feature network has no conv3_3"),
+        ("WARNING", "This feature network has no conv4_2"),
+    ]
+
+
 @pytest.mark.parametrize("size", [(600, 40), (30, 500), (3, 2)])
 def test_a_painting_of_any_shape_serves_at_every_scale(size: tuple[int, int]) -> None:
     steps = run(styles=made_picture(2, size), size=256, scales=3, steps=6)
