@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nst_core.architectures import ARCHITECTURES, Architecture
+    from nst_core.architectures import ARCHITECTURES, Architecture, register
     from nst_core.errors import NSTError
     from nst_core.features import load_features
     from nst_core.images import open_picture, save_picture
@@ -42,6 +42,7 @@ _HOMES = {
     "new_network": "training",
     "open_picture": "images",
     "optimize": "optimization",
+    "register": "architectures",
     "repaint": "stylization",
     "save_picture": "images",
     "stylize": "stylization",
@@ -69,6 +70,7 @@ __all__ = [
     "new_network",
     "open_picture",
     "optimize",
+    "register",
     "repaint",
     "save_picture",
     "stylize",

@@ -1,5 +1,10 @@
 """johnson is the network of pytorch/examples, key for key and value for value; plug-ins register themselves."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from made_styles import JOHNSON, lively_state
@@ -106,3 +111,30 @@ def test_versions_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     new = register(Architecture(id="johnson", version=2, network=nn.Identity, min_size=1))
     assert architectures.ARCHITECTURES["johnson"] is new
     assert architectures.VERSIONS["johnson", 1] is JOHNSON
+
+
+PLUGIN = """
+from torch import nn
+from nst_core import Architecture, register
+register(Architecture(id="tiny", version=1, network=lambda: nn.Conv2d(3, 3, 1), min_size=1))
+"""
+
+
+def test_another_package_brings_an_architecture_along_and_a_broken_one_stops_none(tmp_path: Path) -> None:
+    for name, code in {"a-broken": "import nothing_of_that_name", "b-tiny": PLUGIN}.items():
+        module = name.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(code)
+        about = tmp_path / f"{module}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[nst_core.architectures]\n{name} = {module}\n")
+    asked = "from nst_core import Recipe, new_network; print(new_network(Recipe(architecture='tiny')))"
+    places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={**os.environ, "PYTHONPATH": places}, capture_output=True, text=True
+    )
+    assert done.stdout == f"{nn.Conv2d(3, 3, 1)}\n", done.stderr
+    assert done.stderr == (
+        "The architecture a-broken is left out, for its module a_broken cannot be imported: "
+        "ModuleNotFoundError(\"No module named 'nothing_of_that_name'\").\n"
+    )

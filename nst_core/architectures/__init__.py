@@ -1,16 +1,21 @@
-"""Architectures of transformation networks: each file beside this one is a plug-in that registers itself."""
+"""Architectures of transformation networks: each file beside this one is a plug-in that registers itself, and so is
+each module that another installed package names as an entry point of the group ``nst_core.architectures``."""
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import entry_points
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nst_core.streaming import Progress
+
+logger = logging.getLogger(__name__)
 
 ARCHITECTURES: dict[str, "Architecture"] = {}
 """The newest version of each, by id."""
@@ -65,3 +70,13 @@ def register(architecture: Architecture) -> Architecture:
 
 for _plugin in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_plugin.name}")
+for _entry in entry_points(group=__name__):
+    try:
+        importlib.import_module(_entry.module)
+    except Exception as _error:  # noqa: BLE001, for it is another's, and the other architectures serve without it
+        logger.warning(
+            "The architecture %s is left out, for its module %s cannot be imported: %r.",
+            _entry.name,
+            _entry.module,
+            _error,
+        )
