@@ -27,6 +27,9 @@ from nst_core.text import quoted
 MAX_PIXELS = 2**27
 """The most pixels that a picture may have, unless whoever opens it says otherwise."""
 
+Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+"""What a picture can be opened from, see ``open_picture``."""
+
 NOTE = "Repaint"
 """The keyword of a PNG's text in which a note is kept."""
 LONGEST_NOTE = 10_000
@@ -107,18 +110,21 @@ def is_photograph(file: Path) -> bool:
     return known and not file.name.startswith(".") and os.path.isfile(file)
 
 
-def open_picture(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """A picture as the rest of the library wants it: mode RGB or RGBA, upright, sRGB, with an empty ``info``.
 
-    The source is a path, a file's content, a binary file (read from its start, left open) or a Pillow image (never
-    changed). Of anything animated it is the first frame. 16-bit samples are scaled to 8, as are 32-bit integers in
-    0–65535 and floating-point numbers in 0–1.
+    The source is a path, a file's content, a binary file (read from its start, left open), a Pillow image (never
+    changed) or an array of uint8, grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4). Of anything animated it is the first
+    frame. 16-bit samples are scaled to 8, as are, in a file or a Pillow image, 32-bit integers in 0–65535 and
+    floating-point numbers in 0–1.
 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it has
             more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded), or
-            numbers beyond the ranges above.
+            numbers beyond the ranges above, or it is another array, or a tensor.
     """
+    if isinstance(source, np.ndarray | Tensor):
+        source = _of_array(source)
     if isinstance(source, Image.Image):
         return _clean(source, _subject(getattr(source, "filename", "")), max_pixels)
     subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
@@ -126,7 +132,7 @@ def open_picture(source: str | Path | bytes | BinaryIO | Image.Image, *, max_pix
         return _clean(_identify(stream, subject, max_pixels), subject, max_pixels)
 
 
-def save_picture(picture: Image.Image, path: str | Path, *, note: str = "") -> None:
+def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
     """Write a picture, cleaned as ``open_picture`` does, in the format that the path's suffix names.
 
     PNG, WebP, TIFF and BMP keep every pixel; JPEG and AVIF are of high quality. The file is complete or not there. A
@@ -265,7 +271,7 @@ def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractCont
         with _reading(subject):
             return open(source, "rb")
     if not hasattr(source, "read"):
-        kinds = "a path, a file's content, a binary file, or a Pillow image such as Image.fromarray(array)"
+        kinds = "a path, a file's content, a binary file, a Pillow image, or an array of uint8"
         raise PictureError(f"A picture cannot be read from {type(source).__name__}: give {kinds}.")
     if isinstance(source, TextIOBase):
         raise PictureError(f"{subject} was opened as text: a binary file, open(path, 'rb'), would be right.")
@@ -281,6 +287,33 @@ def _reading(subject: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise PictureError(f"{subject} cannot be read: {error.strerror or error}.") from error
+
+
+def _of_array(array: np.ndarray | Tensor) -> Image.Image:
+    """The picture whose pixels an array holds; what could be meant otherwise is for the caller to convert."""
+    shape, right = tuple(array.shape), "array"
+    if isinstance(array, np.ndarray) and array.dtype == np.uint8 and _is_picture(shape):
+        return Image.fromarray(array)
+    kind = f"{type(array).__name__} of {str(array.dtype).removeprefix('torch.')}, {shape}"
+    if isinstance(array, Tensor):
+        right = "tensor.numpy(force=True)"
+    if len(shape) == 4 and shape[0] == 1:
+        shape, right = shape[1:], f"{right}[0]"
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
+        shape, right = (*shape[1:], shape[0]), f"{right}.transpose(1, 2, 0)"
+    if len(shape) == 3 and shape[2] == 1:
+        shape, right = shape[:2], f"{right}[..., 0]"
+    most = None
+    if "float" in kind:
+        most, right = 1, f"(255 * {right}).round().astype('uint8')"
+    elif "uint8" not in kind:
+        most, right = 255, f"{right}.astype('uint8')"
+    remedy = f": {right} would be right{f', of values in 0–{most}' if most else ''}" if _is_picture(shape) else ""
+    raise PictureError(f"A picture is an array of uint8, (H, W), (H, W, 3) or (H, W, 4), not {kind}{remedy}.")
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
 
 
 def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,7 +22,7 @@ from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
-from nst_core.images import fit, mask_greys, open_picture, to_picture, to_tensor
+from nst_core.images import Source, fit, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
@@ -149,14 +150,14 @@ class OptimizationStep:
 
 @torch.inference_mode(False)
 def optimize(
-    content: Image.Image,
-    styles: Image.Image | Sequence[Image.Image],
+    content: Source,
+    styles: Source | Sequence[Source],
     method: Method | str = "quick",
     *,
     features: VGG19 | Hybrid | str | Path = "compact",
     weights: Sequence[float] | None = None,
-    masks: Image.Image | Sequence[Image.Image | None] | None = None,
-    start: Image.Image | None = None,
+    masks: Source | Sequence[Source | None] | None = None,
+    start: Source | None = None,
     draft: VGG19 | Hybrid | str | Path | None = None,
     resume: State | None = None,
     **changes: Any,
@@ -164,7 +165,7 @@ def optimize(
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
 
     Args:
-        content: the photograph.
+        content: the photograph, this and every other picture as ``open_picture`` takes it.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
         features: a feature network with ``method.pooling``, or what ``load_features`` takes. For layers that
@@ -225,7 +226,7 @@ def optimize(
 
 def _listed(pictures: Any) -> list[Any]:
     """A picture alone, as ``open_picture`` takes it, is a list of one."""
-    alone = isinstance(pictures, Image.Image | str | Path | bytes) or hasattr(pictures, "read")
+    alone = isinstance(pictures, Image.Image | str | Path | bytes | np.ndarray | Tensor) or hasattr(pictures, "read")
     return [pictures] if alone else list(pictures)
 
 

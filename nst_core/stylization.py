@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from nst_core.errors import NSTError, check_number
-from nst_core.images import MAX_PIXELS, fit, mask_greys, open_picture
+from nst_core.images import MAX_PIXELS, Source, fit, mask_greys, open_picture
 from nst_core.precision import Precision
 from nst_core.streaming import Progress
 from nst_core.style import Style, check_style
@@ -25,7 +25,7 @@ _STRIP = 64
 
 
 def stylize(
-    photo: Image.Image,
+    photo: Source,
     style: Style,
     *,
     strength: float = 1.0,
@@ -34,11 +34,11 @@ def stylize(
     stroke: float = 1.0,
     second: Style | None = None,
     mix: float = 0.5,
-    mask: Image.Image | None = None,
+    mask: Source | None = None,
     precision: Precision = "auto",
     progress: Progress | None = None,
 ) -> Image.Image:
-    """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``.
+    """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``. Pictures are what ``open_picture`` takes.
 
     With a ``second`` style, what that one paints is laid over what the first one does, ``mix`` (0–1) of it, and only
     where the ``mask`` is white.
@@ -48,6 +48,8 @@ def stylize(
     """
     check_blend(strength, color)
     check_second(second, mix, mask)
+    if not isinstance(photo, Image.Image):
+        photo = open_picture(photo)  # it is looked at more than once
     styles = [style, second] if second else [style]
     painted = [
         repaint(
@@ -70,7 +72,7 @@ def part_of(progress: Progress, number: int, parts: int) -> Progress:
 
 
 def repaint(
-    photo: Image.Image,
+    photo: Source,
     style: Style,
     *,
     size: int | None = None,
@@ -127,12 +129,12 @@ def pixels_seen(photo: Image.Image, size: int | None, stroke: float) -> int:
 
 
 def blend(
-    photo: Image.Image,
-    painted: Image.Image,
+    photo: Source,
+    painted: Source,
     *,
     strength: float = 1.0,
     color: Literal["style", "photo"] = "style",
-    mask: Image.Image | None = None,
+    mask: Source | None = None,
 ) -> Image.Image:
     """Lay a painting over its photograph, with no network: photo + strength · (painted − photo), rounded and clamped.
 
@@ -196,7 +198,7 @@ def _rgb(picture: Image.Image) -> np.ndarray:
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def shares(mask: Image.Image, size: tuple[int, int]) -> np.ndarray:
+def shares(mask: Source, size: tuple[int, int]) -> np.ndarray:
     """A mask as float32 (H, W, 1) in 0–1, of a size in pixels; what is transparent counts as black.
 
     Raises:
@@ -217,7 +219,7 @@ def check_blend(strength: float, color: str) -> None:
     check_number(NSTError, "strength", strength, 0, 1)
 
 
-def check_second(second: Style | None, mix: float, mask: Image.Image | None) -> None:
+def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
     """See to it that a second style can be laid over a first one so.
 
     Raises:

@@ -20,7 +20,7 @@ from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
-from nst_core.images import MAX_PIXELS, open_picture
+from nst_core.images import MAX_PIXELS, Source, open_picture
 from nst_core.painting import Painting, paint_piece
 from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
@@ -72,7 +72,7 @@ def stylize_video(
     ray: bool = False,
     second: Style | None = None,
     mix: float = 0.5,
-    mask: Image.Image | None = None,
+    mask: Source | None = None,
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film; gives a step for every frame.
 

@@ -5,6 +5,7 @@ import io
 import logging
 import math
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -184,7 +185,7 @@ def test_every_kind_of_source_is_read(rgb: Image.Image, tmp_path: Path) -> None:
 
 
 def test_what_holds_no_picture_is_told_what_would(rgb: Image.Image, tmp_path: Path) -> None:
-    for wrong in (pixels(rgb), bytearray(b"PNG"), None):
+    for wrong in (bytearray(b"PNG"), None):
         with pytest.raises(
             PictureError, match=rf"^A picture cannot be read from {type(wrong).__name__}: give a path, "
         ):
@@ -195,6 +196,37 @@ def test_what_holds_no_picture_is_told_what_would(rgb: Image.Image, tmp_path: Pa
         pytest.raises(PictureError, match=r"'picture\.png' was opened as text"),
     ):
         open_picture(file)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_array_of_bytes_is_a_picture(rgba: Image.Image, mode: str) -> None:
+    picture = rgba.convert(mode)
+    opened = open_picture(np.asarray(picture)[::-1])
+    assert np.array_equal(pixels(opened), pixels(picture.convert("RGB" if mode == "L" else mode))[::-1])
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (3, 5, 6), (5, 6, 3), (5, 6, 1), (1, 3, 5, 6)], ids=str)
+@pytest.mark.parametrize(
+    ("of", "dtype"), [("array", "float32"), ("array", "int64"), ("tensor", "float32"), ("tensor", "uint8")]
+)
+def test_what_another_array_is_to_be_made_of_is_right(of: str, shape: tuple[int, ...], dtype: str) -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, shape)
+    array = (numbers / 255).astype(dtype) if dtype == "float32" else numbers.astype(dtype)
+    given: Any = torch.from_numpy(array) if of == "tensor" else array
+    with pytest.raises(PictureError) as refused:
+        open_picture(given)
+    assert str(refused.value).endswith(".") and f"{dtype}, {shape}: " in str(refused.value)
+    [right] = re.findall(r": (\S.*) would be right", str(refused.value))
+    opened = open_picture(eval(right, {of: given}))
+    assert opened.size == (6, 5) and set(np.asarray(opened).flat) == set(numbers.flat)
+
+
+def test_an_array_that_nobody_can_make_a_picture_of_is_told_what_one_is() -> None:
+    for shape in [(3,), (5, 6, 2), (2, 3, 5, 6)]:
+        with pytest.raises(PictureError, match=rf"^A picture is .* \(H, W, 4\), not ndarray .*{shape[-1]},?\)\.$"):
+            open_picture(np.zeros(shape, np.uint8))
+    with pytest.raises(PictureError, match="no pixels"):
+        open_picture(np.zeros((0, 6, 3), np.uint8))
 
 
 def test_a_pillow_image_is_left_as_it_was(rgba: Image.Image) -> None:

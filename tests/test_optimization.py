@@ -171,6 +171,7 @@ def test_one_mask_is_a_list_of_one(tmp_path: Path) -> None:
     [*_, listed] = run(masks=[mask], steps=2)
     assert same(run(masks=mask, steps=2)[-1], listed)
     assert same(run(masks=tmp_path / "mask.png", steps=2)[-1], listed)
+    assert same(run(np.asarray(CONTENT), np.asarray(STYLE), masks=np.asarray(mask), steps=2)[-1], listed)
     with (tmp_path / "mask.png").open("rb") as file:
         assert same(run(masks=file, steps=2)[-1], listed)
 

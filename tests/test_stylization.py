@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from nst_core.errors import NSTError
-from nst_core.images import fit, open_picture, to_tensor
+from nst_core.images import Source, fit, open_picture, to_tensor
 from nst_core.streaming import Progress, quickest_type
 from nst_core.style import Style, StyleError
 from nst_core.stylization import blend, repaint, stylize
@@ -207,6 +208,20 @@ def test_any_pillow_picture_is_taken_and_none_is_changed(style: Style) -> None:
     before = grey.tobytes()
     assert same(stylize(grey, style, strength=0), grey.convert("RGB"))
     assert grey.mode == "L" and grey.tobytes() == before
+
+
+def test_every_kind_of_source_is_repainted(style: Style, tmp_path: Path) -> None:
+    photo, mask = drawn(40, 30), np.asarray(drawn(20, 20).convert("L"))
+    path = tmp_path / "photo.png"
+    photo.save(path)
+    read, write = os.pipe()
+    os.write(write, path.read_bytes())
+    os.close(write)
+    expected = stylize(photo, style, strength=0.5, second=style, mask=Image.fromarray(mask))
+    with open(read, "rb") as pipe:
+        sources: list[Source] = [path, str(path), path.read_bytes(), pipe, np.asarray(photo)]
+        for source in sources:
+            assert same(stylize(source, style, strength=0.5, second=style, mask=mask), expected)
 
 
 def _file(picture: Image.Image) -> Any:
