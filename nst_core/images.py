@@ -141,6 +141,8 @@ def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
     Raises:
         PictureError: as ``check_suffix``, or the file cannot be written.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise PictureError(f"A picture is written to a path such as 'painted.png', not to {type(path).__name__}.")
     path, clean = Path(path), open_picture(picture)
     check_suffix(path, clean)
     encoder = _ENCODERS[path.suffix.lower()]

@@ -211,8 +211,12 @@ class Registry:
             HubError: it cannot be had from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
+        if not isinstance(ref, str | Path):
+            raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {ref!r:.80}.")
         if ref not in self._entries:
-            if isinstance(ref, Path) or os.path.isdir(ref):
+            # What reads as a path is none of the ids that there are, also where nothing is there.
+            like_a_path = ref.startswith((".", "/", "~", os.sep)) and "\0" not in ref if isinstance(ref, str) else True
+            if like_a_path or os.path.exists(ref):
                 return _open_folder(Path(ref))
             if match := on_the_hub(ref):
                 return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=ref)

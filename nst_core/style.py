@@ -209,6 +209,8 @@ class Style:
         """
         folder = Path(os.path.realpath(folder))
         name = plain(name or folder.name)
+        if os.path.isfile(folder):
+            raise StyleError(f"{quoted(name)} is a file: give its folder, with {CONFIG} and {WEIGHTS}.")
         if not os.path.isdir(folder):
             raise StyleError(f"There is no folder {quoted(name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
         if missing := [file for file in (CONFIG, WEIGHTS) if not os.path.isfile(folder / file)]:

@@ -221,6 +221,11 @@ def test_what_another_array_is_to_be_made_of_is_right(of: str, shape: tuple[int,
     assert opened.size == (6, 5) and set(np.asarray(opened).flat) == set(numbers.flat)
 
 
+def test_a_picture_is_written_to_a_path(rgb: Image.Image) -> None:
+    with pytest.raises(PictureError, match=r"^A picture is written to a path such as .*, not to BytesIO\.$"):
+        save_picture(rgb, io.BytesIO())  # type: ignore[arg-type]
+
+
 def test_an_array_that_nobody_can_make_a_picture_of_is_told_what_one_is() -> None:
     for shape in [(3,), (5, 6, 2), (2, 3, 5, 6)]:
         with pytest.raises(PictureError, match=rf"^A picture is .* \(H, W, 4\), not ndarray .*{shape[-1]},?\)\.$"):

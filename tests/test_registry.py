@@ -239,7 +239,7 @@ def test_an_empty_registry(tmp_path: Path) -> None:
         ("", "There is no style ''; there are 'great-wave', 'starry-night'."),
         ("\u202e\0", "There is no style '\\u202e\\x00'; there are 'great-wave', 'starry-night'."),
         ("x" * 10_000, f"There is no style '{'x' * 80}'; there are 'great-wave', 'starry-night'."),
-        ("../" * 3 + "a\n", "There is no style '../../../a\\n'; there are 'great-wave', 'starry-night'."),
+        ("./\0", "There is no style './\\x00'; there are 'great-wave', 'starry-night'."),
         ("user/repo@", "There is no style 'user/repo@'; there are 'great-wave', 'starry-night'."),
         ("user/repo@../x", "There is no style 'user/repo@../x'; there are 'great-wave', 'starry-night'."),
     ],
@@ -248,6 +248,21 @@ def test_an_unknown_style(folder: Path, ref: str, sentence: str) -> None:
     registry = Registry.load(folder)
     assert refusal(folder, lambda _: registry.open(ref)) == sentence
     assert refusal(folder, lambda _: registry[ref]) == sentence
+
+
+@pytest.mark.parametrize("ref", ["./nowhere", "../" * 3 + "nowhere\n", "/tmp/none/nowhere", "~/nowhere"])
+def test_what_reads_as_a_path_is_a_folder_that_is_not_there(folder: Path, ref: str) -> None:
+    sentence = refusal(ref, Registry.load(folder).open, StyleError)
+    assert sentence.startswith("There is no folder 'nowhere': ")
+
+
+def test_what_opens_no_style(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder / "styles")
+    registry = Registry.load(folder)
+    assert "is a file: give its folder" in refusal(f"great-wave/{WEIGHTS}", registry.open, StyleError)
+    for wrong in (None, 3, ["great-wave"]):
+        with pytest.raises(RegistryError, match=r"^A style is opened by its id, a folder, .*\.$"):
+            registry.open(wrong)  # type: ignore[arg-type]
 
 
 def test_the_entry_wins_over_the_card(folder: Path) -> None:
