@@ -75,7 +75,7 @@ def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -
     Raises:
         HubError: no such repository or revision, no access, no answer, or no style in it.
     """
-    with _refusals(repo, revision):
+    with _refusals(repo, revision, kept=True):
         if into:
             info = _info(repo, revision, token=False)
             return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", into, token=False)
@@ -93,7 +93,7 @@ def fetch_registry(repo: str, revision: str | None = None, token: str | None = N
     Raises:
         HubError: no such repository or revision, no access, no answer, or no registry in it.
     """
-    with _refusals(repo, revision):
+    with _refusals(repo, revision, kept=True):
         return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", token)
 
 
@@ -114,7 +114,7 @@ def fetch_preview(repo: str, revision: str) -> Path:
     Raises:
         HubError: there is none, it is too large, no answer.
     """
-    with _refusals(repo, revision):
+    with _refusals(repo, revision, kept=True):
         if kept := _kept(repo, revision, PREVIEW):
             return kept / PREVIEW
         size = get_hf_file_metadata(hf_hub_url(repo, PREVIEW, revision=revision), timeout=TIMEOUT).size or 0
@@ -170,7 +170,8 @@ class _Listed(BaseModel):
 
 
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
-    """Make a style folder's four files a repository of that name; gives the commit's hash.
+    """Make a style folder's four files a repository of that name, which the card's example names; gives the commit's
+    hash.
 
     ``token`` is a person's, by default the one that this machine is logged in with. A repository of that name that
     holds nothing but a card, or this very style, is filled: what was interrupted can be done again.
@@ -192,8 +193,11 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
                 raise HubError(f"{repo} holds another style already: choose another name for the repository.")
         elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
             raise HubError(f"{repo} holds {few(others)} already: choose another name for the repository.")
-        files = [CommitOperationAdd(file, folder / file) for file in MAX_BYTES if (folder / file).is_file()]
-        return api.create_commit(repo, files, commit_message="The style").oid
+        files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
+        # A card's example opens the folder that it is in, and whoever reads it on the Hub has none.
+        files[CARD] = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
+        additions = [CommitOperationAdd(file, data) for file, data in files.items()]
+        return api.create_commit(repo, additions, commit_message="The style").oid
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
@@ -374,8 +378,8 @@ def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
 
 
 @contextmanager
-def _refusals(what: str, revision: str | None = None) -> Iterator[None]:
-    """Turn what the client raises when it is asked for ``what`` into one sentence.
+def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> Iterator[None]:
+    """Turn what the client raises when it is asked for ``what`` into one sentence; ``kept`` is what is once fetched.
 
     Raises:
         HubError: that sentence.
@@ -407,6 +411,5 @@ def _refusals(what: str, revision: str | None = None) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             raise HubError(f"{what} could not be kept on this machine: {error.strerror}.") from error
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "check the connection"
-        raise HubError(
-            f"The Hugging Face Hub could not be reached for {what}, and no copy of it is kept here: {reason}."
-        ) from error
+        lacking = ", and no copy of it is kept here" if kept else ""
+        raise HubError(f"The Hugging Face Hub could not be reached for {what}{lacking}: {reason}.") from error

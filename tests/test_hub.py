@@ -12,6 +12,7 @@ import yaml
 from loopback_hub import LoopbackHub, Repo
 from made_styles import make_style
 
+from nst_core.hub import HubError, _refusals
 from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS
 
 ASK = """
@@ -160,6 +161,13 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     assert kinds == ["HubError"] * (len(expected) - 2) + ["StyleError", "WeightsError"]
     assert max(seconds for _, _, seconds in answers) < 15, "the client alone would try again for longer"
     assert not any(request.startswith(("GET /user/huge", "GET /user/empty")) for request in hub.requests)
+
+
+def test_of_what_is_written_there_is_no_copy_to_miss() -> None:
+    sentence = "The Hugging Face Hub could not be reached for ada/wave: check the connection."
+    with pytest.raises(HubError) as refused, _refusals("ada/wave"):
+        raise ConnectionError
+    assert str(refused.value) == sentence
 
 
 def test_a_hub_that_is_out_of_order_is_as_good_as_away(hub: LoopbackHub, folder: Path, ask: Any) -> None:

@@ -12,7 +12,7 @@ from loopback_hub import Failure, LoopbackHub
 from made_styles import make_style
 from PIL import Image
 
-from nst_core.style import CARD
+from nst_core.style import CARD, Card
 
 EMPTY = b"version: 1\nstyles: []\n"
 
@@ -175,6 +175,13 @@ def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: A
     hub.failures.clear()
     [said] = ask("ada", publish(styles / "wave", "ada/wave"))
     assert f"{hub.endpoint}/bob/registry/discussions/5 proposes it" in said
+
+
+def test_the_example_of_a_published_card_opens_its_repository(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
+    text = '# A Title\n\nRegistry.load().open("{}")'
+    ask("ada", ("publish", make_style(tmp_path / "wave", text=text.format(".")), "--repo", "ada/wave"))
+    repo = hub.repos["ada/wave"]
+    assert Card.parse(repo.commits[repo.branches["main"]][CARD].decode()).text == text.format("ada/wave")
 
 
 def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:
