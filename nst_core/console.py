@@ -2,8 +2,9 @@
 
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -42,9 +44,29 @@ RayOption = Annotated[
 errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quiet=not is_first())
 
 
+EVERY = 30
+"""Seconds between two lines where there is no terminal to draw a bar on."""
+
+
+class _Bar(Progress):
+    """A bar; where that is drawn on no terminal, a line every half a minute."""
+
+    said = 0.0
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        now = time.monotonic()
+        self.said = self.said or now
+        if self.disable and now - self.said >= EVERY:
+            self.said = now
+            task = self._tasks[task_id]
+            of = "" if task.total is None else f" of {task.total:,.0f}"
+            self.console.print(f"{task.completed:,.0f}{of}  {task.description}", markup=False)
+
+
 def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
-    """A line of description, bar, count and times on stderr, where that is a terminal."""
-    return Progress(
+    """A line of description, bar, count and times on stderr; in a file or a pipe, now and then a line without bar."""
+    return _Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),

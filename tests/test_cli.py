@@ -20,6 +20,8 @@ from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
 import nst_core
+from nst_core import console
+from nst_core.console import progress_bar
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
@@ -103,6 +105,17 @@ def test_what_would_be_lost_or_passed_over_in_silence_is_told(made: Path) -> Non
         done = nst("stylize", "mine", "--style", "latest", "-o", "mine", folder=made)
         assert done.returncode == 1 and "holiday.HEIC" in done.stderr
         assert {file.name for file in mine.iterdir()} == {"photo.png", "photo-wave.png", "holiday.HEIC"}
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar() as bar:
+        task = bar.add_task("training", total=2000)
+        bar.update(task, completed=1, description="total 1.250")
+        monkeypatch.setattr(console, "EVERY", 0)
+        bar.update(task, completed=2, description="total 1.125")
+    assert capsys.readouterr().err == "2 of 2,000  total 1.125\n"
 
 
 def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -> None:
