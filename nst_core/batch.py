@@ -65,6 +65,20 @@ def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Pat
     return files
 
 
+def folders_inside(paths: Sequence[Path], out: Path | None) -> list[str]:
+    """The names of the folders in those of the paths that are folders, whose pictures ``photographs`` does not give.
+
+    Those that are hidden are left out, and the one that is written to.
+    """
+    inside = [folder for path in paths if os.path.isdir(path) for folder in sorted(path.iterdir())]
+    written = out and os.path.realpath(out)
+    return [
+        folder.name
+        for folder in inside
+        if os.path.isdir(folder) and not folder.name.startswith(".") and os.path.realpath(folder) != written
+    ]
+
+
 def stylize_files(
     photos: Sequence[Path],
     targets: Sequence[Path],

@@ -40,6 +40,7 @@ from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
 from nst_core.quota import heed_quota
 from nst_core.registry import Registry, on_the_hub
+from nst_core.text import few
 
 if TYPE_CHECKING:
     from nst_core.optimization import OptimizationStep
@@ -166,7 +167,7 @@ def stylize(
 
     Ctrl-C ends it early: no picture is half written, and the exit status is 130.
     """
-    from nst_core.batch import Painted, photographs, stylize_files, stylize_files_on_ray
+    from nst_core.batch import Painted, folders_inside, photographs, stylize_files, stylize_files_on_ray
     from nst_core.images import check_suffix, fit, open_picture
     from nst_core.stylization import check_size
 
@@ -174,7 +175,7 @@ def stylize(
     names = {entry.id for entry in known} | {style.replace("/", "-"), Path(style).name}
     if os.path.isdir(style):
         names.add(Path(os.path.realpath(style)).name)
-    photos, size = photographs(photos, names), check_size(size)
+    given, photos, size = photos, photographs(photos, names), check_size(size)
     one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not os.path.isdir(out)
     if out is not None and one_file:
         check_suffix(out)
@@ -228,6 +229,8 @@ def stylize(
         raise typer.Exit(130) from None
     for refusal in refused:
         errors.print(str(refusal), markup=False)
+    if left_out := folders_inside(given, out):
+        errors.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)
 

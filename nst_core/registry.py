@@ -215,8 +215,7 @@ class Registry:
             raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {ref!r:.80}.")
         if ref not in self._entries:
             # What reads as a path is none of the ids that there are, also where nothing is there.
-            like_a_path = ref.startswith((".", "/", "~", os.sep)) and "\0" not in ref if isinstance(ref, str) else True
-            if like_a_path or os.path.exists(ref):
+            if isinstance(ref, Path) or os.path.exists(ref) or re.fullmatch(r"[./~\\][^\0]*", ref):
                 return _open_folder(Path(ref))
             if match := on_the_hub(ref):
                 return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=ref)

@@ -124,6 +124,7 @@ def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -
     (made / "camera" / "photo.png").write_bytes((made / "photo.png").read_bytes())
     done = nst("stylize", "camera", "--style", "wave", "-o", "developed", folder=made)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("left out unless they are named: 'trip.jpg'.\n")
     assert [file.name for file in (made / "developed").iterdir()] == ["photo-wave.png"]
     # Nor is what was painted there before.
     for _ in range(2):
@@ -135,6 +136,8 @@ def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -
             "photo.png",
             "photo-wave.png",
         }
+    done = nst("stylize", "camera", "--style", "wave", "-o", "camera/trip.jpg", folder=made)
+    assert done.returncode == 0 and "left out" not in done.stderr
     for name in ("photo.png", "photo-wave.png"):
         (made / "camera" / name).unlink()
     assert "'camera' holds no photograph" in refusal("stylize", "camera", "--style", "wave", folder=made)
