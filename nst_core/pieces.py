@@ -90,13 +90,16 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
     ``before`` is how many frames are painted with a piece and not shown.
 
     Raises:
-        FilmError: the film's clock goes back, or its keyframes are too far apart.
+        FilmError: the film's clock goes back or says too little, or its keyframes are too far apart.
     """
     refused = f"The film {quoted(film.path.name)} cannot be cut into pieces for several machines:"
     with opened(film.path) as container:
         stream = pictures_of(container)
         assert stream is not None and stream.time_base is not None
         codec, time_base = stream.codec_context, stream.time_base
+        # AVI has no times, and FFmpeg makes up those of its H.264: in the order of the packets, which is another.
+        if container.format.name == "avi" and codec.codec.canonical_name == "h264" and codec.has_b_frames:
+            raise FilmError(f"{refused} it does not say when its frames are shown. One machine alone paints it.")
         settings = {name: getattr(codec, name) for name in _SETTINGS}
         packets: list[_Packet] = []
         times: list[int] = []  # of the frames in these packets, in order

@@ -44,6 +44,8 @@ FILMS: dict[str, dict[str, Any]] = {
     "open.mp4": {"codec": "libx265", "options": {"x265-params": "log-level=none:open-gop=1:keyint=10"}},
     "turned.mov": {"rotation": 90, "options": {"g": "4"}},
     "film.avi": {"codec": "mpeg4", "clock": Fraction(1, RATE)},
+    "ahead.avi": {"codec": "mpeg4", "clock": Fraction(1, RATE), "options": {"bf": "2"}},
+    "h264.avi": {"clock": Fraction(1, RATE), "options": {"bf": "0", "g": "9"}},
     "one-keyframe.mkv": {"clock": MATROSKA},
     "film.webm": {"codec": "libvpx-vp9", "clock": MATROSKA, "options": {"g": "9"}},
     "every-keyframe.mkv": {"codec": "ffv1", "pixels": "bgr0", "clock": MATROSKA},
@@ -72,9 +74,13 @@ def test_pieces_have_the_frames_of_the_whole(tmp_path: Path, name: str) -> None:
     assert list(cut(film, after=whole[-1].time)) == []
 
 
-def test_frames_of_one_time_stay_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "alike"),
+    [(7, [241, 241, 241]), (5, [200, 200, 201])],  # where a piece would begin, and where one would begin too early
+)
+def test_frames_of_one_time_stay_together(tmp_path: Path, first: int, alike: list[int]) -> None:
     times = [40 * n for n in range(30)]
-    times[7:10] = [times[6] + 1] * 3  # where a piece would begin
+    times[first : first + 3] = alike
     film = open_film(
         make_film(tmp_path / "film.mkv", times=times, frames=30, codec="ffv1", pixels="bgr0", clock=MATROSKA)
     )
@@ -94,7 +100,9 @@ def test_frames_that_a_file_hides_stay_hidden(tmp_path: Path) -> None:
     film = open_film(tmp_path / "cut.mp4")
     shown = list(read_frames(film, film.size()))
     assert 30 < len(shown) < 50
-    assert_same([frame for piece in cut(film) for frame in own_and_before(film, piece)[0]], shown)
+    done = [own_and_before(film, piece)[0] for piece in cut(film)]
+    assert all(1 <= len(own) <= 7 for own in done)
+    assert_same([frame for own in done for frame in own], shown)
 
 
 def test_what_cannot_be_cut_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +110,9 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "film.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
     with pytest.raises(FilmError, match=r"clock goes back. One machine alone paints it\.$"):
         list(cut(open_film(tmp_path / "film.ts")))
+    ahead = make_film(tmp_path / "film.avi", clock=Fraction(1, RATE), options={"bf": "2"}, frames=20)
+    with pytest.raises(FilmError, match=r"does not say when its frames are shown. One machine alone paints it\.$"):
+        list(cut(open_film(ahead)))
     film = open_film(make_film(tmp_path / "film.mkv", frames=30, clock=MATROSKA))
     monkeypatch.setattr(pieces, "MOST_BYTES", 500)
     with pytest.raises(FilmError, match=r"frames have no keyframe. One machine alone paints it\.$"):
