@@ -17,6 +17,7 @@ from nst_core.architectures import ARCHITECTURES
 from nst_core.contribution import MAX_ENTRIES, ContributionError, unpack
 from nst_core.errors import NSTError
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, Style
+from ui.contribute import top_folder
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,11 @@ def test_a_zip_of_the_files_or_of_the_folder(made: Path, tmp_path: Path, inside:
     with ZipFile(tmp_path / "wave.zip", "w", method) as archive:
         if inside:
             archive.writestr(inside, "")
+        archive.writestr(f"{inside}training/{WEIGHTS}", "")  # a trainer's own, passed over
         for file in made.iterdir():
             archive.write(file, inside + file.name)
     unpack(tmp_path / "wave.zip", tmp_path / "new")
+    assert top_folder(tmp_path / "wave.zip") == inside.strip("/")
     assert contents(tmp_path / "new") == contents(made)
     assert Style.open(tmp_path / "new").title == "A Title"
 
@@ -106,6 +109,7 @@ def test_weights_alone_are_known_by_their_tensors(tmp_path: Path, id: str, name:
     unpack(write(tmp_path / name, data), tmp_path / "new")
     assert sorted(contents(tmp_path / "new")) == [CONFIG, WEIGHTS]
     assert (tmp_path / "new" / WEIGHTS).read_bytes() == data
+    assert not top_folder(tmp_path / name)
     said = json.loads((tmp_path / "new" / CONFIG).read_text())
     assert (said["architecture"], said["architecture_version"]) == (id, ARCHITECTURES[id].version)
 

@@ -4,20 +4,21 @@ import os
 import shlex
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import gradio as gr
 
 from nst_core import hub
-from nst_core.contribution import unpack
+from nst_core.contribution import IGNORED, unpack
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from nst_core.publishing import Published, publish_style
 from nst_core.report import Report, examine
-from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, Card, Style, read_card
+from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.gallery import EXAMPLES, Desk, with_guest
@@ -49,7 +50,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
     With ``login`` people publish here under their own name on the Hub, else the page says how to; ``registry`` is the
     one on the Hub that styles are proposed to.
     """
-    mine = gr.State("")
+    mine, folder_name = gr.State(""), gr.State("")
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
             gr.HTML(say(INTRODUCTION))
@@ -95,17 +96,18 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
 
     def examined(upload: Any, request: gr.Request) -> list[Any]:
         if not upload:
-            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
+            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
         found, refusal = None, ""
         try:
-            unpack(received(upload, "file"), folder)
+            path = received(upload, "file")
+            unpack(path, folder)
             found = examine(folder)
         except NSTError as error:
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, ""]
+            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         style = Style.open(folder, name="your style")
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
@@ -113,6 +115,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
+        zipped = top_folder(path)
         return [
             studio.take(request.session_hash, style),
             in_words(found),
@@ -122,7 +125,8 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             card.artist,
             card.license if card.license in LICENSES else None,
             named,
-            "" if login else commands(named, registry, words_of(request)),
+            zipped,
+            "" if login else commands(zipped, named, registry, words_of(request)),
         ]
 
     def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, Any]:
@@ -153,15 +157,15 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
             return links(publish_style(style.folder, repo, registry=registry, token=own))
 
-    def worded(name: str, request: gr.Request) -> str:
-        return commands(name, registry, words_of(request))
+    def worded(name: str, folder: str, request: gr.Request) -> str:
+        return commands(folder, name, registry, words_of(request))
 
     quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
     gr.on(
         [file.upload, file.clear],
         examined,
         file,
-        [mine, report, offer, sample, *fields, published],
+        [mine, report, offer, sample, *fields, folder_name, published],
         **quiet,
         show_progress_on=report,
         trigger_mode="always_last",  # what is dropped while the file before is still being taken away counts too
@@ -178,7 +182,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
     else:
         name.change(
             worded,
-            name,
+            [name, folder_name],
             published,
             **quiet,
             queue=False,
@@ -205,11 +209,21 @@ def in_words(report: Report | None, refusal: str = "") -> str:
     return f"<p><b>{verdict}</b></p><ul>{''.join(lines)}</ul>"
 
 
-def commands(name: str, registry: str | None, worded: Callable[[str], str]) -> str:
+def top_folder(upload: Path) -> str:
+    """What the folder is called that a zip which ``unpack`` took was made of, where it says."""
+    with upload.open("rb") as file:
+        if file.read(2) != b"PK":  # weights alone
+            return ""
+    with zipfile.ZipFile(upload) as archive:
+        files = [PurePosixPath(entry) for entry in archive.namelist()]
+    return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
+
+
+def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
     """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones."""
-    folder = shlex.quote(plain(str(name or "")) or "my-style")
+    folder, repo = shlex.quote(plain(folder) or "FOLDER"), shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
-    lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{folder}{proposal}"
+    lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{repo}{proposal}"
     return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 

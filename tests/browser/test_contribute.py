@@ -150,8 +150,8 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: Path) -> None:
     hostile = '<img src=x onerror="document.title = 1"> ${1+1} \u202e'
-    make_style(tmp_path / "style", title=hostile, artist="<b>A</b>", license="mit")
-    archive = shutil.make_archive(str(tmp_path / "style"), "zip", tmp_path, "style")
+    make_style(tmp_path / "your; style", title=hostile, artist="<b>A</b>", license="mit")
+    archive = shutil.make_archive(str(tmp_path / "style"), "zip", tmp_path, "your; style")
     page.get_by_role("tab", name="Contribute").click()
     (tmp_path / "note.txt").write_text("I am a text.")
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.txt")
@@ -167,7 +167,7 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     expect(page.get_by_label("Artist of the picture")).to_have_count(0)
     page.get_by_label("Repository").fill("my style; rm -rf /")
     expect(page.locator("#published pre")).to_have_text(
-        "hf auth login\npython -m nst_core publish 'my style; rm -rf /' --repo YOUR-NAME/'my style; rm -rf /'"
+        "hf auth login\npython -m nst_core publish 'your; style' --repo YOUR-NAME/'my style; rm -rf /'"
     )
     inside = "pre => pre.getBoundingClientRect().right <= innerWidth && getComputedStyle(pre).overflowX"
     assert page.locator("#published pre").evaluate(inside) == "auto"
