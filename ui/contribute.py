@@ -28,8 +28,9 @@ from ui.words import say, words_of
 
 INTRODUCTION = (
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else "
-    "sees it, and it is gone in an hour. If you like, publish it for everybody.</p>"
+    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
+    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
+    "everybody.</p>"
 )
 BY_COMMAND = "On your own machine, with the style’s folder at hand:"
 RIGHTS = (

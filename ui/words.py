@@ -345,11 +345,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Style (ZIP)": "Estilo (ZIP)",
     "Try it on a photograph": "Pruébelo con una fotografía",
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it; nobody else "
-    "sees it, and it is gone in an hour. If you like, publish it for everybody.</p>": (
+    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
+    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
+    "everybody.</p>": (
         "<p>Ha entrenado un estilo, en la pestaña <i>Avanzado</i> o con <code>python -m nst_core train</code>: suelte "
-        "aquí su <code>model.safetensors</code>, o su carpeta en un zip. Se examina y después puede probarlo; nadie "
-        "más lo ve, y desaparece al cabo de una hora. Si quiere, publíquelo para todos.</p>"
+        "aquí su <code>model.safetensors</code>, o su carpeta en un zip. Se examina y después puede probarlo hasta que "
+        "salga de esta página o la recargue, una hora como máximo; nadie más lo ve. Si quiere, publíquelo para "
+        "todos.</p>"
     ),
     "model.safetensors, or a style's folder as .zip": "model.safetensors, o la carpeta de un estilo en .zip",
     "<p>What your style paints appears here, and what it takes to publish it.</p>": (
