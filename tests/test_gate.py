@@ -14,7 +14,7 @@ import torch
 from made_styles import JOHNSON, lively_state
 from safetensors.torch import save
 
-from nst_core.gate import MAX_HEADER, WeightsError, load_network, max_bytes, read_weights
+from nst_core.gate import MAX_HEADER, WeightsError, load_network, max_bytes, read_weights, recognise
 
 STATE = lively_state()
 GOOD = save(STATE)
@@ -251,6 +251,14 @@ def test_wrong_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
 def test_tensor_described_wrongly(tmp_path: Path, spec: Any, reason: str) -> None:
     sentence = refusal(write(tmp_path, with_header(lambda header: header.update({"in1.bias": spec}))))
     assert "in1.bias" in sentence and reason in sentence
+
+
+@pytest.mark.parametrize("spec", [[32, 3], "F32", 7, None, {}, {"shape": None}])
+def test_a_network_is_not_recognised_by_what_is_no_tensor(tmp_path: Path, spec: Any) -> None:
+    path = write(tmp_path, with_header(lambda header: header.update({NAME: spec})))
+    sentence = refusal(path, lambda path, _: recognise(path))
+    assert NAME in sentence
+    assert recognise(write(tmp_path, GOOD)) is JOHNSON
 
 
 @pytest.mark.parametrize("shift", [-4, 4, 10**30, -(10**30)])

@@ -94,6 +94,26 @@ def test_what_is_to_be_said_against_it(folder: Path) -> None:
     ]
 
 
+def towards(style: Style, other: Style, share: float) -> Style:
+    """A style whose weights are so far on the way from one's to the other's."""
+    moved = Style.open(style.folder)
+    with torch.no_grad():
+        for mine, theirs in zip(moved.network.state_dict().values(), other.network.state_dict().values(), strict=True):
+            mine.lerp_(theirs, share)
+    return moved
+
+
+@pytest.mark.parametrize(("share", "objections"), [(0.02, 1), (0.4, 0)])
+def test_what_was_begun_with_another_is_no_copy_of_it_and_what_was_hardly_changed_is(
+    folder: Path, share: float, objections: int
+) -> None:
+    proposed = registry(folder, entry(folder, "copy"))
+    other = towards(Style.open(folder / "wave"), Style.open(folder / "night"), share)
+    found = review(proposed.entries[0], proposed, [other], [])
+    assert found.nearest is not None and 0.5 < found.nearest[1] < 1
+    assert len(found.objections) == objections
+
+
 def test_what_a_card_does_not_say_is_objected_to_once_and_a_preview_is_not_needed(tmp_path: Path) -> None:
     make_style(tmp_path / "wave", artist="")
     (tmp_path / "wave" / PREVIEW).write_bytes(b"no picture")
