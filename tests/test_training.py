@@ -109,6 +109,31 @@ def test_squares_lie_anywhere_and_are_enlarged_as_asked(tmp_path: Path) -> None:
         replace(RECIPE, zoom=0.9)
 
 
+@pytest.mark.parametrize("size", [(100, 101), (101, 100), (100, 199), (333, 100), (64, 65), (63, 64)])
+def test_a_square_reaches_beyond_no_photograph(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, "white").save(tmp_path / "white.png")
+    squares = Photographs(tmp_path, replace(RECIPE, steps=20, crop=64, zoom=1.1, seed=2))
+    unenlarged = Photographs(tmp_path, replace(RECIPE, steps=20, crop=64, zoom=1.0, seed=2))
+    for some in (squares, unenlarged):
+        assert all(float(some[i].min()) == 1 for i in range(20))
+
+
+def test_every_photograph_comes_once_in_an_epoch_and_each_in_another_order(tmp_path: Path) -> None:
+    for number in range(9):
+        Image.new("RGB", (64, 64), (20 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    squares = Photographs(tmp_path, replace(RECIPE, steps=27, seed=2))
+    numbers = [round(float(squares[i][0].mean()) * 255 / 20) for i in range(27)]
+    epochs = [numbers[:9], numbers[9:18], numbers[18:]]
+    assert all(sorted(epoch) == list(range(9)) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) == 3
+
+
+def test_a_new_network_is_its_seeds() -> None:
+    first, again, other = (new_network(replace(RECIPE, seed=seed)).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
 def test_a_warm_start_has_the_architecture() -> None:
     start = Registry.load().open("udnie")
     with pytest.raises(TrainingError, match="udnie is a johnson network, and a johnson-lite one is to be trained"):
