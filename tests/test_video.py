@@ -362,6 +362,27 @@ def assert_sentence(error: NSTError) -> None:
     assert sentence.endswith(".") and "\n" not in sentence and "/" not in sentence and len(sentence) < 250
 
 
+@pytest.mark.parametrize(("size", "matrix"), [((1280, 16), 1), ((1278, 16), 6), ((578, 580), 1), ((16, 578), 6)])
+def test_colours_that_a_film_does_not_name_are_those_of_its_size(
+    tmp_path: Path, size: tuple[int, int], matrix: int
+) -> None:
+    """As players take them: BT.709 of what is high definition, in one direction at least, and else SMPTE 170M."""
+    assert open_film(make_film(tmp_path / "film.mp4", frames=1, size=size)).matrix == matrix
+
+
+@pytest.mark.parametrize(("degrees", "aspect"), [(0, 2), (90, Fraction(1, 2)), (180, 2)])
+def test_pixels_that_are_not_square_are_turned_too(tmp_path: Path, degrees: int, aspect: Fraction) -> None:
+    made = make_film(tmp_path / "film.mp4", frames=2, rotation=degrees, sample_aspect_ratio=Fraction(2))
+    assert open_film(made).pixel_aspect == aspect
+
+
+@pytest.mark.parametrize(("codec", "pixels"), [("jpeg2000", "yuv420p"), ("tiff", "rgb24")])
+def test_pictures_that_are_no_films_own_are_not_decoded(tmp_path: Path, codec: str, pixels: str) -> None:
+    made = make_film(tmp_path / "film.mov", frames=1, codec=codec, pixels=pixels)
+    with pytest.raises(FilmError, match=f"is coded as {codec}, which is not read here: as H.264 it would be right"):
+        open_film(made)
+
+
 def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("I am a text.")
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
