@@ -353,6 +353,9 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "salga de esta página o la recargue, una hora como máximo; nadie más lo ve. Si quiere, publíquelo para "
         "todos.</p>"
     ),
+    "<tr><th>Title, painting</th><th>Artist</th><th>The style’s licence</th></tr>": (
+        "<tr><th>Título, cuadro</th><th>Autor</th><th>Licencia del estilo</th></tr>"
+    ),
     "model.safetensors, or a style's folder as .zip": "model.safetensors, o la carpeta de un estilo en .zip",
     "<p>What your style paints appears here, and what it takes to publish it.</p>": (
         "<p>Aquí aparecerá lo que pinta su estilo, y lo necesario para publicarlo.</p>"
