@@ -7,6 +7,7 @@ import gradio as gr
 
 from ui.films import Cinema, Screening
 from ui.gallery import drawn, registry_choices
+from ui.repaint import SHOW_MIX
 from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
@@ -62,7 +63,7 @@ def video_tab(cinema: Cinema) -> None:
                     label=say("A second style over it"),
                     min_width=280,
                 )
-                mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), min_width=280)
+                mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
             paint = gr.Button(say("Paint"), elem_id="paint-film")
         with gr.Column(scale=7, min_width=340):
             result = gr.Video(
@@ -117,6 +118,7 @@ def video_tab(cinema: Cinema) -> None:
         api_visibility="private",
     )
     film.change(js=SHOW_STAGE)
+    second.change(None, second, mix, js=SHOW_MIX)
     paint.click(None, film, [paint, leave, stop, file, result], js=waiting("reel", 3))
     event = paint.click(
         start,
