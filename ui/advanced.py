@@ -16,7 +16,7 @@ from nst_core.images import fit, mask_greys, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn
-from ui.links import EDITED, copies, dropping, opens, remembers, said_at_first
+from ui.links import EDITED, copies, dropping, remembers, said_at_first
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
@@ -70,13 +70,12 @@ HINT = (
     "below while they fall."
 )
 
-OPEN_TAB = f"""() => {{
-    if (new URLSearchParams(location.search).get("tab") === "advanced") {opens('"advanced"')}
-}}"""
 
+def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> Any:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
 
-def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> None:
-    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``."""
+    Gives the listener that fills it in as the page opens: it says what it would do when it is opened after that.
+    """
     default, drop = METHODS["quick"], say("Drop, paste\nor choose")
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -320,7 +319,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
     linked = {"preset": preset, "features": features, "fast": fast, **settings}
     copies(link, linked, "advanced")
-    page.load(found_open, remembered, [*linked.values()], **quiet, js=EDITED).then(None, None, None, js=OPEN_TAB)
+    filled_in = page.load(found_open, remembered, [*linked.values()], **quiet, js=EDITED)
     planned = [preset, features, *settings.values()]
     # One at a time, so that what stands there last is of what was chosen last.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
@@ -366,6 +365,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
     events = [run.click(start, inputs, watched, **running), go_on.click(again, steps, watched, **running)]
     follow(events, run, watched, results, left, easel.ended, easel.running)
+    return filled_in
 
 
 def known(preset: Any) -> Preset | None:

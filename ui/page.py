@@ -39,18 +39,21 @@ DROPS = Path(__file__).with_name("drops.js")
 
 logger = logging.getLogger(__name__)
 
-SAME_TAB = f"""() => {{
+OPEN_TAB = f"""() => {{
     let memory = {{}};
     try {{ memory = sessionStorage; }} catch {{}}  // a page in another one may be kept from remembering anything
     const linked = new URLSearchParams(location.search);
     const edited = memory.edited === location.search;  // see ui/links.py
-    if (edited || !NAMES.some((name) => linked.has(name))) {opens("memory.tab")}
+    const left = edited || !NAMES.some((name) => linked.has(name));
+    const tab = left ? memory.tab : linked.get("tab");
+    if (WHEN) {opens("tab")}
     addEventListener("pagehide", () => {{
         memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     }});
 }}"""
-"""Whoever loads the page again, or comes back from signing in, finds the tab that they left; a link is of the first.
-NAMES are of what it sets, for others add to addresses what they like."""
+"""A link opens the tab that it names, or else the first; whoever loads the page again, or comes back from signing in,
+finds the tab that they left. NAMES are of what a link sets, for others add to addresses what they like. WHEN is a
+condition: *Advanced* is opened when it is filled in, and no other tab waits for that."""
 FOR_EVERYBODY = """() => {
     const mend = () => {
         for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
@@ -143,13 +146,15 @@ def build_page(
         with gr.Tab(say("Video"), id="video"):
             video_tab(cinema)
         with gr.Tab(say("Advanced"), id="advanced") as tab:
-            advanced_tab(easel, tab, page, remembered)
+            filled_in = advanced_tab(easel, tab, page, remembered)
             train_accordion(school)
         with gr.Tab(say("Contribute"), id="contribute"):
             contribute_tab(studio, desk, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):
             about_tab(registry)
-        page.load(None, None, None, js=SAME_TAB.replace("NAMES", json.dumps(["tab", *desk.settings])))
+        open_tab = OPEN_TAB.replace("NAMES", json.dumps(["tab", *desk.settings]))
+        page.load(None, None, None, js=open_tab.replace("WHEN", 'tab !== "advanced"'))
+        filled_in.then(None, None, None, js=open_tab.replace("WHEN", 'tab === "advanced"'))
         page.load(None, None, None, js=FOR_EVERYBODY)
         add_api(studio, easel)
         restore(studio, desk, page)

@@ -147,6 +147,12 @@ def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> Non
     expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
 
 
+@pytest.mark.parametrize("tab", ["live", "video", "contribute", "about"])
+def test_a_link_opens_the_tab_that_it_names(page: "Page", app_url: str, tab: str) -> None:
+    page.goto(f"{app_url}/?tab={tab}")
+    expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+
+
 def test_a_tab_that_there_is_no_room_for_is_found_again(page: "Page", app_url: str) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     page.goto(app_url)
