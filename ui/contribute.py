@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,15 +16,15 @@ import gradio as gr
 from nst_core import hub
 from nst_core.contribution import IGNORED, unpack
 from nst_core.errors import NSTError
-from nst_core.images import open_picture, save_picture
+from nst_core.images import PictureError, fit, open_picture, save_picture
 from nst_core.publishing import Published, publish_style
-from nst_core.report import Report, examine
+from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
 from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
-from ui.gallery import EXAMPLES, Desk, with_guest
+from ui.gallery import EXAMPLES, Desk, css_string, registry_choices, with_guest
 from ui.stage import refusals
-from ui.studio import PageError, Studio, received
+from ui.studio import PageError, Studio, address_of, received
 from ui.words import say, words_of
 
 INTRODUCTION = (
@@ -37,6 +38,9 @@ RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
 )
+SEEN = "seen.webp"
+"""The file, beside a style's own, that its card in the gallery shows."""
+
 # The button that was pressed is out of sight then.
 OPEN_REPAINT = """() => {
     const tab = document.querySelector("[role=tab]");
@@ -45,8 +49,10 @@ OPEN_REPAINT = """() => {
 }"""
 
 
-def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: bool) -> None:
+def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, registry: str | None, login: bool) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up.
+
+    A style that is tried is offered in the list ``film_style`` too.
 
     With ``login`` people publish here under their own name on the Hub, else the page says how to; ``registry`` is the
     one on the Hub that styles are proposed to.
@@ -93,6 +99,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
                 if login:
                     publish = gr.Button(say("Publish"), elem_id="publish")
                 published = gr.HTML(elem_id="published")
+    cards = gr.HTML(padding=False)
     fields: list[Any] = [title, artist, license, name]
 
     def examined(upload: Any, request: gr.Request) -> list[Any]:
@@ -109,13 +116,17 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
             return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
-        style = Style.open(folder, name="your style")
-        if not (folder / PREVIEW).is_file():
-            save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
-        shown = studio.file("painted.png")
-        save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
+        style = Style.open(folder, name=named or "your style")
+        if not (folder / PREVIEW).is_file():
+            save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
+        with suppress(PictureError):  # which the report tells
+            # Redrawn by us, as those of the Hub are.
+            preview = open_picture(folder / PREVIEW, max_pixels=MAX_PREVIEW_SIDE**2)
+            save_picture(fit(preview, PREVIEW_SIZE), folder / SEEN)
+        shown = studio.file("painted.png")
+        save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         zipped = top_folder(path)
         return [
             studio.take(request.session_hash, style),
@@ -130,10 +141,18 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             "" if login else commands(zipped, named, registry, words_of(request)),
         ]
 
-    def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, Any]:
+    def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, ...]:
         with refusals():
             style = studio.style(request.session_hash, name)
-        return with_guest(studio.registry, guests, style.title, name)
+        gallery, guests = with_guest(studio.registry, guests, style.title, name)
+        own, rules = [], []
+        for title, guest in guests:
+            if guest.startswith("own:"):
+                own.append((title, guest))
+                with suppress(PageError):  # its hour is over
+                    rules.append(guest_card(guest, studio.style(request.session_hash, guest).folder / SEEN))
+        films = gr.Dropdown(choices=[*registry_choices(studio.registry), *own])
+        return gallery, guests, films, f"<style>{''.join(rules)}</style>"
 
     def sent(
         request: gr.Request,
@@ -174,7 +193,7 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
         concurrency_limit=1,
     )
     desk.paint_after(
-        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests], **quiet, queue=False)
+        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests, film_style, cards], **quiet, queue=False)
         .success(None, None, None, js=OPEN_REPAINT)
         .success
     )
@@ -190,6 +209,13 @@ def contribute_tab(studio: Studio, desk: Desk, *, registry: str | None, login: b
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts
         )
+
+
+def guest_card(name: str, preview: Path) -> str:
+    """CSS that puts its preview, which may be missing, on the radio button of one's own style."""
+    url = css_string(address_of(preview))
+    # Twice, for Gradio puts classes before the rules of the page's own sheet.
+    return f"#styles#styles label:has(input[value={css_string(name)}])::before {{ background-image: url({url}) }}"
 
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:

@@ -144,12 +144,12 @@ def build_page(
         with gr.Tab(say("Live"), id="live"):
             live_tab(studio, runtime)
         with gr.Tab(say("Video"), id="video"):
-            video_tab(cinema)
+            film_style = video_tab(cinema)
         with gr.Tab(say("Advanced"), id="advanced") as tab:
             filled_in = advanced_tab(easel, tab, page, remembered)
             train_accordion(school)
         with gr.Tab(say("Contribute"), id="contribute"):
-            contribute_tab(studio, desk, registry=proposals, login=login)
+            contribute_tab(studio, desk, film_style, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):
             about_tab(registry)
         open_tab = OPEN_TAB.replace("NAMES", json.dumps(["tab", *desk.settings]))

@@ -25,8 +25,8 @@ SHOW_STAGE = """() => {
 }"""
 
 
-def video_tab(cinema: Cinema) -> None:
-    """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
+def video_tab(cinema: Cinema) -> gr.Dropdown:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; gives its list of styles."""
     choices = registry_choices(cinema.studio.registry)
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -131,3 +131,4 @@ def video_tab(cinema: Cinema) -> None:
         api_visibility="private",
     )
     follow([event], paint, [stage, leave, stop], [file, result], left, cinema.ended, cinema.running)
+    return style

@@ -151,6 +151,9 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
 def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: Path) -> None:
     hostile = '<img src=x onerror="document.title = 1"> ${1+1} \u202e'
     make_style(tmp_path / "your; style", title=hostile, artist="<b>A</b>", license="mit")
+    taken = Image.Exif()
+    taken[0x010F] = "A camera"
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "your; style" / PREVIEW, exif=taken)
     archive = shutil.make_archive(str(tmp_path / "style"), "zip", tmp_path, "your; style")
     page.get_by_role("tab", name="Contribute").click()
     (tmp_path / "note.txt").write_text("I am a text.")
@@ -173,6 +176,15 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     assert page.locator("#published pre").evaluate(inside) == "auto"
     page.locator("#try").click()
     expect(page.get_by_role("tab", name="Repaint")).to_be_focused()
+    own = page.locator("#styles label.selected")
+    expect(own).to_contain_text("<img src=x")
+    address = own.evaluate("label => getComputedStyle(label, '::before').backgroundImage.slice(5, -2)")
+    with Image.open(BytesIO(page.request.get(address).body())) as seen:
+        assert seen.size == (64, 48) and not seen.getexif()  # redrawn: whoever took it is none of a browser's business
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#film-style input").click()
+    expect(page.get_by_role("option", name="<img src=x")).to_be_visible()
+    page.keyboard.press("Escape")
     page.get_by_role("tab", name="Contribute").click()
 
     torn = tmp_path / "torn.zip"
