@@ -136,7 +136,7 @@ def train(
         deque(training, maxlen=0)
         return
     done = steps
-    errors.print(f"Losses and samples are in {folder.working} as it goes.", markup=False)
+    print(f"{folder.working} shows losses and samples as it goes.", flush=True)
     with _noting(interrupted), progress_bar() as progress:
         task = progress.add_task("training", total=steps)
         for step in folder.record(training, resume=resume):
