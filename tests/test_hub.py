@@ -13,7 +13,7 @@ from loopback_hub import LoopbackHub, Repo
 from made_styles import make_style
 
 from nst_core.hub import HubError, _refusals
-from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS
+from nst_core.style import CARD, CONFIG, MAX_BYTES, PREVIEW, WEIGHTS
 
 ASK = """
 import json, logging, sys, time
@@ -207,7 +207,37 @@ def test_styles_are_listed_by_likes_and_by_age(hub: LoopbackHub, tmp_path: Path)
     for title, likes, year in (("Old", 5, 2024), ("New", 1, 2026), ("Liked", 9, 2025)):
         card = f"---\ntags: [nst-style]\ntitle: {title}\n---\n".encode()
         hub.new(f"ada/{title}", {CARD: card}, likes=likes, modified=datetime(year, 1, 1, tzinfo=timezone.utc))
-    assert hub.run(LISTED, tmp_path / "home") == [["Liked", "Old", "New"], ["New", "Liked", "Old"]]
+    hub.new(
+        "ada/nameless", {CARD: b"---\ntags: [nst-style]\n---\n"}, modified=datetime(2023, 1, 1, tzinfo=timezone.utc)
+    )
+    none = "ada/nameless"
+    assert hub.run(LISTED, tmp_path / "home") == [["Liked", "Old", "New", none], ["New", "Liked", "Old", none]]
+
+
+PREVIEWS = """
+import json
+from nst_core import hub
+answers = []
+for repo, revision in {refs!r}:
+    try:
+        answers.append(hub.fetch_preview(repo, revision).stat().st_size)
+    except hub.HubError as error:
+        answers.append(str(error))
+print(json.dumps(answers))
+"""
+
+
+def test_a_preview_is_fetched_alone_and_none_that_is_too_large(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    most = MAX_BYTES[PREVIEW]
+    refs = [
+        ("user/wave", hub.add("user/wave", folder)),
+        ("user/huge", hub.new("user/huge", {PREVIEW: bytes(most + 1)})),
+    ]
+    size, refusal = hub.run(PREVIEWS.format(refs=refs), tmp_path / "home")
+    assert size == (folder / PREVIEW).stat().st_size
+    assert refusal == f"{PREVIEW} of user/huge has {most + 1:,} bytes, and at most {most:,} are right."
+    assert {request.rsplit("/", 1)[1] for request in hub.requests if request.startswith("GET")} == {PREVIEW}
+    assert not any(request.startswith("GET /user/huge") for request in hub.requests)
 
 
 STRANGER = """
