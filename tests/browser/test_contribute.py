@@ -180,7 +180,7 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     expect(own).to_contain_text("<img src=x")
     address = own.evaluate("label => getComputedStyle(label, '::before').backgroundImage.slice(5, -2)")
     with Image.open(BytesIO(page.request.get(address).body())) as seen:
-        assert seen.size == (64, 48) and not seen.getexif()  # redrawn: whoever took it is none of a browser's business
+        assert seen.size == (512, 384) and not seen.getexif()  # redrawn
     page.get_by_role("tab", name="Video").click()
     page.locator("#film-style input").click()
     expect(page.get_by_role("option", name="<img src=x")).to_be_visible()
