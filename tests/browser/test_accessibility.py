@@ -42,6 +42,12 @@ def test_forced_colours_show_what_is_chosen(page: "Page") -> None:
     assert page.locator("#strength [type=range]").evaluate("range => getComputedStyle(range).appearance") == "auto"
 
 
+def test_what_the_browser_draws_is_as_dark_as_the_page(page: "Page", app_url: str) -> None:
+    for theme, scheme in (("light", "normal"), ("dark", "dark")):
+        page.goto(f"{app_url}/?__theme={theme}")
+        expect(page.locator("#strength [type=number]")).to_have_css("color-scheme", scheme)
+
+
 READ_OUT = """() => {
     window.said = "";
     const look = () => document.querySelectorAll("[role=status], .sr-only").forEach((e) => (said += e.textContent));
