@@ -13,8 +13,12 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+if find_spec("gradio") is None:
+    sys.exit("The page takes Gradio: pip install -r requirements.txt installs that.")
 
 # Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

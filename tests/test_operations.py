@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -307,6 +308,12 @@ def test_who_never_comes_to_hear_is_forgotten(registry_file: Path, photo: Path, 
         page.forget_unheard()
         assert len(page._queue.pending_event_ids_session) == 2
         assert "event: complete" in http.get(last).text
+
+
+def test_without_gradio_the_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(SystemExit, match=r"pip install -r requirements\.txt"):
+        runpy.run_path(str(ROOT / "app.py"))
 
 
 @pytest.mark.slow
