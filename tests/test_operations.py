@@ -299,15 +299,27 @@ def test_a_busy_machine_s_server_begins_as_well(environment: dict[str, str], tmp
 
 def test_who_never_comes_to_hear_is_forgotten(registry_file: Path, photo: Path, tmp_path: Path) -> None:
     with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
-        page._queue.pending_messages_per_session.max_size = 2
+        page._queue.pending_messages_per_session.most = 2  # type: ignore[attr-defined]
         picture = upload(http, photo)
         for style in (*["no-style"] * 4, "first-style"):
             last = ask(http, "stylize", [picture, style, 1, "style", 64, 1, "", 0.5, None])
-            # Gradio ends its queue over whoever still waits in it and is forgotten; so many never wait.
             wait_until(lambda: not page.waiting() + page.running())
         page.forget_unheard()
         assert len(page._queue.pending_event_ids_session) == 2
         assert "event: complete" in http.get(last).text
+
+
+def test_who_waits_is_not_forgotten_for_others(registry_file: Path, photo: Path, tmp_path: Path) -> None:
+    painted = Event()
+    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
+        page._queue.pending_messages_per_session.most = 2  # type: ignore[attr-defined]
+        picture = upload(http, photo)
+        page.studio.line.join("bob", lambda progress: painted.wait(60))
+        wish = [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]
+        asked = [ask(http, "stylize", wish) for _ in range(12)]
+        wait_until(lambda: page.waiting() == 12)
+        painted.set()
+        assert all("event: complete" in http.get(stream).text for stream in asked)
 
 
 def test_without_gradio_the_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

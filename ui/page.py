@@ -163,8 +163,6 @@ def build_page(
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
             event.api_visibility = "private"
     page.queue(max_size=QUEUE, api_open=False)
-    # A thousand looks a second, which Gradio 6.31 takes, are a tenth of a core while nobody is here.
-    page._queue.sleep_when_free = 0.01
     return page
 
 

@@ -5,7 +5,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Set
+from asyncio import Queue as AsyncQueue
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,6 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME
+from gradio.queueing import Event
+from gradio.server_messages import EventMessage
 from gradio_client.client import Job
 from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -38,6 +41,8 @@ from ui.studio import KEEP, Studio
 
 SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
+UNHEARD = 2000
+"""Of how many sessions there may be something to hear."""
 GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
 RETURN = 1.0
@@ -51,6 +56,25 @@ WAITING = Gauge("nst_waiting", "Pictures that wait for their turn.")
 RUNNING = Gauge("nst_running", "Pictures that are being worked on.")
 
 
+class Unheard(dict[str, AsyncQueue[EventMessage]]):
+    """What there is to hear by session, in Gradio's queue, which forgets the oldest session when there are too many.
+
+    Here none is forgotten who still waits for something: the queue would end over that, for everybody.
+    """
+
+    def __init__(self, events: Mapping[str, Event], most: int) -> None:
+        """``events`` are those that have not ended."""
+        super().__init__()
+        self._events, self.most = events, most
+
+    def __setitem__(self, session: str, messages: AsyncQueue[EventMessage]) -> None:
+        if session not in self and len(self) >= self.most:
+            waiting = {event.session_hash for event in self._events.values()}
+            for oldest in [other for other in self if other not in waiting][:1]:
+                del self[oldest]
+        super().__setitem__(session, messages)
+
+
 class Page(gr.Blocks):
     """``gr.Blocks`` for the page: what fails in its events is one sentence, and it knows who waits for what."""
 
@@ -59,6 +83,15 @@ class Page(gr.Blocks):
         self.studio, self.easel, self.school, self.cinema = studio, easel, school, cinema
         self.stopping = False
         """Set when nothing new is taken any more."""
+
+    def queue(self, *arguments: Any, **options: Any) -> "Page":
+        """Gradio's queue, as a server needs it."""
+        super().queue(*arguments, **options)
+        queue = self._queue
+        queue.pending_messages_per_session = Unheard(queue.event_ids_to_events, UNHEARD)  # type: ignore[assignment]
+        # A thousand looks a second, which Gradio 6.31 takes, are a tenth of a core while nobody is here.
+        queue.sleep_when_free = 0.01
+        return self
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
         """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
@@ -145,7 +178,7 @@ class Page(gr.Blocks):
     def forget_unheard(self) -> None:
         """Forget that those waited for something who never came to hear it, once what there was to hear has gone.
 
-        That goes with the oldest of 2000 sessions; of what was waited for, Gradio would remember every one.
+        That goes with the oldest sessions; of what was waited for, Gradio would remember every one.
         """
         queue = self._queue
         for session in [*queue.pending_event_ids_session]:
