@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nst_core.errors import NSTError
 from nst_core.files import replacing
+from nst_core.heif import is_heif, open_heif
 from nst_core.parts import too_many_parts
 from nst_core.text import quoted
 
@@ -40,13 +41,17 @@ LARGEST_EXIF = 2**20
 log = logging.getLogger(__name__)
 Image.init()
 
-# The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too.
-_DECODERS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+# The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too. AVIF comes before HEIF, which may
+# begin like it.
+_DECODERS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
+PHOTO_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif", ".hif"),
+    *(".tif", ".tiff", ".bmp", ".gif"),
+}
 """By which the pictures of a folder are known."""
-OTHER_SUFFIXES = {".heic", ".heif", ".jxl"}
+OTHER_SUFFIXES = {".jxl"}
 """Of photographs that cannot be read: whoever has some in a folder is told so."""
-_READABLE = "a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF file"
+_READABLE = "a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file"
 # What they raise on files that were cut short or changed at random.
 _BROKEN = (
     OSError,
@@ -119,8 +124,8 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     floating-point numbers in 0–1.
 
     Raises:
-        PictureError: there is no such file, it is no PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it has
-            more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded), or
+        PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
+            has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded), or
             numbers beyond the ranges above, or it is another array, or a tensor.
     """
     if isinstance(source, np.ndarray | Tensor):
@@ -324,24 +329,27 @@ def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
         prefix = stream.read(16)
     if not prefix:
         raise PictureError(f"{subject} is an empty file: {_READABLE} would be right.")
+    damaged: tuple[str, Exception] | None = None
     for name in _DECODERS:
-        decoder, accepts = Image.OPEN[name]
+        decoder, accepts = (None, is_heif) if name == "HEIF" else Image.OPEN[name]
         if accepts and accepts(prefix):
             if too_many_parts(stream, name):
                 parts = "is built of more parts than a picture needs"
                 raise PictureError(f"{subject} {parts}: saved anew as PNG or JPEG it would be right.")
             stream.seek(0)
             try:
-                return decoder(stream, "")
+                return decoder(stream, "") if decoder else open_heif(stream.read(), max_pixels)
             except Image.DecompressionBombError as error:
                 raise PictureError(
                     f"{subject} has too many pixels: at most {max_pixels:,} in all would be right."
                 ) from error
             except _BROKEN as error:
-                raise PictureError(
-                    f"{subject} begins like {name} but is damaged, incomplete or of a kind that cannot be read: "
-                    "a complete file, or the picture saved anew as PNG or JPEG, would be right."
-                ) from error
+                damaged = name, error
+    if damaged:
+        raise PictureError(
+            f"{subject} begins like {damaged[0]} but is damaged, incomplete or of a kind that cannot be read: "
+            "a complete file, or the picture saved anew as PNG or JPEG, would be right."
+        ) from damaged[1]
     raise PictureError(f"{subject} is not of a kind that can be read: {_READABLE} would be right.")
 
 

@@ -99,12 +99,12 @@ def test_what_would_be_lost_or_passed_over_in_silence_is_told(made: Path) -> Non
     assert "is one of the photographs, and would be written over" in refusal("stylize", *words, folder=made)
     assert (mine / "photo-wave.png").read_bytes() == b"somebody's own"
     (mine / "photo-wave.png").unlink()
-    (mine / "holiday.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (mine / "holiday.JXL").write_bytes(b"\xff\n")
     (made / "latest").symlink_to("wave", target_is_directory=True)
     for _ in range(2):
         done = nst("stylize", "mine", "--style", "latest", "-o", "mine", folder=made)
-        assert done.returncode == 1 and "holiday.HEIC" in done.stderr
-        assert {file.name for file in mine.iterdir()} == {"photo.png", "photo-wave.png", "holiday.HEIC"}
+        assert done.returncode == 1 and "holiday.JXL" in done.stderr
+        assert {file.name for file in mine.iterdir()} == {"photo.png", "photo-wave.png", "holiday.JXL"}
 
 
 def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(

@@ -35,7 +35,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
         """Repaint a photograph in the manner of a painting, in about a second.
 
         Args:
-            photo: The photograph: a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF that was uploaded, or is a data: URL.
+            photo: The photograph: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF that was uploaded, or is a data: URL.
             style: The painting whose style to use: an id that the endpoint or tool styles lists, such as great-wave.
             strength: How much of the painting: from 0, which leaves the photograph as it is, to 1.
             color: Whose colours the result has: the painting's ("style") or the photograph's ("photo").

@@ -1,8 +1,8 @@
 // Where files are dropped: one that misses its place does not open instead of the page, one that is dropped near it finds
-// it, and one of another kind takes nothing away. Gradio runs this with `element` (the masthead) and `props.words`.
+// it, one of another kind takes nothing away, and one that the browser cannot show is named. Gradio runs this with `element` (the masthead) and `props.words`.
 const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
 const RIGHT = {
-  image: say("That is no picture: a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF would be right here."),
+  image: say("That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here."),
   video: say("That is no film: an MP4, MOV, MKV or WebM would be right here."),
 };
 
@@ -12,15 +12,23 @@ function placeOf(target) { // the box that a file is for which is dropped there,
   return [target.closest("#photo, .pick"), "image"];
 }
 
+function typed(file) { // not every system knows that HEIC is a picture, and Gradio takes what is called one alone
+  return !file.type && /\.(heic|heif|hif)$/i.test(file.name) ? new File([file], file.name, { type: "image/heic" }) : file;
+}
+
+function put(file, input) {
+  const given = new DataTransfer();
+  given.items.add(file);
+  input.files = given.files;
+}
+
 async function hand(box, file) { // as if it had been chosen there
   // A player takes none, until it is cleared: by the last of its buttons, whose name Gradio translates.
   if (!box.querySelector("input[type=file]")) box.querySelector(".icon-button-wrapper button:last-of-type")?.click();
   for (let look = 0; look < 50; look++) {
     const input = box.querySelector("input[type=file]");
     if (input) {
-      const given = new DataTransfer();
-      given.items.add(file);
-      input.files = given.files;
+      put(file, input);
       input.dispatchEvent(new Event("change", { bubbles: true }));
       return;
     }
@@ -30,8 +38,9 @@ async function hand(box, file) { // as if it had been chosen there
 
 document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
 document.addEventListener("drop", (event) => {
-  const file = event.dataTransfer.files[0];
-  if (!file) return;
+  const dropped = event.dataTransfer.files[0];
+  if (!dropped) return;
+  const file = typed(dropped);
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
   const [box, kind] = placeOf(event.target);
@@ -41,8 +50,22 @@ document.addEventListener("drop", (event) => {
     const words = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: RIGHT[kind] });
     box.after(words);
     setTimeout(() => words.remove(), 10000);
-  } else if (kind === "video" || !box.contains(event.target)) { // else Gradio takes it
+  } else if (kind === "video" || file !== dropped || !box.contains(event.target)) { // else Gradio takes it
     event.stopPropagation();
     hand(box, file);
   }
 }, { capture: true });
+
+document.addEventListener("change", ({ target }) => {
+  const file = target.matches?.("#photo input[type=file], .pick input[type=file]") && target.files[0];
+  if (file && typed(file) !== file) put(typed(file), target);
+}, { capture: true });
+
+for (const kind of ["error", "load"]) // not as a broken picture
+  document.addEventListener(kind, ({ target }) => {
+    if (!target.matches?.("#photo img, .pick img")) return;
+    const place = target.closest(".block"), unseen = kind === "error";
+    target.style.visibility = unseen ? "hidden" : "";
+    delete place.dataset.unseen;
+    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("your browser cannot show this file.")}`;
+  }, { capture: true });

@@ -77,17 +77,11 @@ FOR_EVERYBODY = """() => {
     document.addEventListener("keydown", (event) => {
         if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
     }, true);
-    for (const kind of ["error", "load"])
-        document.addEventListener(kind, ({ target }) => {
-            if (target.matches?.("#photo img, .pick img"))
-                target.style.visibility = kind === "error" ? "hidden" : "";
-        }, true);
 }"""
 """What Gradio leaves out: a name for an example, which is a picture or a film; what a file is chosen for; one name for
 the radio buttons of a group, without which the arrow keys do not move between them; that what is said of a picture or a
-style is read out; that Tab leaves a list, which Gradio would open anew; that whoever has pressed a button by a key is
-then at the one that stops what began, for theirs is of no use meanwhile; and that a file which the browser cannot show,
-and of which a sentence tells, is not shown as a broken picture."""
+style is read out; that Tab leaves a list, which Gradio would open anew; and that whoever has pressed a button by a key
+is then at the one that stops what began, for theirs is of no use meanwhile."""
 
 
 def build_page(

@@ -149,9 +149,10 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "Pinta el servidor: lo que ve la cámara va allí y no se guarda en ninguna parte."
     ),
     "The camera is painted in the quick styles alone.": "La cámara se pinta solo con los estilos rápidos.",
-    "That is no picture: a PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF would be right here.": (
-        "Eso no es una imagen: aquí corresponde un PNG, JPEG, WebP, AVIF, TIFF, BMP o GIF."
+    "That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here.": (
+        "Eso no es una imagen: aquí corresponde un PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
+    "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
     "That is no film: an MP4, MOV, MKV or WebM would be right here.": (
         "Eso no es una película: aquí corresponde un MP4, MOV, MKV o WebM."
     ),

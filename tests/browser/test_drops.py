@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pillow_heif
 import pytest
 from made_films import make_film
 from PIL import Image
@@ -47,6 +48,22 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.locator("#photo img")).to_be_visible()
     # They would take the photograph away first.
     expect(page.get_by_label("Paste from clipboard")).to_be_hidden()
+
+
+def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "Page", tmp_path: Path) -> None:
+    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    picture = pillow_heif.from_pillow(Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB"))
+    for name, place in (("dropped.HEIC", "#photo"), ("beside.HEIC", "#stage"), ("chosen.HEIC", None)):
+        picture.save(tmp_path / name)
+        if place:
+            drop(page, tmp_path / name, "", place)
+        else:
+            page.locator("#photo input[type=file]").set_input_files(tmp_path / name)
+        expect(page.locator("#result img").first).to_have_attribute("src", re.compile(name.removesuffix(".HEIC")))
+        expect(page.locator("#photo")).to_have_attribute("data-unseen", f"{name}: your browser cannot show this file.")
+    page.locator("#examples button").first.click()
+    expect(page.locator("#photo img")).to_be_visible()
+    expect(page.locator("#photo")).not_to_have_attribute("data-unseen", re.compile("."))
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
