@@ -159,11 +159,13 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 gr.Markdown(say(MASKS))
                 further: list[gr.components.Component] = []
                 for place in range(1, 2 + FURTHER):
+                    mask, weight = "Mask of the painting above", "Weight of the painting above"
                     with gr.Row(elem_classes="further"):
                         if place > 1:
+                            mask, weight = "Mask", "Its weight"
                             further.append(picture(say(f"Painting {place}"), say("Drop here"), height=130))
-                        further.append(picture(say("Mask"), say("Drop here"), height=130))
-                        further.append(number(1, say("Its weight"), 0))
+                        further.append(picture(say(mask), say("Drop here"), height=130))
+                        further.append(number(1, say(weight), 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
             stage = stage_for("easel", HINT)
             with gr.Row():
@@ -364,7 +366,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     watched = [stage, leave, stop]
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
     events = [run.click(start, inputs, watched, **running), go_on.click(again, steps, watched, **running)]
-    follow(events, run, watched, results, left, easel.ended, easel.running)
+    for rested in follow(events, run, watched, results, left, easel.ended, easel.running):
+        rested.then(describe, planned, [plan, fast], **planning)  # by now it is known how long a step takes
     return filled_in
 
 

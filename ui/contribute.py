@@ -79,7 +79,12 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             )
             with gr.Column(visible=False, elem_id="offer") as offer:
                 sample = gr.Image(
-                    label=say("What it paints"), interactive=False, buttons=[], height=300, elem_id="sample"
+                    label=say("What it paints"),
+                    interactive=False,
+                    buttons=[],
+                    height=300,
+                    elem_id="sample",
+                    elem_classes="pick",
                 )
                 tried = gr.Button(say("Try it on your own photograph"), elem_id="try")
                 gr.HTML(say("<h3>Publish it</h3>"))
@@ -118,7 +123,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
-        style = Style.open(folder, name=named or "your style")
+        style = Style.open(folder, name=named or "Your style")
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
         with suppress(PictureError):  # which the report tells

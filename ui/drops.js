@@ -61,9 +61,11 @@ document.addEventListener("change", ({ target }) => {
   if (file && typed(file) !== file) put(typed(file), target);
 }, { capture: true });
 
-for (const kind of ["error", "load"]) // not as a broken picture
-  document.addEventListener(kind, ({ target }) => {
-    if (!target.matches?.("#photo img, .pick img")) return;
+for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken picture, nor as a film that is wrong
+  document.addEventListener(kind, (event) => {
+    const { target } = event;
+    if (!target.matches?.("#photo img, .pick img, #film video")) return;
+    if (kind === "error") event.stopPropagation();
     const place = target.closest(".block"), unseen = kind === "error";
     target.style.visibility = unseen ? "hidden" : "";
     delete place.dataset.unseen;

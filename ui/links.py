@@ -119,4 +119,4 @@ def dropping() -> Iterator[None]:
     try:
         yield
     except NSTError as error:
-        gr.Warning(escape(str(error), quote=False), title="A part of it was left out")
+        gr.Warning(escape(str(error), quote=False))

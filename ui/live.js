@@ -20,7 +20,7 @@ element.innerHTML = `
       <p class="hint"><b>${say("See yourself painted")}</b>${say("Start the camera, or choose a photograph or drop it here.")}</p></figure>
     <p class="line" role="status"></p><p class="rate"></p>
     <div class="buttons" hidden><button class="save">${say("Download PNG")}</button>
-      <button class="turn" hidden>${say("The other camera")}</button><button class="stop" hidden>${say("Stop")}</button></div>
+      <button class="turn" hidden>${say("The other camera")}</button><button class="stop" hidden>${say("Take the picture")}</button></div>
   </div>`;
 const find = (selector) => element.querySelector(selector);
 const [canvas, line, rate, sizes, who, figure, few] =
@@ -155,6 +155,7 @@ function show(state) {
   find(".hint").hidden = state !== "empty";
   find(".stage .buttons").hidden = state === "empty";
   find(".stop").hidden = !live;
+  find(".save").hidden = live; // its frames are small: a picture is taken first
   const focused = document.activeElement;
   find(".camera").disabled = live;
   if (live && focused === find(".camera")) find(".stop").focus();
@@ -355,6 +356,6 @@ find(".save").onclick = () => canvas.toBlob((blob) => {
   URL.revokeObjectURL(link.href);
 });
 // Whoever goes to another tab is not filmed.
-new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) { wish++; rest(); } }).observe(figure);
+new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) { wish++; rest(); tell(say("The camera is off: you left this tab.")); } }).observe(figure);
 choose("photo");
 show("empty");

@@ -15,7 +15,7 @@ const READY = { // a pixel's share, by where it is in the picture, 0–1
 };
 element.innerHTML = `<div class="panel">
   <fieldset><legend>${say("Where it shows: choose, or draw on the picture")}</legend>
-    <div class="row ready">${Object.keys(READY).map((name) => `<button value="${name}">${say(name)}</button>`).join("")}</div>
+    <div class="row ready">${Object.keys(READY).map((name) => `<button value="${name}">${say(name)}</button>`).join("")}<button value="" class="own" hidden>${say("As drawn")}</button></div>
   </fieldset>
   <div class="board" hidden>
     <div class="row"><button class="draw">${say("Draw")}</button><button class="erase">${say("Erase")}</button>
@@ -83,7 +83,7 @@ async function show() { // what the text says
     context.drawImage(mask, 0, 0, width, height);
     const { data } = context.getImageData(0, 0, width, height);
     const share = (x, y) => data[4 * (Math.floor(y * height) * width + Math.floor(x * width))] / 255;
-    if (chosen === "Everywhere") chosen = Object.keys(READY).find((name) => READY[name] && alike(READY[name], share)) ?? "";
+    if (!READY[chosen]) chosen = Object.keys(READY).find((name) => READY[name] && alike(READY[name], share)) ?? "";
     put(context, share);
     drawing.imageSmoothingQuality = "high";
     drawing.drawImage(context.canvas, 0, 0, canvas.width, canvas.height);
@@ -119,6 +119,7 @@ let chosen = "Everywhere";
 function mark() {
   if (!props.value) chosen = "Everywhere";
   else if (chosen === "Everywhere") chosen = ""; // it was not chosen here
+  find(".own").hidden = chosen !== "";
   for (const button of element.querySelectorAll(".ready button")) button.ariaPressed = button.value === chosen;
   find(".draw").ariaPressed = !erases;
   find(".erase").ariaPressed = erases;
@@ -126,7 +127,7 @@ function mark() {
   find(".invert").disabled = !props.value;
 }
 
-for (const button of element.querySelectorAll(".ready button"))
+for (const button of element.querySelectorAll(".ready button:not(.own)"))
   button.onclick = () => { chosen = button.value; change(ready(chosen)); show(); };
 find(".draw").onclick = () => { erases = false; mark(); };
 find(".erase").onclick = () => { erases = true; mark(); };

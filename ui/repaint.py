@@ -56,10 +56,17 @@ SHARE = f"""async ([, picture]) => {{
     return {json.dumps(str(say("Share")))};
 }}"""
 
-SHOW_MIX = "(second) => ({ __type__: 'update', visible: Boolean(second) })"
-SHOW_MASK = """(second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
-    detail: { second, pictures: (pictures ?? []).map((picture) => picture?.url) },
+# A style over itself is that style.
+SHOW_MIX = "(style, second) => ({ __type__: 'update', visible: Boolean(second) && second !== style })"
+SHOW_MASK = """(style, second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
+    detail: { second: second !== style && second, pictures: (pictures ?? []).map((picture) => picture?.url) },
 }))"""
+
+
+HINT = (
+    "<p><b>Your picture appears here</b><span class='idle'>Choose a photograph, or try one of the examples.</span>"
+    "<span class='busy'>It is being painted.</span></p>"
+)
 
 
 def repaint_tab(studio: Studio) -> Desk:
@@ -96,7 +103,7 @@ def repaint_tab(studio: Studio) -> Desk:
                     elem_id="result",
                 )
                 gr.HTML(
-                    say("<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>"),
+                    say(HINT),
                     elem_id="hint",
                     js_on_load=COMPARE.read_text("utf-8"),
                     words=SPANISH,
@@ -188,7 +195,6 @@ def repaint_tab(studio: Studio) -> Desk:
         said = ""
         try:
             said_all = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
-            # A style over itself is that style.
             over = "" if second == style else second
             wish = Wish.of(style=style, second=over, mask=mask if over else "", **said_all)
             path = received(photo)
@@ -218,7 +224,7 @@ def repaint_tab(studio: Studio) -> Desk:
             gone = isinstance(error, PictureError)
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
             yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
-            raise gr.Error(message, title="That did not work", print_exception=False) from error
+            raise gr.Error(message, print_exception=False) from error
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
         file = studio.file(f"{'-'.join([path.stem, *names])}.png")
         # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
@@ -247,8 +253,9 @@ def repaint_tab(studio: Studio) -> Desk:
     gr.on([photo.change, style.input], js=SHOW_STYLES)
     style.change(None, None, None, js=SHOW_CARD)
 
-    gr.on([second.change, result.change], None, [second, result], js=SHOW_MASK, api_visibility="private")
-    second.change(None, second, mix, js=SHOW_MIX)
+    both = [style.change, second.change]
+    gr.on([*both, result.change], None, [style, second, result], js=SHOW_MASK, api_visibility="private")
+    gr.on(both, None, [style, second], mix, js=SHOW_MIX)
     result.change(None, result, share, js=MAY_SHARE)
     share.click(None, result, share, js=SHARE)
 
@@ -299,8 +306,11 @@ def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) ->
     """
     (width, height), styles = painting.painted.size, styles_of(painting)
     seconds = painting.seconds + (painting.second.seconds if painting.second else 0)
-    who = " + ".join(f"<b>{escape(style.title)}</b>, {escape(style.artist)}" for style in styles)
-    licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles))
+    named = (filter(None, (f"<b>{escape(style.title)}</b>", escape(style.artist))) for style in styles)
+    who = " + ".join(", ".join(names) for names in named)
+    licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles if style.license))
     pixels = f"{width} × {height} px{worded(', the most this server paints') if bounded else ''}"
-    how = f"{pixels} · {worded('painted in')} {seconds:.2f} s · {worded('the style’s licence:')} {licences}"
+    how = f"{pixels} · {worded('painted in')} {seconds:.2f} s"
+    if licences:
+        how += f" · {worded('the style’s licence:')} {licences}"
     return f"<p>{who}</p><p>{how}</p>"

@@ -24,7 +24,10 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
         return [*opened(studio, desk, guests, said), time.monotonic() if said else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData) -> list[Any]:
-        return [*opened(studio, desk, guests, read_recipe(str(event.recipe))), time.monotonic()]
+        said = read_recipe(str(event.recipe))
+        if "style" not in said:
+            gr.Warning("That style was somebody's own, which no picture names: the chosen one stays.")
+        return [*opened(studio, desk, guests, said), time.monotonic()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     remembered = memory("repaint")

@@ -58,7 +58,7 @@ def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
     yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
     for run in runs:
         if run.trouble:
-            gr.Warning(escape(str(run.trouble), quote=False), title="It ended early")
+            gr.Warning(escape(str(run.trouble), quote=False))
         yield view(run), gr.skip(), gr.skip()
 
 
@@ -118,4 +118,4 @@ def refusals() -> Iterator[None]:
     except NSTError as error:
         # Gradio shows a message as markup.
         message = escape(str(error), quote=False)
-        raise gr.Error(message, title="That did not work", print_exception=False) from error
+        raise gr.Error(message, print_exception=False) from error

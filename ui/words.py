@@ -92,8 +92,10 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Or try one of these": "O pruebe una de estas",
     "Style": "Estilo",
     "Before and after": "Antes y después",
-    "<p><b>Your picture appears here</b>Choose a photograph, or try one of the examples.</p>": (
-        "<p><b>Su imagen aparecerá aquí</b>Elija una fotografía o pruebe uno de los ejemplos.</p>"
+    "<p><b>Your picture appears here</b><span class='idle'>Choose a photograph, or try one of the examples.</span>"
+    "<span class='busy'>It is being painted.</span></p>": (
+        "<p><b>Su imagen aparecerá aquí</b><span class='idle'>Elija una fotografía o pruebe uno de los ejemplos.</span>"
+        "<span class='busy'>Se está pintando.</span></p>"
     ),
     "painted in": "pintado en",
     "On your own machine, with the style’s folder at hand:": "En su propio equipo, con la carpeta del estilo a mano:",
@@ -136,6 +138,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Brush": "Pincel",
     "Undo": "Deshacer",
     "Invert": "Invertir",
+    "As drawn": "Como se dibujó",
     "Your picture, to draw on": "Su imagen, para dibujar en ella",
     "Your last pictures, kept in this browser alone.": "Sus últimas imágenes, guardadas solo en este navegador.",
     "Forget them": "Olvidarlas",
@@ -204,6 +207,8 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "Solo las páginas con https pueden usar la cámara: elija una fotografía en su lugar."
     ),
     "Asking for the camera …": "Pidiendo la cámara …",
+    "The camera is off: you left this tab.": "La cámara está apagada: dejó esta pestaña.",
+    "Take the picture": "Tomar la foto",
     "The camera has gone.": "La cámara se ha desconectado.",
     "frames a second": "imágenes por segundo",
     "behind": "de retraso",
@@ -287,6 +292,8 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Painting 4": "Cuadro 4",
     "Mask": "Máscara",
     "Its weight": "Su peso",
+    "Mask of the painting above": "Máscara de la pintura de arriba",
+    "Weight of the painting above": "Peso de la pintura de arriba",
     "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
     "below while they fall.": (
         "<b>Vea cómo se pinta una imagen</b>Elija una fotografía y un cuadro y pulse Empezar.<br>Abajo se dibujan las "

@@ -90,7 +90,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
 
         page.locator("#try").click()
         choose_photo(page, photo)
-        own = picture(page, "your style")
+        own = picture(page, "Your style")
         assert len(own) > 1000
         assert page.locator("#styles input[value^='own:']").count() == 1
 

@@ -76,6 +76,12 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
         expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")
     at = {"en": "Picture at step", "es": "Imagen en el paso"}[language]
     expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile(at))
+    drop(page, make_film(tmp_path / "old.mp4", codec="mpeg4", frames=4), "video/mp4", "#film")
+    expect(page.locator("#reel .line")).to_contain_text("the first of 4 frames")
+    expect(page.locator("#film")).to_have_attribute("data-unseen", re.compile("^old.mp4: "))
+    assert not page.get_by_test_id("toast-body").count()
+    drop(page, tmp_path / "3.mp4", "video/mp4", "#film")
+    expect(page.locator("#film")).not_to_have_attribute("data-unseen", re.compile("."))
     drop(page, tmp_path / "3.mp4", "image/png", "#film")
     expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()

@@ -136,7 +136,8 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     canvas = page.locator("#live canvas")
     before = canvas.evaluate("canvas => canvas.toDataURL()")
     page.wait_for_function("before => document.querySelector('#live canvas').toDataURL() !== before", arg=before)
-    page.locator("#live .stop").click()
+    expect(page.locator("#live .save")).to_be_hidden()
+    page.get_by_role("button", name="Take the picture").click()
     expect(page.locator("#live .line")).to_contain_text("512 × 384 px")  # the last frame, as a photograph
     assert taken_home(page).size == (512, 384)
     # Gradio may come to fetch another part of its own page.
@@ -148,6 +149,7 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page.get_by_role("tab", name="Live").click()
     expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
     expect(page.locator("#live .stop")).to_be_hidden()
+    expect(page.locator("#live .line")).to_have_text("The camera is off: you left this tab.")
 
 
 def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:

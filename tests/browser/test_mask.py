@@ -122,6 +122,7 @@ def test_the_second_style_is_seen_where_it_was_drawn(two: "Page", registry_file:
     page, scrolled = two, two.evaluate("scrollY")
     draw(page, (0.4, 0.25), (0.6, 0.25), (0.6, 0.35), (0.4, 0.35))
     assert page.evaluate("scrollY") == scrolled
+    expect(page.get_by_role("button", name="As drawn")).to_have_attribute("aria-pressed", "true")
     file = download(page, tmp_path)
     mask = read_mask(read_recipe(read_note(file))["mask"])
     assert mask and max(mask.size) == 64
@@ -138,6 +139,9 @@ def test_the_second_style_is_seen_where_it_was_drawn(two: "Page", registry_file:
     assert (alone[inside] != over[inside]).any()
     outside = np.s_[int(0.55 * height) :]
     np.testing.assert_array_equal(painted[outside], alone[outside])
+    page.locator("#styles label").nth(1).click()  # the second style over itself: there is nothing to choose
+    expect(page.get_by_text("Where it shows")).to_be_hidden()
+    expect(page.get_by_text("How much of it")).to_be_hidden()
 
 
 @pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
@@ -186,6 +190,9 @@ def test_who_cannot_draw_chooses(two: "Page", tmp_path: Path) -> None:
     assert centre[len(centre) // 2, centre.shape[1] // 2] == 1 and centre[0].max() == 0
     press(page, "Everywhere")
     assert read_recipe(read_note(download(page, tmp_path))).get("mask", "") == ""
+    expect(page.get_by_role("button", name="As drawn")).to_be_hidden()
+    press(page, "Undo")
+    expect(page.get_by_role("button", name="Centre")).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_link_and_a_picture_bring_the_mask_back(two: "Page", app_url: str, tmp_path: Path) -> None:
