@@ -30,7 +30,6 @@ import httpx
 import numpy as np
 from gradio_client import Client, handle_file
 from page import photograph, serving
-from people import resident
 
 LOOK = 1.0
 """Seconds for which a person looks at what they got."""
@@ -161,6 +160,12 @@ def visit(number: int, url: str, folder: Path, styles: list[str], until: float, 
                 tally.record(kind, deeds[kind][1])
                 time.sleep(LOOK)
         person.client.close()
+
+
+def resident(process: int) -> float:
+    """MB of memory that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
 
 
 def counted_as_failed(url: str) -> float:
