@@ -31,9 +31,8 @@ SIZES = [(1024, 683), (683, 1024), (800, 600), (1200, 900), (640, 640)]
 def network_alone(style: str, precision: Precision, files: list[Path]) -> float:
     """The seconds that painting takes, with nothing else to do."""
     keep_freed_memory()
-    opened = Registry.load().open(style)
+    paint = Registry.load().open(style).painter(precision)
     pictures = [photograph(*Image.open(file).size) for file in files]
-    paint = opened.paint if precision == "auto" else opened.paint_exactly
     paint(pictures[0], None)
     began = time.perf_counter()
     for picture in pictures:

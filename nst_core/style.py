@@ -3,7 +3,6 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import save_picture
+from nst_core.precision import Precision
 from nst_core.streaming import Progress, quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
 
@@ -158,25 +158,16 @@ class Style:
     """The fast ways to paint, by what they compute in, each with the weights that it was made of."""
 
     @property
-    def paint(self) -> Paint:
-        """What the network makes of a photograph, by the fastest way there is on this machine."""
-        return self._painter(quickest_type)
-
-    @property
-    def paint_exactly(self) -> Paint:
-        """The same in float32, by the fastest way there is."""
-        return self._painter(lambda: torch.float32)
-
-    @property
     def device(self) -> torch.device:
         """Where its network computes."""
         return next(self.network.parameters()).device
 
-    def _painter(self, type_of_maps: Callable[[], torch.dtype]) -> Paint:
+    def painter(self, precision: Precision = "auto") -> Paint:
+        """The fastest way to paint with the network on this machine; with "exact", the fastest in float32."""
         if self.architecture.fast is None or self.device.type != "cpu":
             return self._paint_at_once
-        dtype = type_of_maps()
-        # Whoever changes the network, as a training does, has it painted as it is then.
+        dtype = quickest_type() if precision == "auto" else torch.float32
+        # A fast way holds copies of the weights: where a training has changed them, it is made anew.
         weights = [
             (tensor.data_ptr(), tensor.dtype, None if tensor.is_inference() else tensor._version)
             for tensor in self.network.state_dict(keep_vars=True).values()

@@ -189,7 +189,7 @@ def paint_pixels(
     least = max(style.architecture.min_size, MIN_SIDE)
     if min(height, width) < least:
         pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
-    paint = style.paint if precision == "auto" else style.paint_exactly
+    paint = style.painter(precision)
     return paint(torch.from_numpy(pixels), progress)[:height, :width].numpy()
 
 
