@@ -29,9 +29,9 @@ from nst_core.console import (
     SecondOption,
     StyleOption,
     check_file,
-    errors,
     print_table,
     progress_bar,
+    stderr,
 )
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
@@ -225,12 +225,12 @@ def stylize(
                 )
             )
     except KeyboardInterrupt:
-        errors.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
+        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
         raise typer.Exit(130) from None
     for refusal in refused:
-        errors.print(str(refusal), markup=False)
+        stderr.print(str(refusal), markup=False)
     if left_out := folders_inside(given, out):
-        errors.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
+        stderr.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)
 
@@ -451,7 +451,7 @@ def _follow(
             )
     if interrupted:
         kept = "nothing was written" if step is None else "the best picture so far was written"
-        errors.print(f"Interrupted: {kept}.")
+        stderr.print(f"Interrupted: {kept}.")
         raise typer.Exit(130)
 
 
@@ -490,7 +490,7 @@ app.command()(review)
 
 def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
-    logging.basicConfig(format="%(message)s", level=logging.ERROR if errors.quiet else logging.WARNING)
+    logging.basicConfig(format="%(message)s", level=logging.ERROR if stderr.quiet else logging.WARNING)
     logging.getLogger("nst_core.optimization").setLevel(logging.INFO)  # which layers stand for a preset's
     keep_freed_memory()
     heed_quota()
@@ -499,5 +499,5 @@ def main() -> None:
     try:
         app(prog_name="python -m nst_core")
     except NSTError as error:
-        errors.print(str(error), markup=False)
+        stderr.print(str(error), markup=False)
         sys.exit(1)

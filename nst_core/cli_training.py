@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import errors, progress_bar
+from nst_core.console import progress_bar, stderr
 from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
@@ -149,7 +149,7 @@ def train(
                 folder.show(network, step.step)
             done = step.step
     if done < steps:
-        errors.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
+        stderr.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
         raise typer.Exit(130)
     if finished:
         print(f"{out} is a style already, and is left as it is.")

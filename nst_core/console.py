@@ -41,7 +41,7 @@ RayOption = Annotated[
     bool, typer.Option("--ray", help="Paint on the Ray cluster at RAY_ADDRESS, or else on each core of this machine.")
 ]
 
-errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quiet=not is_first())
+stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quiet=not is_first())
 
 
 EVERY = 30
@@ -72,8 +72,8 @@ def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         remaining or TimeRemainingColumn(),
-        console=errors,
-        disable=errors.quiet or not errors.is_terminal,
+        console=stderr,
+        disable=stderr.quiet or not stderr.is_terminal,
     )
 
 
