@@ -20,8 +20,8 @@ from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
+from nst_core.frames import FramePainter, paint_piece
 from nst_core.images import MAX_PIXELS, Source, open_picture
-from nst_core.painting import Painting, paint_piece
 from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
 from nst_core.reel import CLOSED, Part, count_frames, join, last_time, save_part, suffix
@@ -132,10 +132,10 @@ def stylize_video(
         "mask": mask and hashlib.sha256(str(mask.size).encode() + shares(mask, mask.size).tobytes()).hexdigest(),
     }
     shown_where = shares(mask, full)[:height, :width] if mask else None
-    painting = Painting(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
+    painter = FramePainter(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
     work = _Work(out, settings, resume=resume)
     styles = [style, second] if second else [style]
-    shown = (_painted_on_ray if ray else _painted_here)(film, painting, styles, work)
+    shown = (_painted_on_ray if ray else _painted_here)(film, painter, styles, work)
     done, began, complete = work.frames, time.monotonic(), False
     try:
         with closing(shown):
@@ -157,22 +157,22 @@ def _known_again(style: Style) -> str:
 
 
 def _painted_here(
-    film: Film, painting: Painting, styles: Sequence[Style], work: "_Work"
+    film: Film, painter: FramePainter, styles: Sequence[Style], work: "_Work"
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """How many frames are done, and the last one's pixels, again and again."""
     done = work.frames
     begin = last_time(work.parts, film) + 1 if done else 0
-    part = Part(work.next_part(), film, painting.size, lossless=painting.lossless)
+    part = Part(work.next_part(), film, painter.size, lossless=painter.lossless)
 
     def frames() -> Iterator[Frame]:
         # A steady painting is not to be seen to begin anew.
-        for frame in read_frames(film, painting.full, skip=max(0, done - (BEFORE if painting.steady else 1))):
+        for frame in read_frames(film, painter.full, skip=max(0, done - (BEFORE if painter.steady else 1))):
             if frame.time < begin:
                 work.end = frame.time + frame.duration
             yield frame
 
     try:
-        with closing(painting.paint(frames(), styles, part, begin=begin)) as shown:
+        with closing(painter.paint(frames(), styles, part, begin=begin)) as shown:
             yield from enumerate(shown, done + 1)
     finally:
         part.close()
@@ -180,20 +180,20 @@ def _painted_here(
 
 
 def _painted_on_ray(
-    film: Film, painting: Painting, styles: Sequence[Style], work: "_Work"
+    film: Film, painter: FramePainter, styles: Sequence[Style], work: "_Work"
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """The same, piece by piece, painted by the workers of a Ray cluster."""
     after = None
     if work.frames:
         after = last_time(work.parts, film)
         work.end = after + film.step
-    pieces = cut(film, after=after, before=BEFORE if painting.steady else 0)
+    pieces = cut(film, after=after, before=BEFORE if painter.steady else 0)
 
     def name(piece: Piece) -> str:
         begin = film.since_start(piece.begin, piece.time_base) * film.time_base
         return f"the film's frames from {float(begin):.1f} s on"
 
-    with closing(spread(partial(paint_piece, film, painting), styles, pieces, name)) as painted:
+    with closing(spread(partial(paint_piece, film, painter), styles, pieces, name)) as painted:
         for piece in painted:
             if isinstance(piece, ClusterError):  # without it nothing can follow
                 raise piece

@@ -24,8 +24,8 @@ from nst_core.stylization import blend_pixels, paint_pixels
 
 
 @dataclass(frozen=True)
-class Painting:
-    """How every frame of a film is painted, wherever that is."""
+class FramePainter:
+    """Paints the frames of a film with one or two styles; sent to other machines as it is."""
 
     full: tuple[int, int]
     """Width and height at which it is read."""
@@ -103,7 +103,7 @@ class PaintedPiece(NamedTuple):
     """Of its last frame; None if all are damaged, and there is none."""
 
 
-def paint_piece(film: Film, painting: Painting, styles: Sequence[Style], piece: Piece) -> PaintedPiece:
+def paint_piece(film: Film, painter: FramePainter, styles: Sequence[Style], piece: Piece) -> PaintedPiece:
     """Paint a piece of a film on one core, with nothing of the film's own file.
 
     Raises:
@@ -111,9 +111,9 @@ def paint_piece(film: Film, painting: Painting, styles: Sequence[Style], piece: 
     """
     begin = film.since_start(piece.begin, piece.time_base)
     with TemporaryDirectory() as folder:
-        part = Part(Path(folder, f"piece{CLOSED}"), film, painting.size, lossless=painting.lossless, threads=1)
+        part = Part(Path(folder, f"piece{CLOSED}"), film, painter.size, lossless=painter.lossless, threads=1)
         try:
-            shown = deque(painting.paint(piece.frames(film, painting.full), styles, part, begin=begin), maxlen=1)
+            shown = deque(painter.paint(piece.frames(film, painter.full), styles, part, begin=begin), maxlen=1)
         finally:
             part.close()
         data = part.path.read_bytes() if shown else b""
