@@ -6,6 +6,8 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from nst_core.precision import best_device
+
 P = ParamSpec("P")
 Step = TypeVar("Step")
 
@@ -15,7 +17,7 @@ def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[
 
     @wraps(generator)
     def made(*args: P.args, **kwargs: P.kwargs) -> Generator[Step, None, None]:
-        kind, steps = "cuda" if torch.cuda.is_available() else "cpu", generator(*args, **kwargs)
+        kind, steps = best_device().type, generator(*args, **kwargs)
         try:
             while True:
                 with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):

@@ -28,7 +28,7 @@ from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
-from nst_core.precision import fast_bfloat16
+from nst_core.precision import best_device, fast_bfloat16
 from nst_core.stylization import blend
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class State:
             OptimizationError: it cannot be read, or is something else.
         """
         try:
-            state = load_checkpoint(path, _device())
+            state = load_checkpoint(path, best_device())
             return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
@@ -235,11 +235,7 @@ def work(method: Method, content: tuple[int, int]) -> float:
 
     Between runs with the same layers, feature network and machine it is proportional to the time that they take.
     """
-    return _Plan(method, content, fast_bfloat16(_device()), draft=False).whole()
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return _Plan(method, content, fast_bfloat16(best_device()), draft=False).whole()
 
 
 @dataclass(frozen=True)
@@ -332,7 +328,7 @@ class _Run:
             kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
         }
         self.method = method
-        self.device = _device()
+        self.device = best_device()
         networks = {False: features} | ({True: draft} if draft else {})
         for part in (part for network in networks.values() for part in network.modules() if isinstance(part, VGG19)):
             if part.pooling != method.pooling:

@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nst_core.errors import NSTError
+from nst_core.precision import best_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,11 +36,9 @@ class Processes:
         Raises:
             ProcessesError: there are some, and accelerate is not installed.
         """
-        import torch
-
         self._accelerator: Any = None
         self._count, self._index = 1, 0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = best_device()
         if not is_alone():
             try:
                 from accelerate import Accelerator
