@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
-from nst_core.gate import load_network, recognise
+from nst_core.gate import load_network, recognise, trial_picture
 from nst_core.images import PictureError, open_picture
 from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, StyleError, read_card, read_config
 from nst_core.text import few, quoted
@@ -98,11 +97,10 @@ def _weights(path: Path, architecture: Architecture | None) -> list[Finding]:
 
 
 def _trial(network: nn.Module) -> Finding:
-    numbers = torch.Generator("cpu").manual_seed(1)
-    blobs = torch.rand(1, 3, 16, 16, generator=numbers, dtype=torch.float32, device="cpu")
+    picture = trial_picture(TRIAL_SIDE, blobs=16, seed=1)
     began = time.perf_counter()
     with torch.inference_mode():
-        painted = network(255 * F.interpolate(blobs, size=(TRIAL_SIDE, TRIAL_SIDE), mode="bilinear"))
+        painted = network(picture)
     seconds = time.perf_counter() - began
     if not torch.isfinite(painted).all():
         return Finding(TRIAL, False, f"Of {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: numbers are right.")
