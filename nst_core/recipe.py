@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from functools import partial
 
-from nst_core.errors import NSTError, check_number, check_weights
+from nst_core.errors import NSTError, check_layer_weights, check_setting
 
 MAX_SIDE = 4096
 """The most that a crop's side, and the painting's longer one, may have, in pixels."""
@@ -54,10 +55,7 @@ class Recipe:
     """0 to 2⁶³ − 1."""
 
     def __post_init__(self) -> None:
-        def check(name: str, least: float, most: float = math.inf, *, whole: bool = False) -> None:
-            value = check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, most, whole=whole)
-            object.__setattr__(self, name, value)
-
+        check = partial(check_setting, RecipeError, self)
         for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1)):
             check(name, least, whole=True)
         for name in ("crop", "style_size"):
@@ -67,9 +65,7 @@ class Recipe:
         check("warm_up", 0, 1)
         for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
             check(name, 0)
-        for kind in ("content", "style"):
-            name = f"{kind}_layers"
-            object.__setattr__(self, name, check_weights(RecipeError, kind, getattr(self, name)))
+        check_layer_weights(RecipeError, self)
 
     def options(self, *, warm: bool = False) -> list[str]:
         """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.
