@@ -26,7 +26,7 @@ def match_luminance(painting: Image.Image, photo: Image.Image) -> Image.Image:
 
 
 def _statistics(picture: Image.Image, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every pixel's colour, and mean and covariance of what can be seen of them."""
+    """Colours (pixels, channels), and their mean and covariance, weighted by opacity."""
     pixels = np.asarray(picture.convert(mode), np.float64).reshape(-1, len(mode))
     seen = np.asarray(picture.getchannel("A"), np.float64).ravel() if picture.mode == "RGBA" else None
     if seen is not None and not seen.any():
@@ -36,7 +36,7 @@ def _statistics(picture: Image.Image, mode: str) -> tuple[np.ndarray, np.ndarray
 
 def _root(covariance: np.ndarray, power: float) -> np.ndarray:
     values, vectors = np.linalg.eigh(covariance)
-    # Of a picture of few colours some are about 0, and its noise is not to be blown up: 1 is half a step of 255.
+    # Of a picture of few colours some variances are about 0; this keeps its noise from being amplified.
     return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
 
 

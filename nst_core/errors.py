@@ -26,10 +26,10 @@ def check_number(
     """A finite number from ``least`` to ``most``, as Python's own; a ``whole`` one is an integer.
 
     Raises:
-        error: it is none, with a sentence.
+        error: it is not such a number; the message calls it ``name``.
     """
     number = plain_number(value)
-    # The most of what is unbounded is infinity, which is no number to calculate with; nor are integers beyond floats.
+    # Infinity is refused even without an upper bound, and so are integers beyond the largest float.
     within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)
     if within and not isinstance(number, bool) and (not whole or number == int(number)):
         return int(number) if whole else number

@@ -50,6 +50,7 @@ AROUND = 30
 _PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 Progress = Callable[[float], None]
+"""Is told, again and again, which part of the work is done, in 0–1; what it raises ends the work."""
 
 
 class StripNetwork:
