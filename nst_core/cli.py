@@ -80,7 +80,7 @@ FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time i
 
 
 def _setting(help: str, **more: Any) -> Any:
-    """An option that takes the place of the method's own setting."""
+    """An option that overrides a setting of --method."""
     return typer.Option(help=help, show_default="the method's", **more)
 
 
@@ -94,7 +94,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
-    """NAME[=WEIGHT] as names with weights, by default 1; after an = that belongs to the name there is no number."""
+    """Parse NAME[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
     pairs = []
     for word in words or []:
         name, _, weight = word.rpartition("=")
@@ -106,7 +106,7 @@ def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
 
 
 def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
-    """See to it that files to be written are not one, and that of those to be read only --out may replace one."""
+    """Refuse two outputs with one path, and an output other than --out that would replace an input."""
     of: dict[str, str] = {}
     for option, path in written.items():
         if path is None:
@@ -133,7 +133,7 @@ def styles(
             )
         )
         return
-    # An id is there to be typed: of what is too wide, the others are broken into lines.
+    # Ids are there to be typed, and are not broken into lines where the table is too wide.
     id = Column("id", no_wrap=True)
     table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
@@ -372,7 +372,8 @@ def optimize(
     check_suffix(out, fit(photo, settings.size))
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
-    earlier = State.load(state) if state is not None and os.path.exists(state) else None  # another file is not replaced
+    # Also without --resume: what is no state is refused, so that no other file is replaced in the end.
+    earlier = State.load(state) if state is not None and os.path.exists(state) else None
     saved = earlier if resume else None
     if frames is not None:
         _make_folder(frames)
@@ -422,7 +423,7 @@ def _follow(
         with progress_bar(TextColumn("{task.fields[left]}", markup=False)) as progress:
             task = progress.add_task("optimizing", total=steps, left="")
             for reached in run:
-                # Written first, so that the state kept in the end is of no step that the history lacks.
+                # Before ``step`` is set, so that no state is saved of a step that the history lacks.
                 if losses:
                     losses.write(reached)
                 step = reached

@@ -243,9 +243,9 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
 
 @contextmanager
 def _noting(interrupted: Event) -> Iterator[None]:
-    """Ctrl-C is noted alone, so that a step is made whole; a second one interrupts at once."""
+    """The first Ctrl-C only sets ``interrupted``, so that a step is completed; a second one interrupts at once."""
     before = signal.getsignal(signal.SIGINT)
-    # Ignored it stays; and of several processes none ends by itself, for the others would wait for it.
+    # Where Ctrl-C is ignored it stays so. Of several processes none may end alone: the others would wait for it.
     if before is not signal.default_int_handler or not is_alone():
         yield
         return
