@@ -1,4 +1,4 @@
-"""A film file → upright RGB frames with their times: and what a film may be to be decoded at all."""
+"""Reads films as upright RGB frames with their times; formats that are not known to be safe are refused."""
 
 import logging
 import os
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
-# The only demuxers that are let near a file, by FFmpeg's names: none of them opens a second one.
+# The only demuxers that are used, by FFmpeg's names: none of them opens a second file.
 _DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,dv,ivf,nut,yuv4mpegpipe"
-# The only decoders of pictures, by the names of what they decode: those of films.
+# The only video codecs that are decoded, by FFmpeg's names.
 _CODECS = {
     "h261", "h263", "h263p", "h264", "hevc", "vvc", "av1", "vp3", "vp4", "vp5", "vp6", "vp6a", "vp6f", "vp7",
     "vp8", "vp9", "theora", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1",
@@ -43,9 +43,9 @@ BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9,
 
 
 ANEW = Fraction(1, 4)
-"""Seconds; a clock that goes back by more begins anew, and otherwise is inexact."""
+"""Seconds: times that go back by more begin anew; those that go back by less are inexact."""
 FASTEST = 240
-"""Frames a second that a film may be taken to have that does not say."""
+"""The most frames a second that are guessed for a film that does not say."""
 _MOST_DAMAGED = 1000
 """Packets; a file that was cut short gives an error for ever."""
 
@@ -76,9 +76,9 @@ class Film:
     pixel_aspect: Fraction
     """A pixel's width by its height, upright."""
     quarter_turns: int
-    """Counter-clockwise, that make its frames upright."""
+    """Of its frames, counter-clockwise, to make them upright."""
     mirrored: bool
-    """Whether they are to be turned over first, top for bottom."""
+    """Whether its frames are flipped, top for bottom, before they are turned."""
     time_base: Fraction
     """Seconds."""
     start: Fraction
@@ -86,13 +86,13 @@ class Film:
     rate: Fraction
     """Frames a second, on average."""
     frames: int | None
-    """How many there are, about; None where the file does not say."""
+    """About how many there are; None where the file does not say."""
     matrix: int
-    """Of its YCbCr, and of what is made of it: an AVColorSpace."""
+    """Of its YCbCr, and of the painted film's: FFmpeg's AVColorSpace."""
     primaries: int
-    """AVColorPrimaries; its numbers keep their meaning, whatever it is."""
+    """FFmpeg's AVColorPrimaries; pixels are not converted, and the painted film has the same."""
     transfer: int
-    """AVColorTransferCharacteristic, likewise."""
+    """FFmpeg's AVColorTransferCharacteristic, likewise."""
 
     @property
     def step(self) -> int:
@@ -100,7 +100,7 @@ class Film:
         return max(1, round(1 / (self.rate * self.time_base)))
 
     def since_start(self, ticks: int, time_base: Fraction) -> int:
-        """A time by the file's clock as one from the film's beginning."""
+        """A time of the file, in ``time_base``, as one since the film's beginning."""
         return ticks - round(self.start / time_base)
 
     def size(self, longer_side: int | None = None) -> tuple[int, int]:
@@ -110,7 +110,7 @@ class Film:
 
 
 class Clock:
-    """A track's times from the film's beginning; where the file's begin anew, as in joined films, they go on."""
+    """A track's times since the film's beginning; they go on where the file's begin anew, as in joined films."""
 
     def __init__(self, film: Film, time_base: Fraction) -> None:
         self._film, self._time_base = film, time_base
@@ -118,7 +118,7 @@ class Clock:
         self._latest: int | None = None
 
     def time(self, ticks: int, duration: int) -> int:
-        """The time of a frame, in the track's ``time_base``, that lasts so long."""
+        """The time of a frame whose time in the file is ``ticks``, all in the track's ``time_base``."""
         time = self._film.since_start(ticks, self._time_base) + self._shift
         if self._latest is not None and time < self._latest - ANEW / self._time_base:
             self._shift += self._next - time
@@ -209,7 +209,7 @@ def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Fr
 
 @contextmanager
 def opened(path: Path) -> "Iterator[InputContainer]":
-    """The file, for PyAV, opened by a demuxer of those that are let near one.
+    """The file as a container of PyAV's, opened by one of the safe demuxers.
 
     Raises:
         FilmError: it is no film, or PyAV is not installed.
@@ -241,7 +241,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
 
 
 def pictures_of(container: "InputContainer") -> "VideoStream | None":
-    """The film's pictures; a song's cover is none."""
+    """The stream of the film's pictures; the cover of a song is no film."""
     from av.stream import Disposition
 
     covers = Disposition.attached_pic | Disposition.still_image
@@ -250,7 +250,7 @@ def pictures_of(container: "InputContainer") -> "VideoStream | None":
 
 
 def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Output]]") -> "Iterator[Output]":
-    """What comes of packets; those that cannot be read, or decoded, are left out, and that is logged."""
+    """Decode packets; those that cannot be read or decoded are left out, and their number is logged."""
     import av
 
     damaged = 0
@@ -322,7 +322,7 @@ def _is_mirrored(frame: "VideoFrame") -> bool:
 
 
 def _matrix(frame: "VideoFrame") -> int:
-    """Of a frame's YCbCr; where it does not say, what players take it for."""
+    """The matrix of a frame's YCbCr, or what players assume where it does not say."""
     if frame.colorspace == BT2020_CL:
         return BT2020
     if not frame.format.is_rgb and frame.colorspace in (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020):

@@ -1,4 +1,4 @@
-"""How many parts a picture's or a film's file is built of: a few bytes can keep a decoder busy for hours.
+"""Counts the parts of a picture's or a film's file, of which a small one may have enough to occupy a decoder for hours.
 
 Bounds of bytes and pixels do not help against that, so the parts are counted before anything is decoded.
 """
@@ -13,16 +13,15 @@ from typing import BinaryIO
 import numpy as np
 
 MANY = 2**17
-"""Chunks of a PNG, numbers of one kind in a TIFF's directory: a row each of a large picture is fewer."""
+"""Of a PNG's chunks, and of the numbers in an entry of a TIFF's directory: one for each row would be fewer."""
 SEGMENTS = 2_000
 """Of a JPEG before its first scan; the largest colour profile has 255."""
 SCAN, SCANS = b"\xff\xda", 200
 """Of a JPEG, each of which goes through the whole picture; progressive ones have some ten."""
 BLOCKS = 4_000
-"""Of a GIF before its first picture, the bytes of which Pillow joins one by one."""
+"""Of a GIF before its first picture: Pillow joins their bytes one by one."""
 SAMPLES, EDITED = 10_000_000, 20_000_000
-"""Of an MP4: pictures and packets of sound, for each of which FFmpeg makes an entry of some 50 bytes, and for each of a
-track in each of its edits."""
+"""Of an MP4, its pictures and packets of sound; of a track, those times its edits. FFmpeg keeps some 50 bytes for each."""
 _CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 
 
@@ -105,7 +104,7 @@ def _numbers(stream: BinaryIO) -> bool:
 
 
 def too_many_samples(stream: BinaryIO) -> bool:
-    """Whether an MP4 or MOV says that it holds more than a film does; of other kinds of file nothing is said."""
+    """Whether an MP4 or MOV claims to hold more pictures and sound than a film does; False for other files."""
     try:
         return _too_many_samples(stream)
     except (StructError, OSError):

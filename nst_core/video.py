@@ -1,4 +1,4 @@
-"""A film → the film repainted, frame by frame: read, painted and written at a time, and nothing is lost on the way."""
+"""Repaints films, frame by frame; what was painted before an interruption is kept, and can be gone on with."""
 
 import hashlib
 import json
@@ -32,12 +32,12 @@ from nst_core.text import few, quoted
 
 @dataclass(frozen=True)
 class VideoStep:
-    """One more frame is done."""
+    """What ``stylize_video`` yields when a frame is done, or with ``ray`` a piece of the film."""
 
     frame: int
-    """How many are, with those of an earlier run that this one goes on with."""
+    """How many are done, those of the run that was resumed included."""
     frames: int | None
-    """How many there are in all, about; None where the film does not say."""
+    """About how many the film has; None where it does not say."""
     seconds: float
     """Since the run began."""
     rate: float
@@ -49,6 +49,7 @@ class VideoStep:
 
     @property
     def picture(self) -> Image.Image:
+        """The frame, RGB."""
         return Image.fromarray(self.pixels)
 
     @property
@@ -83,8 +84,8 @@ def stylize_video(
     follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask``
     is that of every frame.
 
-    A film that is not finished has not the name ``out``. Whoever closes the generator early, or is interrupted, finds
-    ``partial_film(out)``, which can be played, and with ``resume`` goes on from there with the same settings.
+    The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
+    ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
 
     With ``ray`` the cores of a Ray cluster paint (see ``nst_core.cluster``), each a piece of five seconds or so at a
     time, and there is a step for every piece. A steady painting has run for ``nst_core.pieces.BEFORE`` frames where its
@@ -152,14 +153,14 @@ def stylize_video(
 
 
 def _known_again(style: Style) -> str:
-    """A style by its id and its weights: those of a folder may be others by the time that a film is gone on with."""
+    """A style's id and a checksum of its weights, which may have changed before a film is resumed."""
     return f"{style.id} {fingerprint(style.network):08x}"
 
 
 def _painted_here(
     film: Film, painter: FramePainter, styles: Sequence[Style], work: "_Work"
 ) -> Generator[tuple[int, np.ndarray], None, None]:
-    """How many frames are done, and the last one's pixels, again and again."""
+    """Paint on this machine; yields how many frames are done, and the last one's pixels."""
     done = work.frames
     begin = last_time(work.parts, film) + 1 if done else 0
     part = Part(work.next_part(), film, painter.size, lossless=painter.lossless)
@@ -182,7 +183,7 @@ def _painted_here(
 def _painted_on_ray(
     film: Film, painter: FramePainter, styles: Sequence[Style], work: "_Work"
 ) -> Generator[tuple[int, np.ndarray], None, None]:
-    """The same, piece by piece, painted by the workers of a Ray cluster."""
+    """Paint on a Ray cluster, piece by piece; yields the same after each piece."""
     after = None
     if work.frames:
         after = last_time(work.parts, film)
@@ -211,13 +212,13 @@ def partial_film(out: str | Path) -> Path:
 
 
 class _Work:
-    """The folder beside a film where its parts are until it is finished."""
+    """The folder beside a film that holds its parts until it is finished."""
 
     def __init__(self, out: Path, settings: dict[str, Any], *, resume: bool) -> None:
-        """What is there already is gone on with.
+        """Make the folder, or ``resume`` with the one that is there.
 
         Raises:
-            FilmError: it is not to be gone on with, or has other settings.
+            FilmError: it is there without ``resume``, has other settings or other files, or cannot be written.
         """
         self._out, self._folder = out, out.with_name(f"{out.name}.part")
         file = self._folder / "settings.json"
