@@ -1,4 +1,4 @@
-"""What an optimisation does with its pictures: every setting, and the presets by name."""
+"""Every setting of an optimisation, and the presets by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,9 +38,11 @@ class Method:
     style_weight: float = 1.0
     """β: what every style layer's weight is multiplied by."""
     total_variation: float = 0.0
+    """The weight of the total variation: larger gives smoother pictures."""
     convention: str = "relative"
     """Of the losses: a name in ``nst_core.losses.CONVENTIONS``."""
     pooling: Literal["max", "average"] = "max"
+    """Between the blocks of the feature network."""
     init: Init = "content"
     """Where the input starts, unless a picture to start from is given."""
     optimizer: OptimizerName = "lbfgs"
@@ -60,10 +62,11 @@ class Method:
     scales: int = 3
     """Coarse to fine, 1 to 8: each scale has half the side of the next; 1 works at the full size alone."""
     color: Color = "style"
-    """Whose colours: the painting's; the photograph's, given to the painting first; or with luminance alone changed."""
+    """The painting's colours; or the photograph's, given to the painting first; or only luminance is changed."""
     precision: Precision = "auto"
     """``auto`` lets convolutions run in bfloat16 where the machine is built for it; ``exact`` is float32."""
     seed: int = 0
+    """Of the noise, 0 to 2⁶³ − 1."""
 
     def __post_init__(self) -> None:
         check = partial(check_setting, MethodError, self)

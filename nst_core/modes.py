@@ -1,4 +1,4 @@
-"""What a program has PyTorch do around the library's generators is its own business, and not theirs."""
+"""Keeps the library's generators unaffected by the PyTorch modes in which a program runs them."""
 
 from collections.abc import Callable, Generator
 from functools import wraps
@@ -13,7 +13,7 @@ Step = TypeVar("Step")
 
 
 def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
-    """Have a generator make its steps with gradients and without autocast, whatever the caller has around it."""
+    """Decorate a generator function so that its steps run with gradients and without autocast, in any caller's mode."""
 
     @wraps(generator)
     def made(*args: P.args, **kwargs: P.kwargs) -> Generator[Step, None, None]:

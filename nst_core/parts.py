@@ -21,7 +21,7 @@ SCAN, SCANS = b"\xff\xda", 200
 BLOCKS = 4_000
 """Of a GIF before its first picture: Pillow joins their bytes one by one."""
 SAMPLES, EDITED = 10_000_000, 20_000_000
-"""Of an MP4, its pictures and packets of sound; of a track, those times its edits. FFmpeg keeps some 50 bytes for each."""
+"""Of an MP4, pictures and packets of sound; of a track, those times its edits. FFmpeg keeps 50 bytes or so for each."""
 _CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 
 
