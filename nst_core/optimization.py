@@ -36,20 +36,19 @@ logger = logging.getLogger(__name__)
 WINDOW = 10
 """Steps over which saturation is judged."""
 COARSEST = 64
-"""No coarser scale has a shorter side under this, in pixels: the deep layers would see next to nothing."""
-
+"""The least shorter side of a coarse scale, in pixels: below, the deep layers would see next to nothing."""
 
 THINNEST = 32
-"""No painting's shorter side is looked at under this, in pixels: a convolution after four poolings needs them."""
+"""The least shorter side at which a painting is looked at, in pixels: a convolution after four poolings needs them."""
 OVERHEAD = 100**2
-"""What a step costs beside its pixels, in pixels."""
+"""What a step costs beside its pixels, counted in pixels."""
 DRAFT = 0.25
-"""Cost of a step under the network that drafts, in that of a step under the other."""
+"""Cost of a step under the drafting network, relative to one under the other."""
 BYTES_PER_NUMBER = 13
-"""Bytes of memory, at least, for each number that a feature network's convolutions give: much of it is kept until the
-derivative is known."""
+"""Bytes of memory, at least, for each activation of a feature network's convolutions, many of which the backward pass
+needs."""
 EXACT = 0.05
-"""Share of the finest scale's steps that is in float32: what rounding hides from bfloat16 is soon made good."""
+"""Share of the finest scale's steps, the last, that are in float32: few are enough to make up for bfloat16."""
 
 
 class OptimizationError(NSTError):
@@ -63,22 +62,22 @@ class State:
     step: int
     """How many there have been."""
     stage: int
-    """Which of the coarse scales, or what comes after them at full size: draft, bfloat16, float32."""
+    """Number of the stage: the coarse scales come first, and then, at full size, draft, bfloat16 and float32."""
     stage_began: int
     """The step after which this stage began."""
     ended: bool
-    """Whether the stage ended with this step: to go on is to begin the next, or after the last to go on with that."""
+    """Whether the stage ended with this step: a resumed run begins the next one, or goes on with the last."""
     point: Point = field(repr=False)
     best: Point = field(repr=False)
     """Of this stage, the one with the lowest loss so far."""
     totals: tuple[float, ...] = field(repr=False)
-    """The last ones of this stage, by which saturation is judged."""
+    """The latest total losses of this stage, by which saturation is judged."""
     seconds: float
     """Of work so far."""
     optimizer: list[Any] = field(repr=False)
-    """What it remembers of earlier steps; how it takes that up again is its own business."""
+    """What ``Optimizer.state`` gave."""
     asked: dict[str, Any] = field(repr=False)
-    """What the run was asked for."""
+    """The run's settings and marks of its pictures and networks, which have to be the same to resume it."""
 
     def save(self, path: str | Path) -> None:
         """Write it to a file, which is complete or as it was.
@@ -119,7 +118,7 @@ class OptimizationStep:
     layers: dict[str, float] = field(repr=False)
     """Each layer's part, by ``content/conv2_2`` and ``style/conv1_2``."""
     seconds: float
-    """Since the run began, without those between an interruption and going on."""
+    """Of work since the run began, without the time between an interruption and its resumption."""
     remaining: float
     """Seconds that the steps left would take, at the pace so far."""
     progress: float
@@ -168,9 +167,8 @@ def optimize(
         content: the photograph, this and every other picture as ``open_picture`` takes it.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
-        features: a feature network with ``method.pooling``, or what ``load_features`` takes. For layers that
-            it lacks the nearest of their block stand: of a preset's that is logged as information, of others as a
-            warning.
+        features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
+            are replaced by the nearest of their block; that is logged, as a warning unless they are a preset's.
         weights: of the paintings, equal by default; their sum is brought to 1.
         masks: where each painting is to be had, or the only one, white on black, of any size (None: everywhere).
         start: a picture to start from, instead of ``method.init``.
@@ -250,17 +248,17 @@ class _Stage:
     size: int
     """Longer side, in pixels."""
     draft: bool
-    """Whether under the network that only drafts."""
+    """Whether under the drafting network."""
     exact: bool
-    """Whether in float32, instead of bfloat16 wherever that is enough."""
+    """Whether in float32 throughout, and not in bfloat16 wherever that is enough."""
     share: float
-    """Of the steps, in the measure of the other stages' shares."""
+    """Of the steps, relative to the other stages' shares."""
     cost: float
     """Of a step, about, in pixels."""
 
 
 class _Plan:
-    """Each scale in turn, with half the steps of the next; of the finest, first the draft and at last what is exact."""
+    """The stages: each scale has half the steps of the next; the finest begins with the draft and ends in float32."""
 
     def __init__(self, method: Method, content: tuple[int, int], bfloat16: bool, draft: bool) -> None:
         self.steps = method.steps
@@ -281,7 +279,7 @@ class _Plan:
         self.stages.append(stage(finest, False, True, EXACT if fast else 1.0))
 
     def end(self, number: int, began: int) -> int:
-        """The step with which a stage that began after another ends at the latest; of very few all are the last's."""
+        """The last step of a stage that begins after the step ``began``; of very few, the last stage has all."""
         left = self.steps - began
         if number + 1 == len(self.stages):
             return began + max(1, left)
@@ -289,7 +287,7 @@ class _Plan:
         return began + max(0, min(left - 1, round(left * share)))
 
     def left(self, number: int, step: int, end: int) -> float:
-        """What the steps after this one, at a stage that ends with ``end``, and all later stages cost, in pixels."""
+        """Cost, in pixels, of the steps after ``step`` to the ``end`` of a stage, and of all later stages."""
         cost = (end - step) * self.stages[number].cost
         for later in range(number + 1, len(self.stages)):
             began, end = end, self.end(later, end)
@@ -302,7 +300,7 @@ class _Plan:
 
 
 class _Run:
-    """What stays the same from the first step to the last."""
+    """One run of the optimisation: what stays the same in all its steps."""
 
     def __init__(
         self,
@@ -318,7 +316,7 @@ class _Run:
             "style": {layer: method.style_weight * part for layer, part in method.style_layers.items()},
             "total_variation": {"": method.total_variation},
         }
-        # Sums of squares times 1e30 are beyond float32; the optimisers do not care for the scale.
+        # Divided by the largest, for sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
         self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
         if not 0 < self.unit < float("inf"):
             raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
@@ -366,7 +364,7 @@ class _Run:
             )
 
     def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
-        """Check where to go on from, and begin."""
+        """Check the state to resume from, and begin."""
         if resume is not None and resume.asked != self.asked:
             names = self.asked.keys() | resume.asked.keys()
             changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
@@ -427,7 +425,7 @@ class _Run:
                 seconds = time.perf_counter() - began
                 if point is state.point or self._saturated(totals):
                     finished = "saturated"
-                    totals = (point.total,)  # whoever goes on wants to see it go on
+                    totals = (point.total,)  # so that a run that is resumed from here makes steps
                 elif state.step + 1 >= end:
                     finished = "steps"
                 elif seconds >= limit:
@@ -486,11 +484,11 @@ class _Run:
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
         shape = min(painting.picture.size) / max(painting.picture.size)
-        # However coarse the scale, the deepest layer has something to see, of all but a line.
+        # At every scale the deepest layer is to see something, unless the painting is a mere line.
         longer = min(math.ceil(THINNEST / shape), SIZES[1])
         picture = fit(painting.picture, max(8, round(size * self.method.style_size), longer))
         if picture.mode == "RGBA":
-            picture = picture.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
+            picture = picture.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
         if self.method.color == "photo":
             picture = match_colors(picture, photo)
         elif self.method.color == "luminance":
@@ -512,7 +510,7 @@ class _Run:
         return self._tensor(picture.convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
 
     def _enlarged(self, picture: Tensor, photo: Image.Image) -> Tensor:
-        """A coarser scale's picture at the size of the photograph, with the detail of where it started."""
+        """A coarser scale's picture at the photograph's size: its change is enlarged and added to the run's start."""
         height, width = picture.shape[-2:]
         finer = self._beginning(photo)
         if self.start is None and self.method.init == "noise":
@@ -545,9 +543,9 @@ class _Run:
 
 
 def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The layers that a network has for those wanted; where it lacks one, that is said.
+    """``nearest_layers`` for content and style; what is replaced is logged.
 
-    Whoever named the layers is warned. Those of a preset nobody asked for by name: what stands for them is logged.
+    That is a warning if the caller chose the layers, and information if they are a preset's.
     """
     chosen: dict[str, dict[str, float]] = {}
     for kind in ("content", "style"):
@@ -565,5 +563,5 @@ def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> 
 
 
 def _mark(picture: Image.Image | None) -> list[Any]:
-    """By which a picture is known again."""
+    """Mode, size and checksum, by which a picture is recognised."""
     return [picture.mode, *picture.size, zlib.crc32(picture.tobytes())] if picture else []

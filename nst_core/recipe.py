@@ -19,17 +19,20 @@ class RecipeError(NSTError):
 class Recipe:
     """Every hyper-parameter of a training; a style's ``config.json`` holds them all. No weight is negative.
 
-    Which layers and conventions there are ``train`` knows, of the feature network that it is given.
+    Whether there are such layers and such a convention, ``train`` checks.
 
     Raises:
         RecipeError: a value is out of its range.
     """
 
     architecture: str = "johnson"
+    """An id in ``nst_core.ARCHITECTURES``."""
     steps: int = 2000
+    """At least 1."""
     reconstruction_steps: int = 150
     """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many."""
     batch_size: int = 4
+    """Photographs a step, of all processes together."""
     crop: int = 192
     """Side of the squares cut from the photographs, in pixels, 16 to 4096."""
     zoom: float = 1.25
@@ -44,13 +47,17 @@ class Recipe:
         default_factory=lambda: {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
     )
     content_weight: float = 0.3
+    """What every content layer's weight is multiplied by: larger keeps more of the photograph."""
     style_weight: float = 1.0
+    """What every style layer's weight is multiplied by: larger keeps more of the painting."""
     total_variation: float = 0.2
+    """The weight of the total variation: larger gives smoother pictures."""
     convention: str = "relative"
+    """Of the losses: a name in ``nst_core.losses.CONVENTIONS``."""
     learning_rate: float = 1e-2
-    """Muon's, at its highest."""
+    """Of Muon, at its highest."""
     warm_up: float = 0.1
-    """Part of the other steps, 0–1, over which the learning rate rises, before it falls as a cosine."""
+    """Share of the steps after reconstruction, 0–1, over which the learning rate rises; then it falls as a cosine."""
     seed: int = 0
     """0 to 2⁶³ − 1."""
 
@@ -68,9 +75,9 @@ class Recipe:
         check_layer_weights(RecipeError, self)
 
     def options(self, *, warm: bool = False) -> list[str]:
-        """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.
+        """The options of ``python -m nst_core train`` for all settings that differ from their defaults, as words.
 
-        It has no options for the layers, and a ``warm`` start says by itself that there is nothing to reconstruct.
+        The layers have no options; with a ``warm`` start, ``train`` itself leaves the reconstruction out.
         """
         words = []
         for setting in fields(self):

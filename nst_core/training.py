@@ -112,7 +112,7 @@ class Photographs(Dataset[Tensor]):
 
 
 def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Image) -> PerceptualLoss:
-    """What a recipe minimises; the painting is RGB or RGBA, of any size, and what is transparent of it does not count.
+    """The loss that a recipe minimises; the painting is RGB or RGBA, of any size, and transparent parts do not count.
 
     Raises:
         TrainingError: it is transparent all over.
@@ -122,7 +122,7 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
     if painting.mode == "RGBA":
         if not painting.getchannel("A").getbbox():
             raise TrainingError("The painting is transparent all over: one with something to see would be right.")
-        painting = painting.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
+        painting = painting.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
         seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
     return PerceptualLoss(
         features,
@@ -159,7 +159,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
 
 @torch.inference_mode()
 def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
-    """What a network in training makes of a photograph, RGB."""
+    """Repaint a photograph, RGB, with a network in training."""
     seen = to_tensor(photo).to(next(network.parameters()).device)
     down, across = (max(0, MIN_SIDE - side) for side in seen.shape[2:])
     output = network(F.pad(seen, (0, across, 0, down), mode="replicate"))
@@ -189,7 +189,7 @@ def train(
     section 3) with Muon. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
     is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``, if there is to be
     one; with ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is
-    asked after every step: whether that was the last, for now.
+    called after every step; if it gives True, the checkpoint is written, and the training stops there.
 
     The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
     and one of them writes: the losses are those of one process, whatever their number.
@@ -259,7 +259,7 @@ def train(
         optimizer.step(rate)
         done = step + 1
         yield TrainingStep(done, total, content, style, total_variation, rate, time.perf_counter() - began)
-        # After its step is told, so that no row of a record is missing before a checkpoint.
+        # After the step is yielded, so that a record of the steps never lacks one that the checkpoint has.
         last = done == recipe.steps or ended()
         if checkpoint and is_first() and (last or done % checkpoint_every == 0):
             _save(
@@ -276,7 +276,7 @@ def train(
 
 
 def _contrast(output: Tensor) -> Tensor:
-    """Standard deviation of what is seen of an output in 0–1."""
+    """Standard deviation of an output, clamped to 0–1."""
     return output.detach().float().clamp(0, 1).std()
 
 
