@@ -18,24 +18,24 @@ from nst_core.text import few, quoted
 TRIAL = "a trial picture"
 TRIAL_SIDE = 256  # pixels
 MAX_CLIPPED = 0.9
-"""Of a trial picture's values, how many may lie outside 0–255: half of an untrained network's do."""
+"""The largest share of a trial picture's values outside 0–255: half of an untrained network's are."""
 MAX_PREVIEW_SIDE = 2048  # pixels
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one part: a plain sentence, which says what would be right where the part did not pass."""
+    """A plain sentence about one part of a style; where that did not pass, it says what would be right."""
 
     part: str
     passed: bool
     words: str
     hinders: bool = True
-    """Whether nothing can be painted where it did not pass: much of a card, and the preview, are for others."""
+    """Whether the style cannot be used if this did not pass; what is False hinders its publication alone."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found."""
+    """All findings about a style."""
 
     findings: tuple[Finding, ...]
 
@@ -51,7 +51,7 @@ class Report:
 
 
 def examine(folder: Path) -> Report:
-    """Look at all parts of a style's folder, each whatever the others are.
+    """Check every part of a style's folder, whatever is wrong with the others.
 
     Raises:
         StyleError: there is no such folder.

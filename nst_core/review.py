@@ -24,7 +24,7 @@ bundled styles has 0.55 to 0.93 with it."""
 
 @dataclass(frozen=True)
 class Changes:
-    """What a proposed registry has in other words than the present one."""
+    """How a proposed registry differs from the present one."""
 
     added: list[Entry]
     changed: list[Entry]

@@ -32,11 +32,11 @@ MAX_BYTES = {
     CONFIG: MAX_CONFIG,
     WEIGHTS: max(max_bytes(architecture) for architecture in VERSIONS.values()),
 }
-"""The files of a style that are taken from elsewhere, and what each may have at most."""
+"""The four files of a style, and the most bytes that each may have."""
 PREVIEW_SIZE = 512
 """Longer side of the preview, in pixels."""
 HUB_TAGS = ("style-transfer", "nst-style")
-"""What every style's card is tagged with on the Hub; no style's own tags."""
+"""Tags that the card of every style has on the Hub, beside its own."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -48,7 +48,7 @@ LICENSES = {
     "bsd-3-clause": "BSD, three clauses",
     "openrail": "OpenRAIL",
 }
-"""What a style that is published may be licensed under, as the Hub writes it, and in words."""
+"""Licences of styles that may be published: as the Hub writes them, and in words."""
 
 
 class StyleError(NSTError):
@@ -67,6 +67,7 @@ class StyleConfig(BaseModel):
     training: dict[str, Any] = {}
     """Every hyper-parameter."""
     metrics: dict[str, Any] = {}
+    """Losses at the end of the training, and scores that ``benchmarks/quality.py`` measured, by name."""
 
     def find_architecture(self) -> Architecture:
         """The plug-in that these weights are for.
@@ -94,7 +95,7 @@ class StyleConfig(BaseModel):
 
 
 class Card(BaseModel):
-    """``README.md``: what is said of a style, as YAML front matter, and a text in Markdown."""
+    """``README.md``: facts about a style as YAML front matter, and a text in Markdown."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,7 +106,7 @@ class Card(BaseModel):
     text: str = ""
 
     def render(self) -> str:
-        """The file's text, with what the Hub wants to know of a model in front."""
+        """The file's text; its front matter has what the Hub asks of every model, too."""
         front = {
             "license": self.license,
             "library_name": "nst-core",
@@ -155,7 +156,7 @@ class Style:
     network: nn.Module = field(repr=False)
 
     _painters: dict[torch.dtype, tuple[object, Paint]] = field(default_factory=dict, init=False, repr=False)
-    """The fast ways to paint, by what they compute in, each with the weights that it was made of."""
+    """The fast ways to paint, by the type they compute in, each with marks of the weights that it was made of."""
 
     @property
     def device(self) -> torch.device:
@@ -222,7 +223,7 @@ class Style:
 
 
 def check_style(style: object) -> None:
-    """See to it that it is a style, and not what one is opened by.
+    """Refuse what is no ``Style``, such as the id or the folder of one.
 
     Raises:
         StyleError: it is none.
@@ -259,7 +260,7 @@ def read_card(folder: Path) -> Card:
 
 
 def check_new(folder: Path) -> None:
-    """See to it that a style replaces nothing there, before anybody waits for what is to be written.
+    """Refuse, before any work is done, a folder where a style's files would replace others.
 
     Raises:
         StyleError: the folder has a file of one of the names that a style's have.
