@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from nst_core.errors import NSTError
-from nst_core.images import MAX_PIXELS, PictureError, open_picture
+from nst_core.images import MAX_PIXELS, PictureError, fitted_size, open_picture
 from nst_core.parts import SCAN, SCANS, too_many_samples
 from nst_core.text import quoted
 
@@ -105,8 +105,8 @@ class Film:
 
     def size(self, longer_side: int | None = None) -> tuple[int, int]:
         """Width and height of its frames with such a longer side, by default their own."""
-        scale = 1 if longer_side is None else longer_side / max(self.width, self.height)
-        return max(1, round(scale * self.width)), max(1, round(scale * self.height))
+        size = self.width, self.height
+        return size if longer_side is None else fitted_size(size, longer_side)
 
 
 class Clock:
@@ -218,16 +218,15 @@ def opened(path: Path) -> "Iterator[InputContainer]":
         import av
     except ImportError as error:
         raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
+    subject = f"The film {quoted(path.name)}"
     try:
         with path.open("rb") as file:
             if too_many_samples(file):
-                subject = f"The film {quoted(path.name)}"
                 raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}
         # Old films have their titles in whichever encoding there was.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
-        subject = f"The film {quoted(path.name)}"
         if _is_picture(path):
             raise FilmError(
                 f"{subject} is a picture: a film would be right; pictures are repainted as such."

@@ -239,9 +239,13 @@ def mask_greys(mask: Image.Image) -> Image.Image:
 
 def fit(picture: Image.Image, longer_side: int) -> Image.Image:
     """The picture, RGB or RGBA, with its longer side of so many pixels and its aspect kept (no side under 1)."""
-    scale = longer_side / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    return picture.resize(fitted_size(picture.size, longer_side), Image.Resampling.LANCZOS)
+
+
+def fitted_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """Width and height, in pixels, of a picture of that size after ``fit``."""
+    scale = longer_side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def to_tensor(picture: Image.Image) -> Tensor:

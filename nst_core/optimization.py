@@ -22,7 +22,7 @@ from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
-from nst_core.images import Source, fit, mask_greys, open_picture, to_picture, to_tensor
+from nst_core.images import Source, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
@@ -354,7 +354,7 @@ class _Run:
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
 
     def _check_memory(self) -> None:
-        width, height = (max(1, round(side * self.method.size / max(self.content.size))) for side in self.content.size)
+        width, height = fitted_size(self.content.size, self.method.size)
         needed = BYTES_PER_NUMBER * width * height * max(map(numbers_per_pixel, self.networks.values()))
         free = free_memory() if self.device.type == "cpu" else None
         if free is not None and needed > free:

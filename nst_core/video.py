@@ -100,7 +100,8 @@ def stylize_video(
     check_blend(strength, color)
     check_second(second, mix, mask)
     check_precision(precision)
-    for one in [style, second] if second else [style]:
+    styles = [style, second] if second else [style]
+    for one in styles:
         check_style(one)
     mask = None if mask is None else open_picture(mask)
     size, out = check_size(size), Path(out)
@@ -135,7 +136,6 @@ def stylize_video(
     shown_where = shares(mask, full)[:height, :width] if mask else None
     painter = FramePainter(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
     work = _Work(out, settings, resume=resume)
-    styles = [style, second] if second else [style]
     shown = (_painted_on_ray if ray else _painted_here)(film, painter, styles, work)
     done, began, complete = work.frames, time.monotonic(), False
     try:
