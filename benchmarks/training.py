@@ -62,7 +62,7 @@ def main() -> None:
             "train": train(recipe, arguments.painting, arguments.photos, ours, features, Path(folder) / "checkpoint"),
             "pytorch/examples": examples(theirs.to(device), loss, arguments.photos, recipe),
         }
-        while seconds["train"][recipe.steps - 1 :] == []:
+        while len(seconds["train"]) < recipe.steps:
             turn(runs, seconds, device)
         while sum(seconds["pytorch/examples"]) < sum(seconds["train"]):
             turn({"pytorch/examples": runs["pytorch/examples"]}, seconds, device)

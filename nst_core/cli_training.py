@@ -137,7 +137,7 @@ def train(
         return
     done = steps
     print(f"{folder.working} shows losses and samples as it goes.", flush=True)
-    with _noting(interrupted), progress_bar() as progress:
+    with _deferring(interrupted), progress_bar() as progress:
         task = progress.add_task("training", total=steps)
         for step in folder.record(training, resume=resume):
             progress.update(
@@ -242,7 +242,7 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
 
 
 @contextmanager
-def _noting(interrupted: Event) -> Iterator[None]:
+def _deferring(interrupted: Event) -> Iterator[None]:
     """The first Ctrl-C only sets ``interrupted``, so that a step is completed; a second one interrupts at once."""
     before = signal.getsignal(signal.SIGINT)
     # Where Ctrl-C is ignored it stays so. Of several processes none may end alone: the others would wait for it.
@@ -250,11 +250,11 @@ def _noting(interrupted: Event) -> Iterator[None]:
         yield
         return
 
-    def note(*_: object) -> None:
+    def defer(*_: object) -> None:
         signal.signal(signal.SIGINT, before)
         interrupted.set()
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, defer)
     try:
         yield
     finally:

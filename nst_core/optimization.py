@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -383,20 +383,13 @@ class _Run:
         for number, stage in enumerate(plan.stages):
             last = number + 1 == len(plan.stages)
             done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
-            if done or plan.end(number, state.step if state else 0) == (state.step if state else 0):
+            begin = state.step if state else 0
+            if done or plan.end(number, begin) == begin:
                 continue
             photo = fit(self.content, stage.size)
             loss, targets = self._loss(photo, stage)
             optimizer = OPTIMIZERS[self.method.optimizer](self.method.learning_rate)
-
-            def evaluate(
-                picture: Tensor,
-                loss: PerceptualLoss = loss,
-                targets: dict[str, Tensor] = targets,
-                exact: bool = stage.exact,
-            ) -> Point:
-                return self._evaluate(picture, loss, targets, exact)
-
+            evaluate = partial(self._evaluate, loss=loss, targets=targets, exact=stage.exact)
             if state is None:
                 point = evaluate(self._beginning(photo))
                 state = State(0, number, 0, False, point, point, (point.total,), 0.0, [], self.asked)

@@ -54,6 +54,8 @@ def _inside(path: Path, info: ValidationInfo) -> Path:
 
 
 SomeText = Annotated[PlainText, _matching(".+", "text that can be seen")]
+Repo = Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")]
+Commit = Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")]
 
 
 class Entry(BaseModel):
@@ -74,8 +76,8 @@ class Entry(BaseModel):
     tags: Tags
     path: Annotated[Path, AfterValidator(_inside)] | None = None
     """Absolute; in the file it is relative to it."""
-    repo: Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")] | None = None
-    revision: Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")] | None = None
+    repo: Repo | None = None
+    revision: Commit | None = None
     sha256: Annotated[str, _matching("[0-9a-f]{64}", "the SHA-256 of the weights, 64 of 0–9 and a–f")]
     withdrawn: SomeText | None = None
     """Why it was taken out of the gallery; people who follow a link to it are told so."""
@@ -100,8 +102,8 @@ class Blocked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    repo: Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")]
-    revision: Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")] | None = None
+    repo: Repo
+    revision: Commit | None = None
     reason: SomeText
 
 

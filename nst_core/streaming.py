@@ -20,7 +20,7 @@ What makes it fast, beside strips that stay in the processor's cache:
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from nst_core.errors import NSTError
 from nst_core.memory import free_memory
 from nst_core.precision import fast_bfloat16
-from nst_core.winograd import TILE, winograd, winograd_kernel
+from nst_core.winograd import FLOAT32_ON_CPU, TILE, winograd, winograd_kernel
 
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
@@ -45,8 +45,6 @@ KEEP_ALL = 9_000_000
 memory is short, those of half size and those inside the residual blocks."""
 AROUND = 30
 """Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
-# What a program has made PyTorch's defaults is its own business.
-_PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 Progress = Callable[[float], None]
 """Is told, again and again, which part of the work is done, in 0–1; what it raises ends the work."""
@@ -133,7 +131,7 @@ class StripNetwork:
         size = self._last.shape[2]
         # Output channels are the kernel's rows, and of each the three colours; the other convolution adds them up.
         kernel = (self._last * source.scale[:, None, None]).permute(2, 0, 1, 3).reshape(3 * size, -1, 1, size)
-        adding = torch.eye(3 * size, **_PLAIN).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
+        adding = torch.eye(3 * size, **FLOAT32_ON_CPU).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
         kernel, adding = _laid_out(kernel, self._dtype), _laid_out(adding, self._dtype)
         colour = self._colour + self._last.sum((2, 3)) @ source.shift()
         for low, high in run.each(height):
@@ -203,7 +201,8 @@ def quickest_type() -> torch.dtype:
     """Of feature maps on this processor: bfloat16 if it has instructions for it that beat float32 and Winograd."""
     if not fast_bfloat16(torch.device("cpu")):
         return torch.float32
-    x, kernel = torch.ones(5 * TILE + 2, 11 * TILE + 2, 128, **_PLAIN), torch.ones(128, 128, 3, 3, **_PLAIN)
+    x = torch.ones(5 * TILE + 2, 11 * TILE + 2, 128, **FLOAT32_ON_CPU)
+    kernel = torch.ones(128, 128, 3, 3, **FLOAT32_ON_CPU)
     tiled = winograd_kernel(kernel)
 
     def seconds(dtype: torch.dtype) -> float:
@@ -241,7 +240,7 @@ class _Map:
         """Strips of such rows that are kept, with the number of the first; None if rows are computed when asked for."""
         self.room: _Room | None = None
         """The memory of those strips."""
-        self.scale = torch.ones(channels, **_PLAIN)
+        self.scale = torch.ones(channels, **FLOAT32_ON_CPU)
         """The scale of its normalisation, by channel."""
         self.floor: Tensor | None = None
         """The value up to which normalisation and ReLU give 0, by channel; None where there are none."""
@@ -257,7 +256,7 @@ class _Map:
 
     def shift(self) -> Tensor:
         """The shift of its normalisation, by channel."""
-        return torch.zeros(self.channels, **_PLAIN) if self.floor is None else -self.scale * self.floor
+        return torch.zeros(self.channels, **FLOAT32_ON_CPU) if self.floor is None else -self.scale * self.floor
 
     def rectify(self, strip: Tensor, out: Tensor) -> None:
         """Write a strip to ``out``, normalised and rectified but for scale and shift."""
@@ -428,7 +427,7 @@ class _Run:
     def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
         """Compute a map's rows for its statistics, and keep those rows or not."""
         moments, strips = [], []
-        running = torch.ones(map_.channels, **_PLAIN)  # only its type matters: that of the statistics
+        running = torch.ones(map_.channels, **FLOAT32_ON_CPU)  # only its type matters: that of the statistics
         for low, high in self.each(map_.height):
             strip = map_.compute(low, high)
             strip = self._room.keep(strip) if keep else strip.contiguous()

@@ -43,10 +43,10 @@ OUTPUT = [
     [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
 ]
 
-# What a program has made PyTorch's defaults is its own business.
-_PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+# Said with every new tensor, for a program may have changed PyTorch's defaults.
+FLOAT32_ON_CPU: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
-_INTO, _BACK = torch.tensor(INPUT, **_PLAIN), torch.tensor(OUTPUT, **_PLAIN)
+_INTO, _BACK = torch.tensor(INPUT, **FLOAT32_ON_CPU), torch.tensor(OUTPUT, **FLOAT32_ON_CPU)
 _CONSTANT = sum(INPUT[1]) ** 2
 
 
@@ -89,7 +89,7 @@ def _scratch(name: str, *shape: int) -> Tensor:
     count = prod(shape)
     held: Tensor | None = getattr(_held, name, None)
     if held is None or len(held) < count:
-        held = torch.empty(count, **_PLAIN)
+        held = torch.empty(count, **FLOAT32_ON_CPU)
         setattr(_held, name, held)
     return held[:count].view(shape)
 
