@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
+from nst_core.bombs import SCAN, SCANS, too_many_samples
 from nst_core.errors import NSTError
 from nst_core.images import MAX_PIXELS, PictureError, fitted_size, open_picture
-from nst_core.parts import SCAN, SCANS, too_many_samples
 from nst_core.text import quoted
 
 if TYPE_CHECKING:

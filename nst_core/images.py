@@ -19,10 +19,10 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from nst_core.bombs import too_many_parts
 from nst_core.errors import NSTError
 from nst_core.files import replacing
 from nst_core.heif import is_heif, open_heif
-from nst_core.parts import too_many_parts
 from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
