@@ -70,7 +70,7 @@ class Tally:
 
 
 class Person:
-    """Somebody with a session of their own."""
+    """A client with its own session."""
 
     def __init__(self, url: str, folder: Path, styles: list[str], chance: random.Random) -> None:
         self.url, self.folder, self.styles, self.chance = url, folder, styles, chance
@@ -169,7 +169,7 @@ def resident(process: int) -> float:
 
 
 def counted_as_failed(url: str) -> float:
-    """How often something happened at the server that nobody foresaw."""
+    """How many unexpected errors the server has counted."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         found = re.search(r'^nst_events_total\{event="failed"\} (\S+)', answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0

@@ -26,9 +26,9 @@ _CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"
 
 
 def too_many_parts(stream: BinaryIO, format: str) -> bool:
-    """Whether a file is built of more parts than any that was made to be looked at; ``format`` is Pillow's name.
+    """Whether a file has more parts than any real picture; ``format`` is Pillow's name.
 
-    What is damaged is for the decoder to say.
+    False for a damaged file, which the decoder will refuse.
     """
     count = {"PNG": _chunks, "JPEG": _segments_and_scans, "GIF": _blocks, "TIFF": _numbers}.get(format)
     try:

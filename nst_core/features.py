@@ -64,7 +64,8 @@ class VGG19(nn.Module):
     those are the layers it gives: ``conv…`` is the prediction, ``relu…`` its positive part. Where a head was trained on
     what leaves the ReLU alone, its ``conv…`` means nothing below zero.
 
-    ``pooling`` may be changed at any time, for no weight depends on it.
+    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. ``pooling`` may be changed
+    at any time, for no weight depends on it.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class VGG19(nn.Module):
         return tuple(name for name in computed if not self.heads or name[4:] in self.heads)
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Activations by layer name, as ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
         check_layers(layers, self.layers)
         self._check_size(pictures, layers)
         missing = set(layers)

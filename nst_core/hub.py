@@ -53,10 +53,11 @@ class HubError(NSTError):
 
 @dataclass(frozen=True)
 class Found:
-    """A repository that is tagged as a style, as it is now; nobody has looked at it."""
+    """A repository that is tagged as a style, unreviewed; its card may say anything."""
 
     repo: str
     revision: str
+    """The hash of its main branch's latest commit."""
     title: str
     artist: str
     license: str

@@ -111,6 +111,7 @@ class OptimizationStep:
     """What one step of ``optimize`` yields; the losses are of this step's picture, weights applied."""
 
     step: int
+    """From 1, over all scales."""
     total: float
     content: float
     style: float

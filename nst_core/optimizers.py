@@ -30,7 +30,7 @@ class Optimizer(Protocol):
     """From one point to the next; its state can be taken at any step and given back."""
 
     def step(self, here: Point, evaluate: Evaluate) -> Point:
-        """The next point, which is ``here`` itself when there is nowhere better to go."""
+        """The next point, which is ``here`` itself if no better one is found."""
 
     def state(self) -> list[Any]:
         """All that it remembers; later steps change nothing of what was given."""

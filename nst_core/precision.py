@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-# torch takes seconds to import, and whoever asks for a precision by name has no use for it.
+# torch takes seconds to import, and the names of precisions do not need it.
 
 Precision = Literal["auto", "exact"]
 """float32 throughout, or bfloat16 as well where the machine is faster at it."""

@@ -10,7 +10,7 @@ from nst_core.precision import best_device
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# torch takes seconds to import, and whoever asks which process this is may have no use for it.
+# torch takes seconds to import, and not everything that asks which process this is needs it.
 
 
 class ProcessesError(NSTError):

@@ -1,4 +1,4 @@
-"""The gate's report: everything that is right and wrong with a style, for whoever made it."""
+"""A report on a style for those who made it: everything that is right and wrong with it."""
 
 import os
 import time

@@ -45,7 +45,7 @@ def changes(present: Registry, proposed: Registry) -> Changes:
 
 @dataclass(frozen=True)
 class Review:
-    """One entry of a pull request, looked at."""
+    """What was found of one entry of a pull request."""
 
     report: Report
     nearest: tuple[str, float] | None

@@ -146,14 +146,18 @@ class Style:
     """A style ready to paint: its network takes and returns (N, 3, H, W) of RGB in 0–255, see ``Architecture``."""
 
     id: str
+    """The id of its entry in the registry, ``user/repo@revision`` on the Hub, or the name of its folder."""
     title: str
     artist: str
     license: str
+    """As the Hub writes it, such as ``cc0-1.0``; empty where nothing says."""
     tags: tuple[str, ...]
     folder: Path
+    """Where its files are."""
     config: StyleConfig = field(repr=False)
     architecture: Architecture
     network: nn.Module = field(repr=False)
+    """Of float32, in evaluation mode, without gradients."""
 
     _painters: dict[torch.dtype, tuple[object, Paint]] = field(default_factory=dict, init=False, repr=False)
     """The fast ways to paint, by the type they compute in, each with marks of the weights that it was made of."""

@@ -49,7 +49,7 @@ def stylize(
     check_blend(strength, color)
     check_second(second, mix, mask)
     if not isinstance(photo, Image.Image):
-        photo = open_picture(photo)  # it is looked at more than once
+        photo = open_picture(photo)  # once, for it is needed more than once
     styles = [style, second] if second else [style]
     painted = [
         repaint(

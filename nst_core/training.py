@@ -45,8 +45,10 @@ class TrainingStep:
     """What one step of ``train`` yields; the losses are means over the batch, weights applied."""
 
     step: int
+    """From 1."""
     total: float
     content: float
+    """In the first steps, that learn to give photographs back, their mean squared error."""
     style: float
     total_variation: float
     learning_rate: float

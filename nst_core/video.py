@@ -1,4 +1,4 @@
-"""Repaints films, frame by frame; what was painted before an interruption is kept, and can be gone on with."""
+"""Repaints films, frame by frame; what was painted before an interruption is kept, and a run can be resumed."""
 
 import hashlib
 import json
@@ -93,7 +93,7 @@ def stylize_video(
 
     Raises:
         NSTError: a setting is out of its range, or there is too little memory for a frame.
-        FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be gone on with; with
+        FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be resumed; with
             ``ray``, the film cannot be cut into pieces.
         ClusterError: as ``nst_core.cluster.spread``.
     """
