@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from inference import photograph
 from PIL import Image
@@ -32,7 +33,7 @@ def network_alone(style: str, precision: Precision, files: list[Path]) -> float:
     """The seconds that painting takes, with nothing else to do."""
     keep_freed_memory()
     paint = Registry.load().open(style).painter(precision)
-    pictures = [photograph(*Image.open(file).size) for file in files]
+    pictures = [torch.from_numpy(np.array(Image.open(file))) for file in files]
     paint(pictures[0], None)
     began = time.perf_counter()
     for picture in pictures:
@@ -63,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{number:04}.jpg") for number in range(arguments.photos)]
         for number, file in enumerate(files):
-            Image.fromarray(photograph(*SIZES[number % len(SIZES)]).numpy()).save(file, quality=92)
+            photograph(*SIZES[number % len(SIZES)]).save(file, quality=92)
         alone, whole = [], []
         for _ in range(arguments.rounds):
             words = [__file__, "--child", folder, "--style", arguments.style, "--precision", arguments.precision]

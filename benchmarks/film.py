@@ -30,7 +30,7 @@ RATE, SAMPLES = 24, 48_000
 def make_film(path: Path, frames: int, size: tuple[int, int]) -> None:
     """Write a film of 24 frames a second, with a keyframe every two seconds, and a tone that rises and falls."""
     width, height = size
-    wide = photograph(width + 240, height).numpy()
+    wide = np.array(photograph(width + 240, height))
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

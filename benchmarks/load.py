@@ -29,7 +29,8 @@ from typing import Any
 import httpx
 import numpy as np
 from gradio_client import Client, handle_file
-from page import photograph, serving
+from inference import photograph
+from page import serving
 
 LOOK = 1.0
 """Seconds for which a person looks at what they got."""
@@ -182,9 +183,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as (url, process):
         folder = Path(name)
-        photograph(1600).save(folder / "large.jpg", quality=90)
-        photograph(500).convert("RGBA").save(folder / "small.png")
-        photograph(300).save(folder / "painting.png")
+        photograph(1200, 1600).save(folder / "large.jpg", quality=90)
+        photograph(375, 500).convert("RGBA").save(folder / "small.png")
+        photograph(225, 300).save(folder / "painting.png")
         (folder / "words.png").write_text("This is no picture.")
         styles = [entry["id"] for entry in Client(url, verbose=False).predict(api_name="/styles")]
         tally, began = Tally(), time.monotonic()
