@@ -13,13 +13,6 @@ class NSTError(ValueError):
     """
 
 
-def plain_number(value: Any) -> Any:
-    """A number of NumPy's as one of Python's own, which every file can hold; anything else as it is."""
-    if isinstance(value, int | float) or not isinstance(value, Real):
-        return value
-    return int(value) if isinstance(value, Integral) else float(value)
-
-
 def check_number(
     error: type[NSTError], name: str, value: object, least: float, most: float = float("inf"), *, whole: bool = False
 ) -> Any:
@@ -28,7 +21,9 @@ def check_number(
     Raises:
         error: it is not such a number; the message calls it ``name``.
     """
-    number = plain_number(value)
+    number: Any = value
+    if isinstance(value, Real) and not isinstance(value, int | float):  # NumPy's, which not every file can hold
+        number = int(value) if isinstance(value, Integral) else float(value)
     # Infinity is refused even without an upper bound, and so are integers beyond the largest float.
     within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)
     if within and not isinstance(number, bool) and (not whole or number == int(number)):
