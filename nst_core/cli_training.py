@@ -226,7 +226,7 @@ def search(
                     progress.update(task, advance=1, description=f"{tried}: {step.total:.3f}")
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
-    save_picture(draw_sheet(rows, columns=columns, rows_are=[f"--style-size {size}" for size in sizes]), out)
+    save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
     print(f"{out} shows {len(weights) * len(sizes)} alternatives after {steps} steps; train takes those options.")
 
 
