@@ -1,4 +1,4 @@
-"""What does a folder of photographs take, beside what the network alone takes for them?
+"""How much longer than the network alone does the command ``stylize`` take for many photographs?
 
     python benchmarks/batch.py
     python benchmarks/batch.py --photos 40 --rounds 3

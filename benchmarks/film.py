@@ -1,4 +1,4 @@
-"""How many frames a second does a film with sound take, from file to file? Beside the loop that everyone writes.
+"""How many frames a second are painted of a film with sound, from file to file? Beside the loop that everyone writes.
 
     python benchmarks/film.py
     python benchmarks/film.py --style udnie --seconds 10 --rounds 1

@@ -1,4 +1,4 @@
-"""Does the server stand a long, mixed crowd? Failures, waits, and whether its memory grows.
+"""Does the server withstand a long, mixed crowd? Failures, waits, and whether its memory grows.
 
     python benchmarks/load.py
     python benchmarks/load.py --people 20 --minutes 3

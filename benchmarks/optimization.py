@@ -1,6 +1,6 @@
-"""How soon is the optimisation where the approach that everyone copies is after 300 steps?
+"""How soon does ``optimize`` reach the loss that the PyTorch tutorial's loop has after 300 steps?
 
-The plain approach is the loop of the PyTorch tutorial: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
+That loop is the plain approach: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
 Ours gets the same feature network, the same losses, the same pictures. Each runs in a process of its own, in turns;
 every picture of full size on the way is then measured in float32 by one and the same loss. Prints medians and the
 ratio, and draws both curves.
@@ -32,7 +32,7 @@ LOSSES = METHODS["tutorial"]
 
 @dataclass(frozen=True)
 class Task:
-    """The same for both."""
+    """What both approaches are given."""
 
     features: str
     content: Path

@@ -1,4 +1,4 @@
-"""How many CPU cores a thread computes on: several pictures at once, on a core each, never wait for one another."""
+"""How many CPU cores a thread computes on: pictures with a core each need not wait for one another."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""A container's CPU quota, which PyTorch does not know of: it is kept to as many cores."""
+"""Keeps PyTorch to as many cores as a container's CPU quota is worth."""
 
 import os
 import sys
