@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import av
 
 FRAMES = 120
-"""Of a piece; the last may have fewer."""
+"""Frames of a piece; the last may have fewer."""
 BEFORE = 12
 """Frames before a piece that are painted with it and not shown, so that no new start of a steady painting is seen."""
 MOST_BYTES = 2**27
-"""Of a piece: beyond, it ends, however few its frames."""
+"""Bytes of its packets with which a piece ends, even if it has fewer frames."""
 
 _SETTINGS = ("width", "height", "pix_fmt", "extradata", "codec_tag", "bits_per_coded_sample", "color_range")
 """Settings of a decoder that are in the file, but not in its packets."""
@@ -141,7 +141,10 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
 
 
 def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | None:
-    """Time of the first frame after a piece of ``most``; None if it may change: frames before ``decoded`` are known."""
+    """Time of the first frame after a piece of ``most`` frames; None while others may still come before it.
+
+    All frames before ``decoded`` are among ``times``.
+    """
     first, last = bisect_left(times, begin), _EVER
     known = times[first : bisect_left(times, decoded)]
     if len(known) > most:
