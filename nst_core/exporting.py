@@ -174,7 +174,7 @@ def _said_of(style: Style) -> dict[str, str]:
 
 
 class _Mixed(nn.Module):
-    """What the file of two styles computes: the mixture of two pictures, whose values are whole as ``stylize``'s."""
+    """What the file of two styles computes: a mixture of their pictures, each rounded first, as ``stylize`` does."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()

@@ -90,7 +90,7 @@ class Entry(BaseModel):
 
     @property
     def preview(self) -> Path | None:
-        """The picture that a gallery shows, where it is at hand without the Hub."""
+        """The file of the picture that a gallery shows; None if the style is on the Hub or has none."""
         from nst_core.style import PREVIEW
 
         path = self.path and self.path / PREVIEW

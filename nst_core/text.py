@@ -14,13 +14,13 @@ JOINERS = "\u200c\u200d"
 """Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
 
 FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters and a symbol that look like nothing."""
+"""Letters and a symbol that are invisible."""
 MARKS = 6
 """The most combining marks on one letter in any script; more would hide the lines above."""
 
 
 def plain(text: str, limit: int = 120) -> str:
-    """One line of at most ``limit`` characters, without control, direction, half or invisible characters."""
+    """One line of at most ``limit`` characters, without control, bidirectional, surrogate or invisible characters."""
     kept, marks = [], 0
     for c in text:
         category = unicodedata.category(c)

@@ -206,7 +206,7 @@ def _painted_on_ray(
 
 
 def partial_film(out: str | Path) -> Path:
-    """Where the film is that is not finished: ``painted.part.mp4`` for ``painted.mp4``."""
+    """The file of a film that is not finished: ``painted.part.mp4`` for ``painted.mp4``."""
     out = Path(out)
     return out.with_suffix(f".part{out.suffix}")
 
@@ -249,10 +249,10 @@ class _Work:
         self.frames = sum(map(count_frames, self.parts))
         """How many are done."""
         self.end = 0
-        """Until when the last of them is shown, by the film's time."""
+        """Until when the last of them is shown, in the film's ``time_base``."""
 
     def next_part(self) -> Path:
-        """Where the frames go that are painted now."""
+        """The file of a new part, for the frames of this run or piece."""
         path = self._folder / f"{self.frames:09}{CLOSED}"
         self.parts = [part for part in self.parts if part.stem != path.stem]  # that has none
         self.parts.append(path)
@@ -264,12 +264,12 @@ class _Work:
         Raises:
             FilmError: it cannot be written.
         """
-        partial = partial_film(self._out)
+        unfinished = partial_film(self._out)
         if any(map(count_frames, self.parts)):
-            join(self.parts, film, self._out if complete else partial, end=self.end, complete=complete)
+            join(self.parts, film, self._out if complete else unfinished, end=self.end, complete=complete)
         if complete:
-            partial.unlink(missing_ok=True)
-        if complete or not os.path.exists(partial):
+            unfinished.unlink(missing_ok=True)
+        if complete or not os.path.exists(unfinished):
             shutil.rmtree(self._folder)
 
 
@@ -284,7 +284,7 @@ def _begun(file: Path) -> dict[str, Any]:
 
 
 def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Names of settings that are not as they were; one that there was not yet, when a film was begun, was None."""
+    """Names of the settings that have changed; one that an older version did not save counts as None."""
     return [name for name, value in settings.items() if begun.get(name) != value]
 
 
@@ -300,7 +300,7 @@ def _check_name(out: Path, film: Path, *, lossless: bool) -> None:
             f"A film cannot be written to the folder {quoted(out.parent.name)}, which does not exist: "
             "make it first or name another."
         )
-    partial = partial_film(out)
-    for path, words in ((out, "that is"), (partial, f"{quoted(partial.name)}, its part that is done first, is")):
+    unfinished = partial_film(out)
+    for path, words in ((out, "that is"), (unfinished, f"{quoted(unfinished.name)}, its part that is done first, is")):
         if os.path.exists(path) and os.path.exists(film) and path.samefile(film):
             raise FilmError(f"{subject}: {words} the film to repaint.")
