@@ -13,15 +13,15 @@ from typing import BinaryIO
 import numpy as np
 
 MANY = 2**17
-"""Of a PNG's chunks, and of the numbers in an entry of a TIFF's directory: one for each row would be fewer."""
+"""The most chunks of a PNG, and numbers in an entry of a TIFF's directory: one a row of a large picture is fewer."""
 SEGMENTS = 2_000
-"""Of a JPEG before its first scan; the largest colour profile has 255."""
+"""The most of a JPEG before its first scan; the largest colour profile has 255."""
 SCAN, SCANS = b"\xff\xda", 200
-"""Of a JPEG, each of which goes through the whole picture; progressive ones have some ten."""
+"""How a JPEG's scan begins, and the most: each goes through the whole picture, and progressive ones have some ten."""
 BLOCKS = 4_000
-"""Of a GIF before its first picture: Pillow joins their bytes one by one."""
+"""The most of a GIF before its first picture: Pillow joins their bytes one by one."""
 SAMPLES, EDITED = 10_000_000, 20_000_000
-"""Of an MP4, pictures and packets of sound; of a track, those times its edits. FFmpeg keeps 50 bytes or so for each."""
+"""The most pictures and packets of sound of an MP4; of a track, times its edits. FFmpeg keeps 50 bytes for each."""
 _CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 
 

@@ -10,7 +10,7 @@ LARGE = 9_000_000
 """Pixels above which pictures are painted one at a time, on all cores, because of the memory that each takes."""
 
 BYTES = 160
-"""Memory that painting takes for each pixel at most. Pictures that start together would all find it free."""
+"""Of memory, that painting takes for each pixel at most: pictures that start together would all find the same free."""
 
 _changing = threading.Lock()
 
