@@ -37,7 +37,7 @@ Pooling = Literal["max", "average"]
 
 
 class FeaturesError(NSTError):
-    """A feature network or a layer of it that is not to be had."""
+    """A feature network that cannot be loaded, or a layer that it does not have."""
 
 
 class FeatureNetwork(Protocol):

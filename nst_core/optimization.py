@@ -171,7 +171,7 @@ def optimize(
         features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
             are replaced by the nearest of their block; that is logged, as a warning unless they are a preset's.
         weights: of the paintings, equal by default; their sum is brought to 1.
-        masks: where each painting is to be had, or the only one, white on black, of any size (None: everywhere).
+        masks: where in the result each painting counts, white on black, of any size; None is everywhere.
         start: a picture to start from, instead of ``method.init``.
         draft: a cheaper feature network, such as ``"compact"``, under which the picture is brought close before
             ``features`` take over; their losses are what it ends with.
@@ -230,7 +230,7 @@ def _listed(pictures: Any) -> list[Any]:
 
 
 def work(method: Method, content: tuple[int, int]) -> float:
-    """How much there is to do for a method and a picture of such a size, in arbitrary units.
+    """The amount of work for a method and a picture of that width and height, in arbitrary units.
 
     Between runs with the same layers, feature network and machine it is proportional to the time that they take.
     """

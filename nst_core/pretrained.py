@@ -56,7 +56,7 @@ def torchvision_weights(
     What is damaged is passed over with a warning.
 
     Raises:
-        FeaturesError: none of these is to be had.
+        FeaturesError: none of these can be read or fetched.
     """
     kept = Path(constants.HF_ASSETS_CACHE) / "nst-core" / f"{repo.replace('/', '--')}-{revision}.safetensors"
     cached = try_to_load_from_cache(repo, FILE, revision=revision)

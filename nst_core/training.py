@@ -146,7 +146,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     if recipe.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise TrainingError(f"There is no architecture {recipe.architecture!r}; there are {known}.")
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # those of the program are its own business
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
         torch.manual_seed(recipe.seed)
         network = ARCHITECTURES[recipe.architecture].network().float()
     if start is not None:
@@ -184,14 +184,15 @@ def train(
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
     The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting's
-    file, ``photos`` a folder with photographs, in folders or not.
+    file, ``photos`` a folder with photographs, which may be in subfolders.
 
     First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
-    minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,
-    section 3) with Muon. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
-    is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``, if there is to be
-    one; with ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is
-    called after every step; if it gives True, the checkpoint is written, and the training stops there.
+    minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016, section 3) with
+    Muon. It trains on CUDA if there is one, and convolutions run in bfloat16 where the CPU or GPU is built for it.
+
+    Every ``checkpoint_every`` steps and at the end the whole state is saved as ``checkpoint``, if that is given; with
+    ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is called
+    after every step; if it gives True, the checkpoint is written, and the training stops there.
 
     The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
     and one of them writes: the losses are those of one process, whatever their number.
