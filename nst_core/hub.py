@@ -332,7 +332,7 @@ def _sha(info: ModelInfo | SpaceInfo) -> str:
 def _latest(
     repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str, token: str | None = None
 ) -> Path:
-    """The folder of a repository's files, as they are now, or as last fetched where the Hub does not answer."""
+    """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
     try:
         info = _info(repo, revision, token=token)
     except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
