@@ -26,7 +26,7 @@ from nst_core.heif import is_heif, open_heif
 from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
-"""The most pixels that a picture may have, unless whoever opens it says otherwise."""
+"""The most pixels that a picture may have, unless ``open_picture`` is told otherwise."""
 
 Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """What a picture can be opened from, see ``open_picture``."""
@@ -41,7 +41,7 @@ LARGEST_EXIF = 2**20
 log = logging.getLogger(__name__)
 Image.init()
 
-# The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too. AVIF comes before HEIF, which may
+# The only decoders that are used, by Pillow's names; JPEG's reads MPO too. AVIF comes before HEIF, which may
 # begin like it.
 _DECODERS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 PHOTO_SUFFIXES = {
