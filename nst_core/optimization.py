@@ -384,16 +384,27 @@ class _Run:
         for number, stage in enumerate(plan.stages):
             last = number + 1 == len(plan.stages)
             done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
-            begin = state.step if state else 0
-            if done or plan.end(number, begin) == begin:
-                continue
+            made = state.step if state else 0
+            if done or plan.end(number, made) == made:
+                continue  # of very few steps a stage may have none
             photo = fit(self.content, stage.size)
             loss, targets = self._loss(photo, stage)
             optimizer = OPTIMIZERS[self.method.optimizer](self.method.learning_rate)
             evaluate = partial(self._evaluate, loss=loss, targets=targets, exact=stage.exact)
             if state is None:
                 point = evaluate(self._beginning(photo))
-                state = State(0, number, 0, False, point, point, (point.total,), 0.0, [], self.asked)
+                state = State(
+                    step=0,
+                    stage=number,
+                    stage_began=0,
+                    ended=False,
+                    point=point,
+                    best=point,
+                    totals=(point.total,),
+                    seconds=0.0,
+                    optimizer=[],
+                    asked=self.asked,
+                )
             elif number > state.stage:
                 same_size = stage.size == plan.stages[state.stage].size
                 point = evaluate(state.point.picture if same_size else self._enlarged(state.point.picture, photo))
