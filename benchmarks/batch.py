@@ -1,4 +1,4 @@
-"""What does a folder of photographs take, beside what the network alone takes for them?
+"""How much longer than the network alone does the command ``stylize`` take for many photographs?
 
     python benchmarks/batch.py
     python benchmarks/batch.py --photos 40 --rounds 3
@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from inference import photograph
 from PIL import Image
@@ -31,9 +32,8 @@ SIZES = [(1024, 683), (683, 1024), (800, 600), (1200, 900), (640, 640)]
 def network_alone(style: str, precision: Precision, files: list[Path]) -> float:
     """The seconds that painting takes, with nothing else to do."""
     keep_freed_memory()
-    opened = Registry.load().open(style)
-    pictures = [photograph(*Image.open(file).size) for file in files]
-    paint = opened.paint if precision == "auto" else opened.paint_exactly
+    paint = Registry.load().open(style).painter(precision)
+    pictures = [torch.from_numpy(np.array(Image.open(file))) for file in files]
     paint(pictures[0], None)
     began = time.perf_counter()
     for picture in pictures:
@@ -64,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{number:04}.jpg") for number in range(arguments.photos)]
         for number, file in enumerate(files):
-            Image.fromarray(photograph(*SIZES[number % len(SIZES)]).numpy()).save(file, quality=92)
+            photograph(*SIZES[number % len(SIZES)]).save(file, quality=92)
         alone, whole = [], []
         for _ in range(arguments.rounds):
             words = [__file__, "--child", folder, "--style", arguments.style, "--precision", arguments.precision]

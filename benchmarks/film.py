@@ -1,4 +1,4 @@
-"""How many frames a second does a film with sound take, from file to file? Beside the loop that everyone writes.
+"""How many frames a second are painted of a film with sound, from file to file? Beside the loop that everyone writes.
 
     python benchmarks/film.py
     python benchmarks/film.py --style udnie --seconds 10 --rounds 1
@@ -30,7 +30,7 @@ RATE, SAMPLES = 24, 48_000
 def make_film(path: Path, frames: int, size: tuple[int, int]) -> None:
     """Write a film of 24 frames a second, with a keyframe every two seconds, and a tone that rises and falls."""
     width, height = size
-    wide = photograph(width + 240, height).numpy()
+    wide = np.array(photograph(width + 240, height))
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

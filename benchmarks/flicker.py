@@ -8,7 +8,7 @@ way, with a little noise as sensors have it. The warping error is the mean diffe
 the one before it that is moved by the true motion, wherever both show the same place. Columns: of the film itself; of
 what the network makes of its frames one by one; of the same with ``nst_core.steady``, and by how much that is less;
 and how sharp the steady film is, by the strength of its edges beside those of the other (1 is as sharp), in all and
-where something has just come into sight, where a smear would be. ``--write`` puts the errors into the styles.
+where something has just come into sight, where a smear would be.
 """
 
 import argparse
@@ -23,7 +23,6 @@ import numpy as np
 from nst_core import Registry, Style, open_picture
 from nst_core.memory import keep_freed_memory
 from nst_core.steady import Steady
-from nst_core.style import CARD, CONFIG, Card
 from nst_core.stylization import paint_pixels
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -154,7 +153,6 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2, help="of each motion")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--size", type=int, default=384, help="width of the frames, pixels")
-    parser.add_argument("--write", action="store_true", help="write the errors into config.json and card")
     arguments = parser.parse_args()
     if not arguments.photos.is_dir():
         print(f"skipped: there is no folder {arguments.photos.name}/ of photographs to draw clips of")
@@ -165,30 +163,8 @@ def main() -> None:
     print(f"{'style':<20}" + "".join(f"{name:>12}" for name in names), flush=True)
     registry = Registry.load()
     for id in arguments.styles or [entry.id for entry in registry]:
-        style = registry.open(id)
-        scores = measure(style, clips)
+        scores = measure(registry.open(id), clips)
         print(f"{id:<20}" + "".join(f"{value:>12.2f}" for value in scores), flush=True)
-        if arguments.write:
-            write(style, scores, f"{len(clips)} clips of {arguments.frames} frames, {arguments.size} px wide")
-
-
-def write(style: Style, scores: list[float], measured_on: str) -> None:
-    """Put the errors into the style's ``config.json`` and its card, before the scores of its pictures."""
-    film, painted, steady = (round(score, 2) for score in scores[:3])
-    metrics = {**style.config.metrics, "flicker": painted, "flicker_steady": steady}
-    config = style.config.model_copy(update={"metrics": metrics})
-    (style.folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    card = Card.parse((style.folder / CARD).read_text(encoding="utf-8"))
-    before, heading, after = card.text.partition("## Scores")
-    text = f"""{before.partition("## Films")[0].rstrip()}
-
-## Films
-
-Warping error along known motion, in levels of 255, mean over {measured_on}: {painted:g} frame by frame, {steady:g} as
-the command `video` paints, {film:g} of the films themselves. `benchmarks/flicker.py` says what that means.
-
-{heading}{after}"""
-    (style.folder / CARD).write_text(card.model_copy(update={"text": text.rstrip()}).render(), encoding="utf-8")
 
 
 if __name__ == "__main__":

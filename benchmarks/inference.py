@@ -65,12 +65,12 @@ class Peer(torch.nn.Module):
         return F.instance_norm(x, weight=self.state[f"{name}.weight"], bias=self.state[f"{name}.bias"])
 
 
-def photograph(width: int, height: int) -> Tensor:
-    """Shapes of every scale and a little noise, uint8 (H, W, 3)."""
+def photograph(width: int, height: int) -> Image.Image:
+    """Shapes of every scale and a little noise, RGB."""
     random = np.random.default_rng(0)
     picture = Image.fromarray(random.integers(0, 256, (9, 16, 3), dtype=np.uint8)).resize((width, height))
     noise = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    return torch.from_numpy(np.array(Image.blend(picture, noise, 0.15)))
+    return Image.blend(picture, noise, 0.15)
 
 
 def resident(key: str) -> int:
@@ -84,7 +84,7 @@ def paint(
 ) -> dict[str, Any]:
     """Paint ``pictures`` times and one more; the seconds each took, and the most memory."""
     network = Registry.load().open(style).network
-    photo = photograph(width, height)
+    photo = torch.from_numpy(np.array(photograph(width, height)))
     if who == "ours":
         keep_freed_memory()
     assert isinstance(network, JohnsonNetwork)

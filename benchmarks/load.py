@@ -1,4 +1,4 @@
-"""Does the server stand a long, mixed crowd? Failures, waits, and whether its memory grows.
+"""Does the server withstand a long, mixed crowd? Failures, waits, and whether its memory grows.
 
     python benchmarks/load.py
     python benchmarks/load.py --people 20 --minutes 3
@@ -29,8 +29,8 @@ from typing import Any
 import httpx
 import numpy as np
 from gradio_client import Client, handle_file
-from page import photograph, serving
-from people import resident
+from inference import photograph
+from page import serving
 
 LOOK = 1.0
 """Seconds for which a person looks at what they got."""
@@ -71,7 +71,7 @@ class Tally:
 
 
 class Person:
-    """Somebody with a session of their own."""
+    """A client with its own session."""
 
     def __init__(self, url: str, folder: Path, styles: list[str], chance: random.Random) -> None:
         self.url, self.folder, self.styles, self.chance = url, folder, styles, chance
@@ -163,8 +163,14 @@ def visit(number: int, url: str, folder: Path, styles: list[str], until: float, 
         person.client.close()
 
 
+def resident(process: int) -> float:
+    """MB of memory that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
+
+
 def counted_as_failed(url: str) -> float:
-    """How often something happened at the server that nobody foresaw."""
+    """How many unexpected errors the server has counted."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         found = re.search(r'^nst_events_total\{event="failed"\} (\S+)', answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
@@ -177,9 +183,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as (url, process):
         folder = Path(name)
-        photograph(1600).save(folder / "large.jpg", quality=90)
-        photograph(500).convert("RGBA").save(folder / "small.png")
-        photograph(300).save(folder / "painting.png")
+        photograph(1200, 1600).save(folder / "large.jpg", quality=90)
+        photograph(375, 500).convert("RGBA").save(folder / "small.png")
+        photograph(225, 300).save(folder / "painting.png")
         (folder / "words.png").write_text("This is no picture.")
         styles = [entry["id"] for entry in Client(url, verbose=False).predict(api_name="/styles")]
         tally, began = Tally(), time.monotonic()

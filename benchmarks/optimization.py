@@ -1,6 +1,6 @@
-"""How soon is the optimisation where the approach that everyone copies is after 300 steps?
+"""How soon does ``optimize`` reach the loss that the PyTorch tutorial's loop has after 300 steps?
 
-The plain approach is the loop of the PyTorch tutorial: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
+That loop is the plain approach: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
 Ours gets the same feature network, the same losses, the same pictures. Each runs in a process of its own, in turns;
 every picture of full size on the way is then measured in float32 by one and the same loss. Prints medians and the
 ratio, and draws both curves.
@@ -9,6 +9,7 @@ ratio, and draws both curves.
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -31,7 +32,7 @@ LOSSES = METHODS["tutorial"]
 
 @dataclass(frozen=True)
 class Task:
-    """The same for both."""
+    """What both approaches are given."""
 
     features: str
     content: Path
@@ -99,7 +100,7 @@ def main() -> None:
         draw(curves, args.out, args.size)
 
 
-def exact_loss(task: Task):  # type: ignore[no-untyped-def]
+def exact_loss(task: Task) -> Callable[[Tensor], float]:
     """The tutorial's loss of a picture, in float32, by which both are measured."""
     content, style = task.tensors()
     loss = PerceptualLoss(
@@ -168,8 +169,8 @@ def run_ours(task: Task, out: Connection) -> None:
             out.send((time.perf_counter() - began, step.state.point.picture.cpu().numpy()))
 
 
-def apart(run, task: Task) -> Curve:  # type: ignore[no-untyped-def]
-    """A run in a fresh process, for how memory is kept is a process's own."""
+def apart(run: Callable[[Task, Connection], None], task: Task) -> Curve:
+    """A run in a process of its own, for ``keep_freed_memory`` changes the whole process."""
     here, there = get_context("spawn").Pipe(duplex=False)
     process = get_context("spawn").Process(target=run, args=(task, there))
     process.start()

@@ -26,8 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
+from inference import photograph
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -73,15 +72,6 @@ def serving(folder: Path) -> Iterator[tuple[str, int]]:
         app.wait(10)
 
 
-def photograph(side: int) -> Image.Image:
-    """Shapes of every scale and a little noise, in 3 : 4."""
-    random = np.random.default_rng(0)
-    size = side * 3 // 4, side
-    picture = Image.fromarray(random.integers(0, 256, (12, 9, 3), dtype=np.uint8)).resize(size)
-    noise = Image.fromarray(random.integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
-    return Image.blend(picture, noise, 0.1)
-
-
 def timed(page: "Page", press: str, words: str) -> tuple[float, float]:
     """Press what the selector finds; seconds until the picture is there, and those that the network had of them."""
     last = page.locator("#result img").last
@@ -89,10 +79,14 @@ def timed(page: "Page", press: str, words: str) -> tuple[float, float]:
     began = time.perf_counter()
     page.locator(press).first.click()
     page.evaluate(SHOWN, [before, words])
-    took = time.perf_counter() - began
+    return time.perf_counter() - began, network_seconds(page)
+
+
+def network_seconds(page: "Page") -> float:
+    """How long the network took, as the page says."""
     found = re.search(r"painted in ([\d.]+) s", page.locator("#info").inner_text())
     assert found
-    return took, float(found[1])
+    return float(found[1])
 
 
 def main() -> None:
@@ -106,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as (url, _), sync_playwright() as playwright:
         files = [Path(name, f"photo-{number}.jpg") for number in range(arguments.rounds + 1)]
         for file in files:
-            photograph(1600).save(file, quality=90)
+            photograph(1200, 1600).save(file, quality=90)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(url)
@@ -122,9 +116,7 @@ def main() -> None:
                 began = time.perf_counter()
                 page.locator("#photo input[type=file]").set_input_files(file)
                 page.evaluate(SHOWN, [None, "painted in"])
-                took = time.perf_counter() - began
-                network = re.search(r"painted in ([\d.]+) s", page.locator("#info").inner_text())
-                assert network
+                took, network = time.perf_counter() - began, network_seconds(page)
                 chosen = page.locator("#styles input:checked").get_attribute("value")
                 other = next(style for style in STYLES if style != chosen)
                 pressed = timed(page, style(other), "painted in")
@@ -133,7 +125,7 @@ def main() -> None:
                 page.locator("#strength input[type=range]").fill(str(0.9 - 0.05 * (number % 3)))
                 page.evaluate(SHOWN, [source, "painted in"])
                 if number:  # the first is slow for other reasons: the styles are opened
-                    first.append((took, float(network[1])))
+                    first.append((took, network))
                     again.append(pressed)
                     touched.append(time.perf_counter() - began)
             row = []

@@ -25,7 +25,7 @@ from nst_core.layers import lay_out
 from nst_core.losses import PerceptualLoss
 from nst_core.memory import keep_freed_memory
 from nst_core.muon import Muon
-from nst_core.precision import fast_bfloat16
+from nst_core.precision import best_device, fast_bfloat16
 from nst_core.recipe import Recipe
 from nst_core.training import Photographs, perceptual_loss, train
 
@@ -48,7 +48,7 @@ def main() -> None:
             print(f"skipped: there is no {needed.name} to train on")
             return
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     recipe = Recipe(steps=arguments.steps, reconstruction_steps=0, batch_size=arguments.batch_size)
     start = Registry.load().open(arguments.warm_start)
     ours, theirs = start.architecture.network(), start.architecture.network()
@@ -62,7 +62,7 @@ def main() -> None:
             "train": train(recipe, arguments.painting, arguments.photos, ours, features, Path(folder) / "checkpoint"),
             "pytorch/examples": examples(theirs.to(device), loss, arguments.photos, recipe),
         }
-        while seconds["train"][recipe.steps - 1 :] == []:
+        while len(seconds["train"]) < recipe.steps:
             turn(runs, seconds, device)
         while sum(seconds["pytorch/examples"]) < sum(seconds["train"]):
             turn({"pytorch/examples": runs["pytorch/examples"]}, seconds, device)

@@ -38,7 +38,7 @@ def main() -> None:
     ]
     pictures = [[Image.fromarray(row[number]) for number in SHOWN] for row in rows]
     names = ["a film", "one by one", f"its flicker, {STRONGER}x", "steady", f"its flicker, {STRONGER}x"]
-    draw_sheet(pictures, rows_are=names, height=170).save(Path(__file__).with_name("films.webp"), quality=82)
+    draw_sheet(pictures, row_labels=names, height=170).save(Path(__file__).with_name("films.webp"), quality=82)
 
 
 def change(film: list[np.ndarray], clip: list[Drawn], number: int) -> np.ndarray:

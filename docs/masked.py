@@ -42,7 +42,7 @@ def main() -> None:
     first, second = (registry.open(id) for id in ("great-wave", "the-scream"))
     both = stylize(photo, first, second=second, mix=1, mask=mask)
     columns = ["photograph", "mask", f"{first.title} + {second.title}"]
-    sheet = draw_sheet([[photo, mask.resize(photo.size, Image.Resampling.BILINEAR), both]], columns=columns)
+    sheet = draw_sheet([[photo, mask.resize(photo.size, Image.Resampling.BILINEAR), both]], column_labels=columns)
     sheet.save(Path(__file__).with_name("masked.webp"), quality=82)
 
 

@@ -23,7 +23,7 @@ def main() -> None:
         halfway.network.load_state_dict({name: (states[0][name] + states[1][name]) / 2 for name in states[0]})
         blended = stylize(photo, first, second=second, mix=0.5)
         rows.append([stylize(photo, first), blended, stylize(photo, halfway), stylize(photo, second)])
-    sheet = draw_sheet(rows, rows_are=[" + ".join(ids) for ids in PAIRS], height=240)
+    sheet = draw_sheet(rows, row_labels=[" + ".join(ids) for ids in PAIRS], height=240)
     sheet.save(Path(__file__).with_name("mixed.webp"), quality=82)
 
 

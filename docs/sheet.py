@@ -29,12 +29,12 @@ def main() -> None:
         spec = find_spec(package)
         assert spec is not None and spec.origin is not None, f"{package} is not installed"
         photos += [fit(open_picture(Path(spec.origin).parent / name), 768) for name in names]
-    rows, rows_are = [photos], [""]
+    rows, row_labels = [photos], [""]
     for name in arguments.styles or titles:
         style = registry.open(name)
         rows.append([stylize(photo, style) for photo in photos])
-        rows_are.append(titles.get(name, Path(name).name))
-    draw_sheet(rows, rows_are=rows_are, height=240).save(arguments.out, quality=82)
+        row_labels.append(titles.get(name, Path(name).name))
+    draw_sheet(rows, row_labels=row_labels, height=240).save(arguments.out, quality=82)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run; Ctrl-C ends it quietly at any moment, with exit status 130."""
     try:
-        from nst_core import cli  # which takes a while, and somebody may not want to wait
+        from nst_core import cli  # here, for it takes a while, and Ctrl-C is to be quiet then, too
 
         cli.main()
     except KeyboardInterrupt:

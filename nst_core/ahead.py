@@ -1,4 +1,4 @@
-"""Work done in threads beside, ahead of whoever waits for it: files are read and written while a network runs."""
+"""Work done in threads, ahead of whoever waits for it: files are read and written while a network computes."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST = 2
-"""Results that may wait: each is a picture in memory."""
+"""Results that may wait to be taken, beside those being worked on: each is a picture in memory."""
 
 
 def ahead(
@@ -17,11 +17,10 @@ def ahead(
     threads: int = 1,
     stop: Callable[[], object] | None = None,
 ) -> Generator[Future[Result], None, None]:
-    """``work`` of each item, one after the other in a thread of its own, in their order, at most ``MOST`` ahead.
+    """Yield the future of ``work(item)`` for each item, in order; ``threads`` items are worked on at a time.
 
-    With more ``threads``, as many items are worked on at a time. The items are asked for in the caller's thread. Work
-    that is not begun when the generator is closed, or interrupted, is left undone; what is begun is waited for, and
-    ``stop`` is called before to let it end early.
+    The items are taken in the caller's thread. When the generator is closed or interrupted, ``stop`` is called, so that
+    work in progress can end early, and then that is waited for; work that has not begun is dropped.
     """
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads, "ahead")
@@ -35,10 +34,10 @@ def ahead(
     except BaseException:
         if stop:
             stop()
-        # The last first: of what is done, nothing is to be missing in between.
+        # From the end, so that what gets done has no gaps.
         for result in reversed(waiting):
             result.cancel()
         pool.shutdown()
         raise
-    # Whoever has the results waits for them; an interruption while threads are waited for would lose sight of these.
+    # Not waited for: the caller waits for each result, and Ctrl-C during a wait here would skip the handler above.
     pool.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""Files of photographs → files of what is painted of them, on the cores of this machine or of a Ray cluster."""
+"""Repaints files of photographs, on the cores of this machine or of a Ray cluster."""
 
 import os
 import threading
@@ -39,13 +39,13 @@ class Painted(NamedTuple):
     width: int
     height: int
     seconds: float
-    """That it took."""
+    """How long painting took."""
 
 
 def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Path]:
-    """The paths, and instead of each folder the photographs in it.
+    """The paths, with each folder replaced by the photographs in it.
 
-    What was painted there of another photograph, in one of ``styles``, is none: its name says so.
+    Left out are earlier results: ``photo-style.png`` beside ``photo``, for each of ``styles``.
 
     Raises:
         NSTError: a folder has none.
@@ -66,9 +66,9 @@ def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Pat
 
 
 def folders_inside(paths: Sequence[Path], out: Path | None) -> list[str]:
-    """The names of the folders in those of the paths that are folders, whose pictures ``photographs`` does not give.
+    """The names of the subfolders of those paths that are folders: ``photographs`` does not look into them.
 
-    Those that are hidden are left out, and the one that is written to.
+    Hidden ones are left out, and ``out``, which is written to.
     """
     inside = [folder for path in paths if os.path.isdir(path) for folder in sorted(path.iterdir())]
     written = out and os.path.realpath(out)
@@ -88,10 +88,11 @@ def stylize_files(
     wrote: Callable[[Path, Painted], None],
     **settings: Any,
 ) -> Iterator[NSTError]:
-    """Paint each of the photographs into the target that is its, in a style, or in two.
+    """Repaint each photograph as the file of the same place in ``targets``, in one style, or with a second over it.
 
-    ``settings`` are those of ``stylize``. ``progress`` is told how many are painted, and ``wrote`` of each file that is
-    there. What cannot be read, painted or written is passed over, and its refusal given; no file is half written.
+    ``settings`` are those of ``stylize``. ``progress`` is told how many are painted, fractions included, and ``wrote``
+    of each file that is complete. A photograph that cannot be read, painted or written is skipped, and the error
+    yielded; no file is half written.
     """
     cores = torch.get_num_threads()
     at_once = max(1, min(painters(), len(photos))) if all(style.device.type == "cpu" for style in styles) else 1
@@ -124,7 +125,7 @@ def stylize_files(
         save_picture(picture, target)
         wrote(target, Painted(*picture.size, seconds))
 
-    # An interruption is first noticed by whatever is innermost.
+    # Ctrl-C may be raised in here, the innermost generator, which then stops what is being painted.
     paintings = ahead(paint, enumerate(ahead(open_picture, photos)), at_once, stop=ended.set)
     painted = zip(targets, paintings, strict=True)
     with closing(ahead(save, painted)) as saved:
@@ -147,10 +148,10 @@ def stylize_files_on_ray(
     wrote: Callable[[Path, Painted], None],
     **settings: Any,
 ) -> Iterator[NSTError]:
-    """The same on the cores of a Ray cluster, a photograph each; see ``nst_core.cluster.spread``.
+    """``stylize_files`` on a Ray cluster, one photograph a core.
 
     Raises:
-        ClusterError: as that.
+        ClusterError: as ``nst_core.cluster.spread``.
     """
     sent = (_read(photo, target) for photo, target in zip(photos, targets, strict=True))
     with closing(
@@ -176,7 +177,7 @@ class _Sent(NamedTuple):
     data: bytes | NSTError
     """The file, or why it cannot be read."""
     target: str
-    """The name of the file that is to come back."""
+    """The name of the file to return, whose suffix is its format."""
 
 
 class _Returned(NamedTuple):
@@ -196,7 +197,7 @@ def _paint_file(settings: dict[str, Any], styles: Sequence[Style], sent: _Sent) 
         return sent.data
     began = time.perf_counter()
     file = BytesIO(sent.data)
-    file.name = sent.name  # by which refusals call it
+    file.name = sent.name  # which error messages mention
     try:
         picture = _painted(open_picture(file), styles, settings)
         painted = Painted(*picture.size, time.perf_counter() - began)

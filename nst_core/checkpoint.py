@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-# What PyTorch's reader meets in a damaged file, it raises as it comes.
+# PyTorch's reader raises whatever a damaged file happens to cause.
 _DAMAGED = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
     struct.error,
@@ -15,11 +15,11 @@ _DAMAGED = (
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Any:
-    """What is in the file.
+    """The content of a file that ``torch.save`` wrote.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is damaged, something else, or wants to run something of its own; says which of it.
+        ValueError: it is damaged, something else, or would run code; the message lacks its subject, the file's name.
     """
     try:
         return torch.load(path, map_location=device, weights_only=True)

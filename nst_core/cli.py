@@ -29,9 +29,9 @@ from nst_core.console import (
     SecondOption,
     StyleOption,
     check_file,
-    errors,
     print_table,
     progress_bar,
+    stderr,
 )
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
@@ -80,7 +80,7 @@ FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time i
 
 
 def _setting(help: str, **more: Any) -> Any:
-    """An option that takes the place of the method's own setting."""
+    """An option that overrides a setting of --method."""
     return typer.Option(help=help, show_default="the method's", **more)
 
 
@@ -94,7 +94,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
-    """NAME[=WEIGHT] as names with weights, by default 1; after an = that belongs to the name there is no number."""
+    """Parse NAME[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
     pairs = []
     for word in words or []:
         name, _, weight = word.rpartition("=")
@@ -106,7 +106,7 @@ def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
 
 
 def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
-    """See to it that files to be written are not one, and that of those to be read only --out may replace one."""
+    """Refuse two outputs with one path, and an output other than --out that would replace an input."""
     of: dict[str, str] = {}
     for option, path in written.items():
         if path is None:
@@ -133,7 +133,7 @@ def styles(
             )
         )
         return
-    # An id is there to be typed: of what is too wide, the others are broken into lines.
+    # Ids are there to be typed, and are not broken into lines where the table is too wide.
     id = Column("id", no_wrap=True)
     table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
@@ -225,12 +225,12 @@ def stylize(
                 )
             )
     except KeyboardInterrupt:
-        errors.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
+        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
         raise typer.Exit(130) from None
     for refusal in refused:
-        errors.print(str(refusal), markup=False)
+        stderr.print(str(refusal), markup=False)
     if left_out := folders_inside(given, out):
-        errors.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
+        stderr.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)
 
@@ -372,7 +372,8 @@ def optimize(
     check_suffix(out, fit(photo, settings.size))
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
-    earlier = State.load(state) if state is not None and os.path.exists(state) else None  # another file is not replaced
+    # Also without --resume: what is no state is refused, so that no other file is replaced in the end.
+    earlier = State.load(state) if state is not None and os.path.exists(state) else None
     saved = earlier if resume else None
     if frames is not None:
         _make_folder(frames)
@@ -422,7 +423,7 @@ def _follow(
         with progress_bar(TextColumn("{task.fields[left]}", markup=False)) as progress:
             task = progress.add_task("optimizing", total=steps, left="")
             for reached in run:
-                # Written first, so that the state kept in the end is of no step that the history lacks.
+                # Before ``step`` is set, so that no state is saved of a step that the history lacks.
                 if losses:
                     losses.write(reached)
                 step = reached
@@ -451,7 +452,7 @@ def _follow(
             )
     if interrupted:
         kept = "nothing was written" if step is None else "the best picture so far was written"
-        errors.print(f"Interrupted: {kept}.")
+        stderr.print(f"Interrupted: {kept}.")
         raise typer.Exit(130)
 
 
@@ -490,7 +491,7 @@ app.command()(review)
 
 def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
-    logging.basicConfig(format="%(message)s", level=logging.ERROR if errors.quiet else logging.WARNING)
+    logging.basicConfig(format="%(message)s", level=logging.ERROR if stderr.quiet else logging.WARNING)
     logging.getLogger("nst_core.optimization").setLevel(logging.INFO)  # which layers stand for a preset's
     keep_freed_memory()
     heed_quota()
@@ -499,5 +500,5 @@ def main() -> None:
     try:
         app(prog_name="python -m nst_core")
     except NSTError as error:
-        errors.print(str(error), markup=False)
+        stderr.print(str(error), markup=False)
         sys.exit(1)

@@ -140,7 +140,7 @@ def review(
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
     found, present = changes(base, proposed), hub.registry_at(registry)
     objections = [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
-    rows, rows_are = [], []
+    rows, row_labels = [], []
     for entry in [*found.added, *found.changed]:
         seen = look_at(entry, proposed, _known_styles(present), photos)
         table = Table(show_header=False, box=None, title=entry.id, title_justify="left")
@@ -154,9 +154,9 @@ def review(
         objections += seen.objections
         if seen.pictures:
             rows.append(seen.pictures)
-            rows_are.append(entry.id)
+            row_labels.append(entry.id)
     if rows:
-        save_picture(draw_sheet(rows, rows_are=rows_are), out)
+        save_picture(draw_sheet(rows, row_labels=row_labels), out)
         print(f"{out} shows what they paint.")
     if not found.added and not objections:
         objections = ["it adds no style"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import errors, progress_bar
+from nst_core.console import progress_bar, stderr
 from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
@@ -137,7 +137,7 @@ def train(
         return
     done = steps
     print(f"{folder.working} shows losses and samples as it goes.", flush=True)
-    with _noting(interrupted), progress_bar() as progress:
+    with _deferring(interrupted), progress_bar() as progress:
         task = progress.add_task("training", total=steps)
         for step in folder.record(training, resume=resume):
             progress.update(
@@ -149,7 +149,7 @@ def train(
                 folder.show(network, step.step)
             done = step.step
     if done < steps:
-        errors.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
+        stderr.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
         raise typer.Exit(130)
     if finished:
         print(f"{out} is a style already, and is left as it is.")
@@ -226,7 +226,7 @@ def search(
                     progress.update(task, advance=1, description=f"{tried}: {step.total:.3f}")
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
-    save_picture(draw_sheet(rows, columns=columns, rows_are=[f"--style-size {size}" for size in sizes]), out)
+    save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
     print(f"{out} shows {len(weights) * len(sizes)} alternatives after {steps} steps; train takes those options.")
 
 
@@ -242,19 +242,19 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
 
 
 @contextmanager
-def _noting(interrupted: Event) -> Iterator[None]:
-    """Ctrl-C is noted alone, so that a step is made whole; a second one interrupts at once."""
+def _deferring(interrupted: Event) -> Iterator[None]:
+    """The first Ctrl-C only sets ``interrupted``, so that a step is completed; a second one interrupts at once."""
     before = signal.getsignal(signal.SIGINT)
-    # Ignored it stays; and of several processes none ends by itself, for the others would wait for it.
+    # Where Ctrl-C is ignored it stays so. Of several processes none may end alone: the others would wait for it.
     if before is not signal.default_int_handler or not is_alone():
         yield
         return
 
-    def note(*_: object) -> None:
+    def defer(*_: object) -> None:
         signal.signal(signal.SIGINT, before)
         interrupted.set()
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, defer)
     try:
         yield
     finally:

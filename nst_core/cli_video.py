@@ -17,8 +17,8 @@ from nst_core.console import (
     RegistryOption,
     SecondOption,
     StyleOption,
-    errors,
     progress_bar,
+    stderr,
 )
 from nst_core.registry import Registry
 
@@ -83,7 +83,7 @@ def video(
             if os.path.isfile(partial_film(out))
             else "no film is there yet"
         )
-        errors.print(f"Interrupted: {kept}; --resume goes on.", markup=False)
+        stderr.print(f"Interrupted: {kept}; --resume goes on.", markup=False)
         raise typer.Exit(130) from None
     if step is None:
         print(f"{out} was finished already but for its sound.")

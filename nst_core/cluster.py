@@ -24,9 +24,9 @@ Result = TypeVar("Result")
 Work = Callable[[Sequence[Style], Item], Result]
 
 TRIES = 3
-"""How often an item is begun with which workers end; and how many workers in a row may end before they are ready."""
+"""Workers that end with an item before it is given up; also, workers in a row that may end before they are ready."""
 AHEAD = 2
-"""Items a worker that may be under way, or done and not yet in turn."""
+"""Items a worker that may be in progress, or done and waiting for their turn."""
 
 
 class ClusterError(NSTError):
@@ -36,12 +36,12 @@ class ClusterError(NSTError):
 def spread(
     work: Work[Item, Result], styles: Sequence[Style], items: Iterable[Item], name: Callable[[Item], str]
 ) -> Generator[Result | ClusterError, None, None]:
-    """``work(styles, item)`` of each item, on some core of a Ray cluster, in the items' order.
+    """Yield ``work(styles, item)`` for each item, in order, each computed on one core of a Ray cluster.
 
-    It is the cluster that the environment variable ``RAY_ADDRESS`` names, or that this process is connected to already,
-    or else this machine, listening at 127.0.0.1 alone. Items are asked for as there are workers for them. If a worker
-    ends, or its machine does, another one does its item again; an item with which three do is given up, and its error
-    given instead of a result. ``name`` says which one that is.
+    The cluster is the one that the environment variable ``RAY_ADDRESS`` names, or that this process is connected to
+    already, or else one of this machine alone, listening at 127.0.0.1. Items are taken as workers become free. If a
+    worker or its machine ends, another worker does the item again; an item with which ``TRIES`` workers end is given
+    up, and a ``ClusterError`` yielded in its place. ``name`` is what messages call an item.
 
     Raises:
         ClusterError: Ray is not installed, no cluster answers, or workers do not start.
@@ -58,11 +58,11 @@ def spread(
 
 
 def _connected() -> tuple[ModuleType, bool]:
-    """Ray, connected, and whether it was not so before."""
+    """Ray, and whether it is connected only now."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:
-        # So Ray does on macOS and Windows: for this machine's address it takes 127.0.0.1, and listens nowhere else.
+        # As on macOS and Windows, Ray then takes 127.0.0.1 for this machine's address, and listens nowhere else.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -82,7 +82,7 @@ def _connected() -> tuple[ModuleType, bool]:
 
 
 class _Files(NamedTuple):
-    """What a style is opened from."""
+    """A style's files, to open it from on another machine."""
 
     id: str
     files: dict[str, bytes]
@@ -92,7 +92,7 @@ class _Worker:
     """One core's process, an actor of Ray's."""
 
     def __init__(self, work: Work[Any, Any], styles: list[_Files]) -> None:
-        os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # of torch's threads Ray takes care
+        os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # Ray itself limits torch's threads
         keep_freed_memory()
         self._work, self._files = work, styles
         self._styles: list[Style] = []
@@ -111,18 +111,18 @@ class _Worker:
 
 
 class _Crew:
-    """The workers, and what each of them is at."""
+    """The workers, and the item that each is working on."""
 
     def __init__(self, ray: ModuleType, work: Work[Any, Any], styles: Sequence[Style]) -> None:
         self._ray = ray
         self._most = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        # Ray's own second try would be the same worker's, who waits for a free core.
+        # A retry by Ray itself would be for the same worker, which would wait for a free core.
         self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
         self._arguments = [ray.put(work), ray.put([_files(style) for style in styles])]
         self._workers: list[Any] = []
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, tuple[int, Any] | None]] = {}
-        """By what Ray gives in the end: who it is, and the number and the item; None if that one gets ready."""
+        """By the reference to a result: its worker, and the number and the item, or None while that gets ready."""
         self._ended: Counter[int | None] = Counter()
         """How many workers ended, by the item's number; None counts those in a row that did not get ready."""
 
@@ -131,13 +131,13 @@ class _Crew:
         done: dict[int, Any] = {}
         asked = given = 0
         while True:
-            free = self._most - self._items
+            free = self._most - self._in_progress
             while len(waiting) < max(1, free) and asked < given + AHEAD * self._most and (item := next(rest, None)):
                 waiting.append(item)
                 asked += 1
-            if not waiting and not self._items:
+            if not waiting and not self._in_progress:
                 return
-            self._hire(min(self._most, self._items + len(waiting)))
+            self._hire(min(self._most, self._in_progress + len(waiting)))
             while waiting and self._idle:
                 worker, item = self._idle.pop(), waiting.popleft()
                 self._busy[worker.do.remote(item[1])] = worker, item
@@ -164,8 +164,8 @@ class _Crew:
                 given += 1
 
     @property
-    def _items(self) -> int:
-        """How many are under way."""
+    def _in_progress(self) -> int:
+        """How many items are in progress."""
         return sum(task is not None for _, task in self._busy.values())
 
     def _hire(self, count: int) -> None:
@@ -175,13 +175,13 @@ class _Crew:
             self._busy[worker.get_ready.remote()] = worker, None
 
     def _lose(self, worker: Any, number: int | None, name: str, error: Exception) -> ClusterError | None:
-        """Do without a worker that ended; gives why its item is given up, where it is.
+        """Forget a worker that ended; gives an error if its item is given up.
 
         Raises:
             ClusterError: none gets ready.
         """
         self._workers.remove(worker)
-        # Whoever was on the same machine is gone, too, and is not to be given anything.
+        # Those on the same machine may be gone, too: each has to answer before it gets an item.
         for other in self._idle:
             self._busy[other.get_ready.remote()] = other, None
         self._idle.clear()
@@ -206,7 +206,7 @@ def _files(style: Style) -> _Files:
 
 
 def _refusal(error: Any, getting_ready: bool) -> Exception:
-    """What a worker raised; what hinders it from getting ready is that something is not installed there."""
+    """What to raise for a worker's error; one while it gets ready means that something is not installed there."""
     if isinstance(error.cause, NSTError):
         return error.cause
     if getting_ready:

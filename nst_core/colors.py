@@ -10,23 +10,20 @@ def match_colors(painting: Image.Image, photo: Image.Image) -> Image.Image:
     Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving Color in Neural Artistic Style Transfer", section 4:
     x ← Σ_photo^½ Σ_painting^-½ (x − μ_painting) + μ_photo, with symmetric roots.
     """
-    (pixels, mean, covariance), (_, goal, spread) = (
-        _statistics(painting, "RGB"),
-        _statistics(photo, "RGB"),
-    )
-    matched = (pixels - mean) @ (_root(spread, 0.5) @ _root(covariance, -0.5)).T + goal
+    (pixels, mean, covariance), (_, goal, wanted) = (_statistics(one, "RGB") for one in (painting, photo))
+    matched = (pixels - mean) @ (_root(wanted, 0.5) @ _root(covariance, -0.5)).T + goal
     return _with_alpha(matched.reshape(painting.height, painting.width, 3), painting)
 
 
 def match_luminance(painting: Image.Image, photo: Image.Image) -> Image.Image:
     """The painting in grey, with the mean and the contrast of the photograph's luminance (the same, section 5)."""
-    (pixels, mean, spread), (_, goal, wanted) = (_statistics(one, "L") for one in (painting, photo))
-    matched = (pixels - mean) * np.sqrt(wanted / (spread + 1)) + goal
+    (pixels, mean, variance), (_, goal, wanted) = (_statistics(one, "L") for one in (painting, photo))
+    matched = (pixels - mean) * np.sqrt(wanted / (variance + 1)) + goal
     return _with_alpha(matched.reshape(painting.height, painting.width, 1).repeat(3, 2), painting)
 
 
 def _statistics(picture: Image.Image, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every pixel's colour, and mean and covariance of what can be seen of them."""
+    """Colours (pixels, channels), and their mean and covariance, weighted by opacity."""
     pixels = np.asarray(picture.convert(mode), np.float64).reshape(-1, len(mode))
     seen = np.asarray(picture.getchannel("A"), np.float64).ravel() if picture.mode == "RGBA" else None
     if seen is not None and not seen.any():
@@ -36,7 +33,7 @@ def _statistics(picture: Image.Image, mode: str) -> tuple[np.ndarray, np.ndarray
 
 def _root(covariance: np.ndarray, power: float) -> np.ndarray:
     values, vectors = np.linalg.eigh(covariance)
-    # Of a picture of few colours some are about 0, and its noise is not to be blown up: 1 is half a step of 255.
+    # Of a picture of few colours some variances are about 0; this keeps its noise from being amplified.
     return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
 
 

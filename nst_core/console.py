@@ -1,4 +1,4 @@
-"""What the commands share: where they say what they do, what they check before anybody waits, and options."""
+"""What the commands share: options, progress bars, tables, and a check of files to be written."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ RayOption = Annotated[
     bool, typer.Option("--ray", help="Paint on the Ray cluster at RAY_ADDRESS, or else on each core of this machine.")
 ]
 
-errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quiet=not is_first())
+stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quiet=not is_first())
 
 
 EVERY = 30
@@ -49,7 +49,7 @@ EVERY = 30
 
 
 class _Bar(Progress):
-    """A bar; where that is drawn on no terminal, a line every half a minute."""
+    """A progress bar; without a terminal, a line every ``EVERY`` seconds instead."""
 
     said = 0.0
 
@@ -72,18 +72,22 @@ def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         remaining or TimeRemainingColumn(),
-        console=errors,
-        disable=errors.quiet or not errors.is_terminal,
+        console=stderr,
+        disable=stderr.quiet or not stderr.is_terminal,
     )
 
 
 def print_table(table: Table) -> None:
-    """Print it on stdout: in a pipe there is no width to fit into, and grep looks for whole names."""
+    """Print a table on stdout; in a pipe its lines are not broken, so that grep finds whole names."""
     Console(markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 1000).print(table)
 
 
 def check_file(path: Path) -> None:
-    """See to it that a file can be written there, before anybody waits for what is to be written."""
+    """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
+
+    Raises:
+        NSTError: it does.
+    """
     if os.path.isdir(path):
         raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
     if not os.path.isdir(path.parent):

@@ -1,4 +1,4 @@
-"""What a person uploads, weights alone or a style's folder as a zip, becomes a style's folder: bounded in all ways."""
+"""Turns an upload, weights alone or a style's folder as a zip, into a style's folder; all sizes are bounded."""
 
 import shutil
 import stat
@@ -21,7 +21,7 @@ IGNORED = {"training", "__MACOSX"}
 RIGHT = f"{', '.join(MAX_BYTES)}, all at the top or in one folder, are right"
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
-"""Bytes that are before an entry's own, at least."""
+"""Bytes of the header before an entry's data, at least."""
 
 _OTHERS = {
     b"\x1f\x8b": "a gzip archive",
@@ -95,7 +95,7 @@ def _unzip(upload: Path, folder: Path) -> None:
 
 
 def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Entries that share bytes are how a small zip holds any amount."""
+    """Refuse entries that share bytes, by which a small zip can unpack to any size."""
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
@@ -111,7 +111,7 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """The entries that are a style's files, by their names, where all others may be passed over."""
+    """The entries that are a style's files, by name; of others, only those known to be harmless are passed over."""
     if len(entries) > MAX_ENTRIES:
         raise ContributionError(f"The zip has {len(entries):,} entries, where a style has four files.")
     wanted: dict[str, zipfile.ZipInfo] = {}

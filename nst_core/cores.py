@@ -1,4 +1,4 @@
-"""How many of the processor's cores a thread computes on: pictures that have one each wait for nothing between them."""
+"""How many CPU cores a thread computes on: pictures with a core each need not wait for one another."""
 
 import threading
 
@@ -7,16 +7,16 @@ import torch
 from nst_core.memory import free_memory
 
 LARGE = 9_000_000
-"""Pixels of pictures that are painted one at a time, by all cores together, for the memory that each takes."""
+"""Pixels above which pictures are painted one at a time, on all cores, because of the memory that each takes."""
 
 BYTES = 160
-"""What painting takes at most for each pixel: a network looks how much is free before others have taken theirs."""
+"""Of memory, that painting takes for each pixel at most: pictures that start together would all find the same free."""
 
 _changing = threading.Lock()
 
 
 def painters(pixels: int = LARGE) -> int:
-    """How many pictures of so many pixels are painted at once: a core each, if there is memory for them."""
+    """How many pictures of so many pixels to paint at once: one a core, as far as there is memory."""
     if pixels > LARGE:
         return 1
     cores, free = torch.get_num_threads(), free_memory()
@@ -29,7 +29,7 @@ def compute_on(cores: int, others: int) -> None:
         return
     with _changing:
         torch.set_num_threads(cores)
-        # That was said for every thread that computes for the first time, too.
+        # PyTorch takes that for every thread that is yet to compute, too: another thread corrects it.
         beside = threading.Thread(target=torch.set_num_threads, args=(others,))
         beside.start()
         beside.join()

@@ -13,23 +13,18 @@ class NSTError(ValueError):
     """
 
 
-def plain_number(value: Any) -> Any:
-    """A number of NumPy's as one of Python's own, which every file can hold; anything else as it is."""
-    if isinstance(value, int | float) or not isinstance(value, Real):
-        return value
-    return int(value) if isinstance(value, Integral) else float(value)
-
-
 def check_number(
     error: type[NSTError], name: str, value: object, least: float, most: float = float("inf"), *, whole: bool = False
 ) -> Any:
     """A finite number from ``least`` to ``most``, as Python's own; a ``whole`` one is an integer.
 
     Raises:
-        error: it is none, with a sentence.
+        error: it is not such a number; the message calls it ``name``.
     """
-    number = plain_number(value)
-    # The most of what is unbounded is infinity, which is no number to calculate with; nor are integers beyond floats.
+    number: Any = value
+    if isinstance(value, Real) and not isinstance(value, int | float):  # NumPy's, which not every file can hold
+        number = int(value) if isinstance(value, Integral) else float(value)
+    # Infinity is refused even without an upper bound, and so are integers beyond the largest float.
     within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)
     if within and not isinstance(number, bool) and (not whole or number == int(number)):
         return int(number) if whole else number
@@ -37,14 +32,29 @@ def check_number(
     raise error(f"The {name} should be a {'whole number' if whole else 'number'} {bounds}, not {value!r:.80}.")
 
 
-def check_weights(error: type[NSTError], kind: str, layers: object) -> dict[str, Any]:
-    """Weights by layer, each a finite number that is not negative.
+def check_setting(
+    error: type[NSTError], settings: object, name: str, least: float, most: float = float("inf"), *, whole: bool = False
+) -> None:
+    """Replace a number among the fields of a frozen dataclass by what ``check_number`` makes of it.
 
     Raises:
-        error: they are none, with a sentence.
+        error: as ``check_number``.
     """
-    if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
-        raise error(f"The {kind} layers should be weights by name such as {{'conv2_2': 1.0}}, not {layers!r:.80}.")
-    return {
-        layer: check_number(error, f"weight of {kind} layer {layer}", weight, 0) for layer, weight in layers.items()
-    }
+    value = check_number(error, name.replace("_", " "), getattr(settings, name), least, most, whole=whole)
+    object.__setattr__(settings, name, value)
+
+
+def check_layer_weights(error: type[NSTError], settings: object) -> None:
+    """Replace the ``content_layers`` and ``style_layers`` of a frozen dataclass by dicts of weights by layer name.
+
+    Raises:
+        error: one of them is no mapping of names, or a weight is negative or no finite number.
+    """
+    for kind in ("content", "style"):
+        layers = getattr(settings, f"{kind}_layers")
+        if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
+            raise error(f"The {kind} layers should be weights by name such as {{'conv2_2': 1.0}}, not {layers!r:.80}.")
+        checked = {
+            layer: check_number(error, f"weight of {kind} layer {layer}", weight, 0) for layer, weight in layers.items()
+        }
+        object.__setattr__(settings, f"{kind}_layers", checked)

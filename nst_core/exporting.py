@@ -1,7 +1,7 @@
 """A style as one ONNX file, for telephones and browsers: ONNX Runtime paints it where there is no PyTorch.
 
-PyTorch's exporter takes some ten seconds and nearly a gigabyte to find out what is the same for all styles of an
-architecture: its graph, which therefore lies in ``graphs/`` (``scripts/graphs.py`` puts it there), without weights.
+The graph, without weights, is the same for all styles of an architecture. PyTorch's exporter takes some ten seconds and
+nearly a gigabyte to make it, so it is kept in ``graphs/``, where ``scripts/graphs.py`` writes it.
 """
 
 import copy
@@ -110,7 +110,7 @@ def write_graph(architecture: Architecture, precision: ExportPrecision) -> None:
 
 
 def check_export(path: Path) -> None:
-    """See to it that ``export_style`` can write such a file, before anybody waits for it.
+    """Refuse what ``export_style`` cannot write, before any work is done.
 
     Raises:
         ExportingError: a package is missing, or the file is called otherwise.
@@ -126,7 +126,7 @@ def _graph_name(architecture: Architecture, precision: ExportPrecision) -> str:
 
 
 def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "ModelProto":
-    """What PyTorch's exporter makes of it, without what it notes about the making; ``mix``, if it takes one."""
+    """The module as ONNX, without the exporter's notes on source code; ``mix`` is an example of a second input."""
     sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
     # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
     photo, shapes = torch.zeros(1, 3, 37, 54), {"photo": sides}
@@ -174,7 +174,7 @@ def _said_of(style: Style) -> dict[str, str]:
 
 
 class _Mixed(nn.Module):
-    """What the file of two styles computes: the mixture of two pictures, whose values are whole as ``stylize``'s."""
+    """What the file of two styles computes: a mixture of their pictures, each rounded first, as ``stylize`` does."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()
@@ -187,11 +187,11 @@ class _Mixed(nn.Module):
 
 
 class _Portable(nn.Module):
-    """What the file computes for a style: its network, cropped and clamped, all of it in one type but two things.
+    """What the file computes for a style: its network, cropped and clamped, in one type but for two things.
 
-    In float32, always, are the statistics of the normalisations: a channel's sums are beyond float16. And so is the
-    first convolution: a sky's faint gradient is lost among float16's steps of 1 beyond 1024, and the normalisation
-    after it makes much of what is left.
+    The statistics of normalisations are always float32, for a channel's sums exceed float16. So is the first
+    convolution: a sky's faint gradient would be lost among float16's steps of 1 beyond 1024, and the normalisation
+    after it would magnify the error.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
@@ -212,10 +212,10 @@ class _Portable(nn.Module):
 
 
 class _Norm(nn.Module):
-    """Instance normalisation in float32, of what is centred first.
+    """Instance normalisation in float32, of values that are centred first.
 
-    ONNX Runtime sums a channel up in float32, one number after the other: of a large map with a large mean, a bright
-    and even photograph's, the mean is off by much more than the deviation can bear.
+    ONNX Runtime sums up a channel in float32, number by number. Of a large map with a large mean, as a bright and even
+    photograph has, that mean would be off by more than the small deviation allows.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d, dtype: torch.dtype) -> None:

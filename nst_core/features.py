@@ -37,7 +37,7 @@ Pooling = Literal["max", "average"]
 
 
 class FeaturesError(NSTError):
-    """A feature network or a layer of it that is not to be had."""
+    """A feature network that cannot be loaded, or a layer that it does not have."""
 
 
 class FeatureNetwork(Protocol):
@@ -61,10 +61,11 @@ class VGG19(nn.Module):
     ``conv0`` is a 1 × 1 convolution that turns RGB in 0–1 into what the weights were trained on, so that networks
     of different origin are one class. A narrow network has ``heads``: after those convolutions and their ReLU, a
     1 × 1 convolution predicts what the full network's has there (Wang et al. 2020, collaborative distillation), and
-    those are the layers it gives: ``conv…`` is the prediction, ``relu…`` its positive part. It can be trusted where the
-    prediction was trained; if that was on what leaves the ReLU alone, ``conv…`` means nothing below zero.
+    those are the layers it gives: ``conv…`` is the prediction, ``relu…`` its positive part. Where a head was trained on
+    what leaves the ReLU alone, its ``conv…`` means nothing below zero.
 
-    ``pooling`` may be changed at any time, for no weight depends on it.
+    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. ``pooling`` may be changed
+    at any time, for no weight depends on it.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class VGG19(nn.Module):
         return tuple(name for name in computed if not self.heads or name[4:] in self.heads)
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Activations by layer name, as ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
         check_layers(layers, self.layers)
         self._check_size(pictures, layers)
         missing = set(layers)
@@ -129,7 +131,7 @@ class VGG19(nn.Module):
     def _convolved(self, name: str, x: Tensor) -> Tensor:
         convolution, device = self.get_submodule(name), x.device.type
         assert isinstance(convolution, nn.Conv2d)
-        # Left to itself, autocast would have the mirrored edges, and all between them, in float32.
+        # Under autocast, the padding would run in float32, and give that.
         with torch.autocast(device, enabled=False):
             if name == "conv1_1":
                 x = self.conv0(x.to(self.conv0.weight.dtype))
@@ -137,8 +139,8 @@ class VGG19(nn.Module):
                 x = F.pad(x, (1, 1, 1, 1), mode="reflect")
         if name != "conv1_1" or not torch.is_autocast_enabled(device):
             return convolution(x)
-        # bfloat16 has fewer digits than a picture, and most of what it lost was lost here, for the Gram matrices of all
-        # later layers too. The digits that are left go in beside the first ones.
+        # bfloat16 has fewer digits than a picture, and rounding it would cause most of the error of all later layers.
+        # What rounding leaves over goes in as three channels more.
         rounded = x.to(torch.get_autocast_dtype(device))
         both, weight = torch.cat([rounded, x - rounded], 1), torch.cat([convolution.weight] * 2, 1)
         return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
@@ -192,9 +194,9 @@ _PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLO
 
 
 def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:
-    """Each layer, or what stands for it in a network that lacks it: the nearest of its kind in its block.
+    """The wanted layers' weights, each moved to a layer that is given, if need be: the nearest of its kind and block.
 
-    A layer that VGG19 does not have, or that nothing can stand for, is left as it is for the network to refuse.
+    A layer that VGG19 does not have, or whose block has no such layer, is left for the network to refuse.
     """
     chosen: dict[str, float] = {}
     for layer, weight in wanted.items():
@@ -206,7 +208,7 @@ def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[st
 
 
 def numbers_per_pixel(network: VGG19 | Hybrid) -> float:
-    """How many numbers all convolutions together give for a pixel of the picture."""
+    """How many activations all convolutions together have for each pixel of the picture."""
     return sum(
         layer.out_channels / 4 ** (int(name[4]) - 1)
         for part in network.modules()
@@ -217,7 +219,7 @@ def numbers_per_pixel(network: VGG19 | Hybrid) -> float:
 
 
 def fingerprint(network: nn.Module) -> int:
-    """A number by which a network's weights are known again, whatever device they are on."""
+    """A checksum of a network's weights, of at most 256 values of each tensor; the same on every device."""
     return zlib.crc32(b"".join(p.detach().flatten()[:256].cpu().numpy().tobytes() for p in network.parameters()))
 
 
@@ -230,8 +232,8 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
     - ``"vgg19"``, torchvision's weights, ``conv1_1`` to ``relu5_4``; 80 MB that are fetched from the Hub once and kept.
     - a folder with ``vgg19_normalised_to_conv3_1.safetensors`` (exact, channels rescaled to mean activation 1 as in
       Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to ``relu3_1`` and predictions at
-      4_1 and 5_1. These learned what leaves the ReLU alone: what enters it, ``conv4_1`` and ``conv5_1``, means
-      something above zero only.
+      4_1 and 5_1. These were trained on what leaves the ReLU alone, so that ``conv4_1`` and ``conv5_1`` mean nothing
+      below zero.
     - ``"compact"``, 32 to 128 channels wide and part of this package: at a fraction of the cost it predicts what such a
       folder gives at ``COMPACT_HEADS``, up to ``relu5_1``. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
 
@@ -347,13 +349,13 @@ def _values(numbers: tuple[float, ...]) -> Tensor:
 
 
 def _empty(**shape: Any) -> VGG19:
-    """A network to be filled: no random number of the program's is drawn for what is replaced at once."""
+    """A network without weights, for ``_fill``: no random numbers are drawn only to be replaced."""
     with torch.device("meta"):
         return VGG19(**shape)
 
 
 def _fill(empty: VGG19, state: Mapping[str, Tensor], refusal: str) -> VGG19:
-    """With float32 on the processor, whatever a program's defaults are, and whatever the file has."""
+    """Load weights as float32 on the CPU, whatever a program's defaults and the file's types are."""
     try:
         empty.load_state_dict({name: value.to("cpu", torch.float32) for name, value in state.items()}, assign=True)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A film file → upright RGB frames with their times: and what a film may be to be decoded at all."""
+"""Reads films as upright RGB frames with their times; formats that are not known to be safe are refused."""
 
 import logging
 import os
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
+from nst_core.bombs import SCAN, SCANS, too_many_samples
 from nst_core.errors import NSTError
-from nst_core.images import MAX_PIXELS, PictureError, open_picture
-from nst_core.parts import SCAN, SCANS, too_many_samples
+from nst_core.images import MAX_PIXELS, PictureError, fitted_size, open_picture
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
-# The only demuxers that are let near a file, by FFmpeg's names: none of them opens a second one.
+# The only demuxers that are used, by FFmpeg's names: none of them opens a second file.
 _DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,dv,ivf,nut,yuv4mpegpipe"
-# The only decoders of pictures, by the names of what they decode: those of films.
+# The only video codecs that are decoded, by FFmpeg's names.
 _CODECS = {
     "h261", "h263", "h263p", "h264", "hevc", "vvc", "av1", "vp3", "vp4", "vp5", "vp6", "vp6a", "vp6f", "vp7",
     "vp8", "vp9", "theora", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1",
@@ -43,9 +43,9 @@ BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9,
 
 
 ANEW = Fraction(1, 4)
-"""Seconds; a clock that goes back by more begins anew, and otherwise is inexact."""
+"""Seconds: times that go back by more begin anew; those that go back by less are inexact."""
 FASTEST = 240
-"""Frames a second that a film may be taken to have that does not say."""
+"""The most frames a second that are guessed for a film that does not say."""
 _MOST_DAMAGED = 1000
 """Packets; a file that was cut short gives an error for ever."""
 
@@ -76,9 +76,9 @@ class Film:
     pixel_aspect: Fraction
     """A pixel's width by its height, upright."""
     quarter_turns: int
-    """Counter-clockwise, that make its frames upright."""
+    """Of its frames, counter-clockwise, to make them upright."""
     mirrored: bool
-    """Whether they are to be turned over first, top for bottom."""
+    """Whether its frames are flipped, top for bottom, before they are turned."""
     time_base: Fraction
     """Seconds."""
     start: Fraction
@@ -86,13 +86,13 @@ class Film:
     rate: Fraction
     """Frames a second, on average."""
     frames: int | None
-    """How many there are, about; None where the file does not say."""
+    """About how many there are; None where the file does not say."""
     matrix: int
-    """Of its YCbCr, and of what is made of it: an AVColorSpace."""
+    """Of its YCbCr, and of the painted film's: FFmpeg's AVColorSpace."""
     primaries: int
-    """AVColorPrimaries; its numbers keep their meaning, whatever it is."""
+    """FFmpeg's AVColorPrimaries; pixels are not converted, and the painted film has the same."""
     transfer: int
-    """AVColorTransferCharacteristic, likewise."""
+    """FFmpeg's AVColorTransferCharacteristic, likewise."""
 
     @property
     def step(self) -> int:
@@ -100,17 +100,17 @@ class Film:
         return max(1, round(1 / (self.rate * self.time_base)))
 
     def since_start(self, ticks: int, time_base: Fraction) -> int:
-        """A time by the file's clock as one from the film's beginning."""
+        """A time of the file, in ``time_base``, as one since the film's beginning."""
         return ticks - round(self.start / time_base)
 
     def size(self, longer_side: int | None = None) -> tuple[int, int]:
         """Width and height of its frames with such a longer side, by default their own."""
-        scale = 1 if longer_side is None else longer_side / max(self.width, self.height)
-        return max(1, round(scale * self.width)), max(1, round(scale * self.height))
+        size = self.width, self.height
+        return size if longer_side is None else fitted_size(size, longer_side)
 
 
 class Clock:
-    """A track's times from the film's beginning; where the file's begin anew, as in joined films, they go on."""
+    """A track's times since the film's beginning; they go on where the file's begin anew, as in joined films."""
 
     def __init__(self, film: Film, time_base: Fraction) -> None:
         self._film, self._time_base = film, time_base
@@ -118,7 +118,7 @@ class Clock:
         self._latest: int | None = None
 
     def time(self, ticks: int, duration: int) -> int:
-        """The time of a frame, in the track's ``time_base``, that lasts so long."""
+        """The time of a frame whose time in the file is ``ticks``, all in the track's ``time_base``."""
         time = self._film.since_start(ticks, self._time_base) + self._shift
         if self._latest is not None and time < self._latest - ANEW / self._time_base:
             self._shift += self._next - time
@@ -209,7 +209,7 @@ def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Fr
 
 @contextmanager
 def opened(path: Path) -> "Iterator[InputContainer]":
-    """The file, for PyAV, opened by a demuxer of those that are let near one.
+    """The file as a container of PyAV's, opened by one of the safe demuxers.
 
     Raises:
         FilmError: it is no film, or PyAV is not installed.
@@ -218,16 +218,15 @@ def opened(path: Path) -> "Iterator[InputContainer]":
         import av
     except ImportError as error:
         raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
+    subject = f"The film {quoted(path.name)}"
     try:
         with path.open("rb") as file:
             if too_many_samples(file):
-                subject = f"The film {quoted(path.name)}"
                 raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}
         # Old films have their titles in whichever encoding there was.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
-        subject = f"The film {quoted(path.name)}"
         if _is_picture(path):
             raise FilmError(
                 f"{subject} is a picture: a film would be right; pictures are repainted as such."
@@ -241,7 +240,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
 
 
 def pictures_of(container: "InputContainer") -> "VideoStream | None":
-    """The film's pictures; a song's cover is none."""
+    """The stream of the film's pictures; the cover of a song is no film."""
     from av.stream import Disposition
 
     covers = Disposition.attached_pic | Disposition.still_image
@@ -250,7 +249,7 @@ def pictures_of(container: "InputContainer") -> "VideoStream | None":
 
 
 def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Output]]") -> "Iterator[Output]":
-    """What comes of packets; those that cannot be read, or decoded, are left out, and that is logged."""
+    """Decode packets; those that cannot be read or decoded are left out, and their number is logged."""
     import av
 
     damaged = 0
@@ -322,7 +321,7 @@ def _is_mirrored(frame: "VideoFrame") -> bool:
 
 
 def _matrix(frame: "VideoFrame") -> int:
-    """Of a frame's YCbCr; where it does not say, what players take it for."""
+    """The matrix of a frame's YCbCr, or what players assume where it does not say."""
     if frame.colorspace == BT2020_CL:
         return BT2020
     if not frame.format.is_rgb and frame.colorspace in (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020):

@@ -112,11 +112,8 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
         WeightsError: the result is not finite, mostly far outside 0–255, or of one flat colour.
     """
     side = max(TRIAL_SIDE, architecture.min_size)
-    numbers = torch.Generator("cpu").manual_seed(0)
-    blobs = torch.rand(1, 3, 8, 8, generator=numbers, dtype=torch.float32, device="cpu")
-    picture = 255 * F.interpolate(blobs, size=(side, side), mode="bilinear")
     with torch.inference_mode():
-        painted = network(picture)[..., :side, :side]
+        painted = network(trial_picture(side, blobs=8, seed=0))[..., :side, :side]
     if not torch.isfinite(painted).all():
         raise WeightsError(f"The network in {name} paints NaN or infinity, where every value should be a number.")
     if ((painted < -255) | (painted > 510)).float().mean() > 0.5:
@@ -124,6 +121,13 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
     painted = painted.clamp(0, 255)
     if (painted.amax(dim=(2, 3)) - painted.amin(dim=(2, 3))).max() < 8:
         raise WeightsError(f"The network in {name} paints one flat colour instead of a picture.")
+
+
+def trial_picture(side: int, *, blobs: int, seed: int) -> Tensor:
+    """A picture of random colours, ``blobs`` of them in a row and smooth in between: (1, 3, side, side) in 0–255."""
+    numbers = torch.Generator("cpu").manual_seed(seed)
+    colours = torch.rand(1, 3, blobs, blobs, generator=numbers, dtype=torch.float32, device="cpu")
+    return 255 * F.interpolate(colours, size=(side, side), mode="bilinear")
 
 
 def _read(path: Path, limit: int, architecture: str) -> bytes:

@@ -45,7 +45,7 @@ def open_heif(file: bytes, max_pixels: int) -> Image.Image:
 
 
 def main() -> None:
-    """From HEIC to TIFF."""
+    """Turn HEIC on stdin into TIFF on stdout; the argument is the most pixels that it may have."""
     from pi_heif import HeifImageFile, options
 
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False

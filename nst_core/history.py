@@ -29,7 +29,7 @@ class HistoryWriter:
     """Writes a run's steps to a file that is complete after each of them."""
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
-        """With ``resume``, what the file says of the steps before the first one written is kept."""
+        """With ``resume``, the file's rows of steps before the first one that is written are kept."""
         self.path = path
         self.resume = resume
         self._begun = False
@@ -53,7 +53,7 @@ class HistoryWriter:
         self._begun = True
 
     def _kept(self, first: "OptimizationStep") -> list[list[str]]:
-        """Rows of the run that was interrupted; what it wrote after saving its state is done, and written, again."""
+        """Rows of the interrupted run before ``first``; later ones are of steps that are made, and written, again."""
         if not self.resume or not os.path.exists(self.path):
             return []
         rows: list[list[str]] = []

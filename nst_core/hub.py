@@ -48,15 +48,16 @@ TIMEOUT = 10
 
 
 class HubError(NSTError):
-    """Something that cannot be had from the Hub, or that it does not take."""
+    """Something that the Hub does not give, or does not accept."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A repository that is tagged as a style, as it is now; nobody has looked at it."""
+    """A repository that is tagged as a style, unreviewed; its card may say anything."""
 
     repo: str
     revision: str
+    """The hash of its main branch's latest commit."""
     title: str
     artist: str
     license: str
@@ -69,8 +70,8 @@ def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
     before makes no request; a branch does, and is taken as it last was where the Hub cannot be reached.
 
-    What a stranger asks for goes ``into`` a folder instead, which can be deleted, and is what everybody can have: the
-    cache is not looked into, nor is this machine's token shown.
+    With ``into``, for what strangers ask for, the files are fetched to a folder in that one, and as anybody could:
+    neither this machine's cache nor its token is used.
 
     Raises:
         HubError: no such repository or revision, no access, no answer, or no style in it.
@@ -98,7 +99,7 @@ def fetch_registry(repo: str, revision: str | None = None, token: str | None = N
 
 
 def registry_at(repo: str, revision: str | None = None, token: str | None = None) -> Registry:
-    """A registry as it is at a revision; what it says lies beside it, as in a Space, is not fetched.
+    """A registry at a revision; folders of styles beside it, as a Space has them, are not fetched.
 
     Raises:
         HubError: see ``fetch_registry``.
@@ -136,7 +137,7 @@ def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
         "expand": ["cardData", "likes", "sha"],
     }
     with _refusals("the styles there are"):
-        # Without the client's own listing: one card with a strange name in it would end that for all.
+        # Not by the client's own listing, which fails altogether at one card with a strange key.
         response = get_session().get(
             f"{constants.ENDPOINT}/api/models",
             params=wanted,
@@ -170,11 +171,11 @@ class _Listed(BaseModel):
 
 
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
-    """Make a style folder's four files a repository of that name, which the card's example names; gives the commit's
-    hash.
+    """Upload a style folder's four files as the repository ``repo``; gives the commit's hash.
 
-    ``token`` is a person's, by default the one that this machine is logged in with. A repository of that name that
-    holds nothing but a card, or this very style, is filled: what was interrupted can be done again.
+    The example in its card then opens that repository. A repository that holds nothing but a card, or these very
+    weights, is completed, so that an interrupted upload can be repeated. ``token`` is a person's, by default the one
+    that this machine is logged in with.
 
     Raises:
         HubError: the name is taken or not the person's, the token may not write, no answer.
@@ -201,7 +202,7 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
-    """Open a pull request that adds an entry to a registry on the Hub; gives its address, or that of one that does.
+    """Open a pull request that adds an entry to a registry on the Hub, if none does; gives its address.
 
     Raises:
         HubError: no such registry, the token may not do it, no answer.
@@ -219,7 +220,7 @@ def propose(registry: str, entry: Entry, token: str | None = None) -> str:
 
 
 def _proposes(registry: str, number: int, entry: Entry, token: str | None) -> bool:
-    """Whether a pull request, which is anybody's, adds that very entry."""
+    """Whether a pull request, which anybody may have opened, adds that very entry."""
     try:
         return entry in registry_at(registry, f"refs/pr/{number}", token).entries
     except NSTError:
@@ -244,7 +245,7 @@ def base_of(registry: str, number: int) -> str:
 
 
 def is_on_main(repo: str, revision: str) -> bool:
-    """Whether a commit of a repository is of its main branch, which is its owner's: pull requests' are anybody's.
+    """Whether a commit is on a repository's main branch, its owner's; anybody may add others by pull requests.
 
     Raises:
         HubError: there is no such repository, no answer.
@@ -256,7 +257,7 @@ def is_on_main(repo: str, revision: str) -> bool:
 def accept(registry: str, number: int, entries: list[Entry]) -> None:
     """Add to a registry on the Hub the entries that a pull request proposes, and close it with a word about it.
 
-    It is not merged: beside the entries, which were looked at, it may change anything, and meanwhile something else.
+    The pull request is not merged as such, for it may change more than the entries that were reviewed.
 
     Raises:
         HubError: there is none, the registry is not the person's to change or was just changed, no answer.
@@ -279,7 +280,7 @@ class _Addition(TypedDict):
 
 
 def _addition(registry: str, entries: list[Entry], token: str | None = None) -> _Addition:
-    """These entries after those of a registry as it is now: not as it was last fetched, nor as others change it."""
+    """A commit that appends entries to a registry as it is now, and fails if somebody changes that first."""
     sha = _sha(_info(registry, None, token=token))
     text = read_registry(fetch_registry(registry, sha, token) / REGISTRY)
     for entry in entries:
@@ -288,12 +289,12 @@ def _addition(registry: str, entries: list[Entry], token: str | None = None) -> 
 
 
 def page(repo: str) -> str:
-    """The address of a repository for people to look at."""
+    """The address of a repository's web page."""
     return f"{constants.ENDPOINT}/{repo}"
 
 
 def user_name(token: str | None = None) -> str:
-    """Whose token it is, by default the one that this machine is logged in with.
+    """The name of a token's owner, by default of the one that this machine is logged in with.
 
     Raises:
         HubError: there is none, or the Hub does not know it, or does not answer.
@@ -331,7 +332,7 @@ def _sha(info: ModelInfo | SpaceInfo) -> str:
 def _latest(
     repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str, token: str | None = None
 ) -> Path:
-    """Fetch what is new of a repository; what was last fetched where the Hub is away or out of order."""
+    """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
     try:
         info = _info(repo, revision, token=token)
     except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
@@ -358,7 +359,7 @@ def _download(
     *,
     token: str | Literal[False] | None,
 ) -> Path:
-    """Fetch the files of that list that there are, none larger than said, into the cache or a folder in a folder."""
+    """Fetch those files in ``most`` that exist, with at most so many bytes, into the cache or a folder in ``into``."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     if missing := [file for file in needed if file not in sizes]:
         raise HubError(f"{repo} on the Hugging Face Hub is not {what}: it lacks {' and '.join(missing)}.")
@@ -379,7 +380,7 @@ def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
 
 @contextmanager
 def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> Iterator[None]:
-    """Turn what the client raises when it is asked for ``what`` into one sentence; ``kept`` is what is once fetched.
+    """Turn the client's exceptions into one sentence about ``what``; ``kept`` tells that it is cached once fetched.
 
     Raises:
         HubError: that sentence.

@@ -1,4 +1,4 @@
-"""Bytes to a clean RGB(A) picture and back: whatever comes in from outside is decoded here alone."""
+"""Opens pictures, as clean RGB or RGBA, and saves them; whatever comes from outside is decoded here alone."""
 
 import logging
 import math
@@ -19,14 +19,14 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from nst_core.bombs import too_many_parts
 from nst_core.errors import NSTError
 from nst_core.files import replacing
 from nst_core.heif import is_heif, open_heif
-from nst_core.parts import too_many_parts
 from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
-"""The most pixels that a picture may have, unless whoever opens it says otherwise."""
+"""The most pixels that a picture may have, unless ``open_picture`` is told otherwise."""
 
 Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """What a picture can be opened from, see ``open_picture``."""
@@ -36,21 +36,21 @@ NOTE = "Repaint"
 LONGEST_NOTE = 10_000
 """Characters that are read of one."""
 LARGEST_EXIF = 2**20
-"""Bytes that are looked through: a JPEG's has at most 64 kB."""
+"""Bytes of EXIF data that are read at most: a JPEG's has at most 64 kB."""
 
 log = logging.getLogger(__name__)
 Image.init()
 
-# The only decoders that are let near a file, by Pillow's names; JPEG's reads MPO too. AVIF comes before HEIF, which may
+# The only decoders that are used, by Pillow's names; JPEG's reads MPO too. AVIF comes before HEIF, which may
 # begin like it.
 _DECODERS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 PHOTO_SUFFIXES = {
     *(".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif", ".hif"),
     *(".tif", ".tiff", ".bmp", ".gif"),
 }
-"""By which the pictures of a folder are known."""
+"""By which the pictures of a folder are recognised."""
 OTHER_SUFFIXES = {".jxl"}
-"""Of photographs that cannot be read: whoever has some in a folder is told so."""
+"""Of photographs that cannot be read: in a folder they are not ignored, but refused with a message."""
 _READABLE = "a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file"
 # What they raise on files that were cut short or changed at random.
 _BROKEN = (
@@ -160,7 +160,7 @@ def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A picture's file, to write to: it is complete or not there.
+    """Open a picture's file to write to; at ``path`` it is complete or not there.
 
     Raises:
         PictureError: it cannot be written.
@@ -174,7 +174,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_file(path: Path) -> bytes:
-    """A picture's file as it is, to be opened elsewhere.
+    """The bytes of a picture's file.
 
     Raises:
         PictureError: it cannot be read.
@@ -197,9 +197,9 @@ def read_note(source: str | Path | bytes | BinaryIO) -> str:
 
 
 def check_suffix(path: str | Path, picture: Image.Image | None = None) -> None:
-    """See to it that ``save_picture`` can write there, before anybody waits for what is to be written.
+    """Refuse, before any work is done, a path that ``save_picture`` cannot write to.
 
-    Given a picture, its transparency and size are held against the format as well; a result has both of its
+    With a picture, its transparency and size are checked against the format as well; a result has those of its
     photograph.
 
     Raises:
@@ -239,9 +239,13 @@ def mask_greys(mask: Image.Image) -> Image.Image:
 
 def fit(picture: Image.Image, longer_side: int) -> Image.Image:
     """The picture, RGB or RGBA, with its longer side of so many pixels and its aspect kept (no side under 1)."""
-    scale = longer_side / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    return picture.resize(fitted_size(picture.size, longer_side), Image.Resampling.LANCZOS)
+
+
+def fitted_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """Width and height, in pixels, of a picture of that size after ``fit``."""
+    scale = longer_side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
@@ -359,7 +363,7 @@ def _clean(picture: Image.Image, subject: str, max_pixels: int) -> Image.Image:
     result = _to_srgb(colour, picture.info.get("icc_profile"), subject)
     if alpha is not None:
         result.putalpha(alpha)
-    # Only now, for PNG may hold its EXIF data behind the pixels, and TIFF is turned as it is decoded.
+    # After decoding, for PNG may hold its EXIF data behind the pixels, and Pillow itself turns TIFF then.
     try:
         if len(picture.info.get("exif") or b"") > LARGEST_EXIF:
             raise ValueError("it is too large")

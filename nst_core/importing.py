@@ -31,7 +31,7 @@ MAX_MANIFEST = 100_000  # bytes
 MAX_CHECKPOINT = 2**28
 """Bytes: a checkpoint may hold the optimiser's state beside a network of 7 MB."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""Of batches, which old versions of PyTorch kept of instance normalisation too, and nothing reads."""
+"""Statistics of batches, which old versions of PyTorch saved for instance normalisation, too; nothing reads them."""
 
 State = dict[str, Tensor]
 
@@ -51,7 +51,7 @@ class _Manifest(RootModel[dict[str, _Variable]]):
 
 @dataclass(frozen=True)
 class Imported:
-    """A network of others, as one of ours."""
+    """Another project's network, as one of an architecture here."""
 
     architecture: Architecture
     state: State
@@ -62,7 +62,7 @@ class Imported:
 def read_checkpoint(path: Path) -> Imported:
     """Read a checkpoint: a ``.pth`` (or ``.pt``, ``.model``), a ``.safetensors``, or a folder as ml5.js has them.
 
-    Whose it is, its tensors tell: their names and shapes.
+    The project is recognised by the names and shapes of its tensors.
 
     Raises:
         ImportingError: it cannot be read, or is of no project that is known.
@@ -153,7 +153,7 @@ def _eriklindernoren(state: State) -> State | None:
 
 @dataclass(frozen=True)
 class Family:
-    """A project whose networks are johnson's in other words."""
+    """A project whose networks are johnson's under other names."""
 
     origin: str
     rename: Callable[[State], State | None]

@@ -1,4 +1,4 @@
-"""What transformation networks are made of."""
+"""Layers of transformation networks."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class ConvLayer(nn.Module):
         device = x.device.type
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
-        # Left to itself, autocast would have the mirrored edges, and all between them, in float32.
+        # Under autocast, the padding would run in float32, and give that.
         with torch.autocast(device, enabled=False):
             x = F.pad(x, [self.padding] * 4, mode="reflect")
         return self.conv2d(x)
@@ -49,7 +49,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class _ChannelsLastNorm(torch.autograd.Function):
-    """PyTorch's own gives up the memory format of a batch, and the convolutions after it are slower for that."""
+    """Keeps the memory format of a batch; PyTorch's own does not, and slows the convolutions after it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -93,10 +93,10 @@ class ResidualBlock(nn.Module):
 
 
 def lay_out(network: nn.Module, device: torch.device) -> None:
-    """Give a network that is to be trained on ``device``, and is there, the memory format that is fastest.
+    """Give a network, which is on ``device``, the memory format in which it trains fastest.
 
-    That is channels-last, but not where a processor computes in float32: there the gradients of the kernels are then
-    half as fast (oneDNN), save those of the layers that give few channels.
+    That is channels-last, but on a CPU in float32 only for layers of few output channels: there, it halves the speed of
+    the other kernels' gradients (oneDNN).
     """
     everywhere = device.type != "cpu" or fast_bfloat16(device)
     for module in network.modules():

@@ -32,9 +32,9 @@ class Convention:
     relative: bool = False
 
     def weights_in(self, other: "Convention", channels: int, positions: int) -> tuple[float, float]:
-        """What a content and a style weight of this convention are to be multiplied by to mean the same in another.
+        """Factors that turn a content and a style weight of this convention into ``other``'s with the same meaning.
 
-        That holds for a layer of so many channels and positions, the style's as many.
+        They hold for a layer with so many channels and positions, and a style picture of the same size.
 
         Raises:
             LossError: one of the two is relative, so that its factors are the targets' own.
@@ -153,7 +153,7 @@ class ContentLoss(nn.Module):
 
 
 class StyleLoss(nn.Module):
-    """Squared distance of Gram matrices, one layer: (B, C, H, W) against a style's (1, C, H', W') kept, to a scalar.
+    """Squared distance of Gram matrices, one layer: (B, C, H, W) against the style's (1, C, H', W'), to a scalar.
 
     With a region, (1, 1, h, w) in 0–1 of any size, only what lies there is measured, and its area stands for N
     (Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4.1).
@@ -170,7 +170,7 @@ class StyleLoss(nn.Module):
         region: Tensor | None = None,
         seen: Tensor | None = None,
     ) -> None:
-        """``region`` is of the pictures, ``seen`` of the style."""
+        """``region`` says where pictures count, ``seen`` which of the style does, both (1, 1, h, w) in 0–1."""
         super().__init__()
         self.convention = convention
         self.register_buffer("region", region)
@@ -274,13 +274,13 @@ class PerceptualLoss(nn.Module):
         """Activations to hold pictures to: content (B, 3, H, W), RGB in 0–1, to (B, C, h, w) by layer."""
         with torch.no_grad():
             features = self.network(content, self.content_layers)
-        # bfloat16 has too few digits for the small difference that is to be taken.
+        # bfloat16 has too few digits for the small differences from these.
         return {layer: value.to(torch.promote_types(value.dtype, torch.float32)) for layer, value in features.items()}
 
     def forward(self, pictures: Tensor, content_targets: Mapping[str, Tensor]) -> LossTerms:
         """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many, same size."""
         features = self.network(pictures, {**self.content_layers, **self.style_layers})
-        # Sums over ten thousands of squares: bfloat16 has too few digits for them.
+        # bfloat16 has too few digits for sums of tens of thousands of squares.
         with torch.autocast(pictures.device.type, enabled=False):
             layers = {
                 f"content/{layer}": weight * self.content(features[layer], content_targets[layer])

@@ -1,4 +1,4 @@
-"""The process's memory: what a network frees is kept, not returned to the system, and how much there still is."""
+"""The process's memory: how to keep what networks free for reuse, and how much is still free."""
 
 import ctypes
 import re
@@ -11,7 +11,7 @@ if sys.platform != "win32":
 
 # From glibc's malloc.h.
 MALLINFO = "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
-# Of a container, by version 2 and 1: where it is, its bound, what is used, and what of that is cached of files.
+# Of a container's cgroup, version 2 and 1: its folder, and the names of limit, use, and cached files among that.
 CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -22,9 +22,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 def keep_freed_memory() -> None:
     """Let this process hold on to what it has freed; a no-op where the C library is not glibc.
 
-    A network's activations are large, and by default each is fresh pages from the system, zeroed one by one: a third
-    to a half of the time of a picture. It is for whoever owns the process to call, before the first large allocation;
-    the process then keeps the most that it ever needed at once.
+    By default each large activation is fresh memory from the system, which is zeroed page by page; that takes a third
+    to a half of the time of a picture. Programs call this, not libraries, and before the first large allocation; the
+    process then keeps the most that it ever needed at once.
     """
     if sys.platform != "linux":
         return
@@ -37,7 +37,7 @@ def keep_freed_memory() -> None:
 
 
 def free_memory() -> int | None:
-    """Bytes that this process can have without swapping, what it keeps included; None where the system does not say."""
+    """Bytes that this process can use without swapping, those that it keeps included; None where nothing tells."""
     available = _available()
     if available is None:
         return None
@@ -55,7 +55,7 @@ class _Mallinfo(ctypes.Structure):
 
 
 def _available() -> int | None:
-    """What the system says, and what the bounds of a container, or of this process, leave."""
+    """The least of what the system has free, and of what the limits of a container and of this process leave."""
     try:
         meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:

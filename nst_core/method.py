@@ -1,11 +1,11 @@
-"""What an optimisation does with its pictures: every setting, and the presets by name."""
+"""Every setting of an optimisation, and the presets by name."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args, get_type_hints
 
-from nst_core.errors import NSTError, check_number, check_weights
+from nst_core.errors import NSTError, check_layer_weights, check_setting
 from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
@@ -38,9 +38,11 @@ class Method:
     style_weight: float = 1.0
     """β: what every style layer's weight is multiplied by."""
     total_variation: float = 0.0
+    """The weight of the total variation: larger gives smoother pictures."""
     convention: str = "relative"
     """Of the losses: a name in ``nst_core.losses.CONVENTIONS``."""
     pooling: Literal["max", "average"] = "max"
+    """Between the blocks of the feature network."""
     init: Init = "content"
     """Where the input starts, unless a picture to start from is given."""
     optimizer: OptimizerName = "lbfgs"
@@ -60,16 +62,14 @@ class Method:
     scales: int = 3
     """Coarse to fine, 1 to 8: each scale has half the side of the next; 1 works at the full size alone."""
     color: Color = "style"
-    """Whose colours: the painting's; the photograph's, given to the painting first; or with luminance alone changed."""
+    """The painting's colours; or the photograph's, given to the painting first; or only luminance is changed."""
     precision: Precision = "auto"
     """``auto`` lets convolutions run in bfloat16 where the machine is built for it; ``exact`` is float32."""
     seed: int = 0
+    """Of the noise, 0 to 2⁶³ − 1."""
 
     def __post_init__(self) -> None:
-        def check(name: str, least: float, most: float = math.inf, *, whole: bool = False) -> None:
-            value = check_number(MethodError, name.replace("_", " "), getattr(self, name), least, most, whole=whole)
-            object.__setattr__(self, name, value)
-
+        check = partial(check_setting, MethodError, self)
         for name, hint in get_type_hints(type(self)).items():
             value, choices = getattr(self, name), get_args(hint)
             if choices and isinstance(choices[0], str) and value not in choices:
@@ -78,9 +78,7 @@ class Method:
             raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
             check(name, 0)
-        for kind in ("content", "style"):
-            name = f"{kind}_layers"
-            object.__setattr__(self, name, check_weights(MethodError, kind, getattr(self, name)))
+        check_layer_weights(MethodError, self)
         check("learning_rate", 1e-6, 10)
         check("steps", 1, MAX_STEPS, whole=True)
         check("size", *SIZES, whole=True)

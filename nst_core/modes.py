@@ -1,4 +1,4 @@
-"""What a program has PyTorch do around the library's generators is its own business, and not theirs."""
+"""Keeps the library's generators unaffected by the PyTorch modes in which a program runs them."""
 
 from collections.abc import Callable, Generator
 from functools import wraps
@@ -6,16 +6,18 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from nst_core.precision import best_device
+
 P = ParamSpec("P")
 Step = TypeVar("Step")
 
 
 def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
-    """Have a generator make its steps with gradients and without autocast, whatever the caller has around it."""
+    """Decorate a generator function so that its steps run with gradients and without autocast, in any caller's mode."""
 
     @wraps(generator)
     def made(*args: P.args, **kwargs: P.kwargs) -> Generator[Step, None, None]:
-        kind, steps = "cuda" if torch.cuda.is_available() else "cpu", generator(*args, **kwargs)
+        kind, steps = best_device().type, generator(*args, **kwargs)
         try:
             while True:
                 with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):

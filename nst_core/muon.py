@@ -49,7 +49,7 @@ class Muon:
 def orthogonalised(matrix: Tensor) -> Tensor:
     """U S Vᵀ for a matrix U Σ Vᵀ, S between about 0.7 and 1.2: five Newton–Schulz steps (Jordan et al. 2024).
 
-    PyTorch's takes bfloat16 everywhere, which costs a processor without it more than the gradients.
+    PyTorch's own version is always in bfloat16, which takes a CPU without it longer than the gradients.
     """
     x = matrix.to(torch.bfloat16 if fast_bfloat16(matrix.device) else torch.float32)
     tall = x.shape[0] > x.shape[1]

@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +22,13 @@ from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
-from nst_core.images import Source, fit, mask_greys, open_picture, to_picture, to_tensor
+from nst_core.images import Source, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
 from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
-from nst_core.precision import fast_bfloat16
+from nst_core.precision import best_device, fast_bfloat16
 from nst_core.stylization import blend
 
 logger = logging.getLogger(__name__)
@@ -36,20 +36,19 @@ logger = logging.getLogger(__name__)
 WINDOW = 10
 """Steps over which saturation is judged."""
 COARSEST = 64
-"""No coarser scale has a shorter side under this, in pixels: the deep layers would see next to nothing."""
-
+"""The least shorter side of a coarse scale, in pixels: below, the deep layers would see next to nothing."""
 
 THINNEST = 32
-"""No painting's shorter side is looked at under this, in pixels: a convolution after four poolings needs them."""
+"""The least shorter side at which a painting is looked at, in pixels: a convolution after four poolings needs them."""
 OVERHEAD = 100**2
-"""What a step costs beside its pixels, in pixels."""
+"""What a step costs beside its pixels, counted in pixels."""
 DRAFT = 0.25
-"""Cost of a step under the network that drafts, in that of a step under the other."""
+"""Cost of a step under the drafting network, relative to one under the other."""
 BYTES_PER_NUMBER = 13
-"""Bytes of memory, at least, for each number that a feature network's convolutions give: much of it is kept until the
-derivative is known."""
+"""Bytes of memory, at least, for each activation of a feature network's convolutions, many of which the backward pass
+needs."""
 EXACT = 0.05
-"""Share of the finest scale's steps that is in float32: what rounding hides from bfloat16 is soon made good."""
+"""Share of the finest scale's steps, the last, that are in float32: few are enough to make up for bfloat16."""
 
 
 class OptimizationError(NSTError):
@@ -63,22 +62,22 @@ class State:
     step: int
     """How many there have been."""
     stage: int
-    """Which of the coarse scales, or what comes after them at full size: draft, bfloat16, float32."""
+    """Number of the stage: the coarse scales come first, and then, at full size, draft, bfloat16 and float32."""
     stage_began: int
     """The step after which this stage began."""
     ended: bool
-    """Whether the stage ended with this step: to go on is to begin the next, or after the last to go on with that."""
+    """Whether the stage ended with this step: a resumed run begins the next one, or goes on with the last."""
     point: Point = field(repr=False)
     best: Point = field(repr=False)
     """Of this stage, the one with the lowest loss so far."""
     totals: tuple[float, ...] = field(repr=False)
-    """The last ones of this stage, by which saturation is judged."""
+    """The latest total losses of this stage, by which saturation is judged."""
     seconds: float
     """Of work so far."""
     optimizer: list[Any] = field(repr=False)
-    """What it remembers of earlier steps; how it takes that up again is its own business."""
+    """What ``Optimizer.state`` gave."""
     asked: dict[str, Any] = field(repr=False)
-    """What the run was asked for."""
+    """The run's settings and marks of its pictures and networks, which have to be the same to resume it."""
 
     def save(self, path: str | Path) -> None:
         """Write it to a file, which is complete or as it was.
@@ -101,7 +100,7 @@ class State:
             OptimizationError: it cannot be read, or is something else.
         """
         try:
-            state = load_checkpoint(path, _device())
+            state = load_checkpoint(path, best_device())
             return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
@@ -112,6 +111,7 @@ class OptimizationStep:
     """What one step of ``optimize`` yields; the losses are of this step's picture, weights applied."""
 
     step: int
+    """From 1, over all scales."""
     total: float
     content: float
     style: float
@@ -119,7 +119,7 @@ class OptimizationStep:
     layers: dict[str, float] = field(repr=False)
     """Each layer's part, by ``content/conv2_2`` and ``style/conv1_2``."""
     seconds: float
-    """Since the run began, without those between an interruption and going on."""
+    """Of work since the run began, without the time between an interruption and its resumption."""
     remaining: float
     """Seconds that the steps left would take, at the pace so far."""
     progress: float
@@ -168,11 +168,10 @@ def optimize(
         content: the photograph, this and every other picture as ``open_picture`` takes it.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
-        features: a feature network with ``method.pooling``, or what ``load_features`` takes. For layers that
-            it lacks the nearest of their block stand: of a preset's that is logged as information, of others as a
-            warning.
+        features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
+            are replaced by the nearest of their block; that is logged, as a warning unless they are a preset's.
         weights: of the paintings, equal by default; their sum is brought to 1.
-        masks: where each painting is to be had, or the only one, white on black, of any size (None: everywhere).
+        masks: where in the result each painting counts, white on black, of any size; None is everywhere.
         start: a picture to start from, instead of ``method.init``.
         draft: a cheaper feature network, such as ``"compact"``, under which the picture is brought close before
             ``features`` take over; their losses are what it ends with.
@@ -231,15 +230,11 @@ def _listed(pictures: Any) -> list[Any]:
 
 
 def work(method: Method, content: tuple[int, int]) -> float:
-    """How much there is to do for a method and a picture of such a size, in arbitrary units.
+    """The amount of work for a method and a picture of that width and height, in arbitrary units.
 
     Between runs with the same layers, feature network and machine it is proportional to the time that they take.
     """
-    return _Plan(method, content, fast_bfloat16(_device()), draft=False).whole()
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return _Plan(method, content, fast_bfloat16(best_device()), draft=False).whole()
 
 
 @dataclass(frozen=True)
@@ -254,17 +249,17 @@ class _Stage:
     size: int
     """Longer side, in pixels."""
     draft: bool
-    """Whether under the network that only drafts."""
+    """Whether under the drafting network."""
     exact: bool
-    """Whether in float32, instead of bfloat16 wherever that is enough."""
+    """Whether in float32 throughout, and not in bfloat16 wherever that is enough."""
     share: float
-    """Of the steps, in the measure of the other stages' shares."""
+    """Of the steps, relative to the other stages' shares."""
     cost: float
     """Of a step, about, in pixels."""
 
 
 class _Plan:
-    """Each scale in turn, with half the steps of the next; of the finest, first the draft and at last what is exact."""
+    """The stages: each scale has half the steps of the next; the finest begins with the draft and ends in float32."""
 
     def __init__(self, method: Method, content: tuple[int, int], bfloat16: bool, draft: bool) -> None:
         self.steps = method.steps
@@ -285,7 +280,7 @@ class _Plan:
         self.stages.append(stage(finest, False, True, EXACT if fast else 1.0))
 
     def end(self, number: int, began: int) -> int:
-        """The step with which a stage that began after another ends at the latest; of very few all are the last's."""
+        """The last step of a stage that begins after the step ``began``; of very few, the last stage has all."""
         left = self.steps - began
         if number + 1 == len(self.stages):
             return began + max(1, left)
@@ -293,7 +288,7 @@ class _Plan:
         return began + max(0, min(left - 1, round(left * share)))
 
     def left(self, number: int, step: int, end: int) -> float:
-        """What the steps after this one, at a stage that ends with ``end``, and all later stages cost, in pixels."""
+        """Cost, in pixels, of the steps after ``step`` to the ``end`` of a stage, and of all later stages."""
         cost = (end - step) * self.stages[number].cost
         for later in range(number + 1, len(self.stages)):
             began, end = end, self.end(later, end)
@@ -306,7 +301,7 @@ class _Plan:
 
 
 class _Run:
-    """What stays the same from the first step to the last."""
+    """One run of the optimisation: what stays the same in all its steps."""
 
     def __init__(
         self,
@@ -322,7 +317,7 @@ class _Run:
             "style": {layer: method.style_weight * part for layer, part in method.style_layers.items()},
             "total_variation": {"": method.total_variation},
         }
-        # Sums of squares times 1e30 are beyond float32; the optimisers do not care for the scale.
+        # Divided by the largest, for sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
         self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
         if not 0 < self.unit < float("inf"):
             raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
@@ -332,7 +327,7 @@ class _Run:
             kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
         }
         self.method = method
-        self.device = _device()
+        self.device = best_device()
         networks = {False: features} | ({True: draft} if draft else {})
         for part in (part for network in networks.values() for part in network.modules() if isinstance(part, VGG19)):
             if part.pooling != method.pooling:
@@ -360,7 +355,7 @@ class _Run:
         self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
 
     def _check_memory(self) -> None:
-        width, height = (max(1, round(side * self.method.size / max(self.content.size))) for side in self.content.size)
+        width, height = fitted_size(self.content.size, self.method.size)
         needed = BYTES_PER_NUMBER * width * height * max(map(numbers_per_pixel, self.networks.values()))
         free = free_memory() if self.device.type == "cpu" else None
         if free is not None and needed > free:
@@ -370,7 +365,7 @@ class _Run:
             )
 
     def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
-        """Check where to go on from, and begin."""
+        """Check the state to resume from, and begin."""
         if resume is not None and resume.asked != self.asked:
             names = self.asked.keys() | resume.asked.keys()
             changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
@@ -389,23 +384,27 @@ class _Run:
         for number, stage in enumerate(plan.stages):
             last = number + 1 == len(plan.stages)
             done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
-            if done or plan.end(number, state.step if state else 0) == (state.step if state else 0):
-                continue
+            made = state.step if state else 0
+            if done or plan.end(number, made) == made:
+                continue  # of very few steps a stage may have none
             photo = fit(self.content, stage.size)
             loss, targets = self._loss(photo, stage)
             optimizer = OPTIMIZERS[self.method.optimizer](self.method.learning_rate)
-
-            def evaluate(
-                picture: Tensor,
-                loss: PerceptualLoss = loss,
-                targets: dict[str, Tensor] = targets,
-                exact: bool = stage.exact,
-            ) -> Point:
-                return self._evaluate(picture, loss, targets, exact)
-
+            evaluate = partial(self._evaluate, loss=loss, targets=targets, exact=stage.exact)
             if state is None:
                 point = evaluate(self._beginning(photo))
-                state = State(0, number, 0, False, point, point, (point.total,), 0.0, [], self.asked)
+                state = State(
+                    step=0,
+                    stage=number,
+                    stage_began=0,
+                    ended=False,
+                    point=point,
+                    best=point,
+                    totals=(point.total,),
+                    seconds=0.0,
+                    optimizer=[],
+                    asked=self.asked,
+                )
             elif number > state.stage:
                 same_size = stage.size == plan.stages[state.stage].size
                 point = evaluate(state.point.picture if same_size else self._enlarged(state.point.picture, photo))
@@ -431,7 +430,7 @@ class _Run:
                 seconds = time.perf_counter() - began
                 if point is state.point or self._saturated(totals):
                     finished = "saturated"
-                    totals = (point.total,)  # whoever goes on wants to see it go on
+                    totals = (point.total,)  # so that a run that is resumed from here makes steps
                 elif state.step + 1 >= end:
                     finished = "steps"
                 elif seconds >= limit:
@@ -490,11 +489,11 @@ class _Run:
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
         shape = min(painting.picture.size) / max(painting.picture.size)
-        # However coarse the scale, the deepest layer has something to see, of all but a line.
+        # At every scale the deepest layer is to see something, unless the painting is a mere line.
         longer = min(math.ceil(THINNEST / shape), SIZES[1])
         picture = fit(painting.picture, max(8, round(size * self.method.style_size), longer))
         if picture.mode == "RGBA":
-            picture = picture.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
+            picture = picture.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
         if self.method.color == "photo":
             picture = match_colors(picture, photo)
         elif self.method.color == "luminance":
@@ -516,7 +515,7 @@ class _Run:
         return self._tensor(picture.convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
 
     def _enlarged(self, picture: Tensor, photo: Image.Image) -> Tensor:
-        """A coarser scale's picture at the size of the photograph, with the detail of where it started."""
+        """A coarser scale's picture at the photograph's size: its change is enlarged and added to the run's start."""
         height, width = picture.shape[-2:]
         finer = self._beginning(photo)
         if self.start is None and self.method.init == "noise":
@@ -549,9 +548,9 @@ class _Run:
 
 
 def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The layers that a network has for those wanted; where it lacks one, that is said.
+    """``nearest_layers`` for content and style; what is replaced is logged.
 
-    Whoever named the layers is warned. Those of a preset nobody asked for by name: what stands for them is logged.
+    That is a warning if the caller chose the layers, and information if they are a preset's.
     """
     chosen: dict[str, dict[str, float]] = {}
     for kind in ("content", "style"):
@@ -569,5 +568,5 @@ def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> 
 
 
 def _mark(picture: Image.Image | None) -> list[Any]:
-    """By which a picture is known again."""
+    """Mode, size and checksum, by which a picture is recognised."""
     return [picture.mode, *picture.size, zlib.crc32(picture.tobytes())] if picture else []

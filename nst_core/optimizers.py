@@ -1,4 +1,4 @@
-"""What changes the pixels: L-BFGS, Adam and SGD within 0–1, whatever the scale of the loss."""
+"""Optimisers of pixels: L-BFGS, Adam and SGD within 0–1, whatever the scale of the loss."""
 
 import math
 from collections.abc import Callable
@@ -30,10 +30,10 @@ class Optimizer(Protocol):
     """From one point to the next; its state can be taken at any step and given back."""
 
     def step(self, here: Point, evaluate: Evaluate) -> Point:
-        """The next point, which is ``here`` itself when there is nowhere better to go."""
+        """The next point, which is ``here`` itself if no better one is found."""
 
     def state(self) -> list[Any]:
-        """All that it remembers, nothing of which is changed later."""
+        """All that it remembers; later steps change nothing of what was given."""
 
     def restore(self, state: list[Any]) -> None:
         """Go on from what ``state`` gave."""
@@ -113,9 +113,9 @@ class _Bands:
     LOWEST, HIGHEST = 2**-7, 0.5
     """Cycles a pixel at the middle of the first and of the last band."""
     MEMORY = 0.98
-    """What earlier pairs count for beside a new one."""
+    """Weight of the sums over earlier pairs, beside 1 for a new pair."""
     RANGE = 10.0
-    """A band's factor is at most so many times above or below the mean: of some, the pairs have little to tell."""
+    """How many times a band's factor is above or below the mean at most: of some bands, the pairs tell little."""
 
     def __init__(self, like: Tensor, sums: Tensor | None = None, factors: Tensor | None = None) -> None:
         """By band, over the pairs: ``sums`` of change², bend² and change · bend; ``factors``, what is estimated."""
@@ -143,7 +143,7 @@ class _Bands:
         return torch.einsum("ij,ihw->jhw", self.colors, by_color)[None]
 
     def learned(self, change: Tensor, bend: Tensor) -> "_Bands":
-        """What is known with one pair more."""
+        """A copy that has learned from one more pair, the changes of picture and gradient."""
         changes, bends = self._spectrum(change), self._spectrum(bend)
         parts = [changes.abs().square(), bends.abs().square(), (changes * bends.conj()).real]
         new = change.new_zeros(3, 3 * self.COUNT)
@@ -156,8 +156,8 @@ class _Bands:
         factors = (changes / bends.clamp(min=1e-30)).sqrt()
         mean = (factors * bends).sum() / bends.sum()
         factors = factors.clamp(mean / self.RANGE, mean * self.RANGE)
-        # As they are, whole steps are often too long; as Nocedal scales, so that on average bends are explained, they
-        # are short. Half way, on a logarithmic scale, the fewest evaluations are needed.
+        # With these factors whole steps are often too long, and scaled as Nocedal does, so that they explain the bends
+        # on average, too short. The geometric mean of both needs the fewest evaluations.
         known.factors = factors * (products.sum() / (factors * bends).sum()).sqrt()
         return known
 

@@ -1,4 +1,4 @@
-"""A film → pieces of a few seconds, compressed as they are in the file: each can be decoded alone, anywhere."""
+"""Cuts a film into pieces of a few seconds, still compressed, each of which another machine can decode alone."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import av
 
 FRAMES = 120
-"""Of a piece; the last has fewer."""
+"""Frames of a piece; the last may have fewer."""
 BEFORE = 12
-"""Frames that are painted before a piece, and not shown: a steady painting is not to be seen to begin anew."""
+"""Frames before a piece that are painted with it and not shown, so that no new start of a steady painting is seen."""
 MOST_BYTES = 2**27
-"""Of a piece that may have more frames: it ends there."""
+"""Bytes of its packets with which a piece ends, even if it has fewer frames."""
 
 _SETTINGS = ("width", "height", "pix_fmt", "extradata", "codec_tag", "bits_per_coded_sample", "color_range")
-"""Of a decoder, which a file knows and packets do not."""
+"""Settings of a decoder that are in the file, but not in its packets."""
 _EVER = -(2**63)
 
 
@@ -32,7 +32,7 @@ class _Packet(NamedTuple):
     duration: int | None
     keyframe: bool
     hidden: bool
-    """Whether it is decoded for the sake of others alone: the file says that it is not shown."""
+    """Whether it is decoded only because others need it, and not shown."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Piece:
     """Some frames of a film, and what it takes to decode them. Times are those of the file, in its ``time_base``."""
 
     before: int
-    """When the first frame is shown of those that are painted with it; if there are none, its own first."""
+    """Time of the first frame that is painted with it and not shown; if there is none, of its own first frame."""
     begin: int
-    """When its own first frame is shown."""
+    """Time of its own first frame."""
     end: int | None
-    """When that of the next piece is."""
+    """Time of the next piece's first frame; None if this piece is the last."""
     packets: list[_Packet] = field(repr=False)
     """As they are decoded, from a keyframe on."""
     codec: str
@@ -86,7 +86,7 @@ class Piece:
 def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterator[Piece]:
     """The pieces of a film, in order: every frame is in one of them.
 
-    Given the time, from the film's beginning, of a frame that is done already, they begin with the one ``after`` it.
+    With ``after``, the time since the film's beginning of a frame that is done already, they begin with the next one.
     ``before`` is how many frames are painted with a piece and not shown.
 
     Raises:
@@ -141,7 +141,10 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
 
 
 def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | None:
-    """The first frame after a piece of so many; None if they are not all known, for what comes is shown later."""
+    """Time of the first frame after a piece of ``most`` frames; None while others may still come before it.
+
+    All frames before ``decoded`` are among ``times``.
+    """
     first, last = bisect_left(times, begin), _EVER
     known = times[first : bisect_left(times, decoded)]
     if len(known) > most:
@@ -154,7 +157,7 @@ def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | 
 
 
 def _needed(packets: list[_Packet], times: list[int], begin: int, before: int) -> tuple[list[_Packet], list[int]]:
-    """Of packets, and of the times of their frames, what it takes for a piece that begins then."""
+    """Those of the packets, and of their frames' times, that a piece which begins at ``begin`` needs."""
     first = times[min(max(0, bisect_left(times, begin) - before), len(times) - 1)]
     keyframes = [place for place, packet in enumerate(packets) if packet.keyframe and packet.pts <= first]
     return packets[max(keyframes, default=0) :], times[bisect_left(times, first) :]

@@ -1,14 +1,21 @@
-"""Which arithmetic the machine is built for, and which is asked for."""
+"""Where this machine computes, in which arithmetic it is fast, and which is asked for."""
 
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
 
-# torch takes seconds to import, and whoever asks for a precision by name has no use for it.
+# torch takes seconds to import, and the names of precisions do not need it.
 
 Precision = Literal["auto", "exact"]
 """float32 throughout, or bfloat16 as well where the machine is faster at it."""
+
+
+def best_device() -> "torch.device":
+    """The GPU, if PyTorch has one by CUDA, or else the processor."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def fast_bfloat16(device: "torch.device") -> bool:

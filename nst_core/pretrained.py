@@ -56,14 +56,14 @@ def torchvision_weights(
     What is damaged is passed over with a warning.
 
     Raises:
-        FeaturesError: none of these is to be had.
+        FeaturesError: none of these can be read or fetched.
     """
     kept = Path(constants.HF_ASSETS_CACHE) / "nst-core" / f"{repo.replace('/', '--')}-{revision}.safetensors"
     cached = try_to_load_from_cache(repo, FILE, revision=revision)
     found = [kept, Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE]
     for path in [*found, Path(cached)] if isinstance(cached, str) else found:
         try:
-            if os.path.isfile(path):  # pathlib raises of what lies in a folder that nobody may look into
+            if os.path.isfile(path):  # pathlib's raises where the folder may not be read
                 return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
         except FeaturesError as error:
             logger.warning("Passed over: %s", error)
@@ -176,7 +176,7 @@ def _fetch_range(url: str, first: int, size: int) -> bytes:
         "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
     ) as response:
         hf_raise_for_status(response)
-        # Whoever ignores the range would send all of its 575 MB.
+        # A server that ignores the range would send the whole file, 575 MB.
         if not response.headers.get("Content-Range", "").startswith(f"bytes {first}-"):
             raise ValueError("a range of it was asked for, and something else came")
         with tqdm(total=size, unit="B", unit_scale=True, desc="VGG19", disable=size <= MAX_HEADER or None) as progress:

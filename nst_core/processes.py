@@ -5,11 +5,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nst_core.errors import NSTError
+from nst_core.precision import best_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# torch takes seconds to import, and whoever asks which process this is may have no use for it.
+# torch takes seconds to import, and not everything that asks which process this is needs it.
 
 
 class ProcessesError(NSTError):
@@ -22,24 +23,22 @@ def is_alone() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this is the one that writes, and says what there is to say."""
+    """Whether this is the one that writes files and messages."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class Processes:
-    """This process among the others; if there are none, accelerate is not needed."""
+    """What this process shares with the others; one alone does not need accelerate."""
 
     def __init__(self) -> None:
-        """Meet the others.
+        """Join the others.
 
         Raises:
             ProcessesError: there are some, and accelerate is not installed.
         """
-        import torch
-
         self._accelerator: Any = None
         self._count, self._index = 1, 0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = best_device()
         if not is_alone():
             try:
                 from accelerate import Accelerator
@@ -53,7 +52,7 @@ class Processes:
             atexit.register(_leave)
 
     def share(self, batch_size: int) -> slice:
-        """Which of a batch this process sees.
+        """Which part of a batch this process works on.
 
         Raises:
             ProcessesError: the batch is not a multiple of the processes.
@@ -71,7 +70,7 @@ class Processes:
         return self._accelerator.prepare(network) if self._accelerator else network
 
     def mean(self, values: "Tensor") -> "Tensor":
-        """Over all processes."""
+        """Means of values over all processes."""
         return self._accelerator.reduce(values, "mean") if self._accelerator else values
 
 

@@ -38,7 +38,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     ``token`` is the person's, by default the one that this machine is logged in with.
 
     Raises:
-        PublishingError: the report of ``examine`` has something to mend, or it was published and no more.
+        PublishingError: ``examine`` finds something to mend, or the style was published, but not proposed.
         HubError: the Hub does not take it.
         RegistryError: the registry has another style of that name.
     """

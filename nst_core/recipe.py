@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from functools import partial
 
-from nst_core.errors import NSTError, check_number, check_weights
+from nst_core.errors import NSTError, check_layer_weights, check_setting
 
 MAX_SIDE = 4096
 """The most that a crop's side, and the painting's longer one, may have, in pixels."""
@@ -18,17 +19,20 @@ class RecipeError(NSTError):
 class Recipe:
     """Every hyper-parameter of a training; a style's ``config.json`` holds them all. No weight is negative.
 
-    Which layers and conventions there are ``train`` knows, of the feature network that it is given.
+    Whether there are such layers and such a convention, ``train`` checks.
 
     Raises:
         RecipeError: a value is out of its range.
     """
 
     architecture: str = "johnson"
+    """An id in ``nst_core.ARCHITECTURES``."""
     steps: int = 2000
+    """At least 1."""
     reconstruction_steps: int = 150
     """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many."""
     batch_size: int = 4
+    """Photographs a step, of all processes together."""
     crop: int = 192
     """Side of the squares cut from the photographs, in pixels, 16 to 4096."""
     zoom: float = 1.25
@@ -43,21 +47,22 @@ class Recipe:
         default_factory=lambda: {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
     )
     content_weight: float = 0.3
+    """What every content layer's weight is multiplied by: larger keeps more of the photograph."""
     style_weight: float = 1.0
+    """What every style layer's weight is multiplied by: larger keeps more of the painting."""
     total_variation: float = 0.2
+    """The weight of the total variation: larger gives smoother pictures."""
     convention: str = "relative"
+    """Of the losses: a name in ``nst_core.losses.CONVENTIONS``."""
     learning_rate: float = 1e-2
-    """Muon's, at its highest."""
+    """Of Muon, at its highest."""
     warm_up: float = 0.1
-    """Part of the other steps, 0–1, over which the learning rate rises, before it falls as a cosine."""
+    """Share of the steps after reconstruction, 0–1, over which the learning rate rises; then it falls as a cosine."""
     seed: int = 0
     """0 to 2⁶³ − 1."""
 
     def __post_init__(self) -> None:
-        def check(name: str, least: float, most: float = math.inf, *, whole: bool = False) -> None:
-            value = check_number(RecipeError, name.replace("_", " "), getattr(self, name), least, most, whole=whole)
-            object.__setattr__(self, name, value)
-
+        check = partial(check_setting, RecipeError, self)
         for name, least in (("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1)):
             check(name, least, whole=True)
         for name in ("crop", "style_size"):
@@ -67,14 +72,12 @@ class Recipe:
         check("warm_up", 0, 1)
         for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
             check(name, 0)
-        for kind in ("content", "style"):
-            name = f"{kind}_layers"
-            object.__setattr__(self, name, check_weights(RecipeError, kind, getattr(self, name)))
+        check_layer_weights(RecipeError, self)
 
     def options(self, *, warm: bool = False) -> list[str]:
-        """What tells ``python -m nst_core train`` of all that differs from its defaults, as words of a command line.
+        """The options of ``python -m nst_core train`` for all settings that differ from their defaults, as words.
 
-        It has no options for the layers, and a ``warm`` start says by itself that there is nothing to reconstruct.
+        The layers have no options; with a ``warm`` start, ``train`` itself leaves the reconstruction out.
         """
         words = []
         for setting in fields(self):

@@ -1,4 +1,4 @@
-"""Painted frames → a film: parts that are encoded as they come, and one file made of them, with the film's sound."""
+"""Writes painted films: frames are encoded into parts as they come, and parts joined with the film's own sound."""
 
 import heapq
 import io
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
-"""The codecs that MP4 holds, and players know in it."""
+"""The codecs of sound that MP4 holds and players know in it."""
 CLOSED = ".nut"
 """The suffix of a part that was closed."""
 _FORMATS = {True: "mp4", False: "matroska"}
 """FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 SLOWEST = 4000
-"""Samples a second of sound that is kept."""
+"""Sound with fewer samples a second is left out."""
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 """What sound is recoded to, by its number of channels."""
 
 
 def suffix(*, lossless: bool) -> str:
-    """How a film's name ends."""
+    """The suffix of a painted film's file."""
     return ".mkv" if lossless else ".mp4"
 
 
@@ -53,15 +53,14 @@ def recoded(film: Film, *, lossless: bool) -> str:
 
 
 class Part:
-    """Painted frames, one after another, in a file of its own: what breaks off can be read so far as it goes.
+    """A file of painted frames; one that breaks off can be read up to there.
 
-    It is H.264 without B-frames, so that a packet is a frame, in the order in which they are shown, and parts can be
-    joined; or FFV1.
+    It is FFV1 if lossless, and else H.264 without B-frames, so that each packet is a frame, in the order in which they
+    are shown, and parts can be joined.
     """
 
     def __init__(self, path: Path, film: Film, size: tuple[int, int], *, lossless: bool, threads: int = 0) -> None:
-        """``path`` ends in ``CLOSED``, and is there when the part is closed. The encoder has as many ``threads`` as it
-        likes, or so many.
+        """``path`` ends in ``CLOSED``, and exists once the part is closed. With 0 ``threads`` the encoder chooses.
 
         Raises:
             FilmError: the file cannot be written.
@@ -70,7 +69,7 @@ class Part:
 
         self.path, self._film, self._lossless = path, film, lossless
         self.frames = self.end = 0
-        """How many there are, and until when the last is shown, by the film's time."""
+        """How many there are, and until when the last is shown, in the film's ``time_base``."""
         self._open = path.with_suffix(".open")
         with _writing(path):
             self._container = av.open(f"file:{self._open}", "w", format="nut")
@@ -130,7 +129,7 @@ def count_frames(part: Path) -> int:
 
 
 def save_part(data: bytes, path: Path) -> None:
-    """Write what a part's file held elsewhere; ``path`` ends in ``CLOSED``, and is there when all of it is.
+    """Write the content of a part from another machine; ``path`` ends in ``CLOSED``, and exists once it is complete.
 
     Raises:
         FilmError: the file cannot be written.
@@ -141,7 +140,7 @@ def save_part(data: bytes, path: Path) -> None:
 
 
 def last_time(parts: Sequence[Path], film: Film) -> int:
-    """When the last frame of parts is shown, of which there is one, by the film's time."""
+    """When the last frame of parts, which have one, is shown, in the film's ``time_base``."""
     [last] = deque(_pictures(parts), maxlen=1)
     return round(_seconds(last) / film.time_base)
 
@@ -149,8 +148,8 @@ def last_time(parts: Sequence[Path], film: Film) -> int:
 def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete: bool) -> None:
     """Make one film of the frames of all parts, and of the film's sound, as the target's suffix says.
 
-    The last frame is shown until ``end``, a time of the film's; if that is not ``complete``, the sound ends there, too.
-    The file is complete or not there, and an MP4 begins with what players want to know first.
+    The last frame is shown until ``end``, in the film's ``time_base``; unless the film is ``complete``, its sound ends
+    there, too. The file is complete or not there, and an MP4 has its index first.
 
     Raises:
         FilmError: the file cannot be written.
@@ -200,7 +199,7 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
 
 
 def _lasting(packets: "Iterator[Packet]", end: Fraction, stream: "Stream") -> "Iterator[Packet]":
-    """The packets for ``stream``, by its clock (a NUT file has a finer one), each as long as until the next."""
+    """The packets for ``stream``, in its time base (a NUT file's is finer), each lasting until the next."""
     clock, before = stream.time_base, next(packets)
     assert clock is not None
     for packet in chain(packets, [None]):
@@ -215,7 +214,7 @@ def _lasting(packets: "Iterator[Packet]", end: Fraction, stream: "Stream") -> "I
 
 
 class _Track:
-    """A sound track of the film, and what becomes of it."""
+    """A track of the film's sound, on its way into the painted film."""
 
     def __init__(self, source: "AudioStream", to: "AudioStream", film: Film) -> None:
         assert source.time_base is not None
@@ -224,22 +223,22 @@ class _Track:
         to.metadata.update({name: words for name, words in source.metadata.items() if name in ("language", "title")})
 
     def place(self, packet: "Packet") -> None:
-        """Give a packet that is read its time from the film's beginning."""
+        """Change the times of a packet to those since the film's beginning."""
         assert packet.dts is not None
         dts = self._clock.time(packet.dts, packet.duration or 0)
         packet.dts, packet.pts = dts, dts if packet.pts is None else dts + packet.pts - packet.dts
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
-        """What becomes of one that has its place."""
+        """The packets to write for one whose times were changed."""
         raise NotImplementedError
 
     def rest(self) -> "Iterator[Packet]":
-        """What is left after the last."""
+        """The packets to write after the last."""
         yield from ()
 
 
 class _Copied(_Track):
-    """As it is."""
+    """A track that is copied as it is."""
 
     def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
         super().__init__(source, out.add_stream_from_template(source), film)
@@ -255,7 +254,7 @@ class _Copied(_Track):
 
 
 class _Recoded(_Track):
-    """As AAC or, where nothing is to be lost, as FLAC."""
+    """A track that is recoded as AAC, or as FLAC if the film is lossless."""
 
     def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film, *, lossless: bool) -> None:
         known = lossless or source.rate in _AAC_RATES
@@ -308,7 +307,7 @@ class _Recoded(_Track):
 
 
 def _is_held(sound: "AudioStream", *, mp4: bool) -> bool:
-    """Whether such a file holds the sound as it is, and players know it there."""
+    """Whether an MP4, or else a Matroska file, can hold the sound as it is, and players know it there."""
     import av
 
     if mp4 and _codec_of(sound) not in MP4_SOUND:

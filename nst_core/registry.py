@@ -54,6 +54,8 @@ def _inside(path: Path, info: ValidationInfo) -> Path:
 
 
 SomeText = Annotated[PlainText, _matching(".+", "text that can be seen")]
+Repo = Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")]
+Commit = Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")]
 
 
 class Entry(BaseModel):
@@ -74,11 +76,11 @@ class Entry(BaseModel):
     tags: Tags
     path: Annotated[Path, AfterValidator(_inside)] | None = None
     """Absolute; in the file it is relative to it."""
-    repo: Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")] | None = None
-    revision: Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")] | None = None
+    repo: Repo | None = None
+    revision: Commit | None = None
     sha256: Annotated[str, _matching("[0-9a-f]{64}", "the SHA-256 of the weights, 64 of 0–9 and a–f")]
     withdrawn: SomeText | None = None
-    """Why it is shown no more, to whoever follows a link to it."""
+    """Why it was taken out of the gallery; people who follow a link to it are told so."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Entry":
@@ -88,7 +90,7 @@ class Entry(BaseModel):
 
     @property
     def preview(self) -> Path | None:
-        """The picture that a gallery shows, where it is at hand without the Hub."""
+        """The file of the picture that a gallery shows; None if the style is on the Hub or has none."""
         from nst_core.style import PREVIEW
 
         path = self.path and self.path / PREVIEW
@@ -100,8 +102,8 @@ class Blocked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    repo: Annotated[str, _matching(REPO, "a repository on the Hub, as user/name")]
-    revision: Annotated[str, _matching(COMMIT, "a full commit hash, 40 of 0–9 and a–f")] | None = None
+    repo: Repo
+    revision: Commit | None = None
     reason: SomeText
 
 
@@ -128,7 +130,7 @@ class Registry:
     @classmethod
     def load(cls, source: str | Path | None = None) -> "Registry":
         """Read a registry: a YAML file, a folder that holds ``registry.yaml``, a repository on the Hub that does, as
-        ``user/repo``, ``user/repo@revision`` or ``spaces/user/repo``, or by default the one that comes along.
+        ``user/repo``, ``user/repo@revision`` or ``spaces/user/repo``, or by default the bundled one.
 
         Raises:
             RegistryError: there is none, or something in it is not as it should be.
@@ -146,7 +148,7 @@ class Registry:
 
     @classmethod
     def parse(cls, text: str, path: Path, *, repo: str | None = None) -> "Registry":
-        """What ``load`` does with the text of ``path``, whose folder holds what its entries' paths lead to.
+        """Read the text of a registry; its entries' paths are relative to the folder of ``path``.
 
         Raises:
             RegistryError: something in it is not as it should be.
@@ -171,7 +173,7 @@ class Registry:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All of them, those withdrawn too."""
+        """All entries, withdrawn ones included."""
         return tuple(self._entries.values())
 
     def __repr__(self) -> str:
@@ -203,8 +205,8 @@ class Registry:
     def open(self, ref: str | Path) -> "Style":
         """A style by its id, a folder, or ``user/repo`` or ``user/repo@revision`` on the Hub, tried in that order.
 
-        A style of this registry is what its entry says: that hash, that title. It is loaded once, also when several
-        threads ask at the same time, and the last few stay loaded.
+        A style of this registry has the title, artist, licence and tags of its entry, and must have its hash. It is
+        loaded once, also when several threads ask at the same time, and the last few stay loaded.
 
         Raises:
             RegistryError: there is no such style, or it was withdrawn or blocked.
@@ -233,7 +235,7 @@ class Registry:
     def open_from_hub(self, repo: str, revision: str | None = None, *, into: Path | None = None) -> "Style":
         """A style that is not of this registry, from its repository; its id is ``user/repo@<commit hash>``.
 
-        A stranger's goes ``into`` a folder, see ``nst_core.hub.fetch``.
+        ``into`` is for what strangers ask for, see ``nst_core.hub.fetch``.
 
         Raises:
             RegistryError: it is blocked.

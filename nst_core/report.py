@@ -1,4 +1,4 @@
-"""The gate's report: everything that is right and wrong with a style, for whoever made it."""
+"""A report on a style for those who made it: everything that is right and wrong with it."""
 
 import os
 import time
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
-from nst_core.gate import load_network, recognise
+from nst_core.gate import load_network, recognise, trial_picture
 from nst_core.images import PictureError, open_picture
 from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, StyleError, read_card, read_config
 from nst_core.text import few, quoted
@@ -19,24 +18,24 @@ from nst_core.text import few, quoted
 TRIAL = "a trial picture"
 TRIAL_SIDE = 256  # pixels
 MAX_CLIPPED = 0.9
-"""Of a trial picture's values, how many may lie outside 0–255: half of an untrained network's do."""
+"""The largest share of a trial picture's values outside 0–255: half of an untrained network's are."""
 MAX_PREVIEW_SIDE = 2048  # pixels
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one part: a plain sentence, which says what would be right where the part did not pass."""
+    """A plain sentence about one part of a style; where that did not pass, it says what would be right."""
 
     part: str
     passed: bool
     words: str
     hinders: bool = True
-    """Whether nothing can be painted where it did not pass: much of a card, and the preview, are for others."""
+    """Whether the style cannot be used if this did not pass; what is False hinders its publication alone."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found."""
+    """All findings about a style."""
 
     findings: tuple[Finding, ...]
 
@@ -52,7 +51,7 @@ class Report:
 
 
 def examine(folder: Path) -> Report:
-    """Look at all parts of a style's folder, each whatever the others are.
+    """Check every part of a style's folder, whatever is wrong with the others.
 
     Raises:
         StyleError: there is no such folder.
@@ -98,11 +97,10 @@ def _weights(path: Path, architecture: Architecture | None) -> list[Finding]:
 
 
 def _trial(network: nn.Module) -> Finding:
-    numbers = torch.Generator("cpu").manual_seed(1)
-    blobs = torch.rand(1, 3, 16, 16, generator=numbers, dtype=torch.float32, device="cpu")
+    picture = trial_picture(TRIAL_SIDE, blobs=16, seed=1)
     began = time.perf_counter()
     with torch.inference_mode():
-        painted = network(255 * F.interpolate(blobs, size=(TRIAL_SIDE, TRIAL_SIDE), mode="bilinear"))
+        painted = network(picture)
     seconds = time.perf_counter() - began
     if not torch.isfinite(painted).all():
         return Finding(TRIAL, False, f"Of {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: numbers are right.")

@@ -24,7 +24,7 @@ bundled styles has 0.55 to 0.93 with it."""
 
 @dataclass(frozen=True)
 class Changes:
-    """What a proposed registry has in other words than the present one."""
+    """How a proposed registry differs from the present one."""
 
     added: list[Entry]
     changed: list[Entry]
@@ -45,7 +45,7 @@ def changes(present: Registry, proposed: Registry) -> Changes:
 
 @dataclass(frozen=True)
 class Review:
-    """One entry of a pull request, looked at."""
+    """What was found of one entry of a pull request."""
 
     report: Report
     nearest: tuple[str, float] | None

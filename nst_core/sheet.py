@@ -1,4 +1,4 @@
-"""A sheet of pictures to compare."""
+"""Draws a sheet of pictures to compare."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ HEIGHT, GAP, TEXT = 420, 8, 18  # pixels
 def draw_sheet(
     rows: Sequence[Sequence[Image.Image]],
     *,
-    columns: Sequence[str] = (),
-    rows_are: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
     height: int = HEIGHT,
 ) -> Image.Image:
-    """Pictures in rows, each ``height`` pixels high; ``columns`` is written above them, ``rows_are`` before."""
+    """Pictures in rows, each ``height`` pixels high, on white, with labels above the columns and left of the rows."""
     font = ImageFont.load_default(TEXT)
     scaled = [
         [picture.convert("RGB").resize((max(1, picture.width * height // picture.height), height)) for picture in row]
@@ -22,20 +22,20 @@ def draw_sheet(
     ]
     count = max(map(len, scaled))
     widths = [max(row[place].width for row in scaled if place < len(row)) for place in range(count)]
-    for place, text in enumerate(columns):
+    for place, text in enumerate(column_labels):
         widths[place] = max(widths[place], round(font.getlength(text)))
-    left = round(max(map(font.getlength, rows_are), default=-GAP)) + GAP
-    top = TEXT + 2 * GAP if columns else 0
+    left = round(max(map(font.getlength, row_labels), default=-GAP)) + GAP
+    top = TEXT + 2 * GAP if column_labels else 0
     size = (left + sum(widths) + GAP * (count - 1), top + (height + GAP) * len(scaled) - GAP)
     sheet = Image.new("RGB", size, "white")
     canvas = ImageDraw.Draw(sheet)
     lefts = [left + sum(widths[:place]) + GAP * place for place in range(count)]
-    for place, text in enumerate(columns):
+    for place, text in enumerate(column_labels):
         canvas.text((lefts[place] + widths[place] // 2, GAP // 2), text, "black", font, anchor="ma")
     for number, row in enumerate(scaled):
         y = top + number * (height + GAP)
-        if rows_are:
-            canvas.text((0, y + height // 2), rows_are[number], "black", font, anchor="lm")
+        if row_labels:
+            canvas.text((0, y + height // 2), row_labels[number], "black", font, anchor="lm")
         for place, picture in enumerate(row):
             sheet.paste(picture, (lefts[place] + (widths[place] - picture.width) // 2, y))
     return sheet

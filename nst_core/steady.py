@@ -1,4 +1,4 @@
-"""Less flicker in painted films: what was painted before moves along with the film, and is painted over gently."""
+"""Less flicker in painted films: earlier paintings are moved along with the film and mixed into later ones."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 KEEP = 0.8
 """How much of what was shown before is kept, where the film shows the same."""
 ALIKE = 10.0
-"""Levels of 255 by which a place may look different from before, and half of that be kept."""
+"""Difference between frames, in levels of 255, at which only half of ``KEEP`` is kept."""
 REPAINTED = 20.0
-"""Likewise of what was painted, coarsely seen: what something leaves behind around it is not to be dragged along."""
+"""The same between paintings, blurred: what a style paints around a moving thing is not to be dragged along."""
 STILL = 0.3
-"""Levels of 255 by which a place must look more like it where the flow says it was, to have moved at all."""
+"""How much better, in levels of 255, a place must match where the flow says it was, to count as moved."""
 CUT = 0.25
 """If no more than this part of a frame is like the one before, it begins another scene."""
 SEEN = 480
 """Longer side, in pixels, at which frames are compared."""
 LEAST = 32
-"""The shorter side, in pixels, of frames that are large enough for it."""
+"""The least shorter side, in pixels, of frames for which optical flow is computed."""
 
 
 class Steady:
-    """Called with one frame after another, and what was painted of it, gives what to show.
+    """Called with each frame of a film and its painting, in order, gives the picture to show.
 
-    That is a mixture of the painting and of what was shown before, moved by the optical flow between the two frames
-    (Kroeger et al. 2016, *Fast Optical Flow using Dense Inverse Search*). Where the film does not show the same as
-    before, or the painting is of another colour, it is the painting alone, and so it is after a cut.
+    That is a mixture of the painting and the picture shown before, moved by the optical flow between the two frames
+    (Kroeger et al. 2016, *Fast Optical Flow using Dense Inverse Search*). Where the film shows something new, or the
+    painting has changed its colour, it is the painting alone; so it is after a cut.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Steady:
         return shown
 
     def _compared(self, now: np.ndarray, before: np.ndarray) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-        """How far it is from each pixel to where it was before, in x and y, and how much it looks the same, in 0–1."""
+        """The flow from each pixel to where it was before, in x and y, and how much the two look alike, 0–1."""
         cv2 = self._cv2
         grey, grey_before = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (now, before))
         flow = self._flow.calc(grey, grey_before, None)

@@ -1,26 +1,26 @@
 """The fast path of johnson's networks: in strips of rows, exactly, faster than layer by layer, at any size.
 
 Instance normalisation needs the statistics of whole feature maps, so a picture cannot be painted tile by tile. Here
-each layer runs through its rows once, and leaves what its convolution gave, in strips, and the statistics of all of it;
-whoever reads rows of it normalises them then. Nothing is seen at a border that the whole picture would not show there.
+each layer goes through its rows once, and keeps its convolution's output, in strips, and the statistics of all of it;
+the next layer normalises the rows that it reads. So the strips leave no seams.
 
 What makes it fast, beside strips that stay in the processor's cache:
 
 - a normalisation and its ReLU are one comparison: relu(scale · x + shift) is scale · (max(x, floor) - floor), where
-  floor is -shift / scale, and the convolution that follows takes in its kernel and its bias what is not max(x, floor);
+  floor is -shift / scale, and all but max(x, floor) goes into the kernel and the bias of the next convolution;
 - an enlargement to twice the size and the convolution after it are one transposed convolution of the small map, with a
   kernel of 4 × 4: four ninths of the multiplications, and no large map between the two;
 - the 3 × 3 convolutions of the residual blocks are Winograd's F(6 × 6, 3 × 3), with a fifth of the multiplications
   (Lavin and Gray 2016);
-- the last convolution gives three channels only, which processors are slow at: it is taken apart into the rows of its
-  kernel, 27 channels, and their sums;
+- the last convolution gives three channels only, which processors are slow at: it is split into one for each row of
+  its kernel, 27 channels if there are nine, and their sums;
 - biases before a normalisation cancel, and are left out.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from nst_core.errors import NSTError
 from nst_core.memory import free_memory
 from nst_core.precision import fast_bfloat16
-from nst_core.winograd import TILE, winograd, winograd_kernel
+from nst_core.winograd import FLOAT32_ON_CPU, TILE, winograd, winograd_kernel
 
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
@@ -41,22 +41,20 @@ STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
 LEAST = 3 * TILE
 """Rows of a strip at least: above and below it, a convolution reads up to eight more."""
 KEEP_ALL = 9_000_000
-"""Pixels up to which the feature maps of full size are kept; of larger pictures they are computed twice, and where
-memory is short, so are those of half size and those inside the residual blocks.
-"""
+"""Pixels up to which the feature maps of full size are kept. Of larger pictures they are computed twice; so are, where
+memory is short, those of half size and those inside the residual blocks."""
 AROUND = 30
 """Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
-# What a program has made PyTorch's defaults is its own business.
-_PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 Progress = Callable[[float], None]
+"""Is told, again and again, which part of the work is done, in 0–1; what it raises ends the work."""
 
 
 class StripNetwork:
-    """What a johnson network makes of a picture, within rounding; several threads may call it at a time.
+    """Gives what a johnson network does, within rounding, and faster; several threads may call it at a time.
 
-    With bfloat16, feature maps and kernels are in it, and Winograd's convolution, which would lose too much, is not
-    used; statistics are float32's, and so is what is painted.
+    With bfloat16, that is the type of feature maps and kernels, and Winograd's convolution, which would lose too much,
+    is not used; statistics and the painted picture are float32.
     """
 
     def __init__(self, network: "JohnsonNetwork", dtype: torch.dtype = torch.float32) -> None:
@@ -78,8 +76,6 @@ class StripNetwork:
     def __call__(self, photo: Tensor, progress: Progress | None = None) -> Tensor:
         """Repaint RGB in 0–255, (H, W, 3) of any type; gives (H, W, 3) of uint8, rounded and clamped.
 
-        ``progress`` is told, strip by strip, which part is done, in 0–1; what it raises ends the work.
-
         Raises:
             NSTError: less memory is free than that takes.
         """
@@ -92,10 +88,10 @@ class StripNetwork:
 
     @torch.inference_mode()
     def strips(self, photo: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
-        """The same as strips of float32 (rows, W, 3), each with the number of its first row."""
+        """The result before it is rounded, in strips of float32 (rows, W, 3), each with the number of its first row."""
         height, width, _ = photo.shape
         if (photo[0] == photo[0, 0]).all() and (photo == photo[0, 0]).all():
-            # Of one colour: a normalisation gives its shift, and would magnify what rounding leaves beside it.
+            # Of one colour: normalisations give only their shift, and would magnify errors of rounding.
             yield 0, (self._colour + self._last.sum((2, 3)) @ self._blank.relu()).expand(height, width, 3)
             if progress:
                 progress(1.0)
@@ -106,7 +102,7 @@ class StripNetwork:
         room = _Room(-(-kept * -(-height // 4) // self._rows(width)) + 4, size, self._dtype)
         run = _Run(passes, self._rows(width), room, progress)
         inside = _tiled if self._dtype == torch.float32 else _convolved
-        # Their mean is nothing to a normalisation, and of faint photographs bfloat16 would see little else.
+        # A normalisation removes the mean anyway, and in bfloat16 it would leave few digits for a faint photograph.
         middle = photo[::8, ::8].float().mean((0, 1)).round()
         now = _Map(height, width, 3, self._dtype, lambda low, high: (photo[low:high] - middle).to(self._dtype))
         for layer, keep in zip(self._down, (kept > 2, kept > 1, True), strict=True):
@@ -119,7 +115,7 @@ class StripNetwork:
             run.measure(inner, first, keep=kept > 1)
             outer = inside(inner, second.kernel)
             run.measure(outer, second, keep=kept > 1)
-            # The shift would be the same everywhere, and the normalisations after it would take it away.
+            # Without the shift: it is the same everywhere, and later normalisations would remove it.
             scale = outer.scale.to(self._dtype)
             for row, strip in outer.give() if kept > 1 else run.late(outer):
                 for begin, part in trunk.between(row, row + len(strip)):
@@ -135,7 +131,7 @@ class StripNetwork:
         size = self._last.shape[2]
         # Output channels are the kernel's rows, and of each the three colours; the other convolution adds them up.
         kernel = (self._last * source.scale[:, None, None]).permute(2, 0, 1, 3).reshape(3 * size, -1, 1, size)
-        adding = torch.eye(3 * size, **_PLAIN).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
+        adding = torch.eye(3 * size, **FLOAT32_ON_CPU).view(size, 3, 3 * size, 1).permute(1, 2, 0, 3)
         kernel, adding = _laid_out(kernel, self._dtype), _laid_out(adding, self._dtype)
         colour = self._colour + self._last.sum((2, 3)) @ source.shift()
         for low, high in run.each(height):
@@ -145,9 +141,12 @@ class StripNetwork:
             yield low, values[:, :width].float() + colour
 
     def _kept(self, height: int, width: int) -> int:
-        """How much of the feature maps to keep at a time, in maps of a quarter's size: 4, 2 or 1 of them.
+        """How much memory there is for feature maps, in maps of a quarter's size: 4, 2 or 1 of them.
 
-        Those of full size have four times its numbers, and those of half have twice as many.
+        A map of full size has four times as many numbers, and one of half size twice as many.
+
+        Raises:
+            NSTError: there is not enough for one.
         """
         free = free_memory()
         for kept in (4, 2, 1) if height * width <= KEEP_ALL else (2, 1):
@@ -161,7 +160,7 @@ class StripNetwork:
         )
 
     def _rows(self, width: int) -> int:
-        """A strip's, for a photograph of that width."""
+        """How many rows a strip has, for a photograph of that width."""
         return max(LEAST, STRIP[self._dtype] // (self._dtype.itemsize * self._line(width)) // TILE * TILE)
 
     def _line(self, width: int) -> int:
@@ -171,7 +170,7 @@ class StripNetwork:
 
 
 class _Layer:
-    """A convolution and the normalisation after it, of which the scale is made positive: the kernel has its sign."""
+    """A convolution and its normalisation, whose scale is made positive: the kernel takes over the sign."""
 
     def __init__(
         self, layer: "ConvLayer", norm: "InstanceNorm", arranged: Callable[[Tensor], Tensor] | None = None
@@ -179,7 +178,7 @@ class _Layer:
         weight, kernel = norm.weight.detach().double(), layer.conv2d.weight.detach()
         kernel = torch.where(weight < 0, -1, 1)[:, None, None, None] * kernel.float()
         self.kernel = arranged(kernel) if arranged else kernel
-        # What is divided by.
+        # It is divided by, and is not to be 0.
         self.scale = weight.abs().clamp(min=1e-12)
         self.shift, self.eps = norm.bias.detach().double(), norm.eps
 
@@ -202,7 +201,8 @@ def quickest_type() -> torch.dtype:
     """Of feature maps on this processor: bfloat16 if it has instructions for it that beat float32 and Winograd."""
     if not fast_bfloat16(torch.device("cpu")):
         return torch.float32
-    x, kernel = torch.ones(5 * TILE + 2, 11 * TILE + 2, 128, **_PLAIN), torch.ones(128, 128, 3, 3, **_PLAIN)
+    x = torch.ones(5 * TILE + 2, 11 * TILE + 2, 128, **FLOAT32_ON_CPU)
+    kernel = torch.ones(128, 128, 3, 3, **FLOAT32_ON_CPU)
     tiled = winograd_kernel(kernel)
 
     def seconds(dtype: torch.dtype) -> float:
@@ -235,18 +235,18 @@ class _Map:
         self.compute = compute
         """Gives the rows from one to another, before normalisation."""
         self.let_go = let_go
-        """Lets go of what only the rows before one are computed of."""
+        """Frees what only the rows before one are computed from."""
         self.strips: list[tuple[int, Tensor]] | None = None
-        """Such rows, kept, each with the number of its first; None where they are computed when they are asked for."""
+        """Strips of such rows that are kept, with the number of the first; None if rows are computed when asked for."""
         self.room: _Room | None = None
-        """Where they are kept."""
-        self.scale = torch.ones(channels, **_PLAIN)
-        """Of its normalisation, by channel."""
+        """The memory of those strips."""
+        self.scale = torch.ones(channels, **FLOAT32_ON_CPU)
+        """The scale of its normalisation, by channel."""
         self.floor: Tensor | None = None
-        """What its normalisation and the ReLU after it make 0, by channel; None where there are none."""
+        """The value up to which normalisation and ReLU give 0, by channel; None where there are none."""
 
     def standardise(self, strips: list[tuple[int, Tensor, Tensor]], layer: _Layer) -> None:
-        """Normalise from now on by these: of each strip the values a channel, their mean and their variance."""
+        """Set the normalisation by the strips' statistics: the number of values a channel, their mean and variance."""
         counts = torch.tensor([count for count, _, _ in strips], dtype=torch.float64, device="cpu")
         means, variances = (torch.stack(moments).double() for moments in list(zip(*strips, strict=True))[1:])
         mean = counts @ means / counts.sum()
@@ -255,11 +255,11 @@ class _Map:
         self.scale, self.floor = scale.float(), (mean - layer.shift / scale).to(self.dtype)
 
     def shift(self) -> Tensor:
-        """Of its normalisation, by channel."""
-        return torch.zeros(self.channels, **_PLAIN) if self.floor is None else -self.scale * self.floor
+        """The shift of its normalisation, by channel."""
+        return torch.zeros(self.channels, **FLOAT32_ON_CPU) if self.floor is None else -self.scale * self.floor
 
     def rectify(self, strip: Tensor, out: Tensor) -> None:
-        """Write a strip where it is wanted, normalised and rectified but for scale and shift."""
+        """Write a strip to ``out``, normalised and rectified but for scale and shift."""
         if self.floor is None:
             out.copy_(strip)
         else:
@@ -294,7 +294,7 @@ class _Map:
         return padded[low - start : high - start + spare[0]]
 
     def rectified(self) -> "_Map":
-        """The same with its normalisation done, in its place; this one is no longer of use."""
+        """This map, normalised and rectified in the same memory; this object is not to be used after."""
         scale, shift = (values.to(self.dtype) for values in (self.scale, self.shift()))
         for _, strip in self.strips or []:
             torch.addcmul(shift, strip, scale, out=strip).relu_()
@@ -303,14 +303,14 @@ class _Map:
         return after
 
     def give(self) -> Iterator[tuple[int, Tensor]]:
-        """The strips, each for the last time."""
+        """The strips, each of which is freed when the next is asked for."""
         while self.strips:
             row, strip = self.strips[0]
             yield row, strip
             self.release(row + len(strip))
 
     def release(self, row: int) -> None:
-        """Let go of the strips that lie before a row, or of what they are computed of."""
+        """Free the strips before a row, or what they are computed from."""
         if self.strips is None:
             self.let_go(row)
             return
@@ -371,10 +371,10 @@ def _enlarged(source: _Map, kernel: Tensor) -> _Map:
 
 
 class _Room:
-    """Memory for the strips that are kept, in pieces of one size, each used again when its strip is let go of.
+    """Memory for the strips that are kept, in pieces of one size, each of which is used again once its strip is freed.
 
-    PyTorch aligns what it asks malloc for, so that what one strip leaves is a few bytes too small for the next, and the
-    process grows by half. These are asked for as malloc gives them, and aligned here.
+    PyTorch has malloc align its memory, so that the gap that one strip leaves is a few bytes too small for the next,
+    and the process grows by half. These pieces are asked for without, and aligned here.
     """
 
     ALIGNED = 64
@@ -386,16 +386,16 @@ class _Room:
         self._free = [memory[-memory.data_ptr() % self.ALIGNED :][:size].view(dtype) for memory in given]
 
     def keep(self, strip: Tensor) -> Tensor:
-        """A copy."""
+        """A copy of a strip, in a piece of this memory."""
         return self._free.pop()[: strip.numel()].view(strip.shape).copy_(strip)
 
     def free(self, strip: Tensor) -> None:
-        """Let go of what ``keep`` gave."""
+        """Take back the memory of what ``keep`` gave."""
         self._free.append(strip.as_strided((self._numbers,), (1,), strip.storage_offset()))
 
 
 class _Run:
-    """One picture on its way: the layers that were gone through, and who is told."""
+    """Goes through a picture's layers strip by strip, and tells how far it is."""
 
     def __init__(self, passes: int, rows: int, room: _Room, progress: Progress | None) -> None:
         """``rows`` are a strip's."""
@@ -412,7 +412,7 @@ class _Run:
         self._done += 1
 
     def late(self, map_: _Map) -> Iterator[tuple[int, Tensor]]:
-        """A map's strips, computed anew, each after the next: what they are computed of may be changed then."""
+        """A map's strips, computed anew; each is given once the next is computed, so that its source may be changed."""
         before = None
         for low, high in self.each(map_.height):
             strip = self._room.keep(map_.compute(low, high))
@@ -425,9 +425,9 @@ class _Run:
             self._room.free(before[1])
 
     def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
-        """Go through a map's rows for its statistics, and keep them or not."""
+        """Compute a map's rows for its statistics, and keep those rows or not."""
         moments, strips = [], []
-        running = torch.ones(map_.channels, **_PLAIN)  # not of use but for its type, which the statistics have
+        running = torch.ones(map_.channels, **FLOAT32_ON_CPU)  # only its type matters: that of the statistics
         for low, high in self.each(map_.height):
             strip = map_.compute(low, high)
             strip = self._room.keep(strip) if keep else strip.contiguous()

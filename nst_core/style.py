@@ -3,7 +3,6 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import save_picture
+from nst_core.precision import Precision
 from nst_core.streaming import Progress, quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
 
@@ -32,11 +32,11 @@ MAX_BYTES = {
     CONFIG: MAX_CONFIG,
     WEIGHTS: max(max_bytes(architecture) for architecture in VERSIONS.values()),
 }
-"""The files of a style that are taken from elsewhere, and what each may have at most."""
+"""The four files of a style, and the most bytes that each may have."""
 PREVIEW_SIZE = 512
 """Longer side of the preview, in pixels."""
 HUB_TAGS = ("style-transfer", "nst-style")
-"""What every style's card is tagged with on the Hub; no style's own tags."""
+"""Tags that the card of every style has on the Hub, beside its own."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -48,7 +48,7 @@ LICENSES = {
     "bsd-3-clause": "BSD, three clauses",
     "openrail": "OpenRAIL",
 }
-"""What a style that is published may be licensed under, as the Hub writes it, and in words."""
+"""Licences of styles that may be published: as the Hub writes them, and in words."""
 
 
 class StyleError(NSTError):
@@ -67,6 +67,7 @@ class StyleConfig(BaseModel):
     training: dict[str, Any] = {}
     """Every hyper-parameter."""
     metrics: dict[str, Any] = {}
+    """Losses at the end of the training, and scores that ``benchmarks/quality.py`` measured, by name."""
 
     def find_architecture(self) -> Architecture:
         """The plug-in that these weights are for.
@@ -94,7 +95,7 @@ class StyleConfig(BaseModel):
 
 
 class Card(BaseModel):
-    """``README.md``: what is said of a style, as YAML front matter, and a text in Markdown."""
+    """``README.md``: facts about a style as YAML front matter, and a text in Markdown."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,7 +106,7 @@ class Card(BaseModel):
     text: str = ""
 
     def render(self) -> str:
-        """The file's text, with what the Hub wants to know of a model in front."""
+        """The file's text; its front matter has what the Hub asks of every model, too."""
         front = {
             "license": self.license,
             "library_name": "nst-core",
@@ -145,38 +146,33 @@ class Style:
     """A style ready to paint: its network takes and returns (N, 3, H, W) of RGB in 0–255, see ``Architecture``."""
 
     id: str
+    """The id of its entry in the registry, ``user/repo@revision`` on the Hub, or the name of its folder."""
     title: str
     artist: str
     license: str
+    """As the Hub writes it, such as ``cc0-1.0``; empty where nothing says."""
     tags: tuple[str, ...]
     folder: Path
+    """Where its files are."""
     config: StyleConfig = field(repr=False)
     architecture: Architecture
     network: nn.Module = field(repr=False)
+    """Of float32, in evaluation mode, without gradients."""
 
     _painters: dict[torch.dtype, tuple[object, Paint]] = field(default_factory=dict, init=False, repr=False)
-    """The fast ways to paint, by what they compute in, each with the weights that it was made of."""
-
-    @property
-    def paint(self) -> Paint:
-        """What the network makes of a photograph, by the fastest way there is on this machine."""
-        return self._painter(quickest_type)
-
-    @property
-    def paint_exactly(self) -> Paint:
-        """The same in float32, by the fastest way there is."""
-        return self._painter(lambda: torch.float32)
+    """The fast ways to paint, by the type they compute in, each with marks of the weights that it was made of."""
 
     @property
     def device(self) -> torch.device:
         """Where its network computes."""
         return next(self.network.parameters()).device
 
-    def _painter(self, type_of_maps: Callable[[], torch.dtype]) -> Paint:
+    def painter(self, precision: Precision = "auto") -> Paint:
+        """The fastest way to paint with the network on this machine; with "exact", the fastest in float32."""
         if self.architecture.fast is None or self.device.type != "cpu":
             return self._paint_at_once
-        dtype = type_of_maps()
-        # Whoever changes the network, as a training does, has it painted as it is then.
+        dtype = quickest_type() if precision == "auto" else torch.float32
+        # A fast way holds copies of the weights: where a training has changed them, it is made anew.
         weights = [
             (tensor.data_ptr(), tensor.dtype, None if tensor.is_inference() else tensor._version)
             for tensor in self.network.state_dict(keep_vars=True).values()
@@ -231,7 +227,7 @@ class Style:
 
 
 def check_style(style: object) -> None:
-    """See to it that it is a style, and not what one is opened by.
+    """Refuse what is no ``Style``, such as the id or the folder of one.
 
     Raises:
         StyleError: it is none.
@@ -268,7 +264,7 @@ def read_card(folder: Path) -> Card:
 
 
 def check_new(folder: Path) -> None:
-    """See to it that a style replaces nothing there, before anybody waits for what is to be written.
+    """Refuse, before any work is done, a folder where a style's files would replace others.
 
     Raises:
         StyleError: the folder has a file of one of the names that a style's have.

@@ -1,4 +1,4 @@
-"""The fast path: photograph + style → picture."""
+"""Repaints photographs with the networks of styles, and mixes paintings with photographs."""
 
 from typing import Literal
 
@@ -49,7 +49,7 @@ def stylize(
     check_blend(strength, color)
     check_second(second, mix, mask)
     if not isinstance(photo, Image.Image):
-        photo = open_picture(photo)  # it is looked at more than once
+        photo = open_picture(photo)  # once, for it is needed more than once
     styles = [style, second] if second else [style]
     painted = [
         repaint(
@@ -67,7 +67,7 @@ def stylize(
 
 
 def part_of(progress: Progress, number: int, parts: int) -> Progress:
-    """What tells of one of several parts, of which the first is number 0, as of the whole."""
+    """What to tell of part ``number``, from 0, of several: ``progress`` is told of the whole."""
     return lambda done: progress((number + done) / parts)
 
 
@@ -118,7 +118,7 @@ def repaint(
 
 
 def pixels_seen(photo: Image.Image, size: int | None, stroke: float) -> int:
-    """How many ``repaint`` makes of a photograph, or lets the network look at, whichever are more.
+    """How many pixels ``repaint`` gives, or lets the network look at, whichever are more.
 
     Raises:
         NSTError: a number is out of its range.
@@ -165,7 +165,7 @@ def blend_pixels(
     color: Literal["style", "photo"],
     shown: np.ndarray | None = None,
 ) -> np.ndarray:
-    """``blend`` of RGB pixels, uint8 (H, W, 3), whose numbers were checked; the mask is (H, W, 1) in 0–1."""
+    """``blend`` of RGB pixels, uint8 (H, W, 3), by settings that were checked; ``shown`` is a mask (H, W, 1), 0–1."""
     weight = np.float32(strength)
     blended = np.empty_like(below)
     # Strip by strip the numbers stay in the processor's cache, which is three times as fast and takes no memory.
@@ -184,12 +184,12 @@ def blend_pixels(
 def paint_pixels(
     pixels: np.ndarray, style: Style, precision: Precision = "auto", progress: Progress | None = None
 ) -> np.ndarray:
-    """What the network makes of RGB pixels, uint8 (H, W, 3), of any size: as many."""
+    """Repaint RGB pixels, uint8 (H, W, 3), of any size; gives an array of the same shape."""
     height, width, _ = pixels.shape
     least = max(style.architecture.min_size, MIN_SIDE)
     if min(height, width) < least:
         pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
-    paint = style.paint if precision == "auto" else style.paint_exactly
+    paint = style.painter(precision)
     return paint(torch.from_numpy(pixels), progress)[:height, :width].numpy()
 
 
@@ -199,7 +199,7 @@ def _rgb(picture: Image.Image) -> np.ndarray:
 
 
 def shares(mask: Source, size: tuple[int, int]) -> np.ndarray:
-    """A mask as float32 (H, W, 1) in 0–1, of a size in pixels; what is transparent counts as black.
+    """A mask as float32 (H, W, 1) in 0–1, resized to width and height; what is transparent counts as black.
 
     Raises:
         PictureError: the mask cannot be read.
@@ -209,10 +209,10 @@ def shares(mask: Source, size: tuple[int, int]) -> np.ndarray:
 
 
 def check_blend(strength: float, color: str) -> None:
-    """See to it that ``blend`` takes these numbers, before anybody waits for what is to be blended.
+    """Refuse, before any work is done, settings that ``blend`` does not take.
 
     Raises:
-        NSTError: it does not.
+        NSTError: the strength is not in 0–1, or there is no such color.
     """
     if color not in ("style", "photo"):
         raise NSTError(f'The color should be "style" or "photo", not {color!r:.80}.')
@@ -220,10 +220,10 @@ def check_blend(strength: float, color: str) -> None:
 
 
 def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
-    """See to it that a second style can be laid over a first one so.
+    """Refuse, before any work is done, settings by which a second style cannot be laid over a first one.
 
     Raises:
-        NSTError: it cannot.
+        NSTError: ``mix`` is not in 0–1, or there is a mask without a second style.
     """
     check_number(NSTError, "mix", mix, 0, 1)
     if mask is not None and not second:
@@ -231,19 +231,19 @@ def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
 
 
 def check_size(size: int | None) -> int | None:
-    """A longer side as ``repaint`` takes it.
+    """The longer side that ``repaint`` is to give, as an int; None, the photograph's own, stays None.
 
     Raises:
-        NSTError: it does not.
+        NSTError: it is no whole number in ``SIZES``.
     """
     return None if size is None else check_number(NSTError, "size", size, *SIZES, whole=True)
 
 
 def check_precision(precision: str) -> None:
-    """See to it that ``repaint`` takes this precision.
+    """Refuse a precision that ``repaint`` does not take.
 
     Raises:
-        NSTError: it does not.
+        NSTError: it is neither "auto" nor "exact".
     """
     if precision not in ("auto", "exact"):
         raise NSTError(f'The precision should be "auto" or "exact", not {precision!r:.80}.')

@@ -14,13 +14,13 @@ JOINERS = "\u200c\u200d"
 """Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
 
 FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters and a symbol that look like nothing."""
+"""Letters and a symbol that are invisible."""
 MARKS = 6
-"""The most that stand on one letter in any script; more hide the lines above."""
+"""The most combining marks on one letter in any script; more would hide the lines above."""
 
 
 def plain(text: str, limit: int = 120) -> str:
-    """One line of at most ``limit`` characters, without control, direction, half or invisible characters."""
+    """One line of at most ``limit`` characters, without control, bidirectional, surrogate or invisible characters."""
     kept, marks = [], 0
     for c in text:
         category = unicodedata.category(c)
@@ -106,10 +106,10 @@ def load_yaml(text: str) -> Any:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For ``json.loads`` as ``object_pairs_hook``: of a key that stands twice, readers differ on which one holds.
+    """A dict, for ``json.loads`` as ``object_pairs_hook``; refuses a key twice, of which readers take either value.
 
     Raises:
-        ValueError: one does.
+        ValueError: a key stands twice.
     """
     unique = dict(pairs)
     if len(unique) < len(pairs):
@@ -119,7 +119,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_json(text: str) -> None:
-    """Refuse what some readers of JSON take for something else than others do: keys twice, numbers without end.
+    """Refuse JSON that not all readers understand alike: a key twice, numbers that are no finite ones.
 
     Raises:
         ValueError: there is such a thing, or it is not JSON; the message says what.

@@ -45,8 +45,10 @@ class TrainingStep:
     """What one step of ``train`` yields; the losses are means over the batch, weights applied."""
 
     step: int
+    """From 1."""
     total: float
     content: float
+    """In the first steps, that learn to give photographs back, their mean squared error."""
     style: float
     total_variation: float
     learning_rate: float
@@ -112,7 +114,7 @@ class Photographs(Dataset[Tensor]):
 
 
 def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Image) -> PerceptualLoss:
-    """What a recipe minimises; the painting is RGB or RGBA, of any size, and what is transparent of it does not count.
+    """The loss that a recipe minimises; the painting is RGB or RGBA, of any size, and transparent parts do not count.
 
     Raises:
         TrainingError: it is transparent all over.
@@ -122,7 +124,7 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
     if painting.mode == "RGBA":
         if not painting.getchannel("A").getbbox():
             raise TrainingError("The painting is transparent all over: one with something to see would be right.")
-        painting = painting.convert("RGBa").convert("RGBA")  # colours that cannot be seen are not to matter
+        painting = painting.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
         seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
     return PerceptualLoss(
         features,
@@ -144,7 +146,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     if recipe.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise TrainingError(f"There is no architecture {recipe.architecture!r}; there are {known}.")
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # those of the program are its own business
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
         torch.manual_seed(recipe.seed)
         network = ARCHITECTURES[recipe.architecture].network().float()
     if start is not None:
@@ -159,7 +161,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
 
 @torch.inference_mode()
 def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
-    """What a network in training makes of a photograph, RGB."""
+    """Repaint a photograph, RGB, with a network in training."""
     seen = to_tensor(photo).to(next(network.parameters()).device)
     down, across = (max(0, MIN_SIDE - side) for side in seen.shape[2:])
     output = network(F.pad(seen, (0, across, 0, down), mode="replicate"))
@@ -182,14 +184,15 @@ def train(
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
     The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting's
-    file, ``photos`` a folder with photographs, in folders or not.
+    file, ``photos`` a folder with photographs, which may be in subfolders.
 
     First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
-    minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016,
-    section 3) with Muon. Convolutions run in bfloat16 where the processor or GPU is built for it, on CUDA if there
-    is one. Every ``checkpoint_every`` steps and at the end the whole state goes to ``checkpoint``, if there is to be
-    one; with ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is
-    asked after every step: whether that was the last, for now.
+    minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016, section 3) with
+    Muon. It trains on CUDA if there is one, and convolutions run in bfloat16 where the CPU or GPU is built for it.
+
+    Every ``checkpoint_every`` steps and at the end the whole state is saved as ``checkpoint``, if that is given; with
+    ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is called
+    after every step; if it gives True, the checkpoint is written, and the training stops there.
 
     The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
     and one of them writes: the losses are those of one process, whatever their number.
@@ -259,7 +262,7 @@ def train(
         optimizer.step(rate)
         done = step + 1
         yield TrainingStep(done, total, content, style, total_variation, rate, time.perf_counter() - began)
-        # After its step is told, so that no row of a record is missing before a checkpoint.
+        # After the step is yielded, so that a record of the steps never lacks one that the checkpoint has.
         last = done == recipe.steps or ended()
         if checkpoint and is_first() and (last or done % checkpoint_every == 0):
             _save(
@@ -276,7 +279,7 @@ def train(
 
 
 def _contrast(output: Tensor) -> Tensor:
-    """Standard deviation of what is seen of an output in 0–1."""
+    """Standard deviation of an output, clamped to 0–1."""
     return output.detach().float().clamp(0, 1).std()
 
 

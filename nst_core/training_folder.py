@@ -151,7 +151,7 @@ class TrainingFolder:
         )
 
     def _rows(self) -> list[list[str]]:
-        """The rows of ``losses.csv``; what of it is lost or damaged is done without."""
+        """The complete rows of ``losses.csv``; none if it cannot be read."""
         try:
             with self.losses.open(newline="", encoding="utf-8", errors="replace") as file:
                 return [row for row in csv.reader(file) if _is_whole(row)]

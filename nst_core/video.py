@@ -1,4 +1,4 @@
-"""A film → the film repainted, frame by frame: read, painted and written at a time, and nothing is lost on the way."""
+"""Repaints films, frame by frame; what was painted before an interruption is kept, and a run can be resumed."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
+from nst_core.frames import FramePainter, paint_piece
 from nst_core.images import MAX_PIXELS, Source, open_picture
-from nst_core.painting import Painting, paint_piece
 from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
 from nst_core.reel import CLOSED, Part, count_frames, join, last_time, save_part, suffix
@@ -32,12 +32,12 @@ from nst_core.text import few, quoted
 
 @dataclass(frozen=True)
 class VideoStep:
-    """One more frame is done."""
+    """What ``stylize_video`` yields when a frame is done, or with ``ray`` a piece of the film."""
 
     frame: int
-    """How many are, with those of an earlier run that this one goes on with."""
+    """How many are done, those of the run that was resumed included."""
     frames: int | None
-    """How many there are in all, about; None where the film does not say."""
+    """About how many the film has; None where it does not say."""
     seconds: float
     """Since the run began."""
     rate: float
@@ -49,6 +49,7 @@ class VideoStep:
 
     @property
     def picture(self) -> Image.Image:
+        """The frame, RGB."""
         return Image.fromarray(self.pixels)
 
     @property
@@ -83,8 +84,8 @@ def stylize_video(
     follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask``
     is that of every frame.
 
-    A film that is not finished has not the name ``out``. Whoever closes the generator early, or is interrupted, finds
-    ``partial_film(out)``, which can be played, and with ``resume`` goes on from there with the same settings.
+    The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
+    ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
 
     With ``ray`` the cores of a Ray cluster paint (see ``nst_core.cluster``), each a piece of five seconds or so at a
     time, and there is a step for every piece. A steady painting has run for ``nst_core.pieces.BEFORE`` frames where its
@@ -92,14 +93,15 @@ def stylize_video(
 
     Raises:
         NSTError: a setting is out of its range, or there is too little memory for a frame.
-        FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be gone on with; with
+        FilmError: the film cannot be read, ``out`` cannot be written, or what is there cannot be resumed; with
             ``ray``, the film cannot be cut into pieces.
         ClusterError: as ``nst_core.cluster.spread``.
     """
     check_blend(strength, color)
     check_second(second, mix, mask)
     check_precision(precision)
-    for one in [style, second] if second else [style]:
+    styles = [style, second] if second else [style]
+    for one in styles:
         check_style(one)
     mask = None if mask is None else open_picture(mask)
     size, out = check_size(size), Path(out)
@@ -132,10 +134,9 @@ def stylize_video(
         "mask": mask and hashlib.sha256(str(mask.size).encode() + shares(mask, mask.size).tobytes()).hexdigest(),
     }
     shown_where = shares(mask, full)[:height, :width] if mask else None
-    painting = Painting(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
+    painter = FramePainter(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
     work = _Work(out, settings, resume=resume)
-    styles = [style, second] if second else [style]
-    shown = (_painted_on_ray if ray else _painted_here)(film, painting, styles, work)
+    shown = (_painted_on_ray if ray else _painted_here)(film, painter, styles, work)
     done, began, complete = work.frames, time.monotonic(), False
     try:
         with closing(shown):
@@ -152,27 +153,27 @@ def stylize_video(
 
 
 def _known_again(style: Style) -> str:
-    """A style by its id and its weights: those of a folder may be others by the time that a film is gone on with."""
+    """A style's id and a checksum of its weights, which may have changed before a film is resumed."""
     return f"{style.id} {fingerprint(style.network):08x}"
 
 
 def _painted_here(
-    film: Film, painting: Painting, styles: Sequence[Style], work: "_Work"
+    film: Film, painter: FramePainter, styles: Sequence[Style], work: "_Work"
 ) -> Generator[tuple[int, np.ndarray], None, None]:
-    """How many frames are done, and the last one's pixels, again and again."""
+    """Paint on this machine; yields how many frames are done, and the last one's pixels."""
     done = work.frames
     begin = last_time(work.parts, film) + 1 if done else 0
-    part = Part(work.next_part(), film, painting.size, lossless=painting.lossless)
+    part = Part(work.next_part(), film, painter.size, lossless=painter.lossless)
 
     def frames() -> Iterator[Frame]:
         # A steady painting is not to be seen to begin anew.
-        for frame in read_frames(film, painting.full, skip=max(0, done - (BEFORE if painting.steady else 1))):
+        for frame in read_frames(film, painter.full, skip=max(0, done - (BEFORE if painter.steady else 1))):
             if frame.time < begin:
                 work.end = frame.time + frame.duration
             yield frame
 
     try:
-        with closing(painting.paint(frames(), styles, part, begin=begin)) as shown:
+        with closing(painter.paint(frames(), styles, part, begin=begin)) as shown:
             yield from enumerate(shown, done + 1)
     finally:
         part.close()
@@ -180,20 +181,20 @@ def _painted_here(
 
 
 def _painted_on_ray(
-    film: Film, painting: Painting, styles: Sequence[Style], work: "_Work"
+    film: Film, painter: FramePainter, styles: Sequence[Style], work: "_Work"
 ) -> Generator[tuple[int, np.ndarray], None, None]:
-    """The same, piece by piece, painted by the workers of a Ray cluster."""
+    """Paint on a Ray cluster, piece by piece; yields the same after each piece."""
     after = None
     if work.frames:
         after = last_time(work.parts, film)
         work.end = after + film.step
-    pieces = cut(film, after=after, before=BEFORE if painting.steady else 0)
+    pieces = cut(film, after=after, before=BEFORE if painter.steady else 0)
 
     def name(piece: Piece) -> str:
         begin = film.since_start(piece.begin, piece.time_base) * film.time_base
         return f"the film's frames from {float(begin):.1f} s on"
 
-    with closing(spread(partial(paint_piece, film, painting), styles, pieces, name)) as painted:
+    with closing(spread(partial(paint_piece, film, painter), styles, pieces, name)) as painted:
         for piece in painted:
             if isinstance(piece, ClusterError):  # without it nothing can follow
                 raise piece
@@ -205,19 +206,19 @@ def _painted_on_ray(
 
 
 def partial_film(out: str | Path) -> Path:
-    """Where the film is that is not finished: ``painted.part.mp4`` for ``painted.mp4``."""
+    """The file of a film that is not finished: ``painted.part.mp4`` for ``painted.mp4``."""
     out = Path(out)
     return out.with_suffix(f".part{out.suffix}")
 
 
 class _Work:
-    """The folder beside a film where its parts are until it is finished."""
+    """The folder beside a film that holds its parts until it is finished."""
 
     def __init__(self, out: Path, settings: dict[str, Any], *, resume: bool) -> None:
-        """What is there already is gone on with.
+        """Make the folder, or ``resume`` with the one that is there.
 
         Raises:
-            FilmError: it is not to be gone on with, or has other settings.
+            FilmError: it is there without ``resume``, has other settings or other files, or cannot be written.
         """
         self._out, self._folder = out, out.with_name(f"{out.name}.part")
         file = self._folder / "settings.json"
@@ -248,10 +249,10 @@ class _Work:
         self.frames = sum(map(count_frames, self.parts))
         """How many are done."""
         self.end = 0
-        """Until when the last of them is shown, by the film's time."""
+        """Until when the last of them is shown, in the film's ``time_base``."""
 
     def next_part(self) -> Path:
-        """Where the frames go that are painted now."""
+        """The file of a new part, for the frames of this run or piece."""
         path = self._folder / f"{self.frames:09}{CLOSED}"
         self.parts = [part for part in self.parts if part.stem != path.stem]  # that has none
         self.parts.append(path)
@@ -263,12 +264,12 @@ class _Work:
         Raises:
             FilmError: it cannot be written.
         """
-        partial = partial_film(self._out)
+        unfinished = partial_film(self._out)
         if any(map(count_frames, self.parts)):
-            join(self.parts, film, self._out if complete else partial, end=self.end, complete=complete)
+            join(self.parts, film, self._out if complete else unfinished, end=self.end, complete=complete)
         if complete:
-            partial.unlink(missing_ok=True)
-        if complete or not os.path.exists(partial):
+            unfinished.unlink(missing_ok=True)
+        if complete or not os.path.exists(unfinished):
             shutil.rmtree(self._folder)
 
 
@@ -283,7 +284,7 @@ def _begun(file: Path) -> dict[str, Any]:
 
 
 def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Names of settings that are not as they were; one that there was not yet, when a film was begun, was None."""
+    """Names of the settings that have changed; one that an older version did not save counts as None."""
     return [name for name, value in settings.items() if begun.get(name) != value]
 
 
@@ -299,7 +300,7 @@ def _check_name(out: Path, film: Path, *, lossless: bool) -> None:
             f"A film cannot be written to the folder {quoted(out.parent.name)}, which does not exist: "
             "make it first or name another."
         )
-    partial = partial_film(out)
-    for path, words in ((out, "that is"), (partial, f"{quoted(partial.name)}, its part that is done first, is")):
+    unfinished = partial_film(out)
+    for path, words in ((out, "that is"), (unfinished, f"{quoted(unfinished.name)}, its part that is done first, is")):
         if os.path.exists(path) and os.path.exists(film) and path.samefile(film):
             raise FilmError(f"{subject}: {words} the film to repaint.")

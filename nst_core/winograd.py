@@ -43,10 +43,10 @@ OUTPUT = [
     [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
 ]
 
-# What a program has made PyTorch's defaults is its own business.
-_PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+# Said with every new tensor, for a program may have changed PyTorch's defaults.
+FLOAT32_ON_CPU: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
-_INTO, _BACK = torch.tensor(INPUT, **_PLAIN), torch.tensor(OUTPUT, **_PLAIN)
+_INTO, _BACK = torch.tensor(INPUT, **FLOAT32_ON_CPU), torch.tensor(OUTPUT, **FLOAT32_ON_CPU)
 _CONSTANT = sum(INPUT[1]) ** 2
 
 
@@ -60,8 +60,8 @@ def winograd_kernel(kernel: Tensor) -> Tensor:
 def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
     """A 3 × 3 convolution by tiles of 6 × 6.
 
-    (6·m + 2, 6·n + 2, inputs), padded, to (6·m, 6·n, outputs). The inputs are taken to be ``less`` smaller, by channel.
-    What is given is overwritten when this thread calls again.
+    (6·m + 2, 6·n + 2, inputs), padded, to (6·m, 6·n, outputs). From the inputs ``less`` is subtracted, by channel. The
+    result is overwritten when this thread calls again.
     """
     seen, columns, channels = TILE + 2, x.shape[1], x.shape[2]
     down, across, outputs = (len(x) - 2) // TILE, (columns - 2) // TILE, kernel.shape[2]
@@ -85,11 +85,11 @@ def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
 
 
 def _scratch(name: str, *shape: int) -> Tensor:
-    """Memory of this thread's own for values that are soon forgotten, by a name for each that lives at a time."""
+    """This thread's own memory of that name: what is in it lasts until the name is asked for again."""
     count = prod(shape)
     held: Tensor | None = getattr(_held, name, None)
     if held is None or len(held) < count:
-        held = torch.empty(count, **_PLAIN)
+        held = torch.empty(count, **FLOAT32_ON_CPU)
         setattr(_held, name, held)
     return held[:count].view(shape)
 

@@ -167,13 +167,13 @@ def measure(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures
 
 
 def unexplained(predicted: Tensor, seen: Tensor) -> Tensor:
-    """Part of the variance."""
+    """The share of the variance of ``seen`` that is not predicted."""
     sparse = seen[:, :, ::4, ::4] if seen.shape[-1] > 32 else seen
     return F.mse_loss(predicted, seen).float() / sparse.float().var()
 
 
 def inside(network: VGG19, pictures: Tensor) -> dict[str, Tensor]:
-    """What the convolutions of a narrow network give, instead of what its heads make of that."""
+    """The outputs of a narrow network's convolutions, instead of its heads'."""
     heads, network.heads = network.heads, ()
     try:
         return network(pictures, [name for name in network.layers if name.startswith("conv")])
@@ -182,7 +182,7 @@ def inside(network: VGG19, pictures: Tensor) -> dict[str, Tensor]:
 
 
 def widen(student: VGG19, weights: dict[str, Tensor]) -> None:
-    """Compute what a narrower network does, with new channels that nothing listens to yet."""
+    """Take over a narrower network's weights; its channels get nothing from the further ones yet."""
     for name, own in student.state_dict().items():
         narrow = weights[name]
         if own.dim() > 1:
@@ -193,7 +193,7 @@ def widen(student: VGG19, weights: dict[str, Tensor]) -> None:
 
 
 def revive(student: VGG19, pictures: Tensor) -> None:
-    """Begin anew with channels that no picture wakes: they listen to all, and nothing listens to them yet."""
+    """Initialise channels that no picture activates anew; those after them get nothing from them yet."""
     own = inside(student, pictures)
     for name, following in zip(own, [*own, None][1:], strict=True):
         dead = own[name].amax((0, 2, 3)) <= 0
@@ -207,7 +207,7 @@ def revive(student: VGG19, pictures: Tensor) -> None:
 
 
 def fit_heads(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures: Tensor) -> None:
-    """Begin with the heads and connectors that are best for the convolutions as they are."""
+    """Set heads and connectors to the best, by least squares, for the convolutions as they are."""
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
     seen, seen_inside, own = teacher(pictures, LAYERS), inside(distilled, pictures), inside(student, pictures)
@@ -245,7 +245,7 @@ def least_squares(layer: nn.Conv2d, entering: Tensor, wanted: Tensor) -> None:
 
 
 class Optimised:
-    """Pictures on their way to an optimum under the student, the oldest forgotten."""
+    """Pictures from the middle of optimisations under the student, the newest ``KEPT`` of them."""
 
     KEPT, STEPS, TAKEN = 96, 80, (5, 15, 30, 50, 65, 80)
 
@@ -274,7 +274,7 @@ class Optimised:
             parameter.requires_grad_(True)
 
     def some(self, count: int) -> Tensor:
-        """(count, 3, H, W), whichever."""
+        """So many of them at random, (count, 3, H, W)."""
         return torch.cat(self.random.choices(self.pictures, k=count))
 
 

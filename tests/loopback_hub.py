@@ -31,7 +31,7 @@ answers = []
 for token, *words in {commands!r}:
     os.environ["HF_TOKEN"], sys.argv, status = token, ["nst_core", *words], 0
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as refusal:
-        console.errors.file = refusal
+        console.stderr.file = refusal
         try:
             cli.main()
         except SystemExit as ended:

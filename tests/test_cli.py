@@ -416,7 +416,7 @@ def test_an_interrupted_training_goes_on_where_it_was(
 def test_one_large_picture_shows_how_far_it_is(made: Path) -> None:
     code = (
         "from rich.console import Console; from nst_core import console; import nst_core.cli as cli;"
-        "console.errors = cli.errors = Console(force_terminal=True, width=100); cli.main()"
+        "console.stderr = cli.stderr = Console(force_terminal=True, width=100); cli.main()"
     )
     words = ["stylize", "photo.png", "--size", "1600", "--style", "wave", "-o", "far.png"]
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=made, capture_output=True, text=True, timeout=300)

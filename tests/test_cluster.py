@@ -27,8 +27,8 @@ from nst_core import pieces  # noqa: E402
 from nst_core.cluster import ClusterError, spread  # noqa: E402
 from nst_core.errors import NSTError  # noqa: E402
 from nst_core.film import open_film  # noqa: E402
+from nst_core.frames import FramePainter, paint_piece  # noqa: E402
 from nst_core.images import open_picture  # noqa: E402
-from nst_core.painting import Painting, paint_piece  # noqa: E402
 from nst_core.registry import Registry  # noqa: E402
 from nst_core.style import Style  # noqa: E402
 from nst_core.stylization import stylize  # noqa: E402
@@ -138,9 +138,9 @@ def test_a_film_that_one_machine_began_is_gone_on_with_although_a_worker_is_kill
     assert [b"".join(packets) for _, packets, _ in seen.sound] == [b"".join(packets) for _, packets, _ in before.sound]
     np.testing.assert_array_equal(seen.pictures[:20], first)
     # And each piece is what this machine makes of it.
-    painting = Painting(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
+    painter = FramePainter(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
     for piece in pieces.cut(film, after=(done - 1) * film.step):
-        result = paint_piece(film, painting, [style], piece)
+        result = paint_piece(film, painter, [style], piece)
         done += result.frames
         np.testing.assert_array_equal(result.pixels, seen.pictures[done - 1])
     assert done == 400

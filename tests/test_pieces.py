@@ -13,7 +13,7 @@ from test_steady import noisy, texture
 
 from nst_core import pieces
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
-from nst_core.painting import Painting, paint_piece
+from nst_core.frames import FramePainter, paint_piece
 from nst_core.pieces import Piece, cut
 from nst_core.reel import Part
 from nst_core.registry import Registry
@@ -136,9 +136,9 @@ def test_nobody_sees_where_steady_pieces_meet(tmp_path: Path, monkeypatch: pytes
         tmp_path / "film.mkv", frames=60, size=(144, 96), pictures=drawn, codec="ffv1", pixels="bgr0", clock=MATROSKA
     )
     film, style = open_film(made), Registry.load().open("udnie-lite")
-    painting = Painting(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
-    part = Part(tmp_path / "whole.nut", film, painting.size, lossless=True)
-    whole = list(painting.paint(read_frames(film, painting.full), [style], part))
+    painter = FramePainter(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
+    part = Part(tmp_path / "whole.nut", film, painter.size, lossless=True)
+    whole = list(painter.paint(read_frames(film, painter.full), [style], part))
     part.close()
 
     def off(before: int) -> list[float]:
@@ -146,15 +146,15 @@ def test_nobody_sees_where_steady_pieces_meet(tmp_path: Path, monkeypatch: pytes
         shown = []
         for piece in cut(film, before=before):
             painted = tmp_path / "piece.nut"
-            part = Part(painted, film, painting.size, lossless=True)
+            part = Part(painted, film, painter.size, lossless=True)
             begin = film.since_start(piece.begin, piece.time_base)
-            shown += list(painting.paint(piece.frames(film, painting.full), [style], part, begin=begin))
+            shown += list(painter.paint(piece.frames(film, painter.full), [style], part, begin=begin))
             part.close()
         error = [float(np.square(np.subtract(a, b, dtype=float)).mean()) for a, b in zip(shown, whole, strict=True)]
         assert not any(error[:20])
         return [10 * np.log10(255**2 / one) for one in (error[20], error[40])]
 
     assert min(off(pieces.BEFORE)) > 48 > 40 > max(off(0))
-    result = paint_piece(film, painting, [style], next(cut(film)))
+    result = paint_piece(film, painter, [style], next(cut(film)))
     assert result.frames == 20 and result.end == 800
     np.testing.assert_array_equal(result.pixels, whole[19])

@@ -20,7 +20,7 @@ def test_pictures_stand_in_columns_and_rows() -> None:
 def test_words_make_room_for_themselves() -> None:
     picture = Image.new("RGB", (40, 40), "red")
     plain = draw_sheet([[picture, picture]], height=40)
-    sheet = draw_sheet([[picture, picture]], columns=["a long heading", "b"], rows_are=["row"], height=40)
+    sheet = draw_sheet([[picture, picture]], column_labels=["a long heading", "b"], row_labels=["row"], height=40)
     assert sheet.height > plain.height and sheet.width > plain.width
     words = sheet.crop((0, 0, sheet.width, sheet.height - 40)).convert("L")
     assert np.asarray(words).min() < 60

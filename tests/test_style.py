@@ -186,7 +186,7 @@ def test_a_network_that_changes_is_painted_as_it_is(tmp_path: Path) -> None:
             changing.network.load_state_dict(copy.deepcopy(style.network.state_dict()), assign=True)
             here, there = (np.asarray(stylize(photo, one, precision=precision)) for one in (changing, style))
             np.testing.assert_array_equal(here, there)
-    assert changing.paint is changing.paint  # made once
+    assert changing.painter() is changing.painter()  # made once
 
 
 def test_without_a_fast_way_a_style_paints_the_same(made: Path) -> None:

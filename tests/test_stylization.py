@@ -77,14 +77,14 @@ def by_hand(photo: Image.Image, style: Style) -> Image.Image:
 def watched(style: Style) -> Iterator[list[tuple[int, int]]]:
     """The widths and heights at which the network looks."""
     seen: list[tuple[int, int]] = []
-    paint = style.paint
+    paint = style.painter()
 
     def look(photo: torch.Tensor, progress: Progress | None) -> torch.Tensor:
         assert photo.dtype == torch.uint8 and photo.shape[2] == 3
         seen.append((photo.shape[1], photo.shape[0]))
         return paint(photo, progress)
 
-    with patch.object(Style, "paint", property(lambda _: look)):
+    with patch.object(Style, "painter", lambda *_: look):
         yield seen
 
 

@@ -20,7 +20,7 @@ from commands import nst
 from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
-from test_parts import scans
+from test_bombs import scans
 from test_steady import noisy, texture
 
 from nst_core.errors import NSTError

@@ -23,13 +23,13 @@ VERSIONS: dict[tuple[str, int], "Architecture"] = {}
 """All versions, by id and version: a style is painted by the version that it was trained with."""
 
 Paint = Callable[[Tensor, Progress | None], Tensor]
-"""RGB in 0–255, uint8 (H, W, 3), to what a network makes of it, rounded, clamped, cropped. It tells which part is done,
-in 0–1, as often as it can and at least at the end; what that raises ends the work."""
+"""Repaints RGB in 0–255, uint8 (H, W, 3): gives the same, rounded, clamped and cropped, and tells ``Progress`` at least
+once, at the end."""
 
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
-    """What a style's weights are loaded into.
+    """A kind of transformation network; a style's ``config.json`` names its ``id`` and ``version``.
 
     ``network()`` builds an ``nn.Module`` that takes a batch (N, 3, H, W) of RGB in 0–255 and returns the repainted
     batch in the same convention, at least as large: whoever calls it crops to H × W and clamps to 0–255.
@@ -41,8 +41,8 @@ class Architecture:
     min_size: int
     """The smallest side, in pixels, that the network takes."""
     fast: Callable[[Any, torch.dtype], Paint] | None = field(default=None, repr=False)
-    """Makes of the network, on a processor, a function with the same result and less to do, which keeps feature maps in
-    float32 or bfloat16."""
+    """``fast(network, dtype)`` gives a quicker function with the network's result, for a CPU; it keeps feature maps in
+    ``dtype``, float32 or bfloat16."""
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ class NormalisedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        # Nothing negative is divided: exported as ONNX, that would be rounded up.
+        # No negative number is divided: exported as ONNX, the result would be rounded up.
         height, width = (max(0, (side - 1) // stride * stride + kernel - side) for side in x.shape[-2:])
         # Where the number is odd, the bottom and the right get one more.
         x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
@@ -33,7 +33,7 @@ class NormalisedEnlargement(nn.Module):
         self.norm = nn.InstanceNorm2d(out_channels, eps=1e-3, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        # SAME pads the convolution that this is the derivative of at the bottom and the right alone.
+        # With SAME, the convolution whose transpose this is pads at the bottom and the right only.
         return self.norm(self.conv(x)[..., :-1, :-1])
 
 

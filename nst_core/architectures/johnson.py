@@ -39,14 +39,14 @@ class JohnsonNetwork(nn.Module):
         self.deconv2 = UpsampleConvLayer(half, full, kernel_size=3)
         self.in5 = InstanceNorm(full)
         self.deconv3 = ConvLayer(full, 3, kernel_size)
-        if not self.deconv3.conv2d.weight.is_meta:  # where it would compute nothing, and import torch's compiler
+        if not self.deconv3.conv2d.weight.is_meta:  # there, nothing can be set, and torch's compiler would be imported
             self._start_as_a_picture()
 
     def _start_as_a_picture(self) -> None:
-        """Begin training grey, at a picture's contrast, with quiet blocks, and large kernels that look at their middle.
+        """Initialise for training: grey with a picture's contrast, residual blocks that add nothing, tapered kernels.
 
-        Left alone, 9 × 9 kernels of noise see every edge several times, and training takes thousands of steps to
-        unlearn such ghosts.
+        Without the taper, the random 9 × 9 kernels show every edge several times, and training takes thousands of steps
+        to unlearn such ghosts.
         """
         last = self.deconv3.conv2d
         assert last.bias is not None
@@ -62,7 +62,7 @@ class JohnsonNetwork(nn.Module):
                 self.get_parameter(f"{name}.in2.weight").zero_()
 
     def residual_blocks(self) -> Iterator[ResidualBlock]:
-        """In the order in which they are gone through."""
+        """The residual blocks, in the order in which they are computed."""
         for name in self.blocks:
             block = self.get_submodule(name)
             assert isinstance(block, ResidualBlock)

@@ -1,4 +1,4 @@
-"""How many parts a picture's or a film's file is built of: a few bytes can keep a decoder busy for hours.
+"""Counts the parts of a picture's or a film's file, of which a small one may have enough to occupy a decoder for hours.
 
 Bounds of bytes and pixels do not help against that, so the parts are counted before anything is decoded.
 """
@@ -13,23 +13,22 @@ from typing import BinaryIO
 import numpy as np
 
 MANY = 2**17
-"""Chunks of a PNG, numbers of one kind in a TIFF's directory: a row each of a large picture is fewer."""
+"""The most chunks of a PNG, and numbers in an entry of a TIFF's directory: one a row of a large picture is fewer."""
 SEGMENTS = 2_000
-"""Of a JPEG before its first scan; the largest colour profile has 255."""
+"""The most of a JPEG before its first scan; the largest colour profile has 255."""
 SCAN, SCANS = b"\xff\xda", 200
-"""Of a JPEG, each of which goes through the whole picture; progressive ones have some ten."""
+"""How a JPEG's scan begins, and the most: each goes through the whole picture, and progressive ones have some ten."""
 BLOCKS = 4_000
-"""Of a GIF before its first picture, the bytes of which Pillow joins one by one."""
+"""The most of a GIF before its first picture: Pillow joins their bytes one by one."""
 SAMPLES, EDITED = 10_000_000, 20_000_000
-"""Of an MP4: pictures and packets of sound, for each of which FFmpeg makes an entry of some 50 bytes, and for each of a
-track in each of its edits."""
+"""The most pictures and packets of sound of an MP4; of a track, times its edits. FFmpeg keeps 50 bytes for each."""
 _CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 
 
 def too_many_parts(stream: BinaryIO, format: str) -> bool:
-    """Whether a file is built of more parts than any that was made to be looked at; ``format`` is Pillow's name.
+    """Whether a file has more parts than any real picture; ``format`` is Pillow's name.
 
-    What is damaged is for the decoder to say.
+    False for a damaged file, which the decoder will refuse.
     """
     count = {"PNG": _chunks, "JPEG": _segments_and_scans, "GIF": _blocks, "TIFF": _numbers}.get(format)
     try:
@@ -105,7 +104,7 @@ def _numbers(stream: BinaryIO) -> bool:
 
 
 def too_many_samples(stream: BinaryIO) -> bool:
-    """Whether an MP4 or MOV says that it holds more than a film does; of other kinds of file nothing is said."""
+    """Whether an MP4 or MOV claims to hold more pictures and sound than a film does; False for other files."""
     try:
         return _too_many_samples(stream)
     except (StructError, OSError):

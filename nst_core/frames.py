@@ -1,4 +1,4 @@
-"""A film's frames → frames repainted: the same on this machine, and of a piece of the film on another one."""
+"""Repaints the frames of a film on this machine, or those of a piece of it on another one."""
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -24,13 +24,13 @@ from nst_core.stylization import blend_pixels, paint_pixels
 
 
 @dataclass(frozen=True)
-class Painting:
-    """How every frame of a film is painted, wherever that is."""
+class FramePainter:
+    """Paints the frames of a film with one or two styles; sent to other machines as it is."""
 
     full: tuple[int, int]
-    """Width and height at which it is read."""
+    """Width and height at which frames are read."""
     size: tuple[int, int]
-    """What is painted of that."""
+    """Width and height of what is painted: columns and rows beyond are cut off."""
     strength: float
     color: Literal["style", "photo"]
     precision: Precision
@@ -39,17 +39,17 @@ class Painting:
     mix: float = 0.5
     """How much of the second style is seen, where there are two."""
     mask: np.ndarray | None = None
-    """Where it is, (H, W, 1) in 0–1; everywhere by default."""
+    """Where the second style is seen, (H, W, 1) in 0–1; everywhere by default."""
 
     def paint(
         self, frames: Iterator[Frame], styles: Sequence[Style], part: Part, *, begin: int = 0
     ) -> Generator[np.ndarray, None, None]:
-        """Paint frames into a part; gives the pixels of each that is there.
+        """Paint frames and add them to ``part``; yields the pixels of each that was added.
 
-        Those that are shown before ``begin`` are painted for what follows to go on from, and not written.
+        Frames with a time before ``begin`` are not added: they are painted for a steady painting to go on from.
         """
         width, height = self.size
-        # One for each style: what follows a motion across the mask's edge has to change its style there.
+        # One for each style: what moves across the mask's edge has to change style there.
         calms = [Steady() for _ in styles] if self.steady else None
 
         cores = torch.get_num_threads()
@@ -100,10 +100,10 @@ class PaintedPiece(NamedTuple):
     end: int
     """Until when its last frame is shown."""
     pixels: np.ndarray | None
-    """Of its last frame; None if all are damaged, and there is none."""
+    """Of its last frame; None if all its frames are damaged."""
 
 
-def paint_piece(film: Film, painting: Painting, styles: Sequence[Style], piece: Piece) -> PaintedPiece:
+def paint_piece(film: Film, painter: FramePainter, styles: Sequence[Style], piece: Piece) -> PaintedPiece:
     """Paint a piece of a film on one core, with nothing of the film's own file.
 
     Raises:
@@ -111,9 +111,9 @@ def paint_piece(film: Film, painting: Painting, styles: Sequence[Style], piece: 
     """
     begin = film.since_start(piece.begin, piece.time_base)
     with TemporaryDirectory() as folder:
-        part = Part(Path(folder, f"piece{CLOSED}"), film, painting.size, lossless=painting.lossless, threads=1)
+        part = Part(Path(folder, f"piece{CLOSED}"), film, painter.size, lossless=painter.lossless, threads=1)
         try:
-            shown = deque(painting.paint(piece.frames(film, painting.full), styles, part, begin=begin), maxlen=1)
+            shown = deque(painter.paint(piece.frames(film, painter.full), styles, part, begin=begin), maxlen=1)
         finally:
             part.close()
         data = part.path.read_bytes() if shown else b""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nst_core.bombs import too_many_samples
 from nst_core.images import PictureError, open_picture, read_note
-from nst_core.parts import too_many_samples
 
 SIZE = (64, 48)
 
