@@ -1,16 +1,27 @@
 """``python -m nst_core``: see ``nst_core.cli``."""
 
+import signal
 import sys
+from typing import Any
 
 
 def main() -> None:
-    """Run; Ctrl-C ends it quietly at any moment, with exit status 130."""
+    """Run; Ctrl-C, or SIGTERM, ends it quietly at any moment, with exit status 130."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         from nst_core import cli  # here, for it takes a while, and Ctrl-C is to be quiet then, too
 
         cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _interrupt(*_: Any) -> None:
+    """Do as at Ctrl-C, also where that is ignored, as in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.cli_video import video
 from nst_core.console import (
+    EVERY,
     MaskOption,
     MixOption,
     PrecisionOption,
@@ -396,6 +398,7 @@ def optimize(
     _follow(
         run,
         out,
+        size=settings.size,
         steps=settings.steps,
         losses=None if history is None else HistoryWriter(history, resume=saved is not None),
         frames=frames,
@@ -408,6 +411,7 @@ def _follow(
     run: Iterator["OptimizationStep"],
     out: Path,
     *,
+    size: int,
     steps: int,
     losses: HistoryWriter | None,
     frames: Path | None,
@@ -418,7 +422,7 @@ def _follow(
     from nst_core.images import save_picture
 
     step: OptimizationStep | None = None
-    interrupted = False
+    interrupted, saved = False, time.monotonic()
     try:
         with progress_bar(TextColumn("{task.fields[left]}", markup=False)) as progress:
             task = progress.add_task("optimizing", total=steps, left="")
@@ -427,6 +431,9 @@ def _follow(
                 if losses:
                     losses.write(reached)
                 step = reached
+                if state is not None and time.monotonic() - saved > EVERY:
+                    step.state.save(state)
+                    saved = time.monotonic()
                 if frames is not None and step.step % every == 0:
                     save_picture(step.picture, frames / f"step-{step.step:06d}.png")
                 progress.update(
@@ -446,6 +453,8 @@ def _follow(
             finally:
                 save_picture(step.best, out)
             why = "interrupted" if interrupted else FINISHED[step.finished]
+            if max(step.size) < size:
+                why += " before it was at its full size"
             print(
                 f"{out}  {step.best.width} × {step.best.height} px, {step.step} steps, {step.seconds:.1f} s, "
                 f"loss {step.state.best.total:.4g}, {why}"

@@ -44,9 +44,9 @@ OVERHEAD = 100**2
 """What a step costs beside its pixels, counted in pixels."""
 DRAFT = 0.25
 """Cost of a step under the drafting network, relative to one under the other."""
-BYTES_PER_NUMBER = 13
-"""Bytes of memory, at least, for each activation of a feature network's convolutions, many of which the backward pass
-needs."""
+BYTES_OF_STEP, BYTES_OF_TARGET = 22, 10
+"""Bytes of memory, about, for each activation of a feature network's convolutions: while the picture is optimised, for
+the backward pass needs many of them, and while a painting is looked at."""
 EXACT = 0.05
 """Share of the finest scale's steps, the last, that are in float32: few are enough to make up for bfloat16."""
 
@@ -202,6 +202,9 @@ def optimize(
             f"There are {len(paintings)} paintings, {len(weights)} weights and {len(masks)} masks: "
             "as many of each would be right."
         )
+    areas = [mask if mask is None else open_picture(mask) for mask in masks]
+    if all(area and not mask_greys(area).getbbox() for area in areas):
+        raise MethodError("The mask is black all over: white would be right where its painting applies.")
     weights = [check_number(MethodError, "weight of a painting", weight, 0) for weight in weights]
     if not 0 < sum(weights) < float("inf"):
         raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
@@ -214,8 +217,8 @@ def optimize(
         features,
         open_picture(content),
         [
-            _Painting(open_picture(painting), weight / sum(weights), None if mask is None else open_picture(mask))
-            for painting, weight, mask in zip(paintings, weights, masks, strict=True)
+            _Painting(open_picture(painting), weight / sum(weights), area)
+            for painting, weight, area in zip(paintings, weights, areas, strict=True)
         ],
         None if start is None else open_picture(start),
         load_features(draft, pooling=method.pooling) if isinstance(draft, str | Path) else draft,
@@ -356,12 +359,15 @@ class _Run:
 
     def _check_memory(self) -> None:
         width, height = fitted_size(self.content.size, self.method.size)
-        needed = BYTES_PER_NUMBER * width * height * max(map(numbers_per_pixel, self.networks.values()))
+        paintings = (math.prod(self._painting_size(one.picture, self.method.size)) for one in self.paintings)
+        numbers = max(map(numbers_per_pixel, self.networks.values()))
+        needed = numbers * max(BYTES_OF_STEP * width * height, BYTES_OF_TARGET * max(paintings))
         free = free_memory() if self.device.type == "cpu" else None
         if free is not None and needed > free:
+            smaller = "a smaller size or strokes" if self.method.style_size > 1 else "a smaller size"
             raise OptimizationError(
-                f"To optimise {width} × {height} px takes {needed / 1e9:.1f} GB of memory at least, and "
-                f"{free / 1e9:.1f} GB are free: choose a smaller size."
+                f"To optimise {width} × {height} px takes some {needed / 1e9:.1f} GB of memory, and "
+                f"{free / 1e9:.1f} GB are free: choose {smaller}."
             )
 
     def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
@@ -382,7 +388,9 @@ class _Run:
         plan, most = self.plan, self.method.seconds or float("inf")
         began = time.perf_counter() - (state.seconds if state else 0)
         for number, stage in enumerate(plan.stages):
-            last = number + 1 == len(plan.stages)
+            last, finest = number + 1 == len(plan.stages), stage.size == plan.stages[-1].size
+            if state and state.seconds >= most and not finest:
+                continue  # there is time for one picture at full size
             done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
             made = state.step if state else 0
             if done or plan.end(number, made) == made:
@@ -406,8 +414,8 @@ class _Run:
                     asked=self.asked,
                 )
             elif number > state.stage:
-                same_size = stage.size == plan.stages[state.stage].size
-                point = evaluate(state.point.picture if same_size else self._enlarged(state.point.picture, photo))
+                same_size, picture = stage.size == plan.stages[state.stage].size, state.best.picture
+                point = evaluate(picture if same_size else self._enlarged(picture, photo))
                 state = replace(
                     state,
                     stage=number,
@@ -445,6 +453,7 @@ class _Run:
                     seconds=seconds,
                     optimizer=optimizer.state(),
                 )
+                over = finished if last or (finest and seconds >= most) else None
                 pace = (time.perf_counter() - entered) / (state.step - resumed_at) / stage.cost
                 left = plan.left(number, state.step, max(end, state.step))
                 yield OptimizationStep(
@@ -455,13 +464,15 @@ class _Run:
                     total_variation=point.total_variation,
                     layers=point.layers,
                     seconds=seconds,
-                    remaining=0.0 if finished and last else max(0.0, min(pace * left, most - seconds)),
-                    progress=1.0 if finished and last else max(0.0, 1 - left / plan.whole()),
+                    remaining=0.0 if over else max(0.0, min(pace * left, most - seconds)),
+                    progress=1.0 if over else max(0.0, 1 - left / plan.whole()),
                     size=photo.size,
-                    finished=finished if last else None,
+                    finished=over,
                     state=state,
                     photo=photo,
                 )
+                if over:
+                    return
 
     def _saturated(self, totals: tuple[float, ...]) -> bool:
         if totals[-1] == 0:
@@ -487,11 +498,15 @@ class _Run:
                 photo = photo.convert("L")
             return loss, loss.content_targets(self._tensor(photo))
 
-    def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
-        shape = min(painting.picture.size) / max(painting.picture.size)
+    def _painting_size(self, painting: Image.Image, size: int) -> tuple[int, int]:
+        """Width and height at which a painting is looked at while the picture's longer side is ``size``."""
+        shape = min(painting.size) / max(painting.size)
         # At every scale the deepest layer is to see something, unless the painting is a mere line.
         longer = min(math.ceil(THINNEST / shape), SIZES[1])
-        picture = fit(painting.picture, max(8, round(size * self.method.style_size), longer))
+        return fitted_size(painting.size, max(8, round(size * self.method.style_size), longer))
+
+    def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
+        picture = fit(painting.picture, max(self._painting_size(painting.picture, size)))
         if picture.mode == "RGBA":
             picture = picture.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
         if self.method.color == "photo":

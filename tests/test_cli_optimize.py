@@ -165,7 +165,7 @@ def test_what_is_kept_is_of_no_step_that_the_history_lacks(made: Path) -> None:
     os.mkfifo(made / "pipe")
     (made / "pipe").replace(made / "caught.csv")
     time.sleep(1)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGTERM)  # as of a container that is stopped: it is the same
     running.communicate(timeout=60)
     assert running.returncode == 130
     assert State.load(made / "caught.pt").step == len(rows(made / "written.csv"))

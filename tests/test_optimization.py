@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +159,22 @@ def test_a_feature_network_outlives_inference_mode() -> None:
 def test_what_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = made_picture(1, (400, 300))
     monkeypatch.setattr(optimization, "free_memory", lambda: 10**9)
-    with pytest.raises(OptimizationError, match=r"^To optimise 4096 × 3072 px takes 19\.7 GB .* and 1\.0 GB are free"):
+    with pytest.raises(
+        OptimizationError, match=r"^To optimise 4096 × 3072 px takes some 33\.4 GB .* and 1\.0 GB are free"
+    ):
         optimize(content, STYLE, features=load_features("compact"), size=4096)
+    with pytest.raises(OptimizationError, match="choose a smaller size or strokes"):
+        optimize(content, STYLE, features=load_features("compact"), size=256, style_size=8)
     begin(content, size=256)
     monkeypatch.setattr(optimization, "free_memory", lambda: None)  # the system does not say
     optimize(content, STYLE, features=load_features("compact"), size=4096)
+
+
+def test_a_mask_without_a_place_is_refused() -> None:
+    for nowhere in (Image.new("L", (8, 8)), Image.new("RGBA", (8, 8), (255, 255, 255, 0))):
+        with pytest.raises(NSTError, match="black all over"):
+            run(masks=nowhere)
+        assert run(styles=[STYLE, OTHER], masks=[nowhere, None], steps=1)
 
 
 def test_one_mask_is_a_list_of_one(tmp_path: Path) -> None:
@@ -389,6 +401,13 @@ def test_content_that_outweighs_everything_stays_as_it_is(optimizer: str) -> Non
     assert np.abs(pixels(step.picture) - content).mean() < 10
 
 
+def test_a_stage_begins_with_the_best_of_the_one_before() -> None:
+    good = run(steps=60)[-1]
+    wild = run(start=good.picture, draft=NETWORK, optimizer="adam", learning_rate=0.5, steps=8)
+    assert wild[0].total > 2 * good.total
+    assert wild[-1].state.best.total < 1.05 * good.total  # its pixels were rounded
+
+
 def test_best_is_the_lowest_so_far() -> None:
     totals: list[float] = []
     different = 0
@@ -422,8 +441,7 @@ def test_a_masked_style_acts_where_the_mask_is_white() -> None:
     mask = Image.new("L", (10, 10))
     mask.paste(255, (0, 0, 5, 10))
     settings: dict[str, Any] = {**SHALLOW, "content_layers": {}, "optimizer": "sgd", "steps": 3}
-    content = pixels(run(**settings, masks=[Image.new("L", (4, 4))])[-1].picture)
-    assert np.array_equal(content, pixels(CONTENT.resize((48, 48), Image.Resampling.LANCZOS))), "black is nowhere"
+    content = pixels(CONTENT.resize((48, 48), Image.Resampling.LANCZOS))
     change = np.abs(pixels(run(**settings, masks=[mask])[-1].picture) - content).max((0, 2))
     assert change[:20].min() > 0 and not change[26:].any()  # conv1_1 reaches one pixel
     everywhere, white = run(**settings), run(**settings, masks=[Image.new("1", (3, 700), 1)])
@@ -477,6 +495,14 @@ def test_seconds_stop_it() -> None:
     assert len(steps) == 1 or steps[-2].seconds < 0.5
     further = steps[-1].seconds + 0.1
     assert run(seconds=further, steps=100_000, resume=steps[-1].state)[-1].finished == "time"
+
+
+def test_once_time_is_up_there_is_one_step_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"size": 256, "scales": 3, "draft": NETWORK, "steps": 100}
+    monkeypatch.setattr(time, "perf_counter", partial(next, count(step=5)))
+    steps = run(made_picture(1, (200, 200)), seconds=0.1, **settings)
+    assert [step.size for step in steps] == [(64, 64), (256, 256)]
+    assert steps[-1].finished == "time" and steps[-1].progress == 1
 
 
 def test_seconds_leave_time_for_the_last_scale() -> None:
@@ -626,7 +652,7 @@ def test_every_painting(name: str) -> None:
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_start_and_mask(name: str) -> None:
     assert a_result_or_a_sentence(start=PICTURES[name])
-    assert a_result_or_a_sentence(masks=[PICTURES[name]])
+    assert a_result_or_a_sentence(masks=[PICTURES[name]]) or name in ("black", "transparent")
 
 
 def test_huge_pictures() -> None:

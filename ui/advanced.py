@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.images import fit, mask_greys, open_picture
+from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn
@@ -286,8 +286,6 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 if not isinstance(weight, int | float):
                     raise PageError("Each painting's weight should be a number.")
             areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
-            if all(area and not mask_greys(area).getbbox() for area in areas):
-                raise PageError("The mask is black all over: white would be right where its painting applies.")
             # Whoever compares runs has files of several.
             usual = zip(settings, values, fill(preset), strict=True)
             differs = [f"{name}-{value}" for name, value, default in usual if value != default]
