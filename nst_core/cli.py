@@ -511,3 +511,8 @@ def main() -> None:
     except NSTError as error:
         stderr.print(str(error), markup=False)
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):  # as PyTorch says it, of a GPU too
+            raise
+        stderr.print("There is too little memory for that: a smaller size, crop or batch would be right.")
+        sys.exit(1)

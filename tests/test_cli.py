@@ -423,3 +423,13 @@ def test_one_large_picture_shows_how_far_it_is(made: Path) -> None:
     assert done.returncode == 0, done.stderr
     bars = set(re.findall(r"A Title (\S+?━\S+)", done.stdout))
     assert len(bars) > 5, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [("torch.empty(2**50)", "There is too little memory for that: "), ("torch.ones(2) @ torch.ones(3)", "Traceback")],
+)
+def test_too_little_memory_is_a_sentence(work: str, told: str) -> None:
+    script = f"import torch; from nst_core import cli; cli.app = lambda **_: {work}; cli.main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.startswith(told)
