@@ -324,13 +324,13 @@ def optimize(
     every: Annotated[int, typer.Option(min=1, help="Steps between the pictures in --frames.")] = 10,
     state: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save where it stands there, at the end and when it is interrupted."),
+        typer.Option(metavar="FILE", help="Save where it stands there, now and then and when it ends."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, if that file exists.")] = False,
 ) -> None:
     """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.
 
-    Ctrl-C ends it early: the best picture so far is written, and the exit status is 130.
+    Ctrl-C, or SIGTERM, ends it early: the best picture so far is written, and the exit status is 130.
     """
     if sum(beginning is not None for beginning in (init, start, start_style)) > 1:
         raise typer.BadParameter("Only one of --init, --start and --start-style can be what it begins with.")
