@@ -32,6 +32,7 @@ from nst_core.console import (
     print_table,
     progress_bar,
     stderr,
+    weighted,
 )
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
@@ -91,18 +92,6 @@ def _make_folder(folder: Path) -> None:
         raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
-
-
-def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
-    """Parse NAME[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
-    pairs = []
-    for word in words or []:
-        name, _, weight = word.rpartition("=")
-        try:
-            pairs.append((name, float(weight)) if name else (word, 1.0))
-        except ValueError:
-            pairs.append((word, 1.0))
-    return pairs
 
 
 def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
@@ -335,8 +324,8 @@ def optimize(
     if resume and state is None:
         raise typer.BadParameter("--resume needs --state, the file to go on from.")
     changes: dict[str, Any] = {
-        "content_layers": dict(_weighted(content_layer)) or None,
-        "style_layers": dict(_weighted(style_layer)) or None,
+        "content_layers": dict(weighted(content_layer)) or None,
+        "style_layers": dict(weighted(style_layer)) or None,
         "content_weight": content_weight,
         "style_weight": style_weight,
         "total_variation": total_variation,
@@ -359,7 +348,7 @@ def optimize(
     for file in (history, state):
         if file is not None:
             check_file(file)
-    further = _weighted(more_style)
+    further = weighted(more_style)
     read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
     _check_apart({"--out": out, "--history": history, "--state": state}, read)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import progress_bar, stderr
+from nst_core.console import progress_bar, stderr, weighted
 from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
@@ -46,6 +46,9 @@ def train(
     crop: Annotated[
         int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares cut from the photographs, pixels.")
     ] = RECIPE.crop,
+    zoom: Annotated[
+        float, typer.Option(min=1, help="Photographs are enlarged at random up to this: more shows smoother areas.")
+    ] = RECIPE.zoom,
     noise: Annotated[
         float, typer.Option(min=0, help="On what the network sees, levels of 255: more makes films flicker less.")
     ] = RECIPE.noise,
@@ -55,6 +58,22 @@ def train(
             min=64, max=MAX_SIDE, help="Longer side at which the painting is looked at: larger, larger strokes."
         ),
     ] = RECIPE.style_size,
+    content_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHT]",
+            help="As relu3_1=0.5, instead of the usual; may be repeated.",
+            show_default=", ".join(RECIPE.content_layers),
+        ),
+    ] = None,
+    style_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHT]",
+            help="As relu4_1=0.5, instead of the usual; may be repeated.",
+            show_default=", ".join(RECIPE.style_layers),
+        ),
+    ] = None,
     content_weight: Annotated[
         float, typer.Option(min=0, help="Larger keeps more of the photograph.")
     ] = RECIPE.content_weight,
@@ -68,6 +87,10 @@ def train(
         str, typer.Option(help="Of the losses: relative, johnson, gatys, tutorial or article.")
     ] = RECIPE.convention,
     learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
+    warm_up: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the steps after reconstruction over which the learning rate rises."),
+    ] = RECIPE.warm_up,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = RECIPE.seed,
     features: Annotated[
         str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
@@ -109,13 +132,17 @@ def train(
         reconstruction_steps=0 if warm_start else reconstruction_steps,
         batch_size=batch_size,
         crop=crop,
+        zoom=zoom,
         noise=noise,
         style_size=style_size,
+        content_layers=dict(weighted(content_layer)) or RECIPE.content_layers,
+        style_layers=dict(weighted(style_layer)) or RECIPE.style_layers,
         content_weight=content_weight,
         style_weight=style_weight,
         total_variation=total_variation,
         convention=convention,
         learning_rate=learning_rate,
+        warm_up=warm_up,
         seed=seed,
     )
     network = new_network(recipe, Registry.load().open(warm_start) if warm_start else None)

@@ -233,4 +233,4 @@ def reproduction(recipe: Recipe, style_image: str, folder: str, features: str, w
     words = ["python -m nst_core train", shlex.quote(style_image), "--photos photos/ -o", shlex.quote(folder)]
     words += ["--warm-start", shlex.quote(warm_start)] if warm_start else []
     words += ["--features", shlex.quote(features)] if features != "vgg19" else []
-    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, *recipe.options(warm=bool(warm_start))])}\n```\n"
+    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, shlex.join(recipe.options(warm=bool(warm_start)))])}\n```\n"

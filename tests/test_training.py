@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.training import Photographs, TrainingError, TrainingStep, new_network, perceptual_loss, train
-from nst_core.training_folder import TrainingFolder
+from nst_core.training_folder import TrainingFolder, reproduction
 
 RECIPE = Recipe(
     steps=6,
@@ -505,16 +506,18 @@ def test_layers_of_a_recipe_have_weights() -> None:
 
 def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
-    recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789)
+    recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789, zoom=2, warm_up=0.25)
+    recipe = replace(recipe, content_layers={"relu3_1": 0.5}, style_layers={"relu1_1": 1.0, "a=b c": 1e-7})
     assert "--reconstruction-steps" not in recipe.options(warm=True)
     said: dict[str, object] = {}
     app = typer.Typer()
     app.command()(cli_training.train)
     monkeypatch.setattr(training, "new_network", lambda recipe, start: said.update(recipe=recipe) or 1 / 0)
-    words = ["painting.jpg", "--photos", "photos", "-o", "out", *recipe.options()]
-    result = CliRunner().invoke(app, words)
+    told = reproduction(recipe, "painting.jpg", "out", "vgg19", None)
+    result = CliRunner().invoke(app, shlex.split(told.splitlines()[4])[4:])
     assert isinstance(result.exception, ZeroDivisionError)
     assert said["recipe"] == recipe
+    assert replace(Recipe(), content_layers={}).options() == ["--content-layer", "relu2_2=0"]
 
 
 EXACT = """import torch
