@@ -95,7 +95,10 @@ def train(
     features: Annotated[
         str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
     ] = "vgg19",
-    architecture: Annotated[str, typer.Option(help="Of the network.")] = RECIPE.architecture,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Of the network.", show_default=f"that of --warm-start, or else {RECIPE.architecture}"),
+    ] = None,
     warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.")] = None,
     sample: Annotated[
         Path | None,
@@ -114,10 +117,12 @@ def train(
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
     from nst_core.style import MAX_BYTES, check_new
-    from nst_core.training import new_network
+    from nst_core.training import check_architecture, new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
+    if architecture is not None:
+        check_architecture(architecture)
     if not resume:
         check_new(out)
     finished = all(os.path.exists(out / file) for file in MAX_BYTES)
@@ -127,7 +132,7 @@ def train(
             "is left for the painting: more --steps, or fewer --reconstruction-steps, would be right."
         )
     recipe = Recipe(
-        architecture=architecture,
+        architecture=architecture or RECIPE.architecture,
         steps=steps,
         reconstruction_steps=0 if warm_start else reconstruction_steps,
         batch_size=batch_size,
@@ -145,7 +150,10 @@ def train(
         warm_up=warm_up,
         seed=seed,
     )
-    network = new_network(recipe, Registry.load().open(warm_start) if warm_start else None)
+    start = Registry.load().open(warm_start) if warm_start else None
+    if start and architecture is None:
+        recipe = replace(recipe, architecture=start.architecture.id)
+    network = new_network(recipe, start)
     shown = _sample(sample, photos, recipe)
     folder = TrainingFolder(out, style_image, shown)
     interrupted = Event()
@@ -183,7 +191,7 @@ def train(
         return
     folder.finish(
         network,
-        ARCHITECTURES[architecture],
+        ARCHITECTURES[recipe.architecture],
         recipe,
         features=Path(features).name,
         warm_start=Path(warm_start).name if warm_start and Path(warm_start).is_dir() else warm_start,

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from commands import refusal
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -139,6 +140,21 @@ def test_a_warm_start_has_the_architecture() -> None:
     start = Registry.load().open("udnie")
     with pytest.raises(TrainingError, match="udnie is a johnson network, and a johnson-lite one is to be trained"):
         new_network(replace(RECIPE, architecture="johnson-lite"), start)
+
+
+def test_a_warm_start_brings_its_architecture_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["painting.jpg", "--photos", "photos", "-o", "out"]
+    for more, architecture in (
+        ([], "johnson"),
+        (["--warm-start", "udnie-lite"], "johnson-lite"),
+        (["--warm-start", "udnie-lite", "--architecture", "johnson"], "johnson"),  # which is refused then
+    ):
+        assert recipe_of([*words, *more], monkeypatch).architecture == architecture
+
+
+def test_an_architecture_that_is_not_is_refused_before_anything_else() -> None:
+    words = ["gone.jpg", "--photos", "gone", "-o", "styles/udnie", "--architecture", "huge", "--warm-start", "gone"]
+    assert refusal("train", *words).startswith("There is no architecture 'huge'; there are ")
 
 
 def half_seen(path: Path, seed: int, hidden: tuple[int, int, int]) -> Path:
@@ -504,19 +520,24 @@ def test_layers_of_a_recipe_have_weights() -> None:
             Recipe(content_layers=wrong)  # type: ignore[arg-type]
 
 
+def recipe_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """What ``train`` would train with these words."""
+    said: dict[str, Recipe] = {}
+    app = typer.Typer()
+    app.command()(cli_training.train)
+    monkeypatch.setattr(training, "new_network", lambda recipe, start: said.update(recipe=recipe) or 1 / 0)
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, ZeroDivisionError)
+    return said["recipe"]
+
+
 def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
     recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789, zoom=2, warm_up=0.25)
     recipe = replace(recipe, content_layers={"relu3_1": 0.5}, style_layers={"relu1_1": 1.0, "a=b c": 1e-7})
     assert "--reconstruction-steps" not in recipe.options(warm=True)
-    said: dict[str, object] = {}
-    app = typer.Typer()
-    app.command()(cli_training.train)
-    monkeypatch.setattr(training, "new_network", lambda recipe, start: said.update(recipe=recipe) or 1 / 0)
     told = reproduction(recipe, "painting.jpg", "out", "vgg19", None)
-    result = CliRunner().invoke(app, shlex.split(told.splitlines()[4])[4:])
-    assert isinstance(result.exception, ZeroDivisionError)
-    assert said["recipe"] == recipe
+    assert recipe_of(shlex.split(told.splitlines()[4])[4:], monkeypatch) == recipe
     assert replace(Recipe(), content_layers={}).options() == ["--content-layer", "relu2_2=0"]
 
 
