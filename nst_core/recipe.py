@@ -17,9 +17,9 @@ class RecipeError(NSTError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter of a training; a style's ``config.json`` holds them all. No weight is negative.
+    """Every hyper-parameter of a training; a style's ``config.json`` holds them all.
 
-    Whether there are such layers and such a convention, ``train`` checks.
+    No weight is negative, and not all are 0. Whether there are such layers and such a convention, ``train`` checks.
 
     Raises:
         RecipeError: a value is out of its range.
@@ -73,6 +73,10 @@ class Recipe:
         for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
             check(name, 0)
         check_layer_weights(RecipeError, self)
+        content, style = max(self.content_layers.values(), default=0), max(self.style_layers.values(), default=0)
+        most = max(self.content_weight * content, self.style_weight * style, self.total_variation)
+        if not 0 < most < math.inf:
+            raise RecipeError("The weights of content, style and total variation should be finite and not all 0.")
 
     def options(self, *, warm: bool = False) -> list[str]:
         """The options of ``python -m nst_core train`` for all settings that differ from their defaults, as words.

@@ -531,6 +531,21 @@ def recipe_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Recipe:
     return said["recipe"]
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"content_weight": 0, "style_weight": 0},
+        {"content_layers": {}, "style_layers": {"relu1_2": 0}},
+        {"content_weight": 0, "style_layers": {}},
+        {"style_weight": 1e300, "style_layers": {"relu1_2": 1e300}},
+    ],
+)
+def test_weights_of_a_recipe_are_finite_and_not_all_0(weights: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"^The weights of content, style and total .* finite and not all 0\.$"):
+        Recipe(**weights, total_variation=0)
+    assert Recipe(**{**weights, "content_weight": 0, "style_weight": 0}, total_variation=1e-3).total_variation == 1e-3
+
+
 def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
     recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789, zoom=2, warm_up=0.25)
