@@ -314,6 +314,7 @@ def optimize(
         typer.Option(metavar="FILE", help="Save where it stands there, at the end and when it is interrupted."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, if that file exists.")] = False,
+    registry: RegistryOption = None,
 ) -> None:
     """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.
 
@@ -370,7 +371,7 @@ def optimize(
     if start is not None:
         begin = open_picture(start)
     elif start_style is not None:
-        begin = repaint(photo, Registry.load().open(start_style), size=settings.size)
+        begin = repaint(photo, Registry.load(registry).open(start_style), size=settings.size)
     run = optimize_pixels(
         photo,
         paintings,

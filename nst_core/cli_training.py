@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import progress_bar, stderr, weighted
+from nst_core.console import RegistryOption, progress_bar, stderr, weighted
 from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
@@ -106,6 +106,7 @@ def train(
     ] = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples.")] = 200,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    registry: RegistryOption = None,
 ) -> None:
     """Train a network to paint like a picture, and write it as a style folder.
 
@@ -150,7 +151,7 @@ def train(
         warm_up=warm_up,
         seed=seed,
     )
-    start = Registry.load().open(warm_start) if warm_start else None
+    start = Registry.load(registry).open(warm_start) if warm_start else None
     if start and architecture is None:
         recipe = replace(recipe, architecture=start.architecture.id)
     network = new_network(recipe, start)
@@ -194,7 +195,8 @@ def train(
         ARCHITECTURES[recipe.architecture],
         recipe,
         features=Path(features).name,
-        warm_start=Path(warm_start).name if warm_start and Path(warm_start).is_dir() else warm_start,
+        warm_start=_told(warm_start),
+        registry=_told(registry),
         title=title or out.name,
         artist=artist,
         painting=painting,
@@ -225,6 +227,7 @@ def search(
     sample: Annotated[
         Path | None, typer.Option(metavar="PHOTO", help="What the sheet shows; by default one of PHOTOS.")
     ] = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Train a little with several weights and sizes of the painting, and draw what each gives on one sheet."""
     from nst_core.features import load_features
@@ -234,10 +237,10 @@ def search(
     from nst_core.training import new_network, painted, train
 
     check_suffix(out)
-    registry = Registry.load()
-    if warm_start is None and not len(registry):
+    known = Registry.load(registry)
+    if warm_start is None and not len(known):
         raise typer.BadParameter("The registry has no style to begin with: --warm-start names one.")
-    start = registry.open(warm_start or next(iter(registry)).id)
+    start = known.open(warm_start or next(iter(known)).id)
     weights, sizes = content_weight or [0.3, 1.0, 3.0], style_size or [300, 500]
     base = replace(
         RECIPE,
@@ -263,6 +266,11 @@ def search(
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
     print(f"{out} shows {len(weights) * len(sizes)} alternatives after {steps} steps; train takes those options.")
+
+
+def _told(source: str | None) -> str | None:
+    """As a card tells where something is from: of a path, its name alone."""
+    return Path(os.path.abspath(source)).name if source and os.path.exists(source) else source
 
 
 def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":

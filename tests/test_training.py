@@ -7,6 +7,7 @@ import math
 import os
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 from commands import refusal
 from PIL import Image
 from typer.testing import CliRunner
@@ -150,6 +152,16 @@ def test_a_warm_start_brings_its_architecture_along(monkeypatch: pytest.MonkeyPa
         (["--warm-start", "udnie-lite", "--architecture", "johnson"], "johnson"),  # which is refused then
     ):
         assert recipe_of([*words, *more], monkeypatch).architecture == architecture
+
+
+def test_a_warm_start_may_be_of_another_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Registry.load()["udnie-lite"]
+    assert entry.path is not None
+    shutil.copytree(entry.path, tmp_path / "mine")
+    said = {**entry.model_dump(mode="json", exclude_none=True), "id": "mine", "path": "mine"}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "styles": [said]}))
+    words = ["painting.jpg", "--photos", "photos", "-o", "out", "--warm-start", "mine"]
+    assert recipe_of([*words, "--registry", str(tmp_path)], monkeypatch).architecture == "johnson-lite"
 
 
 def test_an_architecture_that_is_not_is_refused_before_anything_else() -> None:
@@ -362,11 +374,13 @@ def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
     for _ in folder.record(train(RECIPE, painting, photos, network, features), resume=False):
         painting.unlink(missing_ok=True)
     odd = os.fsdecode(b"a\xffb")
-    style = finish(folder, network, **dict.fromkeys(("features", "warm_start", "title", "artist", "painting"), odd))
+    said = ("features", "warm_start", "registry", "title", "artist", "painting")
+    style = finish(folder, network, **dict.fromkeys(said, odd))
     assert (style.title, style.artist) == ("ab", "ab")
     told = style.config.training
     assert (told["style_image"], told["style_image_sha256"], told["features"]) == ("pa.png", digest, "ab")
-    assert "train pa.png --photos photos/ -o st --warm-start ab" in (folder.folder / "README.md").read_text("utf-8")
+    card = (folder.folder / "README.md").read_text("utf-8")
+    assert "train pa.png --photos photos/ -o st --warm-start ab --registry ab --features ab" in card
 
 
 @pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
