@@ -34,6 +34,7 @@ from nst_core.console import (
     print_table,
     progress_bar,
     stderr,
+    weighted,
 )
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
@@ -93,18 +94,6 @@ def _make_folder(folder: Path) -> None:
         raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
-
-
-def _weighted(words: list[str] | None) -> list[tuple[str, float]]:
-    """Parse NAME[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
-    pairs = []
-    for word in words or []:
-        name, _, weight = word.rpartition("=")
-        try:
-            pairs.append((name, float(weight)) if name else (word, 1.0))
-        except ValueError:
-            pairs.append((word, 1.0))
-    return pairs
 
 
 def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
@@ -327,6 +316,7 @@ def optimize(
         typer.Option(metavar="FILE", help="Save where it stands there, now and then and when it ends."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, if that file exists.")] = False,
+    registry: RegistryOption = None,
 ) -> None:
     """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.
 
@@ -337,8 +327,8 @@ def optimize(
     if resume and state is None:
         raise typer.BadParameter("--resume needs --state, the file to go on from.")
     changes: dict[str, Any] = {
-        "content_layers": dict(_weighted(content_layer)) or None,
-        "style_layers": dict(_weighted(style_layer)) or None,
+        "content_layers": dict(weighted(content_layer)) or None,
+        "style_layers": dict(weighted(style_layer)) or None,
         "content_weight": content_weight,
         "style_weight": style_weight,
         "total_variation": total_variation,
@@ -361,7 +351,7 @@ def optimize(
     for file in (history, state):
         if file is not None:
             check_file(file)
-    further = _weighted(more_style)
+    further = weighted(more_style)
     read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
     _check_apart({"--out": out, "--history": history, "--state": state}, read)
 
@@ -383,7 +373,7 @@ def optimize(
     if start is not None:
         begin = open_picture(start)
     elif start_style is not None:
-        begin = repaint(photo, Registry.load().open(start_style), size=settings.size)
+        begin = repaint(photo, Registry.load(registry).open(start_style), size=settings.size)
     run = optimize_pixels(
         photo,
         paintings,

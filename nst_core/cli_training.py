@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import progress_bar, stderr
+from nst_core.console import RegistryOption, progress_bar, stderr, weighted
 from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
@@ -46,6 +46,9 @@ def train(
     crop: Annotated[
         int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares cut from the photographs, pixels.")
     ] = RECIPE.crop,
+    zoom: Annotated[
+        float, typer.Option(min=1, help="Photographs are enlarged at random up to this: more shows smoother areas.")
+    ] = RECIPE.zoom,
     noise: Annotated[
         float, typer.Option(min=0, help="On what the network sees, levels of 255: more makes films flicker less.")
     ] = RECIPE.noise,
@@ -55,6 +58,22 @@ def train(
             min=64, max=MAX_SIDE, help="Longer side at which the painting is looked at: larger, larger strokes."
         ),
     ] = RECIPE.style_size,
+    content_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHT]",
+            help="As relu3_1=0.5, instead of the usual; may be repeated.",
+            show_default=", ".join(RECIPE.content_layers),
+        ),
+    ] = None,
+    style_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHT]",
+            help="As relu4_1=0.5, instead of the usual; may be repeated.",
+            show_default=", ".join(RECIPE.style_layers),
+        ),
+    ] = None,
     content_weight: Annotated[
         float, typer.Option(min=0, help="Larger keeps more of the photograph.")
     ] = RECIPE.content_weight,
@@ -68,11 +87,18 @@ def train(
         str, typer.Option(help="Of the losses: relative, johnson, gatys, tutorial or article.")
     ] = RECIPE.convention,
     learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
+    warm_up: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the steps after reconstruction over which the learning rate rises."),
+    ] = RECIPE.warm_up,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = RECIPE.seed,
     features: Annotated[
         str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
     ] = "vgg19",
-    architecture: Annotated[str, typer.Option(help="Of the network.")] = RECIPE.architecture,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Of the network.", show_default=f"that of --warm-start, or else {RECIPE.architecture}"),
+    ] = None,
     warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.")] = None,
     sample: Annotated[
         Path | None,
@@ -80,6 +106,7 @@ def train(
     ] = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples.")] = 200,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    registry: RegistryOption = None,
 ) -> None:
     """Train a network to paint like a picture, and write it as a style folder.
 
@@ -91,10 +118,12 @@ def train(
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
     from nst_core.style import MAX_BYTES, check_new
-    from nst_core.training import new_network
+    from nst_core.training import check_architecture, new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
+    if architecture is not None:
+        check_architecture(architecture)
     if not resume:
         check_new(out)
     finished = all(os.path.exists(out / file) for file in MAX_BYTES)
@@ -104,21 +133,28 @@ def train(
             "is left for the painting: more --steps, or fewer --reconstruction-steps, would be right."
         )
     recipe = Recipe(
-        architecture=architecture,
+        architecture=architecture or RECIPE.architecture,
         steps=steps,
         reconstruction_steps=0 if warm_start else reconstruction_steps,
         batch_size=batch_size,
         crop=crop,
+        zoom=zoom,
         noise=noise,
         style_size=style_size,
+        content_layers=dict(weighted(content_layer)) or RECIPE.content_layers,
+        style_layers=dict(weighted(style_layer)) or RECIPE.style_layers,
         content_weight=content_weight,
         style_weight=style_weight,
         total_variation=total_variation,
         convention=convention,
         learning_rate=learning_rate,
+        warm_up=warm_up,
         seed=seed,
     )
-    network = new_network(recipe, Registry.load().open(warm_start) if warm_start else None)
+    start = Registry.load(registry).open(warm_start) if warm_start else None
+    if start and architecture is None:
+        recipe = replace(recipe, architecture=start.architecture.id)
+    network = new_network(recipe, start)
     shown = _sample(sample, photos, recipe)
     folder = TrainingFolder(out, style_image, shown)
     interrupted = Event()
@@ -156,10 +192,11 @@ def train(
         return
     folder.finish(
         network,
-        ARCHITECTURES[architecture],
+        ARCHITECTURES[recipe.architecture],
         recipe,
         features=Path(features).name,
-        warm_start=Path(warm_start).name if warm_start and Path(warm_start).is_dir() else warm_start,
+        warm_start=_told(warm_start),
+        registry=_told(registry),
         title=title or out.name,
         artist=artist,
         painting=painting,
@@ -190,6 +227,7 @@ def search(
     sample: Annotated[
         Path | None, typer.Option(metavar="PHOTO", help="What the sheet shows; by default one of PHOTOS.")
     ] = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Train a little with several weights and sizes of the painting, and draw what each gives on one sheet."""
     from nst_core.features import load_features
@@ -199,10 +237,10 @@ def search(
     from nst_core.training import new_network, painted, train
 
     check_suffix(out)
-    registry = Registry.load()
-    if warm_start is None and not len(registry):
+    known = Registry.load(registry)
+    if warm_start is None and not len(known):
         raise typer.BadParameter("The registry has no style to begin with: --warm-start names one.")
-    start = registry.open(warm_start or next(iter(registry)).id)
+    start = known.open(warm_start or next(iter(known)).id)
     weights, sizes = content_weight or [0.3, 1.0, 3.0], style_size or [300, 500]
     base = replace(
         RECIPE,
@@ -228,6 +266,11 @@ def search(
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
     print(f"{out} shows {len(weights) * len(sizes)} alternatives after {steps} steps; train takes those options.")
+
+
+def _told(source: str | None) -> str | None:
+    """As a card tells where something is from: of a path, its name alone."""
+    return Path(os.path.abspath(source)).name if source and os.path.exists(source) else source
 
 
 def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":

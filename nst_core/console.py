@@ -1,4 +1,4 @@
-"""What the commands share: options, progress bars, tables, and a check of files to be written."""
+"""What the commands share: options and how they are read, progress bars, tables, and a check of files to be written."""
 
 import os
 import sys
@@ -92,3 +92,15 @@ def check_file(path: Path) -> None:
         raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
     if not os.path.isdir(path.parent):
         raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
+
+
+def weighted(words: list[str] | None) -> list[tuple[str, float]]:
+    """Parse NAME[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
+    pairs = []
+    for word in words or []:
+        name, _, weight = word.rpartition("=")
+        try:
+            pairs.append((name, float(weight)) if name else (word, 1.0))
+        except ValueError:
+            pairs.append((word, 1.0))
+    return pairs

@@ -17,9 +17,9 @@ class RecipeError(NSTError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter of a training; a style's ``config.json`` holds them all. No weight is negative.
+    """Every hyper-parameter of a training; a style's ``config.json`` holds them all.
 
-    Whether there are such layers and such a convention, ``train`` checks.
+    No weight is negative, and not all are 0. Whether there are such layers and such a convention, ``train`` checks.
 
     Raises:
         RecipeError: a value is out of its range.
@@ -73,18 +73,28 @@ class Recipe:
         for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
             check(name, 0)
         check_layer_weights(RecipeError, self)
+        content, style = max(self.content_layers.values(), default=0), max(self.style_layers.values(), default=0)
+        most = max(self.content_weight * content, self.style_weight * style, self.total_variation)
+        if not 0 < most < math.inf:
+            raise RecipeError("The weights of content, style and total variation should be finite and not all 0.")
 
     def options(self, *, warm: bool = False) -> list[str]:
         """The options of ``python -m nst_core train`` for all settings that differ from their defaults, as words.
 
-        The layers have no options; with a ``warm`` start, ``train`` itself leaves the reconstruction out.
+        With a ``warm`` start, ``train`` itself leaves the reconstruction out.
         """
-        words = []
+        words, usual = [], Recipe()
         for setting in fields(self):
-            value = getattr(self, setting.name)
-            told = setting.name in OPTIONS and not (warm and setting.name == "reconstruction_steps")
-            if told and value != setting.default:
-                words += [f"--{setting.name.replace('_', '-')}", str(value).removesuffix(".0")]
+            value, default = getattr(self, setting.name), getattr(usual, setting.name)
+            if value == default or (warm and setting.name == "reconstruction_steps"):
+                continue
+            option = f"--{setting.name.replace('_', '-')}"
+            if isinstance(value, dict):
+                # No layer at all, which an option cannot say, is the usual ones without any weight.
+                for layer, weight in (value or dict.fromkeys(default, 0)).items():
+                    words += [option.removesuffix("s"), f"{layer}={weight}".removesuffix(".0")]
+            else:
+                words += [option, str(value).removesuffix(".0")]
         return words
 
     def rate_at(self, step: int) -> float:
@@ -97,10 +107,3 @@ class Recipe:
         if step < rise:
             return self.learning_rate * (step + 1) / rise
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
-
-
-OPTIONS = (
-    *("architecture", "steps", "reconstruction_steps", "batch_size", "crop", "noise", "style_size"),
-    *("content_weight", "style_weight", "total_variation", "convention", "learning_rate", "seed"),
-)
-"""Settings that the command line has under the same name."""

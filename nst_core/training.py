@@ -30,6 +30,7 @@ from nst_core.processes import Processes, is_first
 from nst_core.recipe import Recipe
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE
+from nst_core.text import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +137,16 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
     )
 
 
+def check_architecture(id: str) -> None:
+    """Refuse an architecture that there is not.
+
+    Raises:
+        TrainingError: it is none of ``ARCHITECTURES``.
+    """
+    if id not in ARCHITECTURES:
+        raise TrainingError(f"There is no architecture {quoted(id)}; there are {', '.join(ARCHITECTURES)}.")
+
+
 @torch.inference_mode(False)
 def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """The network that a recipe is to train: random by its seed, or a copy of a style's.
@@ -143,9 +154,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     Raises:
         TrainingError: there is no such architecture, or the style is of another.
     """
-    if recipe.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise TrainingError(f"There is no architecture {recipe.architecture!r}; there are {known}.")
+    check_architecture(recipe.architecture)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
         torch.manual_seed(recipe.seed)
         network = ARCHITECTURES[recipe.architecture].network().float()

@@ -98,6 +98,7 @@ class TrainingFolder:
         *,
         features: str,
         warm_start: str | None,
+        registry: str | None = None,
         title: str,
         artist: str,
         painting: str,
@@ -115,6 +116,7 @@ class TrainingFolder:
         # Names of files and words of a command line need not be text.
         title, artist, painting = plain(title), plain(artist), plain(painting, MAX_LINE)
         features, warm_start = plain(features, MAX_LINE), warm_start and plain(warm_start, MAX_LINE)
+        registry = registry and plain(registry, MAX_LINE)
         training = {
             **asdict(recipe),
             "features": features,
@@ -130,6 +132,7 @@ class TrainingFolder:
         if done < recipe.steps:
             training["stopped_after"] = done
         metrics = _means(losses[-MEASURED_STEPS:])
+        again = reproduction(recipe, self.painting, plain(self.folder.name, MAX_LINE), features, warm_start, registry)
         write_style(
             self.folder,
             network_state=network.state_dict(),
@@ -144,8 +147,7 @@ class TrainingFolder:
                 artist=artist,
                 license=license,
                 tags=tags,
-                text=_card_text(title, artist, painting, recipe, done, metrics)
-                + reproduction(recipe, self.painting, plain(self.folder.name, MAX_LINE), features, warm_start),
+                text=_card_text(title, artist, painting, recipe, done, metrics) + again,
             ),
             preview=self.show(network, done),
         )
@@ -228,9 +230,12 @@ content weight {recipe.content_weight:g}, style weight {recipe.style_weight:g}, 
 """
 
 
-def reproduction(recipe: Recipe, style_image: str, folder: str, features: str, warm_start: str | None) -> str:
-    """The part of a card that says how to train the same again."""
+def reproduction(
+    recipe: Recipe, style_image: str, folder: str, features: str, warm_start: str | None, registry: str | None = None
+) -> str:
+    """The part of a card that says how to train the same again; ``registry`` is the one that has the warm start."""
     words = ["python -m nst_core train", shlex.quote(style_image), "--photos photos/ -o", shlex.quote(folder)]
     words += ["--warm-start", shlex.quote(warm_start)] if warm_start else []
+    words += ["--registry", shlex.quote(registry)] if warm_start and registry else []
     words += ["--features", shlex.quote(features)] if features != "vgg19" else []
-    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, *recipe.options(warm=bool(warm_start))])}\n```\n"
+    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, shlex.join(recipe.options(warm=bool(warm_start)))])}\n```\n"

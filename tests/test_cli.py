@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from commands import nst, refusal
 from made_features import make_features
+from made_registry import make_registry
 from made_styles import make_style
 from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
@@ -304,6 +305,7 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     make_features(tmp_path)
     words = ["search", made / "photo.png", "--photos", "photos", "--steps", 2, "--batch-size", 1, "--crop", 64]
     words += ["--features", tmp_path, "--content-weight", 0, "--content-weight", 50, "--style-size", 64]
+    words += ["--registry", make_registry(tmp_path), "--warm-start", "first-style"]
     done = nst(*words, "-o", "sheet.png", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 alternatives" in done.stdout

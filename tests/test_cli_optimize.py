@@ -15,6 +15,7 @@ import pytest
 import typer
 from commands import nst, refusal
 from made_features import make_features
+from made_registry import make_registry
 from made_styles import make_style
 from PIL import Image
 
@@ -177,7 +178,8 @@ def test_several_paintings_regions_and_a_fast_style_to_begin_with(
     monkeypatch.chdir(made)
     optimize(
         "-o", "more.png", "--steps", 2, "--more-style", "photo.png=0.5", "--more-style", "painting.png",
-        "--mask", "mask.png", "--mask", "mask.png", "--start-style", "wave", "--color", "luminance", "--resume",
+        "--mask", "mask.png", "--mask", "mask.png", "--start-style", "first-style",
+        "--registry", make_registry(made / "known"), "--color", "luminance", "--resume",
         "--state", "none-yet.pt", "--method", "neural-style", "--pooling", "average", "--seconds", 60,
     )  # fmt: skip
     assert "more.png  24 × 18 px, 2 steps" in capsys.readouterr().out

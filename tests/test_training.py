@@ -6,6 +6,8 @@ import json
 import math
 import os
 import resource
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,8 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
+from commands import refusal
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -32,7 +36,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.training import Photographs, TrainingError, TrainingStep, new_network, perceptual_loss, train
-from nst_core.training_folder import TrainingFolder
+from nst_core.training_folder import TrainingFolder, reproduction
 
 RECIPE = Recipe(
     steps=6,
@@ -138,6 +142,31 @@ def test_a_warm_start_has_the_architecture() -> None:
     start = Registry.load().open("udnie")
     with pytest.raises(TrainingError, match="udnie is a johnson network, and a johnson-lite one is to be trained"):
         new_network(replace(RECIPE, architecture="johnson-lite"), start)
+
+
+def test_a_warm_start_brings_its_architecture_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["painting.jpg", "--photos", "photos", "-o", "out"]
+    for more, architecture in (
+        ([], "johnson"),
+        (["--warm-start", "udnie-lite"], "johnson-lite"),
+        (["--warm-start", "udnie-lite", "--architecture", "johnson"], "johnson"),  # which is refused then
+    ):
+        assert recipe_of([*words, *more], monkeypatch).architecture == architecture
+
+
+def test_a_warm_start_may_be_of_another_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Registry.load()["udnie-lite"]
+    assert entry.path is not None
+    shutil.copytree(entry.path, tmp_path / "mine")
+    said = {**entry.model_dump(mode="json", exclude_none=True), "id": "mine", "path": "mine"}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "styles": [said]}))
+    words = ["painting.jpg", "--photos", "photos", "-o", "out", "--warm-start", "mine"]
+    assert recipe_of([*words, "--registry", str(tmp_path)], monkeypatch).architecture == "johnson-lite"
+
+
+def test_an_architecture_that_is_not_is_refused_before_anything_else() -> None:
+    words = ["gone.jpg", "--photos", "gone", "-o", "styles/udnie", "--architecture", "huge", "--warm-start", "gone"]
+    assert refusal("train", *words).startswith("There is no architecture 'huge'; there are ")
 
 
 def half_seen(path: Path, seed: int, hidden: tuple[int, int, int]) -> Path:
@@ -345,11 +374,13 @@ def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
     for _ in folder.record(train(RECIPE, painting, photos, network, features), resume=False):
         painting.unlink(missing_ok=True)
     odd = os.fsdecode(b"a\xffb")
-    style = finish(folder, network, **dict.fromkeys(("features", "warm_start", "title", "artist", "painting"), odd))
+    said = ("features", "warm_start", "registry", "title", "artist", "painting")
+    style = finish(folder, network, **dict.fromkeys(said, odd))
     assert (style.title, style.artist) == ("ab", "ab")
     told = style.config.training
     assert (told["style_image"], told["style_image_sha256"], told["features"]) == ("pa.png", digest, "ab")
-    assert "train pa.png --photos photos/ -o st --warm-start ab" in (folder.folder / "README.md").read_text("utf-8")
+    card = (folder.folder / "README.md").read_text("utf-8")
+    assert "train pa.png --photos photos/ -o st --warm-start ab --registry ab --features ab" in card
 
 
 @pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
@@ -503,18 +534,40 @@ def test_layers_of_a_recipe_have_weights() -> None:
             Recipe(content_layers=wrong)  # type: ignore[arg-type]
 
 
-def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
-    recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789)
-    assert "--reconstruction-steps" not in recipe.options(warm=True)
-    said: dict[str, object] = {}
+def recipe_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """What ``train`` would train with these words."""
+    said: dict[str, Recipe] = {}
     app = typer.Typer()
     app.command()(cli_training.train)
     monkeypatch.setattr(training, "new_network", lambda recipe, start: said.update(recipe=recipe) or 1 / 0)
-    words = ["painting.jpg", "--photos", "photos", "-o", "out", *recipe.options()]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, ZeroDivisionError)
-    assert said["recipe"] == recipe
+    return said["recipe"]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"content_weight": 0, "style_weight": 0},
+        {"content_layers": {}, "style_layers": {"relu1_2": 0}},
+        {"content_weight": 0, "style_layers": {}},
+        {"style_weight": 1e300, "style_layers": {"relu1_2": 1e300}},
+    ],
+)
+def test_weights_of_a_recipe_are_finite_and_not_all_0(weights: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"^The weights of content, style and total .* finite and not all 0\.$"):
+        Recipe(**weights, total_variation=0)
+    assert Recipe(**{**weights, "content_weight": 0, "style_weight": 0}, total_variation=1e-3).total_variation == 1e-3
+
+
+def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
+    recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789, zoom=2, warm_up=0.25)
+    recipe = replace(recipe, content_layers={"relu3_1": 0.5}, style_layers={"relu1_1": 1.0, "a=b c": 1e-7})
+    assert "--reconstruction-steps" not in recipe.options(warm=True)
+    told = reproduction(recipe, "painting.jpg", "out", "vgg19", None)
+    assert recipe_of(shlex.split(told.splitlines()[4])[4:], monkeypatch) == recipe
+    assert replace(Recipe(), content_layers={}).options() == ["--content-layer", "relu2_2=0"]
 
 
 EXACT = """import torch
