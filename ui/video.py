@@ -1,5 +1,6 @@
 """The tab *Video*: a film and a style in, its first frame at once, and the whole film, with its sound, in a while."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ HINT = (
     "<b>Watch a film being painted</b>Choose a film: its first frame is painted at once.<br>The others, and the sound, "
     "follow when you press Paint."
 )
+
+EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("The film before (MP4)")))} }})"""
 
 # On a telephone the first frame would be below the fold.
 SHOW_STAGE = """() => {
@@ -81,6 +84,9 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
                 file = gr.DownloadButton(
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
+                whole = gr.DownloadButton(
+                    say("The last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
+                )
 
     def asked(style: Any, size: Any, strength: Any, color: Any, second: Any, mix: Any) -> Wish:
         return Wish.of(style=style, size=size, strength=strength, color=color, second=second, mix=mix)
@@ -99,8 +105,10 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
 
     def left(screening: Screening | None) -> list[Any]:
         made = str(screening.film) if screening else None
+        finished = str(screening.before.film) if screening and screening.before else None
         return [
             gr.DownloadButton(say("Film (MP4)"), value=made, visible=bool(made)),
+            gr.DownloadButton(value=finished, visible=bool(finished)),
             gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
 
@@ -119,7 +127,8 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
     )
     film.change(js=SHOW_STAGE)
     second.change(None, second, mix, js=SHOW_MIX)
-    paint.click(None, film, [paint, leave, stop, file, result], js=waiting("reel", 3))
+    paint.click(None, film, [paint, leave, stop, result], js=waiting("reel", 2))
+    paint.click(None, None, file, js=EARLIER)
     event = paint.click(
         start,
         [film, *settings],
@@ -130,5 +139,5 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
         concurrency_limit=1,
         api_visibility="private",
     )
-    follow([event], paint, [stage, leave, stop], [file, result], left, cinema.ended, cinema.running)
+    follow([event], paint, [stage, leave, stop], [file, whole, result], left, cinema.ended, cinema.running)
     return style

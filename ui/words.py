@@ -213,6 +213,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Film (MP4)": "Película (MP4)",
     "The film before": "La película anterior",
     "The film before (MP4)": "La película anterior (MP4)",
+    "The last finished film (MP4)": "La última película terminada (MP4)",
     "Your film": "Su película",
     "Styles of the community": "Estilos de la comunidad",
     "First come the": "Primero los",
