@@ -8,7 +8,9 @@ import gradio as gr
 
 from ui.films import Cinema, Screening
 from ui.gallery import drawn, registry_choices
+from ui.links import EDITED, remembers, said_at_first
 from ui.repaint import SHOW_MIX
+from ui.restoring import read
 from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
@@ -28,8 +30,11 @@ SHOW_STAGE = """() => {
 }"""
 
 
-def video_tab(cinema: Cinema) -> gr.Dropdown:
-    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; gives its list of styles."""
+def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> gr.Dropdown:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
+
+    Gives its list of styles.
+    """
     choices = registry_choices(cinema.studio.registry)
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -88,8 +93,18 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
                     say("The last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
                 )
 
-    def asked(style: Any, size: Any, strength: Any, color: Any, second: Any, mix: Any) -> Wish:
-        return Wish.of(style=style, size=size, strength=strength, color=color, second=second, mix=mix)
+    named: dict[str, gr.components.Component] = {"style": style, "size": size, "strength": strength}
+    named |= {"color": color, "second": second, "mix": mix}
+    settings = [*named.values()]
+    changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
+
+    def asked(*said: Any) -> Wish:
+        return Wish.of(**dict(zip(named, said, strict=True)))
+
+    def found_open(remembered: Any, request: gr.Request) -> list[Any]:
+        said = said_at_first("video", named, remembered, request)
+        values = read(cinema.studio, named, {"size": cinema.sizes}, said)
+        return [values.get(name, gr.skip()) for name in named]
 
     def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
         # What was painted before can still be taken home, and is not taken for this one's.
@@ -112,9 +127,11 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
             gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
 
-    settings = [style, size, strength, color, second, mix]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    page.load(found_open, remembered, settings, **quiet, js=EDITED)
+    gr.on(changes, None, settings, remembered, js=remembers("video", named), **quiet)
     gr.on(
-        [film.change, *(setting.input for setting in settings)],  # type: ignore[attr-defined]
+        [film.change, *changes],
         first,
         [film, *settings],
         [stage, result, file],
