@@ -16,7 +16,7 @@ from nst_core.video import stylize_video
 from ui.server import Page as Repaint
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -132,6 +132,23 @@ def frames(page: "Page", button: str) -> int:
     with page.expect_download() as found:
         page.locator(button).click()
     return len(see(found.value.path()).pictures)
+
+
+def test_who_waits_for_another_film_is_told_so(film: "Page", browser: "Browser", app_url: str, tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "long.mp4", frames=2000)
+    other = browser.new_context().new_page()
+    other.goto(f"{app_url}/?tab=video")
+    for one in (other, page):
+        choose(one, tmp_path / "long.mp4")
+        expect(one.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+        one.locator("#paint-film").click()
+        told = re.compile(r"Frame \d+" if one == other else "Somebody else's is being made first; yours is next. Stop")
+        expect(one.locator("#reel .line")).to_contain_text(told)
+    expect(page.locator("#reel figure img")).to_be_visible()
+    page.locator("#leave-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+    other.context.close()
 
 
 def test_stopped_before_its_first_frame_it_is_over(film: "Page", server: Repaint, tmp_path: Path) -> None:
