@@ -124,6 +124,20 @@ def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
     assert float(made.sound[0][2][-1]) == pytest.approx(float(made.seconds), abs=0.1)
 
 
+def test_a_finished_film_stays_until_the_next_is_finished(cinema: Cinema, film: Path, tmp_path: Path) -> None:
+    whole = ended(cinema.watch("ann", film, wish()))
+    folder, long = whole.folder, make_film(tmp_path / "long.mp4", frames=600)
+    for _ in range(2):
+        for screening in cinema.watch("ann", long, wish()):
+            assert screening.before is whole
+            if screening.done:
+                cinema.running.stop("ann")
+        assert cinema.ended("ann") is screening and whole.film and whole.film.is_file()
+    del whole
+    screening = ended(cinema.watch("ann", film, wish()))
+    assert screening.finished and screening.before is None and not folder.exists()
+
+
 def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
     cinema = Cinema(studio, max_seconds=2)

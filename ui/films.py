@@ -44,6 +44,8 @@ class Screening(Watched):
         self.line = "Looking at the film …"
         self.film: Path | None = None
         """What there is to show in the end."""
+        self.before: Screening | None = None
+        """The session's last one that was finished, for as long as this one is not."""
         self.done = 0
         """Frames."""
         self.worked = 0.0
@@ -103,7 +105,8 @@ class Cinema:
             NSTError: before the first frame, whatever the library refuses; later, it ends with its ``trouble``.
         """
         styles, film, size, settings = self._asked(session, path, wish)
-        screening = Screening(self.studio.folder)
+        screening, earlier = Screening(self.studio.folder), self.ended(session)
+        screening.before = earlier.before if earlier and not earlier.finished else earlier
         self.running.put(session, None, screening)
         yield screening
         out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
@@ -136,7 +139,7 @@ class Cinema:
                 raise screening.trouble
             raise PageError("It was stopped before its first frame was done.")
         if screening.finished:
-            how = "Finished"
+            how, screening.before = "Finished", None
         else:
             how = "Stopped" if screening.stopped or screening.trouble else "Ended, for its time was up"
         words = [f"{how}: {screening.done} frames", duration(screening.worked)]

@@ -132,15 +132,15 @@ def build_page(
             elem_id="masthead",
             words=SPANISH,
         )
-        remembered = memory("advanced")
+        remembered = {tab: memory(tab) for tab in ("video", "advanced")}
         with gr.Tab(say("Repaint"), id="repaint"):
             desk = repaint_tab(studio)
         with gr.Tab(say("Live"), id="live"):
             live_tab(studio, runtime)
         with gr.Tab(say("Video"), id="video"):
-            film_style = video_tab(cinema)
+            film_style = video_tab(cinema, page, remembered["video"])
         with gr.Tab(say("Advanced"), id="advanced") as tab:
-            filled_in = advanced_tab(easel, tab, page, remembered)
+            filled_in = advanced_tab(easel, tab, page, remembered["advanced"])
             train_accordion(school)
         with gr.Tab(say("Contribute"), id="contribute"):
             contribute_tab(studio, desk, film_style, registry=proposals, login=login)

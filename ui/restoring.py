@@ -1,6 +1,7 @@
-"""The settings of the tab *Repaint* as they were: by a link, by this browser, or when a picture was made."""
+"""The settings of *Repaint* and *Video* as they were: by a link, by this browser, or when a picture was made."""
 
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -44,27 +45,33 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
 
 
 def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:
-    """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&size=1024``, and guests.
+    """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&strength=0.5``; guests."""
+    style, invited = said.get("style", ""), gr.skip()
+    guest = on_the_hub(style)
+    values = read(studio, [name for name in desk.settings if name != "style" or not guest], desk.choices, said)
+    if guest:
+        values["style"], invited = with_guest(studio.registry, guests, plain(style), style)
+    return [*(values.get(name, gr.skip()) for name in desk.settings), invited]
 
-    What is wrong in it is dropped, and that is said.
-    """
+
+def read(
+    studio: Studio, names: Iterable[str], choices: Mapping[str, Sequence[Any]], said: Mapping[str, str]
+) -> dict[str, Any]:
+    """What is said of these settings, and is right; what is wrong in it is dropped, and that is said."""
     values: dict[str, Any] = {}
-    invited: Any = gr.skip()
-    for name in desk.settings:
+    for name in names:
         if name not in said:
             continue
         with dropping():
-            if name == "second":
-                values[name] = studio.registry[said[name]].id if said[name] else ""
-            elif name == "style" and on_the_hub(said[name]):
-                values[name], invited = with_guest(studio.registry, guests, plain(said[name]), said[name])
-            elif name == "style":
+            if name == "second" and not said[name]:
+                values[name] = ""
+            elif name in ("style", "second"):
                 values[name] = studio.registry[said[name]].id
             else:
                 values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
-                if name in desk.choices and values[name] not in desk.choices[name]:
+                if name in choices and values[name] not in choices[name]:
                     del values[name]
                     # 0 is the photograph's own size.
-                    known = ", ".join(str(choice) for choice in desk.choices[name] if choice)
+                    known = ", ".join(str(choice) for choice in choices[name] if choice)
                     raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
-    return [*(values.get(name, gr.skip()) for name in desk.settings), invited]
+    return values

@@ -20,6 +20,8 @@ const TITLES = {
 let run = null;
 let before = null; // the run before, as it was last seen, with its last picture: the server's files of it are gone
 let looksBack = false; // whether that picture is looked at
+let place = 0; // in Gradio's queue; 0: not in it
+let queued = null; // since when, in milliseconds
 let layer = "";
 let hidden = new Set();
 let at = null; // index of the snapshot that is looked at; null: the newest
@@ -56,13 +58,18 @@ function shownRow() { // the row that the legend reads out
 
 function show() {
   element.dataset.state = !run ? "empty" : run.running ? "running" : run.progress ? "ended" : "first";
+  element.toggleAttribute("data-waits", place > 0);
+  const others = place > 1 ? say("At most {} people are before you.") // Gradio does not say when one of them leaves
+    : say("Somebody else's is being made first; yours is next.");
+  const waits = `${others.replace("{}", place)} ${say("Stop leaves the line.")}`;
   hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
+  if (place) hint.innerHTML = `<b>${say("You are in line")}</b>${waits}`;
   hint.hidden = !!run?.snapshots.length;
   image.hidden = !run?.snapshots.length;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
-  line.textContent = run.line;
+  line.textContent = place ? waits : run.line;
   scrub.max = Math.max(0, run.snapshots.length - 1);
   scrub.disabled = run.snapshots.length < 2;
   look();
@@ -281,6 +288,17 @@ function take() {
   const begins = run && earlier && rows().length && !earlier.losses.step?.length;
   if (begins && innerWidth <= 768) element.scrollIntoView({ behavior: "smooth" });
 }
+
+// Only Gradio's tracker knows the place. It says so for a moment even where nobody else is there; and only what has a
+// button to stop it has a line of its own.
+const tracker = element.closest(".block").querySelector("[data-testid=status-tracker]");
+new MutationObserver(() => {
+  const stops = [...document.querySelectorAll(".stop")].some((one) => one.checkVisibility());
+  const said = stops ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
+  queued = said ? queued ?? performance.now() : null;
+  const now = said && performance.now() - queued > 500 ? said : 0;
+  if (now !== place) { place = now; show(); }
+}).observe(tracker, { childList: true, characterData: true, subtree: true });
 watch("value", take);
 new ResizeObserver(draw).observe(chart);
 take();

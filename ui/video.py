@@ -1,5 +1,6 @@
 """The tab *Video*: a film and a style in, its first frame at once, and the whole film, with its sound, in a while."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,9 @@ import gradio as gr
 
 from ui.films import Cinema, Screening
 from ui.gallery import drawn, registry_choices
+from ui.links import EDITED, remembers, said_at_first
 from ui.repaint import SHOW_MIX
+from ui.restoring import read
 from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
@@ -19,14 +22,19 @@ HINT = (
     "follow when you press Paint."
 )
 
+EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("The film before (MP4)")))} }})"""
+
 # On a telephone the first frame would be below the fold.
 SHOW_STAGE = """() => {
     if (innerWidth <= 768) document.querySelector("#reel").scrollIntoView({ behavior: "smooth" });
 }"""
 
 
-def video_tab(cinema: Cinema) -> gr.Dropdown:
-    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; gives its list of styles."""
+def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> gr.Dropdown:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
+
+    Gives its list of styles.
+    """
     choices = registry_choices(cinema.studio.registry)
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -81,9 +89,22 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
                 file = gr.DownloadButton(
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
+                whole = gr.DownloadButton(
+                    say("The last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
+                )
 
-    def asked(style: Any, size: Any, strength: Any, color: Any, second: Any, mix: Any) -> Wish:
-        return Wish.of(style=style, size=size, strength=strength, color=color, second=second, mix=mix)
+    named: dict[str, gr.components.Component] = {"style": style, "size": size, "strength": strength}
+    named |= {"color": color, "second": second, "mix": mix}
+    settings = [*named.values()]
+    changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
+
+    def asked(*said: Any) -> Wish:
+        return Wish.of(**dict(zip(named, said, strict=True)))
+
+    def found_open(remembered: Any, request: gr.Request) -> list[Any]:
+        said = said_at_first("video", named, remembered, request)
+        values = read(cinema.studio, named, {"size": cinema.sizes}, said)
+        return [values.get(name, gr.skip()) for name in named]
 
     def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
         # What was painted before can still be taken home, and is not taken for this one's.
@@ -99,14 +120,18 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
 
     def left(screening: Screening | None) -> list[Any]:
         made = str(screening.film) if screening else None
+        finished = str(screening.before.film) if screening and screening.before else None
         return [
             gr.DownloadButton(say("Film (MP4)"), value=made, visible=bool(made)),
+            gr.DownloadButton(value=finished, visible=bool(finished)),
             gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
 
-    settings = [style, size, strength, color, second, mix]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    page.load(found_open, remembered, settings, **quiet, js=EDITED)
+    gr.on(changes, None, settings, remembered, js=remembers("video", named), **quiet)
     gr.on(
-        [film.change, *(setting.input for setting in settings)],  # type: ignore[attr-defined]
+        [film.change, *changes],
         first,
         [film, *settings],
         [stage, result, file],
@@ -118,8 +143,9 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
         api_visibility="private",
     )
     film.change(js=SHOW_STAGE)
-    second.change(None, second, mix, js=SHOW_MIX)
-    paint.click(None, film, [paint, leave, stop, file, result], js=waiting("reel", 3))
+    gr.on([style.change, second.change], None, [style, second], mix, js=SHOW_MIX)
+    paint.click(None, film, [paint, leave, stop, result], js=waiting("reel", 2))
+    paint.click(None, None, file, js=EARLIER)
     event = paint.click(
         start,
         [film, *settings],
@@ -130,5 +156,5 @@ def video_tab(cinema: Cinema) -> gr.Dropdown:
         concurrency_limit=1,
         api_visibility="private",
     )
-    follow([event], paint, [stage, leave, stop], [file, result], left, cinema.ended, cinema.running)
+    follow([event], paint, [stage, leave, stop], [file, whole, result], left, cinema.ended, cinema.running)
     return style

@@ -218,6 +218,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Film (MP4)": "Película (MP4)",
     "The film before": "La película anterior",
     "The film before (MP4)": "La película anterior (MP4)",
+    "The last finished film (MP4)": "La última película terminada (MP4)",
     "Your film": "Su película",
     "Styles of the community": "Estilos de la comunidad",
     "First come the": "Primero los",
@@ -304,6 +305,10 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "<b>Vea cómo se pinta una película</b>Elija una película: su primera imagen se pinta enseguida.<br>Las demás, "
         "y el sonido, siguen cuando pulse Pintar."
     ),
+    "You are in line": "Está en la fila",
+    "Somebody else's is being made first; yours is next.": "Antes se hace lo de otra persona; lo suyo va después.",
+    "At most {} people are before you.": "Hay como mucho {} personas antes que usted.",
+    "Stop leaves the line.": "Parar le saca de la fila.",
     "<b>One moment</b>The first picture is on its way.": "<b>Un momento</b>La primera imagen está en camino.",
     "Picture at step": "Imagen en el paso",
     "Losses by step, on a log scale": "Pérdidas por paso, en escala logarítmica",

@@ -184,6 +184,31 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Browser", app_url: str) -> None:
+    choose(advanced, 2000)
+    advanced.locator("#run").click()
+    expect(advanced.locator("#easel .line")).to_contain_text("left")
+    second, third = (browser.new_context(locale=locale).new_page() for locale in ("en", "es"))
+    for page, tab, told in ((second, "Advanced", "You are in line"), (third, "Avanzado", "Está en la fila")):
+        page.goto(app_url)
+        page.get_by_role("tab", name=tab).click()
+        page.locator("#contents button").first.click()
+        page.locator("#paintings button").last.click()
+        expect(page.locator("#content img")).to_be_visible()
+        expect(page.locator("#painting img")).to_be_visible()
+        page.locator("#run").click()
+        expect(page.locator("#easel .hint b")).to_have_text(told)
+        expect(page.locator("#easel [data-testid=status-tracker]")).to_be_hidden()
+    expect(second.locator("#easel .hint")).to_contain_text("Somebody else's is being made first; yours is next.")
+    expect(third.locator("#easel .hint")).to_contain_text("como mucho 2 personas antes que usted. Parar le")
+    second.locator("#leave").click()
+    expect(second.locator("#easel .hint")).to_contain_text("Watch a picture being painted")
+    advanced.locator("#stop").click()
+    expect(third.locator("#easel figure img")).to_be_visible()
+    for page in (second, third):
+        page.context.close()
+
+
 @pytest.mark.slow
 def test_a_second_run_is_read_out_as_the_first(advanced: "Page") -> None:
     page = advanced

@@ -109,6 +109,30 @@ def test_the_browser_remembers_the_settings_of_the_other_tab(page: "Page", app_u
     expect(page.get_by_text("steps of SGD from noise")).to_be_visible()
 
 
+def test_the_browser_remembers_how_films_are_painted(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?tab=video&style=secnd-style&strength=0.5")
+    expect(page.get_by_text("There is no style 'secnd-style'; did you mean second-style").first).to_be_visible()
+    expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
+    page.locator("#film-style input").click()
+    page.get_by_role("option", name="Second").click()
+    page.get_by_label("A second style").locator("visible=true").click()
+    page.get_by_role("option", name="First").click()
+    mix = page.get_by_label("number input for How much of it").locator("visible=true")
+    mix.fill("0.2")
+    mix.press("Tab")
+    page.wait_for_timeout(500)
+    pick_for_good(page.get_by_role("radio", name="320", exact=True), "video")
+    assert page.url == f"{app_url}/?tab=video"
+    page.get_by_role("tab", name="Repaint").click()
+    page.goto(app_url)  # the tab is laid out when it is opened
+    page.get_by_role("tab", name="Video").click()
+    expect(page.locator("#film-style input")).to_have_value(re.compile("Second"))
+    expect(page.get_by_role("radio", name="320", exact=True)).to_be_checked()
+    expect(page.get_by_label("A second style").locator("visible=true")).to_have_value(re.compile("First"))
+    expect(mix).to_have_value("0.2")
+    expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
+
+
 def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Page", app_url: str) -> None:
     wrong = "size=100&steps=many&init=nothing&features=vgg&fast=nobody&content_weight=-1&optimizer=adam"
     page.goto(f"{app_url}/?tab=advanced&preset=speedy&{wrong}")

@@ -16,7 +16,7 @@ from nst_core.video import stylize_video
 from ui.server import Page as Repaint
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -97,6 +97,58 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     expect(page.locator("#reel .line")).to_contain_text("Stopped")
     expect(page.locator("#painted-film video")).to_be_visible()
     expect(page.locator("#paint-film")).to_be_enabled()
+
+
+def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "whole.mp4", frames=20)
+    make_film(tmp_path / "long.mp4", frames=2000)
+    choose(page, tmp_path / "whole.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("Finished: 20 frames")
+    expect(page.locator("#download-film")).to_have_text("Film (MP4)")
+    expect(page.locator("#whole-film")).to_be_hidden()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#film").get_by_label("Clear").click()
+        page.locator("#film").get_by_role("button").first.click()
+    chooser.value.set_files(tmp_path / "long.mp4")
+    expect(page.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
+    expect(page.locator("#painted-film video")).to_be_hidden()
+    expect(page.locator("#download-film")).to_have_text("The film before (MP4)")
+    assert frames(page, "#download-film") == 20
+    page.locator("#stop-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("Stopped")
+    expect(page.locator("#download-film")).to_have_text("Film (MP4)")
+    assert 0 < frames(page, "#download-film") < 2000
+    expect(page.locator("#whole-film")).to_have_text("The last finished film (MP4)")
+    assert frames(page, "#whole-film") == 20
+
+
+def frames(page: "Page", button: str) -> int:
+    """In the film that is taken home."""
+    with page.expect_download() as found:
+        page.locator(button).click()
+    return len(see(found.value.path()).pictures)
+
+
+def test_who_waits_for_another_film_is_told_so(film: "Page", browser: "Browser", app_url: str, tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "long.mp4", frames=2000)
+    other = browser.new_context().new_page()
+    other.goto(f"{app_url}/?tab=video")
+    for one in (other, page):
+        choose(one, tmp_path / "long.mp4")
+        expect(one.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+        one.locator("#paint-film").click()
+        told = re.compile(r"Frame \d+" if one == other else "Somebody else's is being made first; yours is next. Stop")
+        expect(one.locator("#reel .line")).to_contain_text(told)
+    expect(page.locator("#reel figure img")).to_be_visible()
+    page.locator("#leave-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+    other.context.close()
 
 
 def test_stopped_before_its_first_frame_it_is_over(film: "Page", server: Repaint, tmp_path: Path) -> None:
