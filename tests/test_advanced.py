@@ -191,10 +191,10 @@ def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
     assert run.line.startswith("Stopped: ")
 
 
-@pytest.mark.parametrize("steps", [None, 0, "many", 1.5])
+@pytest.mark.parametrize("steps", [None, 0, "many", 1.5, MAX_STEPS + 1])
 def test_steps_to_go_on_with_are_checked(easel: Easel, steps: Any) -> None:
     ended(easel.watch("ann", order()))
-    with pytest.raises(NSTError, match="steps"):
+    with pytest.raises(NSTError, match=f"steps on this server should be a whole number from 1 to {MAX_STEPS}, not "):
         next(easel.go_on("ann", steps))
 
 
@@ -286,9 +286,11 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"size": 513}, "513"),
+        ({"size": 513}, "from 8 to 512, not 513"),
+        ({"size": 5000}, "from 8 to 512, not 5000"),
         ({"size": "large"}, "size"),
-        ({"steps": MAX_STEPS + 1}, str(MAX_STEPS)),
+        ({"steps": MAX_STEPS + 1}, f"from 1 to {MAX_STEPS}, not {MAX_STEPS + 1}"),
+        ({"steps": -3}, f"from 1 to {MAX_STEPS}, not -3"),
         ({"steps": None}, "steps"),
         ({"content_weight": -1}, "content weight"),
         ({"style_weight": float("inf")}, "style weight"),

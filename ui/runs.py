@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
 from nst_core.history import columns, row
 from nst_core.images import save_picture
-from nst_core.method import METHODS, Method
+from nst_core.method import METHODS, SIZES, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
@@ -167,15 +167,11 @@ class Easel:
         for setting, value in changes.items():
             if isinstance(value, int) and abs(value) > 2**63:
                 raise PageError(f"The setting {setting} should be a number of a few digits.")
+        for setting, (least, most) in {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS)}.items():
+            if setting in changes:
+                check_number(PageError, f"{setting} on this server", changes[setting], least, most, whole=True)
         method = METHODS[name]
-        method = replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
-        if method.size > self.max_side:
-            raise PageError(
-                f"This server optimises at most {self.max_side} px, not {method.size}: choose a smaller size."
-            )
-        if method.steps > MAX_STEPS:
-            raise PageError(f"A run has at most {MAX_STEPS} steps here, not {method.steps}.")
-        return method
+        return replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
 
     def network(self, name: str) -> str | Path:
         """What ``load_features`` takes for one of the networks on offer.
@@ -206,7 +202,7 @@ class Easel:
             raise PageError("There is no run to go on with any more: press Run to start one.")
         if ended.state.step >= MAX_STEPS:
             raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
-        steps = replace(ended.order.method, steps=steps).steps
+        steps = check_number(PageError, "steps on this server", steps, 1, MAX_STEPS, whole=True)
         run, before = ended.run, (ended.run.steps, ended.run.line)
         run.steps, run.line = min(ended.state.step + steps, MAX_STEPS), "Going on …"
         try:

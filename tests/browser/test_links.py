@@ -115,7 +115,7 @@ def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Pag
     for words in (
         "There is no preset 'speedy'; there are quick",
         "There is no size 100, and there are 128",
-        "The steps should be a whole number from 1",
+        "The steps on this server should be a whole number from 1",
         "not 'nothing'",
         "no feature network 'vgg'",
         "There is no style 'nobody'",
