@@ -445,7 +445,7 @@ def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, ph
     }.items():
         wishes += [("stylize", [*good[:place], value, *good[place + 1 :]]) for value in values]
     assert server.call("stylize", good)[0] == "complete"
-    good = [photo, photo, "quick", 64, 1, None, None, "compact", None, None, None, None]
+    good = [photo, photo, "quick", 64, 1, None, None, "compact", *[None] * 10]
     assert server.call("optimize", good)[0] == "complete"
     for place, values in {
         2: ["", SCRIPT, 3, None],
@@ -458,6 +458,10 @@ def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, ph
         9: [SCRIPT, 1],
         10: [-1, float("nan"), float("inf"), SCRIPT],
         11: [-1, float("nan"), float("inf"), SCRIPT],
+        14: [-1, float("nan"), float("inf"), SCRIPT],
+        15: [0, 8.1, float("nan"), SCRIPT, True],
+        16: [0, 11, float("nan"), SCRIPT],
+        17: [0, -1, 901, float("nan"), SCRIPT],
     }.items():
         wishes += [("optimize", [*good[:place], value, *good[place + 1 :]]) for value in values]
 

@@ -167,11 +167,20 @@ class Easel:
         for setting, value in changes.items():
             if isinstance(value, int) and abs(value) > 2**63:
                 raise PageError(f"The setting {setting} should be a number of a few digits.")
-        for setting, (least, most) in {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS)}.items():
+        bounds = {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS), "seconds": (0.1, MAX_SECONDS)}
+        for setting, (least, most) in bounds.items():
             if setting in changes:
-                check_number(PageError, f"{setting} on this server", changes[setting], least, most, whole=True)
+                whole = setting != "seconds"
+                check_number(PageError, f"{setting} on this server", changes[setting], least, most, whole=whole)
         method = METHODS[name]
-        return replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
+        method = replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
+        side = round(method.size * method.style_size)
+        if side > self.max_side:
+            raise PageError(
+                f"This server looks at a painting at {self.max_side} px at most, not {side}: choose a smaller style "
+                "size."
+            )
+        return method
 
     def network(self, name: str) -> str | Path:
         """What ``load_features`` takes for one of the networks on offer.
@@ -240,7 +249,8 @@ class Easel:
         elif pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        return min(lent.MOST if lent.LENT else MAX_SECONDS, pace * work(method, (4, 3)))
+        most = lent.MOST if lent.LENT else MAX_SECONDS
+        return min(most, method.seconds or most, pace * work(method, (4, 3)))
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
         """The layers of the method that the feature network lacks, and which of its own it gives instead.
@@ -259,7 +269,7 @@ class Easel:
         yield run
         self.running.put(session, None, run)  # nobody may go on after the first look, and have another by now
         earlier = state.seconds if state else 0.0
-        method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)
+        method = replace(order.method, steps=run.steps, seconds=earlier + (order.method.seconds or MAX_SECONDS))
         wish: dict[str, Any] = {
             "content": order.content,
             "styles": order.styles,
@@ -273,7 +283,7 @@ class Easel:
         began = shown = snapped = time.monotonic()
         try:
             if lent.LENT:
-                left = replace(method, steps=run.steps - (state.step if state else 0))
+                left = replace(order.method, steps=run.steps - (state.step if state else 0))
                 if state:  # what goes on does so at full size, and exactly
                     left = replace(left, scales=1, precision="exact")
                 loan = lent.asked(self.seconds(left, order.features))
