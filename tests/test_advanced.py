@@ -26,7 +26,7 @@ from waiting import wait_until
 
 from nst_core.errors import NSTError
 from nst_core.images import read_note
-from nst_core.method import Method
+from nst_core.method import METHODS, Method
 from nst_core.optimization import optimize
 from nst_core.registry import Registry
 from ui import build_page, runs
@@ -323,7 +323,8 @@ def test_only_networks_on_offer_are_opened(easel: Easel, features: Path) -> None
             easel.network(name)  # type: ignore[arg-type]
 
 
-def test_presets_are_methods(easel: Easel) -> None:
+def test_presets_are_all_methods(easel: Easel) -> None:
+    assert [*PRESETS] == [*METHODS]
     for preset in PRESETS:
         easel.method(preset)
 
