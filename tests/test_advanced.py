@@ -26,14 +26,14 @@ from waiting import wait_until
 
 from nst_core.errors import NSTError
 from nst_core.images import read_note
-from nst_core.method import Method
+from nst_core.method import METHODS, Method
 from nst_core.optimization import optimize
 from nst_core.registry import Registry
 from ui import build_page, runs
 from ui.advanced import PRESETS
 from ui.line import Closed
 from ui.links import read_recipe
-from ui.runs import MAX_STEPS, Easel, Order, Run, read_layers, write_layers
+from ui.runs import MAX_SECONDS, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.studio import Studio
 from ui.watched import SNAPSHOTS, Watched, duration
 
@@ -191,10 +191,10 @@ def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
     assert run.line.startswith("Stopped: ")
 
 
-@pytest.mark.parametrize("steps", [None, 0, "many", 1.5])
+@pytest.mark.parametrize("steps", [None, 0, "many", 1.5, MAX_STEPS + 1])
 def test_steps_to_go_on_with_are_checked(easel: Easel, steps: Any) -> None:
     ended(easel.watch("ann", order()))
-    with pytest.raises(NSTError, match="steps"):
+    with pytest.raises(NSTError, match=f"steps on this server should be a whole number from 1 to {MAX_STEPS}, not "):
         next(easel.go_on("ann", steps))
 
 
@@ -286,9 +286,11 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"size": 513}, "513"),
+        ({"size": 513}, "from 8 to 512, not 513"),
+        ({"size": 5000}, "from 8 to 512, not 5000"),
         ({"size": "large"}, "size"),
-        ({"steps": MAX_STEPS + 1}, str(MAX_STEPS)),
+        ({"steps": MAX_STEPS + 1}, f"from 1 to {MAX_STEPS}, not {MAX_STEPS + 1}"),
+        ({"steps": -3}, f"from 1 to {MAX_STEPS}, not -3"),
         ({"steps": None}, "steps"),
         ({"content_weight": -1}, "content weight"),
         ({"style_weight": float("inf")}, "style weight"),
@@ -297,6 +299,11 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
         ({"init": ["noise"]}, "init"),
         ({"optimizer": "<b>"}, "optimizer"),
         ({"seed": -1}, "seed"),
+        ({"seconds": 901}, "from 0.1 to 900, not 901"),
+        ({"seconds": 0}, "from 0.1 to 900, not 0"),
+        ({"size": 300, "style_size": 2}, "512 px at most, not 600"),
+        ({"style_size": 9}, "style size should be a number from 0.1 to 8"),
+        ({"learning_rate": 0}, "learning rate should be a number from 1e-06 to 10"),
     ],
 )
 def test_settings_beyond_the_bounds_are_refused(easel: Easel, changes: dict[str, Any], says: str) -> None:
@@ -316,7 +323,8 @@ def test_only_networks_on_offer_are_opened(easel: Easel, features: Path) -> None
             easel.network(name)  # type: ignore[arg-type]
 
 
-def test_presets_are_methods(easel: Easel) -> None:
+def test_presets_are_all_methods(easel: Easel) -> None:
+    assert [*PRESETS] == [*METHODS]
     for preset in PRESETS:
         easel.method(preset)
 
@@ -404,6 +412,24 @@ def test_the_endpoint_streams_pictures_and_losses(client: Client, pictures: list
     assert steps == sorted(steps) and len(steps) > 1
 
 
+def test_the_endpoint_takes_what_the_library_does(client: Client, pictures: list[Path], features: Path) -> None:
+    wish: dict[str, Any] = {"size": 48, "steps": 6, "optimizer": "adam"}
+    wish |= {"total_variation": 1, "style_size": 1.5, "learning_rate": 0.05}
+    file, losses = client.predict(*map(handle_file, pictures), **wish, api_name="/optimize")
+    *_, expected = optimize(photo(), painting(), "quick", features=features, **wish)
+    assert losses["total"] == expected.total and losses["total_variation"] == expected.total_variation > 0
+    np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(expected.best))
+
+
+def test_a_run_ends_after_the_seconds_that_it_was_given(client: Client, pictures: list[Path], easel: Easel) -> None:
+    wish: dict[str, Any] = {"size": 96, "steps": MAX_STEPS, "init": "noise", "seconds": 0.5}
+    _, losses = client.predict(*map(handle_file, pictures), **wish, api_name="/optimize")
+    assert losses["seconds"] < 30 and losses["step"] < MAX_STEPS
+    method = easel.method("noise", seconds=0.5)
+    assert easel.seconds(method, "compact") <= 0.5
+    assert easel.method("noise").seconds == MAX_SECONDS
+
+
 def test_pictures_on_the_way_can_be_fetched_after_the_end(client: Client, pictures: list[Path]) -> None:
     slow = Client(client.src, verbose=False, download_files=False)
     job = slow.submit(*map(handle_file, pictures), size=96, steps=60, api_name="/optimize")
@@ -418,6 +444,7 @@ def test_the_endpoint_names_its_parameters(client: Client) -> None:
     assert [parameter["parameter_name"] for parameter in named["parameters"]] == [
         *("content", "style", "method", "size", "steps", "init", "optimizer", "features", "seed", "color"),
         *("content_weight", "style_weight", "content_layers", "style_layers"),
+        *("total_variation", "style_size", "learning_rate", "seconds"),
     ]
 
 

@@ -172,6 +172,23 @@ def test_a_body_that_is_not_what_it_should_be_is_refused(server: Server, body: b
         check_refused(server.http.post(f"{API}{path}", content=body, headers={"Content-Type": "application/json"}))
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/call/v2/stylize", {"precision": "exact"}, "There is no parameter 'precision'; there are photo, style, "),
+        ("/call/v2/stylize", {"style": "first-style"}, "The parameter 'photo' is missing; there are photo, style, "),
+        ("/call/v2/optimize", {"x\u202e" * 900: 1, SCRIPT: 2}, " and 1 more; there are content, style, "),
+        ("/call/v2/styles", {"tag": "test"}, "There is no parameter 'tag'; there are none."),
+        ("/call/stylize", {"photo": None}, "a list 'data' of the parameters, which are: photo, style, strength"),
+        ("/run/optimize", {"data": 3}, "a list 'data' of the parameters, which are: content, style, method"),
+    ],
+)
+def test_what_is_wrong_with_the_parameters_is_told(server: Server, path: str, body: dict[str, Any], says: str) -> None:
+    refused = server.http.post(f"{API}{path}", json=body)
+    check_refused(refused, 400)
+    assert says in refused.json()["detail"]
+
+
 def slowly() -> Iterator[bytes]:
     for _ in range(8):
         time.sleep(0.1)
@@ -445,7 +462,7 @@ def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, ph
     }.items():
         wishes += [("stylize", [*good[:place], value, *good[place + 1 :]]) for value in values]
     assert server.call("stylize", good)[0] == "complete"
-    good = [photo, photo, "quick", 64, 1, None, None, "compact", None, None, None, None]
+    good = [photo, photo, "quick", 64, 1, None, None, "compact", *[None] * 10]
     assert server.call("optimize", good)[0] == "complete"
     for place, values in {
         2: ["", SCRIPT, 3, None],
@@ -458,6 +475,10 @@ def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, ph
         9: [SCRIPT, 1],
         10: [-1, float("nan"), float("inf"), SCRIPT],
         11: [-1, float("nan"), float("inf"), SCRIPT],
+        14: [-1, float("nan"), float("inf"), SCRIPT],
+        15: [0, 8.1, float("nan"), SCRIPT, True],
+        16: [0, 11, float("nan"), SCRIPT],
+        17: [0, -1, 901, float("nan"), SCRIPT],
     }.items():
         wishes += [("optimize", [*good[:place], value, *good[place + 1 :]]) for value in values]
 

@@ -40,6 +40,9 @@ PRESETS = {
     "quick": Preset("Quick look", "The photograph is repainted from coarse to fine: the soonest way to a picture."),
     "noise": Preset("From noise", "The same, out of nothing but random dots: the most to watch."),
     "paper": Preset("The paper", "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time."),
+    "neural-style": Preset(
+        "Neural-style", "As in jcjohnson's neural-style: from noise, with a weight on smoothness; it takes the longest."
+    ),
     "tutorial": Preset("Tutorial", "As in PyTorch's tutorial: shallow layers, and a great weight on style."),
 }
 """By their ids in ``METHODS``, which has the numbers."""

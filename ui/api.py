@@ -91,13 +91,17 @@ def add_api(studio: Studio, easel: Easel) -> None:
         style_weight: float | None = None,
         content_layers: str | None = None,
         style_layers: str | None = None,
+        total_variation: float | None = None,
+        style_size: float | None = None,
+        learning_rate: float | None = None,
+        seconds: float | None = None,
     ) -> tuple[gr.FileData, dict[str, float]]:
         """Paint a photograph in the style of any painting, by optimising its pixels: slow, a minute and more.
 
         Args:
             content: The photograph: a picture that was uploaded, or is a data: URL.
             style: The painting, likewise.
-            method: One of quick, noise, paper, neural-style and tutorial: quick is the soonest.
+            method: Where settings that are null come from: quick (the soonest), noise, paper, neural-style or tutorial.
             size: The result's longer side in pixels.
             steps: The most steps; a run stops earlier when its losses hardly fall any more.
             init: What it begins with: noise, the photograph ("content") or the painting ("style").
@@ -109,6 +113,10 @@ def add_api(studio: Studio, easel: Easel) -> None:
             style_weight: How much the painting's style counts.
             content_layers: Where the feature network looks at the photograph, as in "conv2_2, conv4_2=0.5".
             style_layers: Where it looks at the painting, likewise.
+            total_variation: How much smoothness counts: more gives a smoother picture.
+            style_size: The painting's longer side in parts of the result's, from 0.1 to 8: larger gives larger strokes.
+            learning_rate: About what the first step changes, where 1 is from black to white; from 1e-6 to 10.
+            seconds: The longest that it may take, from 0.1 to 900, the default.
 
         Returns:
             The picture as it grows, in the end the best one as a PNG file.
@@ -123,6 +131,10 @@ def add_api(studio: Studio, easel: Easel) -> None:
             "color": color,
             "content_weight": content_weight,
             "style_weight": style_weight,
+            "total_variation": total_variation,
+            "style_size": style_size,
+            "learning_rate": learning_rate,
+            "seconds": seconds,
         }
         layers = {"content_layers": content_layers, "style_layers": style_layers}
         begun = None

@@ -22,6 +22,7 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nst_core.text import few
 from ui.log import note, note_failure
 from ui.studio import LINK
 
@@ -124,6 +125,7 @@ class Limits:
             said = said if isinstance(said, dict) else {}
             session = None if of_agents(Headers(scope=scope)) else said.get("session_hash")
             self._check_line(asking["how"], asking["name"], said.get("fn_index"), session)
+            self._check_names(asking["how"], asking["name"], said)
 
     def _check_line(self, how: str, name: str, number: Any, session: Any) -> None:
         # As Gradio finds it: in some ways of asking the number goes before the name, in others it means nothing.
@@ -140,6 +142,19 @@ class Limits:
             raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in {later}.")
         if self.page.queued() >= QUEUE:
             raise Refusal(503, "Too many people are here at once: try again in a minute.")
+
+    def _check_names(self, how: str, name: str, said: dict[str, Any]) -> None:
+        parameters = self.page.parameters(name)
+        if parameters is None:
+            return
+        there = ", ".join(parameters) or "none"
+        if how != "call/v2":
+            if not isinstance(said.get("data"), list):
+                raise Refusal(400, f"The body should have a list 'data' of the parameters, which are: {there}.")
+        elif unknown := [key for key in said if key not in parameters]:
+            raise Refusal(400, f"There is no parameter {few(unknown, 1)}; there are {there}.")
+        elif missing := [key for key, optional in parameters.items() if not optional and key not in said]:
+            raise Refusal(400, f"The parameter {missing[0]!r} is missing; there are {there}.")
 
     @contextmanager
     def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:

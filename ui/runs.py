@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
 from nst_core.history import columns, row
 from nst_core.images import save_picture
-from nst_core.method import METHODS, Method
+from nst_core.method import METHODS, SIZES, Method
 from nst_core.optimization import OptimizationStep, State, optimize, work
 from ui import lent
 from ui.kept import Kept
@@ -167,14 +167,19 @@ class Easel:
         for setting, value in changes.items():
             if isinstance(value, int) and abs(value) > 2**63:
                 raise PageError(f"The setting {setting} should be a number of a few digits.")
+        bounds = {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS), "seconds": (0.1, MAX_SECONDS)}
+        for setting, (least, most) in bounds.items():
+            if setting in changes:
+                whole = setting != "seconds"
+                check_number(PageError, f"{setting} on this server", changes[setting], least, most, whole=whole)
         method = METHODS[name]
         method = replace(method, **{"size": min(method.size, self.max_side), "seconds": MAX_SECONDS, **changes})
-        if method.size > self.max_side:
+        side = round(method.size * method.style_size)
+        if side > self.max_side:
             raise PageError(
-                f"This server optimises at most {self.max_side} px, not {method.size}: choose a smaller size."
+                f"This server looks at a painting at {self.max_side} px at most, not {side}: choose a smaller style "
+                "size."
             )
-        if method.steps > MAX_STEPS:
-            raise PageError(f"A run has at most {MAX_STEPS} steps here, not {method.steps}.")
         return method
 
     def network(self, name: str) -> str | Path:
@@ -206,7 +211,7 @@ class Easel:
             raise PageError("There is no run to go on with any more: press Run to start one.")
         if ended.state.step >= MAX_STEPS:
             raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
-        steps = replace(ended.order.method, steps=steps).steps
+        steps = check_number(PageError, "steps on this server", steps, 1, MAX_STEPS, whole=True)
         run, before = ended.run, (ended.run.steps, ended.run.line)
         run.steps, run.line = min(ended.state.step + steps, MAX_STEPS), "Going on …"
         try:
@@ -244,7 +249,8 @@ class Easel:
         elif pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        return min(lent.MOST if lent.LENT else MAX_SECONDS, pace * work(method, (4, 3)))
+        most = lent.MOST if lent.LENT else MAX_SECONDS
+        return min(most, method.seconds or most, pace * work(method, (4, 3)))
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
         """The layers of the method that the feature network lacks, and which of its own it gives instead.
@@ -263,7 +269,7 @@ class Easel:
         yield run
         self.running.put(session, None, run)  # nobody may go on after the first look, and have another by now
         earlier = state.seconds if state else 0.0
-        method = replace(order.method, steps=run.steps, seconds=earlier + MAX_SECONDS)
+        method = replace(order.method, steps=run.steps, seconds=earlier + (order.method.seconds or MAX_SECONDS))
         wish: dict[str, Any] = {
             "content": order.content,
             "styles": order.styles,
@@ -277,7 +283,7 @@ class Easel:
         began = shown = snapped = time.monotonic()
         try:
             if lent.LENT:
-                left = replace(method, steps=run.steps - (state.step if state else 0))
+                left = replace(order.method, steps=run.steps - (state.step if state else 0))
                 if state:  # what goes on does so at full size, and exactly
                     left = replace(left, scales=1, precision="exact")
                 loan = lent.asked(self.seconds(left, order.features))

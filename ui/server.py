@@ -20,6 +20,7 @@ from gradio.exceptions import InvalidPathError
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME
 from gradio.queueing import Event
 from gradio.server_messages import EventMessage
+from gradio.utils import get_function_params
 from gradio_client.client import Job
 from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -142,6 +143,13 @@ class Page(gr.Blocks):
         if number is None:
             return next((event.concurrency_id for event in self.fns.values() if event.api_name == name), None)
         return self.fns[number].concurrency_id if type(number) is int and number in self.fns else None
+
+    def parameters(self, name: str) -> dict[str, bool] | None:
+        """What a public endpoint takes: the names, and whether each may be left out; None if there is none such."""
+        for event in self.fns.values():
+            if event.api_name == name and event.api_visibility == "public" and event.fn:
+                return {name: optional for name, optional, *_ in get_function_params(event.fn)}
+        return None
 
     def sessions_waiting(self, kind: str) -> list[str]:
         """The sessions that wait in one of Gradio's queues."""

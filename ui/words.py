@@ -40,8 +40,9 @@ by, if that has a weight. **Total** is the sum of the three, which the optimiser
 
 Each is shown times its weight: to compare runs whose weights differ, divide by these. With *Quick look* and *From
 noise*, content and style before their weights are 1 where the picture is as far off as if the network saw nothing at
-all, and 0 where it sees the very same. With *The paper* and *Tutorial* they are mean squares, of which the course alone
-says something. The scale is logarithmic: as far down again is as many times less. At a dotted line the picture grows.
+all, and 0 where it sees the very same. With *The paper*, *Neural-style* and *Tutorial* they are mean squares, of which
+the course alone says something. The scale is logarithmic: as far down again is as many times less. At a dotted line
+the picture grows.
 """
 
 SPANISH = {
@@ -53,9 +54,9 @@ difieren los píxeles vecinos, si eso tiene peso. **Total** es la suma de las tr
 
 Cada una se muestra multiplicada por su peso: para comparar pruebas de pesos distintos hay que dividir por ellos. Con
 *Rápido* y *Desde ruido*, contenido y estilo sin sus pesos son 1 cuando la imagen está tan lejos como si la red no
-viera nada, y 0 cuando ve exactamente lo mismo. Con *El artículo* y *Tutorial* son medias de cuadrados, de las que solo
-dice algo su evolución. La escala es logarítmica: bajar otro tanto es dividir por lo mismo. En una línea de puntos la
-imagen crece.
+viera nada, y 0 cuando ve exactamente lo mismo. Con *El artículo*, *Neural-style* y *Tutorial* son medias de cuadrados,
+de las que solo dice algo su evolución. La escala es logarítmica: bajar otro tanto es dividir por lo mismo. En una
+línea de puntos la imagen crece.
 """,
     ABOUT: """
 Un estilo es una pequeña red convolucional, entrenada una sola vez con un cuadro para repintar cualquier fotografía a su
@@ -232,6 +233,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Quick look": "Rápido",
     "From noise": "Desde ruido",
     "The paper": "El artículo",
+    "Neural-style": "Neural-style",
     "Tutorial": "Tutorial",
     "Run": "Empezar",
     "Stop": "Parar",
@@ -269,6 +271,9 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     ),
     "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time.": (
         "Desde ruido, con las capas de Gatys, Ecker y Bethge 2015; se toma su tiempo."
+    ),
+    "As in jcjohnson's neural-style: from noise, with a weight on smoothness; it takes the longest.": (
+        "Como en neural-style, de jcjohnson: desde ruido, con un peso en la suavidad; es lo que más tarda."
     ),
     "As in PyTorch's tutorial: shallow layers, and a great weight on style.": (
         "Como en el tutorial de PyTorch: capas poco profundas y mucho peso en el estilo."

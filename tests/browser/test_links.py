@@ -94,6 +94,12 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     expect(page.get_by_text("steps of Adam from a fast style")).to_be_visible()
 
 
+def test_a_link_opens_a_preset(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?tab=advanced&preset=neural-style")
+    expect(page.get_by_role("radio", name="Neural-style")).to_be_checked()
+    expect(page.get_by_text("at most 1000 steps of L-BFGS from noise; content 5 to style 100000")).to_be_visible()
+
+
 def test_the_browser_remembers_the_settings_of_the_other_tab(page: "Page", app_url: str) -> None:
     page.goto(f"{app_url}/?tab=advanced&preset=paper&optimizer=adam&strength=0.5")
     expect(page.get_by_role("radio", name="The paper")).to_be_checked()
@@ -139,7 +145,7 @@ def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Pag
     for words in (
         "There is no preset 'speedy'; there are quick",
         "There is no size 100, and there are 128",
-        "The steps should be a whole number from 1",
+        "The steps on this server should be a whole number from 1",
         "not 'nothing'",
         "no feature network 'vgg'",
         "There is no style 'nobody'",
