@@ -172,8 +172,8 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     expect(page.locator("#published pre")).to_have_text(
         "hf auth login\npython -m nst_core publish 'your; style' --repo YOUR-NAME/'my style; rm -rf /'"
     )
-    inside = "pre => pre.getBoundingClientRect().right <= innerWidth && getComputedStyle(pre).overflowX"
-    assert page.locator("#published pre").evaluate(inside) == "auto"
+    inside = "pre => pre.getBoundingClientRect().right <= innerWidth && pre.scrollWidth <= pre.clientWidth"
+    assert page.locator("#published pre").evaluate(inside)
     page.locator("#try").click()
     expect(page.get_by_role("tab", name="Repaint")).to_be_focused()
     own = page.locator("#styles label.selected")
