@@ -278,6 +278,7 @@ async function keep({ losses, snapshots }) {
 function take() {
   const earlier = run;
   run = props.value || null;
+  if (run?.running) place = 0; // its turn has come, whatever Gradio's tracker still says
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the other was refused, and this is back
   if (!run || !before) looksBack = false;
@@ -294,7 +295,7 @@ function take() {
 const tracker = element.closest(".block").querySelector("[data-testid=status-tracker]");
 new MutationObserver(() => {
   const stops = [...document.querySelectorAll(".stop")].some((one) => one.checkVisibility());
-  const said = stops ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
+  const said = stops && !run?.running ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
   queued = said ? queued ?? performance.now() : null;
   const now = said && performance.now() - queued > 500 ? said : 0;
   if (now !== place) { place = now; show(); }

@@ -71,6 +71,7 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     page = browser.new_page(locale=language)
     page.goto(app_url)
     page.get_by_role("tab", name=re.compile("V[ií]deo")).click()
+    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
     for frames, place in ((3, "#reel"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
         expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")

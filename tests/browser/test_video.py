@@ -147,7 +147,8 @@ def test_who_waits_for_another_film_is_told_so(film: "Page", browser: "Browser",
         expect(one.locator("#reel .line")).to_contain_text(told)
     expect(page.locator("#reel figure img")).to_be_visible()
     page.locator("#leave-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+    expect(page.locator("#reel [data-waits]")).to_have_count(0)
+    expect(page.locator("#paint-film")).to_be_enabled()
     other.context.close()
 
 
