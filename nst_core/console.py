@@ -45,7 +45,7 @@ stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quie
 
 
 EVERY = 30
-"""Seconds between two lines where there is no terminal to draw a bar on."""
+"""Seconds between two lines where there is no terminal to draw a bar on, and between two states that are saved."""
 
 
 class _Bar(Progress):
