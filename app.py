@@ -31,11 +31,14 @@ os.environ["GRADIO_TEMP_DIR"] = str(
     )
 )
 
+from nst_core.quota import heed_quota, share_cores
+
+share_cores()
+
 import torch
 
 from nst_core.errors import NSTError, check_number
 from nst_core.memory import keep_freed_memory
-from nst_core.quota import heed_quota
 from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards

@@ -3,15 +3,18 @@
     python benchmarks/inference.py
     python benchmarks/inference.py --size 1024 1024 --size 3840 2160 --rounds 3
     python benchmarks/inference.py --precision auto --style udnie --style great-wave
+    python benchmarks/inference.py --size 1024 1024 --busy 1
 
 Each round starts a process for the one and a process for the other, in turn; each paints the same photograph of noise
 and shapes once for nothing and then for the clock. Reported are medians over all rounds, the peer's time divided by
 ours, the most memory that either process needed over what it held before the first picture, and how much our picture
-differs from the peer's, both before rounding.
+differs from the peer's, both before rounding. ``--busy`` has other processes keep a core each from them all the while.
 """
 
 import argparse
+import atexit
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -32,6 +35,7 @@ from nst_core import Registry
 from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.memory import keep_freed_memory
 from nst_core.precision import Precision
+from nst_core.quota import SPINS
 from nst_core.streaming import StripNetwork, quickest_type
 
 SIZES = [(512, 512), (1024, 1024), (1920, 1080)]
@@ -119,6 +123,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, action="append", metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--rounds", type=int, default=3, help="processes of each")
     parser.add_argument("--pictures", type=int, default=3, help="that a process is timed for")
+    parser.add_argument("--busy", type=int, default=0, help="processes that compute something else meanwhile")
     parser.add_argument("--alone", action="store_true", help="without the peer, which needs gigabytes for large ones")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -130,6 +135,10 @@ def main() -> None:
         print(json.dumps(answer))
         return
     people = ["ours"] if arguments.alone else ["peer", "ours"]
+    # As our programs have it (``share_cores``), and the peer's has not.
+    environments = {"peer": dict(os.environ), "ours": {"GOMP_SPINCOUNT": str(SPINS), **os.environ}}
+    for _ in range(arguments.busy):
+        atexit.register(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
     kind = quickest_type() if arguments.precision == "auto" else torch.float32
     print(f"{arguments.precision}: {kind}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
     names = f"{'peer s':>8} {'ours s':>8} {'ratio':>6} {'peer GB':>8} {'ours GB':>8} {'PSNR dB':>8}"
@@ -144,7 +153,8 @@ def main() -> None:
                 out = str(files[who]) if number == 0 and len(people) > 1 else ""
                 words = ["--child", who, out, "--style", style, "--precision", arguments.precision]
                 words += ["--pictures", str(arguments.pictures), "--size", str(width), str(height)]
-                done = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, check=True)
+                command = [sys.executable, __file__, *words]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environments[who])
                 answer = json.loads(done.stdout.splitlines()[-1])
                 seconds[who] += answer["seconds"]
                 memory[who] = max(memory[who], answer["memory"])

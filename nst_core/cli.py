@@ -41,7 +41,7 @@ from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
-from nst_core.quota import heed_quota
+from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub
 from nst_core.text import few
 
@@ -493,6 +493,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.ERROR if stderr.quiet else logging.WARNING)
     logging.getLogger("nst_core.optimization").setLevel(logging.INFO)  # which layers stand for a preset's
     keep_freed_memory()
+    share_cores()
     heed_quota()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows

@@ -1,9 +1,23 @@
-"""Keeps PyTorch to as many cores as a container's CPU quota is worth."""
+"""Keeps PyTorch to as many cores as it may use, and leaves them to others while it waits."""
 
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+SPINS = 1000
+"""Turns of a waiting loop: some ten microseconds, which is longer than what lies between most operations."""
+
+
+def share_cores() -> None:
+    """Let PyTorch's threads that wait for one another leave their core to others within microseconds.
+
+    By itself they keep it for milliseconds (GNU's OpenMP: ``GOMP_SPINCOUNT``). Where something else computes, that is
+    often the core that the one that is waited for needs: a picture takes ten times as long. Programs call this, not
+    libraries, and before they import PyTorch; what the environment says already holds.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def heed_quota(groups: Path = Path("/sys/fs/cgroup")) -> None:

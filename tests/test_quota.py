@@ -1,11 +1,13 @@
-"""PyTorch heeds a container's quota, whether it is imported by then or not."""
+"""PyTorch heeds a container's quota, whether it is imported by then or not, and its threads do not spin for long."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 QUOTA = """
 import sys, torch
 from pathlib import Path
@@ -54,3 +56,22 @@ def test_the_quota_is_heeded_by_what_is_imported_later(tmp_path: Path, cores: in
     (tmp_path / "cpu.max").write_text("100000 100000\n")
     command = [sys.executable, "-c", BEFORE, str(tmp_path), str(cores)]
     assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == expected
+
+
+PAGE, COMMAND = ["-c", "import app"], ["-m", "nst_core", "stylize", "no.png", "--style", "udnie"]
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "holds"),
+    [
+        (PAGE, {}, "1000"),
+        (COMMAND, {}, "1000"),
+        (COMMAND, {"GOMP_SPINCOUNT": "7"}, "7"),
+        (COMMAND, {"OMP_WAIT_POLICY": "passive"}, "0"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has GNU's OpenMP on Linux")
+def test_threads_that_wait_leave_their_core_to_others(program: list[str], said: dict[str, str], holds: str) -> None:
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "verbose", **said}
+    run = subprocess.run([sys.executable, *program], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert f"GOMP_SPINCOUNT = '{holds}'" in run.stderr
