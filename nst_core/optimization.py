@@ -29,26 +29,18 @@ from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import best_device, fast_bfloat16
+from nst_core.stages import Plan, Stage
 from nst_core.stylization import blend
 
 logger = logging.getLogger(__name__)
 
 WINDOW = 10
 """Steps over which saturation is judged."""
-COARSEST = 64
-"""The least shorter side of a coarse scale, in pixels: below, the deep layers would see next to nothing."""
-
 THINNEST = 32
 """The least shorter side at which a painting is looked at, in pixels: a convolution after four poolings needs them."""
-OVERHEAD = 100**2
-"""What a step costs beside its pixels, counted in pixels."""
-DRAFT = 0.25
-"""Cost of a step under the drafting network, relative to one under the other."""
 BYTES_OF_STEP, BYTES_OF_TARGET = 22, 10
 """Bytes of memory, about, for each activation of a feature network's convolutions: while the picture is optimised, for
 the backward pass needs many of them, and while a painting is looked at."""
-EXACT = 0.05
-"""Share of the finest scale's steps, the last, that are in float32: few are enough to make up for bfloat16."""
 
 
 class OptimizationError(NSTError):
@@ -232,75 +224,11 @@ def _listed(pictures: Any) -> list[Any]:
     return [pictures] if alone else list(pictures)
 
 
-def work(method: Method, content: tuple[int, int]) -> float:
-    """The amount of work for a method and a picture of that width and height, in arbitrary units.
-
-    Between runs with the same layers, feature network and machine it is proportional to the time that they take.
-    """
-    return _Plan(method, content, fast_bfloat16(best_device()), draft=False).whole()
-
-
 @dataclass(frozen=True)
 class _Painting:
     picture: Image.Image
     weight: float
     mask: Image.Image | None
-
-
-@dataclass(frozen=True)
-class _Stage:
-    size: int
-    """Longer side, in pixels."""
-    draft: bool
-    """Whether under the drafting network."""
-    exact: bool
-    """Whether in float32 throughout, and not in bfloat16 wherever that is enough."""
-    share: float
-    """Of the steps, relative to the other stages' shares."""
-    cost: float
-    """Of a step, about, in pixels."""
-
-
-class _Plan:
-    """The stages: each scale has half the steps of the next; the finest begins with the draft and ends in float32."""
-
-    def __init__(self, method: Method, content: tuple[int, int], bfloat16: bool, draft: bool) -> None:
-        self.steps = method.steps
-        shape = min(content) / max(content)
-        longest = [max(8, round(method.size / 2**halvings)) for halvings in reversed(range(method.scales))]
-        *coarse, finest = [size for size in longest[:-1] if size * shape >= COARSEST] + longest[-1:]
-        fast = bfloat16 and method.precision == "auto"
-
-        def stage(size: int, draft: bool, exact: bool, share: float) -> _Stage:
-            cost = size**2 * shape + OVERHEAD
-            return _Stage(size, draft, exact, share, cost * (DRAFT if draft else 1) * (2 if exact else 1))
-
-        self.stages = [stage(size, draft, not fast, 0.5**level) for level, size in enumerate(reversed(coarse), 1)][::-1]
-        if draft:
-            self.stages.append(stage(finest, True, not fast, 1.0))
-        if fast:
-            self.stages.append(stage(finest, False, False, 1 - EXACT))
-        self.stages.append(stage(finest, False, True, EXACT if fast else 1.0))
-
-    def end(self, number: int, began: int) -> int:
-        """The last step of a stage that begins after the step ``began``; of very few, the last stage has all."""
-        left = self.steps - began
-        if number + 1 == len(self.stages):
-            return began + max(1, left)
-        share = self.stages[number].share / sum(stage.share for stage in self.stages[number:])
-        return began + max(0, min(left - 1, round(left * share)))
-
-    def left(self, number: int, step: int, end: int) -> float:
-        """Cost, in pixels, of the steps after ``step`` to the ``end`` of a stage, and of all later stages."""
-        cost = (end - step) * self.stages[number].cost
-        for later in range(number + 1, len(self.stages)):
-            began, end = end, self.end(later, end)
-            cost += (end - began) * self.stages[later].cost
-        return cost
-
-    def whole(self) -> float:
-        """What all steps cost, in pixels."""
-        return self.left(0, 0, self.end(0, 0))
 
 
 class _Run:
@@ -344,7 +272,7 @@ class _Run:
         }
         self.layers = {drafts: _layers(self.weights, network.layers) for drafts, network in networks.items()}
         self.content, self.paintings, self.start = content, paintings, start
-        self.plan = _Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
+        self.plan = Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
         ends = {"steps", "seconds", "saturation"}
         asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
             "layers": self.layers[False],
@@ -482,7 +410,7 @@ class _Run:
     def _tensor(self, picture: Image.Image) -> Tensor:
         return to_tensor(picture).to(self.device) / 255
 
-    def _loss(self, photo: Image.Image, stage: _Stage) -> tuple[PerceptualLoss, dict[str, Tensor]]:
+    def _loss(self, photo: Image.Image, stage: Stage) -> tuple[PerceptualLoss, dict[str, Tensor]]:
         """The loss at a stage, and the photograph's activations there."""
         targets = [self._target(painting, photo, stage.size) for painting in self.paintings]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not stage.exact):

@@ -20,7 +20,8 @@ from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
 from nst_core.history import columns, row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, SIZES, Method
-from nst_core.optimization import OptimizationStep, State, optimize, work
+from nst_core.optimization import OptimizationStep, State, optimize
+from nst_core.stages import work
 from ui import lent
 from ui.kept import Kept
 from ui.line import Closed
