@@ -4,25 +4,20 @@ import json
 import logging
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.progress import TextColumn
 from rich.table import Column, Table
 
 from nst_core import __version__
+from nst_core.cli_optimization import optimize
 from nst_core.cli_sharing import export, import_style, publish, review
 from nst_core.cli_training import search, train
 from nst_core.cli_video import video
 from nst_core.console import (
-    EVERY,
     MaskOption,
     MixOption,
     PrecisionOption,
@@ -30,27 +25,16 @@ from nst_core.console import (
     RegistryOption,
     SecondOption,
     StyleOption,
-    check_file,
+    make_folder,
     print_table,
     progress_bar,
     stderr,
-    weighted,
 )
 from nst_core.errors import NSTError
-from nst_core.history import HistoryWriter
 from nst_core.memory import keep_freed_memory
-from nst_core.method import METHODS, Color, Init, OptimizerName
-from nst_core.precision import Precision
 from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub
 from nst_core.text import few
-
-if TYPE_CHECKING:
-    from nst_core.optimization import OptimizationStep
-
-    MethodName = str
-else:
-    MethodName = Literal[tuple(METHODS)]
 
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
 
@@ -76,38 +60,6 @@ def _begin(
     ] = False,
 ) -> None:
     pass
-
-
-FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time is up", None: "stopped"}
-"""Why an optimisation ended, in words."""
-
-
-def _setting(help: str, **more: Any) -> Any:
-    """An option that overrides a setting of --method."""
-    return typer.Option(help=help, show_default="the method's", **more)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
-    except OSError as error:
-        raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
-
-
-def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
-    """Refuse two outputs with one path, and an output other than --out that would replace an input."""
-    of: dict[str, str] = {}
-    for option, path in written.items():
-        if path is None:
-            continue
-        place = os.path.realpath(path)
-        if place in of:
-            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
-        of[place] = option
-        if option != "--out" and place in map(os.path.realpath, read):
-            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")
 
 
 @app.command()
@@ -188,7 +140,7 @@ def stylize(
             raise NSTError(
                 f"{str(lost[0])!r} is one of the photographs, and would be written over: choose a folder (-o)."
             )
-        _make_folder(folder)
+        make_folder(folder)
 
     def wrote(target: Path, painted: Painted) -> None:
         written.append(target)
@@ -227,235 +179,6 @@ def stylize(
 
 
 @app.command()
-def optimize(
-    content: Annotated[Path, typer.Argument(help="The photograph to repaint.")],
-    style_image: Annotated[Path, typer.Argument(help="The painting.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
-    method: Annotated[MethodName, typer.Option(help="Where settings that are not given come from.")] = "quick",
-    steps: Annotated[int | None, _setting("The most steps.")] = None,
-    seconds: Annotated[float | None, _setting("The longest that it may take.")] = None,
-    saturation: Annotated[
-        float | None, _setting("Stop when ten steps lower the loss by less than this part; 0 never does.")
-    ] = None,
-    size: Annotated[int | None, _setting("Longer side of the result in pixels.")] = None,
-    style_size: Annotated[
-        float | None, _setting("Longer side of the painting in parts of the result's: larger, larger strokes.")
-    ] = None,
-    scales: Annotated[
-        int | None, _setting("Coarse to fine: each has half the side of the next; 1 is full size alone.")
-    ] = None,
-    init: Annotated[Init | None, _setting("What it begins with.")] = None,
-    start: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Begin with this picture instead of --init's.")
-    ] = None,
-    start_style: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="Begin with what this style makes of the photograph; named as stylize's --style."
-        ),
-    ] = None,
-    optimizer: Annotated[OptimizerName | None, _setting("What changes the pixels.")] = None,
-    learning_rate: Annotated[
-        float | None, _setting("About what the first step changes, where 1 is from black to white.")
-    ] = None,
-    features: Annotated[
-        str, typer.Option(help="compact, vgg19 (fetched from the Hub once), or a folder of feature networks.")
-    ] = "compact",
-    draft: Annotated[
-        str | None,
-        typer.Option(help="A cheaper feature network to bring the picture close with before --features: compact."),
-    ] = None,
-    pooling: Annotated[Literal["max", "average"] | None, _setting("Between the blocks of the feature network.")] = None,
-    convention: Annotated[
-        str | None,
-        _setting(
-            "Of the losses: relative, johnson, gatys, tutorial, or article, for pictures of one size without masks.",
-            metavar="NAME",
-        ),
-    ] = None,
-    content_weight: Annotated[float | None, _setting("Larger keeps more of the photograph.")] = None,
-    style_weight: Annotated[float | None, _setting("Larger keeps more of the painting.")] = None,
-    total_variation: Annotated[float | None, _setting("Larger gives smoother pictures.")] = None,
-    content_layer: Annotated[
-        list[str] | None, _setting("As conv2_2=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]")
-    ] = None,
-    style_layer: Annotated[
-        list[str] | None, _setting("As conv4_1=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]")
-    ] = None,
-    color: Annotated[
-        Color | None, _setting("The painting's colours, the photograph's, or only its luminance changed.")
-    ] = None,
-    precision: Annotated[
-        Precision | None, _setting("auto computes in bfloat16 where that is faster; exact never does.")
-    ] = None,
-    seed: Annotated[int | None, _setting("Of the noise.")] = None,
-    more_style: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE[=WEIGHT]",
-            help="A further painting, by default weighted 1 as STYLE_IMAGE is; may be repeated.",
-        ),
-    ] = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where in the result, white on black, STYLE_IMAGE is to be had; repeated, each --more-style in turn. "
-            "Paintings without one are everywhere.",
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Write the losses of every step there as it goes.")
-    ] = None,
-    frames: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Save pictures on the way there, as step-000010.png.")
-    ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Steps between the pictures in --frames.")] = 10,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Save where it stands there, now and then and when it ends."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, if that file exists.")] = False,
-    registry: RegistryOption = None,
-) -> None:
-    """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.
-
-    Ctrl-C, or SIGTERM, ends it early: the best picture so far is written, and the exit status is 130.
-    """
-    if sum(beginning is not None for beginning in (init, start, start_style)) > 1:
-        raise typer.BadParameter("Only one of --init, --start and --start-style can be what it begins with.")
-    if resume and state is None:
-        raise typer.BadParameter("--resume needs --state, the file to go on from.")
-    changes: dict[str, Any] = {
-        "content_layers": dict(weighted(content_layer)) or None,
-        "style_layers": dict(weighted(style_layer)) or None,
-        "content_weight": content_weight,
-        "style_weight": style_weight,
-        "total_variation": total_variation,
-        "convention": convention,
-        "pooling": pooling,
-        "init": init,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "steps": steps,
-        "seconds": seconds,
-        "saturation": saturation,
-        "size": size,
-        "style_size": style_size,
-        "scales": scales,
-        "color": color,
-        "precision": precision,
-        "seed": seed,
-    }
-    settings = replace(METHODS[method], **{name: value for name, value in changes.items() if value is not None})
-    for file in (history, state):
-        if file is not None:
-            check_file(file)
-    further = weighted(more_style)
-    read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
-    _check_apart({"--out": out, "--history": history, "--state": state}, read)
-
-    from nst_core.images import check_suffix, fit, open_picture
-    from nst_core.optimization import State
-    from nst_core.optimization import optimize as optimize_pixels
-    from nst_core.stylization import repaint
-
-    photo = open_picture(content)
-    check_suffix(out, fit(photo, settings.size))
-    paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
-    masks = [open_picture(path) for path in mask or []]
-    # Also without --resume: what is no state is refused, so that no other file is replaced in the end.
-    earlier = State.load(state) if state is not None and os.path.exists(state) else None
-    saved = earlier if resume else None
-    if frames is not None:
-        _make_folder(frames)
-    begin = None
-    if start is not None:
-        begin = open_picture(start)
-    elif start_style is not None:
-        begin = repaint(photo, Registry.load(registry).open(start_style), size=settings.size)
-    run = optimize_pixels(
-        photo,
-        paintings,
-        settings,
-        features=features,
-        weights=[1.0, *(weight for _, weight in further)],
-        masks=[*masks, *[None] * (len(paintings) - len(masks))],
-        start=begin,
-        draft=draft,
-        resume=saved,
-    )
-    _follow(
-        run,
-        out,
-        size=settings.size,
-        steps=settings.steps,
-        losses=None if history is None else HistoryWriter(history, resume=saved is not None),
-        frames=frames,
-        every=every,
-        state=state,
-    )
-
-
-def _follow(
-    run: Iterator["OptimizationStep"],
-    out: Path,
-    *,
-    size: int,
-    steps: int,
-    losses: HistoryWriter | None,
-    frames: Path | None,
-    every: int,
-    state: Path | None,
-) -> None:
-    """Show and record an optimisation until it ends or is interrupted, and write its best picture."""
-    from nst_core.images import save_picture
-
-    step: OptimizationStep | None = None
-    interrupted, saved = False, time.monotonic()
-    try:
-        with progress_bar(TextColumn("{task.fields[left]}", markup=False)) as progress:
-            task = progress.add_task("optimizing", total=steps, left="")
-            for reached in run:
-                # Before ``step`` is set, so that no state is saved of a step that the history lacks.
-                if losses:
-                    losses.write(reached)
-                step = reached
-                if state is not None and time.monotonic() - saved > EVERY:
-                    step.state.save(state)
-                    saved = time.monotonic()
-                if frames is not None and step.step % every == 0:
-                    save_picture(step.picture, frames / f"step-{step.step:06d}.png")
-                progress.update(
-                    task,
-                    completed=step.step,
-                    description=f"content {step.content:.4g}  style {step.style:.4g}  total {step.total:.4g}",
-                    left=str(timedelta(seconds=round(step.remaining))),
-                )
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        # Whatever ended it, what was waited for is kept.
-        if step is not None:
-            try:
-                if state is not None:
-                    step.state.save(state)
-            finally:
-                save_picture(step.best, out)
-            why = "interrupted" if interrupted else FINISHED[step.finished]
-            if max(step.size) < size:
-                why += " before it was at its full size"
-            print(
-                f"{out}  {step.best.width} × {step.best.height} px, {step.step} steps, {step.seconds:.1f} s, "
-                f"loss {step.state.best.total:.4g}, {why}"
-            )
-    if interrupted:
-        kept = "nothing was written" if step is None else "the best picture so far was written"
-        stderr.print(f"Interrupted: {kept}.")
-        raise typer.Exit(130)
-
-
-@app.command()
 def check(
     what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO", help="A style, or its weights alone.")],
 ) -> None:
@@ -479,6 +202,7 @@ def check(
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")
 
 
+app.command()(optimize)
 app.command()(video)
 app.command()(train)
 app.command()(search)

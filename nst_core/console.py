@@ -1,4 +1,4 @@
-"""What the commands share: options and how they are read, progress bars, tables, and a check of files to be written."""
+"""What the commands share: options and how they are read, progress bars, tables, and where results may be written."""
 
 import os
 import sys
@@ -92,6 +92,20 @@ def check_file(path: Path) -> None:
         raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
     if not os.path.isdir(path.parent):
         raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for several results, unless there is one.
+
+    Raises:
+        NSTError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
+    except OSError as error:
+        raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
 
 
 def weighted(words: list[str] | None) -> list[tuple[str, float]]:
