@@ -318,7 +318,8 @@ import sys
 from pathlib import Path
 from nst_core.images import open_picture, to_tensor
 from nst_core.training_folder import TrainingFolder
-from tests.test_training import RECIPE, steps_of
+sys.path.append("tests")
+from test_training import RECIPE, steps_of
 
 folder = Path(sys.argv[1])
 painting, photos = folder / "painting.png", folder / "photos"
