@@ -33,7 +33,7 @@ import nst_core
 from ui.films import Cinema
 from ui.head import CARD, introduce
 from ui.kept import expire
-from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits
+from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
 from ui.runs import Easel
@@ -96,7 +96,13 @@ class Page(gr.Blocks):
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
         """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
-        if block_fn.api_visibility == "public":  # whoever counted them may have done so before one was added
+        name = block_fn.api_name
+        if block_fn.api_visibility == "public" and name:
+            taken = self.parameters(name) or {}
+            if len(inputs) > len(taken):
+                given = f"{len(inputs)} values" if taken else "values"
+                raise gr.Error(f"There are {given}; {takes(name, taken)}.")
+            # Whoever counted them may have done so before one was added.
             inputs = [*inputs, *(parameter.value for parameter in block_fn.inputs[len(inputs) :])]  # type: ignore[union-attr]
         try:
             return await super().preprocess_data(block_fn, inputs, *rest, **options)
