@@ -20,7 +20,7 @@ from gradio.exceptions import InvalidPathError
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME
 from gradio.queueing import Event
 from gradio.server_messages import EventMessage
-from gradio.utils import get_function_params
+from gradio.utils import get_function_description, get_function_params
 from gradio_client.client import Job
 from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -93,6 +93,18 @@ class Page(gr.Blocks):
         # A thousand looks a second, which Gradio 6.31 takes, are a tenth of a core while nobody is here.
         queue.sleep_when_free = 0.01
         return self
+
+    def get_api_info(self, *arguments: Any, **options: Any) -> Any:
+        """What there is to call, with what Gradio tells agents alone: the meaning of each parameter."""
+        said = super().get_api_info(*arguments, **options)
+        for event in self.fns.values():
+            if event.fn and (endpoint := said["named_endpoints"].get(f"/{event.api_name}")):
+                _, meant, _ = get_function_description(event.fn)
+                for parameter in endpoint["parameters"]:
+                    if words := meant.get(parameter["parameter_name"]):
+                        parameter["python_type"]["description"] = words
+                        parameter["type"] = {**parameter["type"], "description": words}
+        return said
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
         """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
