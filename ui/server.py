@@ -112,8 +112,7 @@ class Page(gr.Blocks):
         if block_fn.api_visibility == "public" and name:
             taken = self.parameters(name) or {}
             if len(inputs) > len(taken):
-                given = f"{len(inputs)} values" if taken else "values"
-                raise gr.Error(f"There are {given}; {takes(name, taken)}.")
+                raise gr.Error(f"There are too many values ({len(inputs)}); {takes(name, taken)}.")
             # Whoever counted them may have done so before one was added.
             inputs = [*inputs, *(parameter.value for parameter in block_fn.inputs[len(inputs) :])]  # type: ignore[union-attr]
         try:
