@@ -265,7 +265,9 @@ def search(
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
-    print(f"{out} shows {len(weights) * len(sizes)} alternatives after {steps} steps; train takes those options.")
+    tries = len(weights) * len(sizes)
+    what = f"{tries} alternative{'s' * (tries > 1)} after {steps} step{'s' * (steps > 1)}"
+    print(f"{out} shows {what}; train takes those options.")
 
 
 def _told(source: str | None) -> str | None:

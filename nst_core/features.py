@@ -250,7 +250,7 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
         network = _load_torchvision()
     elif source == "compact":
         network = _load_compact()
-    elif os.path.isdir(source):
+    elif isinstance(source, str | os.PathLike) and os.path.isdir(source):
         network = _load_hybrid(Path(source))
     else:
         raise FeaturesError(
@@ -261,6 +261,15 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
         if isinstance(module, VGG19):
             module.pooling = pooling
     return network.eval().requires_grad_(False)
+
+
+def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
+    """A feature network as it is, and of everything else what ``load_features`` makes of it.
+
+    Raises:
+        FeaturesError: as ``load_features``.
+    """
+    return source if hasattr(source, "layers") else load_features(source, pooling=pooling)
 
 
 def compact_network() -> VGG19:

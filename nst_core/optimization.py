@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, fingerprint, load_features, nearest_layers, numbers_per_pixel
+from nst_core.features import VGG19, Hybrid, feature_network, fingerprint, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
 from nst_core.images import Source, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import PerceptualLoss, StyleTarget
@@ -147,7 +147,7 @@ def optimize(
     method: Method | str = "quick",
     *,
     features: VGG19 | Hybrid | str | Path = "compact",
-    weights: Sequence[float] | None = None,
+    weights: float | Sequence[float] | None = None,
     masks: Source | Sequence[Source | None] | None = None,
     start: Source | None = None,
     draft: VGG19 | Hybrid | str | Path | None = None,
@@ -162,7 +162,7 @@ def optimize(
         method: a ``Method``, or the name of one of ``METHODS``.
         features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
             are replaced by the nearest of their block; that is logged, as a warning unless they are a preset's.
-        weights: of the paintings, equal by default; their sum is brought to 1.
+        weights: of the paintings, or of the one; equal by default, and their sum is brought to 1.
         masks: where in the result each painting counts, white on black, of any size; None is everywhere.
         start: a picture to start from, instead of ``method.init``.
         draft: a cheaper feature network, such as ``"compact"``, under which the picture is brought close before
@@ -176,9 +176,9 @@ def optimize(
             memory is free than it takes.
         NSTError: a picture, a layer or a feature network is refused.
     """
-    if isinstance(method, str):
-        if method not in METHODS:
-            raise MethodError(f"There is no method {method!r}; there are {', '.join(METHODS)}.")
+    if not isinstance(method, Method):
+        if not isinstance(method, str) or method not in METHODS:
+            raise MethodError(f"There is no method {method!r:.80}; there are {', '.join(METHODS)}.")
         method = METHODS[method]
     if unknown := changes.keys() - {one.name for one in fields(Method)}:
         known = ", ".join(one.name for one in fields(Method))
@@ -187,11 +187,12 @@ def optimize(
     paintings = _listed(styles)
     if not paintings:
         raise MethodError("There is no painting: give at least one.")
-    weights = [1.0] * len(paintings) if weights is None else list(weights)
+    weights = [1.0] * len(paintings) if weights is None else weights
+    weights = list(weights) if isinstance(weights, Iterable) else [weights]
     masks = [None] * len(paintings) if masks is None else _listed(masks)
     if not len(paintings) == len(weights) == len(masks):
         raise MethodError(
-            f"There are {len(paintings)} paintings, {len(weights)} weights and {len(masks)} masks: "
+            f"Of paintings, weights and masks there are {len(paintings)}, {len(weights)} and {len(masks)}: "
             "as many of each would be right."
         )
     areas = [mask if mask is None else open_picture(mask) for mask in masks]
@@ -202,26 +203,24 @@ def optimize(
         raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
     if not isinstance(resume, State | None):
         raise OptimizationError(f"A run goes on from a step's state, or State.load(file), not {resume!r:.80}.")
-    if isinstance(features, str | Path):
-        features = load_features(features, pooling=method.pooling)
     run = _Run(
         method,
-        features,
+        feature_network(features, pooling=method.pooling),
         open_picture(content),
         [
             _Painting(open_picture(painting), weight / sum(weights), area)
             for painting, weight, area in zip(paintings, weights, areas, strict=True)
         ],
         None if start is None else open_picture(start),
-        load_features(draft, pooling=method.pooling) if isinstance(draft, str | Path) else draft,
+        None if draft is None else feature_network(draft, pooling=method.pooling),
     )
     return run.steps(resume)
 
 
 def _listed(pictures: Any) -> list[Any]:
-    """A picture alone, as ``open_picture`` takes it, is a list of one."""
+    """A picture alone, as ``open_picture`` takes it or refuses it, is a list of one."""
     alone = isinstance(pictures, Image.Image | str | Path | bytes | np.ndarray | Tensor) or hasattr(pictures, "read")
-    return [pictures] if alone else list(pictures)
+    return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
 
 @dataclass(frozen=True)

@@ -107,3 +107,13 @@ class Recipe:
         if step < rise:
             return self.learning_rate * (step + 1) / rise
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+
+def check_recipe(recipe: object) -> None:
+    """Refuse what is no ``Recipe``, such as the id of an architecture.
+
+    Raises:
+        RecipeError: it is none.
+    """
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"A recipe is Recipe(architecture='johnson', …), not {recipe!r:.80}.")

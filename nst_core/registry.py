@@ -136,6 +136,8 @@ class Registry:
             RegistryError: there is none, or something in it is not as it should be.
             HubError: it cannot be had from the Hub.
         """
+        if not isinstance(source, str | os.PathLike | None):
+            raise RegistryError(f"A registry is read from a path, or user/repo on the Hub, not from {source!r:.80}.")
         repo = None
         if isinstance(source, str) and not os.path.exists(source) and (match := registry_on_the_hub(source)):
             from nst_core.hub import fetch_registry
@@ -194,6 +196,8 @@ class Registry:
         Raises:
             RegistryError: there is none, and it names those that are near; or it was withdrawn, and it says why.
         """
+        if not isinstance(id, str):
+            raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {id!r:.80}.")
         if entry := self._entries.get(id):
             if entry.withdrawn:
                 raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")

@@ -18,16 +18,26 @@ from torch.utils.data import DataLoader, Dataset
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, fingerprint
+from nst_core.features import VGG19, Hybrid, feature_network, fingerprint
 from nst_core.files import replacing
-from nst_core.images import PHOTO_SUFFIXES, PictureError, fit, is_photograph, open_picture, to_picture, to_tensor
+from nst_core.images import (
+    PHOTO_SUFFIXES,
+    PictureError,
+    Source,
+    fit,
+    is_photograph,
+    open_picture,
+    read_file,
+    to_picture,
+    to_tensor,
+)
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
 from nst_core.modes import unaffected
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
-from nst_core.recipe import Recipe
+from nst_core.recipe import Recipe, check_recipe
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE
 from nst_core.text import quoted
@@ -67,11 +77,11 @@ class Photographs(Dataset[Tensor]):
         TrainingError: the folder has no photograph, or none that can be read.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    def __init__(self, folder: str | Path, recipe: Recipe) -> None:
         self.recipe = recipe
-        if not os.path.isdir(folder):
+        if not isinstance(folder, str | Path) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
-        self.paths = sorted(path for path in folder.rglob("*") if is_photograph(path))
+        self.paths = sorted(path for path in Path(folder).rglob("*") if is_photograph(path))
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -152,8 +162,10 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """The network that a recipe is to train: random by its seed, or a copy of a style's.
 
     Raises:
+        RecipeError: the recipe is none.
         TrainingError: there is no such architecture, or the style is of another.
     """
+    check_recipe(recipe)
     check_architecture(recipe.architecture)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
         torch.manual_seed(recipe.seed)
@@ -180,10 +192,10 @@ def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
 @unaffected
 def train(
     recipe: Recipe,
-    style_image: str | Path,
+    style_image: Source,
     photos: str | Path,
     network: nn.Module,
-    features: VGG19 | Hybrid,
+    features: VGG19 | Hybrid | str | Path,
     checkpoint: str | Path | None = None,
     *,
     resume: bool = False,
@@ -192,8 +204,9 @@ def train(
 ) -> Generator[TrainingStep, None, None]:
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
-    The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting's
-    file, ``photos`` a folder with photographs, which may be in subfolders.
+    The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting as
+    ``open_picture`` takes it, ``photos`` a folder with photographs, which may be in subfolders, and ``features`` a
+    feature network, or what ``load_features`` takes.
 
     First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
     minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016, section 3) with
@@ -208,25 +221,31 @@ def train(
 
     Raises:
         ProcessesError: a batch that the processes cannot share equally, or no accelerate.
-        TrainingError: nothing to train on, a checkpoint of another training, or one that is there without ``resume``,
-            losses that are no longer numbers, or an output that has become one flat colour.
+        RecipeError: the recipe is none.
+        TrainingError: nothing to train, or to train on, a checkpoint of another training, or one that is there without
+            ``resume``, losses that are no longer numbers, or an output that has become one flat colour.
         PictureError: the painting cannot be read.
-        LossError, FeaturesError: the recipe asks for a convention or a layer that there is not.
+        LossError, FeaturesError: the recipe asks for a convention or a layer that there is not, or ``load_features``
+            refuses the features.
     """
-    style_image, photos = Path(style_image), Path(photos)
+    check_recipe(recipe)
+    if not isinstance(network, nn.Module):
+        raise TrainingError(f"A network to train is what new_network(recipe) gives, not {network!r:.80}.")
     checkpoint = Path(checkpoint) if checkpoint else None
     check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
     processes = Processes()
     device = processes.device
     share = processes.share(recipe.batch_size)
     lay_out(network.to(device).train(), device)
-    features.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss = perceptual_loss(recipe, features, open_picture(style_image))
+    features = feature_network(features).to(device)
+    features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    painting = open_picture(style_image)
+    loss = perceptual_loss(recipe, features, painting)
     optimizer = Muon(network)
     joined = processes.joined(network)
     photographs = Photographs(photos, recipe)
     asked = asdict(recipe) | {
-        "painting": hashlib.sha256(style_image.read_bytes()).hexdigest(),
+        "painting": _checksum(style_image, painting),
         "feature network": fingerprint(features),
         "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
     }
@@ -285,6 +304,15 @@ def train(
             )
         if last:
             return
+
+
+def _checksum(source: Source, painting: Image.Image) -> str:
+    """By which a painting is recognised: of its file, or where it has none, of its size and pixels."""
+    if isinstance(source, str | os.PathLike):
+        content = read_file(Path(source))
+    else:
+        content = f"{painting.mode} {painting.size}".encode() + painting.tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _contrast(output: Tensor) -> Tensor:

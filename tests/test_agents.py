@@ -117,6 +117,28 @@ def test_the_api_view_says_what_each_does(url: str) -> None:
     assert set(endpoints) == {"/stylize", "/optimize", "/styles"}
     assert endpoints["/stylize"]["description"].startswith("Repaint a photograph")
     assert all(endpoint["description"].endswith(".") for endpoint in endpoints.values())
+    [tools, _] = run(with_tools(url))
+    paths = httpx.get(f"{url}/gradio_api/openapi.json").json()["paths"]
+    for tool in tools:
+        meant = {name: schema["description"] for name, schema in tool.inputSchema["properties"].items()}
+        parameters = endpoints[f"/{tool.name}"]["parameters"]
+        assert {it["parameter_name"]: it["python_type"]["description"] for it in parameters} == meant
+        body = paths[f"/gradio_api/call/v2/{tool.name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        files = {name for name, schema in body["properties"].items() if schema.get("format") == "filepath"}
+        assert all(body["properties"][name]["description"] == meant[name] for name in meant.keys() - files)
+
+
+def test_what_is_made_smaller_is_told(url: str) -> None:
+    told = httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]
+    sizes = {
+        path: it["python_type"]["description"]
+        for path, endpoint in told.items()
+        for it in endpoint["parameters"]
+        if it["parameter_name"] == "size"
+    }
+    assert "A photograph of more than 2048 pixels to a side is made smaller." in told["/stylize"]["description"]
+    assert "from 16 to 2048" in sizes["/stylize"]
+    assert "from 8 to 1024" in sizes["/optimize"] and "512 by default" in sizes["/optimize"]
 
 
 def test_an_agent_hands_over_a_file(url: str, photo: Path) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from nst_core import architectures
 from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, register
+from nst_core.errors import NSTError
 
 
 def pytorch_examples(x: Tensor, state: dict[str, Tensor]) -> Tensor:
@@ -100,7 +101,7 @@ def test_johnson_takes_no_picture_below_its_least_side() -> None:
 
 
 def test_an_id_and_version_are_taken_once() -> None:
-    with pytest.raises(ValueError, match="'johnson', version 1"):
+    with pytest.raises(NSTError, match=r"^There is an architecture 'johnson', version 1, already: another id, .*\.$"):
         register(Architecture(id="johnson", version=1, network=nn.Identity, min_size=1))
     assert ARCHITECTURES["johnson"] is JOHNSON
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from conftest import launched
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from made_hostile import good_files, zipped
 from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
@@ -175,18 +176,37 @@ def test_a_body_that_is_not_what_it_should_be_is_refused(server: Server, body: b
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
-        ("/call/v2/stylize", {"precision": "exact"}, "There is no parameter 'precision'; there are photo, style, "),
-        ("/call/v2/stylize", {"style": "first-style"}, "The parameter 'photo' is missing; there are photo, style, "),
-        ("/call/v2/optimize", {"x\u202e" * 900: 1, SCRIPT: 2}, " and 1 more; there are content, style, "),
-        ("/call/v2/styles", {"tag": "test"}, "There is no parameter 'tag'; there are none."),
-        ("/call/stylize", {"photo": None}, "a list 'data' of the parameters, which are: photo, style, strength"),
-        ("/run/optimize", {"data": 3}, "a list 'data' of the parameters, which are: content, style, method"),
+        ("/call/v2/stylize", {"precision": "exact"}, "There is no parameter 'precision'; stylize takes 9: photo, "),
+        ("/call/v2/stylize", {"style": "first-style"}, "The parameter 'photo' is missing; stylize takes 9: photo, "),
+        ("/call/v2/optimize", {"x\u202e" * 900: 1, SCRIPT: 2}, " and 1 more; optimize takes 18: content, style, "),
+        ("/call/v2/styles", {"tag": "test"}, "There is no parameter 'tag'; styles takes none."),
+        ("/call/stylize", {"photo": None}, "a list 'data' of the parameters; stylize takes 9: photo, style"),
+        ("/run/optimize", {"data": 3}, "a list 'data' of the parameters; optimize takes 18: content, style"),
+        ("/call/styles", {}, "The body should have a list 'data' of the parameters; styles takes none."),
     ],
 )
 def test_what_is_wrong_with_the_parameters_is_told(server: Server, path: str, body: dict[str, Any], says: str) -> None:
     refused = server.http.post(f"{API}{path}", json=body)
     check_refused(refused, 400)
     assert says in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("stylize", [None] * 11, "There are too many values (11); stylize takes 9: photo, style, "),
+        ("optimize", [None] * 19, "There are too many values (19); optimize takes 18: content, style, "),
+        ("styles", ["test"], "There are too many values (1); styles takes none."),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(server: Server, name: str, values: list[Any], says: str) -> None:
+    state, answer = server.call(name, values)
+    assert state == "error" and answer["error"].startswith(says)
+    check(answer["error"])
+    with pytest.raises(AppError, match=f"^{re.escape(says)}"):
+        Client(server.url, verbose=False).predict(*values, api_name=f"/{name}")
+    at_once = server.http.post(f"{API}/run/styles", json={"data": [1]}).json()
+    assert at_once["error"] == "There are too many values (1); styles takes none."
 
 
 def slowly() -> Iterator[bytes]:

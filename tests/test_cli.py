@@ -308,7 +308,7 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     words += ["--registry", make_registry(tmp_path), "--warm-start", "first-style"]
     done = nst(*words, "-o", "sheet.png", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "2 alternatives" in done.stdout
+    assert "2 alternatives after 2 steps" in done.stdout
     sheet = open_picture(tmp_path / "sheet.png")
     # Three pictures of 420 pixels, and the words; the two alternatives differ.
     assert sheet.height > 420 and sheet.width > 3 * 420
@@ -316,6 +316,9 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     other = right - round(420 * 90 / 80) - 8
     one, two = (sheet.crop((left, 50, left + 400, 440)) for left in (other, right))
     assert ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
+    place = words.index(50)
+    told = nst(*words[: place - 1], *words[place + 1 :], "--steps", 1, "-o", "one.png", folder=tmp_path).stdout
+    assert told == "one.png shows 1 alternative after 1 step; train takes those options.\n"
     assert "nowhere" in refusal(*words, "-o", "nowhere/sheet.png", folder=tmp_path)
     assert "4096" in refusal(*words, "--style-size", 200_000, "-o", "large.png", folder=tmp_path, code=2)
     # Before the weights ahead of it are tried.

@@ -213,7 +213,7 @@ def test_refusals_are_one_sentence(made: Path) -> None:
         ("clear.png", ["-o", "x.jpg"], "no transparency"),
         ("photo.png", ["-o", "x.png", "--state", "wave"], "a folder has that name"),
         ("photo.png", ["-o", "x.png", "--frames", "photo.png", "--steps", 1], "a file has that name"),
-        ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "2 masks"),
+        ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "there are 1, 1 and 2"),
         ("photo.png", ["-o", "x.png", "--state", "clear.png"], "'clear.png' holds no state"),
         ("photo.png", ["-o", "x.png", "--history", "photo.png"], "--history would replace the picture 'photo.png'"),
         ("photo.png", ["-o", "x.png", "--state", "wave/../mask.png", "--mask", "mask.png"], "--state would replace"),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -687,21 +687,24 @@ def test_every_pair_of_weights(optimizer: str, content_weight: float, style_weig
         {"content_layers": {}, "style_layers": {}},
         {"content_layers": {}, "style_layers": {}, "total_variation": 1.0},
         {"content_weight": 0, "style_weight": 0},
-        *({"method": method} for method in ("", "gatys", "QUICK")),
+        *({"method": method} for method in ("", "gatys", "QUICK", None, 3, ["quick"])),
         {"step": 3},
         {"Steps": 3, "sead": 1},
         {"optimizer": "rmsprop"},
         *({"convention": convention} for convention in ("", "gatys2015", None, 3)),
-        *({"styles": styles} for styles in ([], [STYLE, None], [3])),
+        *({"styles": styles} for styles in ([], [STYLE, None], [3], None, 3)),
         {"content": None},
         *({"weights": weights} for weights in ([0], [-1], [math.nan], [math.inf], [], [1, 1], [1, 2, 3])),
         {"styles": [STYLE, OTHER], "weights": [1e308, 1e308]},
         {"styles": [STYLE, OTHER], "weights": [2, -1]},
-        *({"masks": masks} for masks in ([], [None, None], [3], [STYLE, OTHER, None])),
+        {"weights": object()},
+        {"styles": [STYLE, OTHER], "weights": 1},
+        *({"masks": masks} for masks in ([], [None, None], [3], 3, [STYLE, OTHER, None])),
         {"start": 3},
         {"size": 4},
         {"size": 8},
-        {"features": "vgg20"},
+        *({"features": features} for features in ("vgg20", None, 3, torch.nn.Conv2d(3, 3, 1))),
+        *({"draft": draft} for draft in ("vgg20", 3)),
     ],
     ids=keys,
 )
@@ -720,7 +723,11 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(changes: dict[str, Any])
         ({"convention": "gatys2015"}, "johnson"),
         ({"style_layers": {"relu9_9": 1.0}}, "relu1_1"),
         ({"features": "vgg20"}, "compact"),
+        ({"features": None}, "There are no features 'None': vgg19, compact or a folder"),
         ({"styles": []}, "at least one"),
+        ({"styles": None}, "A picture cannot be read from NoneType: give a path"),
+        ({"method": None}, "There is no method None; there are quick"),
+        ({"styles": [STYLE, OTHER], "weights": 1}, "Of paintings, weights and masks there are 2, 1 and 2: as many"),
     ],
     ids=keys,
 )
@@ -767,8 +774,8 @@ def test_a_network_that_pools_otherwise_is_not_taken_for_the_methods() -> None:
     assert run(pooling="average", features=network)[0].total != run()[0].total
 
 
-@pytest.mark.parametrize("weights", [[2], [1e30], [1e-300]])
-def test_any_number_above_nothing_is_a_weight(weights: Sequence[float]) -> None:
+@pytest.mark.parametrize("weights", [[2], [1e30], [1e-300], 2, np.float32(2), np.ones(1)])
+def test_any_number_above_nothing_is_a_weight(weights: Any) -> None:
     assert [step.total for step in run(weights=weights, steps=2)] == [step.total for step in run(steps=2)]
 
 

@@ -250,6 +250,18 @@ def test_an_unknown_style(folder: Path, ref: str, sentence: str) -> None:
     assert refusal(folder, lambda _: registry[ref]) == sentence
 
 
+@pytest.mark.parametrize("id", [0, None, ["great-wave"]])
+def test_an_entry_has_no_number(folder: Path, id: Any) -> None:
+    sentence = refusal(folder, lambda _: Registry.load(folder)[id])
+    assert sentence == f"A registry has its entries by id, such as 'udnie', and not by {id!r}."
+
+
+@pytest.mark.parametrize("source", [3, b"registry.yaml", ["registry.yaml"]])
+def test_what_a_registry_is_not_read_from(source: Any) -> None:
+    sentence = refusal(source, Registry.load)
+    assert sentence == f"A registry is read from a path, or user/repo on the Hub, not from {source!r}."
+
+
 @pytest.mark.parametrize("ref", ["./nowhere", "../" * 3 + "nowhere\n", "/tmp/none/nowhere", "~/nowhere"])
 def test_what_reads_as_a_path_is_a_folder_that_is_not_there(folder: Path, ref: str) -> None:
     sentence = refusal(ref, Registry.load(folder).open, StyleError)

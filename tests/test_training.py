@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -29,8 +30,9 @@ from typer.testing import CliRunner
 from nst_core import cli_training, training
 from nst_core.architectures import ARCHITECTURES
 from nst_core.architectures.johnson import JohnsonNetwork
-from nst_core.features import VGG19, load_features
-from nst_core.images import open_picture, to_tensor
+from nst_core.errors import NSTError
+from nst_core.features import VGG19, FeaturesError, load_features
+from nst_core.images import PictureError, open_picture, to_tensor
 from nst_core.recipe import Recipe, RecipeError
 from nst_core.registry import Registry
 from nst_core.style import Style
@@ -72,7 +74,7 @@ def painting(tmp_path: Path) -> Path:
 
 
 def steps_of(
-    recipe: Recipe, painting: Path, photos: Path, checkpoint: Path, *, resume: bool = False
+    recipe: Recipe, painting: Any, photos: Path, checkpoint: Path, *, resume: bool = False
 ) -> Iterator[TrainingStep]:
     torch.manual_seed(recipe.seed)
     network = JohnsonNetwork()
@@ -226,6 +228,56 @@ def test_names_of_files_will_do(painting: Path, photos: Path) -> None:
         next(train(RECIPE, painting, photos, network, features, checkpoint_every=0))
 
 
+def test_a_painting_may_be_any_picture(painting: Path, photos: Path) -> None:
+    expected = losses(run(RECIPE, painting, photos, upto=3))
+    with Image.open(painting) as picture, painting.open("rb") as file:
+        for number, source in enumerate((picture, np.asarray(picture), painting.read_bytes(), file)):
+            steps = steps_of(RECIPE, source, photos, photos.parent / f"{number}.pt")
+            assert losses(list(itertools.islice(steps, 3))) == expected
+
+
+def test_a_painting_without_a_file_is_recognised(painting: Path, photos: Path) -> None:
+    picture, checkpoint = np.asarray(Image.open(painting)), photos.parent / "checkpoint.pt"
+    deque(itertools.islice(steps_of(RECIPE, picture, photos, checkpoint), 3), maxlen=0)
+    for other in (picture[::-1], picture.reshape(picture.shape[1], picture.shape[0], 3)):
+        with pytest.raises(TrainingError, match=r"^The checkpoint was made with another painting; resume with"):
+            next(steps_of(RECIPE, other, photos, checkpoint, resume=True))
+    same = Image.fromarray(picture)
+    assert [step.step for step in steps_of(RECIPE, same, photos, checkpoint, resume=True)] == [3, 4, 5, 6]
+
+
+def test_a_feature_network_may_be_named(painting: Path, photos: Path) -> None:
+    def first(features: Any) -> TrainingStep:
+        return next(train(replace(RECIPE, reconstruction_steps=0), painting, photos, new_network(RECIPE), features))
+
+    assert losses([first("compact")]) == losses([first(load_features("compact"))])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "says"),
+    [
+        ({"recipe": "johnson"}, RecipeError, "A recipe is Recipe(architecture='johnson', …), not 'johnson'."),
+        ({"style_image": None}, PictureError, "A picture cannot be read from NoneType: give a path, "),
+        ({"photos": None}, TrainingError, "There is no folder None; name one that holds photographs to train on."),
+        ({"network": "johnson"}, TrainingError, "A network to train is what new_network(recipe) gives, not 'johnson'."),
+        ({"features": None}, FeaturesError, "There are no features 'None': vgg19, compact or a folder that holds "),
+        ({"features": "vgg"}, FeaturesError, "There are no features 'vgg': vgg19, compact or a folder that holds "),
+    ],
+    ids=["recipe", "painting", "photographs", "network", "features", "name of features"],
+)
+def test_what_a_training_does_not_take_is_a_sentence(
+    wrong: dict[str, Any], kind: type[NSTError], says: str, painting: Path, photos: Path
+) -> None:
+    taken = {"recipe": RECIPE, "style_image": painting, "photos": photos, "network": JohnsonNetwork()}
+    with pytest.raises(kind, match=f"^{re.escape(says)}"):
+        next(train(**{**taken, "features": "compact", **wrong}))
+
+
+def test_a_network_is_made_by_a_recipe() -> None:
+    with pytest.raises(RecipeError, match=r"^A recipe is Recipe\(architecture='johnson', …\), not 'johnson'\.$"):
+        new_network("johnson")  # type: ignore[arg-type]
+
+
 def test_the_losses_fall(painting: Path, photos: Path) -> None:
     steps = run(replace(RECIPE, steps=24, reconstruction_steps=0), painting, photos)
     first, last = ([s.total for s in part] for part in (steps[:5], steps[-5:]))
@@ -318,7 +370,8 @@ import sys
 from pathlib import Path
 from nst_core.images import open_picture, to_tensor
 from nst_core.training_folder import TrainingFolder
-from tests.test_training import RECIPE, steps_of
+sys.path.append("tests")
+from test_training import RECIPE, steps_of
 
 folder = Path(sys.argv[1])
 painting, photos = folder / "painting.png", folder / "photos"

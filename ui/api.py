@@ -1,6 +1,6 @@
 """The HTTP API: named endpoints with the library's parameter names, for ``gradio_client``, plain HTTP, and agents.
 
-Of the docstrings, Gradio's API view shows the first part, and agents are told all, one line a parameter.
+Their docstrings are what agents and *Use via API* are told, one line a parameter, with this server's bounds.
 """
 
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
 from ui.limits import of_agents
 from ui.masks import write_mask
-from ui.runs import Easel, Order, read_layers
+from ui.runs import MAX_STEPS, Easel, Order, read_layers
 from ui.studio import PEOPLE, Studio, Wish, received
 
 
@@ -34,13 +34,15 @@ def add_api(studio: Studio, easel: Easel) -> None:
     ) -> gr.FileData:
         """Repaint a photograph in the manner of a painting, in about a second.
 
+        A photograph of more than {most} pixels to a side is made smaller.
+
         Args:
-            photo: The photograph: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF that was uploaded, or is a data: URL.
+            photo: A PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF that was uploaded; an agent's may be a data: URL.
             style: The painting whose style to use: an id that the endpoint or tool styles lists, such as great-wave.
             strength: How much of the painting: from 0, which leaves the photograph as it is, to 1.
             color: Whose colours the result has: the painting's ("style") or the photograph's ("photo").
-            size: The result's longer side in pixels, from 16; the photograph's own by default.
-            stroke: How broad the brush strokes are, from 0.25 to 4; 1 is how they were learned.
+            size: The result's longer side in pixels, from 16 to {most}; the photograph's own, up to that, by default.
+            stroke: How broad they are, from 0.25 to 4, 1 as learned; below 1, that part of {most} is the largest size.
             second: A second style, laid over the first; none by default.
             mix: How much of the second style is seen, from 0 to 1.
             mask: Where it is seen: a picture that is white there and black elsewhere; everywhere by default.
@@ -99,11 +101,11 @@ def add_api(studio: Studio, easel: Easel) -> None:
         """Paint a photograph in the style of any painting, by optimising its pixels: slow, a minute and more.
 
         Args:
-            content: The photograph: a picture that was uploaded, or is a data: URL.
+            content: The photograph: a picture that was uploaded; an agent's may be a data: URL.
             style: The painting, likewise.
             method: Where settings that are null come from: quick (the soonest), noise, paper, neural-style or tutorial.
-            size: The result's longer side in pixels.
-            steps: The most steps; a run stops earlier when its losses hardly fall any more.
+            size: The result's longer side in pixels, from 8 to {most}; {usual} by default.
+            steps: The most steps, up to {steps}; a run stops earlier when its losses hardly fall any more.
             init: What it begins with: noise, the photograph ("content") or the painting ("style").
             optimizer: One of lbfgs, adam and sgd.
             features: The network that judges: compact, or vgg19 where the server offers it.
@@ -162,6 +164,9 @@ def add_api(studio: Studio, easel: Easel) -> None:
         """The styles that stylize takes: id, title, artist, licence and tags of each."""
         return [entry.model_dump(include={"id", "title", "artist", "license", "tags"}) for entry in studio.registry]
 
+    stylize.__doc__ = str(stylize.__doc__).format(most=studio.max_side)
+    usual = easel.method("quick").size
+    optimize.__doc__ = str(optimize.__doc__).format(most=easel.max_side, usual=usual, steps=MAX_STEPS)
     api(stylize, api_name="stylize", concurrency_id="network", concurrency_limit=PEOPLE)
     api(optimize, api_name="optimize", concurrency_id="optimization", concurrency_limit=1)
     api(styles, api_name="styles", queue=False)

@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
@@ -147,14 +147,14 @@ class Limits:
         parameters = self.page.parameters(name)
         if parameters is None:
             return
-        there = ", ".join(parameters) or "none"
+        taken = takes(name, parameters)
         if how != "call/v2":
             if not isinstance(said.get("data"), list):
-                raise Refusal(400, f"The body should have a list 'data' of the parameters, which are: {there}.")
+                raise Refusal(400, f"The body should have a list 'data' of the parameters; {taken}.")
         elif unknown := [key for key in said if key not in parameters]:
-            raise Refusal(400, f"There is no parameter {few(unknown, 1)}; there are {there}.")
+            raise Refusal(400, f"There is no parameter {few(unknown, 1)}; {taken}.")
         elif missing := [key for key, optional in parameters.items() if not optional and key not in said]:
-            raise Refusal(400, f"The parameter {missing[0]!r} is missing; there are {there}.")
+            raise Refusal(400, f"The parameter {missing[0]!r} is missing; {taken}.")
 
     @contextmanager
     def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:
@@ -287,6 +287,11 @@ class Exchange:
 def of_agents(headers: Mapping[str, str]) -> bool:
     """Whether a request is Gradio's own on behalf of an agent: all of them have one session."""
     return headers.get("x-gradio-user") == "mcp"
+
+
+def takes(name: str, parameters: Collection[str]) -> str:
+    """What an endpoint takes, in words."""
+    return f"{name} takes {len(parameters)}: {', '.join(parameters)}" if parameters else f"{name} takes none"
 
 
 def unlink(said: Any) -> bool:

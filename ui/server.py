@@ -20,7 +20,7 @@ from gradio.exceptions import InvalidPathError
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME
 from gradio.queueing import Event
 from gradio.server_messages import EventMessage
-from gradio.utils import get_function_params
+from gradio.utils import get_function_description, get_function_params
 from gradio_client.client import Job
 from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
@@ -33,7 +33,7 @@ import nst_core
 from ui.films import Cinema
 from ui.head import CARD, introduce
 from ui.kept import expire
-from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits
+from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
 from ui.runs import Easel
@@ -94,9 +94,26 @@ class Page(gr.Blocks):
         queue.sleep_when_free = 0.01
         return self
 
+    def get_api_info(self, *arguments: Any, **options: Any) -> Any:
+        """What there is to call, with what Gradio tells agents alone: the meaning of each parameter."""
+        said = super().get_api_info(*arguments, **options)
+        for event in self.fns.values():
+            if event.fn and (endpoint := said["named_endpoints"].get(f"/{event.api_name}")):
+                _, meant, _ = get_function_description(event.fn)
+                for parameter in endpoint["parameters"]:
+                    if words := meant.get(parameter["parameter_name"]):
+                        parameter["python_type"]["description"] = words
+                        parameter["type"] = {**parameter["type"], "description": words}
+        return said
+
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
         """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
-        if block_fn.api_visibility == "public":  # whoever counted them may have done so before one was added
+        name = block_fn.api_name
+        if block_fn.api_visibility == "public" and name:
+            taken = self.parameters(name) or {}
+            if len(inputs) > len(taken):
+                raise gr.Error(f"There are too many values ({len(inputs)}); {takes(name, taken)}.")
+            # Whoever counted them may have done so before one was added.
             inputs = [*inputs, *(parameter.value for parameter in block_fn.inputs[len(inputs) :])]  # type: ignore[union-attr]
         try:
             return await super().preprocess_data(block_fn, inputs, *rest, **options)

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nst_core.errors import NSTError
 from nst_core.streaming import Progress
+from nst_core.text import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +58,14 @@ def register(architecture: Architecture) -> Architecture:
     """Make an architecture known by its id and version.
 
     Raises:
-        ValueError: another architecture has that id and version already.
+        NSTError: another architecture has that id and version already.
     """
     key = architecture.id, architecture.version
     if key in VERSIONS:
-        raise ValueError(f"two architectures call themselves {architecture.id!r}, version {architecture.version}")
+        raise NSTError(
+            f"There is an architecture {quoted(architecture.id)}, version {architecture.version}, already: "
+            "another id, or a higher version, would be right."
+        )
     VERSIONS[key] = architecture
     newest = ARCHITECTURES.get(architecture.id)
     if newest is None or newest.version < architecture.version:
