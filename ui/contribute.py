@@ -248,7 +248,8 @@ def top_folder(upload: Path) -> str:
             return ""
     with zipfile.ZipFile(upload) as archive:
         files = [PurePosixPath(entry) for entry in archive.namelist()]
-    return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
+    named = (file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
+    return next(named, "")  # a checkpoint is a zip, too
 
 
 def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
