@@ -198,7 +198,9 @@ class _Reader:
 
     def _storage(self, kind: str, type: str, key: str, place: str, count: int, view: None = None) -> str:
         named = _as(_Name, type).rpartition(" ")[2].removesuffix("Storage")
-        if kind != "storage" or view is not None or named not in _TYPES:
+        if kind != "storage" or view is not None:
+            raise TypeError
+        if named not in _TYPES:
             raise _Refused(f"holds tensors of {quoted(named, 40)}, and floating-point numbers would be right")
         self.types[_as(str, key)] = _TYPES[named]
         return key
