@@ -22,9 +22,9 @@ from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
 from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
-from ui.gallery import EXAMPLES, Desk, css_string, registry_choices, with_guest
+from ui.gallery import EXAMPLES, SEEN, Desk, offer_own
 from ui.stage import refusals
-from ui.studio import PageError, Studio, address_of, received
+from ui.studio import PageError, Studio, received
 from ui.words import say, words_of
 
 INTRODUCTION = (
@@ -39,15 +39,6 @@ RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
 )
-SEEN = "seen.webp"
-"""The file, beside a style's own, that its card in the gallery shows."""
-
-# The button that was pressed is out of sight then.
-OPEN_REPAINT = """() => {
-    const tab = document.querySelector("[role=tab]");
-    tab.click();
-    tab.focus();
-}"""
 
 
 def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, registry: str | None, login: bool) -> None:
@@ -104,7 +95,6 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
                 if login:
                     publish = gr.Button(say("Publish"), elem_id="publish")
                 published = gr.HTML(elem_id="published")
-    cards = gr.HTML(padding=False)
     fields: list[Any] = [title, artist, license, name]
 
     def examined(upload: Any, request: gr.Request) -> list[Any]:
@@ -147,19 +137,6 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             "" if login else commands(zipped, checkpoint, named, registry, words_of(request)),
         ]
 
-    def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, ...]:
-        with refusals():
-            style = studio.style(request.session_hash, name)
-        gallery, guests = with_guest(studio.registry, guests, style.title, name)
-        own, rules = [], []
-        for title, guest in guests:
-            if guest.startswith("own:"):
-                own.append((title, guest))
-                with suppress(PageError):  # its hour is over
-                    rules.append(guest_card(guest, studio.style(request.session_hash, guest).folder / SEEN))
-        films = gr.Dropdown(choices=[*registry_choices(studio.registry), *own])
-        return gallery, guests, films, f"<style>{''.join(rules)}</style>"
-
     def sent(
         request: gr.Request,
         token: gr.OAuthToken | None,
@@ -198,11 +175,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         concurrency_id="gate",
         concurrency_limit=1,
     )
-    desk.paint_after(
-        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests, film_style, cards], **quiet, queue=False)
-        .success(None, None, None, js=OPEN_REPAINT)
-        .success
-    )
+    offer_own(tried, mine, studio, desk, film_style)
     if login:
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
     else:
@@ -215,13 +188,6 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts
         )
-
-
-def guest_card(name: str, preview: Path) -> str:
-    """CSS that puts its preview, which may be missing, on the radio button of one's own style."""
-    url = css_string(address_of(preview))
-    # Twice, for Gradio puts classes before the rules of the page's own sheet.
-    return f"#styles#styles label:has(input[value={css_string(name)}])::before {{ background-image: url({url}) }}"
 
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:

@@ -142,7 +142,7 @@ def build_page(
             film_style = video_tab(cinema, page, remembered["video"])
         with gr.Tab(say("Advanced"), id="advanced") as tab:
             filled_in = advanced_tab(easel, tab, page, remembered["advanced"])
-            train_accordion(school)
+            train_accordion(school, desk, film_style)
         with gr.Tab(say("Contribute"), id="contribute"):
             contribute_tab(studio, desk, film_style, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):

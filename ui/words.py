@@ -346,9 +346,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     ),
     "Train a style of your own": "Entrenar un estilo propio",
     "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
-    "are well recognised after a few hundred steps. The style is yours to download, and to use with `nst_core`.": (
+    "are well recognised after a few hundred steps. The style is yours to download and, for an hour or until you leave "
+    "this page, to paint with on *Repaint* and *Video*; dropped on *Contribute*, the download is there again. "
+    "`nst_core` takes it too.": (
         "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija: la mayoría se "
-        "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y usarlo con `nst_core`."
+        "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y, durante una hora o "
+        "hasta que salga de esta página, pintar con él en *Repintar* y *Vídeo*; si suelta la descarga en *Contribuir*, "
+        "vuelve a estar ahí. También lo admite `nst_core`."
     ),
     "A network that already paints is trained further until it paints like the picture of your choice. This server "
     "does not do that: it lacks a GPU, or photographs to learn on. On your own computer 1200 steps take half "
@@ -372,6 +376,8 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "There are as many steps as fit in.": "Se dan tantos pasos como quepan.",
     "Train": "Entrenar",
     "Style (ZIP)": "Estilo (ZIP)",
+    "The style before (ZIP)": "El estilo anterior (ZIP)",
+    "Use it on Repaint and Video": "Usarlo en Repintar y Vídeo",
     "Try it on a photograph": "Pruébelo con una fotografía",
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
     "<code>model.safetensors</code> here, or its folder as a zip; or the PyTorch checkpoint of a network that another "
