@@ -58,7 +58,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
                 # its words that nobody has signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
-                label=say("model.safetensors, a style's folder as .zip, or a checkpoint (.pth)"),
+                label=say("model.safetensors, a folder as .zip, or a .pth"),
                 elem_id="upload",
                 height=140,
             )

@@ -391,9 +391,7 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "<tr><th>Title, painting</th><th>Artist</th><th>The style’s licence</th></tr>": (
         "<tr><th>Título, cuadro</th><th>Autor</th><th>Licencia del estilo</th></tr>"
     ),
-    "model.safetensors, a style's folder as .zip, or a checkpoint (.pth)": (
-        "model.safetensors, la carpeta de un estilo en .zip o un checkpoint (.pth)"
-    ),
+    "model.safetensors, a folder as .zip, or a .pth": "model.safetensors, una carpeta en .zip o un .pth",
     "<p>What your style paints appears here, and what it takes to publish it.</p>": (
         "<p>Aquí aparecerá lo que pinta su estilo, y lo necesario para publicarlo.</p>"
     ),
