@@ -123,7 +123,9 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         shown = studio.file("painted.png")
         save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         zipped = top_folder(path)
-        checkpoint = path.name if style.config.training.get("imported_from") and not zipped else ""
+        # An imported style's own folder has a card.
+        imported = style.config.training.get("imported_from") and not (folder / CARD).is_file()
+        checkpoint = path.name if imported else ""
         return [
             studio.take(request.session_hash, style),
             in_words(found),

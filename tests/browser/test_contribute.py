@@ -17,7 +17,8 @@ from made_films import make_film
 from made_styles import lively_state, make_style
 from PIL import Image
 
-from nst_core.style import PREVIEW
+from nst_core.contribution import unpack
+from nst_core.style import CARD, PREVIEW, Card
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -227,6 +228,14 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(
     expect(page.locator("#published pre")).to_have_text(
         "python -m nst_core import 'my mosaic.pth' -o FOLDER --sample PHOTOGRAPH\n"
         "hf auth login\npython -m nst_core publish FOLDER --repo YOUR-NAME/my-style"
+    )
+    # What import made of it is a style like any other.
+    unpack(tmp_path / "my mosaic.pth", tmp_path / "imported")
+    card = Card(title="A Mosaic", artist="Somebody", license="mit", text="# A Mosaic")
+    (tmp_path / "imported" / CARD).write_text(card.render())
+    drop(page, Path(shutil.make_archive(str(tmp_path / "flat"), "zip", tmp_path / "imported")), "", "#report")
+    expect(page.locator("#published pre")).to_have_text(
+        "hf auth login\npython -m nst_core publish FOLDER --repo YOUR-NAME/a-mosaic"
     )
     # It takes the place of what is there; what can be no style takes nothing away.
     drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
