@@ -1,4 +1,4 @@
-"""Turns an upload, weights alone or a style's folder as a zip, into a style's folder; all sizes are bounded."""
+"""Turns an upload, weights alone, a checkpoint or a zip, into a style's folder; all sizes are bounded."""
 
 import shutil
 import stat
@@ -7,8 +7,14 @@ import zlib
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
+from safetensors.torch import save
+
+from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
-from nst_core.gate import recognise
+from nst_core.gate import MAX_HEADER, recognise
+from nst_core.heif import is_heif
+from nst_core.importing import read_pickled
+from nst_core.pickled import OLD, PICKLE
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
 from nst_core.text import quoted
 
@@ -23,6 +29,7 @@ CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
 """Bytes of the header before an entry's data, at least."""
 
+TAKEN = "weights as .safetensors, a checkpoint of PyTorch, or a style's folder as a zip, would be right"
 _OTHERS = {
     b"\x1f\x8b": "a gzip archive",
     b"7z\xbc\xaf": "a 7z archive",
@@ -30,10 +37,15 @@ _OTHERS = {
     b"\x89HDF": "an HDF5 file",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
     b"RIFF": "a picture",
+    b"\x1a\x45\xdf\xa3": "a film",
+    b"\3\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
+    b"\4\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
     b"<": "a web page",
 }
 """What people take for a style, by its first bytes."""
+_SAID_BY_GATE = (b"\x80", b"version https://git-lfs")
 
 
 class ContributionError(NSTError):
@@ -44,7 +56,8 @@ def unpack(upload: Path, folder: Path) -> None:
     """Write a style's files into ``folder``, which is made; nothing is written anywhere else.
 
     Raises:
-        ContributionError: no zip and no weights, or a zip that is damaged, too large, or holds what is not a style's.
+        ContributionError: neither of these, or a zip that is damaged, too large, or holds what is not a style's.
+        ImportingError: a checkpoint that is not of a network here.
         WeightsError: weights of no architecture here.
     """
     with upload.open("rb") as file:
@@ -53,20 +66,42 @@ def unpack(upload: Path, folder: Path) -> None:
     if head.startswith(b"PK"):
         _unzip(upload, folder)
         return
+    if head.startswith(OLD):
+        _import(upload, folder)
+        return
     if not head:
-        raise ContributionError("The file is empty: a .safetensors file, or a style's folder as a zip, is right.")
+        raise ContributionError(f"The file is empty: {TAKEN}.")
     # Weights may begin with any byte, which is the length of their header, but not with these and then a header.
-    for beginning, name in _OTHERS.items():
-        if head.lstrip().startswith(beginning) and head[8:9] != b"{":
-            raise ContributionError(f"The file is {name}: a .safetensors file, or a style's folder as a zip, is right.")
+    if head[8:9] != b"{" and (name := _other(head)):
+        raise ContributionError(f"The file is {name}: {TAKEN}.")
+    if head[8:9] != b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
+        raise ContributionError(f"The file is of no kind that is known here: {TAKEN}.")
     if (size := upload.stat().st_size) > MAX_BYTES[WEIGHTS]:
         raise ContributionError(
             f"The file has {size:,} bytes, and weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."
         )
     # Under its own name first: the upload's name is a stranger's, and refusals name the file.
     shutil.copyfile(upload, folder / WEIGHTS)
-    architecture = recognise(folder / WEIGHTS)
-    config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version)
+    _configure(folder, recognise(folder / WEIGHTS))
+
+
+def _other(head: bytes) -> str:
+    """What a file that begins so is, if people know it by a name."""
+    if head[4:8] == b"ftyp":
+        return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"
+    if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):
+        return "a film" if head[8:12] == b"AVI " else "a sound"
+    return next((name for beginning, name in _OTHERS.items() if head.lstrip().startswith(beginning)), "")
+
+
+def _import(upload: Path, folder: Path) -> None:
+    imported = read_pickled(upload, "The file")
+    (folder / WEIGHTS).write_bytes(save(imported.state))
+    _configure(folder, imported.architecture, imported_from=imported.origin)
+
+
+def _configure(folder: Path, architecture: Architecture, **training: str) -> None:
+    config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version, training=training)
     (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -90,6 +125,9 @@ def _unzip(upload: Path, folder: Path) -> None:
         except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
             raise ContributionError("The zip's list of files is damaged: make the zip anew.") from error
         _refuse_overlaps(archive.infolist(), upload.stat().st_size)
+        if any(PurePosixPath(entry.filename).name == PICKLE for entry in archive.infolist()):
+            _import(upload, folder)
+            return
         for name, entry in _wanted(archive.infolist()).items():
             _extract(archive, entry, folder / name, MAX_BYTES[name])
 
@@ -124,11 +162,6 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
             raise ContributionError(f"The zip's entry {shown} is a link or a device: files alone are right.")
         if entry.is_dir() or IGNORED.intersection(path.parts[:-1]) or path.name == ".DS_Store":
             continue
-        if path.name == "data.pkl":
-            raise ContributionError(
-                "The file is a checkpoint of PyTorch, which is a pickle: only safetensors are read, as a pickle can "
-                "run any program."
-            )
         if path.name not in MAX_BYTES or len(path.parts) > 2:
             raise ContributionError(f"The zip holds {shown}, where {RIGHT}.")
         if path.name in wanted:

@@ -100,6 +100,18 @@ def test_what_is_trained_is_a_style(school: School, painting: Path, tmp_path: Pa
     assert 0 < max(changes) < 1  # it is that network, trained further
 
 
+def test_the_style_before_stays_until_the_next_but_one(school: School, painting: Path) -> None:
+    first, second = (ended(school.watch("ann", painting, lesson(school, title=title))) for title in ("One", "Two"))
+    assert first.before is None and second.before is first and first.zip.is_file()
+    other = ended(school.watch("bob", painting, lesson(school)))
+    assert other.before is None
+    third = ended(school.watch("ann", painting, lesson(school)))
+    assert third.before is second and second.before is None  # what goes on for ever would keep them all
+    folder = first.folder
+    del first
+    assert not folder.exists() and second.zip.is_file()
+
+
 def test_it_paints_for_its_session_alone(school: School, painting: Path, photo: Path) -> None:
     pupil = ended(school.watch("ann", painting, lesson(school)))
     before, after = school.paint("ann", photo)

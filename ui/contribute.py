@@ -22,31 +22,23 @@ from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
 from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
-from ui.gallery import EXAMPLES, Desk, css_string, registry_choices, with_guest
+from ui.gallery import EXAMPLES, SEEN, Desk, offer_own
 from ui.stage import refusals
-from ui.studio import PageError, Studio, address_of, received
+from ui.studio import PageError, Studio, received
 from ui.words import say, words_of
 
 INTRODUCTION = (
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
-    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
-    "everybody.</p>"
+    "<code>model.safetensors</code> here, or its folder as a zip; or the PyTorch checkpoint of a network that another "
+    "project trained. It is examined, and then you can try it until you leave this page or load it again, for an hour "
+    "at most; nobody else sees it. If you like, publish it for everybody.</p>"
 )
 BY_COMMAND = "On your own machine, with the style’s folder at hand:"
+FROM_CHECKPOINT = "On your own machine, with the checkpoint and a photograph at hand:"
 RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
 )
-SEEN = "seen.webp"
-"""The file, beside a style's own, that its card in the gallery shows."""
-
-# The button that was pressed is out of sight then.
-OPEN_REPAINT = """() => {
-    const tab = document.querySelector("[role=tab]");
-    tab.click();
-    tab.focus();
-}"""
 
 
 def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, registry: str | None, login: bool) -> None:
@@ -57,7 +49,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
     With ``login`` people publish here under their own name on the Hub, else the page says how to; ``registry`` is the
     one on the Hub that styles are proposed to.
     """
-    mine, folder_name = gr.State(""), gr.State("")
+    mine, at_hand = gr.State(""), gr.State(("", ""))
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
             gr.HTML(say(INTRODUCTION))
@@ -66,8 +58,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
                 # its words that nobody has signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
-                label=say("model.safetensors, or a style's folder as .zip"),
-                file_types=[".safetensors", ".zip"],
+                label=say("model.safetensors, a folder as .zip, or a .pth"),
                 elem_id="upload",
                 height=140,
             )
@@ -104,12 +95,11 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
                 if login:
                     publish = gr.Button(say("Publish"), elem_id="publish")
                 published = gr.HTML(elem_id="published")
-    cards = gr.HTML(padding=False)
     fields: list[Any] = [title, artist, license, name]
 
     def examined(upload: Any, request: gr.Request) -> list[Any]:
         if not upload:
-            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, ("", ""), ""]
         folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
         found, refusal = None, ""
         try:
@@ -120,7 +110,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, ("", ""), ""]
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
         style = Style.open(folder, name=named or "Your style")
@@ -133,6 +123,9 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         shown = studio.file("painted.png")
         save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         zipped = top_folder(path)
+        # An imported style's own folder has a card.
+        imported = style.config.training.get("imported_from") and not (folder / CARD).is_file()
+        checkpoint = path.name if imported else ""
         return [
             studio.take(request.session_hash, style),
             in_words(found),
@@ -142,22 +135,9 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             card.artist,
             card.license if card.license in LICENSES else None,
             named,
-            zipped,
-            "" if login else commands(zipped, named, registry, words_of(request)),
+            (zipped, checkpoint),
+            "" if login else commands(zipped, checkpoint, named, registry, words_of(request)),
         ]
-
-    def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, ...]:
-        with refusals():
-            style = studio.style(request.session_hash, name)
-        gallery, guests = with_guest(studio.registry, guests, style.title, name)
-        own, rules = [], []
-        for title, guest in guests:
-            if guest.startswith("own:"):
-                own.append((title, guest))
-                with suppress(PageError):  # its hour is over
-                    rules.append(guest_card(guest, studio.style(request.session_hash, guest).folder / SEEN))
-        films = gr.Dropdown(choices=[*registry_choices(studio.registry), *own])
-        return gallery, guests, films, f"<style>{''.join(rules)}</style>"
 
     def sent(
         request: gr.Request,
@@ -182,45 +162,34 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
             return links(publish_style(style.folder, repo, registry=registry, token=own))
 
-    def worded(name: str, folder: str, request: gr.Request) -> str:
-        return commands(folder, name, registry, words_of(request))
+    def worded(name: str, at_hand: tuple[str, str], request: gr.Request) -> str:
+        return commands(*at_hand, name, registry, words_of(request))
 
     quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
     gr.on(
         [file.upload, file.clear],
         examined,
         file,
-        [mine, report, offer, sample, *fields, folder_name, published],
+        [mine, report, offer, sample, *fields, at_hand, published],
         **quiet,
         show_progress_on=report,
         trigger_mode="always_last",  # what is dropped while the file before is still being taken away counts too
         concurrency_id="gate",
         concurrency_limit=1,
     )
-    desk.paint_after(
-        tried.click(offered, [mine, desk.guests], [desk.style, desk.guests, film_style, cards], **quiet, queue=False)
-        .success(None, None, None, js=OPEN_REPAINT)
-        .success
-    )
+    offer_own(tried, mine, studio, desk, film_style)
     if login:
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
     else:
         name.change(
             worded,
-            [name, folder_name],
+            [name, at_hand],
             published,
             **quiet,
             queue=False,
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts
         )
-
-
-def guest_card(name: str, preview: Path) -> str:
-    """CSS that puts its preview, which may be missing, on the radio button of one's own style."""
-    url = css_string(address_of(preview))
-    # Twice, for Gradio puts classes before the rules of the page's own sheet.
-    return f"#styles#styles label:has(input[value={css_string(name)}])::before {{ background-image: url({url}) }}"
 
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:
@@ -248,14 +217,21 @@ def top_folder(upload: Path) -> str:
             return ""
     with zipfile.ZipFile(upload) as archive:
         files = [PurePosixPath(entry) for entry in archive.namelist()]
-    return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
+    named = (file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
+    return next(named, "")  # a checkpoint is a zip, too
 
 
-def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
-    """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones."""
+def commands(folder: str, checkpoint: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
+    """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones.
+
+    Of a ``checkpoint``, which is a file's name, there is no folder yet.
+    """
     folder, repo = shlex.quote(plain(folder) or "FOLDER"), shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
     lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{repo}{proposal}"
+    if checkpoint:
+        made = f"python -m nst_core import {shlex.quote(plain(checkpoint))} -o {folder} --sample PHOTOGRAPH"
+        return f"<p>{worded(FROM_CHECKPOINT)}</p><pre>{escape(made)}\n{escape(lines)}</pre>"
     return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 

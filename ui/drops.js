@@ -4,16 +4,27 @@ const say = (english) => (navigator.language.startsWith("es") ? props.words[engl
 const RIGHT = {
   image: say("That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here."),
   video: say("That is no film: an MP4, MOV, MKV or WebM would be right here."),
+  style: say("That is no style: weights (.safetensors), a PyTorch checkpoint (.pth) or a style’s folder as .zip would be right here."),
 };
+const TOO_LARGE = say("That file is too large: at most 64 MB are right here.");
+const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind));
 
 function placeOf(target) { // the box that a file is for which is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
   if (target.closest("#film, #reel, #painted-film")) return [document.querySelector("#film"), "video"];
+  const upload = document.querySelector("#upload");
+  if (upload?.checkVisibility()) return [upload, "style"]; // whose tab has no other place
   return [target.closest("#photo, .pick"), "image"];
 }
 
 function typed(file) { // not every system knows that HEIC is a picture, and Gradio takes what is called one alone
   return !file.type && /\.(heic|heif|hif)$/i.test(file.name) ? new File([file], file.name, { type: "image/heic" }) : file;
+}
+
+function refuse(box, words) {
+  const said = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
+  box.after(said);
+  setTimeout(() => said.remove(), 10000);
 }
 
 function put(file, input) {
@@ -45,20 +56,25 @@ document.addEventListener("drop", (event) => {
   document.querySelector(".dropped")?.remove();
   const [box, kind] = placeOf(event.target);
   if (!box) return;
-  if (file.type && !file.type.startsWith(kind)) {
+  if (!fits(file, kind) || file.size > props.most) {
     event.stopPropagation();
-    const words = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: RIGHT[kind] });
-    box.after(words);
-    setTimeout(() => words.remove(), 10000);
-  } else if (kind === "video" || file !== dropped || !box.contains(event.target)) { // else Gradio takes it
+    refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+  } else if (kind !== "image" || file !== dropped || !box.contains(event.target)) { // else Gradio takes it
     event.stopPropagation();
     hand(box, file);
   }
 }, { capture: true });
 
-document.addEventListener("change", ({ target }) => {
-  const file = target.matches?.("#photo input[type=file], .pick input[type=file]") && target.files[0];
-  if (file && typed(file) !== file) put(typed(file), target);
+document.addEventListener("change", (event) => {
+  const { target } = event;
+  const file = target.matches?.("#photo input[type=file], .pick input[type=file], #upload input[type=file]") && target.files[0];
+  if (!file) return;
+  document.querySelector(".dropped")?.remove();
+  if (file.size > props.most) {
+    event.stopPropagation();
+    target.value = "";
+    refuse(target.closest(".block"), TOO_LARGE);
+  } else if (typed(file) !== file) put(typed(file), target);
 }, { capture: true });
 
 for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken picture, nor as a film that is wrong

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,13 +10,23 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
-from ui.studio import address_of
+from ui.stage import refusals
+from ui.studio import PageError, Studio, address_of
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
 GUESTS = 8
 """How many choices there may be beside the registry's."""
+SEEN = "seen.webp"
+"""The file, beside a style's own, that its card in the gallery shows where it is a person's own."""
+
+# The button that was pressed is out of sight then.
+OPEN_REPAINT = """() => {
+    const tab = document.querySelector("[role=tab]");
+    tab.click();
+    tab.focus();
+}"""
 
 
 class Desk(NamedTuple):
@@ -31,6 +42,8 @@ class Desk(NamedTuple):
     """By the name that a link gives them."""
     choices: dict[str, list[Any]]
     """What there is to choose of those that are not numbers between two others."""
+    cards: gr.HTML
+    """What the cards of a person's own styles look like."""
     paint_after: Callable[[Any], Any]
     """Takes a listener, such as an event's ``success``, and has the photograph painted at that."""
 
@@ -39,6 +52,46 @@ def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, na
     """The gallery and its guests, with one more, which is chosen."""
     guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-GUESTS:]
     return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
+
+
+def offer_own(press: gr.Button, own: gr.State, studio: Studio, desk: Desk, film_style: gr.Dropdown) -> None:
+    """Have a button choose in the gallery the person's own style that ``own`` names, and paint with it.
+
+    It is offered in the list ``film_style`` too.
+    """
+
+    def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, ...]:
+        with refusals():
+            style = studio.style(request.session_hash, name)
+        gallery, guests = with_guest(studio.registry, guests, style.title, name)
+        theirs, rules = [], []
+        for title, guest in guests:
+            if guest.startswith("own:"):
+                theirs.append((title, guest))
+                with suppress(PageError):  # its hour is over
+                    rules.append(guest_card(guest, studio.style(request.session_hash, guest).folder / SEEN))
+        films = gr.Dropdown(choices=[*registry_choices(studio.registry), *theirs])
+        return gallery, guests, films, f"<style>{''.join(rules)}</style>"
+
+    desk.paint_after(
+        press.click(
+            offered,
+            [own, desk.guests],
+            [desk.style, desk.guests, film_style, desk.cards],
+            preprocess=False,
+            api_visibility="private",
+            queue=False,
+        )
+        .success(None, None, None, js=OPEN_REPAINT)
+        .success
+    )
+
+
+def guest_card(name: str, preview: Path) -> str:
+    """CSS that puts its preview, which may be missing, on the radio button of one's own style."""
+    url = css_string(address_of(preview))
+    # Twice, for Gradio puts classes before the rules of the page's own sheet.
+    return f"#styles#styles label:has(input[value={css_string(name)}])::before {{ background-image: url({url}) }}"
 
 
 def drawn(suffix: str) -> list[Path]:

@@ -22,7 +22,7 @@ from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.films import Cinema
 from ui.gallery import preview_of
-from ui.limits import QUEUE
+from ui.limits import MAX_FILE, QUEUE
 from ui.links import memory, opens
 from ui.live import live_tab
 from ui.repaint import repaint_tab
@@ -131,6 +131,7 @@ def build_page(
             js_on_load=DROPS.read_text("utf-8"),
             elem_id="masthead",
             words=SPANISH,
+            most=MAX_FILE,
         )
         remembered = {tab: memory(tab) for tab in ("video", "advanced")}
         with gr.Tab(say("Repaint"), id="repaint"):
@@ -141,7 +142,7 @@ def build_page(
             film_style = video_tab(cinema, page, remembered["video"])
         with gr.Tab(say("Advanced"), id="advanced") as tab:
             filled_in = advanced_tab(easel, tab, page, remembered["advanced"])
-            train_accordion(school)
+            train_accordion(school, desk, film_style)
         with gr.Tab(say("Contribute"), id="contribute"):
             contribute_tab(studio, desk, film_style, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):

@@ -172,6 +172,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 words=SPANISH,
                 apply_default_css=False,
             )
+            cards = gr.HTML(padding=False)
 
     def show(
         photo: dict[str, Any] | None,
@@ -288,7 +289,7 @@ def repaint_tab(studio: Studio) -> Desk:
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(photo, style, guests, history, settings, choices, lambda on: on(show, wishes, shown, **anew))
+    desk = Desk(photo, style, guests, history, settings, choices, cards, lambda on: on(show, wishes, shown, **anew))
     with community:
         community_styles(studio.registry, desk)
     return desk

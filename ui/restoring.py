@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from nst_core.registry import on_the_hub
-from nst_core.text import plain
+from nst_core.text import plain, quoted
 from ui.gallery import Desk, with_guest
-from ui.links import EDITED, dropping, memory, read_recipe, remembers, said_at_first
+from ui.links import EDITED, TABS, dropping, memory, read_recipe, remembers, said_at_first
 from ui.studio import PageError, Studio, Wish, recipe_of
 
 
@@ -18,6 +18,9 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     settings = [*desk.settings.values()]
 
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
+        with dropping():
+            if (tab := request.query_params.get("tab", TABS[0])) not in TABS:
+                raise PageError(f"There is no tab {quoted(tab, 20)}; there are {', '.join(TABS)}.")
         return opened(studio, desk, [], said_at_first("repaint", desk.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]]) -> list[Any]:

@@ -24,7 +24,7 @@ from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Style, read_config
 from nst_core.text import explain, plain, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
-from ui.gallery import EXAMPLES
+from ui.gallery import EXAMPLES, SEEN
 from ui.kept import Kept
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio, Wish
@@ -91,6 +91,8 @@ class Pupil(Watched):
         self.style = ""
         """What the studio calls the style, once there is one."""
         self.zip = self.folder / f"{name}.zip"
+        self.before: Pupil | None = None
+        """The session's one before this that gave a style, too."""
 
     def over(self) -> bool:
         """Whether it shall end after the step that it is at."""
@@ -172,13 +174,20 @@ class School:
         title = lesson.title or plain(painting.stem)
         pupil = Pupil(slug(title), lesson.minutes, recipe, self.studio.folder)
         self.running.put(session, None, pupil)
+        if earlier := self.ended(session):
+            earlier.touch()
         yield pupil
         try:
             for _ in self._train(pupil, self.photos, painting, start, title):
                 yield pupil
             if pupil.zip.exists():
                 # Opened as a stranger's would be; its folder is then the studio's to delete.
-                pupil.style = self.studio.take(session, Style.open(pupil.folder / "style" / pupil.name))
+                style = Style.open(pupil.folder / "style" / pupil.name)
+                shutil.copyfile(style.folder / PREVIEW, style.folder / SEEN)
+                pupil.style = self.studio.take(session, style)
+                if earlier:
+                    earlier.touch()
+                    earlier.before, pupil.before = None, earlier
                 self._ended.put(session, None, pupil)
         except NSTError as error:
             if not pupil.losses:

@@ -1,11 +1,13 @@
 """*Train a style of your own*: on this server, where it can, or with a command that does it elsewhere."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from ui.advanced import PAINTINGS, picture
+from ui.gallery import Desk, offer_own
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PEOPLE, received
@@ -17,7 +19,9 @@ HINT = (
 )
 INTRODUCTION = (
     "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
-    "are well recognised after a few hundred steps. The style is yours to download, and to use with `nst_core`."
+    "are well recognised after a few hundred steps. The style is yours to download and, for an hour or until you leave "
+    "this page, to paint with on *Repaint* and *Video*; dropped on *Contribute*, the download is there again. "
+    "`nst_core` takes it too."
 )
 ELSEWHERE = (
     "A network that already paints is trained further until it paints like the picture of your choice. This server "
@@ -27,13 +31,20 @@ ELSEWHERE = (
 )
 
 
-def train_accordion(school: School) -> None:
-    """Lay it out in the ``gr.Blocks`` around it and wire it up."""
+# What was trained before can be taken home and used meanwhile, and is not taken for this one.
+EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("The style before (ZIP)")))} }})"""
+
+
+def train_accordion(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
+    """Lay it out in the ``gr.Blocks`` around it and wire it up.
+
+    A style that is trained can be taken to ``desk`` and to the list ``film_style``.
+    """
     if not school.starts:
         return
     with gr.Accordion(say("Train a style of your own"), open=False, elem_id="training"):
         if school.photos:
-            _here(school)
+            _here(school, desk, film_style)
         else:
             _elsewhere(school)
 
@@ -98,7 +109,8 @@ def _elsewhere(school: School) -> None:
     )
 
 
-def _here(school: School) -> None:
+def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
+    own = gr.State("")
     gr.Markdown(say(INTRODUCTION))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -124,7 +136,13 @@ def _here(school: School) -> None:
             stage = stage_for("lesson", HINT)
             with gr.Row():
                 leave, stop = stop_button("leave-lesson"), stop_button("stop-lesson")
-                file = gr.DownloadButton(say("Style (ZIP)"), visible=False, size="md", elem_id="zip", min_width=120)
+                use = gr.Button(
+                    say("Use it on Repaint and Video"), visible=False, size="md", elem_id="use-style", min_width=120
+                )
+                file, before = (
+                    gr.DownloadButton(say(words), visible=False, size="md", elem_id=id, min_width=120)
+                    for words, id in (("Style (ZIP)", "zip"), ("The style before (ZIP)", "zip-before"))
+                )
             with gr.Row(visible=False) as trial:
                 photo = picture(
                     say("Try it on a photograph"), say("Drop, paste\nor choose"), elem_id="own-photo", height=320
@@ -148,8 +166,14 @@ def _here(school: School) -> None:
             yield from shown(school.watch(request.session_hash, received(painting, "painting"), lesson))
 
     def left(pupil: Pupil | None) -> list[Any]:
-        file = gr.DownloadButton(value=str(pupil.zip) if pupil else None, visible=bool(pupil))
-        return [file, gr.Row(visible=bool(pupil))]
+        zips = [str(one.zip) if one else None for one in (pupil, pupil and pupil.before)]
+        return [
+            gr.DownloadButton(say("Style (ZIP)"), value=zips[0], visible=bool(zips[0])),
+            gr.DownloadButton(value=zips[1], visible=bool(zips[1])),
+            gr.Button(visible=bool(pupil)),
+            gr.Row(visible=bool(pupil)),
+            pupil.style if pupil else "",
+        ]
 
     def paint(photo: Any, request: gr.Request) -> Any:
         if not photo or not school.ended(request.session_hash):
@@ -165,7 +189,9 @@ def _here(school: School) -> None:
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    train.click(None, painting, [train, leave, stop, file], js=waiting("lesson", 2))
+    train.click(None, painting, [train, leave, stop, before], js=waiting("lesson", 2))
+    train.click(None, None, file, js=EARLIER)
+    offer_own(use, own, school.studio, desk, film_style)
     event = train.click(
         start,
         [painting, *settings, minutes],
@@ -176,7 +202,8 @@ def _here(school: School) -> None:
         concurrency_limit=1,
         api_visibility="private",
     )
-    [success] = follow([event], train, [stage, leave, stop], [file, trial], left, school.ended, school.running)
+    results = [file, before, use, trial, own]
+    [success] = follow([event], train, [stage, leave, stop], results, left, school.ended, school.running)
     # What was tried with an earlier style is tried with this one.
     success.then(paint, photo, result, **painted)
     photo.change(paint, photo, result, **painted)

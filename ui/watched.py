@@ -63,9 +63,13 @@ class Watched:
             file.unlink(missing_ok=True)
             return
         self.snapshots.append((step, file))
-        for other in self.folder.rglob("*"):  # what is old is deleted, but not what goes on
+        self.touch()
+
+    def touch(self) -> None:
+        """Have its files stay: what is old is deleted."""
+        for file in self.folder.rglob("*"):
             with suppress(OSError):
-                os.utime(other)
+                os.utime(file)
 
     def fail(self, error: NSTError) -> None:
         """Keep what ended it, and not what the frames that it went through hold."""

@@ -99,6 +99,9 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "<span class='busy'>Se está pintando.</span></p>"
     ),
     "painted in": "pintado en",
+    "On your own machine, with the checkpoint and a photograph at hand:": (
+        "En su propio equipo, con el checkpoint y una fotografía a mano:"
+    ),
     "On your own machine, with the style’s folder at hand:": "En su propio equipo, con la carpeta del estilo a mano:",
     "<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has reviewed "
     "them; their weights pass the same gate as all others, and are fetched when you choose one.</p>": (
@@ -155,6 +158,14 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "The camera is painted in the quick styles alone.": "La cámara se pinta solo con los estilos rápidos.",
     "That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here.": (
         "Eso no es una imagen: aquí corresponde un PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
+    ),
+    "That is no style: weights (.safetensors), a PyTorch checkpoint (.pth) or a style’s folder as .zip would be right "
+    "here.": (
+        "Eso no es un estilo: aquí corresponden unos pesos (.safetensors), un checkpoint de PyTorch (.pth) o la "
+        "carpeta de un estilo en .zip."
+    ),
+    "That file is too large: at most 64 MB are right here.": (
+        "Ese archivo es demasiado grande: aquí corresponden 64 MB como máximo."
     ),
     "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
     "That is no film: an MP4, MOV, MKV or WebM would be right here.": (
@@ -335,9 +346,13 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     ),
     "Train a style of your own": "Entrenar un estilo propio",
     "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
-    "are well recognised after a few hundred steps. The style is yours to download, and to use with `nst_core`.": (
+    "are well recognised after a few hundred steps. The style is yours to download and, for an hour or until you leave "
+    "this page, to paint with on *Repaint* and *Video*; dropped on *Contribute*, the download is there again. "
+    "`nst_core` takes it too.": (
         "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija: la mayoría se "
-        "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y usarlo con `nst_core`."
+        "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y, durante una hora o "
+        "hasta que salga de esta página, pintar con él en *Repintar* y *Vídeo*; si suelta la descarga en *Contribuir*, "
+        "vuelve a estar ahí. También lo admite `nst_core`."
     ),
     "A network that already paints is trained further until it paints like the picture of your choice. This server "
     "does not do that: it lacks a GPU, or photographs to learn on. On your own computer 1200 steps take half "
@@ -361,20 +376,22 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "There are as many steps as fit in.": "Se dan tantos pasos como quepan.",
     "Train": "Entrenar",
     "Style (ZIP)": "Estilo (ZIP)",
+    "The style before (ZIP)": "El estilo anterior (ZIP)",
+    "Use it on Repaint and Video": "Usarlo en Repintar y Vídeo",
     "Try it on a photograph": "Pruébelo con una fotografía",
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
-    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
-    "everybody.</p>": (
+    "<code>model.safetensors</code> here, or its folder as a zip; or the PyTorch checkpoint of a network that another "
+    "project trained. It is examined, and then you can try it until you leave this page or load it again, for an hour "
+    "at most; nobody else sees it. If you like, publish it for everybody.</p>": (
         "<p>Ha entrenado un estilo, en la pestaña <i>Avanzado</i> o con <code>python -m nst_core train</code>: suelte "
-        "aquí su <code>model.safetensors</code>, o su carpeta en un zip. Se examina y después puede probarlo hasta que "
-        "salga de esta página o la recargue, una hora como máximo; nadie más lo ve. Si quiere, publíquelo para "
-        "todos.</p>"
+        "aquí su <code>model.safetensors</code>, o su carpeta en un zip; o el checkpoint de PyTorch de una red que "
+        "entrenó otro proyecto. Se examina y después puede probarlo hasta que salga de esta página o la recargue, una "
+        "hora como máximo; nadie más lo ve. Si quiere, publíquelo para todos.</p>"
     ),
     "<tr><th>Title, painting</th><th>Artist</th><th>The style’s licence</th></tr>": (
         "<tr><th>Título, cuadro</th><th>Autor</th><th>Licencia del estilo</th></tr>"
     ),
-    "model.safetensors, or a style's folder as .zip": "model.safetensors, o la carpeta de un estilo en .zip",
+    "model.safetensors, a folder as .zip, or a .pth": "model.safetensors, una carpeta en .zip o un .pth",
     "<p>What your style paints appears here, and what it takes to publish it.</p>": (
         "<p>Aquí aparecerá lo que pinta su estilo, y lo necesario para publicarlo.</p>"
     ),

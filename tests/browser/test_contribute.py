@@ -9,17 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from conftest import serving
+from dropping import drop
 from loopback_hub import LoopbackHub
-from made_styles import make_style
+from made_films import make_film
+from made_styles import lively_state, make_style
 from PIL import Image
 
-from nst_core.style import PREVIEW
+from nst_core.contribution import unpack
+from nst_core.style import CARD, PREVIEW, Card
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+LARGE = """(place) => {
+    const files = new DataTransfer();
+    files.items.add(new File([new Uint8Array(2 ** 26 + 1)], "large.zip", { type: "application/zip" }));
+    const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: files });
+    document.querySelector(place).dispatchEvent(event);
+}"""
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
@@ -158,7 +168,8 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     page.get_by_role("tab", name="Contribute").click()
     (tmp_path / "note.txt").write_text("I am a text.")
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.txt")
-    expect(page.get_by_test_id("toast-text")).to_contain_text("note.txt")
+    expect(page.locator("#report")).to_contain_text("The file is of no kind that is known here: weights as .safeten")
+    page.locator("#upload").get_by_label("Clear").click()
     with page.expect_file_chooser() as chooser:
         page.locator("#upload").get_by_role("button").first.click()
     chooser.value.set_files(archive)
@@ -200,3 +211,54 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     said.continue_()
     expect(report).to_contain_text("It cannot be used as it is.")
     expect(page.locator("#sample")).to_be_hidden()
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_what_is_dropped_anywhere_on_the_tab_is_taken(
+    browser: "Browser", app_url: str, tmp_path: Path, language: str
+) -> None:
+    page = browser.new_page(locale=language)
+    page.goto(app_url)
+    page.get_by_role("tab", name=re.compile("^Contrib")).click()
+    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    torch.save({"state_dict": lively_state(), "epoch": 2}, tmp_path / "my mosaic.pth")
+    drop(page, tmp_path / "my mosaic.pth", "", "#contribute-hint")
+    expect(page.locator("#report")).to_contain_text("It can be used.")
+    expect(page.locator("#sample img")).to_be_visible()
+    expect(page.locator("#published pre")).to_have_text(
+        "python -m nst_core import 'my mosaic.pth' -o FOLDER --sample PHOTOGRAPH\n"
+        "hf auth login\npython -m nst_core publish FOLDER --repo YOUR-NAME/my-style"
+    )
+    # What import made of it is a style like any other.
+    unpack(tmp_path / "my mosaic.pth", tmp_path / "imported")
+    card = Card(title="A Mosaic", artist="Somebody", license="mit", text="# A Mosaic")
+    (tmp_path / "imported" / CARD).write_text(card.render())
+    drop(page, Path(shutil.make_archive(str(tmp_path / "flat"), "zip", tmp_path / "imported")), "", "#report")
+    expect(page.locator("#published pre")).to_have_text(
+        "hf auth login\npython -m nst_core publish FOLDER --repo YOUR-NAME/a-mosaic"
+    )
+    # It takes the place of what is there; what can be no style takes nothing away.
+    drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
+    words = {
+        "en": "That is no style: weights (.safetensors)",
+        "es": "Eso no es un estilo: aquí corresponden unos pesos",
+    }
+    expect(page.get_by_role("alert")).to_contain_text(words[language])
+    with (tmp_path / "large.zip").open("wb") as file:
+        file.truncate(2**26 + 1)
+    page.evaluate(LARGE, "#sample")
+    words = {"en": "That file is too large: at most 64 MB", "es": "Ese archivo es demasiado grande"}
+    expect(page.get_by_role("alert")).to_contain_text(words[language])
+    expect(page.locator("#sample img")).to_be_visible()
+    torch.save({"weight": torch.ones(3)}, tmp_path / "other.pth")
+    drop(page, tmp_path / "other.pth", "", "#report")
+    expect(page.locator("#report")).to_contain_text("The file holds 'weight': that is a network of none of")
+    expect(page.locator("#sample")).to_be_hidden()
+    page.locator("#upload").get_by_label(re.compile("Clear|Limpiar|Borrar")).click()
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "film.mp4")
+    expect(page.locator("#report")).to_contain_text("The file is a film: weights as .safetensors, a checkpoint of PyT")
+    page.locator("#upload").get_by_label(re.compile("Clear|Limpiar|Borrar")).click()
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "large.zip")
+    expect(page.get_by_role("alert")).to_contain_text(words[language])
+    assert not page.get_by_test_id("toast-body").count()
+    page.close()

@@ -1,12 +1,12 @@
 """Files that are dropped beside their place, or on one that takes others."""
 
-import base64
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pillow_heif
 import pytest
+from dropping import drop
 from made_films import make_film
 from PIL import Image
 
@@ -14,23 +14,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-
-DROP = """([data, name, type, place]) => {
-    const files = new DataTransfer(), bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-    files.items.add(new File([bytes], name, { type }));
-    const box = document.querySelector(place);
-    box.scrollIntoView({ block: "center" });
-    const { x, y, width, height } = box.getBoundingClientRect();
-    const target = document.elementFromPoint(x + width / 2, y + height / 2);
-    return ["dragover", "drop"].map((name) =>
-        !target.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: files })));
-}"""
-
-
-def drop(page: "Page", file: Path, kind: str, place: str) -> None:
-    """The browser must be told each time that it is not to open the file."""
-    data = base64.b64encode(file.read_bytes()).decode()
-    assert page.evaluate(DROP, [data, file.name, kind, place]) == [True, True]
 
 
 def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tmp_path: Path) -> None:

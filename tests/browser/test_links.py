@@ -52,6 +52,13 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
     assert page.locator("b", has_text="red").count() == 0
 
 
+def test_a_tab_that_there_is_not_is_said(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?tab=nowhere<b>")
+    words = "There is no tab 'nowhere<b>'; there are repaint, live, video, advanced, contribute, about."
+    expect(page.get_by_test_id("toast-text")).to_have_text(words)
+    expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
+
+
 def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     pick(page.locator("#styles input[value=second-style]"))

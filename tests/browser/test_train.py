@@ -1,5 +1,6 @@
 """A person trains a style: the curves grow, it is stopped, taken home, and tried on a photograph."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,65 @@ def test_train_stop_take_home_try(training: "Page", tmp_path: Path) -> None:
     expect(page.locator("#own-result img")).to_have_count(2)
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
+
+
+def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page", tmp_path: Path) -> None:
+    page = training
+    train, made = page.locator("#train"), page.locator("#zip")
+    for name in ("red", "green", "blue"):
+        made_picture(9, (80, 60)).save(tmp_path / f"{name}.png")
+
+    def begin(name: str) -> None:
+        page.locator("#model input[type=file]").set_input_files(tmp_path / f"{name}.png")
+        expect(page.locator("#model img")).to_have_attribute("src", re.compile(name))
+        train.click()
+        expect(page.locator("#lesson [data-state=running]")).to_be_visible()
+
+    def zips() -> list[str]:
+        buttons = page.get_by_role("link", name=re.compile(r"\(ZIP\)$")).or_(
+            page.get_by_role("button", name=re.compile(r"\(ZIP\)$"))
+        )
+        names = []
+        for button in buttons.all():
+            with page.expect_download() as found:
+                button.click()
+            names.append(f"{button.inner_text()}: {found.value.suggested_filename}")
+        return names
+
+    def stop() -> None:
+        page.wait_for_function("+document.querySelector('#lesson .legend .step span')?.textContent > 0")
+        page.locator("#stop-lesson").click()
+        expect(train).to_be_enabled()
+
+    page.get_by_label("number input for Style size (px)").fill("128")
+    page.get_by_label("number input for Style size (px)").press("Tab")
+    begin("red")
+    page.once("dialog", lambda question: question.dismiss())
+    with page.expect_event("dialog"):
+        page.close(run_before_unload=True)
+    stop()
+    assert zips() == ["Style (ZIP): red.zip"]
+    begin("green")
+    expect(made).to_have_text("The style before (ZIP)")
+    assert zips() == ["The style before (ZIP): red.zip"]
+    stop()
+    assert zips() == ["Style (ZIP): green.zip", "The style before (ZIP): red.zip"]
+    begin("blue")
+    expect(made).to_have_text("The style before (ZIP)")
+    stop()
+    assert zips()[-1] == "The style before (ZIP): green.zip"
+
+    page.locator("#use-style").click()
+    expect(page.get_by_role("tab", name="Repaint")).to_be_focused()
+    own = page.locator("#styles label.selected")
+    expect(own).to_contain_text("blue")
+    shown = own.evaluate("label => getComputedStyle(label, '::before').backgroundImage.slice(5, -2)")
+    assert page.request.get(shown).ok
+    page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#info")).to_contain_text("blue")
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#film-style input").click()
+    expect(page.get_by_role("option", name="blue")).to_be_visible()
 
 
 def test_without_a_painting_it_says_so(training: "Page") -> None:

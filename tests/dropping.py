@@ -1,0 +1,25 @@
+"""A file that is dropped on the page, as a hand would."""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+DROP = """([data, name, type, place]) => {
+    const files = new DataTransfer(), bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    files.items.add(new File([bytes], name, { type }));
+    const box = document.querySelector(place);
+    box.scrollIntoView({ block: "center" });
+    const { x, y, width, height } = box.getBoundingClientRect();
+    const target = document.elementFromPoint(x + width / 2, y + height / 2);
+    return ["dragover", "drop"].map((name) =>
+        !target.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: files })));
+}"""
+
+
+def drop(page: "Page", file: Path, kind: str, place: str) -> None:
+    """The browser must be told each time that it is not to open the file."""
+    data = base64.b64encode(file.read_bytes()).decode()
+    assert page.evaluate(DROP, [data, file.name, kind, place]) == [True, True]
