@@ -1,4 +1,4 @@
-"""Turns an upload, weights alone, a checkpoint or a zip, into a style's folder; all sizes are bounded."""
+"""Turns an upload, weights alone or a style's folder as a zip, into a style's folder; all sizes are bounded."""
 
 import shutil
 import stat
@@ -7,14 +7,9 @@ import zlib
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
-from safetensors.torch import save
-
-from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.gate import MAX_HEADER, recognise
 from nst_core.heif import is_heif
-from nst_core.importing import read_pickled
-from nst_core.pickled import OLD, PICKLE
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
 from nst_core.text import quoted
 
@@ -29,7 +24,13 @@ CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
 """Bytes of the header before an entry's data, at least."""
 
-TAKEN = "weights as .safetensors, a checkpoint of PyTorch, or a style's folder as a zip, would be right"
+TAKEN = "weights as .safetensors, or a style's folder as a zip, would be right"
+CHECKPOINT = (
+    "The file is a checkpoint of PyTorch, which is a pickle, and those can run any program: "
+    "the folder that python -m nst_core import makes of it, as a zip, would be right."
+)
+BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF"
+"""How checkpoints began before PyTorch 1.6; since then they are zips."""
 _OTHERS = {
     b"\x1f\x8b": "a gzip archive",
     b"7z\xbc\xaf": "a 7z archive",
@@ -56,8 +57,7 @@ def unpack(upload: Path, folder: Path) -> None:
     """Write a style's files into ``folder``, which is made; nothing is written anywhere else.
 
     Raises:
-        ContributionError: neither of these, or a zip that is damaged, too large, or holds what is not a style's.
-        ImportingError: a checkpoint that is not of a network here.
+        ContributionError: neither weights nor a zip, or a zip that is damaged, too large, or holds other things.
         WeightsError: weights of no architecture here.
     """
     with upload.open("rb") as file:
@@ -66,9 +66,8 @@ def unpack(upload: Path, folder: Path) -> None:
     if head.startswith(b"PK"):
         _unzip(upload, folder)
         return
-    if head.startswith(OLD):
-        _import(upload, folder)
-        return
+    if head.startswith(BEFORE_1_6):
+        raise ContributionError(CHECKPOINT)
     if not head:
         raise ContributionError(f"The file is empty: {TAKEN}.")
     # Weights may begin with any byte, which is the length of their header, but not with these and then a header.
@@ -82,7 +81,9 @@ def unpack(upload: Path, folder: Path) -> None:
         )
     # Under its own name first: the upload's name is a stranger's, and refusals name the file.
     shutil.copyfile(upload, folder / WEIGHTS)
-    _configure(folder, recognise(folder / WEIGHTS))
+    architecture = recognise(folder / WEIGHTS)
+    config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version)
+    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _other(head: bytes) -> str:
@@ -92,17 +93,6 @@ def _other(head: bytes) -> str:
     if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):
         return "a film" if head[8:12] == b"AVI " else "a sound"
     return next((name for beginning, name in _OTHERS.items() if head.lstrip().startswith(beginning)), "")
-
-
-def _import(upload: Path, folder: Path) -> None:
-    imported = read_pickled(upload, "The file")
-    (folder / WEIGHTS).write_bytes(save(imported.state))
-    _configure(folder, imported.architecture, imported_from=imported.origin)
-
-
-def _configure(folder: Path, architecture: Architecture, **training: str) -> None:
-    config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version, training=training)
-    (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 class _Reader(FileIO):
@@ -125,9 +115,6 @@ def _unzip(upload: Path, folder: Path) -> None:
         except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
             raise ContributionError("The zip's list of files is damaged: make the zip anew.") from error
         _refuse_overlaps(archive.infolist(), upload.stat().st_size)
-        if any(PurePosixPath(entry.filename).name == PICKLE for entry in archive.infolist()):
-            _import(upload, folder)
-            return
         for name, entry in _wanted(archive.infolist()).items():
             _extract(archive, entry, folder / name, MAX_BYTES[name])
 
@@ -162,6 +149,8 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
             raise ContributionError(f"The zip's entry {shown} is a link or a device: files alone are right.")
         if entry.is_dir() or IGNORED.intersection(path.parts[:-1]) or path.name == ".DS_Store":
             continue
+        if path.name == "data.pkl":
+            raise ContributionError(CHECKPOINT)
         if path.name not in MAX_BYTES or len(path.parts) > 2:
             raise ContributionError(f"The zip holds {shown}, where {RIGHT}.")
         if path.name in wanted:

@@ -1,6 +1,7 @@
 """Checkpoints of other projects, read as state dicts of the architectures here.
 
-None of them is unpickled: ``nst_core.pickled`` reads tensors out of a pickle, and runs nothing of it.
+The page never imports this file: only here, on a person's own command line, is somebody's style unpickled, and
+then by ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
 """
 
 import math
@@ -9,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +20,10 @@ from torch import Tensor
 from nst_core.architectures import Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
+from nst_core.checkpoint import load_checkpoint
 from nst_core.errors import NSTError
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.gate import load_network, recognise
-from nst_core.pickled import read_state
 from nst_core.text import explain, few, plain, quoted, read_text
 
 MANIFEST = "manifest.json"
@@ -60,6 +62,8 @@ class Imported:
 def read_checkpoint(path: Path) -> Imported:
     """Read a checkpoint: a ``.pth`` (or ``.pt``, ``.model``), a ``.safetensors``, or a folder as ml5.js has them.
 
+    The project is recognised by the names and shapes of its tensors.
+
     Raises:
         ImportingError: it cannot be read, or is of no project that is known.
         WeightsError: it is safetensors, and does not pass the gate.
@@ -69,35 +73,35 @@ def read_checkpoint(path: Path) -> Imported:
     if path.suffix.lower() == ".safetensors":
         architecture = recognise(path)
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
-    return read_pickled(path, path.name)
-
-
-def read_pickled(path: Path, name: str) -> Imported:
-    """Read a file of ``torch.save``; ``name`` is what to call it in a refusal.
-
-    The project is recognised by the names and shapes of its tensors.
-
-    Raises:
-        ImportingError: it cannot be read, or is of no project that is known.
-    """
-    state = _state_of(path, name)
+    state = _unpickle(path)
     for family in FAMILIES:
         if renamed := family.rename(state):
             ours = _checked(renamed)
             return Imported(JOHNSON, _of_pixels(ours) if family.normalises else ours, family.origin)
     known = ", ".join(family.origin for family in FAMILIES)
-    raise ImportingError(f"{name} holds {few(list(state))}: that is a network of none of {known}.")
+    raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {known}.")
 
 
-def _state_of(path: Path, name: str) -> State:
+def _unpickle(path: Path) -> State:
+    """The state dict in a file of ``torch.save``: by itself, or beside other things as ``state_dict``."""
     try:
-        if (size := path.stat().st_size) > MAX_CHECKPOINT:
-            raise ImportingError(f"{name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
-        return read_state(path)
+        size = path.stat().st_size
+        held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
     except OSError as error:
-        raise ImportingError(f"{name} could not be read: {error.strerror}.") from error
+        raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error
     except ValueError as error:
-        raise ImportingError(f"{name} {error}.") from error
+        raise ImportingError(f"{path.name} {error}.") from error
+    if size > MAX_CHECKPOINT:
+        raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
+    if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
+        held = held["state_dict"]
+    if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
+        raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
+    return held
+
+
+def _named_tensor(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided and not value.is_nested
 
 
 def _checked(state: State) -> State:
@@ -111,12 +115,11 @@ def _checked(state: State) -> State:
         raise ImportingError(f"It is much like {JOHNSON.id}, but {few(wrong)} is missing, or one too many.")
     for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
-            theirs = plain(str(tuple(state[name].shape)), 60)
-            raise ImportingError(f"{quoted(name)} is of the shape {theirs}, and should be {shape}.")
-        if not state[name].is_floating_point():
-            held = f"{state[name].dtype}".removeprefix("torch.")
+            raise ImportingError(f"{quoted(name)} is of the shape {tuple(state[name].shape)}, and should be {shape}.")
+        if not state[name].is_floating_point() or state[name].is_meta:
+            held = "no numbers at all" if state[name].is_meta else f"{state[name].dtype}".removeprefix("torch.")
             raise ImportingError(f"{quoted(name)} holds {held}, and should hold floating-point numbers.")
-    return {name: state[name].contiguous().to(torch.float32, copy=True) for name in shapes}
+    return {name: state[name].to(torch.float32) for name in shapes}
 
 
 def _pytorch_examples(state: State) -> State | None:

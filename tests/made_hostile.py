@@ -132,7 +132,6 @@ def uploads() -> Iterator[Upload]:
     yield from _headers(files[WEIGHTS])
     yield from _weights()
     yield from _zips(files)
-    yield from _checkpoints()
 
     def style(**changed: bytes) -> bytes:
         return zipped({name: changed.get(name.partition(".")[0], data) for name, data in files.items()})
@@ -149,6 +148,9 @@ def uploads() -> Iterator[Upload]:
 
 def _files(files: dict[str, bytes]) -> Iterator[Upload]:
     """Files of another kind altogether."""
+    out, before_1_6 = io.BytesIO(), io.BytesIO()
+    torch.save({"weight": torch.ones(3)}, out)
+    torch.save({"weight": torch.ones(3)}, before_1_6, _use_new_zipfile_serialization=False)
     lite = files[WEIGHTS]
     film = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(400)
     for name, data, reason in [
@@ -159,7 +161,9 @@ def _files(files: dict[str, bytes]) -> Iterator[Upload]:
         ("HDF5", b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file"),
         ("a PNG", picture("PNG"), "a picture"),
         ("an HTML page", b"\n<!DOCTYPE html><script>alert(1)</script>", "a web page"),
-        ("a film", film, "The file is a film: weights as .safetensors, a checkpoint of PyTorch, or"),
+        ("a checkpoint of PyTorch", out.getvalue(), "a checkpoint of PyTorch, which is a pickle"),
+        ("a checkpoint of PyTorch before 1.6", before_1_6.getvalue(), "a checkpoint of PyTorch, which is a pickle"),
+        ("a film", film, "The file is a film: weights as .safetensors, or a style's folder as"),
         ("a sound", b"RIFF\0\1\0\0WAVEfmt " + bytes(40), "The file is a sound"),
         ("Lua's Torch", b"\4\0\0\0\1\0\0\0\3\0\0\0V 1" + bytes(40), "a network of Lua’s Torch"),
         ("text", b"hello, this is no style, but I like it", "The file is of no kind that is known here"),
@@ -383,61 +387,6 @@ def _zips(files: dict[str, bytes]) -> Iterator[Upload]:
     yield Upload(
         "zip: a card too large", packed(config, weights, large), "upload", "README.md in the zip has more than"
     )
-
-
-def _checkpoints() -> Iterator[Upload]:
-    """Files of ``torch.save``, or much like one."""
-
-    def saved(held: Any, **options: Any) -> bytes:
-        torch.save(held, out := io.BytesIO(), **options)
-        return out.getvalue()
-
-    old = saved({"a.weight": torch.ones(3)}, _use_new_zipfile_serialization=False)
-    whole = torch.nn.Conv2d(3, 3, 3)
-    packed_anew = Packed(b"a/data.pkl", pickle_of(b"}" + tensor_named(b"w") + b"s")), Packed(b"a/data/0", bytes(400))
-    for name, data, reason in [
-        ("of another network", saved({"weight": torch.ones(3)}), "The file holds 'weight': that is a network of"),
-        ("of another network, before 1.6", old, "The file holds 'a.weight': that"),
-        ("of a whole network", saved(whole), "wants to call 'torch.nn.modules.conv.Conv2d', which"),
-        (
-            "of a program",
-            saved({"weight": torch.ones(3), "bomb": Bomb()}),
-            "wants to call '__builtin__.getattr', which",
-        ),
-        ("of a list", saved([torch.ones(3)]), "The file holds no state dict: a dict of tensors by their names"),
-        ("cut short", old[:-3], "The file is damaged, or no checkpoint of PyTorch."),
-        ("packed anew", packed(*packed_anew), "was packed anew"),
-        ("of a bomb", packed(Packed(b"a/data.pkl", bytes(2**26))), "in more than 131,072 bytes"),
-        (
-            "of quantised tensors",
-            saved({"w": torch.ones(3).to(torch.float8_e4m3fn)}),
-            "The file holds tensors of '",
-        ),
-        ("of an endless shape", saved(endless_state()), "is of the shape (1099511627776,), and should be"),
-        ("of NaN", saved(endless_state(torch.full((), float("nan")))), "NaN"),
-    ]:
-        yield Upload(f"checkpoint: {name}", data, "upload" if name != "of NaN" else WEIGHTS, reason)
-
-
-def pickle_of(steps: bytes) -> bytes:
-    """A pickle of these steps."""
-    return b"\x80\2" + steps + b"."
-
-
-def tensor_named(
-    name: bytes, shape: bytes = b"(K\1t(K\1t", offset: bytes = b"K\0", key: bytes = b"X\1\0\0\x000"
-) -> bytes:
-    """The steps by which a pickle makes a name and its tensor of the storage of that key."""
-    storage = b"(X\7\0\0\0storagectorch\nFloatStorage\n" + key + b"X\3\0\0\0cpuKdtQ"
-    made = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + offset + shape + b"\x89NtR"
-    return b"X" + struct.pack("<I", len(name)) + name + made
-
-
-def endless_state(value: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-    """As pytorch/examples has them, tensors that repeat one number for ever; in their own shapes, if it is given."""
-    one = torch.ones(()) if value is None else value
-    shapes = ARCHITECTURES["johnson"].shapes
-    return {name: one.expand(2**40 if value is None else shape) for name, shape in shapes.items()}
 
 
 def _zip64() -> bytes:

@@ -101,19 +101,6 @@ def test_a_zip_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     assert contents(tmp_path / "new") == good_files()
 
 
-@pytest.mark.parametrize("before_1_6", [False, True])
-@pytest.mark.parametrize("name", ["mosaic.pth", "mosaic.zip"])
-def test_a_checkpoint_of_pytorch_alone(tmp_path: Path, name: str, before_1_6: bool) -> None:
-    state = lively_state()
-    torch.save({"state_dict": state, "epoch": 2}, tmp_path / name, _use_new_zipfile_serialization=not before_1_6)
-    unpack(tmp_path / name, tmp_path / "new")
-    assert top_folder(tmp_path / name) == ""
-    style = Style.open(tmp_path / "new")
-    assert style.config.training == {"imported_from": "pytorch/examples"}
-    for key, tensor in style.network.state_dict().items():
-        assert torch.equal(tensor, state[key])
-
-
 @pytest.mark.parametrize("id", ["johnson", "johnson-lite", "fast-style-transfer"])
 @pytest.mark.parametrize("name", ["model.safetensors", "wave.zip", "\u202e;rm -rf.bin"])
 def test_weights_alone_are_known_by_their_tensors(tmp_path: Path, id: str, name: str) -> None:

@@ -29,12 +29,11 @@ from ui.words import say, words_of
 
 INTRODUCTION = (
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip; or the PyTorch checkpoint of a network that another "
-    "project trained. It is examined, and then you can try it until you leave this page or load it again, for an hour "
-    "at most; nobody else sees it. If you like, publish it for everybody.</p>"
+    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
+    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
+    "everybody.</p>"
 )
 BY_COMMAND = "On your own machine, with the style’s folder at hand:"
-FROM_CHECKPOINT = "On your own machine, with the checkpoint and a photograph at hand:"
 RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
@@ -49,7 +48,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
     With ``login`` people publish here under their own name on the Hub, else the page says how to; ``registry`` is the
     one on the Hub that styles are proposed to.
     """
-    mine, at_hand = gr.State(""), gr.State(("", ""))
+    mine, folder_name = gr.State(""), gr.State("")
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
             gr.HTML(say(INTRODUCTION))
@@ -58,7 +57,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
                 # its words that nobody has signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
-                label=say("model.safetensors, a folder as .zip, or a .pth"),
+                label=say("model.safetensors, or a folder as .zip"),
                 elem_id="upload",
                 height=140,
             )
@@ -99,7 +98,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
 
     def examined(upload: Any, request: gr.Request) -> list[Any]:
         if not upload:
-            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, ("", ""), ""]
+            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
         found, refusal = None, ""
         try:
@@ -110,7 +109,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, ("", ""), ""]
+            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
         style = Style.open(folder, name=named or "Your style")
@@ -123,9 +122,6 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         shown = studio.file("painted.png")
         save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         zipped = top_folder(path)
-        # An imported style's own folder has a card.
-        imported = style.config.training.get("imported_from") and not (folder / CARD).is_file()
-        checkpoint = path.name if imported else ""
         return [
             studio.take(request.session_hash, style),
             in_words(found),
@@ -135,8 +131,8 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             card.artist,
             card.license if card.license in LICENSES else None,
             named,
-            (zipped, checkpoint),
-            "" if login else commands(zipped, checkpoint, named, registry, words_of(request)),
+            zipped,
+            "" if login else commands(zipped, named, registry, words_of(request)),
         ]
 
     def sent(
@@ -162,15 +158,15 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
             return links(publish_style(style.folder, repo, registry=registry, token=own))
 
-    def worded(name: str, at_hand: tuple[str, str], request: gr.Request) -> str:
-        return commands(*at_hand, name, registry, words_of(request))
+    def worded(name: str, folder: str, request: gr.Request) -> str:
+        return commands(folder, name, registry, words_of(request))
 
     quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
     gr.on(
         [file.upload, file.clear],
         examined,
         file,
-        [mine, report, offer, sample, *fields, at_hand, published],
+        [mine, report, offer, sample, *fields, folder_name, published],
         **quiet,
         show_progress_on=report,
         trigger_mode="always_last",  # what is dropped while the file before is still being taken away counts too
@@ -183,7 +179,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
     else:
         name.change(
             worded,
-            [name, at_hand],
+            [name, folder_name],
             published,
             **quiet,
             queue=False,
@@ -217,21 +213,14 @@ def top_folder(upload: Path) -> str:
             return ""
     with zipfile.ZipFile(upload) as archive:
         files = [PurePosixPath(entry) for entry in archive.namelist()]
-    named = (file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
-    return next(named, "")  # a checkpoint is a zip, too
+    return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
 
 
-def commands(folder: str, checkpoint: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
-    """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones.
-
-    Of a ``checkpoint``, which is a file's name, there is no folder yet.
-    """
+def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
+    """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones."""
     folder, repo = shlex.quote(plain(folder) or "FOLDER"), shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
     lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{repo}{proposal}"
-    if checkpoint:
-        made = f"python -m nst_core import {shlex.quote(plain(checkpoint))} -o {folder} --sample PHOTOGRAPH"
-        return f"<p>{worded(FROM_CHECKPOINT)}</p><pre>{escape(made)}\n{escape(lines)}</pre>"
     return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 

@@ -4,7 +4,7 @@ const say = (english) => (navigator.language.startsWith("es") ? props.words[engl
 const RIGHT = {
   image: say("That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here."),
   video: say("That is no film: an MP4, MOV, MKV or WebM would be right here."),
-  style: say("That is no style: weights (.safetensors), a PyTorch checkpoint (.pth) or a style’s folder as .zip would be right here."),
+  style: say("That is no style: weights (.safetensors), or a style’s folder as .zip, would be right here."),
 };
 const TOO_LARGE = say("That file is too large: at most 64 MB are right here.");
 const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind));

@@ -99,9 +99,6 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
         "<span class='busy'>Se está pintando.</span></p>"
     ),
     "painted in": "pintado en",
-    "On your own machine, with the checkpoint and a photograph at hand:": (
-        "En su propio equipo, con el checkpoint y una fotografía a mano:"
-    ),
     "On your own machine, with the style’s folder at hand:": "En su propio equipo, con la carpeta del estilo a mano:",
     "<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has reviewed "
     "them; their weights pass the same gate as all others, and are fetched when you choose one.</p>": (
@@ -159,10 +156,8 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here.": (
         "Eso no es una imagen: aquí corresponde un PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
-    "That is no style: weights (.safetensors), a PyTorch checkpoint (.pth) or a style’s folder as .zip would be right "
-    "here.": (
-        "Eso no es un estilo: aquí corresponden unos pesos (.safetensors), un checkpoint de PyTorch (.pth) o la "
-        "carpeta de un estilo en .zip."
+    "That is no style: weights (.safetensors), or a style’s folder as .zip, would be right here.": (
+        "Eso no es un estilo: aquí corresponden unos pesos (.safetensors) o la carpeta de un estilo en .zip."
     ),
     "That file is too large: at most 64 MB are right here.": (
         "Ese archivo es demasiado grande: aquí corresponden 64 MB como máximo."
@@ -380,18 +375,18 @@ recuerda solo su navegador, que los olvida cuando usted lo diga.
     "Use it on Repaint and Video": "Usarlo en Repintar y Vídeo",
     "Try it on a photograph": "Pruébelo con una fotografía",
     "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip; or the PyTorch checkpoint of a network that another "
-    "project trained. It is examined, and then you can try it until you leave this page or load it again, for an hour "
-    "at most; nobody else sees it. If you like, publish it for everybody.</p>": (
+    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
+    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
+    "everybody.</p>": (
         "<p>Ha entrenado un estilo, en la pestaña <i>Avanzado</i> o con <code>python -m nst_core train</code>: suelte "
-        "aquí su <code>model.safetensors</code>, o su carpeta en un zip; o el checkpoint de PyTorch de una red que "
-        "entrenó otro proyecto. Se examina y después puede probarlo hasta que salga de esta página o la recargue, una "
-        "hora como máximo; nadie más lo ve. Si quiere, publíquelo para todos.</p>"
+        "aquí su <code>model.safetensors</code>, o su carpeta en un zip. Se examina y después puede probarlo hasta que "
+        "salga de esta página o la recargue, una hora como máximo; nadie más lo ve. Si quiere, publíquelo para "
+        "todos.</p>"
     ),
     "<tr><th>Title, painting</th><th>Artist</th><th>The style’s licence</th></tr>": (
         "<tr><th>Título, cuadro</th><th>Autor</th><th>Licencia del estilo</th></tr>"
     ),
-    "model.safetensors, a folder as .zip, or a .pth": "model.safetensors, una carpeta en .zip o un .pth",
+    "model.safetensors, or a folder as .zip": "model.safetensors, o una carpeta en .zip",
     "<p>What your style paints appears here, and what it takes to publish it.</p>": (
         "<p>Aquí aparecerá lo que pinta su estilo, y lo necesario para publicarlo.</p>"
     ),

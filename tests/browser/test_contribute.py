@@ -16,9 +16,9 @@ from loopback_hub import LoopbackHub
 from made_films import make_film
 from made_styles import lively_state, make_style
 from PIL import Image
+from safetensors.torch import save_file
 
-from nst_core.contribution import unpack
-from nst_core.style import CARD, PREVIEW, Card
+from nst_core.style import PREVIEW
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -221,22 +221,10 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(
     page.goto(app_url)
     page.get_by_role("tab", name=re.compile("^Contrib")).click()
     page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
-    torch.save({"state_dict": lively_state(), "epoch": 2}, tmp_path / "my mosaic.pth")
-    drop(page, tmp_path / "my mosaic.pth", "", "#contribute-hint")
+    save_file(lively_state(), tmp_path / "mosaic.safetensors")
+    drop(page, tmp_path / "mosaic.safetensors", "", "#contribute-hint")
     expect(page.locator("#report")).to_contain_text("It can be used.")
     expect(page.locator("#sample img")).to_be_visible()
-    expect(page.locator("#published pre")).to_have_text(
-        "python -m nst_core import 'my mosaic.pth' -o FOLDER --sample PHOTOGRAPH\n"
-        "hf auth login\npython -m nst_core publish FOLDER --repo YOUR-NAME/my-style"
-    )
-    # What import made of it is a style like any other.
-    unpack(tmp_path / "my mosaic.pth", tmp_path / "imported")
-    card = Card(title="A Mosaic", artist="Somebody", license="mit", text="# A Mosaic")
-    (tmp_path / "imported" / CARD).write_text(card.render())
-    drop(page, Path(shutil.make_archive(str(tmp_path / "flat"), "zip", tmp_path / "imported")), "", "#report")
-    expect(page.locator("#published pre")).to_have_text(
-        "hf auth login\npython -m nst_core publish FOLDER --repo YOUR-NAME/a-mosaic"
-    )
     # It takes the place of what is there; what can be no style takes nothing away.
     drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
     words = {
@@ -252,11 +240,11 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(
     expect(page.locator("#sample img")).to_be_visible()
     torch.save({"weight": torch.ones(3)}, tmp_path / "other.pth")
     drop(page, tmp_path / "other.pth", "", "#report")
-    expect(page.locator("#report")).to_contain_text("The file holds 'weight': that is a network of none of")
+    expect(page.locator("#report")).to_contain_text("The file is a checkpoint of PyTorch, which is a pickle")
     expect(page.locator("#sample")).to_be_hidden()
     page.locator("#upload").get_by_label(re.compile("Clear|Limpiar|Borrar")).click()
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "film.mp4")
-    expect(page.locator("#report")).to_contain_text("The file is a film: weights as .safetensors, a checkpoint of PyT")
+    expect(page.locator("#report")).to_contain_text("The file is a film: weights as .safetensors, or a style's folder")
     page.locator("#upload").get_by_label(re.compile("Clear|Limpiar|Borrar")).click()
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "large.zip")
     expect(page.get_by_role("alert")).to_contain_text(words[language])
