@@ -137,6 +137,8 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """The entries that are a style's files, by name; of others, only those known to be harmless are passed over."""
+    if any(PurePosixPath(entry.filename).name == "data.pkl" for entry in entries):
+        raise ContributionError(CHECKPOINT)
     if len(entries) > MAX_ENTRIES:
         raise ContributionError(f"The zip has {len(entries):,} entries, where a style has four files.")
     wanted: dict[str, zipfile.ZipInfo] = {}
@@ -149,8 +151,6 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
             raise ContributionError(f"The zip's entry {shown} is a link or a device: files alone are right.")
         if entry.is_dir() or IGNORED.intersection(path.parts[:-1]) or path.name == ".DS_Store":
             continue
-        if path.name == "data.pkl":
-            raise ContributionError(CHECKPOINT)
         if path.name not in MAX_BYTES or len(path.parts) > 2:
             raise ContributionError(f"The zip holds {shown}, where {RIGHT}.")
         if path.name in wanted:

@@ -148,9 +148,8 @@ def uploads() -> Iterator[Upload]:
 
 def _files(files: dict[str, bytes]) -> Iterator[Upload]:
     """Files of another kind altogether."""
-    out, before_1_6 = io.BytesIO(), io.BytesIO()
+    out = io.BytesIO()
     torch.save({"weight": torch.ones(3)}, out)
-    torch.save({"weight": torch.ones(3)}, before_1_6, _use_new_zipfile_serialization=False)
     lite = files[WEIGHTS]
     film = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(400)
     for name, data, reason in [
@@ -162,7 +161,6 @@ def _files(files: dict[str, bytes]) -> Iterator[Upload]:
         ("a PNG", picture("PNG"), "a picture"),
         ("an HTML page", b"\n<!DOCTYPE html><script>alert(1)</script>", "a web page"),
         ("a checkpoint of PyTorch", out.getvalue(), "a checkpoint of PyTorch, which is a pickle"),
-        ("a checkpoint of PyTorch before 1.6", before_1_6.getvalue(), "a checkpoint of PyTorch, which is a pickle"),
         ("a film", film, "The file is a film: weights as .safetensors, or a style's folder as"),
         ("a sound", b"RIFF\0\1\0\0WAVEfmt " + bytes(40), "The file is a sound"),
         ("Lua's Torch", b"\4\0\0\0\1\0\0\0\3\0\0\0V 1" + bytes(40), "a network of Lua’s Torch"),

@@ -101,6 +101,14 @@ def test_a_zip_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     assert contents(tmp_path / "new") == good_files()
 
 
+@pytest.mark.parametrize("before_1_6", [False, True])
+@pytest.mark.parametrize("name", ["mosaic.pth", "mosaic.zip"])
+def test_a_checkpoint_of_pytorch_is_none(tmp_path: Path, name: str, before_1_6: bool) -> None:
+    torch.save(lively_state(), tmp_path / name, _use_new_zipfile_serialization=not before_1_6)
+    with pytest.raises(ContributionError, match=r"a checkpoint of PyTorch, which is a pickle.*nst_core import"):
+        unpack(tmp_path / name, tmp_path / "new")
+
+
 @pytest.mark.parametrize("id", ["johnson", "johnson-lite", "fast-style-transfer"])
 @pytest.mark.parametrize("name", ["model.safetensors", "wave.zip", "\u202e;rm -rf.bin"])
 def test_weights_alone_are_known_by_their_tensors(tmp_path: Path, id: str, name: str) -> None:
