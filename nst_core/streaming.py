@@ -347,14 +347,14 @@ def _convolved(source: _Map, kernel: Tensor, stride: int = 1) -> _Map:
 
 
 def _tiled(source: _Map, kernel: Tensor) -> _Map:
-    scaled = kernel * source.scale[:, None]
+    scaled = kernel * source.scale
 
     def compute(low: int, high: int) -> Tensor:
         seen = source.rows(low - 1, high + 1, 1, spare=(-(high - low) % TILE, -source.width % TILE))
         return winograd(seen, scaled, source.floor)[: high - low, : source.width]
 
     return _Map(
-        source.height, source.width, kernel.shape[2], source.dtype, compute, lambda row: source.release(row - 1)
+        source.height, source.width, kernel.shape[1], source.dtype, compute, lambda row: source.release(row - 1)
     )
 
 
