@@ -55,9 +55,10 @@ _CONSTANT = sum(INPUT[1]) ** 2
 
 
 def winograd_kernel(kernel: Tensor) -> Tensor:
-    """(out, in, 3, 3) as Winograd's (64, out, in)."""
+    """(out, in, 3, 3) as Winograd's (64, out, in), in the order in which this processor has the 64."""
     g = torch.tensor(KERNEL, dtype=torch.float64, device="cpu")
-    transformed = torch.einsum("ai,bj,oijk->baok", g, g, kernel.double().permute(0, 2, 3, 1))
+    order = "ba" if _grouped() else "ab"
+    transformed = torch.einsum(f"ai,bj,oijk->{order}ok", g, g, kernel.double().permute(0, 2, 3, 1))
     return transformed.flatten(0, 1).float().contiguous()
 
 
@@ -69,53 +70,63 @@ def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
     """
     seen, columns, channels = TILE + 2, x.shape[1], x.shape[2]
     down, across, outputs = (len(x) - 2) // TILE, (columns - 2) // TILE, kernel.shape[1]
-    count = down * across
+    count, grouped = down * across, _grouped()
     # First what lies below one another, for all columns, then what lies side by side: there, tiles share two columns.
     below = x.unfold(0, seen, TILE).permute(0, 3, 1, 2).flatten(2)
     below = torch.bmm(_INTO.expand(down, seen, seen), below, out=_scratch("odd", down, seen, columns * channels))
-    tiles = below.view(down, seen, columns, channels).unfold(2, seen, TILE).permute(0, 2, 4, 1, 3)
-    laid = _scratch("even", count, seen, seen * channels)
+    tiles = below.view(down, seen, columns, channels).unfold(2, seen, TILE)
+    # The 64 numbers of a tile side by side, or all tiles' first ones, then all their second ones …
+    tiles = tiles.permute(0, 2, 4, 1, 3) if grouped else tiles.permute(1, 4, 0, 2, 3)
+    batch = count if grouped else seen
+    laid = _scratch("even", batch, seen, seen * count // batch * channels)
     laid.view(tiles.shape).copy_(tiles)
-    laid = torch.bmm(_INTO.expand(count, seen, seen), laid, out=_scratch("odd", *laid.shape))
-    laid = laid.view(count, seen**2, channels)
+    laid = torch.bmm(_INTO.expand(batch, seen, seen), laid, out=_scratch("odd", *laid.shape))
+    laid = laid.view(count, -1, channels) if grouped else laid.view(-1, count, channels)
     if less is not None:
-        laid[:, seen + 1].sub_(_CONSTANT * less)  # the one place where a constant is
-    made = _quickest_product()(laid, kernel).view(count, seen, seen * outputs)
-    made = torch.bmm(_BACK.expand(count, TILE, seen), made, out=_scratch("odd", count, TILE, seen * outputs))
+        laid.select(1 if grouped else 0, seen + 1).sub_(_CONSTANT * less)  # the one place where a constant is
+    made = _by_groups(laid, kernel) if grouped else _by_matrices(laid, kernel)
+    made = torch.bmm(
+        _BACK.expand(batch, TILE, seen),
+        made.view(batch, seen, -1),
+        out=_scratch("odd", batch, TILE, seen * count // batch * outputs),
+    )
     turned = _scratch("even", down, seen, across, TILE, outputs)
-    turned.copy_(made.view(down, across, TILE, seen, outputs).permute(0, 3, 1, 2, 4))
+    if grouped:
+        turned.copy_(made.view(down, across, TILE, seen, outputs).permute(0, 3, 1, 2, 4))
+    else:
+        turned.copy_(made.view(seen, TILE, down, across, outputs).permute(2, 0, 3, 1, 4))
     values = _scratch("odd", down, TILE, across * TILE * outputs)
     torch.bmm(_BACK.expand(down, TILE, seen), turned.view(down, seen, -1), out=values)
     return values.view(down * TILE, across * TILE, outputs)
 
 
-def _as_matrices(laid: Tensor, kernel: Tensor) -> Tensor:
-    """(tiles, 64, inputs) by (64, outputs, inputs) to (tiles, 64, outputs)."""
-    made = _scratch("even", len(laid), *kernel.shape[:2])
-    torch.bmm(laid.transpose(0, 1), kernel.mT, out=made.transpose(0, 1))
-    return made
+def _by_matrices(laid: Tensor, kernel: Tensor) -> Tensor:
+    """(64, tiles, inputs) by (64, outputs, inputs) to (64, tiles, outputs)."""
+    return torch.bmm(laid, kernel.mT, out=_scratch("even", *laid.shape[:2], kernel.shape[1]))
 
 
-def _as_groups(laid: Tensor, kernel: Tensor) -> Tensor:
-    """The same as a convolution of 1 × 1 in groups, which oneDNN computes: on some processors twice as fast."""
+def _by_groups(laid: Tensor, kernel: Tensor) -> Tensor:
+    """(tiles, 64, inputs) by (64, outputs, inputs) to (tiles, 64, outputs): a convolution of 1 × 1 in 64 groups."""
     pixels = laid.view(1, len(laid), 1, -1).permute(0, 3, 1, 2)
     made = F.conv2d(pixels, kernel.reshape(-1, kernel.shape[2], 1, 1), groups=len(kernel))
     return made.permute(0, 2, 3, 1).reshape(len(laid), *kernel.shape[:2])
 
 
 @cache
-def _quickest_product() -> Callable[[Tensor, Tensor], Tensor]:
-    laid, kernel = torch.ones(172, 64, 128, **FLOAT32_ON_CPU), torch.ones(64, 128, 128, **FLOAT32_ON_CPU)
+def _grouped() -> bool:
+    """Whether the products are quicker as a convolution, by oneDNN: on some processors in half the time."""
+    kernel = torch.ones(64, 128, 128, **FLOAT32_ON_CPU)
+    groups, matrices = torch.ones(172, 64, 128, **FLOAT32_ON_CPU), torch.ones(64, 172, 128, **FLOAT32_ON_CPU)
 
-    def seconds(product: Callable[[Tensor, Tensor], Tensor]) -> float:
+    def seconds(product: Callable[[Tensor, Tensor], Tensor], laid: Tensor) -> float:
         began = time.perf_counter()
         product(laid, kernel)
         return time.perf_counter() - began
 
     # In turn, for the processor may be busy for a while.
-    took = [(seconds(_as_matrices), seconds(_as_groups)) for _ in range(6)]
-    matrices, groups = map(min, zip(*took, strict=True))
-    return _as_groups if groups < matrices else _as_matrices
+    took = [(seconds(_by_groups, groups), seconds(_by_matrices, matrices)) for _ in range(6)]
+    one, other = map(min, zip(*took, strict=True))
+    return one < 0.85 * other  # what is before and after it takes longer
 
 
 def _scratch(name: str, *shape: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The fast path in strips gives what the network gives layer by layer, at every size, cut anywhere, on any threads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -142,12 +142,10 @@ def test_statistics_hold_where_a_mean_is_large() -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("product", [winograd._as_matrices, winograd._as_groups])
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("less", [0, 1])
-def test_a_winograd_convolution_is_a_convolution(
-    less: int, product: Callable[[Tensor, Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(winograd, "_quickest_product", lambda: product)  # as another processor has it
+def test_a_winograd_convolution_is_a_convolution(less: int, grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_grouped", lambda: grouped)  # as another processor has it
     x, kernel, less_ = noise(20, 26, 8), noise(5, 8, 3, 3, seed=1), less * noise(8, seed=2)
     expected = F.conv2d((x - less_).permute(2, 0, 1)[None].double(), kernel.double())[0].permute(1, 2, 0)
     made = winograd.winograd(x, winograd.winograd_kernel(kernel), less_ if less else None)
