@@ -338,6 +338,7 @@ def test_where_nothing_is_trained_there_is_a_command(advanced: "Page") -> None:
     page.get_by_role("button", name="Train a style of your own").click()
     command = page.locator("#command .cm-content")
     expect(command).to_contain_text("python -m nst_core train painting.jpg")
+    page.wait_for_timeout(2000)  # Gradio lays out what is in an accordion anew while that opens
     page.get_by_label("number input for Content weight").fill("2.5")
     page.get_by_label("number input for Content weight").press("Tab")
     expect(command).to_contain_text("--content-weight 2.5")
