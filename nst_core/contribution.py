@@ -47,6 +47,7 @@ _OTHERS = {
 }
 """What people take for a style, by its first bytes."""
 _SAID_BY_GATE = (b"\x80", b"version https://git-lfs")
+"""How files begin of which the gate has a better sentence."""
 
 
 class ContributionError(NSTError):
