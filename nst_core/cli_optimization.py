@@ -29,29 +29,24 @@ FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time i
 """Why an optimisation ended, in words."""
 
 
-def _setting(help: str, **more: Any) -> Any:
-    """An option that overrides a setting of --method."""
-    return typer.Option(help=help, show_default="the method's", **more)
-
-
 def optimize(
     content: Annotated[Path, typer.Argument(help="The photograph to repaint.")],
     style_image: Annotated[Path, typer.Argument(help="The painting.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
     method: Annotated[MethodName, typer.Option(help="Where settings that are not given come from.")] = "quick",
-    steps: Annotated[int | None, _setting("The most steps.")] = None,
-    seconds: Annotated[float | None, _setting("The longest that it may take.")] = None,
+    steps: Annotated[int | None, typer.Option(help="The most steps.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="The longest that it may take.")] = None,
     saturation: Annotated[
-        float | None, _setting("Stop when ten steps lower the loss by less than this part; 0 never does.")
+        float | None, typer.Option(help="Stop when ten steps lower the loss by less than this part; 0 never does.")
     ] = None,
-    size: Annotated[int | None, _setting("Longer side of the result in pixels.")] = None,
+    size: Annotated[int | None, typer.Option(help="Longer side of the result in pixels.")] = None,
     style_size: Annotated[
-        float | None, _setting("Longer side of the painting in parts of the result's: larger, larger strokes.")
+        float | None, typer.Option(help="Longer side of the painting in parts of the result's: larger, larger strokes.")
     ] = None,
     scales: Annotated[
-        int | None, _setting("Coarse to fine: each has half the side of the next; 1 is full size alone.")
+        int | None, typer.Option(help="Coarse to fine: each has half the side of the next; 1 is full size alone.")
     ] = None,
-    init: Annotated[Init | None, _setting("What it begins with.")] = None,
+    init: Annotated[Init | None, typer.Option(help="What it begins with.")] = None,
     start: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Begin with this picture instead of --init's.")
     ] = None,
@@ -61,9 +56,9 @@ def optimize(
             metavar="ID", help="Begin with what this style makes of the photograph; named as stylize's --style."
         ),
     ] = None,
-    optimizer: Annotated[OptimizerName | None, _setting("What changes the pixels.")] = None,
+    optimizer: Annotated[OptimizerName | None, typer.Option(help="What changes the pixels.")] = None,
     learning_rate: Annotated[
-        float | None, _setting("About what the first step changes, where 1 is from black to white.")
+        float | None, typer.Option(help="About what the first step changes, where 1 is from black to white.")
     ] = None,
     features: Annotated[
         str, typer.Option(help="compact, vgg19 (fetched from the Hub once), or a folder of feature networks.")
@@ -72,30 +67,34 @@ def optimize(
         str | None,
         typer.Option(help="A cheaper feature network to bring the picture close with before --features: compact."),
     ] = None,
-    pooling: Annotated[Literal["max", "average"] | None, _setting("Between the blocks of the feature network.")] = None,
+    pooling: Annotated[
+        Literal["max", "average"] | None, typer.Option(help="Between the blocks of the feature network.")
+    ] = None,
     convention: Annotated[
         str | None,
-        _setting(
-            "Of the losses: relative, johnson, gatys, tutorial, or article, for pictures of one size without masks.",
+        typer.Option(
+            help="Of the losses: relative, johnson, gatys, tutorial, or article (pictures of one size, no masks).",
             metavar="NAME",
         ),
     ] = None,
-    content_weight: Annotated[float | None, _setting("Larger keeps more of the photograph.")] = None,
-    style_weight: Annotated[float | None, _setting("Larger keeps more of the painting.")] = None,
-    total_variation: Annotated[float | None, _setting("Larger gives smoother pictures.")] = None,
+    content_weight: Annotated[float | None, typer.Option(help="Larger keeps more of the photograph.")] = None,
+    style_weight: Annotated[float | None, typer.Option(help="Larger keeps more of the painting.")] = None,
+    total_variation: Annotated[float | None, typer.Option(help="Larger gives smoother pictures.")] = None,
     content_layer: Annotated[
-        list[str] | None, _setting("As conv2_2=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]")
+        list[str] | None,
+        typer.Option(help="As conv2_2=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]"),
     ] = None,
     style_layer: Annotated[
-        list[str] | None, _setting("As conv4_1=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]")
+        list[str] | None,
+        typer.Option(help="As conv4_1=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]"),
     ] = None,
     color: Annotated[
-        Color | None, _setting("The painting's colours, the photograph's, or only its luminance changed.")
+        Color | None, typer.Option(help="The painting's colours, the photograph's, or only its luminance changed.")
     ] = None,
     precision: Annotated[
-        Precision | None, _setting("auto computes in bfloat16 where that is faster; exact never does.")
+        Precision | None, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
     ] = None,
-    seed: Annotated[int | None, _setting("Of the noise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the noise.")] = None,
     more_style: Annotated[
         list[str] | None,
         typer.Option(

@@ -78,6 +78,7 @@ def test_only_these_endpoints_are_public(client: Client) -> None:
         (transparent_png, "b.png", {"style": "second-style", "color": "photo"}),
         (deep_png, "c.png", {"style": "second-style", "size": 40, "strength": 0.0}),
         (rotated_jpeg, "d.jpg", {"style": "first-style", "second": "second-style", "mix": 0.25}),
+        (rotated_jpeg, "e.jpg", {"style": "first-style", "second": None, "size": None, "mask": None}),
     ],
 )
 def test_stylize_gives_what_the_library_gives(
@@ -88,7 +89,7 @@ def test_stylize_gives_what_the_library_gives(
     assert file.suffix == ".png" and wish["style"] in file.name and Path(name).stem.split()[0] in file.name
     style = registry.open(wish["style"])
     settings = {key: value for key, value in wish.items() if key != "style"}
-    if "second" in wish:
+    if wish.get("second"):
         settings["second"] = registry.open(wish["second"])
     expected = stylize(open_picture(photo), style, **settings)
     with Image.open(file) as picture:

@@ -62,7 +62,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
                 color=color,
                 size=size,
                 stroke=stroke,
-                second=second,
+                second=second or "",  # null is what is left out, as for size and mask
                 mix=mix,
                 mask=write_mask(where) if where else "",
             )
