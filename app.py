@@ -65,6 +65,8 @@ keep_freed_memory()
 heed_quota()
 photos = os.environ.get("NST_PHOTOS")
 trains = not LENT and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
+if photos and trains and find_spec("matplotlib") is None:
+    sys.exit("Training draws its losses with matplotlib: pip install matplotlib, or leave NST_PHOTOS out.")
 runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 try:

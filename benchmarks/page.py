@@ -96,6 +96,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, action="append", choices=(512, 1024, 1536, 2048))
     parser.add_argument("--rounds", type=int, default=7, help="pictures of each kind")
     arguments = parser.parse_args()
+    if not Path(CHROMIUM).is_file():
+        print(f"skipped: there is no {CHROMIUM}")
+        return
     print(f"{'px':>5} {'press s':>8} {'network s':>10} {'rest s':>7} {'first s':>8} {'rest s':>7} {'strength s':>11}")
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as (url, _), sync_playwright() as playwright:
         files = [Path(name, f"photo-{number}.jpg") for number in range(arguments.rounds + 1)]

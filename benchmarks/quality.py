@@ -260,7 +260,7 @@ def write(style: Style, scores: dict[str, float], photos: int, arguments: argpar
     (style.folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     card = Card.parse((style.folder / CARD).read_text(encoding="utf-8"))
     table = "".join(f"| {name.replace('_', ' ')} | {score:g} |\n" for name, score in rounded.items())
-    fewer = f"content, style and L-BFGS steps, of which at most {arguments.most} were tried,"
+    fewer = f"content, style and L-BFGS steps (at most {arguments.most} were tried)"
     if not arguments.most:
         fewer = "content and style"
     means = f"Means over {photos} photographs at {arguments.size} px; {fewer} over {arguments.count}."

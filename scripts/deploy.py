@@ -16,7 +16,11 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
-SHIPPED = ["app.py", REGISTRY, "requirements.txt", "README.md", "LICENSE", "docs/*", "nst_core/*", "styles/*", "ui/*"]
+FOLDERS = ["benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"]
+SHIPPED = [
+    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "Dockerfile", "README.md", "LICENSE"),
+    *FOLDERS,  # all, so that what README tells works in a clone of the Space, too
+]
 PICTURE = "ui/card.jpg"
 LEFT = ["*/__pycache__/*", "styles/*/training/*"]
 

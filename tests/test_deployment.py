@@ -100,7 +100,9 @@ def test_a_space_gets_the_page_and_keeps_what_was_merged_there(tmp_path: Path) -
         assert {"app.py", "requirements.txt", "README.md", "registry.yaml", "ui/page.css", "docs/page.webp"} <= set(
             files
         )
-        assert not [name for name in files if name.startswith(("tests", ".", "scripts")) or "__pycache__" in name]
+        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+        assert {name for name in tracked if not name.startswith(".")} <= set(files)
+        assert not [name for name in files if name.startswith(".") or "__pycache__" in name]
         _, said, text = files["README.md"].decode().split("---\n", 2)
         there, _, picture = yaml.safe_load(said)["thumbnail"].partition("/resolve/main/")
         assert there == f"{hub.endpoint}/spaces/ada/page" and picture in files

@@ -329,6 +329,19 @@ def test_without_gradio_the_page_says_what_to_install(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
+def test_a_server_that_trains_says_at_once_what_that_takes(environment: dict[str, str], tmp_path: Path) -> None:
+    code = """
+import importlib.util, runpy
+
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "matplotlib" else found(name)
+runpy.run_path("app.py")
+"""
+    trains = environment | {"NST_TRAIN": "1", "NST_PHOTOS": str(tmp_path), "GRADIO_TEMP_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=trains, capture_output=True, text=True)
+    assert done.returncode == 1 and "pip install matplotlib" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dict[str, str], tmp_path: Path) -> None:
     with launched(tmp_path, environment) as (url, _):
         port, files = url.rpartition(":")[2], tmp_path / "files"
