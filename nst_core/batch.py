@@ -95,7 +95,7 @@ def stylize_files(
     yielded; no file is half written.
     """
     cores = torch.get_num_threads()
-    at_once = max(1, min(painters(), len(photos))) if all(style.device.type == "cpu" for style in styles) else 1
+    at_once = max(1, min(painters(styles), len(photos)))
     parts = [0.0] * len(photos)
     one_large = threading.Lock()
     ended = threading.Event()

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.table import Column, Table
@@ -212,6 +212,13 @@ app.command()(publish)
 app.command()(review)
 
 
+def _refuse(reason: str) -> NoReturn:
+    """Exit; of processes that train together one a machine says why, for each machine may have a reason of its own."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(reason, file=sys.stderr)
+    sys.exit(1)
+
+
 def main() -> None:
     """Run; what is refused is one line on stderr and exit status 1."""
     logging.basicConfig(format="%(message)s", level=logging.ERROR if stderr.quiet else logging.WARNING)
@@ -224,10 +231,8 @@ def main() -> None:
     try:
         app(prog_name="python -m nst_core")
     except NSTError as error:
-        stderr.print(str(error), markup=False)
-        sys.exit(1)
+        _refuse(str(error))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):  # as PyTorch says it, of a GPU too
             raise
-        stderr.print("There is too little memory for that: a smaller size, crop or batch would be right.")
-        sys.exit(1)
+        _refuse("There is too little memory for that: a smaller size, crop or batch would be right.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from nst_core.console import RegistryOption, SecondOption, check_file, print_table
+from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 from nst_core.text import plain
@@ -174,4 +174,7 @@ def _known_styles(registry: Registry) -> Iterator["Style"]:
         yield replace(bundled.open(entry.id), id=f"the bundled {entry.id}")
     for entry in registry:
         if entry.repo:
-            yield registry.open(entry.id)
+            try:
+                yield registry.open(entry.id)
+            except NSTError as error:  # such as that it is blocked, or gone
+                stderr.print(f"Not compared with {entry.id}: {error}", markup=False)

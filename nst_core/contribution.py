@@ -17,8 +17,8 @@ MAX_ENTRIES = 64
 """Of a zip; a trainer's own samples and losses may be among them."""
 MAX_LIST = 2**17
 """Bytes of a zip's list of entries; a hundred bytes are usual for each."""
-IGNORED = {"training", "__MACOSX"}
-"""Folders, by our own trainer and by macOS, that are passed over."""
+IGNORED = {"training", "__MACOSX", ".DS_Store", ".gitattributes", "Thumbs.db", "desktop.ini"}
+"""Folders and files, by our own trainer and by systems, that are passed over."""
 RIGHT = f"{', '.join(MAX_BYTES)}, all at the top or in one folder, are right"
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
@@ -150,7 +150,7 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
             raise ContributionError(f"The zip's entry {shown} may lead out of its folder: {RIGHT}.")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ContributionError(f"The zip's entry {shown} is a link or a device: files alone are right.")
-        if entry.is_dir() or IGNORED.intersection(path.parts[:-1]) or path.name == ".DS_Store":
+        if entry.is_dir() or IGNORED.intersection(path.parts) or path.name.startswith("._"):
             continue
         if path.name not in MAX_BYTES or len(path.parts) > 2:
             raise ContributionError(f"The zip holds {shown}, where {RIGHT}.")

@@ -1,26 +1,32 @@
 """How many CPU cores a thread computes on: pictures with a core each need not wait for one another."""
 
 import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from nst_core.memory import free_memory
 
+if TYPE_CHECKING:
+    from nst_core.style import Style
+
 LARGE = 9_000_000
 """Pixels above which pictures are painted one at a time, on all cores, because of the memory that each takes."""
-
-BYTES = 160
-"""Of memory, that painting takes for each pixel at most: pictures that start together would all find the same free."""
 
 _changing = threading.Lock()
 
 
-def painters(pixels: int = LARGE) -> int:
-    """How many pictures of so many pixels to paint at once: one a core, as far as there is memory."""
-    if pixels > LARGE:
+def painters(styles: Sequence["Style"], pixels: int = LARGE) -> int:
+    """How many pictures of so many pixels to paint at once: on a processor one a core, as far as there is memory.
+
+    Pictures that start together would all find the same memory free.
+    """
+    if pixels > LARGE or any(style.device.type != "cpu" for style in styles):
         return 1
     cores, free = torch.get_num_threads(), free_memory()
-    return cores if free is None else max(1, min(cores, free // (BYTES * pixels)))
+    each = max(style.bytes_per_pixel for style in styles) * pixels
+    return cores if free is None else max(1, min(cores, free // each))
 
 
 def compute_on(cores: int, others: int) -> None:

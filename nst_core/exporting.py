@@ -200,8 +200,9 @@ class _Portable(nn.Module):
         self.network = copy.deepcopy(network).to(dtype)
         layers = dict(network.named_modules())
         # Modules are defined in the order in which they are computed.
-        first = next(name for name, layer in layers.items() if isinstance(layer, nn.Conv2d))
-        self.network.set_submodule(first, layers[first])
+        first = next((name for name, layer in layers.items() if isinstance(layer, nn.Conv2d)), None)
+        if first is not None:
+            self.network.set_submodule(first, layers[first])
         for name, layer in layers.items():
             if isinstance(layer, nn.InstanceNorm2d):
                 self.network.set_submodule(name, _Norm(layer, dtype))

@@ -220,7 +220,11 @@ def opened(path: Path) -> "Iterator[InputContainer]":
         raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
     subject = f"The film {quoted(path.name)}"
     try:
-        with path.open("rb") as file:
+        file = path.open("rb")
+    except OSError as error:
+        raise FilmError(f"{subject} cannot be read: {error.strerror}.") from error
+    try:
+        with file:
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}

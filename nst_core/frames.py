@@ -53,8 +53,7 @@ class FramePainter:
         calms = [Steady() for _ in styles] if self.steady else None
 
         cores = torch.get_num_threads()
-        # On a processor each core paints a frame of its own.
-        at_once = painters(width * height) if all(style.device.type == "cpu" for style in styles) else 1
+        at_once = painters(styles, width * height)
 
         def decoded() -> Generator[Frame, None, None]:
             with closing(ahead(lambda frames: next(frames, None), repeat(frames))) as read:

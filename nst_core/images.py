@@ -317,6 +317,8 @@ def _of_array(array: np.ndarray | Tensor) -> Image.Image:
     most = None
     if "float" in kind:
         most, right = 1, f"(255 * {right}).round().astype('uint8')"
+    elif "bool" in kind:
+        right = f"255 * {right}.astype('uint8')"
     elif "uint8" not in kind:
         most, right = 255, f"{right}.astype('uint8')"
     remedy = f": {right} would be right{f', of values in 0–{most}' if most else ''}" if _is_picture(shape) else ""
@@ -359,6 +361,11 @@ def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
 
 def _clean(picture: Image.Image, subject: str, max_pixels: int) -> Image.Image:
     _decode(picture, subject, max_pixels)
+    key = picture.info.get("transparency")
+    if key is not None and not isinstance(key, {"P": bytes | int, "RGB": tuple}.get(picture.mode, int)):
+        # Pillow leaves it there when it converts a picture to another mode.
+        picture = picture.copy()
+        del picture.info["transparency"]
     colour, alpha = _split(picture, subject)
     result = _to_srgb(colour, picture.info.get("icc_profile"), subject)
     if alpha is not None:

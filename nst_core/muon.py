@@ -11,7 +11,7 @@ MOMENTUM = 0.95
 
 
 class Muon:
-    """Muon (Jordan et al. 2024) for kernels and matrices, Adam for vectors.
+    """Muon (Jordan et al. 2024) for kernels and matrices, Adam for vectors and single numbers.
 
     At a learning rate r each step moves a kernel's entries by about 0.2 r (Liu et al. 2025), a vector's by about r.
     """
@@ -20,7 +20,7 @@ class Muon:
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.kernels = [parameter for parameter in learned if parameter.dim() > 1]
         self.momenta = [torch.zeros_like(kernel, requires_grad=False) for kernel in self.kernels]
-        self.vectors = torch.optim.Adam([{"params": [parameter for parameter in learned if parameter.dim() == 1]}])
+        self.vectors = torch.optim.Adam([{"params": [parameter for parameter in learned if parameter.dim() < 2]}])
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:

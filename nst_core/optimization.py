@@ -279,6 +279,7 @@ class _Run:
             "photograph or start": [_mark(picture) for picture in (content, start)],
             "paintings or masks": [_mark(picture) for one in paintings for picture in (one.picture, one.mask)],
             "feature network": fingerprint(features),
+            **({"draft network": fingerprint(draft)} if draft else {}),
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self._check_memory()

@@ -19,7 +19,7 @@ class ProcessesError(NSTError):
 
 def is_alone() -> bool:
     """Whether this is the only one."""
-    return int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return int(os.environ.get("WORLD_SIZE") or 1) == 1
 
 
 def is_first() -> bool:

@@ -105,7 +105,7 @@ class Recipe:
             return self.learning_rate
         rise = max(1.0, self.warm_up * steps)
         if step < rise:
-            return self.learning_rate * (step + 1) / rise
+            return self.learning_rate * min(1.0, (step + 1) / rise)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
 
 

@@ -61,7 +61,8 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
 
     Raises:
         HubError: it cannot be had from the Hub.
-        RegistryError, WeightsError: it is blocked, or it is not what the entry says.
+        RegistryError, StyleError, WeightsError: it is blocked, has no card that can be read, or is not what the entry
+            says.
     """
     folder = entry.path or fetch(entry.repo or "", entry.revision)
     report, card = examine(folder), read_card(folder)

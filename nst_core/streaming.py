@@ -19,7 +19,6 @@ What makes it fast, beside strips that stay in the processor's cache:
 
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +29,7 @@ from torch.nn import functional as F
 from nst_core.errors import NSTError
 from nst_core.memory import free_memory
 from nst_core.precision import fast_bfloat16
-from nst_core.winograd import FLOAT32_ON_CPU, TILE, winograd, winograd_kernel
+from nst_core.winograd import FLOAT32_ON_CPU, TILE, measured_once, winograd, winograd_kernel
 
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
@@ -198,7 +197,7 @@ def enlarging_kernel(kernel: Tensor) -> Tensor:
     return kernel.transpose(0, 1).float()
 
 
-@cache
+@measured_once
 @torch.inference_mode()
 def quickest_type() -> torch.dtype:
     """Of feature maps on this processor: bfloat16 if it has instructions for it that beat float32 and Winograd."""

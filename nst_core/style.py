@@ -19,6 +19,7 @@ from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import save_picture
+from nst_core.memory import free_memory
 from nst_core.precision import Precision
 from nst_core.streaming import Progress, quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
@@ -167,6 +168,11 @@ class Style:
         """Where its network computes."""
         return next(self.network.parameters()).device
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """How much memory painting on a processor takes for each pixel, about, and at most."""
+        return 160 if self.architecture.fast else 500
+
     def painter(self, precision: Precision = "auto") -> Paint:
         """The fastest way to paint with the network on this machine; with "exact", the fastest in float32."""
         if self.architecture.fast is None or self.device.type != "cpu":
@@ -185,6 +191,12 @@ class Style:
 
     def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape
+        needed, free = self.bytes_per_pixel * height * width, free_memory()
+        if self.device.type == "cpu" and free is not None and needed > free:
+            raise NSTError(
+                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
+                "free: choose a smaller size."
+            )
         with torch.inference_mode():
             painted = self.network(photo.permute(2, 0, 1)[None].to(next(self.network.parameters())))
         pixels = painted[0].permute(1, 2, 0)[:height, :width].round().clamp(0, 255).to("cpu", torch.uint8)

@@ -24,7 +24,8 @@ def plain(text: str, limit: int = 120) -> str:
     kept, marks = [], 0
     for c in text:
         category = unicodedata.category(c)
-        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if category != "Cf":  # which is left out, or joins: no letter begins with it
+            marks = marks + 1 if category in ("Mn", "Me") else 0
         seen = category not in ("Cc", "Cf", "Cs") and c not in FILLERS and marks <= MARKS
         if seen or c.isspace() or c in JOINERS:
             kept.append(c)

@@ -77,11 +77,18 @@ class Photographs(Dataset[Tensor]):
         TrainingError: the folder has no photograph, or none that can be read.
     """
 
-    def __init__(self, folder: str | Path, recipe: Recipe) -> None:
+    def __init__(self, folder: str | Path, recipe: Recipe, *, without: Path | None = None) -> None:
+        """``without`` is a folder whose pictures are left out, if it lies in the other."""
         self.recipe = recipe
         if not isinstance(folder, str | Path) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
-        self.paths = sorted(path for path in Path(folder).rglob("*") if is_photograph(path))
+        inside, out = Path(folder).resolve(), without and without.resolve()
+        left = out if out and inside in out.parents else None
+        self.paths = sorted(
+            path
+            for path in Path(folder).rglob("*")
+            if is_photograph(path) and not (left and left in path.resolve().parents)
+        )
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -231,6 +238,10 @@ def train(
     check_recipe(recipe)
     if not isinstance(network, nn.Module):
         raise TrainingError(f"A network to train is what new_network(recipe) gives, not {network!r:.80}.")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise TrainingError(
+            "The network is frozen, as a style's is: what new_network(recipe, style) gives can be trained."
+        )
     checkpoint = Path(checkpoint) if checkpoint else None
     check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
     processes = Processes()
@@ -243,7 +254,8 @@ def train(
     loss = perceptual_loss(recipe, features, painting)
     optimizer = Muon(network)
     joined = processes.joined(network)
-    photographs = Photographs(photos, recipe)
+    # What a training draws while it runs is nothing to learn from, and another thing after every interruption.
+    photographs = Photographs(photos, recipe, without=checkpoint and checkpoint.parent)
     asked = asdict(recipe) | {
         "painting": _checksum(style_image, painting),
         "feature network": fingerprint(features),

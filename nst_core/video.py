@@ -104,6 +104,7 @@ def stylize_video(
     for one in styles:
         check_style(one)
     mask = None if mask is None else open_picture(mask)
+    strength, mix = float(strength), float(mix)  # NumPy's are no JSON
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)

@@ -371,6 +371,16 @@ def test_ctrl_c_while_a_command_begins_says_nothing(made: Path, moment: str) -> 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize(("variables", "told"), [({"RANK": "2"}, 1), ({"RANK": "2", "LOCAL_RANK": "1"}, 0)])
+def test_of_processes_one_a_machine_refuses(
+    made: Path, variables: dict[str, str], told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (variables | {"WORLD_SIZE": ""}).items():
+        monkeypatch.setenv(name, value)
+    done = nst("stylize", "missing.png", "--style", "wave", "-o", "x.png", folder=made)
+    assert done.returncode == 1 and done.stderr.count("missing.png") == told
+
+
 def test_what_commands_do_not_all_need_is_not_imported_for_all() -> None:
     code = "import sys, nst_core.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

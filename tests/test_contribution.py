@@ -76,10 +76,11 @@ def test_a_zip_that_was_streamed(made: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "new") == contents(made)
 
 
-def test_what_a_training_and_a_mac_leave_is_passed_over(tmp_path: Path) -> None:
+def test_what_a_training_a_system_and_the_hub_leave_is_passed_over(tmp_path: Path) -> None:
     files = good_files()
     left = [b"s/training/losses.csv", b"s/training/checkpoint.pt", b"s/training/deeper/x", b"__MACOSX/s/._config.json"]
-    more = [Packed(name, b"x" * 99) for name in [*left, b"s/.DS_Store", b".DS_Store", b"s/training/"]]
+    left += [b"s/.DS_Store", b".DS_Store", b"s/training/", b"s/._README.md", b"s/.gitattributes", b"s/Thumbs.db"]
+    more = [Packed(name, b"x" * 99) for name in left]
     unpack(write(tmp_path / "s.zip", zipped(files, *more, folder="s/")), tmp_path / "new")
     assert contents(tmp_path / "new") == files
 

@@ -209,10 +209,13 @@ def test_an_array_of_bytes_is_a_picture(rgba: Image.Image, mode: str) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (3, 5, 6), (5, 6, 3), (5, 6, 1), (1, 3, 5, 6)], ids=str)
 @pytest.mark.parametrize(
-    ("of", "dtype"), [("array", "float32"), ("array", "int64"), ("tensor", "float32"), ("tensor", "uint8")]
+    ("of", "dtype"),
+    [("array", "float32"), ("array", "int64"), ("array", "bool"), ("tensor", "float32"), ("tensor", "uint8")],
 )
 def test_what_another_array_is_to_be_made_of_is_right(of: str, shape: tuple[int, ...], dtype: str) -> None:
     numbers = np.random.default_rng(0).integers(0, 256, shape)
+    if dtype == "bool":
+        numbers = 255 * (numbers > 99)
     array = (numbers / 255).astype(dtype) if dtype == "float32" else numbers.astype(dtype)
     given: Any = torch.from_numpy(array) if of == "tensor" else array
     with pytest.raises(PictureError) as refused:
@@ -221,6 +224,18 @@ def test_what_another_array_is_to_be_made_of_is_right(of: str, shape: tuple[int,
     [right] = re.findall(r": (\S.*) would be right", str(refused.value))
     opened = open_picture(eval(right, {of: given}))
     assert opened.size == (6, 5) and set(np.asarray(opened).flat) == set(numbers.flat)
+
+
+@pytest.mark.parametrize(("before", "after"), [("P", "1"), ("P", "L"), ("RGB", "I"), ("RGB", "L")])
+def test_a_picture_may_have_kept_another_mode_s_transparency(rgb: Image.Image, before: str, after: str) -> None:
+    file = io.BytesIO()
+    rgb.convert(before).save(file, "PNG", transparency=bytes([0, 128, 255]) if before == "P" else (1, 2, 3))
+    kept = Image.open(file).convert(after)
+    expected = kept.convert(after)
+    expected.info = {}
+    kept.info["transparency"] = Image.open(file).info["transparency"]
+    assert np.array_equal(pixels(open_picture(kept)), pixels(open_picture(expected)))
+    assert "transparency" in kept.info
 
 
 def test_a_picture_is_written_to_a_path(rgb: Image.Image) -> None:

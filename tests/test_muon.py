@@ -81,6 +81,17 @@ def test_a_vectors_step_is_adams() -> None:
     assert not torch.equal(ours.get_parameter("weight"), theirs.get_parameter("weight"))
 
 
+def test_a_single_number_learns() -> None:
+    network = nn.Conv2d(3, 4, 3)
+    network.gain = nn.Parameter(torch.tensor(1.0))
+    optimizer = Muon(network)
+    for _ in range(3):
+        with_gradients(network)
+        network.gain.grad = torch.tensor(2.0)
+        optimizer.step(0.01)
+    assert network.gain.item() == pytest.approx(0.97) and network.gain.grad is None
+
+
 def test_what_does_not_learn_stays() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
     network[0].requires_grad_(False)

@@ -125,6 +125,8 @@ def test_a_draft_is_resumed_as_never_interrupted(after: int) -> None:
     assert len(resumed) == 30 - after and all(map(same, whole[after:], resumed))
     with pytest.raises(OptimizationError, match="draft"):
         run(steps=30, resume=whole[after - 1].state)
+    with pytest.raises(OptimizationError, match=r"other draft network\.$"):
+        run(steps=30, draft=small_network(2, channels=(4, 4, 4, 4, 4)), resume=whole[after - 1].state)
 
 
 def test_coarse_to_fine_keeps_the_photograph_s_detail() -> None:

@@ -243,6 +243,13 @@ def test_what_is_not_the_owners_word_is_not_merged(
     registry.merge(registry.pulls[0])
     [copied] = ask("bob", ("review", "bob/registry", 4, *look), fails=True)
     assert "its weights are as good as those of wave" in copied
+    # A style that is gone or blocked keeps nobody from looking at the others.
+    listed = yaml.safe_load(registry.commits[registry.branches["main"]]["registry.yaml"])
+    blocked = {**listed, "blocked": [{"repo": listed["styles"][0]["repo"], "reason": "stolen"}]}
+    registry.commit({"registry.yaml": yaml.safe_dump(blocked).encode()})
+    ask("ada", publish(styles / "night", "ada/night"))
+    said = ask("bob", ("review", "bob/registry", 5, *look[:-1]))
+    assert "title The Night" in str(said)
 
 
 def test_a_space_is_a_registry_too(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:

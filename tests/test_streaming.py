@@ -1,6 +1,11 @@
 """The fast path in strips gives what the network gives layer by layer, at every size, cut anywhere, on any threads."""
 
+import inspect
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -152,6 +157,24 @@ def test_a_winograd_convolution_is_a_convolution(less: int, grouped: bool, monke
     torch.testing.assert_close(made.double(), expected, rtol=0, atol=1e-3)
 
 
+def test_threads_that_measure_at_once_go_by_one_answer() -> None:
+    """Two answers would lay a kernel out in one way and read it in another: the picture was noise."""
+    answers, together = count(), threading.Barrier(8)
+
+    @winograd.measured_once
+    def measured() -> int:
+        time.sleep(0.05)
+        return next(answers)
+
+    def asked(_: int) -> int:
+        together.wait(timeout=30)
+        return measured()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(asked, range(8))) == {0}
+    assert measured() == 0 and next(answers) == 1
+
+
 def test_an_enlarging_kernel_is_an_enlargement_and_a_convolution() -> None:
     x, kernel = noise(1, 6, 5, 7), noise(4, 6, 3, 3, seed=1)
     enlarged = F.interpolate(x, scale_factor=2, mode="nearest")
@@ -203,5 +226,5 @@ def test_bfloat16_is_for_processors_that_have_it() -> None:
     if not flags & {"avx512_bf16", "amx_bf16"}:
         assert quickest_type() == torch.float32
     numbers = torch.get_rng_state()
-    quickest_type.__wrapped__()
+    inspect.unwrap(quickest_type)()
     assert torch.equal(torch.get_rng_state(), numbers)  # which are the program's

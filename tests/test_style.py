@@ -275,6 +275,7 @@ def test_what_a_card_says_is_text(folder: Path) -> None:
         ("\\ud83d", "great-wave"),
         ("\\u3164\\u2800 \\uffa0", "great-wave"),
         ("Ti" + "\\u0301" * 100 + "n", "Ti" + "\u0301" * 6 + "n"),
+        ("Ti" + "\\u0301\\u200b" * 100 + "n", "Ti" + "\u0301" * 6 + "n"),
         ("Vie\\u0323\\u0302t", "Vie\u0323\u0302t"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
         ("x" * 500, "x" * 119 + "…"),

@@ -313,6 +313,22 @@ def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, phot
         run(RECIPE, painting, photos, resume=True)
 
 
+def test_what_it_draws_among_the_photographs_is_nothing_to_learn_from(painting: Path, photos: Path) -> None:
+    whole = losses(run(RECIPE, painting, photos))
+    training = photos / "my-style" / "training"
+    begun = list(itertools.islice(steps_of(RECIPE, painting, photos, training / "checkpoint.pt"), 3))
+    draw(training / "sample-000002.png", 7)
+    resumed = list(steps_of(RECIPE, painting, photos, training / "checkpoint.pt", resume=True))
+    assert [*losses(begun)[:2], *losses(resumed)] == whole
+
+
+def test_a_style_s_network_is_not_trained(painting: Path, photos: Path) -> None:
+    frozen = JohnsonNetwork().eval().requires_grad_(False)
+    with pytest.raises(TrainingError, match=r"^The network is frozen, .* can be trained\.$"):
+        next(train(RECIPE, painting, photos, frozen, VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8))))
+    assert not frozen.training
+
+
 def test_what_was_begun_is_not_begun_anew(painting: Path, photos: Path) -> None:
     run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"
@@ -547,6 +563,7 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[55] == pytest.approx(0.5)
     assert 0 < rates[-1] < 0.01
     assert math.isfinite(Recipe(steps=1, reconstruction_steps=0).rate_at(0))
+    assert max(map(Recipe(steps=15, reconstruction_steps=0, learning_rate=1.0).rate_at, range(15))) == 1
 
 
 @pytest.mark.parametrize(

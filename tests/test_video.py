@@ -1,5 +1,6 @@
 """Films: every frame, its time and its colours, and the sound, whatever comes in; interrupted, and gone on with."""
 
+import errno
 import io
 import shutil
 import signal
@@ -381,6 +382,27 @@ def test_pictures_that_are_no_films_own_are_not_decoded(tmp_path: Path, codec: s
     made = make_film(tmp_path / "film.mov", frames=1, codec=codec, pixels=pixels)
     with pytest.raises(FilmError, match=f"is coded as {codec}, which is not read here: as H.264 it would be right"):
         open_film(made)
+
+
+def test_numbers_of_numpy_will_do(style: Style, second: Style, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    numbers = {"strength": np.float32(0.5), "mix": np.float32(0.25), "size": np.int64(64)}
+    for _ in stylize_video(film, style, tmp_path / "out.mp4", second=second, **numbers):
+        pass
+    assert see(tmp_path / "out.mp4").pictures
+
+
+def test_a_film_that_may_not_be_read_is_not_called_damaged(
+    style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    monkeypatch.setattr(Path, "open", denied)  # the tests may be the superuser's, who reads every file
+    with pytest.raises(FilmError, match=r"^The film 'film.*' cannot be read: Permission denied\.$"):
+        painted(film, style, tmp_path / "out.mp4")
+
+
+def denied(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
