@@ -1,11 +1,14 @@
 """Films on the page: bounded, stopped, in turns with everybody's photographs, seen by one session."""
 
+import io
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from full_disk import no_room
@@ -14,7 +17,7 @@ from PIL import Image
 from waiting import wait_until
 
 from nst_core.errors import NSTError
-from nst_core.film import FilmError
+from nst_core.film import FilmError, open_film
 from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
@@ -67,6 +70,23 @@ def test_a_film_is_painted_in_turns(cinema: Cinema, film: Path) -> None:
     cinema.running.seconds = cinema._ended.seconds = 0
     expire()
     assert cinema.ended("ann") is None and not folder.exists()
+
+
+def test_of_a_film_that_does_not_say_how_long_it_is_no_end_is_foretold(cinema: Cinema, film: Path) -> None:
+    """As browsers record them: the file is written without looking back."""
+    written = io.BytesIO()
+    streamed = film.with_name("streamed.mkv")
+    with av.open(str(film)) as source, av.open(SimpleNamespace(write=written.write), "w", format="matroska") as out:
+        track = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                out.mux(packet)
+    streamed.write_bytes(written.getvalue())
+    assert open_film(streamed).frames is None
+    assert "the first frame · at most " in cinema.first("ann", streamed, wish()).line
+    lines = [(one.line, one.progress) for one in cinema.watch("ann", streamed, wish()) if one.line.startswith("Frame ")]
+    assert lines and all(" of " not in line and " left" not in line and part < 0.5 for line, part in lines)
 
 
 def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Path) -> None:

@@ -342,6 +342,21 @@ runpy.run_path("app.py")
     assert done.returncode == 1 and "pip install matplotlib" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"NST_LOGIN": "1", "HF_TOKEN": ""}, "log in with `hf auth login`"),
+        ({"NST_ORT": "."}, "ort.wasm.bundle.min.mjs is missing, or another version's."),
+    ],
+)
+def test_what_cannot_be_offered_is_said_at_once(
+    environment: dict[str, str], variables: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    settings = environment | variables | {"GRADIO_TEMP_DIR": str(tmp_path), "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dict[str, str], tmp_path: Path) -> None:
     with launched(tmp_path, environment) as (url, _):
         port, files = url.rpartition(":")[2], tmp_path / "files"

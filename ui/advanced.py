@@ -18,6 +18,7 @@ from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn
 from ui.links import EDITED, copies, dropping, remembers, said_at_first
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
+from ui.sliders import slider, within
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
 from ui.watched import duration
@@ -26,7 +27,6 @@ from ui.words import LOSSES, say, words_of
 FURTHER = 3
 """How many paintings there may be beside the first."""
 PAINTINGS = drawn(".jpg")
-WITHIN = f"Math.min({MAX_STEPS}, Math.max(1, Math.round(value)))"
 
 
 class Preset(NamedTuple):
@@ -112,7 +112,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 size = gr.Radio(
                     sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
-                steps = gr.Slider(1, MAX_STEPS, value=default.steps, step=1, label=say("Steps at most"), min_width=280)
+                steps = slider(1, MAX_STEPS, value=default.steps, step=1, label=say("Steps at most"), min_width=280)
             with gr.Row():
                 starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
                 init = gr.Radio(
@@ -327,8 +327,6 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     # One at a time, so that what stands there last is of what was chosen last.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
     tab.select(describe, planned, [plan, fast], **planning)
-    # Of a number beyond the slider's ends the slider makes its end, and tells nobody.
-    within = f"(...values) => values.map((value, at) => at === {planned.index(steps)} ? {WITHIN} : value)"
     # A layer's name is none before it is whole.
     chosen = [
         setting.blur if isinstance(setting, gr.Textbox) else setting.input  # type: ignore[attr-defined]
@@ -340,10 +338,11 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         planned,
         [plan, fast],
         **planning,
-        js=within,
+        js=within(planned),
         trigger_mode="always_last",
     )
-    content.upload(restore, content, [*linked.values()], **quiet).then(describe, planned, [plan, fast], **planning)
+    restored = content.upload(restore, content, [*linked.values()], **quiet)
+    restored.then(describe, planned, [plan, fast], **planning)
     filled = preset.input(fill, preset, list(settings.values()), **quiet, queue=False)
     filled.then(describe, planned, [plan, fast], **planning)
     remembering: dict[str, Any] = {
@@ -353,6 +352,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         **quiet,
     }
     filled.then(None, **remembering)
+    restored.then(None, **remembering)
     gr.on([fast.input, *chosen], None, **remembering)
 
     running: dict[str, Any] = {

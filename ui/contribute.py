@@ -47,7 +47,12 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
 
     With ``login`` people publish here under their own name on the Hub, else the page says how to; ``registry`` is the
     one on the Hub that styles are proposed to.
+
+    Raises:
+        HubError: with ``login``, outside a Space, where the sign-in is that of this machine: nobody is logged in on it.
     """
+    if login and "OAUTH_CLIENT_ID" not in os.environ:
+        hub.user_name()
     mine, folder_name = gr.State(""), gr.State("")
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
@@ -115,6 +120,8 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         style = Style.open(folder, name=named or "Your style")
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
+            if login:  # what is published from here has it
+                found = examine(folder)
         with suppress(PictureError):  # which the report tells
             # Redrawn by us, as those of the Hub are.
             preview = open_picture(folder / PREVIEW, max_pixels=MAX_PREVIEW_SIDE**2)
@@ -227,9 +234,12 @@ def commands(folder: str, name: str, registry: str | None, worded: Callable[[str
 def links(published: Published) -> str:
     """Where a published style is now, as HTML."""
     lines = [f"Published as {anchor(published.url, published.repo)}."]
+    until = ""
     if published.pull_request:
         lines.append(f"Proposed for the gallery in {anchor(published.pull_request, 'a pull request')}.")
-    lines.append(f"Until then everybody can use it by the link <code>?style={escape(published.repo)}</code>.")
+        until = "until it is merged, "
+    words = f"{until}everybody can use it by the link".capitalize()
+    lines.append(f"{words} <code>?style={escape(published.repo)}</code>.")
     return "".join(f"<p>{line}</p>" for line in lines)
 
 

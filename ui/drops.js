@@ -65,6 +65,17 @@ document.addEventListener("drop", (event) => {
   }
 }, { capture: true });
 
+document.addEventListener("paste", (event) => { // beside Gradio's button for that, which goes once there is a picture
+  const [file] = [...event.clipboardData.files].map(typed);
+  const open = [...document.querySelectorAll("#photo, #content")].find((place) => place.checkVisibility());
+  const box = document.querySelector(":is(#photo, .pick:not(#film, #painted-film)):hover") ?? open;
+  if (!file || !box) return;
+  event.preventDefault();
+  document.querySelector(".dropped")?.remove();
+  if (!fits(file, "image") || file.size > props.most) refuse(box, fits(file, "image") ? TOO_LARGE : RIGHT.image);
+  else hand(box, file);
+});
+
 document.addEventListener("change", (event) => {
   const { target } = event;
   const file = target.matches?.("#photo input[type=file], .pick input[type=file], #upload input[type=file]") && target.files[0];

@@ -92,8 +92,8 @@ class Cinema:
         if not screening.snapshots:
             raise PageError("This server has no room for the first frame at the moment: try again in an hour.")
         width, height = film.size(size)
-        facts = f"{width} × {height} px · the first of {film.frames or 'its'} frames"
-        screening.line = f"{facts} · {self._plan(film, styles, size)}"
+        shown = f"the first of {film.frames} frames" if film.frames else "the first frame"
+        screening.line = f"{width} × {height} px · {shown} · {self._plan(film, styles, size)}"
         screening.running = False
         self._firsts.put(session, None, screening)
         return screening
@@ -197,10 +197,13 @@ class Cinema:
                 width, height = film.size(size)
                 self._paces[_kind(styles)] = 1 / (rate * width * height)
                 bound = bound or self._bound(film, styles, size)
-            most = max(screening.done, min(film.frames or screening.done, int(rate * self.max_seconds)))
-            screening.steps, screening.progress = most, screening.done / most
-            words = [f"Frame {screening.done} of {most}", f"{rate:.1f} a second"]
-            words += [f"about {duration((most - screening.done) / rate)} left", *([bound] if bound else [])]
+            words, screening.progress = [f"Frame {screening.done}"], min(1.0, screening.worked / self.max_seconds)
+            left = []
+            if film.frames:  # else the film does not say how many it has
+                most = screening.steps = max(screening.done, min(film.frames, int(rate * self.max_seconds)))
+                words, screening.progress = [f"Frame {screening.done} of {most}"], screening.done / most
+                left = [f"about {duration((most - screening.done) / rate)} left"]
+            words += [f"{rate:.1f} a second", *left, *([bound] if bound else [])]
             screening.line = " · ".join(words)
             if time.monotonic() - snapped > 1:
                 snapped = time.monotonic()

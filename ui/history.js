@@ -29,12 +29,17 @@ const newestFirst = async () => (await store((pictures) => pictures.getAll())).s
 async function keep() {
   const made = props.value;
   if (!made?.url) return;
+  // A picture that is touched up takes its own place: only the last of a moment is fetched, in the order they were made.
+  const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
+  await new Promise((done) => setTimeout(done, 700));
+  if (overtaken()) return;
   const file = await (await fetch(made.url)).blob();
   const whole = await createImageBitmap(file), scale = SIDE / Math.min(whole.width, whole.height);
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const [width, height] = [whole.width * scale, whole.height * scale];
   canvas.getContext("2d").drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
   whole.close();
+  if (overtaken()) return;
   await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));
   for (const old of (await newestFirst()).slice(MOST)) await store((pictures) => pictures.delete(old.key));
   await show();

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import gradio as gr
 
 from nst_core.errors import NSTError
+from ui.sliders import within
 from ui.words import say
 
 SAY_AGAIN = f"""() => new Promise((done) => setTimeout(done, 2500, {json.dumps(str(say("Link to settings")))}))"""
@@ -70,14 +71,17 @@ def memory(tab: str) -> gr.BrowserState:
     return gr.BrowserState({}, storage_key=tab, secret="no secret")
 
 
-def remembers(tab: str, settings: Iterable[str]) -> str:
+def remembers(tab: str, settings: Mapping[str, gr.components.Component]) -> str:
     """JavaScript that makes of the values of a tab's settings what the browser remembers of it."""
     # The address says it no longer, and would have it its way when the page is loaded again. So would that of a page
     # around this one, a Space's, which nobody here can change: what it said is remembered.
-    return f"""(...values) => {{
+    return f"""(...given) => {{
+        const values = ({within(settings.values())})(...given);
         const names = {json.dumps([*settings])}, address = new URL(location);
         if ((address.searchParams.get("tab") ?? "repaint") === {json.dumps(tab)})
             names.forEach((name) => address.searchParams.delete(name));
+        // The tab that was left is found again, unless something is said of this one.
+        if (address.searchParams.size === 1) address.searchParams.delete("tab");
         if (address.href !== location.href) {{
             try {{ if (parent !== window) sessionStorage.edited = location.search; }} catch {{}}
             history.replaceState(history.state, "", address);

@@ -225,8 +225,9 @@ const paintPhoto = () => attempt(async (wanted) => {
   tell(`${width} × ${height} px · ${((performance.now() - began) / 1000).toFixed(2)} s · ${where(one)}`);
 });
 
-const take = (file) => file && attempt(async () => {
+const take = (file) => file && attempt(async (wanted) => {
   const taken = await createImageBitmap(file).catch(() => { throw new Refusal(say("This browser cannot read that file: choose a PNG, JPEG or WebP.")); });
+  if (!wanted()) return taken.close();
   rest();
   photo?.close();
   photo = taken;
@@ -337,7 +338,8 @@ find(".styles").append(...props.styles.map((style) => {
   label.append(input, words);
   return label;
 }));
-(find(".styles [data-live] input") ?? find(".styles input")).checked = true;
+const first = find(".styles [data-live] input") ?? find(".styles input");
+if (first) first.checked = true; // a registry may be empty
 
 const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
 find(".styles").onchange = again;

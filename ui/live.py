@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha384
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -115,12 +116,17 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     ``runtime`` is a folder with the files of onnxruntime-web's ``dist``; without it browsers fetch them from a CDN.
 
     Raises:
-        PageError: there is no such folder.
+        PageError: one of them is not there, or of another version.
     """
-    if runtime and not runtime.is_dir():
-        raise PageError(f"There is no folder {quoted(runtime)} with the files of onnxruntime-web's dist.")
+    own = [runtime / name for files in FILES.values() for name in files] if runtime else []
+    for file, digest in zip(own, (digest for files in FILES.values() for digest in files.values()), strict=False):
+        if not file.is_file() or base64.b64encode(sha384(file.read_bytes()).digest()).decode() != digest:
+            raise PageError(
+                f"{quoted(runtime)} should be the folder dist of onnxruntime-web {RUNTIME}: its {file.name} is "
+                "missing, or another version's."
+            )
     exports, frames = Exports(studio), Frames(studio)
-    gr.set_static_paths([exports.folder, *([runtime] if runtime else [])])
+    gr.set_static_paths([exports.folder, *own])
 
     async def weights(id: str) -> dict[str, str]:
         """Where a style's network is, or why it is not."""

@@ -17,6 +17,7 @@ from ui.gallery import EXAMPLES, Desk, registry_choices
 from ui.line import Ended
 from ui.links import copies
 from ui.masks import SIDE, read_mask
+from ui.sliders import slider, within
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
 from ui.words import SPANISH, say, words_of
 
@@ -33,12 +34,6 @@ SHOW_CARD = """() => setTimeout(() => {
     if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
     if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
 }, 100)"""
-
-# Somebody may type any number beside a slider, which moves to its end then, and tells nobody.
-WITHIN = """(...wishes) => {
-    const within = (value) => Math.min(1, Math.max(0, value)); // an emptied field is 0, as the slider is then
-    return wishes.map((wish, at) => (at === 2 || at === 7 ? within(wish) : wish));
-}"""
 
 # Where the browser has no dialog for that, or a page around this one keeps it, there is no button either.
 MAY_SHARE = """(pictures) => {
@@ -116,7 +111,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 )
                 link = gr.Button(say("Link to settings"), size="md", elem_classes="copy-link", scale=0)
             with gr.Row():
-                strength = gr.Slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id="strength")
+                strength = slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id="strength")
                 color = gr.Radio(
                     [(say("Painting"), "style"), (say("Photograph"), "photo")],
                     value="style",
@@ -146,7 +141,7 @@ def repaint_tab(studio: Studio) -> Desk:
                     min_width=280,
                     elem_id="second",
                 )
-                mix = gr.Slider(
+                mix = slider(
                     0,
                     1,
                     value=0.5,
@@ -281,7 +276,7 @@ def repaint_tab(studio: Studio) -> Desk:
     examples.load_input_event.success(show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
-    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, js=WITHIN, **touched)
+    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, js=within(wishes), **touched)
     settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
     settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     copies(link, settings, "repaint")

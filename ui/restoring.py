@@ -36,7 +36,6 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     remembered = memory("repaint")
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
-    gr.on(changes, None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)
     page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
 
     found = gr.State()
@@ -45,6 +44,7 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     desk.photo.upload(dropped, [desk.photo, desk.guests], to_set, preprocess=False, **quiet)
     desk.history.select(chosen, desk.guests, to_set, **quiet)
     desk.paint_after(found.change)
+    gr.on([*changes, found.change], None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)
 
 
 def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:

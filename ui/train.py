@@ -9,6 +9,7 @@ import gradio as gr
 from ui.advanced import PAINTINGS, picture
 from ui.gallery import Desk, offer_own
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
+from ui.sliders import slider, within
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PEOPLE, received
 from ui.words import say
@@ -58,14 +59,14 @@ def _settings(school: School) -> list[gr.components.Component]:
         value=school.starts[0].id,
         label=say("Begin with the network of"),
     )
-    weight = gr.Slider(
+    weight = slider(
         *WEIGHT,
         value=default.content_weight,
         step=0.1,
         label=say("Content weight"),
         info=say("More keeps more of the photograph."),
     )
-    size = gr.Slider(
+    size = slider(
         *STYLE_SIZE,
         value=default.style_size,
         step=32,
@@ -101,6 +102,7 @@ def _elsewhere(school: School) -> None:
         command,
         settings,
         shell,
+        js=within(settings),
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",
@@ -123,7 +125,7 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
                 api_visibility="private",
             )
             settings = _settings(school)
-            minutes = gr.Slider(
+            minutes = slider(
                 1,
                 school.most_minutes,
                 value=school.minutes,

@@ -11,6 +11,7 @@ from ui.gallery import drawn, registry_choices
 from ui.links import EDITED, remembers, said_at_first
 from ui.repaint import SHOW_MIX
 from ui.restoring import read
+from ui.sliders import slider, within
 from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
 from ui.words import say
@@ -57,7 +58,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 label=say("Size (longer side, px)"),
             )
             with gr.Row():
-                strength = gr.Slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280)
+                strength = slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280)
                 color = gr.Radio(
                     [(say("Painting"), "style"), (say("Film"), "photo")],
                     value="style",
@@ -71,7 +72,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                     label=say("A second style over it"),
                     min_width=280,
                 )
-                mix = gr.Slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
+                mix = slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
             paint = gr.Button(say("Paint"), elem_id="paint-film")
         with gr.Column(scale=7, min_width=340):
             result = gr.Video(
@@ -135,6 +136,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         first,
         [film, *settings],
         [stage, result, file],
+        js=within([film, *settings]),
         preprocess=False,
         show_progress_on=stage,
         trigger_mode="always_last",

@@ -1,5 +1,6 @@
 """Files that are dropped beside their place, or on one that takes others."""
 
+import base64
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,3 +71,23 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()
     page.close()
+
+
+PASTE = """([data, name, type]) => {
+    const files = new DataTransfer(), bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    files.items.add(new File([bytes], name, { type }));
+    const paste = new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: files });
+    document.body.dispatchEvent(paste);
+}"""
+
+
+def test_what_is_pasted_is_the_photograph_also_in_place_of_another(page: "Page", tmp_path: Path) -> None:
+    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    for color in ("teal", "maroon"):
+        file = tmp_path / f"{color}.png"
+        Image.new("RGB", (90, 60), color).save(file)
+        page.evaluate(PASTE, [base64.b64encode(file.read_bytes()).decode(), file.name, "image/png"])
+        expect(page.locator("#result img").first).to_have_attribute("src", re.compile(color))
+    page.evaluate(PASTE, [base64.b64encode(b"I am a text.").decode(), "text.txt", "text/plain"])
+    expect(page.get_by_role("alert")).to_contain_text("That is no picture")
+    expect(page.locator("#result img").first).to_have_attribute("src", re.compile("maroon"))

@@ -52,6 +52,29 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
     assert page.locator("b", has_text="red").count() == 0
 
 
+def test_a_number_beyond_the_end_of_a_slider_is_its_end_and_remembered_so(page: "Page") -> None:
+    assert page.locator("[aria-label*=Reset i]").count() == 0  # of which nothing here would hear
+    before = page.evaluate("localStorage.repaint")
+    page.get_by_label("number input for Strength").first.fill("5")
+    page.keyboard.press("Tab")
+    page.wait_for_function("before => localStorage.repaint !== before", arg=before)
+    page.reload()
+    expect(page.locator(STRENGTH)).to_have_value("1")
+    page.wait_for_timeout(1000)
+    assert page.get_by_test_id("toast-text").count() == 0
+
+
+def test_a_tab_that_was_linked_to_does_not_come_back_once_it_was_left(page: "Page", app_url: str) -> None:
+    page.goto(f"{app_url}/?tab=video&strength=0.5")
+    expect(page.get_by_role("tab", name="Video")).to_have_attribute("aria-selected", "true")
+    pick_for_good(page.get_by_role("radio", name="Film", exact=True), "video")
+    page.get_by_role("tab", name="Repaint").click()
+    page.reload()
+    expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
+    page.wait_for_timeout(1000)
+    expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
+
+
 def test_a_tab_that_there_is_not_is_said(page: "Page", app_url: str) -> None:
     page.goto(f"{app_url}/?tab=nowhere<b>")
     words = "There is no tab 'nowhere<b>'; there are repaint, live, video, advanced, contribute, about."
@@ -136,7 +159,7 @@ def test_the_browser_remembers_how_films_are_painted(page: "Page", app_url: str)
     mix.press("Tab")
     page.wait_for_timeout(500)
     pick_for_good(page.get_by_role("radio", name="320", exact=True), "video")
-    assert page.url == f"{app_url}/?tab=video"
+    assert page.url == f"{app_url}/"
     page.get_by_role("tab", name="Repaint").click()
     page.goto(app_url)  # the tab is laid out when it is opened
     page.get_by_role("tab", name="Video").click()
