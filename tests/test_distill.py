@@ -9,6 +9,7 @@ import pytest
 import torch
 from made_features import make_features
 from PIL import Image
+from torch import nn
 from torch.nn import functional as F
 
 from nst_core.features import VGG19, _load_compact, compact_network
@@ -51,6 +52,29 @@ def test_revived_channels_see_and_nothing_else_changes(distill: ModuleType) -> N
         torch.testing.assert_close(after[name][:, awake], before[name][:, awake])
 
 
+def test_a_step_is_as_large_where_inputs_hardly_vary(distill: ModuleType) -> None:
+    torch.manual_seed(0)
+    layer, inputs = nn.Conv2d(4, 6, 1), torch.randn(8, 4, 32, 32) * torch.tensor([1, 0.3, 0.1, 0.05])[:, None, None]
+    optimizer = distill.WhitenedMuon(nn.ModuleList([layer]))
+    for step in range(5):
+        with optimizer.watching(step):
+            before = layer(inputs).detach()
+    (layer(inputs) - torch.randn_like(before)).square().mean().backward()
+    optimizer.step(0.01)
+    change = (layer(inputs) - before).detach().movedim(1, 0).flatten(1) / before.square().mean().sqrt()
+    # Four inputs and the bias are five directions.
+    *_, least, _, _, _, most = torch.linalg.svdvals(change / change.shape[1] ** 0.5).flip(0).sort().values
+    assert 0.5 * 0.01 < least < most < 1.4 * 0.01
+    assert layer.weight.grad is None and layer.bias is not None and layer.bias.grad is None
+
+
+def test_whitening_makes_moments_one(distill: ModuleType) -> None:
+    torch.manual_seed(0)
+    moments = torch.cov(torch.randn(5, 5) @ torch.randn(5, 200))
+    whiten = distill.whitening(moments, 0.0)
+    torch.testing.assert_close(whiten @ moments @ whiten, torch.eye(5), atol=1e-3, rtol=0)
+
+
 @pytest.mark.slow
 def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("features", "photos", "paintings"):
@@ -72,7 +96,7 @@ def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: p
     first = _load_compact(tmp_path / "made").state_dict()
     run("--steps=4", "--resume")
     kept = torch.load(tmp_path / "made.checkpoint", weights_only=True)
-    assert kept["step"] == 4 and all(float(one["step"]) == 4 for one in kept["optimizer"]["vectors"]["state"].values())
+    assert kept["step"] == 4 and kept["optimizer"]["watched"] == 2  # the first step, and the first after that
     second = _load_compact(tmp_path / "made").state_dict()
     changed = {name for name in first if not torch.equal(first[name], second[name])}
     assert changed == first.keys() - {"conv0.weight", "conv0.bias"}
