@@ -476,7 +476,7 @@ def test_numbers_out_of_range_and_unknown_choices_are_refused(server: Server, ph
         3: ["", SCRIPT, 1, None],
         4: [0, 15, MAX_SIDE + 1, 2**63, 10**400, 16.5, SCRIPT],
         5: [0, 0.2, 4.01, float("nan"), -1, SCRIPT, None],
-        6: [SCRIPT, "/etc", 3, None],
+        6: [SCRIPT, "/etc", 3],
         7: [-0.01, 1.01, float("nan"), SCRIPT, None],
         8: [photo, SCRIPT, 1, [photo], {"path": photo}],
     }.items():

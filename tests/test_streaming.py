@@ -226,5 +226,6 @@ def test_bfloat16_is_for_processors_that_have_it() -> None:
     if not flags & {"avx512_bf16", "amx_bf16"}:
         assert quickest_type() == torch.float32
     numbers = torch.get_rng_state()
-    inspect.unwrap(quickest_type)()
+    with torch.inference_mode():
+        inspect.unwrap(quickest_type)()
     assert torch.equal(torch.get_rng_state(), numbers)  # which are the program's

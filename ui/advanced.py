@@ -253,7 +253,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     def describe(request: gr.Request, preset: str, features: str, *values: Any) -> tuple[str, Any]:
         worded = words_of(request)
         try:
-            method = method_of(preset, values)
+            method = method_of(preset, within(settings.values(), values))
             seconds, stand_ins = easel.seconds(method, features), easel.stand_ins(method, features)
             words = plan_in_words(method, values[2], seconds, stand_ins, worded)
         except NSTError as error:
@@ -338,7 +338,6 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         planned,
         [plan, fast],
         **planning,
-        js=within(planned),
         trigger_mode="always_last",
     )
     restored = content.upload(restore, content, [*linked.values()], **quiet)

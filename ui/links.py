@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import gradio as gr
 
 from nst_core.errors import NSTError
-from ui.sliders import within
+from ui.sliders import within_in_browser
 from ui.words import say
 
 SAY_AGAIN = f"""() => new Promise((done) => setTimeout(done, 2500, {json.dumps(str(say("Link to settings")))}))"""
@@ -76,7 +76,7 @@ def remembers(tab: str, settings: Mapping[str, gr.components.Component]) -> str:
     # The address says it no longer, and would have it its way when the page is loaded again. So would that of a page
     # around this one, a Space's, which nobody here can change: what it said is remembered.
     return f"""(...given) => {{
-        const values = ({within(settings.values())})(...given);
+        const values = ({within_in_browser(settings.values())})(...given);
         const names = {json.dumps([*settings])}, address = new URL(location);
         if ((address.searchParams.get("tab") ?? "repaint") === {json.dumps(tab)})
             names.forEach((name) => address.searchParams.delete(name));

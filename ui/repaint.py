@@ -169,6 +169,8 @@ def repaint_tab(studio: Studio) -> Desk:
             )
             cards = gr.HTML(padding=False)
 
+    sliders = strength, mix
+
     def show(
         photo: dict[str, Any] | None,
         style: str,
@@ -182,6 +184,7 @@ def repaint_tab(studio: Studio) -> Desk:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash
+        strength, mix = within(sliders, [strength, mix])
         # Whoever is overtaken says so: of a generator that gives nothing, Gradio makes that all its outputs are empty.
         overtaken = (gr.skip(),) * 4
         if photo is None:
@@ -276,7 +279,7 @@ def repaint_tab(studio: Studio) -> Desk:
     examples.load_input_event.success(show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, nor to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
-    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, js=within(wishes), **touched)
+    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
     settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
     settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     copies(link, settings, "repaint")

@@ -79,6 +79,7 @@ def _settings(school: School) -> list[gr.components.Component]:
 def _elsewhere(school: School) -> None:
     def command(title: Any, start: Any, content_weight: Any, style_size: Any) -> str:
         with refusals():
+            content_weight, style_size = within(settings[2:], [content_weight, style_size])
             said = {"title": title or "", "start": start, "content_weight": content_weight, "style_size": style_size}
             return school.lesson(**said).command()
 
@@ -102,7 +103,6 @@ def _elsewhere(school: School) -> None:
         command,
         settings,
         shell,
-        js=within(settings),
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",

@@ -100,7 +100,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
 
     def asked(*said: Any) -> Wish:
-        return Wish.of(**dict(zip(named, said, strict=True)))
+        return Wish.of(**dict(zip(named, within(settings, said), strict=True)))
 
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
         said = said_at_first("video", named, remembered, request)
@@ -136,7 +136,6 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         first,
         [film, *settings],
         [stage, result, file],
-        js=within([film, *settings]),
         preprocess=False,
         show_progress_on=stage,
         trigger_mode="always_last",
