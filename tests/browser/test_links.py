@@ -54,13 +54,16 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str)
 
 def test_a_number_beyond_the_end_of_a_slider_is_its_end_and_remembered_so(page: "Page") -> None:
     assert page.locator("[aria-label*=Reset i]").count() == 0  # of which nothing here would hear
+    pick_for_good(page.locator("#styles input[value=second-style]"))
     before = page.evaluate("localStorage.repaint")
     page.get_by_label("number input for Strength").first.fill("5")
+    page.wait_for_timeout(300)
     page.keyboard.press("Tab")
     page.wait_for_function("before => localStorage.repaint !== before", arg=before)
     page.reload()
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()  # all that is remembered is there
     expect(page.locator(STRENGTH)).to_have_value("1")
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(2000)
     assert page.get_by_test_id("toast-text").count() == 0
 
 
