@@ -118,15 +118,15 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     Raises:
         PageError: one of them is not there, or of another version.
     """
-    own = [runtime / name for files in FILES.values() for name in files] if runtime else []
-    for file, digest in zip(own, (digest for files in FILES.values() for digest in files.values()), strict=False):
+    digests = {runtime / name: digest for files in FILES.values() for name, digest in files.items()} if runtime else {}
+    for file, digest in digests.items():
         if not file.is_file() or base64.b64encode(sha384(file.read_bytes()).digest()).decode() != digest:
             raise PageError(
                 f"{quoted(runtime)} should be the folder dist of onnxruntime-web {RUNTIME}: its {file.name} is "
                 "missing, or another version's."
             )
     exports, frames = Exports(studio), Frames(studio)
-    gr.set_static_paths([exports.folder, *own])
+    gr.set_static_paths([exports.folder, *digests])
 
     async def weights(id: str) -> dict[str, str]:
         """Where a style's network is, or why it is not."""
