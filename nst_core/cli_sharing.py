@@ -171,6 +171,8 @@ def _known_styles(registry: Registry) -> Iterator["Style"]:
     """The bundled styles, and those of a registry that are on the Hub."""
     bundled = Registry.load()
     for entry in bundled:
+        if entry.repo:  # which a registry that is reviewed has, too, if it is not withdrawn there
+            continue
         yield replace(bundled.open(entry.id), id=f"the bundled {entry.id}")
     for entry in registry:
         if entry.repo:

@@ -13,10 +13,8 @@ from nst_core.heif import is_heif
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
 from nst_core.text import quoted
 
-MAX_ENTRIES = 64
-"""Of a zip; a trainer's own samples and losses may be among them."""
 MAX_LIST = 2**17
-"""Bytes of a zip's list of entries; a hundred bytes are usual for each."""
+"""Bytes of a zip's list of entries; a hundred bytes are usual for each, and a trainer's samples may be among them."""
 IGNORED = {"training", "__MACOSX", ".DS_Store", ".gitattributes", "Thumbs.db", "desktop.ini"}
 """Folders and files, by our own trainer and by systems, that are passed over."""
 RIGHT = f"{', '.join(MAX_BYTES)}, all at the top or in one folder, are right"
@@ -140,8 +138,6 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """The entries that are a style's files, by name; of others, only those known to be harmless are passed over."""
     if any(PurePosixPath(entry.filename).name == "data.pkl" for entry in entries):
         raise ContributionError(CHECKPOINT)
-    if len(entries) > MAX_ENTRIES:
-        raise ContributionError(f"The zip has {len(entries):,} entries, where a style has four files.")
     wanted: dict[str, zipfile.ZipInfo] = {}
     places = set()
     for entry in entries:

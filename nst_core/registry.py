@@ -117,7 +117,7 @@ class _File(BaseModel):
 
 
 class Registry:
-    """Styles by id; iterating gives the entries that are not withdrawn, in the order of the file."""
+    """Styles by id; iterating gives the entries that are neither withdrawn nor blocked, in the order of the file."""
 
     def __init__(self, entries: tuple[Entry, ...], blocked: Sequence[Blocked] = (), *, repo: str | None = None) -> None:
         self.repo = repo
@@ -183,7 +183,7 @@ class Registry:
         return f"Registry({', '.join(entry.id for entry in self)})"
 
     def __iter__(self) -> Iterator[Entry]:
-        return (entry for entry in self._entries.values() if not entry.withdrawn)
+        return (entry for entry in self._entries.values() if not (entry.withdrawn or self._is_blocked(entry)))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -203,8 +203,9 @@ class Registry:
             if entry.withdrawn:
                 raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")
             return entry
-        near = difflib.get_close_matches(id.strip().lower().replace(" ", "-"), self._entries, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {few(list(self._entries), 8) or 'none'}."
+        shown = [entry.id for entry in self]
+        near = difflib.get_close_matches(id.strip().lower().replace(" ", "-"), shown, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {few(shown, 8) or 'none'}."
         raise RegistryError(f"There is no style {quoted(id)}; {hint}")
 
     def open(self, ref: str | Path) -> "Style":
@@ -247,9 +248,9 @@ class Registry:
             HubError: it cannot be had from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
-        self._refuse_blocked(repo, revision)
+        self.refuse_blocked(repo, revision)
         folder = _fetch(repo, revision, into)
-        self._refuse_blocked(repo, folder.name)
+        self.refuse_blocked(repo, folder.name)
         return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
 
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
@@ -259,7 +260,15 @@ class Registry:
                 return blocked.reason
         return None
 
-    def _refuse_blocked(self, repo: str, revision: str | None) -> None:
+    def _is_blocked(self, entry: Entry) -> bool:
+        return bool(entry.repo and self.why_blocked(entry.repo, entry.revision))
+
+    def refuse_blocked(self, repo: str, revision: str | None) -> None:
+        """Say why that repository, or that commit of it, is not to be opened, if it is not.
+
+        Raises:
+            RegistryError: it is blocked.
+        """
         if reason := self.why_blocked(repo, revision):
             raise RegistryError(f"{repo} is blocked by this registry: {reason.rstrip('.')}.")
 
@@ -268,7 +277,7 @@ class Registry:
             folder = entry.path
         else:
             assert entry.repo is not None
-            self._refuse_blocked(entry.repo, entry.revision)
+            self.refuse_blocked(entry.repo, entry.revision)
             folder = _fetch(entry.repo, entry.revision)
         style = _open_folder(folder, sha256=entry.sha256)
         return dataclasses.replace(
@@ -294,11 +303,14 @@ def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
     Raises:
-        RegistryError: the text is no registry, or has that id already.
+        RegistryError: the text is no registry, has that id already, or blocks where the entry comes from.
     """
     path = Path(REGISTRY)
-    if any(known.id == entry.id for known in Registry.parse(text, path).entries):
+    registry = Registry.parse(text, path)
+    if any(known.id == entry.id for known in registry.entries):
         raise RegistryError(f"The registry has a style {quoted(entry.id)} already: another name would be right.")
+    if entry.repo:
+        registry.refuse_blocked(entry.repo, entry.revision)
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
@@ -311,10 +323,14 @@ def add_entry(text: str, entry: Entry) -> str:
     else:
         # An empty list in brackets gives way to one that a person would write.
         before = text[: styles.start_mark.index if styles.flow_style else styles.end_mark.index].rstrip()
+        # What a person wrote above the next section stays there.
+        while not styles.flow_style and before.rpartition("\n")[2].startswith(("#", "\n")):
+            before = before.rpartition("\n")[0].rstrip()
         margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as those that are there
         item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
         indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
-        new = f"{before}\n{indented}{text[styles.end_mark.index :].lstrip(chr(10))}"
+        after = text[len(before) if not styles.flow_style else styles.end_mark.index :]
+        new = f"{before}\n{indented}{after.removeprefix(chr(10))}"
     Registry.parse(new, path)
     return new
 
@@ -338,8 +354,8 @@ def on_the_hub(ref: str) -> re.Match[str] | None:
 
 
 def registry_on_the_hub(ref: str) -> re.Match[str] | None:
-    """``user/repo`` or ``spaces/user/repo``, and a revision or none, the two as groups."""
-    return re.fullmatch(rf"((?:spaces/)?{REPO})(?:@({REVISION}))?", ref, re.ASCII)
+    """``user/repo`` or ``spaces/user/repo``, and a revision or none, the two as groups; a YAML file is none."""
+    return re.fullmatch(rf"((?:spaces/)?{REPO})(?:@({REVISION}))?(?<!\.yaml)(?<!\.yml)", ref, re.ASCII)
 
 
 def _find(source: Path | None) -> Path:

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 HEIGHT, GAP, TEXT = 420, 8, 18  # pixels
+WIDEST = 3
+"""A picture is at most so many times as wide as high: one that is wider is scaled down to it."""
+LARGEST = 16383
+"""Pixels of a WebP's side."""
 
 
 def draw_sheet(
@@ -14,12 +18,12 @@ def draw_sheet(
     row_labels: Sequence[str] = (),
     height: int = HEIGHT,
 ) -> Image.Image:
-    """Pictures in rows, each ``height`` pixels high, on white, with labels above the columns and left of the rows."""
+    """Pictures in rows, each ``height`` pixels high, on white, with labels above the columns and left of the rows.
+
+    A very wide picture is less high, and a sheet that no WebP could hold is scaled down to one.
+    """
     font = ImageFont.load_default(TEXT)
-    scaled = [
-        [picture.convert("RGB").resize((max(1, picture.width * height // picture.height), height)) for picture in row]
-        for row in rows
-    ]
+    scaled = [[ImageOps.contain(picture.convert("RGB"), (WIDEST * height, height)) for picture in row] for row in rows]
     count = max(map(len, scaled))
     widths = [max(row[place].width for row in scaled if place < len(row)) for place in range(count)]
     for place, text in enumerate(column_labels):
@@ -37,5 +41,8 @@ def draw_sheet(
         if row_labels:
             canvas.text((0, y + height // 2), row_labels[number], "black", font, anchor="lm")
         for place, picture in enumerate(row):
-            sheet.paste(picture, (lefts[place] + (widths[place] - picture.width) // 2, y))
+            sheet.paste(
+                picture, (lefts[place] + (widths[place] - picture.width) // 2, y + (height - picture.height) // 2)
+            )
+    sheet.thumbnail((LARGEST, LARGEST))
     return sheet

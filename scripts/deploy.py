@@ -16,19 +16,32 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
-FOLDERS = ["benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"]
+FOLDERS = [".ci/*", ".github/*", "benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"]
 SHIPPED = [
-    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "Dockerfile", "README.md", "LICENSE"),
+    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "README.md", "LICENSE"),
+    *("Dockerfile", ".dockerignore", ".gitignore"),
     *FOLDERS,  # all, so that what README tells works in a clone of the Space, too
 ]
 PICTURE = "ui/card.jpg"
 LEFT = ["*/__pycache__/*", "styles/*/training/*"]
 
 
-def merged(registry: Path) -> list[dict[str, Any]]:
-    """What a pull request against a Space puts into its registry."""
-    said = yaml.safe_load(registry.read_text(encoding="utf-8"))
-    return [*(entry for entry in said["styles"] if "repo" in entry), *said.get("blocked", [])]
+def undone(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """What a Space's registry says that would not be so after this one's: styles, withdrawals, and what is blocked.
+
+    What this one withdraws is meant to go.
+    """
+    own, lost = {entry["id"]: entry for entry in here["styles"]}, []
+    for entry in there["styles"]:
+        mine = own.get(entry["id"], {})
+        if entry != mine and "withdrawn" not in mine and ("repo" in entry or ("withdrawn" in entry and mine)):
+            lost.append(entry["id"])
+    return lost + [entry["repo"] for entry in there.get("blocked", []) if entry not in here.get("blocked", [])]
+
+
+def read(registry: str | Path) -> dict[str, Any]:
+    said: dict[str, Any] = yaml.safe_load(Path(registry).read_text(encoding="utf-8"))
+    return said
 
 
 def introduce(readme: Path, space: str) -> None:
@@ -44,15 +57,15 @@ def main() -> None:
     arguments = parser.parse_args()
     before = HfApi().repo_info(arguments.space, repo_type="space").sha
     try:
-        there = merged(Path(hf_hub_download(arguments.space, REGISTRY, repo_type="space", revision=before)))
+        there = read(hf_hub_download(arguments.space, REGISTRY, repo_type="space", revision=before))
     except RemoteEntryNotFoundError:  # it is new
-        there = []
-    here = merged(ROOT / REGISTRY)
-    missing = [str(entry.get("id") or entry["repo"]) for entry in there if entry not in here]
-    if missing:
-        sys.exit(f"The Space's {REGISTRY} has what this one lacks, {', '.join(missing)}: take that over first.")
+        there = {"styles": []}
+    if missing := undone(there, read(ROOT / REGISTRY)):
+        sys.exit(f"The Space's {REGISTRY} says of {', '.join(missing)} what this one does not: take that over first.")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(shutil.copytree(ROOT, Path(name, "page"), ignore=shutil.ignore_patterns(".*")))
+        folder = Path(
+            shutil.copytree(ROOT, Path(name, "page"), ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache"))
+        )
         introduce(folder / "README.md", arguments.space)
         commit = HfApi().upload_folder(
             repo_id=arguments.space,

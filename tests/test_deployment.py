@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -101,8 +102,8 @@ def test_a_space_gets_the_page_and_keeps_what_was_merged_there(tmp_path: Path) -
             files
         )
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-        assert {name for name in tracked if not name.startswith(".")} <= set(files)
-        assert not [name for name in files if name.startswith(".") or "__pycache__" in name]
+        assert set(tracked) <= set(files)
+        assert not [name for name in files if name.startswith((".git/", ".venv")) or "cache" in name.split("/")[0]]
         _, said, text = files["README.md"].decode().split("---\n", 2)
         there, _, picture = yaml.safe_load(said)["thumbnail"].partition("/resolve/main/")
         assert there == f"{hub.endpoint}/spaces/ada/page" and picture in files
@@ -110,11 +111,35 @@ def test_a_space_gets_the_page_and_keeps_what_was_merged_there(tmp_path: Path) -
         assert text == (ROOT / "README.md").read_text().split("---\n", 2)[2]
         assert "old.py" not in files and files["app.py"] == (ROOT / "app.py").read_bytes()
         for entry in Registry.load(ROOT / "registry.yaml"):
-            assert entry.path and f"{entry.path.relative_to(ROOT).as_posix()}/model.safetensors" in files
+            if entry.path:
+                assert f"{entry.path.relative_to(ROOT).as_posix()}/model.safetensors" in files
         registry = yaml.safe_load(files["registry.yaml"])
         registry["styles"].append({"id": "hers", "title": "Hers", "repo": "eve/hers", "revision": "0" * 40})
         space.commit({**files, "registry.yaml": yaml.safe_dump(registry).encode()})
         before = dict(space.branches)
         done = deploy()
-        assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].endswith("hers: take that over first.")
+        assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].endswith(
+            "says of hers what this one does not: take that over first."
+        )
         assert space.branches == before
+
+
+def test_what_a_space_says_is_not_undone() -> None:
+    wave: dict[str, Any] = {"id": "wave", "path": "styles/wave"}
+    hers: dict[str, Any] = {"id": "hers", "repo": "eve/hers", "revision": "0" * 40}
+    gone, eve = {"withdrawn": "Copyright"}, {"repo": "eve/all", "reason": "Spam"}
+
+    def undone(there: list[Any], here: list[Any], blocked: tuple[Any, ...] = (), own: tuple[Any, ...] = ()) -> Any:
+        found = runpy.run_path(str(SCRIPT))["undone"]
+        return found({"styles": there, "blocked": blocked}, {"styles": here, "blocked": own})
+
+    assert undone([wave, hers], [wave]) == ["hers"]
+    assert undone([wave, hers], [wave, hers]) == []
+    assert undone([hers], [hers | {"revision": "1" * 40}]) == ["hers"]  # which of the two is newer, nobody can tell
+    assert undone([hers], [hers | gone]) == []
+    assert undone([wave | gone], [wave]) == ["wave"]
+    assert undone([wave | gone], [wave | gone]) == []
+    assert undone([wave], [wave | {"title": "The Wave"}]) == []
+    assert undone([wave | gone], []) == []
+    assert undone([], [], (eve,)) == ["eve/all"]
+    assert undone([], [], (eve,), (eve,)) == []

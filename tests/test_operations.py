@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import ROOT, launched
-from made_page import launched_page
+from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,7 +28,7 @@ from waiting import wait_until
 
 import nst_core
 from nst_core.registry import Registry
-from ui import build_page
+from ui import build_page, limits
 from ui.server import lasting, sweep
 from ui.studio import PageError
 
@@ -63,6 +63,15 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     """Its lines; only what Gradio says on stdout while it starts is no JSON."""
     lines = (folder / "log.txt").read_text().splitlines()
     return [json.loads(line) for line in lines if line and not line.startswith(("*", "🔨"))]
+
+
+def test_the_hubs_client_tells_no_words(capfd: pytest.CaptureFixture[str]) -> None:
+    words = "import logging; from ui.log import log_to_stderr; log_to_stderr()"
+    words += "; logging.getLogger('huggingface_hub.file_download').warning('No eve/private at %s', 'her address')"
+    subprocess.run([sys.executable, "-c", words], cwd=ROOT, check=True)
+    [line] = capfd.readouterr().err.splitlines()
+    said = json.loads(line)
+    assert said["logger"] == "huggingface_hub.file_download" and "private" not in line and "address" not in line
 
 
 def counted(http: httpx.Client) -> dict[str, float]:
@@ -271,6 +280,16 @@ def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp
             time.sleep(0.02)
         assert page.awaited() == {Path(pictures[1]["path"])}
         page.easel.running.stop_all()
+
+
+def test_without_room_nothing_is_taken(
+    registry_file: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served_page(registry_file, tmp_path) as there, httpx.Client(base_url=there, timeout=60) as http:
+        monkeypatch.setattr(limits, "ROOM", 2**63)
+        for path, body in (("upload", {"files": {"files": photo.read_bytes()}}), ("mcp/", {"json": {}})):
+            refused = http.post(f"/gradio_api/{path}", **body)
+            assert refused.status_code == 507 and "no room" in refused.json()["detail"]
 
 
 class Slow(BaseHTTPRequestHandler):

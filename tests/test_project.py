@@ -20,7 +20,7 @@ import nst_core
 from nst_core.registry import Registry
 
 ROOT = Path(__file__).parent.parent
-BUNDLED = list(Registry.load(ROOT / "registry.yaml"))
+BUNDLED = [entry for entry in Registry.load(ROOT / "registry.yaml") if entry.path]
 
 
 def test_a_space_installs_what_the_page_needs() -> None:

@@ -221,6 +221,7 @@ def test_ids_are_unique(tmp_path: Path) -> None:
 def test_no_registry_there(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"There is no registry.yaml at {tmp_path}."
     assert refusal(tmp_path / "other.yaml") == f"There is no registry.yaml at {tmp_path / 'other.yaml'}."
+    assert refusal("config/other.yaml") == "There is no registry.yaml at config/other.yaml."
 
 
 def test_an_empty_registry(tmp_path: Path) -> None:
@@ -408,6 +409,7 @@ def test_what_was_withdrawn_is_explained_and_not_shown(folder: Path, tmp_path: P
         with pytest.raises(RegistryError) as caught:
             call("gone")
         assert str(caught.value) == "Gone was withdrawn from the gallery: Its artist asked us to."
+    assert refusal("gon", registry.open) == "There is no style 'gon'; there are none."
 
 
 def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
@@ -416,6 +418,10 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
     registry = Registry.load(write(tmp_path, pinned, blocked=[everything]))
     for ref in ("eve/wave", f"eve/wave@{REVISION}", "eve/wave@main", "pinned"):
         assert refusal(ref, registry.open) == "eve/wave is blocked by this registry: Not hers."
+    assert list(registry) == [] and "pinned" not in registry
+    text = (tmp_path / "registry.yaml").read_text()
+    with pytest.raises(RegistryError, match="eve/wave is blocked by this registry"):
+        add_entry(text, Entry.model_validate(entry(id="again", path=None, repo="eve/wave", revision=REVISION)))
     one = {"repo": "eve/wave", "revision": REVISION, "reason": "Broken"}
     registry = Registry.load(write(tmp_path, blocked=[one]))
     assert registry.why_blocked("eve/wave", REVISION) == "Broken"
@@ -450,6 +456,14 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
     with pytest.raises(RegistryError, match="has a style 'great-wave' already"):
         add_entry(added, new)
+
+
+def test_what_is_written_above_the_next_section_stays_there() -> None:
+    known = json.dumps(entry(id="known"))
+    text = f"version: 1\nstyles:\n  - {known}\n  # the last of ours\n\n# Not theirs:\n# ask first\nblocked: []\n"
+    added = add_entry(text, Entry.model_validate(entry(path=None, repo="ada/wave", revision=REVISION)))
+    assert added.startswith(text.partition("\n\n")[0] + "\n  - id: great-wave\n")
+    assert added.endswith("\n\n# Not theirs:\n# ask first\nblocked: []\n")
 
 
 @pytest.mark.parametrize("styles", ["[]", "[]  # none yet", "\n  - {}"])

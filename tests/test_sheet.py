@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from nst_core.sheet import GAP, draw_sheet
+from nst_core.sheet import GAP, LARGEST, draw_sheet
 
 
 def test_pictures_stand_in_columns_and_rows() -> None:
@@ -30,3 +30,11 @@ def test_words_make_room_for_themselves() -> None:
 def test_rows_may_be_of_different_lengths() -> None:
     picture = Image.new("RGB", (40, 40), "red")
     assert draw_sheet([[picture], [picture, picture]], height=40).size == (2 * 40 + GAP, 2 * 40 + GAP)
+
+
+def test_what_is_very_wide_or_many_fits_on_a_sheet() -> None:
+    panorama, picture = Image.new("RGB", (2048, 20), "red"), Image.new("RGB", (20, 20), "green")
+    sheet = draw_sheet([[panorama, picture]], height=20)
+    assert sheet.size == (60 + GAP + 20, 20)
+    assert sheet.getpixel((30, 9)) == (255, 0, 0) and sheet.getpixel((30, 1)) == (255, 255, 255)
+    assert draw_sheet([[picture]] * 100, height=200).height == LARGEST

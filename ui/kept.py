@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Kept(Generic[T]):
     """At most ``limit`` values for ``seconds`` each, found by their session and key alone.
 
-    The least recently used goes first, of the session that has the most: nobody can push out what others have.
+    The least recently used goes first, of the session that has the most: who keeps more than others loses their own.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:

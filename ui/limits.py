@@ -106,7 +106,8 @@ class Limits:
             return
         if self.page.stopping and not path.endswith("/cancel"):
             raise Refusal(503, "This server is being restarted: try again in a minute.")
-        if path.rstrip("/").endswith("/upload") and shutil.disk_usage(self.page.studio.folder).free < ROOM:
+        # What comes with an agent's question is written to the same place.
+        if path.rstrip("/").endswith(("/upload", "/mcp")) and shutil.disk_usage(self.page.studio.folder).free < ROOM:
             raise Refusal(507, "This server has no room for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from datetime import datetime, timezone
 
+from huggingface_hub.utils.logging import get_logger
 from prometheus_client import Counter, Histogram
 
 from nst_core import images
@@ -27,6 +28,7 @@ WAITING = Histogram(
     "How long a person stood in the line before their turn.",
     buckets=(0.01, 0.1, 1, 5, 15, 60, 300),
 )
+HUB = get_logger().name
 FRAMES = 12
 """How many of the innermost frames of a failure are told."""
 
@@ -58,6 +60,8 @@ class JSONLines(logging.Formatter):
         else:
             # What is wrong with a picture is told with its file's name.
             words = record.msg.replace("%s", "…") if record.name == images.__name__ else record.getMessage()
+            if record.name.startswith(HUB):  # its words are of the repository that a person asked for
+                words = "…"
             said |= {"event": "log", "logger": record.name, "message": words}
             if record.exc_info:
                 said["traceback"] = self.formatException(record.exc_info)
@@ -66,6 +70,7 @@ class JSONLines(logging.Formatter):
 
 def log_to_stderr() -> None:
     """Have this process write nothing else there: warnings of the libraries, too."""
+    get_logger().handlers.clear()  # the Hub's client brings one of its own, in which all would be written again
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

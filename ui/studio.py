@@ -126,7 +126,7 @@ class Studio:
         self.registry = registry
         self.max_side = max_side
         self.folder = folder
-        self._own: Kept[Style] = Kept(16, 2 * KEEP)
+        self._own: Kept[Style] = Kept(32, 2 * KEEP)
         self._guests: Kept[Style] = Kept(4, KEEP)
         self._fetching: dict[str, Future[Style]] = {}
         self._fetching_lock = threading.Lock()
