@@ -44,6 +44,10 @@ BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9,
 
 ANEW = Fraction(1, 4)
 """Seconds: times that go back by more begin anew; those that go back by less are inexact."""
+LEAP = 3600
+"""Seconds: times that leap on by more begin anew, too; a slide may be shown for less."""
+# FFmpeg's own look at a film with no table of its tracks, seven seconds, misses sound that begins later.
+_LOOK = {"analyzeduration": "60000000", "probesize": "50000000"}  # microseconds, bytes
 FASTEST = 240
 """The most frames a second that are guessed for a film that does not say."""
 _MOST_DAMAGED = 1000
@@ -120,7 +124,8 @@ class Clock:
     def time(self, ticks: int, duration: int) -> int:
         """The time of a frame whose time in the file is ``ticks``, all in the track's ``time_base``."""
         time = self._film.since_start(ticks, self._time_base) + self._shift
-        if self._latest is not None and time < self._latest - ANEW / self._time_base:
+        back, on = ANEW / self._time_base, LEAP / self._time_base
+        if self._latest is not None and not self._latest - back <= time <= self._next + on:
             self._shift += self._next - time
             time = self._next
         self._latest, self._next = time, time + duration
@@ -186,10 +191,13 @@ def open_film(source: str | Path) -> Film:
         )
 
 
-def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Frame]:
+def read_frames(
+    film: Film, size: tuple[int, int], skip: int = 0, *, stopped: Callable[[], bool] = bool
+) -> Iterator[Frame]:
     """Every frame but the first ``skip``, scaled to width and height, whatever size each has in the file.
 
-    What is damaged is left out, and that is logged. Times increase, even where the file's do not.
+    What is damaged is left out, and that is logged. Times increase, even where the file's do not. Once it is
+    ``stopped``, no further frame is decoded, those to be skipped included.
 
     Raises:
         FilmError: the file is there no more.
@@ -203,6 +211,8 @@ def read_frames(film: Film, size: tuple[int, int], skip: int = 0) -> Iterator[Fr
             duration = frame.duration or film.step
             time = last + film.step if frame.pts is None else clock.time(frame.pts, duration)
             last = max(time, last + 1)
+            if stopped():
+                return
             if number >= skip:
                 yield Frame(upright(frame, film, size), last, duration)
 
@@ -227,7 +237,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
         with file:
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
-        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"}
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"} | _LOOK
         # Old films have their titles in whichever encoding there was.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:

@@ -1,7 +1,7 @@
 """Repaints the frames of a film on this machine, or those of a piece of it on another one."""
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
@@ -42,11 +42,18 @@ class FramePainter:
     """Where the second style is seen, (H, W, 1) in 0–1; everywhere by default."""
 
     def paint(
-        self, frames: Iterator[Frame], styles: Sequence[Style], part: Part, *, begin: int = 0
+        self,
+        frames: Iterator[Frame],
+        styles: Sequence[Style],
+        part: Part,
+        *,
+        begin: int = 0,
+        stop: Callable[[], object] | None = None,
     ) -> Generator[np.ndarray, None, None]:
         """Paint frames and add them to ``part``; yields the pixels of each that was added.
 
         Frames with a time before ``begin`` are not added: they are painted for a steady painting to go on from.
+        ``stop`` is called once no more frames are wanted, while one may be waited for.
         """
         width, height = self.size
         # One for each style: what moves across the mask's edge has to change style there.
@@ -56,7 +63,7 @@ class FramePainter:
         at_once = painters(styles, width * height)
 
         def decoded() -> Generator[Frame, None, None]:
-            with closing(ahead(lambda frames: next(frames, None), repeat(frames))) as read:
+            with closing(ahead(lambda frames: next(frames, None), repeat(frames), stop=stop)) as read:
                 for coming in read:
                     frame = coming.result()
                     if frame is None:

@@ -171,7 +171,12 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
         sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
         shown = _lasting(chain([first], pictures), end * film.time_base, stream)
         for packet in heapq.merge(shown, sound, key=_seconds):
-            out.mux(packet)
+            try:
+                out.mux(packet)
+            except av.InvalidDataError:
+                if packet.stream is stream:
+                    raise
+                log.warning("A damaged piece of the sound is left out.")
 
 
 def _seconds(packet: "Packet") -> Fraction:
@@ -334,7 +339,7 @@ def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
     # What is slower than any sound would become a thousand times as much.
     kept = [sound for sound in sounds if (sound.rate or 0) >= SLOWEST]
     if len(kept) < len(sounds):
-        log.warning("Sound of fewer than %s samples a second is left out.", f"{SLOWEST:,}")
+        log.warning("Sound of fewer than %s samples a second, or of an unknown number, is left out.", f"{SLOWEST:,}")
     return kept
 
 

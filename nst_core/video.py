@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -163,18 +164,22 @@ def _painted_here(
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """Paint on this machine; yields how many frames are done, and the last one's pixels."""
     done = work.frames
-    begin = last_time(work.parts, film) + 1 if done else 0
+    begin, stopped = 0, threading.Event()
+    if done:
+        begin = last_time(work.parts, film) + 1
+        work.end = begin - 1 + film.step  # until the frames that are there are seen again
     part = Part(work.next_part(), film, painter.size, lossless=painter.lossless)
 
     def frames() -> Iterator[Frame]:
         # A steady painting is not to be seen to begin anew.
-        for frame in read_frames(film, painter.full, skip=max(0, done - (BEFORE if painter.steady else 1))):
+        skip = max(0, done - (BEFORE if painter.steady else 1))
+        for frame in read_frames(film, painter.full, skip=skip, stopped=stopped.is_set):
             if frame.time < begin:
                 work.end = frame.time + frame.duration
             yield frame
 
     try:
-        with closing(painter.paint(frames(), styles, part, begin=begin)) as shown:
+        with closing(painter.paint(frames(), styles, part, begin=begin, stop=stopped.set)) as shown:
             yield from enumerate(shown, done + 1)
     finally:
         part.close()

@@ -7,7 +7,9 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -24,10 +26,11 @@ from PIL import Image
 from test_bombs import scans
 from test_steady import noisy, texture
 
+from nst_core import film as film_module
 from nst_core.errors import NSTError
-from nst_core.film import FilmError, open_film, read_frames
+from nst_core.film import Clock, FilmError, open_film, read_frames
 from nst_core.images import open_picture
-from nst_core.reel import recoded
+from nst_core.reel import Part, join, recoded
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, paint_pixels
@@ -502,7 +505,81 @@ def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(
     painted(film, style, tmp_path / "out.mp4")
     seen = see(tmp_path / "out.mp4")
     assert len(seen.pictures) == 5 and not seen.sound
-    assert "Sound of fewer than 4,000 samples a second is left out." in caplog.text
+    assert "Sound of fewer than 4,000 samples a second, or of an unknown number, is left out." in caplog.text
+
+
+def test_damaged_sound_does_not_cost_the_pictures(tmp_path: Path) -> None:
+    whole = make_film(tmp_path / "film.ts", frames=30, sound="aac").read_bytes()
+    kept = [whole[at : at + 188] for at in range(0, len(whole), 188)]
+    of_sound = [number for number, packet in enumerate(kept) if int.from_bytes(packet[1:3], "big") & 0x1FFF == 0x101]
+    film = tmp_path / "damaged.ts"
+    for lost in of_sound[3:15]:
+        film.write_bytes(b"".join(kept[:lost] + kept[lost + 1 :]))
+        seen = open_film(film)
+        part = Part(tmp_path / "part.nut", seen, SIZE, lossless=False)
+        for frame in read_frames(seen, SIZE):
+            part.add(frame.pixels, frame.time, frame.duration)
+        part.close()
+        join([tmp_path / "part.nut"], seen, tmp_path / "out.mp4", end=part.end, complete=True)
+        made = see(tmp_path / "out.mp4")
+        [(_, packets, _)] = made.sound
+        assert len(made.pictures) == 30 and len(packets) > 15  # many come in one piece
+
+
+def test_sound_that_begins_late_is_kept(style: Style, tmp_path: Path) -> None:
+    film = tmp_path / "film.ts"
+    with av.open(str(film), "w") as made:
+        stream, track = made.add_stream("mpeg2video", rate=25), made.add_stream("mp2", rate=48000, layout="mono")
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")
+        tone.rate, tone.pts = 48000, 12 * 48000
+        packets = track.encode(tone) + track.encode(None)
+        for number in range(13 * 25):
+            packets += stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24"))
+        packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            made.mux(packet)
+    painted(film, style, tmp_path / "out.mp4", size=32)
+    [(_, _, times)] = see(tmp_path / "out.mp4").sound
+    assert float(times[0]) == pytest.approx(12, abs=0.1)
+
+
+def test_a_clock_that_leaps_begins_anew(tmp_path: Path) -> None:
+    clock = Clock(open_film(make_film(tmp_path / "film.mp4")), Fraction(1, 1000))
+    hour = 3_600_000
+    assert [clock.time(ticks, 40) for ticks in (0, 40, hour, hour + 40)] == [0, 40, hour, hour + 40]  # a slide
+    assert [clock.time(ticks, 40) for ticks in (9 * hour, 9 * hour + 40, 80)] == [hour + 80, hour + 120, hour + 160]
+
+
+def test_interrupted_while_it_finds_its_place_a_film_loses_nothing(
+    style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=100, sound="aac"), tmp_path / "out.mp4"
+    with closing(stylize_video(film, style, out, strength=0.0)) as run:
+        for _ in range(80):
+            next(run)
+    before, frames, main = see(partial_film(out)), film_module._decoded, threading.main_thread().ident
+    seen = 0
+
+    def interrupted(stream: Any) -> Any:
+        nonlocal seen
+        for frame in frames(stream):
+            seen += 1
+            if seen == 20:
+                assert main
+                signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.02)
+            yield frame
+
+    monkeypatch.setattr(film_module, "_decoded", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        painted(film, style, out, resume=True)
+    assert seen < 60
+    after = see(partial_film(out))
+    assert len(after.pictures) == len(before.pictures) and after.seconds == before.seconds
+    assert [times[-1] for _, _, times in after.sound] == pytest.approx(
+        [times[-1] for _, _, times in before.sound], abs=0.05
+    )
 
 
 def test_the_last_step_says_so(style: Style, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ const RIGHT = {
   style: say("That is no style: weights (.safetensors), or a style’s folder as .zip, would be right here."),
 };
 const TOO_LARGE = say("That file is too large: at most 64 MB are right here.");
-const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind));
+const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
 function placeOf(target) { // the box that a file is for which is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];

@@ -33,7 +33,8 @@ let mode = "photo";
 let photo = null; // an ImageBitmap
 let tried = false; // whether they asked for the camera
 let painted = ""; // the style of what is shown
-let facing = "user";
+let facing = "user"; // where the camera looks, if it says so
+let asked = 0; // the size asked for of the camera; 0: as quick as it can
 let wish = 0; // counts what was asked for: what is under way for an earlier one is dropped
 let side = 320; // the camera's, while it is chosen for the visitor
 
@@ -118,8 +119,8 @@ const runtime = once(async () => {
 });
 
 const painter = once(async () => {
-  const made = new Painter();
-  await made.ask("start", await runtime());
+  const given = await runtime(), made = new Painter();
+  await made.ask("start", given).catch((error) => { made.worker.terminate(); throw error; });
   return made;
 });
 
@@ -160,7 +161,7 @@ function show(state) {
   find(".camera").disabled = live;
   if (live && focused === find(".camera")) find(".stop").focus();
   if (!live && focused === find(".stop")) find(".camera").focus();
-  canvas.classList.toggle("mirrored", live && facing === "user");
+  canvas.classList.toggle("mirrored", live && facing !== "environment");
   if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
   who.parentNode.hidden = !tried; // where this device cannot, the server may
   find(".privacy").textContent = live && who.value === "server"
@@ -180,7 +181,7 @@ function choose(next) { // between photograph and camera
   const options = SIDES[mode].map((side) => new Option(side, side));
   if (mode === "camera") options.unshift(new Option(say("As quick as it can"), 0));
   sizes.replaceChildren(...options);
-  sizes.value = mode === "camera" ? 0 : 512;
+  sizes.value = mode === "camera" ? asked : 512;
 }
 
 const chosen = () => find(".styles input:checked");
@@ -244,27 +245,35 @@ const REFUSALS = { // by the name that a browser gives its refusal
   NotReadableError: say("The camera is in use elsewhere: close what uses it, and start it again."),
 };
 
-const startCamera = () => attempt(async (wanted) => {
+const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
+
+const startCamera = (other) => attempt(async (wanted) => { // the one asked for by what describes it, if any
   tried = true;
   rest();
   if (!navigator.mediaDevices) throw new Refusal(say("Browsers let only pages on https use a camera: choose a photograph in its place."));
   tell(say("Asking for the camera …"));
-  const wishes = { video: { facingMode: facing, width: { ideal: 640 }, height: { ideal: 480 } } };
+  const wishes = { video: { ...(other ?? { facingMode: "user" }), width: { ideal: 640 }, height: { ideal: 480 } } };
   const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
     throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
   });
-  if (!wanted() || !figure.clientWidth) { // or they have gone to another tab meanwhile
-    stream.getTracks().forEach((track) => track.stop());
+  const [track] = stream.getTracks();
+  const unwanted = () => { // or they have gone to another tab meanwhile
+    if (wanted() && figure.clientWidth) return false;
+    track.stop();
     if (wanted()) rest();
-    return;
-  }
+    return true;
+  };
+  if (unwanted()) return;
   video.srcObject = stream;
-  stream.getTracks()[0].onended = () => { wish++; rest(); tell(say("The camera has gone.")); };
+  track.onended = () => { wish++; rest(); tell(say("The camera has gone.")); };
   await video.play();
+  const several = (await cameras()).length > 1;
+  if (unwanted()) return;
+  facing = track.getSettings().facingMode;
   choose("camera");
   show(element.dataset.state);
-  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
-  find(".turn").hidden = cameras.length < 2;
+  find(".turn").hidden = !several;
+  if (other && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
   await paintLive(wanted);
 });
 
@@ -343,11 +352,15 @@ if (first) first.checked = true; // a registry may be empty
 
 const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
 find(".styles").onchange = again;
-sizes.onchange = () => { if (mode === "photo") again(); }; // the camera's next frame has it
+sizes.onchange = () => { if (mode === "photo") again(); else asked = sizes.value; }; // the camera's next frame has it
 who.onchange = again;
-find(".camera").onclick = startCamera;
+find(".camera").onclick = () => startCamera();
 find(".stop").onclick = takePicture;
-find(".turn").onclick = () => { facing = facing === "user" ? "environment" : "user"; startCamera(); };
+find(".turn").onclick = async () => { // a telephone says where its cameras look, and has one for each side that counts
+  if (facing) return startCamera({ facingMode: facing === "user" ? "environment" : "user" });
+  const all = (await cameras()).map((one) => one.deviceId), now = video.srcObject?.getTracks()[0].getSettings().deviceId;
+  return startCamera({ deviceId: { exact: all[(all.indexOf(now) + 1) % all.length] } });
+};
 find(".file").onclick = () => find("[type=file]").click();
 find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; };
 figure.ondragover = (event) => event.preventDefault();

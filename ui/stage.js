@@ -1,12 +1,12 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
-// empty box), `props.value` (ui/advanced.py: view), `props.hint`, `props.words` in Spanish, and `watch`, which calls back
-// when the value grows.
+// empty box), `props.value` (ui/advanced.py: view), `props.hint`, `props.each` (what its number is of), `props.words` in
+// Spanish, and `watch`, which calls back when the value grows.
 const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
 element.innerHTML = `
   <figure><img hidden alt=""><p class="hint">${say(props.hint)}</p></figure>
   <div class="bar"><i></i></div>
   <p class="line" role="status"></p>
-  <input class="scrub" type="range" min="0" max="0" value="0" aria-label="${say("Picture at step")}" disabled>
+  <input class="scrub" type="range" min="0" max="0" value="0" aria-label="${say(props.each)}" disabled>
   <div class="legend"></div>
   <svg class="chart" role="img" aria-label="${say("Losses by step, on a log scale")}"></svg>`;
 const find = (selector) => element.querySelector(selector);
@@ -80,9 +80,9 @@ function look() { // what changes when another step is looked at
     const index = shownSnapshot(), snapshot = run.snapshots[index];
     const url = looksBack ? before.picture : snapshot.url;
     if (image.getAttribute("src") !== url) image.src = url;
-    image.alt = looksBack ? say("The run before") : `${say("Picture at step")} ${snapshot.step}`;
+    image.alt = looksBack ? say("The run before") : `${say(props.each)} ${snapshot.step}`;
     scrub.value = index;
-    scrub.setAttribute("aria-valuetext", `${say("Step")} ${snapshot.step}`);
+    scrub.setAttribute("aria-valuetext", `${say(props.each)} ${snapshot.step}`);
   }
   readOut();
   draw();

@@ -19,14 +19,15 @@ STAGE = Path(__file__).with_name("stage.js")
 W = TypeVar("W", bound=Watched)
 
 
-def stage_for(id: str, hint: str) -> gr.HTML:
-    """The place itself; ``hint`` is HTML that stands there before."""
+def stage_for(id: str, hint: str, each: str = "Picture at step") -> gr.HTML:
+    """The place itself; ``hint`` is HTML that stands there before, ``each`` stands before a picture's number."""
     return gr.HTML(
         html_template="",
         js_on_load=STAGE.read_text("utf-8"),
         elem_id=id,
         elem_classes="easel",
         hint=hint,
+        each=each,
         words=SPANISH,
     )
 

@@ -84,7 +84,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 elem_id="painted-film",
                 elem_classes="pick",
             )
-            stage = stage_for("reel", HINT)
+            stage = stage_for("reel", HINT, "Frame")
             with gr.Row():
                 leave, stop = stop_button("leave-film"), stop_button("stop-film")
                 file = gr.DownloadButton(

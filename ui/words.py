@@ -322,6 +322,7 @@ recuerda solo su navegador, que olvida las imágenes cuando usted lo diga.
     "Stop leaves the line.": "Parar le saca de la fila.",
     "<b>One moment</b>The first picture is on its way.": "<b>Un momento</b>La primera imagen está en camino.",
     "Picture at step": "Imagen en el paso",
+    "Frame": "Fotograma",
     "Losses by step, on a log scale": "Pérdidas por paso, en escala logarítmica",
     "Show or hide this curve": "Mostrar u ocultar esta curva",
     "The curve of a layer": "La curva de una capa",

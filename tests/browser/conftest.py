@@ -23,7 +23,7 @@ def browser() -> Iterator["Browser"]:
     sync_api.expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:
         # Its camera films a clock; who uses it is asked all the same.
-        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream=device-count=2"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()

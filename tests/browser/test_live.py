@@ -172,22 +172,62 @@ def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     assert not asked
 
 
-def test_whoever_has_gone_to_another_tab_before_the_camera_starts_is_not_filmed(live: "Page") -> None:
-    page = live
-    page.context.grant_permissions(["camera"])
-    page.evaluate("""() => {
+LATE = {
+    "asked": """() => {
         const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
         navigator.mediaDevices.getUserMedia = async (wishes) => {
             await new Promise((done) => { window.answer = done; });
             return window.given = await ask(wishes);
         };
-    }""")
+    }""",
+    "playing": """() => {
+        const play = HTMLMediaElement.prototype.play;
+        HTMLMediaElement.prototype.play = async function () {
+            window.given = this.srcObject;
+            await new Promise((done) => { window.answer = done; });
+            return play.call(this);
+        };
+    }""",
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+def test_whoever_has_gone_to_another_tab_before_the_camera_starts_is_not_filmed(live: "Page", late: str) -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    page.evaluate(late)
     page.get_by_role("button", name="Start the camera").click()
+    page.wait_for_function("!!window.answer")
     page.get_by_role("tab", name="About").click()
     page.evaluate("answer()")
     page.wait_for_function("window.given?.getTracks().every((track) => track.readyState === 'ended')")
     page.get_by_role("tab", name="Live").click()
     expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
+
+
+def test_the_other_camera_is_another(live: "Page") -> None:
+    page = live
+    page.context.grant_permissions(["camera"])
+    page.evaluate("""() => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.given = [];
+        navigator.mediaDevices.getUserMedia = async (wishes) => {
+            const stream = await ask(wishes);
+            given.push(stream.getTracks()[0]);
+            return stream;
+        };
+    }""")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.get_by_label("Size (longer side, px)").select_option("240")
+    other = page.get_by_role("button", name="The other camera")
+    other.press("Enter")
+    page.wait_for_function("given.length === 2")
+    expect(page.locator("#live .rate")).to_contain_text("240 × 180 px")
+    assert page.get_by_label("Size (longer side, px)").input_value() == "240"
+    expect(other).to_be_focused()
+    assert page.evaluate("new Set(given.map((track) => track.getSettings().deviceId)).size") == 2
+    assert page.evaluate("given.map((track) => track.readyState)") == ["ended", "live"]
 
 
 def test_where_the_server_is_lost_the_last_picture_stays(live: "Page") -> None:
