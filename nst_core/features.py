@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -21,15 +21,11 @@ CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 VGG19_CHANNELS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
-COMPACT_CHANNELS = (32, 64, 64, 128, 128)
 DISTILLED_CHANNELS = (16, 32, 64, 128, 128)
-COMPACT_HEADS = ("1_1", "1_2", "2_1", "2_2", "3_1", "4_1", "5_1")
-_COMPACT: dict[str, Any] = {
-    "last": "conv5_1",
-    "channels": COMPACT_CHANNELS,
-    "heads": COMPACT_HEADS,
-    "padding_mode": "reflect",
-}
+_COMPACT: tuple[dict[str, Any], ...] = (
+    {"last": "conv3_1", "ranks": {"1_1": 12, "1_2": 24, "2_1": 32, "2_2": 48, "3_1": 64}},
+    {"begins": "pool1", "last": "conv5_1", "channels": (0, 64, 64, 128, 128), "heads": ("4_1", "5_1")},
+)
 COMPACT_WEIGHTS = Path(__file__).with_name("compact.safetensors")
 EXACT_FILE, DISTILLED_FILE = "vgg19_normalised_to_conv3_1.safetensors", "vgg19_distilled_to_conv5_1.safetensors"
 Pooling = Literal["max", "average"]
@@ -64,33 +60,47 @@ class VGG19(nn.Module):
     those are the layers it gives: ``conv…`` is the prediction, ``relu…`` its positive part. Where a head was trained on
     what leaves the ReLU alone, its ``conv…`` means nothing below zero.
 
-    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. ``pooling`` may be changed
-    at any time, for no weight depends on it.
+    A convolution with one of the ``ranks`` has so many channels, and what its head makes of them is what goes on, at
+    full width (Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks for Classification and Detection").
+
+    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. A network that ``begins``
+    with a pool's output has none of what comes before it, and is a part of a ``Hybrid``. ``pooling`` may be changed at
+    any time, for no weight depends on it.
     """
 
     def __init__(
         self,
         *,
+        begins: str | None = None,
         last: str = "conv5_4",
         channels: tuple[int, ...] = VGG19_CHANNELS,
         heads: Collection[str] = (),
+        ranks: Mapping[str, int] | None = None,
         padding_mode: Literal["zeros", "reflect"] = "zeros",
     ) -> None:
         super().__init__()
-        self.conv0 = nn.Conv2d(3, 3, 1)
+        if begins is None:
+            self.conv0 = nn.Conv2d(3, 3, 1)
+        self.begins = begins
         self.plan: list[str] = []
-        self.heads = tuple(heads)
+        self.ranks = dict(ranks or {})
+        self.heads = (*self.ranks, *heads)
         self.padding_mode = padding_mode
         self.pooling: Pooling = "max"
         width = 3
         for block, (count, out) in enumerate(zip(CONVOLUTIONS_PER_BLOCK, channels, strict=True), start=1):
+            full = VGG19_CHANNELS[block - 1]
+            if begins and block <= int(begins[4:]):
+                width = full
+                continue
             for index in range(1, count + 1):
                 name = f"{block}_{index}"
-                self.add_module(f"conv{name}", nn.Conv2d(width, out, 3, padding=int(padding_mode == "zeros")))
+                given = self.ranks.get(name, out)
+                self.add_module(f"conv{name}", nn.Conv2d(width, given, 3, padding=int(padding_mode == "zeros")))
                 self.plan += [f"conv{name}", f"relu{name}"]
-                if name in heads:
-                    self.add_module(f"head{name}", nn.Conv2d(out, VGG19_CHANNELS[block - 1], 1))
-                width = out
+                if name in self.heads:
+                    self.add_module(f"head{name}", nn.Conv2d(given, full, 1))
+                width = full if name in self.ranks else out
                 if f"conv{name}" == last:
                     return
             self.plan.append(f"pool{block}")
@@ -105,10 +115,13 @@ class VGG19(nn.Module):
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Activations by layer name, as ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
         check_layers(layers, self.layers)
-        self._check_size(pictures, layers)
+        self.check_size(pictures, layers)
+        return self.activations(pictures, layers)
+
+    def activations(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """As ``forward``, unchecked: of what is there where it ``begins``, and ``layers`` may be pools, too."""
         missing = set(layers)
         features: dict[str, Tensor] = {}
-        x = pictures
         for name in self.plan:
             if not missing:
                 break
@@ -117,7 +130,9 @@ class VGG19(nn.Module):
                 x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
             else:
                 x = F.relu(x) if kind == "relu" else self._convolved(name, x)
-            if not self.heads:
+                if kind == "conv" and place in self.ranks:
+                    x = self.get_submodule(f"head{place}")(x)
+            if kind == "pool" or not self.heads or place in self.ranks:
                 found = {name: x}
             elif kind == "relu" and missing & {f"conv{place}", name}:
                 prediction = self.get_submodule(f"head{place}")(x)
@@ -145,7 +160,12 @@ class VGG19(nn.Module):
         both, weight = torch.cat([rounded, x - rounded], 1), torch.cat([convolution.weight] * 2, 1)
         return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
 
-    def _check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
+    def check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
+        """Refuse pictures that are too small for a layer.
+
+        Raises:
+            FeaturesError: naming the layer, and the size that would be right.
+        """
         deepest = max(layers, key=self.plan.index, default="conv1_1")
         # Each block before it halves the picture, and what is left must have a neighbour to be reflected.
         side = 2 ** (int(deepest[4]) - 1) * (2 if self.padding_mode == "reflect" else 1)
@@ -158,7 +178,10 @@ class VGG19(nn.Module):
 
 
 class Hybrid(nn.Module):
-    """Several feature networks as one: each layer comes from the first network that gives it."""
+    """Several feature networks as one: each layer comes from the first network that gives it.
+
+    One that ``begins`` with a pool's output goes on from the first network's.
+    """
 
     def __init__(self, *networks: VGG19) -> None:
         super().__init__()
@@ -166,18 +189,31 @@ class Hybrid(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(layer for network in self._networks() for layer in network.layers))
+        return tuple(self._givers())
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        check_layers(layers, self.layers)
+        givers = self._givers()
+        check_layers(layers, tuple(givers))
+        networks = list(dict.fromkeys(givers.values()))
+        wanted = {layer: givers[layer] for layer in layers}
+        wanted |= {network.begins: networks[0] for network in wanted.values() if network.begins}
         features: dict[str, Tensor] = {}
-        for network in self._networks():
-            if here := [layer for layer in layers if layer in network.layers and layer not in features]:
-                features |= network(pictures, here)
-        return features
+        for network in networks:
+            if here := [layer for layer, giver in wanted.items() if giver is network]:
+                network.check_size(pictures, here)
+                features |= network.activations(features[network.begins] if network.begins else pictures, here)
+        return {layer: features[layer] for layer in layers}
 
-    def _networks(self) -> list[VGG19]:
-        return [network for network in self.networks if isinstance(network, VGG19)]
+    def _givers(self) -> dict[str, VGG19]:
+        givers: dict[str, VGG19] = {}
+        for network in self.networks:
+            assert isinstance(network, VGG19)
+            for layer in network.layers:
+                givers.setdefault(layer, network)
+        return givers
+
+
+Network = TypeVar("Network", VGG19, Hybrid)
 
 
 def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
@@ -214,7 +250,7 @@ def numbers_per_pixel(network: VGG19 | Hybrid) -> float:
         for part in network.modules()
         if isinstance(part, VGG19)
         for name, layer in part.named_children()
-        if isinstance(layer, nn.Conv2d) and name.startswith("conv") and name != "conv0"
+        if isinstance(layer, nn.Conv2d) and (name in part.plan or (name[:4] == "head" and name[4:] in part.ranks))
     )
 
 
@@ -234,8 +270,8 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
       Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to ``relu3_1`` and predictions at
       4_1 and 5_1. These were trained on what leaves the ReLU alone, so that ``conv4_1`` and ``conv5_1`` mean nothing
       below zero.
-    - ``"compact"``, 32 to 128 channels wide and part of this package: at a fraction of the cost it predicts what such a
-      folder gives at ``COMPACT_HEADS``, up to ``relu5_1``. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
+    - ``"compact"``, part of this package: at half of the cost it predicts what such a folder gives at 1_1 to 3_1, 4_1
+      and 5_1. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
 
     ``pooling`` is what stands between the blocks; all of these weights were trained with ``"max"``.
 
@@ -272,17 +308,23 @@ def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
     return source if hasattr(source, "layers") else load_features(source, pooling=pooling)
 
 
-def compact_network() -> VGG19:
-    """VGG19 to conv5_1, half to a quarter as wide, untrained: ``scripts/distill.py`` trains it."""
-    network = VGG19(**_COMPACT)
-    network.load_state_dict(_imagenet_scale(), strict=False)
+def compact_network() -> Hybrid:
+    """VGG19 to conv5_1, of low rank and with a narrow branch, untrained: ``scripts/distill.py`` trains it."""
+    network = _empty_compact()
+    network.networks[0].load_state_dict(_imagenet_scale(), strict=False)
     return network
 
 
-def _load_compact(path: Path = COMPACT_WEIGHTS) -> VGG19:
+def _empty_compact() -> Hybrid:
+    return Hybrid(*(VGG19(**shape, padding_mode="reflect") for shape in _COMPACT))
+
+
+def _load_compact(path: Path = COMPACT_WEIGHTS) -> Hybrid:
     # The scale was never learned: as it is, rather than rounded to half precision.
-    state = _read(path) | _imagenet_scale()
-    return _fill(_empty(**_COMPACT), state, f"{path.name} does not hold a compact VGG19.")
+    state = _read(path) | {f"networks.0.{name}": value for name, value in _imagenet_scale().items()}
+    with torch.device("meta"):
+        empty = _empty_compact()
+    return _fill(empty, state, f"{path.name} does not hold a compact VGG19.")
 
 
 def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
@@ -363,7 +405,7 @@ def _empty(**shape: Any) -> VGG19:
         return VGG19(**shape)
 
 
-def _fill(empty: VGG19, state: Mapping[str, Tensor], refusal: str) -> VGG19:
+def _fill(empty: Network, state: Mapping[str, Tensor], refusal: str) -> Network:
     """Load weights as float32 on the CPU, whatever a program's defaults and the file's types are."""
     try:
         empty.load_state_dict({name: value.to("cpu", torch.float32) for name, value in state.items()}, assign=True)

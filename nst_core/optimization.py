@@ -38,7 +38,7 @@ WINDOW = 10
 """Steps over which saturation is judged."""
 THINNEST = 32
 """The least shorter side at which a painting is looked at, in pixels: a convolution after four poolings needs them."""
-BYTES_OF_STEP, BYTES_OF_TARGET = 22, 10
+BYTES_OF_STEP, BYTES_OF_TARGET = 14, 5
 """Bytes of memory, about, for each activation of a feature network's convolutions: while the picture is optimised, for
 the backward pass needs many of them, and while a painting is looked at."""
 

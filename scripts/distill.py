@@ -1,19 +1,21 @@
-"""Distils ``nst_core/compact.safetensors``: a narrow VGG19 that predicts what the full one sees.
+"""Distils ``nst_core/compact.safetensors``: of low rank and with a narrow branch, it predicts what VGG19 sees.
 
-The teacher is a folder of feature networks (see ``nst_core.load_features``), the method Wang et al. 2020,
-"Collaborative Distillation for Ultra-Resolution Universal Style Transfer": 1 × 1 heads map narrow activations to the
-teacher's. What is seen inside the teacher's own narrow part guides the student's convolutions, each through a 1 × 1
-connector that is thrown away afterwards (Romero et al. 2014, "FitNets"). Half of the pictures are photographs and
-paintings, some of them mixed or noisy; the other half are taken from optimisations under the student as it is just
-then, for an optimisation goes where the student's mistakes lead it, and there it is corrected. Convolutions learn where
-their inputs are white (``WhitenedMuon``): what is left to learn lies in directions in which inputs hardly vary.
+The teacher is a folder of feature networks (see ``nst_core.load_features``), exact to conv3_1. What this part sees, the
+convolutions of low rank predict, each found by least squares from what enters it there (Zhang et al. 2015,
+"Accelerating Very Deep Convolutional Networks for Classification and Detection").
+
+The narrow branch learns from the teacher's own narrow part, by the method of Wang et al. 2020, "Collaborative
+Distillation for Ultra-Resolution Universal Style Transfer": 1 × 1 heads map narrow activations to the full width. What
+is seen inside the teacher guides its convolutions, each through a 1 × 1 connector that is thrown away afterwards
+(Romero et al. 2014, "FitNets"). Half of the pictures are photographs and paintings, some of them mixed or noisy; the
+other half are taken from optimisations under the student as it is just then, for an optimisation goes where the
+student's mistakes lead it, and there it is corrected. Convolutions learn where their inputs are white
+(``WhitenedMuon``): what is left to learn lies in directions in which inputs hardly vary.
 
     python scripts/distill.py --features FOLDER --photos FOLDER --paintings FOLDER
 
-What is shipped began with an earlier network of the kind, 16, 32, 64, 128 and 128 channels wide (``--start``), and
-learned in four parts: 5,000 steps with Adam at a learning rate of 8e-4; 4,500 with Muon at 5e-4, after channels that no
-picture woke began anew; 5,000 of blocks 3 to 5 alone (``--keep 2``) at 2.5e-4; and 4,700 as here: 1,600 at 8e-4, which
-were broken off, 1,800 at 6e-4, both with conv1_1 as it was, and 1,300 at 5e-4.
+The branch that is shipped began with blocks 3 to 5 of an earlier, narrow student of the same teacher; from random
+weights it takes many more steps.
 """
 
 import argparse
@@ -41,8 +43,10 @@ from nst_core.optimization import optimize
 from nst_core.recipe import Recipe
 from nst_core.training import Photographs
 
-# Where the teacher is exact, what enters a ReLU says more than what leaves it.
-LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "relu3_1", "conv4_1", "relu4_1", "conv5_1", "relu5_1")
+WEIGHTS = {"inside": 9.0, "mean": 30.0}
+"""How much an error of that kind counts, if not once."""
+FITTED_POSITIONS = 700
+"""Of each picture, so many are taken for least squares."""
 
 
 def main() -> None:
@@ -51,11 +55,11 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--paintings", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--fitted", type=int, default=32, help="batches for the convolutions of low rank")
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=5e-4, help="at its highest; see WhitenedMuon")
-    parser.add_argument("--start", type=Path, help="weights of a network as narrow or narrower to begin with")
-    parser.add_argument("--keep", type=int, default=0, help="first blocks to leave as they are: a step is quicker then")
+    parser.add_argument("--learning-rate", type=float, default=7e-4, help="at its highest; see WhitenedMuon")
+    parser.add_argument("--start", type=Path, help="weights of an earlier one, whose narrow part learns on")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("-o", "--out", type=Path, default=COMPACT_WEIGHTS)
     args = parser.parse_args()
@@ -66,23 +70,20 @@ def main() -> None:
     assert isinstance(teacher, Hybrid)
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
-    student = compact_network()
-    for name, module in student.named_children():
-        module.requires_grad_(int(name[4]) > args.keep)  # after conv or head comes the block; conv0 is of none
-    for name, module in student.named_modules():
-        if isinstance(module, nn.Conv2d) and name.startswith("conv") and module is not student.conv0:
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(bias(module))
-    connectors = nn.ModuleDict(
-        {
-            name: nn.Conv2d(convolution(student, name).out_channels, module.out_channels, 1)
-            for name, module in distilled.named_children()
-            if isinstance(module, nn.Conv2d) and name.startswith("conv") and int(name[4]) > args.keep
-        }
-    )
+    student = compact_network().requires_grad_(False)
+    wide, narrow = student.networks
+    assert isinstance(wide, VGG19) and isinstance(narrow, VGG19) and narrow.begins
+    narrow.requires_grad_(True)
+    connectors = nn.ModuleDict()
+    for name in narrow.plan:
+        if name.startswith("conv"):
+            layer = convolution(narrow, name)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(bias(layer))
+            connectors[name] = nn.Conv2d(layer.out_channels, convolution(distilled, name).out_channels, 1)
     for network in (teacher, student, connectors):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = WhitenedMuon(nn.ModuleList([student, connectors]))
+    optimizer = WhitenedMuon(nn.ModuleList([narrow, connectors]))
     checkpoint, start = args.out.with_suffix(".checkpoint"), 0
     if args.resume:
         state = torch.load(checkpoint, weights_only=True)
@@ -92,30 +93,31 @@ def main() -> None:
         optimizer.load_state_dict(state["optimizer"])
     else:
         with torch.no_grad():
-            pictures = torch.cat([batch for batch, _ in zip(batches(args, 0), range(4), strict=False)])
+            first = [batch for batch, _ in zip(batches(args, 0), range(args.fitted), strict=False)]
             if args.start:
-                widen(student, load_file(args.start))
-                revive(student, pictures)
+                student.load_state_dict(load_file(args.start))
             else:
-                fit_heads(student, teacher, pictures)
-            fit_connectors(connectors, student, distilled, pictures)
+                fit_ranks(wide, teacher, first)
+            fit_heads(student, connectors, distilled, torch.cat(first[:4]))
 
     began = time.perf_counter()
     sums: dict[str, float] = {}
     optimised = Optimised(start)
+    for pictures, _ in zip(batches(args, start), range(12), strict=False):
+        optimised.add(student, pictures[3:4], pictures[:1])
     for step, pictures in enumerate(batches(args, start), start):
-        if step % 32 == 0 or step == start:
+        if step % 60 == 0:
             optimised.add(student, pictures[3:4], pictures[:1])
         pictures = torch.cat([pictures[::2], optimised.some(args.batch_size // 2)])
         with optimizer.watching(step):
-            errors = measure(student, connectors, teacher, pictures.contiguous(memory_format=torch.channels_last))
-        torch.stack([weight_of(name) * error for name, error in errors.items()]).sum().backward()
+            errors = measure(student, connectors, distilled, pictures.contiguous(memory_format=torch.channels_last))
+        torch.stack([WEIGHTS.get(name.strip("~_145"), 1.0) * error for name, error in errors.items()]).sum().backward()
         warm, fall = min(1, (step + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * step / args.steps)
         optimizer.step(args.learning_rate * warm * fall)
         for name, value in errors.items():
             sums[name] = sums.get(name, 0.0) + value.item() / 50
         if (step + 1) % 50 == 0:
-            shown = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
+            shown = " ".join(f"{name} {value:.4f}" for name, value in sums.items())
             print(f"{step + 1} {time.perf_counter() - began:.0f} s  {shown}", flush=True)
             sums = {}
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
@@ -132,36 +134,21 @@ def main() -> None:
             save_file({name: tensor.half().contiguous() for name, tensor in student.state_dict().items()}, args.out)
 
 
-def weight_of(error: str) -> float:
-    """How much an error counts: what is deep goes wrong first when a picture is optimised."""
-    if error == "inside":
-        return 3.0
-    return 0.3 if "gram" not in error and error[-3:] < "4" else 1.0
-
-
-def measure(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures: Tensor) -> dict[str, Tensor]:
+def measure(student: Hybrid, connectors: nn.ModuleDict, distilled: VGG19, pictures: Tensor) -> dict[str, Tensor]:
     """By name, what is unexplained of the teacher's activations, of its inside, and of its Gram matrices."""
-    distilled = teacher.networks[1]
-    assert isinstance(distilled, VGG19)
-    places, errors = [place for place in student.heads if learns(convolution(student, f"head{place}"))], {}
+    narrow, errors = student.networks[1], {}
+    assert isinstance(narrow, VGG19)
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
-            seen = teacher(pictures, [layer for layer in LAYERS if layer[4:] in places])
-            seen_inside = inside(distilled, pictures)
-        own = inside(student, pictures)
-        with torch.no_grad():  # which under autocast is not called as a module, so that nobody could look at its inputs
-            convolution(student, "conv1_1")(F.pad(student.conv0(pictures[:2]), (1, 1, 1, 1), mode="reflect"))
-        hints = [
-            unexplained(connector(F.relu(own[name])), F.relu(seen_inside[name]))
-            for name, connector in connectors.items()
-        ]
-        errors["inside"] = torch.stack(hints).sum()
-        for place in places:
-            head, entering, wanted = (
-                convolution(student, f"head{place}"),
-                F.relu(own[f"conv{place}"]),
-                seen[f"conv{place}"],
-            )
+            seen, entering = inside(distilled, pictures), branching(student, pictures)
+        own = inside(narrow, entering)
+        errors["inside"] = torch.stack(
+            [unexplained(connector(F.relu(own[name])), F.relu(seen[name])) for name, connector in connectors.items()]
+        ).sum()
+        for place in narrow.heads:
+            head, entering = convolution(narrow, f"head{place}"), F.relu(own[f"conv{place}"])
+            with torch.no_grad():
+                wanted = convolution(distilled, f"head{place}")(F.relu(seen[f"conv{place}"]))
             # The Gram matrix of what a head gives follows from that of what it gets.
             augmented = torch.cat([entering, torch.ones_like(entering[:, :1])], 1)
             weights = torch.cat([head.weight[:, :, 0, 0], bias(head)[:, None]], 1)
@@ -170,13 +157,12 @@ def measure(student: VGG19, connectors: nn.ModuleDict, teacher: Hybrid, pictures
                 target = gram_matrix(wanted).float()
                 off = (predicted - target).square().sum((1, 2)) / target.square().sum((1, 2))
             errors[f"gram{place}"], errors[f"~gram{place}"] = (half.mean() for half in off.chunk(2))
-            if place < "3":  # there are many positions: a quarter of them is enough
-                down, across = torch.randint(2, (2,)).tolist()
-                entering, wanted = (x[:, :, down::2, across::2] for x in (entering, wanted))
             predicted = head(entering)
+            # Most of what Gram matrices are wrong by is of their pictures' means.
+            off = (predicted.float().mean((2, 3)) - wanted.float().mean((2, 3))).square().sum(1)
+            errors[f"mean{place}"] = (off / wanted.float().mean((2, 3)).square().sum(1)).mean()
             errors[f"conv{place}"] = unexplained(predicted, wanted)
-            if place >= "3":
-                errors[f"relu{place}"] = unexplained(F.relu(predicted), seen[f"relu{place}"])
+            errors[f"relu{place}"] = unexplained(F.relu(predicted), F.relu(wanted))
     return errors
 
 
@@ -195,54 +181,60 @@ def inside(network: VGG19, pictures: Tensor) -> dict[str, Tensor]:
         network.heads = heads
 
 
-def widen(student: VGG19, weights: dict[str, Tensor]) -> None:
-    """Take over a narrower network's weights; its channels get nothing from the further ones yet."""
-    for name, own in student.state_dict().items():
-        narrow = weights[name]
-        if own.dim() > 1:
-            own[: len(narrow), narrow.shape[1] :] = 0
-            own[: len(narrow), : narrow.shape[1]] = narrow
-        else:
-            own[: len(narrow)] = narrow
+def branching(student: Hybrid, pictures: Tensor) -> Tensor:
+    """What enters a student's narrow branch."""
+    wide, narrow = student.networks
+    assert isinstance(wide, VGG19) and isinstance(narrow, VGG19) and narrow.begins
+    return wide.activations(pictures, [narrow.begins])[narrow.begins]
 
 
-def revive(student: VGG19, pictures: Tensor) -> None:
-    """Initialise channels that no picture activates anew; those after them get nothing from them yet."""
-    own = inside(student, pictures)
-    for name, following in zip(own, [*own, None][1:], strict=True):
-        dead = own[name].amax((0, 2, 3)) <= 0
-        layer = convolution(student, name)
-        if not learns(layer):
-            continue
-        fresh = nn.init.kaiming_normal_(torch.empty_like(layer.weight), nonlinearity="relu")
-        layer.weight[dead], bias(layer)[dead] = fresh[dead], 0.0
-        if following:
-            convolution(student, following).weight[:, dead] = 0
+def fit_ranks(wide: VGG19, teacher: VGG19 | Hybrid, batches: list[Tensor]) -> None:
+    """Set the convolutions of low rank, and their heads, to the best for what enters them: reduced-rank regression.
+
+    Least squares give the weights that turn patches of 3 × 3 into the teacher's activations; of what these give, the
+    principal components are kept, as many as the rank.
+    """
+    for place in wide.ranks:
+        name, before = f"conv{place}", wide.plan[: wide.plan.index(f"conv{place}")]
+        moments = products = torch.zeros((), dtype=torch.float64)
+        for pictures in batches:
+            x = wide.conv0(pictures)
+            if relus := [layer for layer in before if layer.startswith("relu")]:
+                x = wide(pictures, relus[-1:])[relus[-1]]
+            x = F.max_pool2d(x, 2) if before and before[-1].startswith("pool") else x
+            patches = F.unfold(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3).movedim(1, 2).flatten(0, 1)
+            wanted = teacher(pictures, [name])[name].movedim(1, -1).flatten(0, 2)
+            some = torch.randperm(len(patches))[: len(pictures) * FITTED_POSITIONS]
+            patches = torch.cat([patches, torch.ones_like(patches[:, :1])], 1)[some].double()
+            moments, products = moments + patches.T @ patches, products + patches.T @ wanted[some].double()
+        moments, products = moments / moments[-1, -1], products / moments[-1, -1]
+        slight = 1e-9 * moments.trace() / len(moments) * torch.eye(len(moments))
+        full = torch.linalg.solve(moments + slight, products)
+        mean = moments[-1] @ full
+        layer, head = convolution(wide, name), convolution(wide, f"head{place}")
+        components = torch.linalg.eigh(full.T @ moments @ full - mean.outer(mean))[1][:, -layer.out_channels :]
+        layer.weight.copy_((full @ components)[:-1].T.unflatten(1, (-1, 3, 3)))
+        bias(layer).copy_((full @ components)[-1])
+        head.weight.copy_(components[:, :, None, None])
+        bias(head).copy_(mean - components @ (components.T @ mean))
 
 
-def fit_heads(student: VGG19, teacher: Hybrid, pictures: Tensor) -> None:
-    """Set heads to the best, by least squares, for the convolutions as they are."""
-    seen, own = teacher(pictures, LAYERS), inside(student, pictures)
-    for place in student.heads:
-        if learns(head := convolution(student, f"head{place}")):
-            least_squares(head, F.relu(own[f"conv{place}"]), seen[f"conv{place}"])
-
-
-def fit_connectors(connectors: nn.ModuleDict, student: VGG19, distilled: VGG19, pictures: Tensor) -> None:
-    """Set connectors to the best, by least squares, for the convolutions as they are."""
-    own, seen = inside(student, pictures), inside(distilled, pictures)
+def fit_heads(student: Hybrid, connectors: nn.ModuleDict, distilled: VGG19, pictures: Tensor) -> None:
+    """Set the narrow branch's heads and connectors to the best, by least squares, for its convolutions as they are."""
+    narrow = student.networks[1]
+    assert isinstance(narrow, VGG19)
+    own, seen = inside(narrow, branching(student, pictures)), inside(distilled, pictures)
     for name in connectors:
         least_squares(convolution(connectors, name), F.relu(own[name]), F.relu(seen[name]))
+    for place in narrow.heads:
+        wanted = convolution(distilled, f"head{place}")(F.relu(seen[f"conv{place}"]))
+        least_squares(convolution(narrow, f"head{place}"), F.relu(own[f"conv{place}"]), wanted)
 
 
 def convolution(network: nn.Module, name: str) -> nn.Conv2d:
     module = network.get_submodule(name)
     assert isinstance(module, nn.Conv2d)
     return module
-
-
-def learns(layer: nn.Conv2d) -> bool:
-    return layer.weight.requires_grad
 
 
 def bias(layer: nn.Conv2d) -> Tensor:
@@ -269,10 +261,10 @@ class WhitenedMuon:
     which it takes from the forward passes that it is ``watching``.
     """
 
-    WATCHED, AGAIN, SIDE, POSITIONS, DAMPING = 4, 100, 34, 6000, 1e-3
+    WATCHED, AGAIN, SIDE, POSITIONS, DAMPING = 20, 200, 34, 6000, 1e-3
 
     def __init__(self, network: nn.Module) -> None:
-        self.layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and learns(layer)]
+        self.layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         widths = [layer.weight[0].numel() + 1 for layer in self.layers]
         self.momenta = [torch.zeros(len(layer.weight), width) for layer, width in zip(self.layers, widths, strict=True)]
         self.moments = [torch.zeros(width, width) for width in widths]
@@ -288,7 +280,7 @@ class WhitenedMuon:
         self.looks = step % self.WATCHED == 0 or not self.whiten
         yield
         self.watched += self.looks
-        if step % self.AGAIN == 0 or (self.looks and self.watched < 5):
+        if step % self.AGAIN == 0 or not self.whiten or (self.looks and self.watched < 5):
             self.whiten = [whitening(moments, self.DAMPING) for moments in self.moments]
         self.looks = False
 
@@ -347,7 +339,7 @@ class Optimised:
         self.pictures: list[Tensor] = []
         self.random = random.Random(seed)
 
-    def add(self, student: VGG19, content: Tensor, painting: Tensor) -> None:
+    def add(self, student: Hybrid, content: Tensor, painting: Tensor) -> None:
         """Optimise (1, 3, H, W) towards the content of one picture and the style of another, and keep some steps."""
         learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
         student.requires_grad_(False)

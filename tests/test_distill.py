@@ -9,10 +9,11 @@ import pytest
 import torch
 from made_features import make_features
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.features import VGG19, _load_compact, compact_network
+from nst_core import load_features
+from nst_core.features import VGG19, Hybrid, _load_compact
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "distill.py"
 
@@ -26,30 +27,41 @@ def distill() -> ModuleType:
     return module
 
 
-def test_widened_is_as_narrow(distill: ModuleType) -> None:
-    narrow = VGG19(last="conv5_1", channels=(8, 16, 16, 32, 32), heads=["1_2", "5_1"], padding_mode="reflect")
-    wide = VGG19(last="conv5_1", channels=(16, 16, 32, 32, 64), heads=["1_2", "5_1"], padding_mode="reflect")
-    pictures = torch.rand(1, 3, 48, 48)
-    with torch.no_grad():
-        distill.widen(wide, narrow.state_dict())
-        expected, found = (network(pictures, network.layers) for network in (narrow, wide))
-    for layer, value in expected.items():
-        torch.testing.assert_close(found[layer], value)
+@pytest.fixture
+def fitted(distill: ModuleType, tmp_path: Path) -> tuple[VGG19, VGG19, Tensor]:
+    """A student fitted to a teacher that it can follow, but for conv1_2, and the pictures."""
+    network = load_features(make_features(tmp_path))  # which seeds
+    assert isinstance(network, Hybrid)
+    teacher = network.networks[0]
+    assert isinstance(teacher, VGG19)
+    pictures = torch.rand(16, 3, 24, 24)
+    student = VGG19(last="conv2_1", ranks={"1_1": 27, "1_2": 5, "2_1": 128}, padding_mode="reflect")
+    student.conv0.load_state_dict(teacher.conv0.state_dict())
+    student.requires_grad_(False)
+    distill.fit_ranks(student, teacher, list(pictures.split(4)))
+    return student, teacher, pictures
 
 
-def test_revived_channels_see_and_nothing_else_changes(distill: ModuleType) -> None:
-    torch.manual_seed(0)
-    student, pictures = compact_network(), torch.rand(2, 3, 48, 48)
-    with torch.no_grad():
-        student.get_parameter("conv3_2.bias")[:5] = -100
-        before = distill.inside(student, pictures)
-        distill.revive(student, pictures)
-        after = distill.inside(student, pictures)
-    assert all((F.relu(before["conv3_2"])[:, :5]).amax((0, 2, 3)) == 0)
-    assert any((F.relu(after["conv3_2"])[:, :5]).amax((0, 2, 3)) > 0)
-    for name in ("conv3_1", "conv3_3", "conv5_1"):
-        awake = before[name].amax((0, 2, 3)) > 0
-        torch.testing.assert_close(after[name][:, awake], before[name][:, awake])
+def test_low_rank_is_the_best_there_is(fitted: tuple[VGG19, VGG19, Tensor]) -> None:
+    """Where nothing is lost before, what is lost is what lies outside of the principal components (Eckart–Young)."""
+    student, teacher, pictures = fitted
+    found, expected = (network(pictures, ["conv1_1", "conv1_2"]) for network in (student, teacher))
+    size = expected["conv1_1"].square().mean().sqrt()
+    torch.testing.assert_close(found["conv1_1"] / size, expected["conv1_1"] / size, atol=1e-3, rtol=0)
+    activations = expected["conv1_2"].movedim(1, 0).flatten(1).double()
+    lost = torch.linalg.eigvalsh(torch.cov(activations, correction=0))[:-5].sum()
+    missed = (found["conv1_2"] - expected["conv1_2"]).double().square().mean((0, 2, 3)).sum()
+    torch.testing.assert_close(missed, lost, rtol=1e-3, atol=0)
+
+
+def test_what_follows_low_rank_makes_up_for_it(fitted: tuple[VGG19, VGG19, Tensor]) -> None:
+    """A convolution is fitted to what enters it, not to what would, had nothing been lost before."""
+    student, teacher, pictures = fitted
+    wanted, found = (network(pictures, ["conv2_1"])["conv2_1"] for network in (teacher, student))
+    kernel, shift = (teacher.get_parameter(f"conv2_1.{kind}") for kind in ("weight", "bias"))
+    entering = F.pad(F.max_pool2d(student(pictures, ["relu1_2"])["relu1_2"], 2), [1] * 4, mode="reflect")
+    copied = F.conv2d(entering, kernel, shift)
+    assert (found - wanted).square().mean() < 0.9 * (copied - wanted).square().mean()
 
 
 def test_a_step_is_as_large_where_inputs_hardly_vary(distill: ModuleType) -> None:
@@ -88,7 +100,7 @@ def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: p
 
     def run(*arguments: str) -> None:
         folders = [f"--{folder}={tmp_path / folder}" for folder in ("features", "photos", "paintings")]
-        words = [*folders, "--crop=64", "--batch-size=4", f"-o={tmp_path / 'made'}", *arguments]
+        words = [*folders, "--crop=64", "--batch-size=4", "--fitted=2", f"-o={tmp_path / 'made'}", *arguments]
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
         distill.main()
 
@@ -99,11 +111,11 @@ def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: p
     assert kept["step"] == 4 and kept["optimizer"]["watched"] == 2  # the first step, and the first after that
     second = _load_compact(tmp_path / "made").state_dict()
     changed = {name for name in first if not torch.equal(first[name], second[name])}
-    assert changed == first.keys() - {"conv0.weight", "conv0.bias"}
+    assert changed == {name for name in first if name.startswith("networks.1")}
     assert all(torch.isfinite(tensor).all() for tensor in second.values())
 
     (tmp_path / "made").rename(tmp_path / "start")
-    run("--steps=1", f"--start={tmp_path / 'start'}", "--keep=4")
+    run("--steps=1", f"--start={tmp_path / 'start'}")
     third = _load_compact(tmp_path / "made").state_dict()
     changed = {name for name in second if not torch.equal(second[name], third[name])}
-    assert changed == {name for name in second if name.startswith(("conv5", "head5"))}
+    assert changed and all(name.startswith("networks.1") for name in changed)

@@ -120,6 +120,48 @@ def test_hybrid_gives_each_layer_once() -> None:
     assert features["conv4_1"].shape == (1, 512, 2, 3) and features["conv4_1"].min() < 0
 
 
+def test_hybrid_goes_on_from_a_pool() -> None:
+    torch.manual_seed(0)
+    whole = VGG19(last="conv3_1")
+    begins = VGG19(begins="pool1", last="conv3_1")
+    begins.load_state_dict({name: value for name, value in whole.state_dict().items() if name[4] in "23"})
+    assert "conv0.weight" not in begins.state_dict() and begins.layers == whole.layers[4:]
+    first = VGG19(last="conv2_1")
+    first.load_state_dict({name: whole.state_dict()[name] for name in first.state_dict()})
+    hybrid = Hybrid(first, begins)
+    assert hybrid.layers == whole.layers
+    pictures = torch.rand(1, 3, 17, 24)
+    for layers in (whole.layers, ["conv3_1"], ["relu2_2", "conv1_2"]):
+        features, expected = hybrid(pictures, layers), whole(pictures, layers)
+        assert list(features) == list(layers)
+        torch.testing.assert_close(features, expected)
+
+
+def test_low_rank_goes_on_at_full_width() -> None:
+    torch.manual_seed(0)
+    network = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8), heads=("2_1",), ranks={"1_2": 3}, padding_mode="reflect")
+    assert network.layers == ("conv1_2", "relu1_2", "conv2_1", "relu2_1")
+    assert {name: tuple(value.shape) for name, value in network.state_dict().items() if name.endswith("weight")} == {
+        "conv0.weight": (3, 3, 1, 1),
+        "conv1_1.weight": (8, 3, 3, 3),
+        "conv1_2.weight": (3, 8, 3, 3),
+        "head1_2.weight": (64, 3, 1, 1),
+        "conv2_1.weight": (8, 64, 3, 3),
+        "head2_1.weight": (128, 8, 1, 1),
+    }
+    features = network(pictures := torch.rand(1, 3, 12, 10), network.layers)
+
+    def convolved(x: Tensor, name: str) -> Tensor:
+        return network.get_submodule(name)(F.pad(x, [1] * 4, mode="reflect"))
+
+    x = F.relu(convolved(network.conv0(pictures), "conv1_1"))
+    wide = network.get_submodule("head1_2")(convolved(x, "conv1_2"))
+    torch.testing.assert_close(features["conv1_2"], wide)
+    torch.testing.assert_close(features["relu1_2"], F.relu(wide))
+    narrow = F.relu(convolved(F.max_pool2d(F.relu(wide), 2), "conv2_1"))
+    torch.testing.assert_close(features["conv2_1"], network.get_submodule("head2_1")(narrow))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_compact_predicts_full_width_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
@@ -134,7 +176,8 @@ def test_compact_predicts_full_width_in_float32(tmp_path: Path, dtype: torch.dty
     for layer in network.layers:
         assert features[layer].dtype == torch.float32
         torch.testing.assert_close(features[layer], expected[layer], rtol=1e-2, atol=1e-2)
-    torch.testing.assert_close(network.conv0.weight, trained.conv0.weight, rtol=0, atol=0)
+    scale = "networks.0.conv0.weight"
+    torch.testing.assert_close(network.get_parameter(scale), trained.get_parameter(scale), rtol=0, atol=0)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -159,7 +202,8 @@ def test_compact_sees_what_vgg19_sees() -> None:
 
 def test_compact_is_shipped() -> None:
     network = load_features("compact", pooling="average")
-    assert isinstance(network, VGG19) and network.pooling == "average" and not network.training
+    assert isinstance(network, Hybrid) and not network.training
+    assert [part.pooling for part in network.networks] == ["average", "average"]
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert len(network.layers) == 14
     features = network(torch.rand(1, 3, 64, 64), network.layers)

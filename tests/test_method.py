@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nst_core.errors import NSTError
-from nst_core.features import COMPACT_HEADS, VGG19, nearest_layers
+from nst_core.features import VGG19, load_features, nearest_layers
 from nst_core.losses import CONVENTIONS
 from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.optimizers import OPTIMIZERS
@@ -140,7 +140,7 @@ def test_a_layer_that_nothing_stands_for_is_left_to_be_refused(layer: str) -> No
 
 
 def test_every_preset_can_be_had_of_the_compact_network() -> None:
-    given = [f"{kind}{place}" for place in COMPACT_HEADS for kind in ("conv", "relu")]
+    given = load_features("compact").layers
     for method in METHODS.values():
         for layers in (method.content_layers, method.style_layers):
             found = nearest_layers(layers, given)
