@@ -340,7 +340,6 @@ def _zips(files: dict[str, bytes]) -> Iterator[Upload]:
             packed(replace(config, method=99), weights),
             "config.json in the zip is packed in an unus",
         ),
-        ("100 entries", zipped(files, *(Packed(b"training/%d.webp" % n) for n in range(96))), "has 100 entries"),
         ("10,000 entries", packed(*(Packed(b"training/%d.webp" % n) for n in range(10_000))), "list of files has"),
         (
             "10,000 entries that are said to be two",

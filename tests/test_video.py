@@ -572,8 +572,12 @@ def test_interrupted_while_it_finds_its_place_a_film_loses_nothing(
             yield frame
 
     monkeypatch.setattr(film_module, "_decoded", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        painted(film, style, out, resume=True)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs several tests at once may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            painted(film, style, out, resume=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert seen < 60
     after = see(partial_film(out))
     assert len(after.pictures) == len(before.pictures) and after.seconds == before.seconds

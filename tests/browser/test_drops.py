@@ -59,7 +59,7 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     for frames, place in ((3, "#reel"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
         expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")
-    at = {"en": "Picture at step", "es": "Imagen en el paso"}[language]
+    at = {"en": "Frame", "es": "Fotograma"}[language]
     expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile(at))
     drop(page, make_film(tmp_path / "old.mp4", codec="mpeg4", frames=4), "video/mp4", "#film")
     expect(page.locator("#reel .line")).to_contain_text("the first of 4 frames")
