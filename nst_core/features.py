@@ -270,8 +270,8 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
       Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to ``relu3_1`` and predictions at
       4_1 and 5_1. These were trained on what leaves the ReLU alone, so that ``conv4_1`` and ``conv5_1`` mean nothing
       below zero.
-    - ``"compact"``, part of this package: at half of the cost it predicts what such a folder gives at 1_1 to 3_1, 4_1
-      and 5_1. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
+    - ``"compact"``, part of this package: at lower cost it predicts what such a folder gives at 1_1 to 3_1, 4_1 and
+      5_1. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
 
     ``pooling`` is what stands between the blocks; all of these weights were trained with ``"max"``.
 

@@ -186,9 +186,10 @@ TEACHER, PHOTOS = SHARED / "features", SHARED / "photos" / "eval"
 
 @pytest.mark.skipif(not (TEACHER.is_dir() and PHOTOS.is_dir()), reason="the teacher or the photographs are not here")
 def test_compact_sees_what_vgg19_sees() -> None:
-    """As near, on photographs that neither was trained on, as the distilled network of Wang et al. 2020."""
+    """Nearer, on photographs that neither was trained on, than the distilled network of Wang et al. 2020 (0.98, 0.91,
+    0.8 of the first three)."""
     teacher, compact = load_features(TEACHER), load_features("compact")
-    least = {"relu1_1": 0.98, "relu2_1": 0.91, "relu3_1": 0.8, "relu4_1": 0.9, "relu5_1": 0.9}
+    least = {"relu1_1": 0.995, "relu2_1": 0.98, "relu3_1": 0.95, "relu4_1": 0.99, "relu5_1": 0.99}
     found: dict[str, list[float]] = {layer: [] for layer in least}
     for path in sorted(PHOTOS.glob("*.jpg"))[::5]:
         picture = to_tensor(open_picture(path)) / 255
