@@ -119,7 +119,7 @@ class VGG19(nn.Module):
         return self.activations(pictures, layers)
 
     def activations(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """As ``forward``, unchecked: of what is there where it ``begins``, and ``layers`` may be pools, too."""
+        """As ``forward``, but unchecked: of pictures or what else it ``begins`` with; pools may be asked for, too."""
         missing = set(layers)
         features: dict[str, Tensor] = {}
         for name in self.plan:

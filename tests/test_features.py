@@ -207,6 +207,8 @@ def test_compact_is_shipped() -> None:
     assert [part.pooling for part in network.networks] == ["average", "average"]
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert len(network.layers) == 14
+    with pytest.raises(FeaturesError, match=r"of 64 × 31 pixels is too small to reach conv5_1: at least 32 × 32 would"):
+        network(torch.rand(1, 3, 31, 64), ["conv5_1"])
     features = network(torch.rand(1, 3, 64, 64), network.layers)
     assert all(torch.isfinite(feature).all() and feature.std() > 0 for feature in features.values())
 
