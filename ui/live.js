@@ -34,6 +34,7 @@ let photo = null; // an ImageBitmap
 let tried = false; // whether they asked for the camera
 let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
+let camera = { facingMode: "user" }; // what describes the one that is wanted
 let asked = 0; // the size asked for of the camera; 0: as quick as it can
 let wish = 0; // counts what was asked for: what is under way for an earlier one is dropped
 let side = 320; // the camera's, while it is chosen for the visitor
@@ -242,18 +243,20 @@ const where = ({ kind }) => kind === "webgpu" ? say("by this device's graphics c
 const REFUSALS = { // by the name that a browser gives its refusal
   NotAllowedError: say("The camera was not allowed: allow it beside the page's address, and start it again."),
   NotFoundError: say("This device has no camera: choose a photograph in its place."),
+  OverconstrainedError: say("The camera has gone."),
   NotReadableError: say("The camera is in use elsewhere: close what uses it, and start it again."),
 };
 
 const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
 
-const startCamera = (other) => attempt(async (wanted) => { // the one asked for by what describes it, if any
+const startCamera = (turned) => attempt(async (wanted) => {
   tried = true;
   rest();
   if (!navigator.mediaDevices) throw new Refusal(say("Browsers let only pages on https use a camera: choose a photograph in its place."));
   tell(say("Asking for the camera …"));
-  const wishes = { video: { ...(other ?? { facingMode: "user" }), width: { ideal: 640 }, height: { ideal: 480 } } };
+  const wishes = { video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } };
   const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
+    camera = { facingMode: "user" }; // the one that was wanted may be gone
     throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
   });
   const [track] = stream.getTracks();
@@ -273,7 +276,7 @@ const startCamera = (other) => attempt(async (wanted) => { // the one asked for 
   choose("camera");
   show(element.dataset.state);
   find(".turn").hidden = !several;
-  if (other && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
+  if (turned && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
   await paintLive(wanted);
 });
 
@@ -354,12 +357,13 @@ const again = () => { if (mode === "camera") repaintLive(); else if (photo) pain
 find(".styles").onchange = again;
 sizes.onchange = () => { if (mode === "photo") again(); else asked = sizes.value; }; // the camera's next frame has it
 who.onchange = again;
-find(".camera").onclick = () => startCamera();
+find(".camera").onclick = () => startCamera(false);
 find(".stop").onclick = takePicture;
 find(".turn").onclick = async () => { // a telephone says where its cameras look, and has one for each side that counts
-  if (facing) return startCamera({ facingMode: facing === "user" ? "environment" : "user" });
   const all = (await cameras()).map((one) => one.deviceId), now = video.srcObject?.getTracks()[0].getSettings().deviceId;
-  return startCamera({ deviceId: { exact: all[(all.indexOf(now) + 1) % all.length] } });
+  camera = facing ? { facingMode: facing === "user" ? "environment" : "user" }
+    : { deviceId: { exact: all[(all.indexOf(now) + 1) % all.length] } };
+  startCamera(true);
 };
 find(".file").onclick = () => find("[type=file]").click();
 find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; };

@@ -228,6 +228,10 @@ def test_the_other_camera_is_another(live: "Page") -> None:
     expect(other).to_be_focused()
     assert page.evaluate("new Set(given.map((track) => track.getSettings().deviceId)).size") == 2
     assert page.evaluate("given.map((track) => track.readyState)") == ["ended", "live"]
+    page.get_by_role("button", name="Take the picture").click()
+    page.get_by_role("button", name="Start the camera").click()
+    page.wait_for_function("given.length === 3")
+    assert page.evaluate("given[2].getSettings().deviceId === given[1].getSettings().deviceId"), "it stays"
 
 
 def test_where_the_server_is_lost_the_last_picture_stays(live: "Page") -> None:
