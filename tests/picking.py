@@ -1,4 +1,4 @@
-"""Choosing among Gradio's radio buttons in a browser."""
+"""Choosing among Gradio's radio buttons, and in its lists, in a browser."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,16 @@ def pick(button: "Locator") -> None:
 
     button.click()
     expect(button).to_be_checked()
+
+
+def pick_option(box: "Locator", name: str) -> None:
+    """Open a list and choose from it, once the list that was open before is gone, which has the same names."""
+    from playwright.sync_api import expect
+
+    options = box.page.get_by_role("option")
+    expect(options).to_have_count(0)
+    box.click()
+    options.filter(has_text=name).click()
 
 
 def pick_for_good(button: "Locator", tab: str = "repaint") -> None:

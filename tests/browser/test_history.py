@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
-from picking import pick, pick_for_good
+from picking import pick, pick_for_good, pick_option
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,8 +40,7 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
         dialog.get_by_role("link", name="Download PNG").click()
     assert downloaded.value.suggested_filename == "tower-first-style.png"
     dialog.get_by_role("button", name="Close").click()
-    page.get_by_label("A second style").first.click()
-    page.get_by_role("option", name="Second").first.click()
+    pick_option(page.get_by_label("A second style").first, "Second")
     expect(page.get_by_label("A second style").first).not_to_have_value("None")
     page.locator("#history .strip button").last.click()
     before = page.evaluate("localStorage.repaint")

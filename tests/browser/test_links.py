@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import serving
-from picking import pick, pick_for_good
+from picking import pick, pick_for_good, pick_option
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -90,8 +90,7 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
     pick(page.locator("#styles input[value=second-style]"))
     for name in ("Photograph", "512", "Broad"):
         pick(page.get_by_role("radio", name=name, exact=True))
-    page.get_by_label("A second style").click()
-    page.get_by_role("option", name="First").click()
+    pick_option(page.get_by_label("A second style"), "First")
     page.get_by_role("button", name="Link to settings").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
@@ -110,8 +109,7 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     pick(page.get_by_role("radio", name="From noise"))
     expect(page.get_by_text("steps of L-BFGS from noise")).to_be_visible()
     pick(page.get_by_role("radio", name="a fast style"))
-    page.get_by_label("The fast style").click()
-    page.get_by_role("option", name="Second").click()
+    pick_option(page.get_by_label("The fast style"), "Second")
     page.get_by_role("button", name="Weights, optimiser").click()
     pick(page.get_by_role("radio", name="Adam"))
     page.get_by_label("Seed of the noise").fill("7")
@@ -152,11 +150,8 @@ def test_the_browser_remembers_how_films_are_painted(page: "Page", app_url: str)
     page.goto(f"{app_url}/?tab=video&style=secnd-style&strength=0.5")
     expect(page.get_by_text("There is no style 'secnd-style'; did you mean second-style").first).to_be_visible()
     expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
-    page.locator("#film-style input").click()
-    page.get_by_role("option", name="Second").click()
-    page.get_by_label("A second style").locator("visible=true").click()
-    expect(page.get_by_role("option", name="First")).to_have_count(1)  # the other list goes after a while
-    page.get_by_role("option", name="First").click()
+    pick_option(page.locator("#film-style input"), "Second")
+    pick_option(page.get_by_label("A second style").locator("visible=true"), "First")
     mix = page.get_by_label("number input for How much of it").locator("visible=true")
     mix.fill("0.2")
     mix.press("Tab")

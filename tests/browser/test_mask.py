@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from made_registry import MAX_SIDE
+from picking import pick_option
 from waiting import wait_until
 
 from nst_core.images import open_picture, read_note
@@ -28,8 +29,7 @@ TOWER = next(path for path in EXAMPLES if path.name == "tower.jpg")
 @pytest.fixture
 def two(page: "Page") -> "Page":
     """The page with a photograph in two styles."""
-    page.get_by_label("A second style").first.click()
-    page.get_by_role("option", name="Second").first.click()
+    pick_option(page.get_by_label("A second style").first, "Second")
     expect(page.get_by_text("Where it shows")).to_be_visible()
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text(" + ")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_films import make_film, see
 from made_page import launched_page
+from picking import pick_option
 
 from nst_core.registry import Registry
 from nst_core.video import stylize_video
@@ -71,14 +72,12 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     assert see(tmp_path / "taken.mp4").times == see(tmp_path / "my holiday.mp4").times
     # What comes next is seen, and nothing is promised that does not come.
     expect(page.locator("#reel figure")).to_be_hidden()
-    page.locator("#film-style input").click()
-    page.get_by_role("option", name="Second").click()
+    pick_option(page.locator("#film-style input"), "Second")
     expect(page.locator("#reel figure img")).to_be_visible()
     expect(page.locator("#download-film")).to_have_text("The film before (MP4)")
     much = page.get_by_label("How much of it").locator("visible=true")
     expect(much).to_have_count(0)
-    page.get_by_label("A second style").locator("visible=true").click()
-    page.get_by_role("option", name="First").click()
+    pick_option(page.get_by_label("A second style").locator("visible=true"), "First")
     expect(much.first).to_be_visible()
     page.locator("#film").get_by_label("Clear").click()
     expect(page.locator("#reel .hint")).to_contain_text("Watch a film being painted")
