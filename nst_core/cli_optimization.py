@@ -17,6 +17,7 @@ from nst_core.history import HistoryWriter
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
 from nst_core.registry import Registry
+from nst_core.text import quoted
 
 if TYPE_CHECKING:
     from nst_core.optimization import OptimizationStep
@@ -170,9 +171,12 @@ def optimize(
     check_suffix(out, fit(photo, settings.size))
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
-    # Also without --resume: what is no state is refused, so that no other file is replaced in the end.
-    earlier = State.load(state) if state is not None and os.path.exists(state) else None
-    saved = earlier if resume else None
+    saved = State.load(state) if state is not None and os.path.exists(state) else None
+    if saved and not resume:
+        raise NSTError(
+            f"{quoted(state)} holds a run at step {saved.step}: --resume goes on with it; with another name, or once "
+            "it is deleted, a new one begins."
+        )
     if frames is not None:
         make_folder(frames)
     begin = None

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from nst_core.optimization import OptimizationStep
 
 
-def columns(step: "OptimizationStep") -> list[str]:
-    """The header: all the steps of a run have the layers of its first."""
-    return ["step", "width", "height", "seconds", "total", "content", "style", "total_variation", *step.layers]
+COLUMNS = ["step", "width", "height", "seconds", "total", "content", "style", "total_variation"]
+"""What every history begins with; a column for each layer follows."""
 
 
-def row(step: "OptimizationStep") -> list[float]:
-    """A step's values, in the order of ``columns``."""
+def row(step: "OptimizationStep") -> dict[str, float]:
+    """A step's values by column. Under a drafting network, layers may be others than later."""
     losses = step.total, step.content, step.style, step.total_variation
-    return [step.step, *step.size, round(step.seconds, 3), *losses, *step.layers.values()]
+    values = [step.step, *step.size, round(step.seconds, 3), *losses]
+    return dict(zip(COLUMNS, values, strict=True)) | dict(step.layers)
 
 
 class HistoryWriter:
@@ -32,33 +32,45 @@ class HistoryWriter:
         """With ``resume``, the file's rows of steps before the first one that is written are kept."""
         self.path = path
         self.resume = resume
-        self._begun = False
+        self._columns: list[str] = []
 
     def write(self, step: "OptimizationStep") -> None:
         """Add a step.
 
         Raises:
-            NSTError: the file cannot be written.
+            NSTError: the file cannot be written, or is no history that could go on.
         """
+        new = row(step)
+        begun = bool(self._columns)
         try:
-            rows: list[list[Any]] = [] if self._begun else [columns(step), *self._kept(step)]
+            if begun and new.keys() <= set(self._columns):
+                with self.path.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, self._columns, lineterminator="\n").writerow(new)
+                return
+            rows = self._rows(step.step) if begun or (self.resume and os.path.exists(self.path)) else []
+            self._columns = list(dict.fromkeys([*(self._columns or COLUMNS), *new]))
             # Opened anew for every step: there is nothing to close when the run is interrupted.
             with (
-                replacing(self.path) if len(rows) > 1 else nullcontext(self.path) as path,
-                path.open("a" if self._begun else "w", newline="", encoding="utf-8") as file,
+                replacing(self.path) if rows else nullcontext(self.path) as path,
+                path.open("w", newline="", encoding="utf-8") as file,
             ):
-                csv.writer(file, lineterminator="\n").writerows([*rows, row(step)])
+                writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows([*rows, new])
         except OSError as error:
             raise NSTError(f"The history {quoted(self.path.name)} could not be written: {error.strerror}.") from error
-        self._begun = True
 
-    def _kept(self, first: "OptimizationStep") -> list[list[str]]:
-        """Rows of the interrupted run before ``first``; later ones are of steps that are made, and written, again."""
-        if not self.resume or not os.path.exists(self.path):
-            return []
-        rows: list[list[str]] = []
+    def _rows(self, before: int) -> list[dict[str, Any]]:
+        """Rows of steps before this one; later ones are of steps that are made, and written, again."""
+        names: list[str] = []
+        rows: list[dict[str, Any]] = []
         with self.path.open(newline="", encoding="utf-8", errors="replace") as file, suppress(csv.Error):
-            rows = list(csv.reader(file))
-        if rows[:1] != [columns(first)]:
-            return []
-        return [one for one in rows if len(one) == len(rows[0]) and one[0].isdecimal() and int(one[0]) < first.step]
+            found = csv.DictReader(file)
+            names += found.fieldnames or []
+            for one in found:
+                rows.append(one)
+        if os.path.getsize(self.path) and names[: len(COLUMNS)] != COLUMNS:
+            raise NSTError(f"The file {quoted(self.path.name)} is no history of losses: another name would be right.")
+        self._columns = names
+        whole = (one for one in rows if None not in one and None not in one.values())
+        return [one for one in whole if one["step"].isdecimal() and int(one["step"]) < before]

@@ -176,16 +176,19 @@ class StyleLoss(nn.Module):
         self.register_buffer("region", region)
         self.register_buffer("target", self._gram(style_features, seen)[0])
 
-    def _gram(self, features: Tensor, region: Tensor | None) -> tuple[Tensor, float]:
+    def _gram(self, features: Tensor, region: Tensor | None, gram: Tensor | None = None) -> tuple[Tensor, float]:
         """The Gram matrix in the convention's scale, and the positions it was taken over."""
         positions = float(features[0, 0].numel())
         if region is not None:
             region = F.interpolate(region, features.shape[-2:], mode="area")
             positions = max(1e-6, float(region.sum()))  # of a deep layer, a small region covers less than one
-        return self.convention.gram(features.shape[1], positions) * gram_matrix(features, region), positions
+        if gram is None or region is not None:
+            gram = gram_matrix(features, region)
+        return self.convention.gram(features.shape[1], positions) * gram, positions
 
-    def forward(self, features: Tensor) -> Tensor:
-        gram, positions = self._gram(features, self.region)
+    def forward(self, features: Tensor, gram: Tensor | None = None) -> Tensor:
+        """``gram``, the ``gram_matrix`` of all of the features, saves taking it, where there is no region."""
+        gram, positions = self._gram(features, self.region, gram)
         factor = self.convention.style(features.shape[1], positions)
         loss = factor * (gram - self.target).square().sum((1, 2))
         if self.convention.relative:
@@ -288,9 +291,11 @@ class PerceptualLoss(nn.Module):
             }
             for layer, weight in self.style_layers.items():
                 here = features[layer]
+                losses = [one.get_submodule(layer) for one in self.style]
+                # The same for all paintings that apply everywhere.
+                gram = gram_matrix(here) if any(loss.region is None for loss in losses) else None
                 layers[f"style/{layer}"] = weight * sum(
-                    part * losses.get_submodule(layer)(here)
-                    for part, losses in zip(self.style_weights, self.style, strict=True)
+                    part * loss(here, gram) for part, loss in zip(self.style_weights, losses, strict=True)
                 )
             variation = self.total_variation * total_variation(pictures.float())
             zero = variation.new_zeros(())

@@ -187,8 +187,9 @@ def optimize(
     paintings = _listed(styles)
     if not paintings:
         raise MethodError("There is no painting: give at least one.")
-    weights = [1.0] * len(paintings) if weights is None else weights
-    weights = list(weights) if isinstance(weights, Iterable) else [weights]
+    given: Any = [1.0] * len(paintings) if weights is None else weights
+    alone = not isinstance(given, Iterable) or getattr(given, "ndim", None) == 0  # so is an array of one number
+    weights = [given] if alone else list(given)
     masks = [None] * len(paintings) if masks is None else _listed(masks)
     if not len(paintings) == len(weights) == len(masks):
         raise MethodError(
@@ -384,6 +385,7 @@ class _Run:
                 over = finished if last or (finest and seconds >= most) else None
                 pace = (time.perf_counter() - entered) / (state.step - resumed_at) / stage.cost
                 left = plan.left(number, state.step, max(end, state.step))
+                remaining = 0.0 if over else max(0.0, min(pace * left, most - seconds))
                 yield OptimizationStep(
                     step=state.step,
                     total=point.total,
@@ -392,8 +394,8 @@ class _Run:
                     total_variation=point.total_variation,
                     layers=point.layers,
                     seconds=seconds,
-                    remaining=0.0 if over else max(0.0, min(pace * left, most - seconds)),
-                    progress=1.0 if over else max(0.0, 1 - left / plan.whole()),
+                    remaining=remaining,
+                    progress=seconds / (seconds + remaining),
                     size=photo.size,
                     finished=over,
                     state=state,

@@ -73,6 +73,11 @@ class Plan:
         return self.left(0, 0, self.end(0, 0))
 
 
+def work_of_step(method: Method, content: tuple[int, int]) -> float:
+    """That of the first step, as ``work``."""
+    return Plan(method, content, fast_bfloat16(best_device()), draft=False).stages[0].cost
+
+
 def work(method: Method, content: tuple[int, int]) -> float:
     """The amount of work for a method and a picture of that width and height, in arbitrary units.
 

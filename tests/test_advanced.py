@@ -457,6 +457,17 @@ def test_layers_are_chosen_by_their_names(client: Client, pictures: list[Path]) 
     assert write_layers(read_layers(layers["style_layers"])) == "conv1_1=2, conv2_1"
 
 
+@pytest.mark.parametrize("said", ["conv3_1 = 0.5, conv4_1", "conv3_1=0,5, conv4_1", "conv3_1 =0,5 conv4_1=1"])
+def test_layers_may_be_typed_as_people_do(said: str) -> None:
+    assert read_layers(said) == {"conv3_1": 0.5, "conv4_1": 1.0}
+
+
+@pytest.mark.parametrize("said", ["=0.5", "conv3_1, = 2"])
+def test_a_weight_of_no_layer_is_refused(said: str) -> None:
+    with pytest.raises(NSTError, match="is no layer: its name, or its name and weight"):
+        read_layers(said)
+
+
 def test_a_picture_without_content_layers_is_the_painting_s_texture(client: Client, pictures: list[Path]) -> None:
     _, losses = client.predict(*map(handle_file, pictures), size=64, steps=2, content_layers="", api_name="/optimize")
     assert losses["content"] == 0 < losses["style"]

@@ -139,6 +139,10 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     assert nst(*words(*kept, "--steps", end, "--resume"), folder=made).returncode == 0
     resumed, picture = losses(made / "run.csv"), (made / "run.png").read_bytes()
     monkeypatch.chdir(made)
+    with pytest.raises(NSTError, match=rf"'run\.pt' holds a run at step {end}: --resume goes on with it; with another"):
+        optimize(*kept, "--steps", end)
+    assert State.load("run.pt").step == end and resumed == losses(made / "run.csv")
+    Path("run.pt").unlink()
     optimize(*kept, "--steps", end)
     assert resumed == losses(made / "run.csv")
     assert len(resumed) == end

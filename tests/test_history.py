@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from made_optimization import made_picture, small_network
 
+from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.optimization import OptimizationStep, optimize
 
@@ -64,12 +65,34 @@ def test_what_is_no_row_is_left_out(tmp_path: Path, step: OptimizationStep, junk
     assert steps(path)[-1] == "3" and set(steps(path)) <= {"1", "3"}
 
 
-@pytest.mark.parametrize("other", ["", "step,total\n1,2\n", "\0\xe9\n", '"' + 200_000 * "x"])
-def test_another_file_gives_way(tmp_path: Path, step: OptimizationStep, other: str) -> None:
+@pytest.mark.parametrize("other", ["step,total\n1,2\n", "step;width\n1;2\n", "\0\xe9\n", '"' + 200_000 * "x"])
+def test_no_other_file_is_gone_on_with(tmp_path: Path, step: OptimizationStep, other: str) -> None:
+    """A spreadsheet may have saved it anew: its rows would be lost."""
     path = tmp_path / "run.csv"
     path.write_text(other, encoding="latin-1")
+    with pytest.raises(NSTError, match=r"The file 'run\.csv' is no history of losses: another name would be right"):
+        write(path, step, 2, resume=True)
+    assert path.read_text(encoding="latin-1") == other
+    write(path, step, 2)
+    assert steps(path) == ["2"]
+
+
+def test_an_empty_file_is_gone_on_with(tmp_path: Path, step: OptimizationStep) -> None:
+    path = tmp_path / "run.csv"
+    path.touch()
     write(path, step, 2, resume=True)
     assert steps(path) == ["2"]
+
+
+def test_layers_of_a_drafting_network_have_columns_of_their_own(tmp_path: Path, step: OptimizationStep) -> None:
+    path, draft = tmp_path / "run.csv", replace(step, layers={"style/conv3_1": 0.5})
+    final = replace(step, layers={"style/conv3_1": 0.25, "style/conv3_3": 0.125})
+    write(path, draft, 1, 2)
+    write(path, final, 3, 4, resume=True)
+    write(path, draft, 4, 5, resume=True)
+    with path.open(newline="") as file:
+        found = [(row["step"], row["style/conv3_1"], row["style/conv3_3"]) for row in csv.DictReader(file)]
+    assert found == [("1", "0.5", ""), ("2", "0.5", ""), ("3", "0.25", "0.125"), ("4", "0.5", ""), ("5", "0.5", "")]
 
 
 def test_what_is_there_is_whole_until_the_new_one_is(tmp_path: Path, step: OptimizationStep) -> None:

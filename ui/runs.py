@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +18,11 @@ from PIL import Image
 
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
-from nst_core.history import columns, row
+from nst_core.history import row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, SIZES, Method
 from nst_core.optimization import OptimizationStep, State, optimize
-from nst_core.stages import work
+from nst_core.stages import work, work_of_step
 from ui import lent
 from ui.kept import Kept
 from ui.line import Closed
@@ -64,9 +65,13 @@ def read_layers(text: str) -> dict[str, float]:
         PageError: what follows an = is no number.
     """
     layers = {}
-    for word in re.findall(r"[^\s,]+", str(text)):
+    # Spaces around the = and a decimal comma, as many people write one, are no new layer.
+    joined = re.sub(r"=(\d+),(\d)", r"=\1.\2", re.sub(r"\s*=\s*", "=", str(text)))
+    for word in re.findall(r"[^\s,]+", joined):
         name, _, weight = word.partition("=")
         try:
+            if not name:
+                raise ValueError("a weight alone")
             layers[name] = float(weight or 1)
         except ValueError as error:
             raise PageError(f"{word!r:.80} is no layer: its name, or its name and weight as conv4_1=0.5.") from error
@@ -90,7 +95,7 @@ class Run(Watched):
 
     def add(self, step: OptimizationStep) -> None:
         self.last = step
-        for name, value in zip(columns(step), row(step), strict=True):
+        for name, value in row(step).items():
             self.losses.setdefault(name, []).append(value)
         left = f"about {duration(step.remaining)} left" if step.step > 1 else "looking how fast it goes"
         self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
@@ -320,7 +325,8 @@ class Easel:
             run.running = False
         if run.last is None:
             raise PageError("The run ended before its first step.")
-        self._remember_pace(run, method, order.features)
+        if state is None and len(order.styles) == 1:  # what the estimate is of
+            self._remember_pace(run, method, order.features)
         self._ended.put(session, None, Resumable(run, order, run.last.state))
         width, height = run.last.size
         note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
@@ -347,14 +353,15 @@ class Easel:
 
     def _probe(self, method: Method, features: str) -> float:
         picture = Image.effect_noise((160, 120), 60).convert("RGB")
-        trial = replace(method, size=160, steps=4, scales=1, saturation=0, init="noise", style_size=1)
+        # So many steps that the first of them are of one stage.
+        trial = replace(method, size=160, steps=100, seconds=None, scales=1, saturation=0, init="noise", style_size=1)
         network = _load(self.network(features), method.pooling)
         steps = self._thread.submit(
-            lambda: [step.seconds for step in optimize(picture, picture, trial, features=network)]
+            lambda: [step.seconds for step in islice(optimize(picture, picture, trial, features=network), 5)]
         )
         seconds = steps.result()
         # The first one waits for memory that all later ones find there.
-        pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / (work(trial, picture.size) / trial.steps)
+        pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / work_of_step(trial, picture.size)
         self._paces[_kind(method, features)] = pace
         return pace
 

@@ -33,7 +33,7 @@ const layers = () => Object.keys(run.losses).filter((name) => name.includes("/")
 const drawn = () => [...Object.keys(TITLES).filter((name) => run.losses[name]?.some((value) => value > 0)), layer]
   .filter((name) => name && run.losses[name]);
 const kind = (name) => (name.includes("/") ? "layer" : name);
-const worded = (value) => (value > 0 ? value.toPrecision(3).replace(/\.?0+(e|$)/, "$1") : "0");
+const worded = (value) => String(+value.toPrecision(3));
 
 function nearest(steps, step) { // index of the last one that is not later
   let low = 0, high = steps.length - 1;
