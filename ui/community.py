@@ -84,11 +84,11 @@ def community_styles(registry: Registry, desk: Desk) -> None:
         choices = [(in_words(found), f"{found.repo}@{found.revision}") for found in styles]
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
-    def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any]:
+    def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
         found = board.find(name)
         if found is None:
             raise gr.Error("That style is not in the list any more: open the list again.", print_exception=False)
-        return with_guest(registry, guests, found.title, name)
+        return *with_guest(registry, guests, found.title, name), time.monotonic()
 
     asked: dict[str, Any] = {
         "preprocess": False,
@@ -99,16 +99,14 @@ def community_styles(registry: Registry, desk: Desk) -> None:
         "api_visibility": "private",
     }
     gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **asked)
-    desk.paint_after(
-        choice.input(
-            chosen,
-            [choice, desk.guests],
-            [desk.style, desk.guests],
-            preprocess=False,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        ).success
+    choice.input(
+        chosen,
+        [choice, desk.guests],
+        [desk.style, desk.guests, desk.found],
+        preprocess=False,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 

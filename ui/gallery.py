@@ -44,6 +44,8 @@ class Desk(NamedTuple):
     """What there is to choose of those that are not numbers between two others."""
     cards: gr.HTML
     """What the cards of a person's own styles look like."""
+    found: gr.State
+    """When settings were found elsewhere: as it changes, they are remembered, and the photograph is painted so."""
     paint_after: Callable[[Any], Any]
     """Takes a listener, such as an event's ``success``, and has the photograph painted at that."""
 

@@ -65,7 +65,10 @@ FOR_EVERYBODY = """() => {
             const name = [label, button].map((part) => part.textContent.replace(/\\s+/g, " ").trim()).join(": ");
             if (button.ariaLabel !== name) button.ariaLabel = name;
         }
-        for (const region of document.querySelectorAll("#info, #report")) region.role = "status";
+        for (const region of document.querySelectorAll("#info, #report")) Object.assign(region, {
+            role: "status",
+            ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
+        });
         const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
         if (pressed && document.activeElement === document.body) stop?.focus({ preventScroll: true });
     };

@@ -207,7 +207,8 @@ def repaint_tab(studio: Studio) -> Desk:
                     return
                 if words and words != said:
                     said = words
-                    yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
+                    passing = ' class="passing"' if said.startswith("Painted ") else ""
+                    yield gr.skip(), f"<p{passing}>{said}</p>", gr.skip(), gr.skip()
             painting = turn.result()
             whole = painting.painted
             if painting.second:
@@ -287,7 +288,9 @@ def repaint_tab(studio: Studio) -> Desk:
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(photo, style, guests, history, settings, choices, cards, lambda on: on(show, wishes, shown, **anew))
+    desk = Desk(
+        photo, style, guests, history, settings, choices, cards, gr.State(), lambda on: on(show, wishes, shown, **anew)
+    )
     with community:
         community_styles(studio.registry, desk)
     return desk

@@ -38,13 +38,12 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
     page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
 
-    found = gr.State()
-    """When a recipe was found: who opens a link has no photograph yet, and others want theirs painted so."""
-    to_set = [*settings, desk.guests, found]
+    # Who opens a link has no photograph yet, and others want theirs painted so.
+    to_set = [*settings, desk.guests, desk.found]
     desk.photo.upload(dropped, [desk.photo, desk.guests], to_set, preprocess=False, **quiet)
     desk.history.select(chosen, desk.guests, to_set, **quiet)
-    desk.paint_after(found.change)
-    gr.on([*changes, found.change], None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)
+    desk.paint_after(desk.found.change)
+    gr.on([*changes, desk.found.change], None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)
 
 
 def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:
@@ -53,7 +52,8 @@ def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict
     guest = on_the_hub(style)
     values = read(studio, [name for name in desk.settings if name != "style" or not guest], desk.choices, said)
     if guest:
-        values["style"], invited = with_guest(studio.registry, guests, plain(style), style)
+        title = next((title for title, name in guests if name == style), plain(guest[1]))
+        values["style"], invited = with_guest(studio.registry, guests, title, style)
     return [*(values.get(name, gr.skip()) for name in desk.settings), invited]
 
 

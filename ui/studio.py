@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from nst_core.style import Style
 from nst_core.stylization import STROKES, check_blend, check_second, part_of, repaint, stylize
 from nst_core.text import explain, plain
 from ui.kept import Kept
-from ui.line import Line, Turn
+from ui.line import GLANCE, Ended, Line, Turn
 from ui.links import of_tab, read_recipe, recipe
 from ui.log import PAINTING, note
 from ui.masks import read_mask
@@ -147,10 +148,11 @@ class Studio:
         self._own.put(session, name, style)
         return name
 
-    def style(self, session: str | None, name: str) -> Style:
+    def style(self, session: str | None, name: str, wanted: Callable[[], bool] = lambda: True) -> Style:
         """A style of the registry, of the Hub, or of the person's own; it waits for the Hub no longer than PATIENCE.
 
         Raises:
+            Ended: it is not ``wanted`` any more, and the Hub has not answered.
             PageError: the Hub takes its time, or the person's own style has been dropped.
             NSTError: whatever the library refuses.
         """
@@ -166,9 +168,14 @@ class Studio:
             if name not in self._fetching:
                 self._fetching[name] = self._fetchers.submit(self._fetch, name)
             coming = self._fetching[name]
-        done, _ = wait([coming], PATIENCE)
-        if not done:
+        end = time.monotonic() + PATIENCE
+        while not wait([coming], GLANCE).done and time.monotonic() < end:
+            if not wanted():
+                raise Ended
+        if not coming.done():
             raise PageError(f"{plain(name)} is still coming from the Hugging Face Hub: try again in a moment.")
+        if not wanted():
+            raise Ended  # whatever the Hub says of it
         return coming.result()
 
     def is_here(self, name: str) -> bool:
@@ -240,7 +247,7 @@ class Studio:
             self.line.end(session, keyed=True, wanted=wanted)  # who waits for the Hub lets the others pass
         if all_kept:
             return self.line.skip(_whole(kept))
-        styles = [self.style(session, name) for name in wish.styles]
+        styles = [self.style(session, name, wanted) for name in wish.styles]
 
         def paint(progress: Progress) -> Painting:
             paintings = []
