@@ -21,7 +21,7 @@ from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
 import nst_core
-from nst_core import console
+from nst_core import batch, console
 from nst_core.console import progress_bar
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
@@ -155,6 +155,15 @@ def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None
     assert "'photo-wave.png'" in refusal(*words, "both", folder=made)
     assert not (made / "both").exists()
     assert "a file has that name" in refusal(*words[:2], "broken.jpg", *words[3:], "photo.png", folder=made)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
+def test_a_folder_that_takes_no_file_is_noticed_before_anything_is_painted(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "stylize", None)
+    told = refusal("stylize", "photo.png", "--style", "wave", "-o", "/proc", folder=made)
+    assert told.startswith("The folder '/proc' cannot be written to: ")
 
 
 def test_refusals_are_one_sentence(made: Path) -> None:
