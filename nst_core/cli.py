@@ -33,7 +33,7 @@ from nst_core.console import (
 from nst_core.errors import NSTError
 from nst_core.memory import keep_freed_memory
 from nst_core.quota import heed_quota, share_cores
-from nst_core.registry import Registry, on_the_hub
+from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
 from nst_core.text import few
 
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
@@ -190,7 +190,9 @@ def check(
     elif not os.path.isdir(what) and (match := on_the_hub(what)):
         from nst_core.hub import fetch
 
-        report = examine(fetch(match[1], match[2]))
+        with perhaps_a_folder(what):
+            folder = fetch(match[1], match[2])
+        report = examine(folder)
     else:
         report = examine(Path(what))
     table = Table(show_header=False, box=None)
