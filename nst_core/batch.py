@@ -31,6 +31,7 @@ from nst_core.images import (
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize
+from nst_core.text import quoted
 
 
 class Painted(NamedTuple):
@@ -115,7 +116,7 @@ def stylize_files(
             with one_large if large else nullcontext():
                 compute_on(cores if large else cores // at_once, cores)
                 began = time.perf_counter()
-                return _painted(photo, styles, settings, tell), time.perf_counter() - began
+                return _painted(photo, photos[number].name, styles, settings, tell), time.perf_counter() - began
         finally:
             tell(1)
 
@@ -199,7 +200,7 @@ def _paint_file(settings: dict[str, Any], styles: Sequence[Style], sent: _Sent) 
     file = BytesIO(sent.data)
     file.name = sent.name  # which error messages mention
     try:
-        picture = _painted(open_picture(file), styles, settings)
+        picture = _painted(open_picture(file), sent.name, styles, settings)
         painted = Painted(*picture.size, time.perf_counter() - began)
         with TemporaryDirectory() as folder:
             save_picture(picture, Path(folder, sent.target))
@@ -209,7 +210,10 @@ def _paint_file(settings: dict[str, Any], styles: Sequence[Style], sent: _Sent) 
 
 
 def _painted(
-    photo: Image.Image, styles: Sequence[Style], settings: dict[str, Any], progress: Progress | None = None
+    photo: Image.Image, name: str, styles: Sequence[Style], settings: dict[str, Any], progress: Progress | None = None
 ) -> Image.Image:
     second = styles[1] if len(styles) > 1 else None
-    return stylize(photo, styles[0], second=second, progress=progress, **settings)
+    try:
+        return stylize(photo, styles[0], second=second, progress=progress, **settings)
+    except NSTError as error:  # which does not know of which file it speaks
+        raise NSTError(f"{quoted(name)}: {error}") from error

@@ -112,7 +112,7 @@ def stylize(
     """
     from nst_core.batch import Painted, folders_inside, photographs, stylize_files, stylize_files_on_ray
     from nst_core.images import check_suffix, fit, open_picture
-    from nst_core.stylization import check_size
+    from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 
     known = Registry.load(registry)
     names = {entry.id for entry in known} | {style.replace("/", "-"), Path(style).name}
@@ -125,6 +125,10 @@ def stylize(
         photo = open_picture(photos[0])
         check_suffix(out, fit(photo, size) if size else photo)
     opened, over = known.open(style), known.open(second) if second else None
+    # Here as well: each photograph would be opened, and refused, for what is wrong with all.
+    check_blend(strength, color)
+    check_second(over, mix, mask)
+    check_stroke(stroke)
     where = open_picture(mask) if mask else None
     if out is not None and one_file:
         targets = [out]
@@ -148,10 +152,13 @@ def stylize(
         bar.console.print(f"{target}  {size}", markup=False)
 
     written: list[Path] = []
+    refused: list[NSTError] = []
+    interrupted = False
     try:
         with progress_bar() as bar:
             task = bar.add_task(opened.title, total=len(photos))
-            refused = list(
+            # One by one, so that Ctrl-C leaves those that came before.
+            refused.extend(
                 (stylize_files_on_ray if ray else stylize_files)(
                     photos,
                     targets,
@@ -168,10 +175,12 @@ def stylize(
                 )
             )
     except KeyboardInterrupt:
-        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
-        raise typer.Exit(130) from None
+        interrupted = True
     for refusal in refused:
         stderr.print(str(refusal), markup=False)
+    if interrupted:
+        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
+        raise typer.Exit(130)
     if left_out := folders_inside(given, out):
         stderr.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
     if refused:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 import nst_core
 from nst_core import batch, console
 from nst_core.console import progress_bar
+from nst_core.errors import NSTError
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
@@ -333,6 +334,41 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     # Before the weights ahead of it are tried.
     assert "not inf" in refusal(*words, "--content-weight", "inf", "-o", "inf.png", folder=tmp_path)
     assert "its suffix should be" in refusal(*words, "-o", "sheet.pgn", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--strength 80", "The strength should be"), ("--stroke 9", "The stroke should be"),
+        ("--mix 2", "The mix should be"), ("--mask photo.png", "give a second style"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_wrong_for_all_is_refused_once(made: Path, option: str, told: str) -> None:
+    (made / "damaged.jpg").write_text("A photograph would be refused of its own.")
+    words = ("photo.png", "damaged.jpg", "--style", "wave", "-o", "never", *option.split())
+    assert told in refusal("stylize", *words, folder=made) and not (made / "never").exists()
+
+
+def test_what_is_too_large_is_told_by_its_name(made: Path) -> None:
+    (made / "second.png").write_bytes((made / "photo.png").read_bytes())
+    words = ("photo.png", "second.png", "--style", "wave", "-o", "huge", "--size", 16384, "--stroke", 0.25)
+    lines = nst("stylize", *words, folder=made).stderr.splitlines()
+    assert [line.partition(" is ")[0] for line in lines] == ["'photo.png': That", "'second.png': That"]
+    sent = batch._Sent("third.png", (made / "photo.png").read_bytes(), "out.png")
+    told = batch._paint_file({"size": 16384, "stroke": 0.25}, [Style.open(made / "wave")], sent)
+    assert str(told).startswith("'third.png': That is ")
+
+
+def test_ctrl_c_keeps_what_was_refused_before(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object, **__: object) -> Iterator[NSTError]:
+        yield NSTError("The picture 'photo.png' is too old.")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "stylize_files", pressed)
+    assert nst("stylize", "photo.png", "--style", "wave", "-o", "ended", folder=made).stderr.splitlines() == [
+        "The picture 'photo.png' is too old.",
+        "Interrupted: 0 of 1 pictures were written.",
+    ]
 
 
 def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
