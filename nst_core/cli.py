@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-from collections import Counter
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -110,7 +109,14 @@ def stylize(
 
     Ctrl-C ends it early: no picture is half written, and the exit status is 130.
     """
-    from nst_core.batch import Painted, folders_inside, photographs, stylize_files, stylize_files_on_ray
+    from nst_core.batch import (
+        Painted,
+        folders_inside,
+        photographs,
+        result_names,
+        stylize_files,
+        stylize_files_on_ray,
+    )
     from nst_core.images import check_suffix, fit, open_picture
     from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 
@@ -134,11 +140,7 @@ def stylize(
         targets = [out]
     else:
         folder = out or Path()
-        targets = [folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png" for photo in photos]
-        # Not every file system tells capitals from others.
-        name, times = Counter(target.name.casefold() for target in targets).most_common(1)[0]
-        if times > 1:
-            raise NSTError(f"Several photographs would be written as {name!r}: give them different names.")
+        targets = [folder / name for name in result_names(photos, opened.id.replace("/", "-"))]
         asked = {os.path.realpath(photo) for photo in photos}
         if lost := [target for target in targets if os.path.realpath(target) in asked]:
             raise NSTError(

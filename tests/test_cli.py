@@ -147,13 +147,12 @@ def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -
 
 def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None:
     (made / "elsewhere").mkdir()
-    (made / "PHOTO.jpg").write_bytes((made / "photo.png").read_bytes())
-    assert "'photo-wave.png'" in refusal(
-        "stylize", "photo.png", "PHOTO.jpg", "--style", "wave", "-o", "one", folder=made
+    (made / "elsewhere" / "Photo.png").write_bytes((made / "photo.png").read_bytes())
+    words = ("stylize", "photo.png", "elsewhere/Photo.png", "--style", "wave", "-o")
+    assert refusal(*words, "both", folder=made) == (
+        "'photo.png' and 'elsewhere/Photo.png' would both be written as 'Photo.png-wave.png': "
+        "give them different names.\n"
     )
-    (made / "elsewhere" / "photo.png").write_bytes((made / "photo.png").read_bytes())
-    words = ("stylize", "photo.png", "elsewhere/photo.png", "--style", "wave", "-o")
-    assert "'photo-wave.png'" in refusal(*words, "both", folder=made)
     assert not (made / "both").exists()
     assert "a file has that name" in refusal(*words[:2], "broken.jpg", *words[3:], "photo.png", folder=made)
 
@@ -334,6 +333,19 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     # Before the weights ahead of it are tried.
     assert "not inf" in refusal(*words, "--content-weight", "inf", "-o", "inf.png", folder=tmp_path)
     assert "its suffix should be" in refusal(*words, "-o", "sheet.pgn", folder=tmp_path)
+
+
+def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> None:
+    (made / "pair").mkdir()
+    for name in ("IMG_1.JPG", "img_1.png", "IMG_2.jpg"):
+        (made / "pair" / name).write_bytes((made / "photo.png").read_bytes())
+    for _ in range(2):  # for results are no photographs
+        done = nst("stylize", "pair", "pair/IMG_2.jpg", "--style", "wave", "-o", "pair", folder=made)
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in (made / "pair").iterdir()} == {
+            *("IMG_1.JPG", "img_1.png", "IMG_2.jpg"),
+            *("IMG_1.JPG-wave.png", "img_1.png-wave.png", "IMG_2-wave.png"),
+        }
 
 
 @pytest.mark.parametrize(
