@@ -87,8 +87,10 @@ def styles(
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
     style: StyleOption,
+    # As text, for a path has lost the slash by which a folder is named.
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The file to write; of several photographs, the folder.")
+        str | None,
+        typer.Option("-o", "--out", metavar="PATH", help="The file to write; of several photographs, the folder."),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Longer side of the result in pixels; by default the photograph's.")
@@ -117,7 +119,7 @@ def stylize(
         stylize_files,
         stylize_files_on_ray,
     )
-    from nst_core.images import check_suffix, fit, open_picture
+    from nst_core.images import SAVED_SUFFIXES, check_suffix, fit, open_picture
     from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 
     known = Registry.load(registry)
@@ -125,28 +127,30 @@ def stylize(
     if os.path.isdir(style):
         names.add(Path(os.path.realpath(style)).name)
     given, photos, size = photos, photographs(photos, names), check_size(size)
-    one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not os.path.isdir(out)
-    if out is not None and one_file:
-        check_suffix(out)
+    target = Path(out or "")
+    is_folder = not out or out.endswith(("/", os.sep)) or os.path.isdir(out)
+    if not is_folder and len(photos) > 1 and target.suffix.lower() in SAVED_SUFFIXES:
+        raise NSTError(f"{out!r} names one picture, and there are {len(photos)} photographs: choose a folder (-o).")
+    one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
+    if one_file:
+        check_suffix(target)
         photo = open_picture(photos[0])
-        check_suffix(out, fit(photo, size) if size else photo)
+        check_suffix(target, fit(photo, size) if size else photo)
     opened, over = known.open(style), known.open(second) if second else None
     # Here as well: each photograph would be opened, and refused, for what is wrong with all.
     check_blend(strength, color)
     check_second(over, mix, mask)
     check_stroke(stroke)
     where = open_picture(mask) if mask else None
-    if out is not None and one_file:
-        targets = [out]
-    else:
-        folder = out or Path()
-        targets = [folder / name for name in result_names(photos, opened.id.replace("/", "-"))]
-        asked = {os.path.realpath(photo) for photo in photos}
-        if lost := [target for target in targets if os.path.realpath(target) in asked]:
-            raise NSTError(
-                f"{str(lost[0])!r} is one of the photographs, and would be written over: choose a folder (-o)."
-            )
-        make_folder(folder)
+    targets = [target]
+    if not one_file:
+        targets = [target / name for name in result_names(photos, opened.id.replace("/", "-"))]
+    asked = {os.path.realpath(photo) for photo in photos}
+    if lost := [path for path in targets if os.path.realpath(path) in asked]:
+        right = "another name" if one_file else "a folder"
+        raise NSTError(f"{str(lost[0])!r} is one of the photographs, and would be written over: choose {right} (-o).")
+    if not one_file:
+        make_folder(target)
 
     def wrote(target: Path, painted: Painted) -> None:
         written.append(target)
@@ -183,7 +187,7 @@ def stylize(
     if interrupted:
         stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
         raise typer.Exit(130)
-    if left_out := folders_inside(given, out):
+    if left_out := folders_inside(given, target if out else None):
         stderr.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)

@@ -102,6 +102,8 @@ _ENCODERS = {
     ".tiff": _TIFF,
     ".bmp": _BMP,
 }
+SAVED_SUFFIXES = frozenset(_ENCODERS)
+"""By which ``save_picture`` tells the format."""
 
 
 class PictureError(NSTError):

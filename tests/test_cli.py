@@ -154,7 +154,25 @@ def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None
         "give them different names.\n"
     )
     assert not (made / "both").exists()
-    assert "a file has that name" in refusal(*words[:2], "broken.jpg", *words[3:], "photo.png", folder=made)
+    words = (*words[:2], "broken.jpg", *words[3:])
+    assert "a file has that name" in refusal(*words, "wave/model.safetensors", folder=made)
+
+
+def test_out_is_the_folder_or_the_file_that_is_meant(made: Path) -> None:
+    (made / "mirror.jpg").write_bytes(encoded := (made / "photo.png").read_bytes())
+    (made / "link.jpg").symlink_to("mirror.jpg")
+    words = ("stylize", "mirror.jpg", "--style", "wave", "-o")
+    for out in ("mirror.jpg", "link.jpg", made / "wave" / ".." / "mirror.jpg"):
+        told = refusal(*words, out, folder=made)
+        assert told == f"'{out}' is one of the photographs, and would be written over: choose another name (-o).\n"
+    assert (made / "mirror.jpg").read_bytes() == encoded and (made / "link.jpg").is_symlink()
+    for out in ("trip-2024.05/", "all.png/"):
+        assert nst(*words, out, folder=made).returncode == 0
+        assert [file.name for file in (made / out).iterdir()] == ["mirror-wave.png"]
+    told = refusal(*words[:2], "photo.png", *words[2:], "both.PNG", folder=made)
+    assert told == "'both.PNG' names one picture, and there are 2 photographs: choose a folder (-o).\n"
+    assert not (made / "both.PNG").exists()
+    assert nst(*words[:2], "photo.png", *words[2:], "all.png", folder=made).returncode == 0  # for there it is a folder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
