@@ -1,5 +1,6 @@
 """The command line: ``python -m nst_core``."""
 
+import errno
 import json
 import logging
 import os
@@ -34,6 +35,9 @@ from nst_core.memory import keep_freed_memory
 from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
 from nst_core.text import few
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
+"""What the system says where output goes that takes no more."""
 
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
 
@@ -246,7 +250,19 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows
     try:
-        app(prog_name="python -m nst_core")
+        try:
+            app(prog_name="python -m nst_core")
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # here, where a refusal can be told
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        if isinstance(sys.stdout, TextIOWrapper):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it would be tried again at the end
+        if error.errno == errno.EPIPE:  # nobody reads it any longer, as behind head
+            sys.exit(1)
+        _refuse(f"The output could not be written: {error.strerror}.")
     except NSTError as error:
         _refuse(str(error))
     except (MemoryError, RuntimeError) as error:

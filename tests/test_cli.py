@@ -265,6 +265,23 @@ def test_no_output_is_no_error(made: Path) -> None:
     assert subprocess.run(["sh", "-c", command], cwd=made, stderr=subprocess.PIPE, text=True).stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is full")
+@pytest.mark.parametrize("words", ["styles", "styles --json", "--version"])
+def test_output_that_cannot_be_written_is_a_sentence(made: Path, words: str) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "nst_core", *words.split()]
+        done = subprocess.run(command, cwd=made, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "The output could not be written: No space left on device.\n")
+
+
+def test_output_that_nobody_reads_is_no_error(made: Path) -> None:
+    command = [sys.executable, "-m", "nst_core", "styles", "--json"]
+    process = subprocess.Popen(command, cwd=made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    process.stdout.close()
+    assert (process.communicate()[1], process.returncode) == ("", 1)
+
+
 def test_train_leaves_steps_for_the_painting(made: Path) -> None:
     words = ("train", "photo.png", "--photos", ".", "-o", "new", "--steps")
     assert "of 150 none is left for the painting" in refusal(*words, 150, folder=made)
