@@ -443,6 +443,16 @@ def test_16_bit_planes_are_read_or_refused() -> None:
     assert np.array_equal(pixels(open_picture(shallow)), samples >> 8)
 
 
+@pytest.mark.parametrize("kind", [0, 1, 3])
+def test_a_preview_is_not_taken_for_the_picture(kind: int) -> None:
+    tags = {254: [kind], 256: [2], 257: [1], 258: [8] * 3, 262: [2], 277: [3], 278: [1]}
+    data = tiff({tag: ("H" if tag > 254 else "I", values) for tag, values in tags.items()}, bytes(6))
+    if kind & 1:
+        assert "begins with a preview, as raw files do: " in refusal(data)
+    else:
+        assert open_picture(data).size == (2, 1)
+
+
 def test_floats_in_0_to_1_and_integers_of_16_bits_are_scaled() -> None:
     floats = np.array([[0, 0.25, 0.5, 1]], dtype=np.float32)
     for source in (grey_tiff(floats, 32, kind=3), encoded(Image.fromarray(floats), "TIFF"), Image.fromarray(floats)):
