@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing, nullcontext
@@ -31,6 +32,7 @@ from nst_core.images import (
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize
+from nst_core.text import quoted
 
 
 class Painted(NamedTuple):
@@ -43,26 +45,52 @@ class Painted(NamedTuple):
 
 
 def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Path]:
-    """The paths, with each folder replaced by the photographs in it.
+    """The paths, with each folder replaced by the photographs in it, and each file once.
 
-    Left out are earlier results: ``photo-style.png`` beside ``photo``, for each of ``styles``.
+    Left out are earlier results in a folder: what ``result_names`` calls a photograph of it, for each of ``styles``.
 
     Raises:
         NSTError: a folder has none.
     """
-    files = []
+    files: dict[str, Path] = {}
     for path in paths:
         try:
             inside = sorted(path.iterdir()) if os.path.isdir(path) else None
         except OSError as error:
             raise NSTError(f"The folder {str(path)!r} could not be read: {error.strerror}.") from error
         found = [path] if inside is None else [file for file in inside if is_photograph(file)]
-        painted = {f"{photo.stem}-{style}.png" for photo in found for style in styles} if inside else set()
-        found = [file for file in found if file.name not in painted]
+        if inside:
+            names = {name for photo in found for name in (photo.stem, photo.name)}
+            painted = {_result_name(name, style) for name in names for style in styles}
+            found = [file for file in found if file.name not in painted]
         if not found:
             raise NSTError(f"The folder {str(path)!r} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
-        files += found
-    return files
+        for file in found:
+            files.setdefault(os.path.realpath(file), file)
+    return list(files.values())
+
+
+def result_names(photos: Sequence[Path], style: str) -> list[str]:
+    """What to call the results: ``photo-style.png``; of ``photo.jpg`` beside ``photo.heic``, ``photo.jpg-style.png``.
+
+    Raises:
+        NSTError: two photographs have the same name.
+    """
+    # Not every file system tells capitals from others.
+    times = Counter(photo.stem.casefold() for photo in photos)
+    names = [photo.stem if times[photo.stem.casefold()] == 1 else photo.name for photo in photos]
+    first: dict[str, Path] = {}
+    for photo, name in zip(photos, names, strict=True):
+        if (other := first.setdefault(name.casefold(), photo)) is not photo:
+            raise NSTError(
+                f"{str(other)!r} and {str(photo)!r} would both be written as {_result_name(name, style)!r}: "
+                "give them different names."
+            )
+    return [_result_name(name, style) for name in names]
+
+
+def _result_name(photo: str, style: str) -> str:
+    return f"{photo}-{style}.png"
 
 
 def folders_inside(paths: Sequence[Path], out: Path | None) -> list[str]:
@@ -115,7 +143,7 @@ def stylize_files(
             with one_large if large else nullcontext():
                 compute_on(cores if large else cores // at_once, cores)
                 began = time.perf_counter()
-                return _painted(photo, styles, settings, tell), time.perf_counter() - began
+                return _painted(photo, photos[number].name, styles, settings, tell), time.perf_counter() - began
         finally:
             tell(1)
 
@@ -199,7 +227,7 @@ def _paint_file(settings: dict[str, Any], styles: Sequence[Style], sent: _Sent) 
     file = BytesIO(sent.data)
     file.name = sent.name  # which error messages mention
     try:
-        picture = _painted(open_picture(file), styles, settings)
+        picture = _painted(open_picture(file), sent.name, styles, settings)
         painted = Painted(*picture.size, time.perf_counter() - began)
         with TemporaryDirectory() as folder:
             save_picture(picture, Path(folder, sent.target))
@@ -209,7 +237,10 @@ def _paint_file(settings: dict[str, Any], styles: Sequence[Style], sent: _Sent) 
 
 
 def _painted(
-    photo: Image.Image, styles: Sequence[Style], settings: dict[str, Any], progress: Progress | None = None
+    photo: Image.Image, name: str, styles: Sequence[Style], settings: dict[str, Any], progress: Progress | None = None
 ) -> Image.Image:
     second = styles[1] if len(styles) > 1 else None
-    return stylize(photo, styles[0], second=second, progress=progress, **settings)
+    try:
+        return stylize(photo, styles[0], second=second, progress=progress, **settings)
+    except NSTError as error:  # which does not know of which file it speaks
+        raise NSTError(f"{quoted(name)}: {error}") from error

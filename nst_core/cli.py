@@ -1,10 +1,10 @@
 """The command line: ``python -m nst_core``."""
 
+import errno
 import json
 import logging
 import os
 import sys
-from collections import Counter
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -33,8 +33,11 @@ from nst_core.console import (
 from nst_core.errors import NSTError
 from nst_core.memory import keep_freed_memory
 from nst_core.quota import heed_quota, share_cores
-from nst_core.registry import Registry, on_the_hub
+from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
 from nst_core.text import few
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
+"""What the system says where output goes that takes no more."""
 
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
 
@@ -88,8 +91,10 @@ def styles(
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
     style: StyleOption,
+    # As text, for a path has lost the slash by which a folder is named.
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The file to write; of several photographs, the folder.")
+        str | None,
+        typer.Option("-o", "--out", metavar="PATH", help="The file to write; of several photographs, the folder."),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Longer side of the result in pixels; by default the photograph's.")
@@ -110,37 +115,46 @@ def stylize(
 
     Ctrl-C ends it early: no picture is half written, and the exit status is 130.
     """
-    from nst_core.batch import Painted, folders_inside, photographs, stylize_files, stylize_files_on_ray
-    from nst_core.images import check_suffix, fit, open_picture
-    from nst_core.stylization import check_size
+    from nst_core.batch import (
+        Painted,
+        folders_inside,
+        photographs,
+        result_names,
+        stylize_files,
+        stylize_files_on_ray,
+    )
+    from nst_core.images import SAVED_SUFFIXES, check_suffix, fit, open_picture
+    from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 
     known = Registry.load(registry)
     names = {entry.id for entry in known} | {style.replace("/", "-"), Path(style).name}
     if os.path.isdir(style):
         names.add(Path(os.path.realpath(style)).name)
     given, photos, size = photos, photographs(photos, names), check_size(size)
-    one_file = out is not None and len(photos) == 1 and bool(out.suffix) and not os.path.isdir(out)
-    if out is not None and one_file:
-        check_suffix(out)
+    target = Path(out or "")
+    is_folder = not out or out.endswith(("/", os.sep)) or os.path.isdir(out)
+    if not is_folder and len(photos) > 1 and target.suffix.lower() in SAVED_SUFFIXES:
+        raise NSTError(f"{out!r} names one picture, and there are {len(photos)} photographs: choose a folder (-o).")
+    one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
+    if one_file:
+        check_suffix(target)
         photo = open_picture(photos[0])
-        check_suffix(out, fit(photo, size) if size else photo)
+        check_suffix(target, fit(photo, size) if size else photo)
     opened, over = known.open(style), known.open(second) if second else None
+    # Here as well: each photograph would be opened, and refused, for what is wrong with all.
+    check_blend(strength, color)
+    check_second(over, mix, mask)
+    check_stroke(stroke)
     where = open_picture(mask) if mask else None
-    if out is not None and one_file:
-        targets = [out]
-    else:
-        folder = out or Path()
-        targets = [folder / f"{photo.stem}-{opened.id.replace('/', '-')}.png" for photo in photos]
-        # Not every file system tells capitals from others.
-        name, times = Counter(target.name.casefold() for target in targets).most_common(1)[0]
-        if times > 1:
-            raise NSTError(f"Several photographs would be written as {name!r}: give them different names.")
-        asked = {os.path.realpath(photo) for photo in photos}
-        if lost := [target for target in targets if os.path.realpath(target) in asked]:
-            raise NSTError(
-                f"{str(lost[0])!r} is one of the photographs, and would be written over: choose a folder (-o)."
-            )
-        make_folder(folder)
+    targets = [target]
+    if not one_file:
+        targets = [target / name for name in result_names(photos, opened.id.replace("/", "-"))]
+    asked = {os.path.realpath(photo) for photo in photos}
+    if lost := [path for path in targets if os.path.realpath(path) in asked]:
+        right = "another name" if one_file else "a folder"
+        raise NSTError(f"{str(lost[0])!r} is one of the photographs, and would be written over: choose {right} (-o).")
+    if not one_file:
+        make_folder(target)
 
     def wrote(target: Path, painted: Painted) -> None:
         written.append(target)
@@ -148,10 +162,13 @@ def stylize(
         bar.console.print(f"{target}  {size}", markup=False)
 
     written: list[Path] = []
+    refused: list[NSTError] = []
+    interrupted = False
     try:
         with progress_bar() as bar:
             task = bar.add_task(opened.title, total=len(photos))
-            refused = list(
+            # One by one, so that Ctrl-C leaves those that came before.
+            refused.extend(
                 (stylize_files_on_ray if ray else stylize_files)(
                     photos,
                     targets,
@@ -168,11 +185,13 @@ def stylize(
                 )
             )
     except KeyboardInterrupt:
-        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
-        raise typer.Exit(130) from None
+        interrupted = True
     for refusal in refused:
         stderr.print(str(refusal), markup=False)
-    if left_out := folders_inside(given, out):
+    if interrupted:
+        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
+        raise typer.Exit(130)
+    if left_out := folders_inside(given, target if out else None):
         stderr.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)
@@ -190,7 +209,9 @@ def check(
     elif not os.path.isdir(what) and (match := on_the_hub(what)):
         from nst_core.hub import fetch
 
-        report = examine(fetch(match[1], match[2]))
+        with perhaps_a_folder(what):
+            folder = fetch(match[1], match[2])
+        report = examine(folder)
     else:
         report = examine(Path(what))
     table = Table(show_header=False, box=None)
@@ -229,7 +250,19 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows
     try:
-        app(prog_name="python -m nst_core")
+        try:
+            app(prog_name="python -m nst_core")
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # here, where a refusal can be told
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        if isinstance(sys.stdout, TextIOWrapper):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it would be tried again at the end
+        if error.errno == errno.EPIPE:  # nobody reads it any longer, as behind head
+            sys.exit(1)
+        _refuse(f"The output could not be written: {error.strerror}.")
     except NSTError as error:
         _refuse(str(error))
     except (MemoryError, RuntimeError) as error:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 import typer
@@ -95,17 +96,18 @@ def check_file(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for several results, unless there is one.
+    """Make a folder for several results, unless there is one, and see, before any work is done, that it takes files.
 
     Raises:
-        NSTError: it cannot be made.
+        NSTError: it cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
     except FileExistsError as error:
         raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
     except OSError as error:
-        raise NSTError(f"The folder {str(folder)!r} cannot be made: {error.strerror}.") from error
+        raise NSTError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
 
 
 def weighted(words: list[str] | None) -> list[tuple[str, float]]:

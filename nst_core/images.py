@@ -102,6 +102,8 @@ _ENCODERS = {
     ".tiff": _TIFF,
     ".bmp": _BMP,
 }
+SAVED_SUFFIXES = frozenset(_ENCODERS)
+"""By which ``save_picture`` tells the format."""
 
 
 class PictureError(NSTError):
@@ -126,7 +128,8 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
             has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded), or
-            numbers beyond the ranges above, or it is another array, or a tensor.
+            numbers beyond the ranges above, or it is a TIFF of 16-bit planes, one that begins with a preview, another
+            array, or a tensor.
     """
     if isinstance(source, np.ndarray | Tensor):
         source = _of_array(source)
@@ -389,6 +392,16 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int) -> None:
         raise PictureError(f"{subject} has no pixels: at least 1 × 1 would be right.")
     sizes: list[tuple[int, ...]] = [picture.size]
     if isinstance(picture, TiffImageFile):
+        # Pillow makes noise of that, unless it is compressed.
+        apart = picture.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+        deep = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
+        if apart and deep and picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) == 1:
+            right = "saved anew as PNG or interleaved TIFF it would be right"
+            raise PictureError(f"{subject} keeps its colours apart with 16 bits each: {right}.")
+        kind = picture.tag_v2.get(ExifTags.Base.NewSubfileType)
+        if isinstance(kind, int) and kind & 1:  # all that Pillow opens of such a file
+            right = "exported as JPEG, PNG or TIFF it would be right"
+            raise PictureError(f"{subject} begins with a preview, as raw files do: {right}.")
         # A tile is decoded whole, however little of it the picture shows.
         tile = (picture.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
         sizes.append(tuple(side for side in tile if isinstance(side, int)))

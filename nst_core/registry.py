@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -222,11 +222,13 @@ class Registry:
         if not isinstance(ref, str | Path):
             raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {ref!r:.80}.")
         if ref not in self._entries:
+            is_path = isinstance(ref, Path) or os.path.exists(ref)
+            if not is_path and (match := on_the_hub(str(ref))):
+                with perhaps_a_folder(str(ref)):
+                    return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=str(ref))
             # What reads as a path is none of the ids that there are, also where nothing is there.
-            if isinstance(ref, Path) or os.path.exists(ref) or re.fullmatch(r"[./~\\][^\0]*", ref):
+            if is_path or re.fullmatch(r"([.~\\]|[^\0]*/)[^\0]*", str(ref)):
                 return _open_folder(Path(ref))
-            if match := on_the_hub(ref):
-                return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=ref)
         entry = self[str(ref)]
         with self._loading[entry.id]:
             with self._opened_lock:
@@ -346,6 +348,19 @@ def _fetch(repo: str, revision: str | None, into: Path | None = None) -> Path:
     from nst_core.hub import fetch
 
     return fetch(repo, revision, into=into)
+
+
+@contextmanager
+def perhaps_a_folder(ref: str) -> Iterator[None]:
+    """Let a refusal of the Hub say as well that there is no folder ``ref``, where a folder may have been meant."""
+    from nst_core.hub import HubError
+
+    try:
+        yield
+    except HubError as error:
+        if not os.path.isdir(ref.partition("/")[0]):
+            raise
+        raise HubError(f"{error} Nor is there a folder {quoted(ref)} here.") from error
 
 
 def on_the_hub(ref: str) -> re.Match[str] | None:

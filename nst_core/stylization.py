@@ -94,7 +94,7 @@ def repaint(
         PictureError: the photograph cannot be read.
     """
     size = check_size(size)
-    stroke = check_number(NSTError, "stroke", stroke, *STROKES)
+    stroke = check_stroke(stroke)
     check_precision(precision)
     check_style(style)
     photo = open_picture(photo)
@@ -123,7 +123,7 @@ def pixels_seen(photo: Image.Image, size: int | None, stroke: float) -> int:
     Raises:
         NSTError: a number is out of its range.
     """
-    size, stroke = check_size(size), check_number(NSTError, "stroke", stroke, *STROKES)
+    size, stroke = check_size(size), check_stroke(stroke)
     scale = (size or max(photo.size)) / max(photo.size)
     return round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
 
@@ -237,6 +237,15 @@ def check_size(size: int | None) -> int | None:
         NSTError: it is no whole number in ``SIZES``.
     """
     return None if size is None else check_number(NSTError, "size", size, *SIZES, whole=True)
+
+
+def check_stroke(stroke: float) -> float:
+    """How broad the strokes of ``repaint`` are to be, as Python's own number.
+
+    Raises:
+        NSTError: it is no number in ``STROKES``.
+    """
+    return check_number(NSTError, "stroke", stroke, *STROKES)
 
 
 def check_precision(precision: str) -> None:

@@ -21,8 +21,9 @@ from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
 import nst_core
-from nst_core import console
+from nst_core import batch, console
 from nst_core.console import progress_bar
+from nst_core.errors import NSTError
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import Style
@@ -146,15 +147,41 @@ def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -
 
 def test_photographs_of_one_name_do_not_overwrite_each_other(made: Path) -> None:
     (made / "elsewhere").mkdir()
-    (made / "PHOTO.jpg").write_bytes((made / "photo.png").read_bytes())
-    assert "'photo-wave.png'" in refusal(
-        "stylize", "photo.png", "PHOTO.jpg", "--style", "wave", "-o", "one", folder=made
+    (made / "elsewhere" / "Photo.png").write_bytes((made / "photo.png").read_bytes())
+    words = ("stylize", "photo.png", "elsewhere/Photo.png", "--style", "wave", "-o")
+    assert refusal(*words, "both", folder=made) == (
+        "'photo.png' and 'elsewhere/Photo.png' would both be written as 'Photo.png-wave.png': "
+        "give them different names.\n"
     )
-    (made / "elsewhere" / "photo.png").write_bytes((made / "photo.png").read_bytes())
-    words = ("stylize", "photo.png", "elsewhere/photo.png", "--style", "wave", "-o")
-    assert "'photo-wave.png'" in refusal(*words, "both", folder=made)
     assert not (made / "both").exists()
-    assert "a file has that name" in refusal(*words[:2], "broken.jpg", *words[3:], "photo.png", folder=made)
+    words = (*words[:2], "broken.jpg", *words[3:])
+    assert "a file has that name" in refusal(*words, "wave/model.safetensors", folder=made)
+
+
+def test_out_is_the_folder_or_the_file_that_is_meant(made: Path) -> None:
+    (made / "mirror.jpg").write_bytes(encoded := (made / "photo.png").read_bytes())
+    (made / "link.jpg").symlink_to("mirror.jpg")
+    words = ("stylize", "mirror.jpg", "--style", "wave", "-o")
+    for out in ("mirror.jpg", "link.jpg", made / "wave" / ".." / "mirror.jpg"):
+        told = refusal(*words, out, folder=made)
+        assert told == f"'{out}' is one of the photographs, and would be written over: choose another name (-o).\n"
+    assert (made / "mirror.jpg").read_bytes() == encoded and (made / "link.jpg").is_symlink()
+    for out in ("trip-2024.05/", "all.png/"):
+        assert nst(*words, out, folder=made).returncode == 0
+        assert [file.name for file in (made / out).iterdir()] == ["mirror-wave.png"]
+    told = refusal(*words[:2], "photo.png", *words[2:], "both.PNG", folder=made)
+    assert told == "'both.PNG' names one picture, and there are 2 photographs: choose a folder (-o).\n"
+    assert not (made / "both.PNG").exists()
+    assert nst(*words[:2], "photo.png", *words[2:], "all.png", folder=made).returncode == 0  # for there it is a folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
+def test_a_folder_that_takes_no_file_is_noticed_before_anything_is_painted(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "stylize", None)
+    told = refusal("stylize", "photo.png", "--style", "wave", "-o", "/proc", folder=made)
+    assert told.startswith("The folder '/proc' cannot be written to: ")
 
 
 def test_refusals_are_one_sentence(made: Path) -> None:
@@ -236,6 +263,23 @@ def test_the_version_is_that_of_the_package(made: Path) -> None:
 def test_no_output_is_no_error(made: Path) -> None:
     command = f"{sys.executable} -m nst_core styles >&-"
     assert subprocess.run(["sh", "-c", command], cwd=made, stderr=subprocess.PIPE, text=True).stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is full")
+@pytest.mark.parametrize("words", ["styles", "styles --json", "--version"])
+def test_output_that_cannot_be_written_is_a_sentence(made: Path, words: str) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "nst_core", *words.split()]
+        done = subprocess.run(command, cwd=made, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "The output could not be written: No space left on device.\n")
+
+
+def test_output_that_nobody_reads_is_no_error(made: Path) -> None:
+    command = [sys.executable, "-m", "nst_core", "styles", "--json"]
+    process = subprocess.Popen(command, cwd=made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    process.stdout.close()
+    assert (process.communicate()[1], process.returncode) == ("", 1)
 
 
 def test_train_leaves_steps_for_the_painting(made: Path) -> None:
@@ -324,6 +368,54 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     # Before the weights ahead of it are tried.
     assert "not inf" in refusal(*words, "--content-weight", "inf", "-o", "inf.png", folder=tmp_path)
     assert "its suffix should be" in refusal(*words, "-o", "sheet.pgn", folder=tmp_path)
+
+
+def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> None:
+    (made / "pair").mkdir()
+    for name in ("IMG_1.JPG", "img_1.png", "IMG_2.jpg"):
+        (made / "pair" / name).write_bytes((made / "photo.png").read_bytes())
+    for _ in range(2):  # for results are no photographs
+        done = nst("stylize", "pair", "pair/IMG_2.jpg", "--style", "wave", "-o", "pair", folder=made)
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in (made / "pair").iterdir()} == {
+            *("IMG_1.JPG", "img_1.png", "IMG_2.jpg"),
+            *("IMG_1.JPG-wave.png", "img_1.png-wave.png", "IMG_2-wave.png"),
+        }
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--strength 80", "The strength should be"), ("--stroke 9", "The stroke should be"),
+        ("--mix 2", "The mix should be"), ("--mask photo.png", "give a second style"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_wrong_for_all_is_refused_once(made: Path, option: str, told: str) -> None:
+    (made / "damaged.jpg").write_text("A photograph would be refused of its own.")
+    words = ("photo.png", "damaged.jpg", "--style", "wave", "-o", "never", *option.split())
+    assert told in refusal("stylize", *words, folder=made) and not (made / "never").exists()
+
+
+def test_what_is_too_large_is_told_by_its_name(made: Path) -> None:
+    (made / "second.png").write_bytes((made / "photo.png").read_bytes())
+    words = ("photo.png", "second.png", "--style", "wave", "-o", "huge", "--size", 16384, "--stroke", 0.25)
+    lines = nst("stylize", *words, folder=made).stderr.splitlines()
+    assert [line.partition(" is ")[0] for line in lines] == ["'photo.png': That", "'second.png': That"]
+    sent = batch._Sent("third.png", (made / "photo.png").read_bytes(), "out.png")
+    told = batch._paint_file({"size": 16384, "stroke": 0.25}, [Style.open(made / "wave")], sent)
+    assert str(told).startswith("'third.png': That is ")
+
+
+def test_ctrl_c_keeps_what_was_refused_before(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object, **__: object) -> Iterator[NSTError]:
+        yield NSTError("The picture 'photo.png' is too old.")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "stylize_files", pressed)
+    assert nst("stylize", "photo.png", "--style", "wave", "-o", "ended", folder=made).stderr.splitlines() == [
+        "The picture 'photo.png' is too old.",
+        "Interrupted: 0 of 1 pictures were written.",
+    ]
 
 
 def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:

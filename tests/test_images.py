@@ -93,20 +93,22 @@ def png(size: tuple[int, int], depth: int, colour_type: int, rows: list[bytes], 
     return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(b"IHDR", header), *extra, chunk(b"IDAT", data), chunk(b"IEND", b"")])
 
 
-def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes) -> bytes:
-    """One strip, or one tile; ``tags`` are of struct's types B, H and I, beside those of the layout."""
+def tiff(tags: dict[int, tuple[str, list[int]]], *parts: bytes) -> bytes:
+    """Of strips, or tiles; ``tags`` are of struct's types B, H and I, beside those of the layout."""
     place, length = (324, 325) if 322 in tags else (273, 279)
-    tags = {259: ("H", [1]), place: ("I", [0]), length: ("I", [len(data)]), **tags}
+    lengths = [len(part) for part in parts]
+    tags = {259: ("H", [1]), place: ("I", lengths), length: ("I", lengths), **tags}
     behind = 8 + 2 + 12 * len(tags) + 4
-    tags[place] = ("I", [behind + sum(4 * len(values) for _, values in tags.values())])
+    data = behind + sum(4 * len(values) for _, values in tags.values())
+    tags[place] = ("I", [data + sum(lengths[:number]) for number in range(len(parts))])
     entries, values_behind = b"", b""
     for tag, (kind, values) in sorted(tags.items()):
         packed = struct.pack(f"<{len(values)}{kind}", *values)
         if len(packed) > 4:
             packed, values_behind = struct.pack("<I", behind + len(values_behind)), values_behind + packed
         entries += struct.pack("<HHI", tag, {"B": 7, "H": 3, "I": 4}[kind], len(values)) + packed.ljust(4, b"\0")
-    data = values_behind.ljust(tags[place][1][0] - behind, b"\0") + data
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return b"".join([head + values_behind.ljust(data - behind, b"\0"), *parts])
 
 
 def grey_tiff(samples: Pixels, bits: int, *, data: bytes | None = None, photometric: int = 1, kind: int = 1) -> bytes:
@@ -426,6 +428,29 @@ def test_16_bit_rgb_is_scaled() -> None:
     ]
     for data in files:
         assert np.abs(pixels(open_picture(data)) - samples / 257).max() < 1
+
+
+def test_16_bit_planes_are_read_or_refused() -> None:
+    samples = np.array([[[0, 257, 1000], [32768, 65278, 65535]]], dtype=np.uint16)
+    tags = {256: [2], 257: [1], 258: [16] * 3, 262: [2], 277: [3], 278: [1], 284: [2]}
+    layout = {tag: ("H", values) for tag, values in tags.items()}
+    planes = [samples[..., channel].tobytes() for channel in range(3)]
+    # Of those that are not compressed Pillow makes noise.
+    assert "saved anew as PNG or interleaved TIFF" in refusal(tiff(layout, *planes))
+    compressed = tiff({**layout, 259: ("H", [8])}, *map(zlib.compress, planes))
+    assert np.abs(pixels(open_picture(compressed)) - samples / 257).max() < 1
+    shallow = tiff({**layout, 258: ("H", [8] * 3)}, *(plane[1::2] for plane in planes))
+    assert np.array_equal(pixels(open_picture(shallow)), samples >> 8)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 3])
+def test_a_preview_is_not_taken_for_the_picture(kind: int) -> None:
+    tags = {254: [kind], 256: [2], 257: [1], 258: [8] * 3, 262: [2], 277: [3], 278: [1]}
+    data = tiff({tag: ("H" if tag > 254 else "I", values) for tag, values in tags.items()}, bytes(6))
+    if kind & 1:
+        assert "begins with a preview, as raw files do: " in refusal(data)
+    else:
+        assert open_picture(data).size == (2, 1)
 
 
 def test_floats_in_0_to_1_and_integers_of_16_bits_are_scaled() -> None:

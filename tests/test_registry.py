@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import nst
 from made_styles import make_style
 
+from nst_core import hub
 from nst_core import registry as registry_module
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
+from nst_core.hub import HubError
 from nst_core.registry import Entry, Registry, RegistryError, add_entry
 from nst_core.style import CARD, PREVIEW, WEIGHTS, Style, StyleError
 
@@ -241,8 +244,7 @@ def test_an_empty_registry(tmp_path: Path) -> None:
         ("\u202e\0", "There is no style '\\u202e\\x00'; there are 'great-wave', 'starry-night'."),
         ("x" * 10_000, f"There is no style '{'x' * 80}'; there are 'great-wave', 'starry-night'."),
         ("./\0", "There is no style './\\x00'; there are 'great-wave', 'starry-night'."),
-        ("user/repo@", "There is no style 'user/repo@'; there are 'great-wave', 'starry-night'."),
-        ("user/repo@../x", "There is no style 'user/repo@../x'; there are 'great-wave', 'starry-night'."),
+        ("styles/\0", "There is no style 'styles/\\x00'; there are 'great-wave', 'starry-night'."),
     ],
 )
 def test_an_unknown_style(folder: Path, ref: str, sentence: str) -> None:
@@ -263,10 +265,31 @@ def test_what_a_registry_is_not_read_from(source: Any) -> None:
     assert sentence == f"A registry is read from a path, or user/repo on the Hub, not from {source!r}."
 
 
-@pytest.mark.parametrize("ref", ["./nowhere", "../" * 3 + "nowhere\n", "/tmp/none/nowhere", "~/nowhere"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("./nowhere", "../" * 3 + "nowhere\n", "/tmp/none/nowhere", "~/nowhere"),
+        *("styles/nowhere/", "styles/of/nowhere", "user/repo@../nowhere"),
+    ],
+)
 def test_what_reads_as_a_path_is_a_folder_that_is_not_there(folder: Path, ref: str) -> None:
     sentence = refusal(ref, Registry.load(folder).open, StyleError)
     assert sentence.startswith("There is no folder 'nowhere': ")
+
+
+def test_a_folder_of_a_mistyped_name_may_be_meant_where_the_hub_has_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Path:
+        raise HubError("The Hub has none.")
+
+    monkeypatch.setattr(hub, "fetch", refused)
+    monkeypatch.chdir(folder)
+    registry = Registry.load(folder)
+    told = "The Hub has none. Nor is there a folder 'styles/graet-wave' here."
+    assert refusal("styles/graet-wave", registry.open, HubError) == told
+    assert nst("check", "styles/graet-wave", folder=folder).stderr == f"{told}\n"
+    assert refusal("user/graet-wave", registry.open, HubError) == "The Hub has none."
 
 
 def test_what_opens_no_style(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
