@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -140,6 +141,33 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
         studio.painting("ann", photo, Wish(style=name)).result()
     gc.collect()
     assert not folder.exists()
+
+
+def test_what_the_hub_says_of_a_style_that_was_left_is_not_heard(
+    studio: Studio, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody waits for it."""
+    answers = Event()
+
+    def slow(*_: Any, **__: Any) -> Style:
+        answers.wait(60)
+        raise NSTError("The Hugging Face Hub could not be reached.")
+
+    monkeypatch.setattr(studio.registry, "open_from_hub", slow)
+    with ThreadPoolExecutor() as pages:
+        left = pages.submit(studio.painting, "ann", photo, Wish(style="ada/wave"))
+        wait_until(lambda: studio._fetching)
+        assert studio.painting("ann", photo, Wish(style="first-style")).result().style.title
+        with pytest.raises(Ended):
+            left.result(timeout=10)
+        late = pages.submit(studio.painting, "bob", photo, Wish(style="ada/wave"))
+        wait_until(lambda: studio._wishes.get("bob", None))
+        studio.dismiss("bob")
+        answers.set()
+        with pytest.raises(Ended):
+            late.result(timeout=10)
+        with pytest.raises(NSTError, match="could not be reached"):
+            studio.painting("eve", photo, Wish(style="ada/wave"))
 
 
 @contextmanager

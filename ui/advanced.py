@@ -63,6 +63,7 @@ SCALES, WEIGHTS, SMOOTH, STAND_IN = (
     "smoothness {:g}",
     "{other} in place of {layer}",
 )
+AS_BEGUN = "It goes on with the settings that it began with; Run starts with the new ones."
 COLORED = {"photo": "in the photograph’s colours", "luminance": "only light and dark changed"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
@@ -308,9 +309,12 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 order = replace(order, start=turn.result())
             yield from shown(easel.watch(request.session_hash, order))
 
-    def again(steps: Any, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+    def again(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
         with refusals():
-            yield from shown(easel.go_on(request.session_hash, steps))
+            now, began = dict(zip(linked, values, strict=True)), easel.begun_with(request.session_hash)
+            if any(began.get(name, value) != value for name, value in now.items() if name != "steps"):
+                gr.Info(words_of(request)(AS_BEGUN))
+            yield from shown(easel.go_on(request.session_hash, now["steps"]))
 
     def left(run: Run | None) -> list[Any]:
         files = [run.picture, run.table] if run else [None, None]
@@ -365,7 +369,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     gr.on(beginning, None, [content, painting], buttons, js=waiting("easel", 1 + len(results)))
     watched = [stage, leave, stop]
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
-    events = [run.click(start, inputs, watched, **running), go_on.click(again, steps, watched, **running)]
+    events = [run.click(start, inputs, watched, **running), go_on.click(again, [*linked.values()], watched, **running)]
     for rested in follow(events, run, watched, results, left, easel.ended, easel.running):
         rested.then(describe, planned, [plan, fast], **planning)  # by now it is known how long a step takes
     return filled_in

@@ -233,6 +233,11 @@ class Easel:
         run = self.running.get(session, None)
         return run if run and run.picture and not run.running else None
 
+    def begun_with(self, session: str | None) -> Mapping[str, Any]:
+        """The settings that the run which the session would go on with has, as its order has ``said``."""
+        ended = self._ended.get(session, None)
+        return ended.order.said if ended else {}
+
     def goes_on(self, run: Run) -> bool:
         """Whether there still is what going on with a run takes: that is kept of a few alone."""
         return any(ended.run is run for ended in self._ended.values())

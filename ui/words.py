@@ -244,6 +244,9 @@ recuerda solo su navegador, que olvida las imágenes cuando usted lo diga.
     "Run": "Empezar",
     "Stop": "Parar",
     "Continue": "Continuar",
+    "It goes on with the settings that it began with; Run starts with the new ones.": (
+        "Continúa con los ajustes con los que empezó; Empezar usa los nuevos."
+    ),
     "Picture (PNG)": "Imagen (PNG)",
     "Losses (CSV)": "Pérdidas (CSV)",
     "Steps at most": "Pasos como máximo",

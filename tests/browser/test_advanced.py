@@ -15,6 +15,7 @@ from PIL import Image
 from browser.conftest import CHROMIUM, PATIENCE
 from nst_core.optimization import optimize
 from ui import runs
+from ui.advanced import AS_BEGUN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -112,6 +113,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     set_steps(page, 30)
     page.locator("#go-on").click()
     wait_until_it_rests(page, f"{done + 30} steps")
+    expect(page.get_by_text(AS_BEGUN)).to_have_count(0)
     table = rows(download(page, "#csv", tmp_path))
     assert [int(row["step"]) for row in table] == list(range(1, done + 31))
     assert all(float(row["total"]) > 0 and float(row["style"]) > 0 for row in table)
@@ -177,6 +179,12 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     page.wait_for_function(f"([image, first]) => ({PIXELS})(image) === first", arg=[picture.element_handle(), first])
     back.click()
     page.wait_for_function(f"([image, second]) => ({PIXELS})(image) === second", arg=[picture.element_handle(), second])
+
+    page.get_by_label("Style layers").fill("conv1_1")
+    page.get_by_label("Style layers").press("Tab")
+    page.locator("#go-on").click()
+    expect(page.get_by_text(AS_BEGUN)).to_be_visible()
+    wait_until_it_rests(page, "24 steps")
 
 
 def rows(path: Path) -> list[dict[str, str]]:

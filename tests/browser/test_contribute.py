@@ -144,6 +144,9 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         page.get_by_role("option", name="The <b>Wave</b> by Ada · ada/wave · mit").click()
         expect(page.locator("#styles label.selected input")).to_have_value(f"ada/wave@{revision}")
         assert picture(page, "The <b>Wave</b>") == first
+        page.wait_for_function("name => localStorage.repaint.includes(name)", arg=f"ada/wave@{revision}")
+        page.reload()
+        expect(page.locator("#styles label.selected input")).to_have_value(f"ada/wave@{revision}")
     with page_of(browser, hub, tmp_path, "eve", "desktop", f"?style=ada/wave@{revision}&size=512") as page:
         expect(page.locator("#styles label.selected")).to_contain_text("ada/wave")
         choose_photo(page, photo)
