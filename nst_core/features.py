@@ -24,7 +24,7 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 DISTILLED_CHANNELS = (16, 32, 64, 128, 128)
 _COMPACT: tuple[dict[str, Any], ...] = (
     {"last": "conv3_1", "ranks": {"1_1": 12, "1_2": 24, "2_1": 32, "2_2": 48, "3_1": 64}},
-    {"begins": "pool1", "last": "conv5_1", "channels": (0, 64, 64, 128, 128), "heads": ("4_1", "5_1")},
+    {"last": "conv5_1", "channels": (24, 48, 96, 128, 128), "heads": ("4_1", "5_1")},
 )
 COMPACT_WEIGHTS = Path(__file__).with_name("compact.safetensors")
 EXACT_FILE, DISTILLED_FILE = "vgg19_normalised_to_conv3_1.safetensors", "vgg19_distilled_to_conv5_1.safetensors"
@@ -63,15 +63,13 @@ class VGG19(nn.Module):
     A convolution with one of the ``ranks`` has so many channels, and what its head makes of them is what goes on, at
     full width (Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks for Classification and Detection").
 
-    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. A network that ``begins``
-    with a pool's output has none of what comes before it, and is a part of a ``Hybrid``. ``pooling`` may be changed at
-    any time, for no weight depends on it.
+    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. ``pooling`` may be changed
+    at any time, for no weight depends on it.
     """
 
     def __init__(
         self,
         *,
-        begins: str | None = None,
         last: str = "conv5_4",
         channels: tuple[int, ...] = VGG19_CHANNELS,
         heads: Collection[str] = (),
@@ -79,9 +77,7 @@ class VGG19(nn.Module):
         padding_mode: Literal["zeros", "reflect"] = "zeros",
     ) -> None:
         super().__init__()
-        if begins is None:
-            self.conv0 = nn.Conv2d(3, 3, 1)
-        self.begins = begins
+        self.conv0 = nn.Conv2d(3, 3, 1)
         self.plan: list[str] = []
         self.ranks = dict(ranks or {})
         self.heads = (*self.ranks, *heads)
@@ -90,9 +86,6 @@ class VGG19(nn.Module):
         width = 3
         for block, (count, out) in enumerate(zip(CONVOLUTIONS_PER_BLOCK, channels, strict=True), start=1):
             full = VGG19_CHANNELS[block - 1]
-            if begins and block <= int(begins[4:]):
-                width = full
-                continue
             for index in range(1, count + 1):
                 name = f"{block}_{index}"
                 given = self.ranks.get(name, out)
@@ -115,13 +108,10 @@ class VGG19(nn.Module):
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Activations by layer name, as ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
         check_layers(layers, self.layers)
-        self.check_size(pictures, layers)
-        return self.activations(pictures, layers)
-
-    def activations(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """As ``forward``, but unchecked: of pictures or what else it ``begins`` with; pools may be asked for, too."""
+        self._check_size(pictures, layers)
         missing = set(layers)
         features: dict[str, Tensor] = {}
+        x = pictures
         for name in self.plan:
             if not missing:
                 break
@@ -132,7 +122,7 @@ class VGG19(nn.Module):
                 x = F.relu(x) if kind == "relu" else self._convolved(name, x)
                 if kind == "conv" and place in self.ranks:
                     x = self.get_submodule(f"head{place}")(x)
-            if kind == "pool" or not self.heads or place in self.ranks:
+            if not self.heads or place in self.ranks:
                 found = {name: x}
             elif kind == "relu" and missing & {f"conv{place}", name}:
                 prediction = self.get_submodule(f"head{place}")(x)
@@ -160,12 +150,7 @@ class VGG19(nn.Module):
         both, weight = torch.cat([rounded, x - rounded], 1), torch.cat([convolution.weight] * 2, 1)
         return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
 
-    def check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
-        """Refuse pictures that are too small for a layer.
-
-        Raises:
-            FeaturesError: naming the layer, and the size that would be right.
-        """
+    def _check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
         deepest = max(layers, key=self.plan.index, default="conv1_1")
         # Each block before it halves the picture, and what is left must have a neighbour to be reflected.
         side = 2 ** (int(deepest[4]) - 1) * (2 if self.padding_mode == "reflect" else 1)
@@ -178,10 +163,7 @@ class VGG19(nn.Module):
 
 
 class Hybrid(nn.Module):
-    """Several feature networks as one: each layer comes from the first network that gives it.
-
-    One that ``begins`` with a pool's output goes on from the first network's.
-    """
+    """Several feature networks as one: each layer comes from the first network that gives it."""
 
     def __init__(self, *networks: VGG19) -> None:
         super().__init__()
@@ -189,28 +171,18 @@ class Hybrid(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return tuple(self._givers())
+        return tuple(dict.fromkeys(layer for network in self._networks() for layer in network.layers))
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        givers = self._givers()
-        check_layers(layers, tuple(givers))
-        networks = list(dict.fromkeys(givers.values()))
-        wanted = {layer: givers[layer] for layer in layers}
-        wanted |= {network.begins: networks[0] for network in wanted.values() if network.begins}
+        check_layers(layers, self.layers)
         features: dict[str, Tensor] = {}
-        for network in networks:
-            if here := [layer for layer, giver in wanted.items() if giver is network]:
-                network.check_size(pictures, here)
-                features |= network.activations(features[network.begins] if network.begins else pictures, here)
-        return {layer: features[layer] for layer in layers}
+        for network in self._networks():
+            if here := [layer for layer in layers if layer in network.layers and layer not in features]:
+                features |= network(pictures, here)
+        return features
 
-    def _givers(self) -> dict[str, VGG19]:
-        givers: dict[str, VGG19] = {}
-        for network in self.networks:
-            assert isinstance(network, VGG19)
-            for layer in network.layers:
-                givers.setdefault(layer, network)
-        return givers
+    def _networks(self) -> list[VGG19]:
+        return [network for network in self.networks if isinstance(network, VGG19)]
 
 
 Network = TypeVar("Network", VGG19, Hybrid)
@@ -256,7 +228,8 @@ def numbers_per_pixel(network: VGG19 | Hybrid) -> float:
 
 def fingerprint(network: nn.Module) -> int:
     """A checksum of a network's weights, of at most 256 values of each tensor; the same on every device."""
-    return zlib.crc32(b"".join(p.detach().flatten()[:256].cpu().numpy().tobytes() for p in network.parameters()))
+    some = (parameter.detach().flatten()[:256].float().cpu() for parameter in network.parameters())
+    return zlib.crc32(b"".join(values.numpy().tobytes() for values in some))
 
 
 @torch.inference_mode(False)
@@ -305,13 +278,13 @@ def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
     Raises:
         FeaturesError: as ``load_features``.
     """
-    return source if hasattr(source, "layers") else load_features(source, pooling=pooling)
+    return source if isinstance(source, VGG19 | Hybrid) else load_features(source, pooling=pooling)
 
 
 def compact_network() -> Hybrid:
-    """VGG19 to conv5_1, of low rank and with a narrow branch, untrained: ``scripts/distill.py`` trains it."""
+    """VGG19 to conv5_1, of low rank to conv3_1 and narrow beyond, untrained: ``scripts/distill.py`` trains it."""
     network = _empty_compact()
-    network.networks[0].load_state_dict(_imagenet_scale(), strict=False)
+    network.load_state_dict(_scales(network), strict=False)
     return network
 
 
@@ -321,10 +294,13 @@ def _empty_compact() -> Hybrid:
 
 def _load_compact(path: Path = COMPACT_WEIGHTS) -> Hybrid:
     # The scale was never learned: as it is, rather than rounded to half precision.
-    state = _read(path) | {f"networks.0.{name}": value for name, value in _imagenet_scale().items()}
     with torch.device("meta"):
         empty = _empty_compact()
-    return _fill(empty, state, f"{path.name} does not hold a compact VGG19.")
+    return _fill(empty, _read(path) | _scales(empty), f"{path.name} does not hold a compact VGG19.")
+
+
+def _scales(compact: Hybrid) -> dict[str, Tensor]:
+    return {f"networks.{i}.{name}": x for i in range(len(compact.networks)) for name, x in _imagenet_scale().items()}
 
 
 def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:

@@ -1,21 +1,24 @@
-"""Distils ``nst_core/compact.safetensors``: of low rank and with a narrow branch, it predicts what VGG19 sees.
+"""Distils ``nst_core/compact.safetensors``: of low rank and with a narrow part, it predicts what VGG19 sees.
 
 The teacher is a folder of feature networks (see ``nst_core.load_features``), exact to conv3_1. What this part sees, the
 convolutions of low rank predict, each found by least squares from what enters it there (Zhang et al. 2015,
 "Accelerating Very Deep Convolutional Networks for Classification and Detection").
 
-The narrow branch learns from the teacher's own narrow part, by the method of Wang et al. 2020, "Collaborative
-Distillation for Ultra-Resolution Universal Style Transfer": 1 × 1 heads map narrow activations to the full width. What
-is seen inside the teacher guides its convolutions, each through a 1 × 1 connector that is thrown away afterwards
-(Romero et al. 2014, "FitNets"). Half of the pictures are photographs and paintings, some of them mixed or noisy; the
-other half are taken from optimisations under the student as it is just then, for an optimisation goes where the
-student's mistakes lead it, and there it is corrected. Convolutions learn where their inputs are white
-(``WhitenedMuon``): what is left to learn lies in directions in which inputs hardly vary.
+The narrow part learns from the teacher's own, the network of Wang et al. 2020, "Collaborative Distillation for
+Ultra-Resolution Universal Style Transfer". It begins with random weights and learns one convolution after the other:
+each, from what the finished ones before it give, to see what the teacher's sees there, through a 1 × 1 connector that
+is thrown away afterwards (Romero et al. 2014, "FitNets"). The heads, which map narrow activations to the full width,
+are the connectors of the convolutions before them, and learn what the teacher's heads give. In the end, all
+convolutions learn together. They learn where their inputs are white (``WhitenedMuon``): most of what there is to learn
+lies in directions in which inputs hardly vary.
+
+Half of the pictures are photographs and paintings, some of them mixed or noisy; the other half are from the middle of
+optimisations, where activations are as no photograph's.
+
+The two deepest blocks of the one that is shipped had learned before, in an earlier student; from random weights they
+take longer than the others.
 
     python scripts/distill.py --features FOLDER --photos FOLDER --paintings FOLDER
-
-The branch that is shipped began with blocks 3 to 5 of an earlier, narrow student of the same teacher; from random
-weights it takes many more steps.
 """
 
 import argparse
@@ -25,28 +28,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from nst_core.features import COMPACT_WEIGHTS, VGG19, Hybrid, compact_network, load_features
 from nst_core.images import PHOTO_SUFFIXES, fit, open_picture, to_picture, to_tensor
-from nst_core.losses import gram_matrix
 from nst_core.memory import keep_freed_memory
 from nst_core.muon import MOMENTUM, orthogonalised
 from nst_core.optimization import optimize
 from nst_core.recipe import Recipe
 from nst_core.training import Photographs
 
-WEIGHTS = {"inside": 9.0, "mean": 30.0}
-"""How much an error of that kind counts, if not once."""
 FITTED_POSITIONS = 700
 """Of each picture, so many are taken for least squares."""
+SHALLOW, DEEP, LAST = (3e-2, 1e-3), (1e-2, 0.2), (3e-3, 1e-3)
+"""Learning rate, at its highest, and damping, see ``WhitenedMuon``: of single convolutions, and of all of them in the
+end. A batch has few positions in deep blocks, and what hardly varies there may in another."""
+OPTIMIZATION_STEPS, TAKEN = 200, (5, 20, 50, 80, 120, 160, 200)
+"""Of an optimisation; the pictures of some of its steps are learned from."""
 
 
 def main() -> None:
@@ -54,138 +59,96 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True, help="the teacher")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--paintings", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--fitted", type=int, default=32, help="batches for the convolutions of low rank")
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=800, help="for each convolution")
+    parser.add_argument("--optimizations", type=int, default=30, help="so many to take pictures from")
+    parser.add_argument("--fitted", type=int, default=48, help="batches for least squares")
+    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=7e-4, help="at its highest; see WhitenedMuon")
-    parser.add_argument("--start", type=Path, help="weights of an earlier one, whose narrow part learns on")
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--last-steps", type=int, default=1500, help="for all of them together")
     parser.add_argument("-o", "--out", type=Path, default=COMPACT_WEIGHTS)
     args = parser.parse_args()
 
     keep_freed_memory()
     torch.manual_seed(0)
-    teacher = load_features(args.features)
+    teacher, student = load_features(args.features), compact_network().requires_grad_(False)
     assert isinstance(teacher, Hybrid)
     distilled = teacher.networks[1]
-    assert isinstance(distilled, VGG19)
-    student = compact_network().requires_grad_(False)
     wide, narrow = student.networks
-    assert isinstance(wide, VGG19) and isinstance(narrow, VGG19) and narrow.begins
-    narrow.requires_grad_(True)
-    connectors = nn.ModuleDict()
-    for name in narrow.plan:
-        if name.startswith("conv"):
-            layer = convolution(narrow, name)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(bias(layer))
-            connectors[name] = nn.Conv2d(layer.out_channels, convolution(distilled, name).out_channels, 1)
-    for network in (teacher, student, connectors):
+    assert isinstance(distilled, VGG19) and isinstance(wide, VGG19) and isinstance(narrow, VGG19)
+
+    pictures = batches(args)
+    pictures = half(pictures, optimised(teacher, pictures, args.optimizations))
+    first = [next(pictures) for _ in range(args.fitted)]
+    fit_ranks(wide, teacher, first)
+    narrow.heads = distilled.heads = ()  # what is inside, instead of what heads make of it
+    for network in (narrow, distilled):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = WhitenedMuon(nn.ModuleList([narrow, connectors]))
-    checkpoint, start = args.out.with_suffix(".checkpoint"), 0
-    if args.resume:
-        state = torch.load(checkpoint, weights_only=True)
-        start = state["step"]
-        student.load_state_dict(state["student"])
-        connectors.load_state_dict(state["connectors"])
-        optimizer.load_state_dict(state["optimizer"])
-    else:
-        with torch.no_grad():
-            first = [batch for batch, _ in zip(batches(args, 0), range(args.fitted), strict=False)]
-            if args.start:
-                student.load_state_dict(load_file(args.start))
-            else:
-                fit_ranks(wide, teacher, first)
-            fit_heads(student, connectors, distilled, torch.cat(first[:4]))
-
-    began = time.perf_counter()
-    sums: dict[str, float] = {}
-    optimised = Optimised(start)
-    for pictures, _ in zip(batches(args, start), range(12), strict=False):
-        optimised.add(student, pictures[3:4], pictures[:1])
-    for step, pictures in enumerate(batches(args, start), start):
-        if step % 60 == 0:
-            optimised.add(student, pictures[3:4], pictures[:1])
-        pictures = torch.cat([pictures[::2], optimised.some(args.batch_size // 2)])
-        with optimizer.watching(step):
-            errors = measure(student, connectors, distilled, pictures.contiguous(memory_format=torch.channels_last))
-        torch.stack([WEIGHTS.get(name.strip("~_145"), 1.0) * error for name, error in errors.items()]).sum().backward()
-        warm, fall = min(1, (step + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * step / args.steps)
-        optimizer.step(args.learning_rate * warm * fall)
-        for name, value in errors.items():
-            sums[name] = sums.get(name, 0.0) + value.item() / 50
-        if (step + 1) % 50 == 0:
-            shown = " ".join(f"{name} {value:.4f}" for name, value in sums.items())
-            print(f"{step + 1} {time.perf_counter() - began:.0f} s  {shown}", flush=True)
-            sums = {}
-        if (step + 1) % 250 == 0 or step + 1 == args.steps:
-            torch.save(
-                {
-                    "step": step + 1,
-                    "student": student.state_dict(),
-                    "connectors": connectors.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                },
-                checkpoint,
-            )
-            # Half precision is enough.
-            save_file({name: tensor.half().contiguous() for name, tensor in student.state_dict().items()}, args.out)
+    names, connectors = [name for name in narrow.layers if name.startswith("conv")], nn.ModuleDict()
+    for name in names:
+        connectors[name] = begin(narrow, distilled, name, next(pictures))
+        learn(narrow, distilled, [name], connectors, pictures, args.steps, *(DEEP if name >= "conv4" else SHALLOW))
+    learn(narrow, distilled, names[1:], connectors, pictures, args.last_steps, *LAST)
+    # Half precision is enough.
+    save_file({name: tensor.half().contiguous() for name, tensor in student.state_dict().items()}, args.out)
 
 
-def measure(student: Hybrid, connectors: nn.ModuleDict, distilled: VGG19, pictures: Tensor) -> dict[str, Tensor]:
-    """By name, what is unexplained of the teacher's activations, of its inside, and of its Gram matrices."""
-    narrow, errors = student.networks[1], {}
-    assert isinstance(narrow, VGG19)
-    with torch.autocast("cpu", torch.bfloat16):
-        with torch.no_grad():
-            seen, entering = inside(distilled, pictures), branching(student, pictures)
-        own = inside(narrow, entering)
-        errors["inside"] = torch.stack(
-            [unexplained(connector(F.relu(own[name])), F.relu(seen[name])) for name, connector in connectors.items()]
-        ).sum()
-        for place in narrow.heads:
-            head, entering = convolution(narrow, f"head{place}"), F.relu(own[f"conv{place}"])
+def begin(narrow: VGG19, distilled: VGG19, name: str, pictures: Tensor) -> nn.Conv2d:
+    """Random weights for a convolution of the narrow part, and its connector or head, by least squares."""
+    layer, relu = convolution(narrow, name), name.replace("conv", "relu")
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(bias(layer))
+    wanted = guide(narrow, distilled, name, distilled(pictures, [relu])[relu])
+    head = f"head{name[4:]}"
+    is_head = hasattr(narrow, head)
+    connector = convolution(narrow, head) if is_head else nn.Conv2d(layer.out_channels, wanted.shape[1], 1)
+    least_squares(connector.requires_grad_(False), narrow(pictures, [relu])[relu], wanted)
+    return connector
+
+
+def guide(narrow: VGG19, distilled: VGG19, name: str, seen: Tensor) -> Tensor:
+    """What guides a convolution: what the teacher's gives, or what its head makes of that where there is a head."""
+    head = f"head{name[4:]}"
+    return convolution(distilled, head)(seen) if hasattr(narrow, head) else seen
+
+
+def learn(
+    narrow: VGG19,
+    distilled: VGG19,
+    names: list[str],
+    connectors: nn.ModuleDict,
+    pictures: Iterator[Tensor],
+    steps: int,
+    learning_rate: float,
+    damping: float,
+) -> None:
+    """Convolutions of the narrow part learn to see, through connectors, what the teacher's see."""
+    relus = {name: name.replace("conv", "relu") for name in names}
+    learned = nn.ModuleList([*(convolution(narrow, name) for name in names), *(connectors[name] for name in names)])
+    learned.requires_grad_(True)
+    optimizer = WhitenedMuon(learned, damping)
+    began, sums = time.perf_counter(), dict.fromkeys(names, 0.0)
+    for step, some in zip(range(steps), pictures, strict=False):
+        # Under autocast, conv1_1 is not called as a module, which could be watched.
+        with torch.autocast("cpu", torch.bfloat16, enabled="conv1_1" not in names), optimizer.watching(step):
+            own = narrow(some, relus.values())
             with torch.no_grad():
-                wanted = convolution(distilled, f"head{place}")(F.relu(seen[f"conv{place}"]))
-            # The Gram matrix of what a head gives follows from that of what it gets.
-            augmented = torch.cat([entering, torch.ones_like(entering[:, :1])], 1)
-            weights = torch.cat([head.weight[:, :, 0, 0], bias(head)[:, None]], 1)
-            with torch.autocast("cpu", enabled=False):
-                predicted = weights @ gram_matrix(augmented).float() @ weights.mT
-                target = gram_matrix(wanted).float()
-                off = (predicted - target).square().sum((1, 2)) / target.square().sum((1, 2))
-            errors[f"gram{place}"], errors[f"~gram{place}"] = (half.mean() for half in off.chunk(2))
-            predicted = head(entering)
-            # Most of what Gram matrices are wrong by is of their pictures' means.
-            off = (predicted.float().mean((2, 3)) - wanted.float().mean((2, 3))).square().sum(1)
-            errors[f"mean{place}"] = (off / wanted.float().mean((2, 3)).square().sum(1)).mean()
-            errors[f"conv{place}"] = unexplained(predicted, wanted)
-            errors[f"relu{place}"] = unexplained(F.relu(predicted), F.relu(wanted))
-    return errors
+                seen = distilled(some, relus.values())
+                wanted = {name: guide(narrow, distilled, name, seen[relu]) for name, relu in relus.items()}
+            errors = {name: unexplained(connectors[name](own[relu]), wanted[name]) for name, relu in relus.items()}
+        torch.stack(list(errors.values())).sum().backward()
+        warm, fall = min(1, (step + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * step / steps)
+        optimizer.step(learning_rate * warm * fall)
+        sums = {name: sums[name] + error.item() / 100 for name, error in errors.items()}
+        if (step + 1) % 100 == 0:
+            shown = " ".join(f"{name} {error:.5f}" for name, error in sums.items())
+            print(f"{step + 1} {time.perf_counter() - began:.0f} s  unexplained of {shown}", flush=True)
+            sums = dict.fromkeys(names, 0.0)
+    learned.requires_grad_(False)
 
 
 def unexplained(predicted: Tensor, seen: Tensor) -> Tensor:
     """The share of the variance of ``seen`` that is not predicted."""
-    sparse = seen[:, :, ::4, ::4] if seen.shape[-1] > 32 else seen
-    return F.mse_loss(predicted, seen).float() / sparse.float().var()
-
-
-def inside(network: VGG19, pictures: Tensor) -> dict[str, Tensor]:
-    """The outputs of a narrow network's convolutions, instead of its heads'."""
-    heads, network.heads = network.heads, ()
-    try:
-        return network(pictures, [name for name in network.layers if name.startswith("conv")])
-    finally:
-        network.heads = heads
-
-
-def branching(student: Hybrid, pictures: Tensor) -> Tensor:
-    """What enters a student's narrow branch."""
-    wide, narrow = student.networks
-    assert isinstance(wide, VGG19) and isinstance(narrow, VGG19) and narrow.begins
-    return wide.activations(pictures, [narrow.begins])[narrow.begins]
+    return F.mse_loss(predicted.float(), seen.float()) / seen.float().var()
 
 
 def fit_ranks(wide: VGG19, teacher: VGG19 | Hybrid, batches: list[Tensor]) -> None:
@@ -219,18 +182,6 @@ def fit_ranks(wide: VGG19, teacher: VGG19 | Hybrid, batches: list[Tensor]) -> No
         bias(head).copy_(mean - components @ (components.T @ mean))
 
 
-def fit_heads(student: Hybrid, connectors: nn.ModuleDict, distilled: VGG19, pictures: Tensor) -> None:
-    """Set the narrow branch's heads and connectors to the best, by least squares, for its convolutions as they are."""
-    narrow = student.networks[1]
-    assert isinstance(narrow, VGG19)
-    own, seen = inside(narrow, branching(student, pictures)), inside(distilled, pictures)
-    for name in connectors:
-        least_squares(convolution(connectors, name), F.relu(own[name]), F.relu(seen[name]))
-    for place in narrow.heads:
-        wanted = convolution(distilled, f"head{place}")(F.relu(seen[f"conv{place}"]))
-        least_squares(convolution(narrow, f"head{place}"), F.relu(own[f"conv{place}"]), wanted)
-
-
 def convolution(network: nn.Module, name: str) -> nn.Conv2d:
     module = network.get_submodule(name)
     assert isinstance(module, nn.Conv2d)
@@ -244,10 +195,10 @@ def bias(layer: nn.Conv2d) -> Tensor:
 
 def least_squares(layer: nn.Conv2d, entering: Tensor, wanted: Tensor) -> None:
     """Give a 1 × 1 convolution the weights that turn (B, I, H, W) into (B, O, H, W) best."""
-    entering, wanted = (x.movedim(1, -1).flatten(0, -2) for x in (entering, wanted))
+    entering, wanted = (x.movedim(1, -1).flatten(0, -2).double() for x in (entering, wanted))
     entering = torch.cat([entering, torch.ones_like(entering[:, :1])], 1)
     gram = entering.T @ entering
-    slight = 1e-4 * gram.trace() / len(gram) * torch.eye(len(gram))
+    slight = 1e-7 * gram.trace() / len(gram) * torch.eye(len(gram))
     solution = torch.linalg.solve(gram + slight, entering.T @ wanted).T
     layer.weight.copy_(solution[:, :-1, None, None])
     bias(layer).copy_(solution[:, -1])
@@ -256,47 +207,51 @@ def least_squares(layer: nn.Conv2d, entering: Tensor, wanted: Tensor) -> None:
 class WhitenedMuon:
     """Muon (Jordan et al. 2024) for convolutions, kernel and bias as one matrix, where their inputs are white.
 
-    A step changes what a convolution gives by about the learning rate times its root mean square, and as much in the
-    directions in which its inputs hardly vary as in the others. For that it needs the second moments of the inputs,
-    which it takes from the forward passes that it is ``watching``.
+    A step changes what a convolution gives by about the learning rate times its first root mean square, and as much in
+    the directions in which its inputs hardly vary, down to the ``damping``, as in the others. For that it needs the
+    second moments of the inputs, which it takes from the forward passes that it is ``watching``.
     """
 
-    WATCHED, AGAIN, SIDE, POSITIONS, DAMPING = 20, 200, 34, 6000, 1e-3
+    FIRST, WATCHED, AGAIN, SIDE, POSITIONS = 40, 20, 200, 34, 6000
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, damping: float) -> None:
+        self.damping = damping
         self.layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         widths = [layer.weight[0].numel() + 1 for layer in self.layers]
         self.momenta = [torch.zeros(len(layer.weight), width) for layer, width in zip(self.layers, widths, strict=True)]
         self.moments = [torch.zeros(width, width) for width in widths]
         self.sizes = [torch.zeros(()) for _ in widths]
         self.whiten: list[Tensor] = []
-        self.watched, self.looks = 0, False
-        for number, layer in enumerate(self.layers):
-            layer.register_forward_pre_hook(partial(self._look, number))
+        self.watched = 0
 
     @contextmanager
     def watching(self, step: int) -> Iterator[None]:
-        """Look at what enters the convolutions, at every fourth step."""
-        self.looks = step % self.WATCHED == 0 or not self.whiten
+        """Look at what enters the convolutions: at first, and now and then."""
+        looks = []
+        if step < self.FIRST or step % self.WATCHED == 0:
+            looks = [
+                layer.register_forward_pre_hook(partial(self._look, number)) for number, layer in enumerate(self.layers)
+            ]
         yield
-        self.watched += self.looks
-        if step % self.AGAIN == 0 or not self.whiten or (self.looks and self.watched < 5):
-            self.whiten = [whitening(moments, self.DAMPING) for moments in self.moments]
-        self.looks = False
+        for look in looks:
+            look.remove()
+        self.watched += bool(looks)
+        if step % self.AGAIN == 0 or step in (4, 9, 19, 39):
+            self.whiten = [whitening(moments, self.damping) for moments in self.moments]
 
     @torch.no_grad()
     def _look(self, number: int, layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        if self.looks:
-            assert isinstance(layer, nn.Conv2d)
-            with torch.autocast("cpu", enabled=False):
-                down, across = (int(torch.randint(max(1, side - self.SIDE + 1), ())) for side in inputs[0].shape[2:])
-                window = inputs[0][:, :, down : down + self.SIDE, across : across + self.SIDE].float()
-                entered = F.unfold(window, layer.kernel_size).movedim(1, 2).flatten(0, 1)
-                some = entered[torch.randint(len(entered), (self.POSITIONS,))]
-                some = torch.cat([some, torch.ones_like(some[:, :1])], 1)
-                given = F.conv2d(window, layer.weight, layer.bias).square().mean().sqrt()
-                part = 1 / min(self.watched + 1, 20)
-                self.moments[number].lerp_(some.T @ some / len(some), part)
+        assert isinstance(layer, nn.Conv2d)
+        with torch.autocast("cpu", enabled=False):
+            down, across = (int(torch.randint(max(1, side - self.SIDE + 1), ())) for side in inputs[0].shape[2:])
+            window = inputs[0][:, :, down : down + self.SIDE, across : across + self.SIDE].float()
+            entered = F.unfold(window, layer.kernel_size).movedim(1, 2).flatten(0, 1)
+            some = entered[torch.randint(len(entered), (self.POSITIONS,))]
+            some = torch.cat([some, torch.ones_like(some[:, :1])], 1)
+            given = F.conv2d(window, layer.weight, layer.bias).square().mean().sqrt()
+            part = 1 / min(self.watched + 1, 40)
+            self.moments[number].lerp_(some.T @ some / len(some), part)
+            if self.watched < self.FIRST:
                 self.sizes[number].lerp_(given, part)
 
     @torch.no_grad()
@@ -313,15 +268,6 @@ class WhitenedMuon:
             shift.sub_(change[:, -1])
             kernel.grad = shift.grad = None
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"momenta": self.momenta, "moments": self.moments, "sizes": self.sizes, "watched": self.watched}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("momenta", "moments", "sizes"):
-            for own, saved in zip(getattr(self, name), state[name], strict=True):
-                own.copy_(saved)
-        self.watched = state["watched"]
-
 
 def whitening(moments: Tensor, damping: float) -> Tensor:
     """The inverse square root of second moments (N, N), whose diagonal is raised by ``damping`` times its mean."""
@@ -330,49 +276,40 @@ def whitening(moments: Tensor, damping: float) -> Tensor:
     return (vectors * values.rsqrt() @ vectors.mT).float()
 
 
-class Optimised:
-    """Pictures from the middle of optimisations under the student, the newest ``KEPT`` of them."""
-
-    KEPT, STEPS, TAKEN = 240, 200, (5, 20, 50, 80, 120, 160, 200)
-
-    def __init__(self, seed: int) -> None:
-        self.pictures: list[Tensor] = []
-        self.random = random.Random(seed)
-
-    def add(self, student: Hybrid, content: Tensor, painting: Tensor) -> None:
-        """Optimise (1, 3, H, W) towards the content of one picture and the style of another, and keep some steps."""
-        learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
-        student.requires_grad_(False)
+def optimised(teacher: Hybrid, pictures: Iterator[Tensor], runs: int) -> Tensor:
+    """(N, 3, crop, crop) from optimisations towards the content of one picture and the style of another."""
+    found, choose = [], random.Random(0)
+    for some, _ in zip(pictures, range(runs), strict=False):
         run = optimize(
-            to_picture(255 * content),
-            to_picture(255 * painting),
-            features=student,
-            init=self.random.choice(["content", "content", "noise"]),
-            content_weight=self.random.choice([0.02, 0.05, 0.2]),
-            size=content.shape[-1],
+            to_picture(255 * some[3:4]),
+            to_picture(255 * some[:1]),
+            features=teacher,
+            init=choose.choice(["content", "content", "noise"]),
+            content_weight=choose.choice([0.02, 0.05, 0.2]),
+            size=some.shape[-1],
             scales=1,
-            steps=self.STEPS,
+            steps=OPTIMIZATION_STEPS,
             saturation=0,
         )
-        self.pictures += [step.state.point.picture for step in run if step.step in self.TAKEN]
-        del self.pictures[: -self.KEPT]
-        for parameter in learned:
-            parameter.requires_grad_(True)
-
-    def some(self, count: int) -> Tensor:
-        """So many of them at random, (count, 3, H, W)."""
-        return torch.cat(self.random.choices(self.pictures, k=count))
+        found += [step.state.point.picture for step in run if step.step in TAKEN]
+    return torch.cat(found)
 
 
-def batches(args: argparse.Namespace, start: int) -> Iterator[Tensor]:
-    """(B, 3, crop, crop), RGB in 0–1: photographs and paintings, a few of them mixed or noisy."""
+def half(pictures: Iterator[Tensor], others: Tensor) -> Iterator[Tensor]:
+    """Every second picture of each batch is one of the others."""
+    for some in pictures:
+        some[1::2] = others[torch.randint(len(others), (len(some[1::2]),))]
+        yield some
+
+
+def batches(args: argparse.Namespace) -> Iterator[Tensor]:
+    """(B, 3, crop, crop), RGB in 0–1, without end: photographs and paintings, a few of them mixed or noisy."""
     recipe = Recipe(steps=10**6, batch_size=args.batch_size, crop=args.crop)
     photographs = Photographs(args.photos, recipe)
-    places = range(start * args.batch_size, args.steps * args.batch_size)
-    loader = DataLoader(photographs, sampler=places, batch_size=args.batch_size)
+    loader = DataLoader(photographs, sampler=count(), batch_size=args.batch_size)
     paths = sorted(path for path in args.paintings.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     paintings = [to_tensor(fit(open_picture(path), side)) / 255 for path in paths for side in (300, 512, 800)]
-    generator = torch.Generator().manual_seed(start)
+    generator = torch.Generator().manual_seed(0)
 
     def uniform(*size: int) -> Tensor:
         return torch.rand(size, generator=generator)

@@ -1,7 +1,8 @@
-"""The script that makes the compact network: what it begins with, and that it runs and goes on."""
+"""The script that makes the compact network: how its parts are found, and that it runs."""
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -67,7 +68,7 @@ def test_what_follows_low_rank_makes_up_for_it(fitted: tuple[VGG19, VGG19, Tenso
 def test_a_step_is_as_large_where_inputs_hardly_vary(distill: ModuleType) -> None:
     torch.manual_seed(0)
     layer, inputs = nn.Conv2d(4, 6, 1), torch.randn(8, 4, 32, 32) * torch.tensor([1, 0.3, 0.1, 0.05])[:, None, None]
-    optimizer = distill.WhitenedMuon(nn.ModuleList([layer]))
+    optimizer = distill.WhitenedMuon(nn.ModuleList([layer]), 1e-3)
     for step in range(5):
         with optimizer.watching(step):
             before = layer(inputs).detach()
@@ -87,8 +88,51 @@ def test_whitening_makes_moments_one(distill: ModuleType) -> None:
     torch.testing.assert_close(whiten @ moments @ whiten, torch.eye(5), atol=1e-3, rtol=0)
 
 
+def test_convolutions_learn_what_the_teachers_see(distill: ModuleType, tmp_path: Path) -> None:
+    """One after the other, each from what those before it give, and a head what the teacher's head gives."""
+    teacher = load_features(make_features(tmp_path))  # which seeds
+    assert isinstance(teacher, Hybrid)
+    distilled = teacher.networks[1]
+    assert isinstance(distilled, VGG19)
+    narrow = VGG19(last="conv1_2", channels=(24, 48, 64, 128, 128), heads=("1_2",), padding_mode="reflect")
+    narrow.conv0.load_state_dict(distilled.conv0.state_dict())
+    narrow.requires_grad_(False)
+    distilled.heads = narrow.heads = ()
+    # So that the head has to say more than the convolution.
+    distilled.add_module("head1_2", nn.Conv2d(16, 64, 1).requires_grad_(False))
+
+    def pictures() -> Iterator[Tensor]:
+        while True:
+            yield torch.rand(4, 3, 24, 24)
+
+    connectors, some = nn.ModuleDict(), torch.rand(16, 3, 24, 24)
+    for name in ("conv1_1", "conv1_2"):
+        before = {key: value.clone() for key, value in narrow.state_dict().items()}
+        connectors[name] = distill.begin(narrow, distilled, name, some)
+        relu = name.replace("conv", "relu")
+
+        def missed(relu: str = relu, name: str = name) -> float:
+            wanted = distill.guide(narrow, distilled, name, distilled(some, [relu])[relu])
+            return float(distill.unexplained(connectors[name](narrow(some, [relu])[relu]), wanted))
+
+        untrained = missed()
+        distill.learn(narrow, distilled, [name], connectors, pictures(), 150, *distill.SHALLOW)
+        assert missed() < 0.3 * untrained
+        changed = {key.partition(".")[0] for key, value in narrow.state_dict().items() if not before[key].equal(value)}
+        assert changed == {name} | ({"head1_2"} if name == "conv1_2" else set())
+    assert connectors["conv1_2"] is narrow.get_submodule("head1_2") and connectors["conv1_1"].out_channels == 16
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in narrow.parameters())
+
+
+def test_every_second_picture_is_another(distill: ModuleType) -> None:
+    some, others = torch.zeros(5, 3, 2, 2), torch.rand(4, 3, 2, 2)
+    mixed = next(distill.half(iter([some.clone()]), others))
+    assert torch.equal(mixed[::2], some[::2])
+    assert all(any(torch.equal(picture, other) for other in others) for picture in mixed[1::2])
+
+
 @pytest.mark.slow
-def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs(distill: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("features", "photos", "paintings"):
         (tmp_path / folder).mkdir()
     make_features(tmp_path / "features")  # which seeds
@@ -97,25 +141,20 @@ def test_it_runs_and_goes_on(distill: ModuleType, tmp_path: Path, monkeypatch: p
         for folder in ("photos", "paintings"):
             picture = Image.fromarray(noise).resize((80, 80), Image.Resampling.BICUBIC)
             picture.save(tmp_path / folder / f"{number}.png")
-
-    def run(*arguments: str) -> None:
-        folders = [f"--{folder}={tmp_path / folder}" for folder in ("features", "photos", "paintings")]
-        words = [*folders, "--crop=64", "--batch-size=4", "--fitted=2", f"-o={tmp_path / 'made'}", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
-        distill.main()
-
-    run("--steps=2")
-    first = _load_compact(tmp_path / "made").state_dict()
-    run("--steps=4", "--resume")
-    kept = torch.load(tmp_path / "made.checkpoint", weights_only=True)
-    assert kept["step"] == 4 and kept["optimizer"]["watched"] == 2  # the first step, and the first after that
-    second = _load_compact(tmp_path / "made").state_dict()
-    changed = {name for name in first if not torch.equal(first[name], second[name])}
-    assert changed == {name for name in first if name.startswith("networks.1")}
-    assert all(torch.isfinite(tensor).all() for tensor in second.values())
-
-    (tmp_path / "made").rename(tmp_path / "start")
-    run("--steps=1", f"--start={tmp_path / 'start'}")
-    third = _load_compact(tmp_path / "made").state_dict()
-    changed = {name for name in second if not torch.equal(second[name], third[name])}
-    assert changed and all(name.startswith("networks.1") for name in changed)
+    folders = [f"--{folder}={tmp_path / folder}" for folder in ("features", "photos", "paintings")]
+    short = [
+        "--steps=2",
+        "--last-steps=2",
+        "--optimizations=1",
+        "--fitted=2",
+        "--crop=64",
+        "--batch-size=4",
+        f"-o={tmp_path / 'made'}",
+    ]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *folders, *short])
+    distill.main()
+    made = _load_compact(tmp_path / "made")
+    assert all(torch.isfinite(tensor).all() and tensor.any() for tensor in made.state_dict().values())
+    teacher, pictures = load_features(tmp_path / "features"), torch.rand(2, 3, 64, 64)
+    wanted, found = teacher(pictures, ["conv1_1"])["conv1_1"], made(pictures, ["conv1_1"])["conv1_1"]
+    assert distill.unexplained(found, wanted) < 0.5

@@ -120,23 +120,6 @@ def test_hybrid_gives_each_layer_once() -> None:
     assert features["conv4_1"].shape == (1, 512, 2, 3) and features["conv4_1"].min() < 0
 
 
-def test_hybrid_goes_on_from_a_pool() -> None:
-    torch.manual_seed(0)
-    whole = VGG19(last="conv3_1")
-    begins = VGG19(begins="pool1", last="conv3_1")
-    begins.load_state_dict({name: value for name, value in whole.state_dict().items() if name[4] in "23"})
-    assert "conv0.weight" not in begins.state_dict() and begins.layers == whole.layers[4:]
-    first = VGG19(last="conv2_1")
-    first.load_state_dict({name: whole.state_dict()[name] for name in first.state_dict()})
-    hybrid = Hybrid(first, begins)
-    assert hybrid.layers == whole.layers
-    pictures = torch.rand(1, 3, 17, 24)
-    for layers in (whole.layers, ["conv3_1"], ["relu2_2", "conv1_2"]):
-        features, expected = hybrid(pictures, layers), whole(pictures, layers)
-        assert list(features) == list(layers)
-        torch.testing.assert_close(features, expected)
-
-
 def test_low_rank_goes_on_at_full_width() -> None:
     torch.manual_seed(0)
     network = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8), heads=("2_1",), ranks={"1_2": 3}, padding_mode="reflect")
@@ -189,7 +172,7 @@ def test_compact_sees_what_vgg19_sees() -> None:
     """Nearer, on photographs that neither was trained on, than the distilled network of Wang et al. 2020 (0.98, 0.91,
     0.8 of the first three)."""
     teacher, compact = load_features(TEACHER), load_features("compact")
-    least = {"relu1_1": 0.995, "relu2_1": 0.98, "relu3_1": 0.95, "relu4_1": 0.99, "relu5_1": 0.99}
+    least = {"relu1_1": 0.995, "relu2_1": 0.98, "relu3_1": 0.95, "relu4_1": 0.995, "relu5_1": 0.995}
     found: dict[str, list[float]] = {layer: [] for layer in least}
     for path in sorted(PHOTOS.glob("*.jpg"))[::5]:
         picture = to_tensor(open_picture(path)) / 255
