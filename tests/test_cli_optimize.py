@@ -198,9 +198,9 @@ def test_what_was_waited_for_is_kept_when_it_fails_on_the_way(made: Path, monkey
     monkeypatch.chdir(made)
     monkeypatch.setattr(HistoryWriter, "write", fail)
     with pytest.raises(NSTError, match="No space"):
-        optimize("-o", "kept.png", "--steps", 9, "--state", "kept.pt", "--history", "kept.csv")
-    assert open_picture("kept.png").size == (24, 18)
-    assert State.load("kept.pt").step == 2  # as many as the history has
+        optimize("-o", "failed.png", "--steps", 9, "--state", "failed.pt", "--history", "failed.csv")
+    assert open_picture("failed.png").size == (24, 18)
+    assert State.load("failed.pt").step == 2  # as many as the history has
 
 
 def test_refusals_are_one_sentence(made: Path) -> None:
