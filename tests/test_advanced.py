@@ -333,8 +333,15 @@ def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> N
     method = easel.method("quick", size=64, steps=20)
     first = easel.seconds(method, "compact")
     assert 0 < first < easel.seconds(replace(method, size=128, steps=40), "compact")
-    ended(easel.watch("ann", order(replace(method, saturation=0.0))))
-    assert easel.seconds(method, "compact") != first
+    lasting = replace(method, saturation=0.0)
+    run = ended(easel.watch("ann", order(lasting, content=photo(60, 60))))
+    learned = easel.seconds(method, "compact")
+    assert learned == pytest.approx(run.losses["seconds"][-1], rel=0.01) and learned != first
+    # What says nothing of it: several paintings, and what goes on at full size.
+    ended(easel.watch("ann", order(lasting, styles=[painting(), photo()], weights=[1, 1], masks=[None, None])))
+    assert easel.seconds(method, "compact") == learned
+    ended(easel.go_on("ann", 20))
+    assert easel.seconds(method, "compact") == learned
 
 
 @pytest.mark.parametrize(

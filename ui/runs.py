@@ -261,7 +261,7 @@ class Easel:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
         most = lent.MOST if lent.LENT else MAX_SECONDS
-        return min(most, method.seconds or most, pace * work(method, (4, 3)))
+        return min(most, method.seconds or most, pace * work(method, (1, 1)))  # a square has the most pixels
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
         """The layers of the method that the feature network lacks, and which of its own it gives instead.
