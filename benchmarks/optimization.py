@@ -3,7 +3,7 @@
 That loop is the plain approach: float32, one scale, ``torch.optim.LBFGS``, from the photograph.
 Ours gets the same feature network, the same losses, the same pictures. Each runs in a process of its own, in turns;
 every picture of full size on the way is then measured in float32 by one and the same loss. Prints medians and the
-ratio, and draws both curves.
+ratio, and with ``-o`` draws both curves.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--content", type=Path, default=SHARED / "photos" / "large" / "tuebingen-neckarfront.jpg")
     parser.add_argument("--style", type=Path, default=SHARED / "paintings" / "starry-night.jpg")
     parser.add_argument("--features", default=str(SHARED / "features"), help="vgg19, or a folder of feature networks")
-    parser.add_argument("--size", type=int, default=512, help="longer side, pixels")
+    parser.add_argument("--size", type=int, default=512, help="side of the squares, pixels")
     parser.add_argument("--steps", type=int, default=300, help="of the plain approach")
     parser.add_argument("--ours", type=int, default=200, help="the most steps of ours, over all scales")
     parser.add_argument("--repeats", type=int, default=1)

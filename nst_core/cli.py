@@ -94,7 +94,12 @@ def stylize(
     # As text, for a path has lost the slash by which a folder is named.
     out: Annotated[
         str | None,
-        typer.Option("-o", "--out", metavar="PATH", help="The file to write; of several photographs, the folder."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PATH",
+            help="The file to write; of several photographs, or with a / at its end, the folder.",
+        ),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Longer side of the result in pixels; by default the photograph's.")
@@ -111,9 +116,10 @@ def stylize(
     ray: RayOption = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Repaint photographs in a style.
+    """Repaint photographs in a style: in a folder, as PHOTO-STYLE.png.
 
-    Ctrl-C ends it early: no picture is half written, and the exit status is 130.
+    Of a folder, its subfolders and what was painted there before are left out. Ctrl-C ends it early: no picture is half
+    written, and the exit status is 130.
     """
     from nst_core.batch import (
         Painted,

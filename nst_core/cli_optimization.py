@@ -112,7 +112,11 @@ def optimize(
         ),
     ] = None,
     history: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Write the losses of every step there as it goes.")
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Write the losses of every step there as it goes: over what is there, or after it with --resume.",
+        ),
     ] = None,
     frames: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Save pictures on the way there, as step-000010.png.")
@@ -120,9 +124,18 @@ def optimize(
     every: Annotated[int, typer.Option(min=1, help="Steps between the pictures in --frames.")] = 10,
     state: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save where it stands there, now and then and when it ends."),
+        typer.Option(
+            metavar="FILE",
+            help="Save where it stands there, now and then and when it ends; a run that is there needs --resume.",
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from --state, if that file exists.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from --state, if that file exists; only --steps, --seconds and --saturation may differ.",
+        ),
+    ] = False,
     registry: RegistryOption = None,
 ) -> None:
     """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.

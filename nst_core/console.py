@@ -27,7 +27,10 @@ from nst_core.processes import is_first
 
 RegistryOption = Annotated[
     str | None,
-    typer.Option("--registry", help="A registry.yaml, a folder with one, or user/repo on the Hub, not the bundled."),
+    typer.Option(
+        "--registry",
+        help="In place of the bundled one: a registry.yaml, a folder with one, or user/repo on the Hub.",
+    ),
 ]
 StyleOption = Annotated[
     str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")

@@ -282,7 +282,7 @@ def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
 
 
 def compact_network() -> Hybrid:
-    """VGG19 to conv5_1, of low rank to conv3_1 and narrow beyond, untrained: ``scripts/distill.py`` trains it."""
+    """A VGG19 of low rank to conv3_1 and a narrow one to conv5_1, untrained: ``scripts/distill.py`` trains them."""
     network = _empty_compact()
     network.load_state_dict(_scales(network), strict=False)
     return network

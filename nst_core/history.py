@@ -29,7 +29,7 @@ class HistoryWriter:
     """Writes a run's steps to a file that is complete after each of them."""
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
-        """With ``resume``, the file's rows of steps before the first one that is written are kept."""
+        """The file is written over; with ``resume``, its rows of steps before the first that is written are kept."""
         self.path = path
         self.resume = resume
         self._columns: list[str] = []

@@ -127,9 +127,9 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Image.Image
 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
-            has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded), or
-            numbers beyond the ranges above, or it is a TIFF of 16-bit planes, one that begins with a preview, another
-            array, or a tensor.
+            has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded),
+            numbers beyond the ranges above, or, as a TIFF, uncompressed planes of 16 bits or a preview in front; or it
+            is an array of another kind, or a tensor.
     """
     if isinstance(source, np.ndarray | Tensor):
         source = _of_array(source)

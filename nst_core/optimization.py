@@ -113,9 +113,9 @@ class OptimizationStep:
     seconds: float
     """Of work since the run began, without the time between an interruption and its resumption."""
     remaining: float
-    """Seconds that the steps left would take, at the pace so far."""
+    """Seconds that the steps left would take at this stage's pace, or until ``Method.seconds`` are over."""
     progress: float
-    """How much of the whole work is done, 0–1."""
+    """How much of the time is over, 0–1, by what is ``remaining``: it may fall."""
     size: tuple[int, int]
     """Width and height at this scale, in pixels."""
     finished: Literal["saturated", "steps", "time"] | None

@@ -1,16 +1,16 @@
 """Distils ``nst_core/compact.safetensors``: of low rank and with a narrow part, it predicts what VGG19 sees.
 
-The teacher is a folder of feature networks (see ``nst_core.load_features``), exact to conv3_1. What this part sees, the
-convolutions of low rank predict, each found by least squares from what enters it there (Zhang et al. 2015,
+The teacher is a folder of feature networks (see ``nst_core.load_features``), exact to conv3_1. What its exact part
+sees, the convolutions of low rank predict, each found by least squares from what enters it there (Zhang et al. 2015,
 "Accelerating Very Deep Convolutional Networks for Classification and Detection").
 
 The narrow part learns from the teacher's own, the network of Wang et al. 2020, "Collaborative Distillation for
 Ultra-Resolution Universal Style Transfer". It begins with random weights and learns one convolution after the other:
 each, from what the finished ones before it give, to see what the teacher's sees there, through a 1 × 1 connector that
 is thrown away afterwards (Romero et al. 2014, "FitNets"). The heads, which map narrow activations to the full width,
-are the connectors of the convolutions before them, and learn what the teacher's heads give. In the end, all
-convolutions learn together. They learn where their inputs are white (``WhitenedMuon``): most of what there is to learn
-lies in directions in which inputs hardly vary.
+are the connectors of the convolutions before them, and learn what the teacher's heads give. In the end, all but the
+first learn together. They learn where their inputs are white (``WhitenedMuon``): most of what there is to learn lies in
+directions in which inputs hardly vary.
 
 Half of the pictures are photographs and paintings, some of them mixed or noisy; the other half are from the middle of
 optimisations, where activations are as no photograph's.
@@ -48,8 +48,8 @@ from nst_core.training import Photographs
 FITTED_POSITIONS = 700
 """Of each picture, so many are taken for least squares."""
 SHALLOW, DEEP, LAST = (3e-2, 1e-3), (1e-2, 0.2), (3e-3, 1e-3)
-"""Learning rate, at its highest, and damping, see ``WhitenedMuon``: of single convolutions, and of all of them in the
-end. A batch has few positions in deep blocks, and what hardly varies there may in another."""
+"""Learning rate, at its highest, and damping, see ``WhitenedMuon``: of single convolutions, and of all but the first in
+the end. A batch has few positions in deep blocks, and what hardly varies there may in another."""
 OPTIMIZATION_STEPS, TAKEN = 200, (5, 20, 50, 80, 120, 160, 200)
 """Of an optimisation; the pictures of some of its steps are learned from."""
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--fitted", type=int, default=48, help="batches for least squares")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--last-steps", type=int, default=1500, help="for all of them together")
+    parser.add_argument("--last-steps", type=int, default=1500, help="for all but the first together")
     parser.add_argument("-o", "--out", type=Path, default=COMPACT_WEIGHTS)
     args = parser.parse_args()
 

@@ -23,7 +23,7 @@ up half as many more of them."""
 READY = 8
 """Seconds of them until the first step: a process begins, and the network goes to the GPU."""
 PACE = 4e-7
-"""Seconds for a unit of ``nst_core.optimization.work`` before any run has said better: a guess, and a careful one."""
+"""Seconds for a unit of ``nst_core.stages.work`` before any run has said better: a guess, and a careful one."""
 BATCH = 0.25
 """Seconds of which the steps come together."""
 

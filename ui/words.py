@@ -18,8 +18,8 @@ called *lite* is a network of an eighth of the work, for films, cameras and tele
 
 On the tab *Advanced* there is no such network: the optimisation of Gatys et al. changes the picture's own pixels, step
 by step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
-it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a narrow
-VGG19, distilled from the wide one.
+it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a
+smaller VGG19, distilled from the full one.
 
 On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it.
 
@@ -68,8 +68,8 @@ del cuadro solo la luz y la sombra ([Gatys et al., 2016](https://arxiv.org/abs/1
 
 En la pestaña *Avanzado* no hay tal red: la optimización de Gatys et al. cambia los píxeles de la propia imagen, paso a
 paso, hasta que una red entrenada para reconocer cosas ve en ella el contenido de la fotografía y el estilo del cuadro.
-Admite cualquier cuadro y tarda cien veces más. La red que mira es de este proyecto: una VGG19 estrecha, destilada de la
-ancha.
+Admite cualquier cuadro y tarda cien veces más. La red que mira es de este proyecto: una VGG19 más pequeña, destilada de
+la completa.
 
 En la pestaña *En vivo* lo hace todo su propio dispositivo, también con la cámara, y ninguna imagen sale de él.
 
