@@ -1,5 +1,6 @@
 """The commands ``import``, ``export``, ``publish`` and ``review``: styles from others, and for others."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,10 @@ RegistryRepo = Annotated[
 
 def import_style(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A .pth, a .safetensors, or a folder with manifest.json as ml5.js has them.")
+        Path,
+        typer.Argument(
+            help="A .pth, a .safetensors, ml5.js' folder with manifest.json, or the checkpoint.pt of a training."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
     sample: Annotated[Path, typer.Option(metavar="PHOTO", help="What the preview shows repainted.")],
@@ -32,7 +36,7 @@ def import_style(
     license: Annotated[str, typer.Option(help="Of the checkpoint, as the Hub writes it: mit, bsd-3-clause.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A word to find the style by; may be repeated.")] = None,
 ) -> None:
-    """Make a style folder of another project's network; whose it is, its tensors tell.
+    """Make a style folder of another project's network, or of an unfinished training; whose it is, its tensors tell.
 
     Known are pytorch/examples, gordicaleksa/pytorch-neural-style-transfer-johnson,
     eriklindernoren/Fast-Neural-Style-Transfer, and lengstrom/fast-style-transfer as ml5.js has it.
@@ -51,7 +55,7 @@ def import_style(
     network = imported.architecture.network()
     network.load_state_dict(imported.state)
     try_network(network, imported.architecture, checkpoint.name)
-    title = plain(title or out.name)  # which need not be text
+    title = plain(title or Path(os.path.abspath(out)).name)  # which need not be text
     write_style(
         out,
         network_state=imported.state,

@@ -185,7 +185,10 @@ def train(
                 folder.show(network, step.step)
             done = step.step
     if done < steps:
-        stderr.print(f"Interrupted after {done} of {steps} steps: --resume goes on from there.")
+        stderr.print(
+            f"Interrupted after {done} of {steps} steps: --resume goes on from there, and import makes a style of "
+            f"{folder.checkpoint} as it is."
+        )
         raise typer.Exit(130)
     if finished:
         print(f"{out} is a style already, and is left as it is.")
@@ -197,7 +200,7 @@ def train(
         features=Path(features).name,
         warm_start=_told(warm_start),
         registry=_told(registry),
-        title=title or out.name,
+        title=title or Path(os.path.abspath(out)).name,
         artist=artist,
         painting=painting,
         license=license,

@@ -7,6 +7,7 @@ nearly a gigabyte to make it, so it is kept in ``graphs/``, where ``scripts/grap
 import copy
 import warnings
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -189,8 +190,8 @@ class _Mixed(nn.Module):
 class _Portable(nn.Module):
     """What the file computes for a style: its network, cropped and clamped, in one type but for two things.
 
-    The statistics of normalisations are always float32, for a channel's sums exceed float16. So is the first
-    convolution: a sky's faint gradient would be lost among float16's steps of 1 beyond 1024, and the normalisation
+    The statistics of normalisations are always float32, for a channel's sums exceed float16. So is a first convolution
+    before one: a sky's faint gradient would be lost among float16's steps of 1 beyond 1024, and the normalisation
     after it would magnify the error.
     """
 
@@ -199,17 +200,20 @@ class _Portable(nn.Module):
         network = copy.deepcopy(network).cpu().float()
         self.network = copy.deepcopy(network).to(dtype)
         layers = dict(network.named_modules())
-        # Modules are defined in the order in which they are computed.
-        first = next((name for name, layer in layers.items() if isinstance(layer, nn.Conv2d)), None)
-        if first is not None:
-            self.network.set_submodule(first, layers[first])
+        # Modules are defined in the order in which they are computed. Only a normalisation brings the type back.
+        single = [name for name, layer in layers.items() if not list(layer.children())]
+        first = next((pair for pair in pairwise(single) if isinstance(layers[pair[0]], nn.Conv2d)), None)
+        wide = first is not None and isinstance(layers[first[1]], nn.InstanceNorm2d)
+        if first is not None and wide:
+            self.network.set_submodule(first[0], layers[first[0]])
+        self.entering = torch.float32 if wide else dtype
         for name, layer in layers.items():
             if isinstance(layer, nn.InstanceNorm2d):
                 self.network.set_submodule(name, _Norm(layer, dtype))
 
     def forward(self, photo: Tensor) -> Tensor:
         height, width = photo.shape[2:]
-        return self.network(photo)[..., :height, :width].float().clamp(0, 255)
+        return self.network(photo.to(self.entering))[..., :height, :width].float().clamp(0, 255)
 
 
 class _Norm(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, RootModel, ValidationError
 from torch import Tensor
 
-from nst_core.architectures import Architecture
+from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.checkpoint import load_checkpoint
@@ -32,7 +32,6 @@ MAX_CHECKPOINT = 2**28
 """Bytes: a checkpoint may hold the optimiser's state beside a network of 7 MB."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """Statistics of batches, which old versions of PyTorch saved for instance normalisation, too; nothing reads them."""
-
 State = dict[str, Tensor]
 
 
@@ -62,6 +61,8 @@ class Imported:
 def read_checkpoint(path: Path) -> Imported:
     """Read a checkpoint: a ``.pth`` (or ``.pt``, ``.model``), a ``.safetensors``, or a folder as ml5.js has them.
 
+    A training's own ``checkpoint.pt`` is one, too.
+
     The project is recognised by the names and shapes of its tensors.
 
     Raises:
@@ -73,17 +74,20 @@ def read_checkpoint(path: Path) -> Imported:
     if path.suffix.lower() == ".safetensors":
         architecture = recognise(path)
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
-    state = _unpickle(path)
+    state, trained_here = _unpickle(path)
+    for architecture in ARCHITECTURES.values():
+        if trained_here and state.keys() == architecture.shapes.keys():
+            return Imported(architecture, _checked(state, architecture), "nst-core")
     for family in FAMILIES:
         if renamed := family.rename(state):
-            ours = _checked(renamed)
+            ours = _checked(renamed, JOHNSON)
             return Imported(JOHNSON, _of_pixels(ours) if family.normalises else ours, family.origin)
     known = ", ".join(family.origin for family in FAMILIES)
     raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {known}.")
 
 
-def _unpickle(path: Path) -> State:
-    """The state dict in a file of ``torch.save``: by itself, or beside other things as ``state_dict``."""
+def _unpickle(path: Path) -> tuple[State, bool]:
+    """The state dict in a file of ``torch.save``, also beside other things, and whether a training here wrote it."""
     try:
         size = path.stat().st_size
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
@@ -93,26 +97,29 @@ def _unpickle(path: Path) -> State:
         raise ImportingError(f"{path.name} {error}.") from error
     if size > MAX_CHECKPOINT:
         raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
-    if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
-        held = held["state_dict"]
+    trained_here = isinstance(held, dict) and "asked" in held
+    inside = "network" if trained_here else "state_dict"
+    if isinstance(held, dict) and isinstance(held.get(inside), dict):
+        held = held[inside]
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
-    return held
+    # Several GPUs, by PyTorch's DataParallel.
+    return {name.removeprefix("module."): tensor for name, tensor in held.items()}, trained_here
 
 
 def _named_tensor(name: Any, value: Any) -> bool:
     return isinstance(name, str) and isinstance(value, Tensor) and value.layout is torch.strided and not value.is_nested
 
 
-def _checked(state: State) -> State:
-    """The state, if it has exactly johnson's tensors, of numbers that can be its weights.
+def _checked(state: State, architecture: Architecture) -> State:
+    """The state, if it has exactly an architecture's tensors, of numbers that can be its weights.
 
     Raises:
         ImportingError: it has not.
     """
-    shapes = JOHNSON.shapes
+    shapes = architecture.shapes
     if wrong := [name for name in shapes if name not in state] or [name for name in state if name not in shapes]:
-        raise ImportingError(f"It is much like {JOHNSON.id}, but {few(wrong)} is missing, or one too many.")
+        raise ImportingError(f"It is much like {architecture.id}, but {few(wrong)} is missing, or one too many.")
     for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
             raise ImportingError(f"{quoted(name)} is of the shape {tuple(state[name].shape)}, and should be {shape}.")

@@ -46,7 +46,8 @@ class Processes:
                 raise ProcessesError(
                     "Training in several processes takes accelerate: pip install 'nst-core[train]' installs that."
                 ) from error
-            self._accelerator = Accelerator()
+            # Whatever a person has configured for other trainings: these losses are those of one process.
+            self._accelerator = Accelerator(mixed_precision="no", dynamo_backend="no")
             self._count, self._index = self._accelerator.num_processes, self._accelerator.process_index
             self.device = self._accelerator.device
             atexit.register(_leave)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -40,7 +41,7 @@ from nst_core.processes import Processes, is_first
 from nst_core.recipe import Recipe, check_recipe
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE
-from nst_core.text import quoted
+from nst_core.text import few, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,17 @@ class Photographs(Dataset[Tensor]):
         picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
         left, top = round(across * (picture.width - side)), round(down * (picture.height - side))
         return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
+
+    def take(self, names: list[str], folder: Path) -> None:
+        """Those alone, by their paths in the folder: what an interrupted training had, whatever has come since.
+
+        Raises:
+            TrainingError: some are gone.
+        """
+        there = {path.relative_to(folder).as_posix(): path for path in self.paths}
+        if gone := [name for name in names if name not in there]:
+            raise TrainingError(f"The training began with photographs that are gone: {few(gone)}; put them back.")
+        self.paths = [there[name] for name in names]
 
     def first_readable(self, paths: list[Path]) -> Image.Image:
         """The first of the photographs that can be learned from.
@@ -256,6 +268,9 @@ def train(
     joined = processes.joined(network)
     # What a training draws while it runs is nothing to learn from, and another thing after every interruption.
     photographs = Photographs(photos, recipe, without=checkpoint and checkpoint.parent)
+    begun = _begun(checkpoint) if resume and checkpoint else None
+    if begun:
+        photographs.take(begun["asked"].get("photographs", []), Path(photos))
     asked = asdict(recipe) | {
         "painting": _checksum(style_image, painting),
         "feature network": fingerprint(features),
@@ -266,7 +281,7 @@ def train(
             f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "
             "anew, delete it or name another folder."
         )
-    start = _resume(checkpoint, asked, network, optimizer) if resume and checkpoint else 0
+    start = _resume(begun, asked, network, optimizer) if begun else 0
 
     loader = DataLoader(
         photographs,
@@ -360,15 +375,20 @@ def _save(path: Path, state: dict[str, object]) -> None:
         ) from error
 
 
-def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer: Muon) -> int:
-    """Load a checkpoint; returns the steps already done."""
+def _begun(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint."""
     if not os.path.exists(path):
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
     try:
         state = load_checkpoint(path)
-        begun, step = dict(state["asked"]), int(state["step"])
+        return state | {"asked": dict(state["asked"]), "step": int(state["step"])}
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(f"The checkpoint {path} cannot be read; delete it to begin anew.") from error
+
+
+def _resume(state: dict[str, Any], asked: dict[str, object], network: nn.Module, optimizer: Muon) -> int:
+    """Load the content of a checkpoint; returns the steps already done."""
+    begun: dict[str, Any] = state["asked"]
     if changed := sorted(name for name, value in asked.items() if begun.get(name) != value):
         numbers = {one.name for one in fields(Recipe) if isinstance(begun.get(one.name), int | float)}
         told = [f"{name} {begun[name]}" if name in numbers else f"another {name}" for name in changed]
@@ -378,6 +398,7 @@ def _resume(path: Path, asked: dict[str, object], network: nn.Module, optimizer:
         optimizer.load_state_dict(state["optimizer"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            f"The checkpoint {path} was made by another version of nst_core; delete it to begin anew."
+            "The checkpoint was made by another version of nst_core; delete it to begin anew."
         ) from error
+    step: int = state["step"]
     return step

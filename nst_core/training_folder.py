@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import math
+import os
 import platform
 import shlex
 import statistics
@@ -132,7 +133,14 @@ class TrainingFolder:
         if done < recipe.steps:
             training["stopped_after"] = done
         metrics = _means(losses[-MEASURED_STEPS:])
-        again = reproduction(recipe, self.painting, plain(self.folder.name, MAX_LINE), features, warm_start, registry)
+        again = reproduction(
+            recipe,
+            self.painting,
+            plain(Path(os.path.abspath(self.folder)).name, MAX_LINE),
+            features,
+            warm_start,
+            registry,
+        )
         write_style(
             self.folder,
             network_state=network.state_dict(),

@@ -509,7 +509,10 @@ def test_an_interrupted_training_goes_on_where_it_was(
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    assert told == "Interrupted after 2 of 12 steps: --resume goes on from there.\n"
+    kept = Path("ended", "training", "checkpoint.pt")
+    assert told == (
+        f"Interrupted after 2 of 12 steps: --resume goes on from there, and import makes a style of {kept} as it is.\n"
+    )
     assert losses("ended") == losses("whole")[:3]
     assert not (tmp_path / "ended" / "model.safetensors").exists()
     resumed = nst(*words, "-o", "ended", "--resume", folder=tmp_path)

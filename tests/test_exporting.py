@@ -22,7 +22,15 @@ from torch.nn import functional as F
 from nst_core import exporting
 from nst_core.architectures import VERSIONS
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
-from nst_core.exporting import DTYPES, GRAPHS, ExportingError, ExportPrecision, check_export, export_style
+from nst_core.exporting import (
+    DTYPES,
+    GRAPHS,
+    ExportingError,
+    ExportPrecision,
+    _Portable,
+    check_export,
+    export_style,
+)
 from nst_core.registry import Registry
 from nst_core.style import Card, Style, StyleConfig, write_style
 from nst_core.stylization import stylize
@@ -277,3 +285,13 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
         export_style(heavy, tmp_path / "old.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["old.onnx"]
     assert (tmp_path / "old.onnx").read_text() == "as it was"
+
+
+def test_float16_of_a_network_without_normalisation_runs() -> None:
+    """As a plug-in's may be: nothing would bring the type back after a first convolution in float32."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)).eval()
+    photo = 255 * torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        painted, exact = _Portable(network, torch.float16)(photo), network(photo).clamp(0, 255)
+    torch.testing.assert_close(painted, exact, rtol=0, atol=0.5)

@@ -207,6 +207,10 @@ def beside_others(state: dict[str, Tensor]) -> Any:
     return {"commit_hash": "c0ffee", "content_weight": 1.0, "state_dict": state, "optimizer_state": {"state": {}}}
 
 
+def of_several_gpus(state: dict[str, Tensor]) -> Any:
+    return {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}
+
+
 def otherwise_named(state: dict[str, Tensor]) -> Any:
     return {name.replace("model.", "layer"): tensor for name, tensor in state.items()}
 
@@ -216,6 +220,7 @@ def otherwise_named(state: dict[str, Tensor]) -> Any:
     [
         ("pytorch/examples", alone),
         ("pytorch/examples", old),
+        ("pytorch/examples", of_several_gpus),
         ("gordicaleksa/pytorch-neural-style-transfer-johnson", beside_others),
         ("eriklindernoren/Fast-Neural-Style-Transfer", alone),
         ("eriklindernoren/Fast-Neural-Style-Transfer", otherwise_named),
@@ -261,6 +266,23 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["johnson", "johnson-lite"])
+def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path, name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    network = architecture.network()
+    state = {"step": 7, "asked": {"seed": 1}, "network": network.state_dict(), "optimizer": {"momenta": []}}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    imported = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert (imported.origin, imported.architecture) == ("nst-core", architecture)
+    (tmp_path / "my-style").mkdir()
+    done = nst("import", "../checkpoint.pt", "-o", ".", "--sample", sitter, folder=tmp_path / "my-style")
+    assert done.returncode == 0, done.stderr
+    style = Style.open(tmp_path / "my-style")
+    assert (style.title, style.config.architecture) == ("my-style", architecture.id)
+    for key, tensor in network.state_dict().items():
+        torch.testing.assert_close(style.network.state_dict()[key], tensor, rtol=0, atol=0)
 
 
 def test_a_folder_whose_name_is_no_text_is_a_style(tmp_path: Path, sitter: Path) -> None:

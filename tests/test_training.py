@@ -308,9 +308,21 @@ def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, phot
     features, checkpoint = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)), photos.parent / "checkpoint.pt"
     with pytest.raises(TrainingError, match=r"another feature network; resume"):
         next(train(RECIPE, painting, photos, JohnsonNetwork(), features, checkpoint, resume=True))
+
+
+def test_resuming_goes_on_with_the_photographs_that_it_had(painting: Path, photos: Path) -> None:
+    whole, checkpoint = losses(run(RECIPE, painting, photos)), photos.parent / "checkpoint.pt"
+    checkpoint.unlink()
+    run(RECIPE, painting, photos, upto=3)
     draw(photos / "one-more.png", 97)
-    with pytest.raises(TrainingError, match=r"another photographs; resume"):
+    kept, gone = checkpoint.read_bytes(), min(photos.iterdir())
+    gone.rename(photos.parent / gone.name)
+    with pytest.raises(TrainingError, match=rf"began with photographs that are gone: '?{gone.name}'?; put them back"):
         run(RECIPE, painting, photos, resume=True)
+    assert checkpoint.read_bytes() == kept
+    (photos.parent / gone.name).rename(gone)
+    resumed = losses(run(RECIPE, painting, photos, resume=True))
+    assert resumed and resumed == whole[-len(resumed) :]
 
 
 def test_what_it_draws_among_the_photographs_is_nothing_to_learn_from(painting: Path, photos: Path) -> None:

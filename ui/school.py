@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -230,21 +231,21 @@ class School:
         cost = self._snap(pupil, network, folder.sample, 0)
         pupil.line = "Looking how fast it goes …"
         yield
-        pace = 0.0
+        before, paces = 0.0, list[float]()
         for step in self._steps(pupil, train(recipe, painting, photos, network, features)):
-            if step.step == 1:
-                first = step.seconds  # that one waits for memory that all later ones find there
-            else:
-                pace = (step.seconds - first) / (step.step - 1)
+            if step.step > 1:  # the first waits for memory that all later ones find there
+                paces.append(step.seconds - before)
+            before = step.seconds
             yield
             if step.step >= TRIAL[0] and step.seconds >= TRIAL[1]:
                 break
         if pupil.stopped:
             pupil.line = "Stopped before it began"
             return
-        if pace:
+        if paces:
             left = pupil.until - time.monotonic()
-            pupil.steps = max(1, min(recipe.steps, int(PART * left / pace)))
+            # One of them may have waited for somebody's painting.
+            pupil.steps = max(1, min(recipe.steps, int(PART * left / statistics.median(paces))))
         recipe, network = replace(recipe, steps=pupil.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
         for step in self._steps(pupil, folder.record(train(recipe, painting, photos, network, features), resume=False)):
