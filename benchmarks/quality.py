@@ -31,8 +31,9 @@ from torch.nn import functional as F
 
 from nst_core import Registry, Style, open_picture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
+from nst_core.errors import NSTError
 from nst_core.features import load_features
-from nst_core.images import fit, to_tensor
+from nst_core.images import fit, is_photograph, to_tensor
 from nst_core.importing import read_ml5
 from nst_core.losses import LossTerms, PerceptualLoss
 from nst_core.memory import keep_freed_memory
@@ -89,8 +90,9 @@ def main() -> None:
         print(f"skipped: there is no folder {arguments.photos.name}/ of photographs to evaluate on")
         return
 
-    photos = [to_tensor(fit(open_picture(path), arguments.size)) / 255 for path in sorted(arguments.photos.iterdir())]
-    optimised = photos[:: len(photos) // arguments.count][: arguments.count]
+    files = filter(is_photograph, sorted(arguments.photos.iterdir()))
+    photos = [to_tensor(fit(open_picture(path), arguments.size)) / 255 for path in files]
+    optimised = photos[:: max(1, len(photos) // arguments.count)][: arguments.count]
     print(f"means over {len(photos)} photographs at {arguments.size} px;", end=" ")
     print(f"content, style and steps over {len(optimised)}, at most {arguments.most} steps")
     names = [field.name for kind in (Look, Closeness) for field in fields(kind)]
@@ -102,9 +104,14 @@ def main() -> None:
     registry = Registry.load()
     for name in arguments.styles or [entry.id for entry in registry]:
         style = registry.open(Path(name) if Path(name).is_dir() else name)
+        loss = None
+        if arguments.most and "features" in style.config.training:  # an imported one's loss is not known
+            try:
+                loss = loss_of(style, arguments.features, arguments.paintings)
+            except NSTError as error:
+                parser.error(f"{error} (--paintings and --features say where they are)")
         scores = asdict(look(painter(style.network), photos))
-        if arguments.most:
-            loss = loss_of(style, arguments.features, arguments.paintings)
+        if loss:
             scores |= asdict(closeness(painter(style.network), loss, optimised, arguments.most))
         show(style.id, scores)
         if arguments.write:

@@ -666,7 +666,7 @@ def two_processes(*words: object, folder: Path) -> subprocess.CompletedProcess[s
     pytest.importorskip("accelerate", reason="accelerate is part of the extra train")
     (folder / "exact.py").write_text(EXACT)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--num_machines", "1", "--mixed_precision", "bf16", "--dynamo_backend", "no"]
     command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "0"]
     command += ["exact.py", "train", "painting.png", "--photos", "photos", "--sample", "photos/0.png"]
     command += ["--features", "compact", *SHARED.options(), *map(str, words)]
