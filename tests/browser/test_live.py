@@ -292,10 +292,12 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     expect(line).to_have_text("This browser cannot read that file: choose a PNG, JPEG or WebP.")
     photo = tmp_path / "small.png"
     made_picture(1, (40, 30)).save(photo)
-    page.route("**/*.wasm", lambda route: route.fulfill(body=b"\0asm, but another one"))
+    others = [b"\0asm, but another one"]
+    # It stays: a request that is under way as a route is taken away may never be answered.
+    page.route("**/*.wasm", lambda route: route.fulfill(body=others[0]) if others else route.fallback())
     choose(page, photo)
     expect(line).to_have_text("The program that paints could not be fetched: try again, or paint on the tab Repaint.")
-    page.unroute("**/*.wasm")
+    others.clear()
     whole = page.evaluate_handle("WebAssembly")
     page.evaluate("delete window.WebAssembly")
     choose(page, photo)
