@@ -353,8 +353,7 @@ class Easel:
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:
         """Seconds for a unit of work."""
         if run.last and run.last.step >= 10 and run.last.finished == "steps":
-            done = run.last.progress * work(method, run.last.size)
-            self._paces[_kind(method, features)] = run.last.seconds / done
+            self._paces[_kind(method, features)] = run.last.seconds / work(method, run.last.size)
 
     def _probe(self, method: Method, features: str) -> float:
         picture = Image.effect_noise((160, 120), 60).convert("RGB")
