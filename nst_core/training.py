@@ -101,11 +101,13 @@ class Photographs(Dataset[Tensor]):
         epoch, position = divmod(index, len(self.paths))
         shuffled = _generator(self.recipe.seed, epoch)
         order = torch.randperm(len(self.paths), generator=shuffled, device="cpu").tolist()
-        picture = self.first_readable([self.paths[place] for place in order[position:] + order[:position]])
         drawn = _generator(self.recipe.seed, epoch, position)
         zoom, across, down = torch.rand(3, generator=drawn, dtype=torch.float32, device="cpu").tolist()
         side = self.recipe.crop
         short = side * (1 + (self.recipe.zoom - 1) * zoom)
+        # Twice as large as it will be, so that a decoder's coarse reduction is not seen in it.
+        candidates = [self.paths[place] for place in order[position:] + order[:position]]
+        picture = self.first_readable(candidates, at_least=math.ceil(2 * short))
         picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
         left, top = round(across * (picture.width - side)), round(down * (picture.height - side))
         return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
@@ -121,15 +123,15 @@ class Photographs(Dataset[Tensor]):
             raise TrainingError(f"The training began with photographs that are gone: {few(gone)}; put them back.")
         self.paths = [there[name] for name in names]
 
-    def first_readable(self, paths: list[Path]) -> Image.Image:
-        """The first of the photographs that can be learned from.
+    def first_readable(self, paths: list[Path], at_least: int | None = None) -> Image.Image:
+        """The first of the photographs that can be learned from, perhaps reduced, see ``open_picture``.
 
         Raises:
             TrainingError: there is none.
         """
         for path in paths:
             try:
-                picture = open_picture(path)
+                picture = open_picture(path, at_least=at_least)
                 if min(picture.size) < SMALLEST_PHOTO:
                     raise PictureError(
                         f"{path.name} is {picture.width} × {picture.height} pixels, too small to learn from."

@@ -625,6 +625,25 @@ def test_exif_orientation_of_lossy_formats_is_applied(smooth: Image.Image, forma
     assert np.abs(pixels(opened) - expected).mean() < 3
 
 
+def test_a_jpeg_comes_reduced_to_whom_that_is_enough(smooth: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    whole = smooth.resize((800, 600), Image.Resampling.BICUBIC)
+    data = encoded(whole, "JPEG", quality=95, exif=exif)
+    for at_least, size in ((None, (600, 800)), (301, (600, 800)), (300, (300, 400)), (80, (150, 200)), (75, (75, 100))):
+        opened = open_picture(data, at_least=at_least)
+        assert opened.size == size
+        expected = fit(whole.transpose(Image.Transpose.ROTATE_270), max(opened.size))
+        assert np.abs(pixels(opened) - pixels(expected)).mean() < 2
+    assert open_picture(encoded(whole, "PNG"), at_least=75).size == whole.size
+    callers = Image.open(io.BytesIO(data))
+    assert open_picture(callers, at_least=75).size == (600, 800)
+    with pytest.raises(PictureError, match="800 × 600 pixels: at most 479,999"):
+        open_picture(data, max_pixels=479_999, at_least=75)
+    with pytest.raises(PictureError, match="is damaged or incomplete"):
+        open_picture(data[: len(data) // 2], at_least=75)
+
+
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_heic_is_turned_once(smooth: Image.Image, orientation: int) -> None:
     """It says how to turn it twice, in a property of its own and in EXIF data."""

@@ -124,6 +124,23 @@ def test_a_square_reaches_beyond_no_photograph(tmp_path: Path, size: tuple[int, 
         assert all(float(some[i].min()) == 1 for i in range(20))
 
 
+def test_squares_of_a_large_jpeg_are_those_of_the_same_pixels(tmp_path: Path) -> None:
+    """Though it is decoded at a quarter of its size."""
+    y, x = np.mgrid[:600, :800]
+    waves = 127.5 + 60 * np.sin(x / 9) + 60 * np.cos((x + 2 * y) / 14)
+    picture = Image.fromarray(np.stack([waves, waves[:, ::-1], 255 - waves], 2).astype(np.uint8))
+    for name, options in (("photo.jpg", {"quality": 98, "subsampling": "4:4:4"}), ("photo.png", {})):
+        (tmp_path / name[-3:]).mkdir()
+        picture.save(tmp_path / name[-3:] / name, **options)
+    recipe = replace(RECIPE, steps=4, crop=64, zoom=1.1, seed=2)
+    reduced, whole = Photographs(tmp_path / "jpg", recipe), Photographs(tmp_path / "png", recipe)
+    assert reduced.first_readable(reduced.paths, at_least=141).size == (200, 150)
+    for index in range(4):
+        difference = (reduced[index] - whole[index]).square().mean()
+        assert difference < 1e-4  # 40 dB
+        assert difference < whole[index].var() / 200
+
+
 def test_every_photograph_comes_once_in_an_epoch_and_each_in_another_order(tmp_path: Path) -> None:
     for number in range(9):
         Image.new("RGB", (64, 64), (20 * number, 0, 0)).save(tmp_path / f"{number}.png")
