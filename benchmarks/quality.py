@@ -35,7 +35,7 @@ from nst_core.errors import NSTError
 from nst_core.features import load_features
 from nst_core.images import fit, is_photograph, to_tensor
 from nst_core.importing import read_ml5
-from nst_core.losses import LossTerms, PerceptualLoss
+from nst_core.losses import ContentTarget, LossTerms, PerceptualLoss
 from nst_core.memory import keep_freed_memory
 from nst_core.recipe import Recipe
 from nst_core.style import CARD, CONFIG, Card
@@ -232,7 +232,7 @@ def closeness(paint: Paint, loss: PerceptualLoss, photos: list[Tensor], most: in
     return Closeness(*(statistics.fmean(column) for column in zip(*rows, strict=True)))
 
 
-def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, Tensor], start: Tensor, most: int) -> int:
+def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, ContentTarget], start: Tensor, most: int) -> int:
     """How many L-BFGS steps from ``start`` until the loss is ``goal``; more than ``most`` is not tried."""
     picture = start.clone().requires_grad_()
     # By itself it allows as many evaluations as iterations, which leaves none to shorten a step that made the loss

@@ -77,6 +77,9 @@ def train(
     content_weight: Annotated[
         float, typer.Option(min=0, help="Larger keeps more of the photograph.")
     ] = RECIPE.content_weight,
+    content_focus: Annotated[
+        float, typer.Option(min=0, help="Larger keeps faces, and leaves skies to the painting; 0.75 is much.")
+    ] = RECIPE.content_focus,
     style_weight: Annotated[
         float, typer.Option(min=0, help="Larger keeps more of the painting.")
     ] = RECIPE.style_weight,
@@ -144,6 +147,7 @@ def train(
         content_layers=dict(weighted(content_layer)) or RECIPE.content_layers,
         style_layers=dict(weighted(style_layer)) or RECIPE.style_layers,
         content_weight=content_weight,
+        content_focus=content_focus,
         style_weight=style_weight,
         total_variation=total_variation,
         convention=convention,

@@ -1,5 +1,6 @@
 """Content, style (Gram matrix) and total variation losses, and the constants by which the published forms differ."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,11 @@ from torch.nn import functional as F
 
 from nst_core.errors import NSTError
 from nst_core.features import FeatureNetwork
+
+CELL = 8
+"""Positions, down and across, within which detail is looked for."""
+FLAT = 0.1
+"""What a part without any detail counts, where the usual counts about 1."""
 
 
 class LossError(NSTError):
@@ -108,19 +114,21 @@ class _GramMatrix(torch.autograd.Function):
 
 
 class _SquaredDistance(torch.autograd.Function):
-    """Σ (F − F_target)² of each of (B, C, H, W). The difference is its derivative: autograd would take it anew."""
+    """Σ w (F − F_target)² of each of (B, C, H, W). The difference is its derivative: autograd would take it anew."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor, target: Tensor, detail: Tensor | None) -> Tensor:
         difference = features - target
-        ctx.save_for_backward(difference)
-        return torch.stack([one.dot(one) for one in _positions_by_channels(difference).flatten(1)])
+        weighted = difference if detail is None else detail * difference
+        ctx.save_for_backward(weighted)
+        pairs = zip(*(_positions_by_channels(one).flatten(1) for one in (difference, weighted)), strict=True)
+        return torch.stack([one.dot(other) for one, other in pairs])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (difference,) = ctx.saved_tensors
-        return 2 * gradient[:, None, None, None] * difference, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weighted,) = ctx.saved_tensors
+        return 2 * gradient[:, None, None, None] * weighted, None, None
 
 
 def _positions_by_channels(features: Tensor) -> Tensor:
@@ -137,18 +145,36 @@ def total_variation(pictures: Tensor) -> Tensor:
     return sum((step.square().sum() / max(1, step.numel()) for step in (down, across)), pictures.new_zeros(()))
 
 
+def detail_map(features: Tensor, focus: float) -> Tensor:
+    """How much there is to see at each position of (B, C, H, W): (B, 1, H, W), whose mean is 1 in each picture.
+
+    That is the variance of the features within cells of about 8 × 8 positions, smoothed, to the power of ``focus``.
+    """
+    cells = math.ceil(features.shape[2] / CELL), math.ceil(features.shape[3] / CELL)
+    mean, square = (F.adaptive_avg_pool2d(x, cells) for x in (features, features.square()))
+    variance = (square - mean.square()).clamp(min=0).sum(1, keepdim=True)
+    smooth = F.avg_pool2d(variance, 3, 1, 1, count_include_pad=False)
+    contrast = smooth / smooth.mean((2, 3), keepdim=True).clamp(min=1e-12)
+    seen = F.interpolate(contrast.pow(focus) + FLAT, features.shape[2:], mode="bilinear")
+    return seen / seen.mean((2, 3), keepdim=True)
+
+
 class ContentLoss(nn.Module):
-    """Squared distance of activations, one layer: (B, C, H, W) against the same, to a scalar, mean over the batch."""
+    """Squared distance of activations, one layer: (B, C, H, W) against the same, to a scalar, mean over the batch.
+
+    ``detail``, (B, 1, H, W), says how much each position counts; without it all count the same.
+    """
 
     def __init__(self, convention: Convention) -> None:
         super().__init__()
         self.convention = convention
 
-    def forward(self, features: Tensor, target: Tensor) -> Tensor:
+    def forward(self, features: Tensor, target: Tensor, detail: Tensor | None = None) -> Tensor:
         factor = self.convention.content(features.shape[1], features[0, 0].numel())
-        loss = factor * _SquaredDistance.apply(features, target)
+        loss = factor * _SquaredDistance.apply(features, target, detail)
         if self.convention.relative:
-            loss = loss / (factor * target.square().sum((1, 2, 3)) + 1e-12)
+            energy = target.square() if detail is None else detail * target.square()
+            loss = loss / (factor * energy.sum((1, 2, 3)) + 1e-12)
         return loss.mean()
 
 
@@ -222,6 +248,14 @@ class StyleTarget:
     seen: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class ContentTarget:
+    """One layer's activations of a photograph, (B, C, H, W), and how much each position counts, (B, 1, H, W)."""
+
+    features: Tensor
+    detail: Tensor | None
+
+
 class PerceptualLoss(nn.Module):
     """Content + style + total variation of pictures, measured by a frozen feature network.
 
@@ -230,6 +264,7 @@ class PerceptualLoss(nn.Module):
         styles: the paintings, whose style losses are added.
         content_layers, style_layers: weight by layer name.
         total_variation: its weight.
+        content_focus: how much more details of the content count than flat parts, see ``detail_map``; 0 is Gatys' loss.
         convention: a name in ``CONVENTIONS``.
 
     Raises:
@@ -245,19 +280,21 @@ class PerceptualLoss(nn.Module):
         content_layers: Mapping[str, float],
         style_layers: Mapping[str, float],
         total_variation: float = 0.0,
+        content_focus: float = 0.0,
         convention: str = "relative",
     ) -> None:
         super().__init__()
         if convention not in CONVENTIONS:
             raise LossError(f"There is no loss convention {convention!r}; there are {', '.join(CONVENTIONS)}.")
-        weights = [*content_layers.values(), *style_layers.values(), total_variation, *(one.weight for one in styles)]
+        weights = [*content_layers.values(), *style_layers.values(), total_variation, content_focus]
+        weights += [one.weight for one in styles]
         if not all(0 <= weight < float("inf") for weight in weights):
             raise LossError("Loss weights must be finite and not negative.")
         if not content_layers and not style_layers:
             raise LossError("A loss needs at least one content or style layer.")
         self.network = network
         self.content_layers, self.style_layers = dict(content_layers), dict(style_layers)
-        self.total_variation = total_variation
+        self.total_variation, self.content_focus = total_variation, content_focus
         self.content = ContentLoss(CONVENTIONS[convention])
         self.style = nn.ModuleList()
         self.style_weights = [one.weight for one in styles]
@@ -273,22 +310,27 @@ class PerceptualLoss(nn.Module):
                 )
             )
 
-    def content_targets(self, content: Tensor) -> dict[str, Tensor]:
-        """Activations to hold pictures to: content (B, 3, H, W), RGB in 0–1, to (B, C, h, w) by layer."""
+    def content_targets(self, content: Tensor) -> dict[str, ContentTarget]:
+        """Activations to hold pictures to, by layer, of content (B, 3, H, W), RGB in 0–1."""
         with torch.no_grad():
             features = self.network(content, self.content_layers)
         # bfloat16 has too few digits for the small differences from these.
-        return {layer: value.to(torch.promote_types(value.dtype, torch.float32)) for layer, value in features.items()}
+        wide = {layer: value.to(torch.promote_types(value.dtype, torch.float32)) for layer, value in features.items()}
+        with torch.autocast(content.device.type, enabled=False):
+            return {
+                layer: ContentTarget(value, detail_map(value, self.content_focus) if self.content_focus else None)
+                for layer, value in wide.items()
+            }
 
-    def forward(self, pictures: Tensor, content_targets: Mapping[str, Tensor]) -> LossTerms:
+    def forward(self, pictures: Tensor, content_targets: Mapping[str, ContentTarget]) -> LossTerms:
         """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many, same size."""
         features = self.network(pictures, {**self.content_layers, **self.style_layers})
         # bfloat16 has too few digits for sums of tens of thousands of squares.
         with torch.autocast(pictures.device.type, enabled=False):
-            layers = {
-                f"content/{layer}": weight * self.content(features[layer], content_targets[layer])
-                for layer, weight in self.content_layers.items()
-            }
+            layers = {}
+            for layer, weight in self.content_layers.items():
+                target = content_targets[layer]
+                layers[f"content/{layer}"] = weight * self.content(features[layer], target.features, target.detail)
             for layer, weight in self.style_layers.items():
                 here = features[layer]
                 losses = [one.get_submodule(layer) for one in self.style]

@@ -23,7 +23,7 @@ from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, feature_network, fingerprint, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
 from nst_core.images import Source, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
-from nst_core.losses import PerceptualLoss, StyleTarget
+from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget
 from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import unaffected
@@ -412,7 +412,7 @@ class _Run:
     def _tensor(self, picture: Image.Image) -> Tensor:
         return to_tensor(picture).to(self.device) / 255
 
-    def _loss(self, photo: Image.Image, stage: Stage) -> tuple[PerceptualLoss, dict[str, Tensor]]:
+    def _loss(self, photo: Image.Image, stage: Stage) -> tuple[PerceptualLoss, dict[str, ContentTarget]]:
         """The loss at a stage, and the photograph's activations there."""
         targets = [self._target(painting, photo, stage.size) for painting in self.paintings]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not stage.exact):
@@ -470,7 +470,7 @@ class _Run:
             change = picture - self._beginning(fit(self.content, max(height, width)))
         return (finer + F.interpolate(change, finer.shape[-2:], mode="bicubic", antialias=True)).clamp(0, 1)
 
-    def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, Tensor], exact: bool) -> Point:
+    def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, ContentTarget], exact: bool) -> Point:
         picture = picture.detach().requires_grad_()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not exact):
             terms = loss(picture.contiguous(memory_format=torch.channels_last), targets)

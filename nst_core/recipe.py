@@ -48,6 +48,9 @@ class Recipe:
     )
     content_weight: float = 0.3
     """What every content layer's weight is multiplied by: larger keeps more of the photograph."""
+    content_focus: float = 0.0
+    """How much more details of the photograph count than flat parts, see ``nst_core.losses.detail_map``: larger keeps
+    faces, and leaves skies to the painting. 0 is the loss of Johnson et al."""
     style_weight: float = 1.0
     """What every style layer's weight is multiplied by: larger keeps more of the painting."""
     total_variation: float = 0.2
@@ -70,7 +73,7 @@ class Recipe:
         check("seed", 0, MAX_SEED, whole=True)
         check("zoom", 1)
         check("warm_up", 0, 1)
-        for name in ("noise", "content_weight", "style_weight", "total_variation", "learning_rate"):
+        for name in ("noise", "content_weight", "content_focus", "style_weight", "total_variation", "learning_rate"):
             check(name, 0)
         check_layer_weights(RecipeError, self)
         content, style = max(self.content_layers.values(), default=0), max(self.style_layers.values(), default=0)

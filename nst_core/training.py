@@ -164,6 +164,7 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
         content_layers={layer: recipe.content_weight * weight for layer, weight in recipe.content_layers.items()},
         style_layers={layer: recipe.style_weight * weight for layer, weight in recipe.style_layers.items()},
         total_variation=recipe.total_variation,
+        content_focus=recipe.content_focus,
         convention=recipe.convention,
     )
 

@@ -233,8 +233,8 @@ picture = stylize(open_picture("photo.jpg"), Registry.load().open("."))
 ## Training
 
 {steps} steps of {recipe.batch_size} squares of {recipe.crop} px; the painting at {recipe.style_size} px;
-content weight {recipe.content_weight:g}, style weight {recipe.style_weight:g}, total variation
-{recipe.total_variation:g}. Every hyper-parameter is in `config.json`.{losses}
+content weight {recipe.content_weight:g}, content focus {recipe.content_focus:g}, style weight
+{recipe.style_weight:g}, total variation {recipe.total_variation:g}. Every hyper-parameter is in `config.json`.{losses}
 """
 
 

@@ -10,11 +10,13 @@ from torch import Tensor
 from nst_core.features import VGG19, FeaturesError
 from nst_core.losses import (
     CONVENTIONS,
+    FLAT,
     ContentLoss,
     LossError,
     PerceptualLoss,
     StyleLoss,
     StyleTarget,
+    detail_map,
     gram_matrix,
     total_variation,
 )
@@ -238,6 +240,57 @@ def test_gradient_is_the_derivative(convention: str) -> None:
     # Loss modules work in the precision of their input; PerceptualLoss alone goes down to float32.
     content, style = ContentLoss(CONVENTIONS[convention]), StyleLoss(CONVENTIONS[convention], target)
     assert torch.autograd.gradcheck(lambda x: content(x, target) + style(x) + total_variation(x), features)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_details_count_as_much_as_the_map_says(convention: str) -> None:
+    torch.manual_seed(3)
+    features, target = torch.rand(2, 2, 3, 4, 6, dtype=torch.float64)
+    detail = torch.rand(2, 1, 4, 6, dtype=torch.float64)
+    # A weight is a position that is there so many times: its square root, in both.
+    often = detail.sqrt()
+    form = CONVENTIONS[convention]
+    expected = float(ContentLoss(form)(often * features, often * target))
+    assert float(ContentLoss(form)(features, target, detail)) == pytest.approx(expected, rel=1e-9)
+    features.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: ContentLoss(form)(x, target, detail), features)
+
+
+def test_a_detail_map_finds_what_varies() -> None:
+    numbers = torch.Generator().manual_seed(4)
+    features = torch.full((2, 3, 48, 80), 5.0)
+    features[0, :, :, 40:] += torch.randn(3, 48, 40, generator=numbers)  # the right half of the first picture
+    for focus in (0.5, 1.0):
+        seen = detail_map(features, focus)
+        assert seen.shape == (2, 1, 48, 80)
+        assert seen.mean((1, 2, 3)).tolist() == pytest.approx([1, 1], rel=1e-5)
+        assert torch.allclose(seen[1], torch.ones(()))  # all of it is as flat
+        flat, full = seen[0, 0, :, :24].mean(), seen[0, 0, :, 56:].mean()
+        assert float(full / flat) == pytest.approx((2**focus + FLAT) / FLAT, rel=0.1)
+    assert torch.allclose(detail_map(features, 0), torch.ones(()))
+    assert detail_map(features[..., :1, :3], 1.0).isfinite().all()
+
+
+def test_with_focus_a_face_is_kept_before_a_sky() -> None:
+    numbers = torch.Generator().manual_seed(5)
+    photo = torch.full((1, 3, 64, 64), 0.5)
+    photo[..., 32:] = torch.rand(1, 3, 64, 32, generator=numbers)
+    change = 0.1 * torch.rand(1, 3, 64, 16, generator=numbers)
+    sky, face = photo.clone(), photo.clone()
+    sky[..., 4:20] += change
+    face[..., 44:60] += change
+
+    def contents(focus: float, *pictures: Tensor) -> list[float]:
+        loss = PerceptualLoss(
+            small_network().float(), [], content_layers={"relu1_2": 1.0}, style_layers={}, content_focus=focus
+        )
+        return [float(loss(picture, loss.content_targets(photo)).content) for picture in pictures]
+
+    plain, focused = contents(0, sky, face), contents(1, sky, face)
+    assert focused[1] / focused[0] > 4 * plain[1] / plain[0]
+    assert contents(1, photo) == [0]
+    with pytest.raises(LossError, match="finite and not negative"):
+        contents(-0.5)
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)

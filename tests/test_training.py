@@ -129,9 +129,9 @@ def test_squares_of_a_large_jpeg_are_those_of_the_same_pixels(tmp_path: Path) ->
     y, x = np.mgrid[:600, :800]
     waves = 127.5 + 60 * np.sin(x / 9) + 60 * np.cos((x + 2 * y) / 14)
     picture = Image.fromarray(np.stack([waves, waves[:, ::-1], 255 - waves], 2).astype(np.uint8))
-    for name, options in (("photo.jpg", {"quality": 98, "subsampling": "4:4:4"}), ("photo.png", {})):
-        (tmp_path / name[-3:]).mkdir()
-        picture.save(tmp_path / name[-3:] / name, **options)
+    for kind in ("jpg", "png"):
+        (tmp_path / kind).mkdir()
+        picture.save(tmp_path / kind / f"photo.{kind}", quality=98, subsampling="4:4:4")
     recipe = replace(RECIPE, steps=4, crop=64, zoom=1.1, seed=2)
     reduced, whole = Photographs(tmp_path / "jpg", recipe), Photographs(tmp_path / "png", recipe)
     assert reduced.first_readable(reduced.paths, at_least=141).size == (200, 150)
