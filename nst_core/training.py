@@ -1,6 +1,7 @@
 """Training a transformation network on one painting: Johnson et al. 2016, as a generator of steps."""
 
 import hashlib
+import json
 import logging
 import math
 import os
@@ -273,11 +274,12 @@ def train(
     begun = _begun(checkpoint) if resume and checkpoint else None
     if begun:
         photographs.take(begun["asked"].get("photographs", []), Path(photos))
-    asked = asdict(recipe) | {
+    told = asdict(recipe) | {
         "painting": _checksum(style_image, painting),
         "feature network": fingerprint(features),
         "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
     }
+    asked = json.loads(json.dumps(told))  # plain values: NumPy's text is none, and would not be read back
     if checkpoint and os.path.exists(checkpoint) and not resume:
         raise TrainingError(
             f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "

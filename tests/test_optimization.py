@@ -291,7 +291,7 @@ def test_pictures_are_told_apart_by_their_shape() -> None:
 
 
 def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
-    next(begin(content_weight=np.float64(0.3))).state.save(tmp_path / "state")
+    next(begin(content_weight=np.float64(0.3), style_weight=np.float64(2))).state.save(tmp_path / "state")
     assert State.load(tmp_path / "state").step == 1
 
 

@@ -627,6 +627,13 @@ def test_numbers_of_numpy_are_a_recipes_too() -> None:
     assert json.loads(json.dumps(asdict(recipe))) == asdict(Recipe(steps=3, noise=0.5))
 
 
+def test_a_recipe_of_numpys_numbers_and_text_is_resumed(painting: Path, photos: Path) -> None:
+    numbers: dict[str, Any] = {"content_weight": np.float64(0.3), "style_layers": {np.str_("relu2_1"): np.float64(1)}}
+    recipe = replace(RECIPE, convention=np.str_("relative"), **numbers)
+    run(recipe, painting, photos, upto=3)
+    assert [step.step for step in run(recipe, painting, photos, resume=True)] == [3, 4, 5, 6]
+
+
 def test_layers_of_a_recipe_have_weights() -> None:
     for wrong in (["relu2_2"], {"relu2_2": -1.0}, {"relu2_2": "1"}, {2: 1.0}):
         with pytest.raises(RecipeError, match=r"content layer(s| relu2_2) should be"):
