@@ -267,6 +267,7 @@ def train(
     features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = open_picture(style_image)
     loss = perceptual_loss(recipe, features, painting)
+    network.zero_grad()  # of a step that was interrupted, its gradients may be there still
     optimizer = Muon(network)
     joined = processes.joined(network)
     # What a training draws while it runs is nothing to learn from, and another thing after every interruption.
@@ -297,8 +298,10 @@ def train(
         num_workers=8 if device.type == "cuda" else 0,
         persistent_workers=device.type == "cuda",
     )
+    with torch.device("cpu"):  # it draws a seed where the program's tensors are made, and its generator is there
+        batches = iter(loader)
     began = time.perf_counter()
-    for step, batch in enumerate(loader, start):
+    for step, batch in enumerate(batches, start):
         batch = batch.to(device, non_blocking=True)
         # On the CPU, so that a seed gives the same on every device.
         whole = recipe.batch_size, *batch.shape[1:]
@@ -309,7 +312,7 @@ def train(
             output = joined(255 * batch + recipe.noise * grain)[..., : recipe.crop, : recipe.crop] / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
-                terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})
+                terms = LossTerms(error, error, error.new_zeros(()), error.new_zeros(()), {})
             else:
                 terms = loss(output, loss.content_targets(batch))
         parts = terms.total, terms.content, terms.style, terms.total_variation, _contrast(output)

@@ -1,5 +1,6 @@
 """Training: that it learns, resumes exactly, survives bad photographs and stops when it should."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -13,8 +14,10 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +246,28 @@ def test_names_of_files_will_do(painting: Path, photos: Path) -> None:
     assert Path(checkpoint).exists()
     with pytest.raises(TrainingError, match="steps from checkpoint to checkpoint should be a whole"):
         next(train(RECIPE, painting, photos, network, features, checkpoint_every=0))
+
+
+@pytest.mark.parametrize("around", [partial(torch.autocast, "cpu", torch.bfloat16), partial(torch.device, "meta")])
+def test_what_is_around_it_is_the_callers_business(
+    around: Callable[[], AbstractContextManager[Any]], painting: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "fast_bfloat16", lambda device: True)
+    expected = losses(run(RECIPE, painting, photos))
+    steps = steps_of(RECIPE, painting, photos, photos.parent / "other.pt")
+    with around():
+        assert losses(list(steps)) == expected
+
+
+def test_gradients_of_a_step_that_was_interrupted_are_forgotten(painting: Path, photos: Path) -> None:
+    start, features = JohnsonNetwork(), VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+
+    def first_steps(network: torch.nn.Module) -> list[TrainingStep]:
+        return list(itertools.islice(train(RECIPE, painting, photos, network, features), 3))
+
+    interrupted = copy.deepcopy(start)
+    interrupted(torch.rand(1, 3, 64, 64)).sum().backward()
+    assert losses(first_steps(interrupted)) == losses(first_steps(start))
 
 
 def test_a_painting_may_be_any_picture(painting: Path, photos: Path) -> None:
