@@ -189,9 +189,14 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """
     check_recipe(recipe)
     check_architecture(recipe.architecture)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
-        torch.manual_seed(recipe.seed)
-        network = ARCHITECTURES[recipe.architecture].network().float()
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)  # of another type, the same seed gives other numbers
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
+            torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would seed the GPUs', too
+            network = ARCHITECTURES[recipe.architecture].network().float()
+    finally:
+        torch.set_default_dtype(usual)
     if start is not None:
         check_style(start)
         if start.architecture.id != recipe.architecture:
@@ -204,10 +209,14 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
 
 @torch.inference_mode()
 def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
-    """Repaint a photograph, RGB, with a network in training."""
+    """Repaint a photograph, RGB, with a network in training, as the style that it is to be will."""
     seen = to_tensor(photo).to(next(network.parameters()).device)
     down, across = (max(0, MIN_SIDE - side) for side in seen.shape[2:])
-    output = network(F.pad(seen, (0, across, 0, down), mode="replicate"))
+    trains = network.training
+    try:
+        output = network.eval()(F.pad(seen, (0, across, 0, down), mode="replicate"))
+    finally:
+        network.train(trains)
     return to_picture(output[..., : photo.height, : photo.width].cpu())
 
 

@@ -229,6 +229,27 @@ def test_the_program_s_random_numbers_are_its_own() -> None:
     assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
 
 
+def test_a_new_network_is_its_seeds_under_any_default_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs' numbers are the program's"))
+    expected = new_network(RECIPE).state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        network = new_network(RECIPE)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(expected[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_sample_is_what_the_style_will_paint_and_changes_nothing() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.5))
+    photo, before = Image.effect_noise((20, 20), 90).convert("RGB"), copy.deepcopy(network.state_dict())
+    shown = training.painted(network, photo)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert shown.tobytes() == training.painted(network.eval(), photo).tobytes()
+
+
 def test_a_long_strip_can_be_the_sample() -> None:
     assert training.painted(JohnsonNetwork(), Image.new("RGB", (512, 3), "teal")).size == (512, 3)
 
