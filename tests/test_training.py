@@ -527,6 +527,24 @@ def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
     assert "train pa.png --photos photos/ -o st --warm-start ab --registry ab --features ab" in card
 
 
+@pytest.mark.parametrize(("done", "measured"), [(2, 0), (4, 1), (6, 3)])
+def test_the_losses_that_are_told_are_not_those_of_reconstruction(
+    done: int, measured: int, painting: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
+    steps = folder.record(steps_of(RECIPE, painting, photos, folder.checkpoint), resume=False)
+    last = list(itertools.islice(steps, done))[RECIPE.reconstruction_steps :]
+    assert len(last) == measured
+    style = finish(folder, JohnsonNetwork())
+    card = (folder.folder / "README.md").read_text()
+    if measured:
+        mean = sum(step.style for step in last) / measured
+        assert style.config.metrics["training_style"] == pytest.approx(mean, abs=1e-5)
+        assert f" Losses over the last {measured} steps:\n" in card
+    else:
+        assert style.config.metrics == {} and "Losses over" not in card
+
+
 @pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
 def test_a_training_goes_on_without_the_losses_that_were_lost(
     lost: bytes | None, painting: Path, photos: Path, tmp_path: Path
