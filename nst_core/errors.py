@@ -22,7 +22,8 @@ def check_number(
         error: it is not such a number; the message calls it ``name``.
     """
     number: Any = value
-    if isinstance(value, Real) and not isinstance(value, int | float):  # NumPy's, which not every file can hold
+    # NumPy's, which not every file can hold; its float64 is a float as well.
+    if isinstance(value, Real) and type(value) not in (bool, int, float):
         number = int(value) if isinstance(value, Integral) else float(value)
     # Infinity is refused even without an upper bound, and so are integers beyond the largest float.
     within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)

@@ -89,6 +89,7 @@ def recognise(path: Path) -> Architecture:
     return nearest
 
 
+@torch.inference_mode(False)
 def load_network(path: Path, architecture: Architecture, *, sha256: str | None = None) -> nn.Module:
     """The network of a weights file: checked, tried on a small picture, in evaluation mode, without gradients.
 

@@ -73,14 +73,18 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     """G_ij = Σ_k r_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation.
 
     The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full. Of features
-    in bfloat16 the matrix is float32, the sum of products of parts, each of which is rounded to bfloat16.
+    in bfloat16 the matrix is float32, the sum of products of parts, each of which is rounded to bfloat16; of those in
+    float16 it is that of float32.
 
     Raises:
         LossError: features of another number of dimensions.
     """
     if features.dim() != 4:
         raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
-    return _GramMatrix.apply(features, region)
+    if features.dtype == torch.float16:
+        features = features.float()  # for float16 ends at 65,504
+    with torch.autocast(features.device.type, enabled=False):  # which would round the sums
+        return _GramMatrix.apply(features, region)
 
 
 class _GramMatrix(torch.autograd.Function):

@@ -13,14 +13,19 @@ Step = TypeVar("Step")
 
 
 def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
-    """Decorate a generator function so that its steps run with gradients and without autocast, in any caller's mode."""
+    """Decorate a generator function so that its steps run with gradients and without autocast, in any caller's mode.
+
+    Nor do they have autocast's cache of weights, which is emptied when the outermost autocast ends: of a caller's, that
+    may be after the last step, and a training would go on with the rounded weights of the first.
+    """
 
     @wraps(generator)
     def made(*args: P.args, **kwargs: P.kwargs) -> Generator[Step, None, None]:
         kind, steps = best_device().type, generator(*args, **kwargs)
         try:
             while True:
-                with torch.inference_mode(False), torch.enable_grad(), torch.autocast(kind, enabled=False):
+                autocast = torch.autocast(kind, enabled=False, cache_enabled=False)
+                with torch.inference_mode(False), torch.enable_grad(), autocast:
                     step = next(steps, None)
                 if step is None:
                     return

@@ -34,7 +34,8 @@ class Muon:
                 kernel.sub_(direction.view(kernel.shape), alpha=learning_rate * size)
                 kernel.grad = None
         self.vectors.param_groups[0]["lr"] = learning_rate
-        self.vectors.step()
+        with torch.device("cpu"):  # where it counts its steps, whatever device a program has made the usual one
+            self.vectors.step()
         self.vectors.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class State:
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error
 
     @classmethod
+    @torch.inference_mode(False)
     def load(cls, path: str | Path) -> "State":
         """Read what ``save`` wrote.
 

@@ -174,7 +174,11 @@ class Style:
         return 160 if self.architecture.fast else 500
 
     def painter(self, precision: Precision = "auto") -> Paint:
-        """The fastest way to paint with the network on this machine; with "exact", the fastest in float32."""
+        """The fastest way to paint with the network on this machine; with "exact", the fastest in float32.
+
+        It is that of the weights as they are; but changes through a tensor's ``.data``, which PyTorch does not count,
+        go unnoticed.
+        """
         if self.architecture.fast is None or self.device.type != "cpu":
             return self._paint_at_once
         dtype = quickest_type() if precision == "auto" else torch.float32

@@ -1,5 +1,6 @@
 """Repaints photographs with the networks of styles, and mixes paintings with photographs."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -48,6 +49,7 @@ def stylize(
     """
     check_blend(strength, color)
     check_second(second, mix, mask)
+    mask = None if mask is None else open_picture(mask)
     if not isinstance(photo, Image.Image):
         photo = open_picture(photo)  # once, for it is needed more than once
     styles = [style, second] if second else [style]
@@ -98,7 +100,7 @@ def repaint(
     check_precision(precision)
     check_style(style)
     photo = open_picture(photo)
-    if (pixels := pixels_seen(photo, size, stroke)) > MAX_PIXELS:
+    if (pixels := pixels_seen(photo, size, stroke, _least_side(style))) > MAX_PIXELS:
         raise NSTError(
             f"That is {pixels:,} pixels to paint, and at most {MAX_PIXELS:,} are painted: choose a smaller size"
             f"{' or a broader stroke' if stroke < 1 else ''}."
@@ -117,15 +119,18 @@ def repaint(
     return painted
 
 
-def pixels_seen(photo: Image.Image, size: int | None, stroke: float) -> int:
+def pixels_seen(photo: Image.Image, size: int | None, stroke: float, least: int = MIN_SIDE) -> int:
     """How many pixels ``repaint`` gives, or lets the network look at, whichever are more.
+
+    ``least`` is the smallest side that the network is shown.
 
     Raises:
         NSTError: a number is out of its range.
     """
     size, stroke = check_size(size), check_stroke(stroke)
     scale = (size or max(photo.size)) / max(photo.size)
-    return round(photo.width * photo.height * (scale / min(1.0, stroke)) ** 2)
+    given = math.prod(scale * side for side in photo.size)
+    return round(max(given, math.prod(max(least, scale / stroke * side) for side in photo.size)))
 
 
 def blend(
@@ -186,11 +191,16 @@ def paint_pixels(
 ) -> np.ndarray:
     """Repaint RGB pixels, uint8 (H, W, 3), of any size; gives an array of the same shape."""
     height, width, _ = pixels.shape
-    least = max(style.architecture.min_size, MIN_SIDE)
+    least = _least_side(style)
     if min(height, width) < least:
         pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
-    paint = style.painter(precision)
-    return paint(torch.from_numpy(pixels), progress)[:height, :width].numpy()
+    with torch.autocast(style.device.type, enabled=False):  # a caller's would round what is to be exact
+        paint = style.painter(precision)
+        return paint(torch.from_numpy(pixels), progress)[:height, :width].numpy()
+
+
+def _least_side(style: Style) -> int:
+    return max(style.architecture.min_size, MIN_SIDE)
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
@@ -223,10 +233,12 @@ def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
     """Refuse, before any work is done, settings by which a second style cannot be laid over a first one.
 
     Raises:
-        NSTError: ``mix`` is not in 0–1, or there is a mask without a second style.
+        NSTError: ``mix`` is not in 0–1, the second is no style, or there is a mask without one.
     """
     check_number(NSTError, "mix", mix, 0, 1)
-    if mask is not None and not second:
+    if second is not None:
+        check_style(second)
+    elif mask is not None:
         raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
 
 

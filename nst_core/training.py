@@ -1,6 +1,7 @@
 """Training a transformation network on one painting: Johnson et al. 2016, as a generator of steps."""
 
 import hashlib
+import json
 import logging
 import math
 import os
@@ -189,9 +190,14 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """
     check_recipe(recipe)
     check_architecture(recipe.architecture)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
-        torch.manual_seed(recipe.seed)
-        network = ARCHITECTURES[recipe.architecture].network().float()
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)  # of another type, the same seed gives other numbers
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
+            torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would seed the GPUs', too
+            network = ARCHITECTURES[recipe.architecture].network().float()
+    finally:
+        torch.set_default_dtype(usual)
     if start is not None:
         check_style(start)
         if start.architecture.id != recipe.architecture:
@@ -204,10 +210,14 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
 
 @torch.inference_mode()
 def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
-    """Repaint a photograph, RGB, with a network in training."""
+    """Repaint a photograph, RGB, with a network in training, as the style that it is to be will."""
     seen = to_tensor(photo).to(next(network.parameters()).device)
     down, across = (max(0, MIN_SIDE - side) for side in seen.shape[2:])
-    output = network(F.pad(seen, (0, across, 0, down), mode="replicate"))
+    trains = network.training
+    try:
+        output = network.eval()(F.pad(seen, (0, across, 0, down), mode="replicate"))
+    finally:
+        network.train(trains)
     return to_picture(output[..., : photo.height, : photo.width].cpu())
 
 
@@ -267,6 +277,7 @@ def train(
     features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = open_picture(style_image)
     loss = perceptual_loss(recipe, features, painting)
+    network.zero_grad()  # of a step that was interrupted, its gradients may be there still
     optimizer = Muon(network)
     joined = processes.joined(network)
     # What a training draws while it runs is nothing to learn from, and another thing after every interruption.
@@ -274,11 +285,12 @@ def train(
     begun = _begun(checkpoint) if resume and checkpoint else None
     if begun:
         photographs.take(begun["asked"].get("photographs", []), Path(photos))
-    asked = asdict(recipe) | {
+    told = asdict(recipe) | {
         "painting": _checksum(style_image, painting),
         "feature network": fingerprint(features),
         "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
     }
+    asked = json.loads(json.dumps(told))  # plain values: NumPy's text is none, and would not be read back
     if checkpoint and os.path.exists(checkpoint) and not resume:
         raise TrainingError(
             f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "
@@ -296,8 +308,10 @@ def train(
         num_workers=8 if device.type == "cuda" else 0,
         persistent_workers=device.type == "cuda",
     )
+    with torch.device("cpu"):  # it draws a seed where the program's tensors are made, and its generator is there
+        batches = iter(loader)
     began = time.perf_counter()
-    for step, batch in enumerate(loader, start):
+    for step, batch in enumerate(batches, start):
         batch = batch.to(device, non_blocking=True)
         # On the CPU, so that a seed gives the same on every device.
         whole = recipe.batch_size, *batch.shape[1:]
@@ -308,7 +322,7 @@ def train(
             output = joined(255 * batch + recipe.noise * grain)[..., : recipe.crop, : recipe.crop] / 255
             if step < recipe.reconstruction_steps:
                 error = (output.float() - batch).square().mean()
-                terms = LossTerms(error, error, torch.zeros(()), torch.zeros(()), {})
+                terms = LossTerms(error, error, error.new_zeros(()), error.new_zeros(()), {})
             else:
                 terms = loss(output, loss.content_targets(batch))
         parts = terms.total, terms.content, terms.style, terms.total_variation, _contrast(output)

@@ -27,7 +27,7 @@ from nst_core.text import plain, quoted
 from nst_core.training import TrainingError, TrainingStep, painted
 
 MEASURED_STEPS = 100
-"""The last steps, over which the losses in ``config.json`` are averaged."""
+"""The last steps, over which the losses in ``config.json`` are averaged, but for those of reconstruction."""
 MAX_LINE = 1000
 """Characters of a name, or of what is said of the painting, that a style tells."""
 COLUMNS = [field.name for field in fields(TrainingStep)]
@@ -132,7 +132,8 @@ class TrainingFolder:
         done = int(losses[-1]["step"]) if losses else recipe.steps
         if done < recipe.steps:
             training["stopped_after"] = done
-        metrics = _means(losses[-MEASURED_STEPS:])
+        measured = [row for row in losses if row["step"] > recipe.reconstruction_steps][-MEASURED_STEPS:]
+        metrics = _means(measured)
         again = reproduction(
             recipe,
             self.painting,
@@ -155,7 +156,7 @@ class TrainingFolder:
                 artist=artist,
                 license=license,
                 tags=tags,
-                text=_card_text(title, artist, painting, recipe, done, metrics) + again,
+                text=_card_text(title, artist, painting, recipe, done, len(measured), metrics) + again,
             ),
             preview=self.show(network, done),
         )
@@ -209,12 +210,14 @@ def _means(losses: list[dict[str, float]]) -> dict[str, float]:
     return {f"training_{name}": round(statistics.fmean(row[name] for row in losses), 5) for name in names}
 
 
-def _card_text(title: str, artist: str, painting: str, recipe: Recipe, done: int, metrics: dict[str, float]) -> str:
+def _card_text(
+    title: str, artist: str, painting: str, recipe: Recipe, done: int, measured: int, metrics: dict[str, float]
+) -> str:
     steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
     by = f" by {artist}" if artist else ""
     painting = f"The painting: {painting}.\n" if painting else ""
     losses = (
-        f""" Losses over the last {min(MEASURED_STEPS, done)} steps:
+        f""" Losses over the last {measured} steps:
 content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}."""
         if metrics
         else ""

@@ -80,6 +80,12 @@ def test_a_network_comes_ready_and_paints_what_its_weights_say(tmp_path: Path) -
         torch.testing.assert_close(network(picture), same.eval()(picture))
 
 
+def test_a_network_outlives_inference_mode(tmp_path: Path) -> None:
+    with torch.inference_mode():
+        network = load_network(write(tmp_path, GOOD), JOHNSON)
+    assert not any(tensor.is_inference() for tensor in network.state_dict().values())
+
+
 def test_metadata_of_text_is_nothing_to_mind(tmp_path: Path) -> None:
     assert len(read_weights(write(tmp_path, save(STATE, metadata={"format": "pt"})), JOHNSON)) == 62
 

@@ -92,6 +92,23 @@ def test_gram_matrix_of_bfloat16_is_nearly_exact(positions: tuple[int, int], wei
     assert float((slope.double() - wanted).norm()) <= 2e-2 * float(wanted.norm())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("side", [4, 40])
+def test_gram_matrix_is_the_same_under_autocast(dtype: torch.dtype, side: int) -> None:
+    features = torch.rand(1, 8, side, side).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        gram = gram_matrix(features)
+    assert gram.dtype == torch.float32 and torch.equal(gram, gram_matrix(features))
+
+
+def test_gram_matrix_of_float16_is_that_of_float32() -> None:
+    features = (torch.rand(1, 4, 200, 200) * 3).half().requires_grad_()
+    gram = gram_matrix(features)
+    assert gram.max() > torch.finfo(torch.float16).max and torch.equal(gram, gram_matrix(features.float()))
+    gram.mean().backward()
+    assert features.grad is not None and features.grad.dtype == torch.float16 and features.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_gradient_of_the_gram_matrix_is_its_derivative(weighted: bool) -> None:
     features = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)

@@ -73,6 +73,8 @@ def test_numbers_of_numpy_are_taken_and_kept_as_plain_ones() -> None:
     assert method == Method(size=64, steps=3, scales=2, content_weight=0.5, seconds=2.0, style_layers={"conv1_1": 0.25})
     assert Method(**json.loads(json.dumps(asdict(method)))) == method
     assert isinstance(method.scales, int)
+    method = Method(style_weight=np.float64(2), content_layers={"conv2_2": np.float64(3)})  # which is a float as well
+    assert type(method.style_weight) is type(method.content_layers["conv2_2"]) is float
     for value in (np.float32(3.5), np.int64(0), np.bool_(True), np.array(3)):
         assert "steps should be" in refuse(steps=value)
 

@@ -172,6 +172,16 @@ def test_a_feature_network_outlives_inference_mode() -> None:
     assert torch.equal(drawn, torch.random.get_rng_state())
 
 
+def test_a_state_is_read_in_inference_mode_too(tmp_path: Path) -> None:
+    draft = small_network(1, channels=(4, 4, 4, 4, 4))
+    whole = run(draft=draft)
+    (drafted,) = (step for step in whole[:-1] if step.state.ended)  # what comes next begins with its picture
+    drafted.state.save(tmp_path / "state")
+    with torch.inference_mode():
+        resumed = run(draft=draft, resume=State.load(tmp_path / "state"))
+    assert resumed and all(map(same, whole[drafted.step :], resumed))
+
+
 def test_what_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = made_picture(1, (400, 300))
     monkeypatch.setattr(optimization, "free_memory", lambda: 10**9)
@@ -291,7 +301,7 @@ def test_pictures_are_told_apart_by_their_shape() -> None:
 
 
 def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
-    next(begin(content_weight=np.float64(0.3))).state.save(tmp_path / "state")
+    next(begin(content_weight=np.float64(0.3), style_weight=np.float64(2))).state.save(tmp_path / "state")
     assert State.load(tmp_path / "state").step == 1
 
 

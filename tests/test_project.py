@@ -52,11 +52,22 @@ def test_every_name_the_library_exports_is_there() -> None:
         assert not isinstance(getattr(nst_core, name), ModuleType), name
     assert sorted(nst_core.__all__) == sorted(nst_core._HOMES)
     with pytest.raises(AttributeError):
-        _ = nst_core.nothing
+        _ = nst_core.nothing  # type: ignore[attr-defined]
 
 
 def test_the_package_tells_type_checkers_of_its_types() -> None:
     assert files("nst_core").joinpath("py.typed").is_file()
+
+
+def test_a_type_checker_notices_a_misspelt_name(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("from nst_core import stylise, stylize\n")
+    # Torch and all else it imports would take minutes.
+    words = ["--strict", "--follow-imports=skip", f"--cache-dir={tmp_path}"]
+    command = [sys.executable, "-m", "mypy", *words, "nst_core/__init__.py", str(tmp_path / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert [line.split("error: ")[1] for line in done.stdout.splitlines()[:-1]] == [
+        'Module "nst_core" has no attribute "stylise"; maybe "stylize"?  [attr-defined]'
+    ]
 
 
 def test_importing_the_library_imports_neither_torch_nor_gradio() -> None:

@@ -25,7 +25,7 @@ from nst_core.errors import NSTError
 from nst_core.images import Source, fit, open_picture, to_tensor
 from nst_core.streaming import Progress, quickest_type
 from nst_core.style import Style, StyleError
-from nst_core.stylization import blend, repaint, stylize
+from nst_core.stylization import blend, pixels_seen, repaint, stylize
 from nst_core.video import stylize_video
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -96,6 +96,17 @@ def test_exactly_is_in_float32_and_other_words_are_refused(style: Style) -> None
     assert alike(repaint(photo, style, precision="exact"), by_hand(photo, style))
     with pytest.raises(NSTError, match=r"not 'fp16'\."):
         stylize(photo, style, precision="fp16")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_exactly_is_in_float32_under_a_programs_autocast_too(style: Style, fast: bool) -> None:
+    architecture = replace(style.architecture, fast=style.architecture.fast if fast else None)
+    # Each makes its fast way anew.
+    within, outside = (replace(style, architecture=architecture) for _ in range(2))
+    photo = drawn(150, 110)
+    with torch.autocast("cpu", torch.bfloat16):
+        painted = repaint(photo, within, precision="exact")
+    assert same(painted, repaint(photo, outside, precision="exact"))
 
 
 @pytest.mark.parametrize("size", [(48, 32), (50, 37), (16, 16), (17, 63)])
@@ -399,6 +410,24 @@ def test_what_is_out_of_range_is_refused_before_the_network_runs(style: Style, w
 def test_more_than_can_be_painted_is_refused(style: Style, wish: dict[str, Any]) -> None:
     with watched(style) as seen, pytest.raises(NSTError, match="134,217,728"):
         stylize(drawn(64, 64), style, **wish)
+    assert not seen
+
+
+def test_pixels_are_counted_as_the_network_is_shown_them(style: Style) -> None:
+    demanding = replace(style, architecture=replace(style.architecture, min_size=37))
+    line, short = (Image.new("RGB", (width, 1)) for width in (9_000_000, 4_000_000))
+    for photo, one, seen in ((line, style, "144,000,000"), (short, demanding, "148,000,000")):
+        with watched(one) as looked, pytest.raises(NSTError, match=f"^That is {seen} pixels to paint, and at most"):
+            repaint(photo, one)
+        assert not looked
+    assert pixels_seen(line, None, stroke=4) == 36_000_000
+
+
+@pytest.mark.parametrize("wrong", [{"second": "udnie"}, {"second": ""}, {"second": False}, {"mask": "nope.png"}])
+def test_what_is_laid_over_is_refused_before_the_network_runs(style: Style, wrong: dict[str, Any]) -> None:
+    right = "A style is what Registry|'nope.png' does not exist"
+    with watched(style) as seen, pytest.raises(NSTError, match=right):
+        stylize(drawn(24, 24), style, **{"second": style, **wrong})
     assert not seen
 
 

@@ -1,5 +1,6 @@
 """Training: that it learns, resumes exactly, survives bad photographs and stops when it should."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -13,8 +14,10 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +229,27 @@ def test_the_program_s_random_numbers_are_its_own() -> None:
     assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
 
 
+def test_a_new_network_is_its_seeds_under_any_default_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs' numbers are the program's"))
+    expected = new_network(RECIPE).state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        network = new_network(RECIPE)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(expected[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_sample_is_what_the_style_will_paint_and_changes_nothing() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.5))
+    photo, before = Image.effect_noise((20, 20), 90).convert("RGB"), copy.deepcopy(network.state_dict())
+    shown = training.painted(network, photo)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert shown.tobytes() == training.painted(network.eval(), photo).tobytes()
+
+
 def test_a_long_strip_can_be_the_sample() -> None:
     assert training.painted(JohnsonNetwork(), Image.new("RGB", (512, 3), "teal")).size == (512, 3)
 
@@ -243,6 +267,28 @@ def test_names_of_files_will_do(painting: Path, photos: Path) -> None:
     assert Path(checkpoint).exists()
     with pytest.raises(TrainingError, match="steps from checkpoint to checkpoint should be a whole"):
         next(train(RECIPE, painting, photos, network, features, checkpoint_every=0))
+
+
+@pytest.mark.parametrize("around", [partial(torch.autocast, "cpu", torch.bfloat16), partial(torch.device, "meta")])
+def test_what_is_around_it_is_the_callers_business(
+    around: Callable[[], AbstractContextManager[Any]], painting: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "fast_bfloat16", lambda device: True)
+    expected = losses(run(RECIPE, painting, photos))
+    steps = steps_of(RECIPE, painting, photos, photos.parent / "other.pt")
+    with around():
+        assert losses(list(steps)) == expected
+
+
+def test_gradients_of_a_step_that_was_interrupted_are_forgotten(painting: Path, photos: Path) -> None:
+    start, features = JohnsonNetwork(), VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+
+    def first_steps(network: torch.nn.Module) -> list[TrainingStep]:
+        return list(itertools.islice(train(RECIPE, painting, photos, network, features), 3))
+
+    interrupted = copy.deepcopy(start)
+    interrupted(torch.rand(1, 3, 64, 64)).sum().backward()
+    assert losses(first_steps(interrupted)) == losses(first_steps(start))
 
 
 def test_a_painting_may_be_any_picture(painting: Path, photos: Path) -> None:
@@ -481,6 +527,24 @@ def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
     assert "train pa.png --photos photos/ -o st --warm-start ab --registry ab --features ab" in card
 
 
+@pytest.mark.parametrize(("done", "measured"), [(2, 0), (4, 1), (6, 3)])
+def test_the_losses_that_are_told_are_not_those_of_reconstruction(
+    done: int, measured: int, painting: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
+    steps = folder.record(steps_of(RECIPE, painting, photos, folder.checkpoint), resume=False)
+    last = list(itertools.islice(steps, done))[RECIPE.reconstruction_steps :]
+    assert len(last) == measured
+    style = finish(folder, JohnsonNetwork())
+    card = (folder.folder / "README.md").read_text()
+    if measured:
+        mean = sum(step.style for step in last) / measured
+        assert style.config.metrics["training_style"] == pytest.approx(mean, abs=1e-5)
+        assert f" Losses over the last {measured} steps:\n" in card
+    else:
+        assert style.config.metrics == {} and "Losses over" not in card
+
+
 @pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
 def test_a_training_goes_on_without_the_losses_that_were_lost(
     lost: bytes | None, painting: Path, photos: Path, tmp_path: Path
@@ -625,6 +689,13 @@ def test_noise_is_on_what_the_network_sees_alone(painting: Path, photos: Path) -
 def test_numbers_of_numpy_are_a_recipes_too() -> None:
     recipe = Recipe(steps=np.int64(3), noise=np.float32(0.5))
     assert json.loads(json.dumps(asdict(recipe))) == asdict(Recipe(steps=3, noise=0.5))
+
+
+def test_a_recipe_of_numpys_numbers_and_text_is_resumed(painting: Path, photos: Path) -> None:
+    numbers: dict[str, Any] = {"content_weight": np.float64(0.3), "style_layers": {np.str_("relu2_1"): np.float64(1)}}
+    recipe = replace(RECIPE, convention=np.str_("relative"), **numbers)
+    run(recipe, painting, photos, upto=3)
+    assert [step.step for step in run(recipe, painting, photos, resume=True)] == [3, 4, 5, 6]
 
 
 def test_layers_of_a_recipe_have_weights() -> None:
