@@ -50,7 +50,7 @@ def video(
     from nst_core.film import open_film
     from nst_core.images import open_picture
     from nst_core.reel import recoded
-    from nst_core.video import partial_film, stylize_video
+    from nst_core.video import partial_film, stylize_video, work_folder
 
     styles = Registry.load(registry)
     opened = styles.open(style)
@@ -78,12 +78,12 @@ def video(
                 left = "" if step.remaining is None else f"{timedelta(seconds=round(step.remaining))} left"
                 bar.update(task, completed=step.frame, total=step.frames, left=f"{step.rate:.1f} frames/s  {left}")
     except KeyboardInterrupt:
-        kept = (
-            f"{partial_film(out)} has what was painted so far"
-            if os.path.isfile(partial_film(out))
-            else "no film is there yet"
-        )
-        stderr.print(f"Interrupted: {kept}; --resume goes on.", markup=False)
+        kept = "nothing is painted yet."
+        if os.path.isfile(partial_film(out)):
+            kept = f"{partial_film(out)} has what was painted so far; --resume goes on."
+        elif os.path.isdir(work_folder(out)):
+            kept = "no film is there yet; --resume goes on."
+        stderr.print(f"Interrupted: {kept}", markup=False)
         raise typer.Exit(130) from None
     if step is None:
         print(f"{out} was finished already but for its sound.")

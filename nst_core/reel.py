@@ -29,6 +29,8 @@ MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 """The codecs of sound that MP4 holds and players know in it."""
 CLOSED = ".nut"
 """The suffix of a part that was closed."""
+OPEN = ".open"
+"""The suffix of one that was not yet."""
 _FORMATS = {True: "mp4", False: "matroska"}
 """FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -70,7 +72,7 @@ class Part:
         self.path, self._film, self._lossless = path, film, lossless
         self.frames = self.end = 0
         """How many there are, and until when the last is shown, in the film's ``time_base``."""
-        self._open = path.with_suffix(".open")
+        self._open = path.with_suffix(OPEN)
         with _writing(path):
             self._container = av.open(f"file:{self._open}", "w", format="nut")
         self._stream = self._container.add_stream("ffv1" if lossless else "libx264", rate=film.rate)
@@ -119,7 +121,7 @@ class Part:
         with _writing(self.path):
             with self._container:
                 self._container.mux(self._stream.encode(None))
-            if self._open.exists():  # it has a frame
+            if self.frames:
                 self._open.replace(self.path)
 
 
@@ -135,8 +137,8 @@ def save_part(data: bytes, path: Path) -> None:
         FilmError: the file cannot be written.
     """
     with _writing(path):
-        path.with_suffix(".open").write_bytes(data)
-        path.with_suffix(".open").replace(path)
+        path.with_suffix(OPEN).write_bytes(data)
+        path.with_suffix(OPEN).replace(path)
 
 
 def last_time(parts: Sequence[Path], film: Film) -> int:
@@ -191,7 +193,7 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
     for part in parts:
         try:
             container = av.open(f"file:{part}", format="nut")
-        except (av.InvalidDataError, av.FileNotFoundError):  # it broke off before its first frame
+        except av.InvalidDataError:  # it broke off before its first frame
             continue
         with container:
             packets: Iterator[Packet] = (packet for packet in container.demux(video=0) if packet.size)

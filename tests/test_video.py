@@ -19,6 +19,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import typer
 from commands import nst
 from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
@@ -27,6 +28,7 @@ from test_bombs import scans
 from test_steady import noisy, texture
 
 from nst_core import film as film_module
+from nst_core.cli_video import video
 from nst_core.errors import NSTError
 from nst_core.film import Clock, FilmError, open_film, read_frames
 from nst_core.images import open_picture
@@ -669,8 +671,94 @@ def test_a_place_that_cannot_be_worked_in_is_a_sentence(style: Style, tmp_path: 
 
 def test_where_there_is_no_room_the_film_is_named(style: Style, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=12)
-    with no_room(2000), pytest.raises(FilmError, match=r"^The film 'out\.mp4' could not be written: .*\.$"):
+    with no_room(2000), pytest.raises(FilmError, match=r"^The film 'out\.(part\.)?mp4' could not be written: .*\.$"):
         painted(film, style, tmp_path / "out.mp4")
+    steps = painted(film, style, tmp_path / "out.mp4", resume=True)
+    assert steps[0].frame > 1 and steps[-1].frame == 12
+
+
+def test_interrupted_while_it_is_closed_a_film_loses_nothing(
+    style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=60), tmp_path / "out.mp4"
+
+    def interrupted(part: Part) -> None:
+        part._container.close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(Part, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            painted(film, style, out)
+    half = see(partial_film(out))
+    done = len(half.times)  # but for the last ones, which the encoder held
+    assert 10 < done < 60 and half.times == see(film).times[:done] and half.seconds == Fraction(done, RATE)
+    assert painted(film, style, out, resume=True)[0].frame == done + 1
+    assert see(out).times == see(film).times
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (["out.part.mp4", "out.mp4.part/"], "out.part.mp4 has what was painted so far; --resume goes on."),
+        (["out.mp4.part/"], "no film is there yet; --resume goes on."),
+        ([], "nothing is painted yet."),
+    ],
+)
+def test_whoever_interrupts_a_film_is_told_what_is_there(
+    style: Style,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: list[str],
+    told: str,
+) -> None:
+    def interrupted(*_: object, **__: object) -> Any:
+        for name in there:
+            (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nst_core.video.stylize_video", interrupted)
+    with pytest.raises(typer.Exit):
+        video(Path("film.mp4"), str(style.folder), Path("out.mp4"))
+    assert capsys.readouterr().err == f"Interrupted: {told}\n"
+
+
+def test_two_runs_do_not_paint_one_film(style: Style, tmp_path: Path) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
+    with closing(stylize_video(film, style, out, strength=0.0)) as run:
+        next(run)
+        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume goes on") as caught:
+            painted(film, style, out, resume=True)
+    assert_sentence(caught.value)
+    painted(film, style, out, resume=True)
+    assert see(out).times == see(film).times
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_film_whose_part_is_gone_is_not_finished(style: Style, tmp_path: Path, resume: bool) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
+    if resume:
+        with closing(stylize_video(film, style, out, strength=0.0)) as run:
+            next(run)
+    run = stylize_video(film, style, out, strength=0.0, resume=resume)
+    next(run)
+    shutil.rmtree(tmp_path / "out.mp4.part")
+    with pytest.raises(FilmError, match="is gone from the folder" if resume else "No such file") as caught:
+        list(run)
+    assert_sentence(caught.value)
+    assert not out.exists()
+
+
+def test_a_file_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
+    film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.part.mp4"
+    thesis.write_text("thesis")
+    with pytest.raises(FilmError, match=r"in 'out.part.mp4' .* is there already: another name") as caught:
+        painted(film, style, tmp_path / "out.mp4")
+    assert_sentence(caught.value)
+    assert thesis.read_text() == "thesis" and len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
