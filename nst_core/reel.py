@@ -227,6 +227,7 @@ class _Track:
         assert source.time_base is not None
         self._source, self._to = source, to
         self._clock = Clock(film, source.time_base)
+        to.disposition = source.disposition
         to.metadata.update({name: words for name, words in source.metadata.items() if name in ("language", "title")})
 
     def place(self, packet: "Packet") -> None:
@@ -247,11 +248,14 @@ class _Track:
 class _Copied(_Track):
     """A track that is copied as it is."""
 
-    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
+    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film, *, mp4: bool) -> None:
         super().__init__(source, out.add_stream_from_template(source), film)
+        self._mp4 = mp4
         self._last: int | None = None
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
+        if packet.is_discard and not self._mp4:  # Matroska cannot say that it is not heard
+            return
         assert packet.dts is not None and packet.pts is not None and packet.time_base is not None
         # Where the clock goes back, a sample later: of less, MP4's own clock would make the same time.
         sample = ceil(1 / (packet.time_base * (self._source.rate or 1)))
@@ -350,7 +354,9 @@ def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, e
     source = stack.enter_context(opened(film.path))
     tracks = {
         sound.index: (
-            _Copied(sound, out, film) if _is_held(sound, mp4=mp4) else _Recoded(sound, out, film, lossless=not mp4)
+            _Copied(sound, out, film, mp4=mp4)
+            if _is_held(sound, mp4=mp4)
+            else _Recoded(sound, out, film, lossless=not mp4)
         )
         for sound in _sounds_of(source)
     }

@@ -20,6 +20,7 @@ import av
 import numpy as np
 import pytest
 import typer
+from av.stream import Disposition
 from commands import nst
 from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
@@ -828,6 +829,45 @@ def test_a_track_keeps_its_language(style: Style, tmp_path: Path, sound: str) ->
     with av.open(str(tmp_path / "out.mp4")) as made:
         assert made.streams.audio[0].metadata["language"] == "eng"
         assert made.streams.audio[0].codec_context.name == ("ac3" if sound == "ac3" else "aac")
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_the_track_that_is_heard_first_stays_so(style: Style, tmp_path: Path, name: str) -> None:
+    one, two = make_film(tmp_path / "one.mkv", sound="aac"), tmp_path / "two.mkv"
+    kinds = [Disposition.comment, Disposition.default]
+    with av.open(str(one)) as source, av.open(str(two), "w") as film:
+        pictures = film.add_stream_from_template(source.streams.video[0])
+        tracks = [film.add_stream_from_template(source.streams.audio[0]) for _ in kinds]
+        for track, kind in zip(tracks, kinds, strict=True):
+            track.disposition = kind
+        for packet in [packet for packet in source.demux() if packet.size]:
+            times = packet.pts, packet.dts
+            for stream in [pictures] if packet.stream.type == "video" else tracks:
+                packet.pts, packet.dts, packet.time_base, packet.stream = *times, Fraction(1, 1000), stream
+                film.mux(packet)
+    painted(two, style, tmp_path / name, lossless=name == "out.mkv")
+    with av.open(str(tmp_path / name)) as made:
+        assert [track.disposition for track in made.streams.audio] == kinds
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_what_a_film_was_trimmed_of_is_not_heard(style: Style, tmp_path: Path, name: str) -> None:
+    made, film, out = make_film(tmp_path / "made.mp4", frames=40, sound="aac"), tmp_path / "film.mp4", tmp_path / name
+    with av.open(str(made)) as whole, av.open(str(film), "w") as trimmed:  # as ffmpeg -ss … -c copy does it
+        streams = [trimmed.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in [packet for packet in whole.demux() if packet.size]:
+            assert packet.pts is not None and packet.dts is not None and packet.time_base
+            ticks = round(1 / packet.time_base)
+            packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+            packet.stream = streams[packet.stream.index]
+            trimmed.mux(packet)
+    painted(film, style, out, lossless=name == "out.mkv")
+    seen = see(out)
+    # Of the packet of sound in which the film begins, Matroska keeps the whole.
+    assert [float(time) for time in seen.times] == pytest.approx(np.arange(15) / RATE, abs=0.022)
+    with av.open(str(out)) as played:
+        heard = [float(frame.time) for frame in played.decode(audio=0)]
+    assert 0 <= heard[0] < 0.022 and len(heard) in (28, 29)  # 0.6 s
 
 
 def test_a_name_may_have_a_colon(style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
