@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,28 @@ def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Pa
     difference = np.asarray(open_picture(file), float) - np.asarray(expected)
     assert np.abs(difference.mean((0, 1))).max() < 3
     assert not screening.running and cinema.ended("ann") is None
+
+
+def test_what_is_slow_for_the_first_time_alone_is_not_foretold(
+    cinema: Cinema, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter([1.0])
+
+    def slow(*words: Any, **settings: Any) -> Image.Image:
+        time.sleep(next(waits, 0))
+        return stylize(*words, **settings)
+
+    monkeypatch.setattr("ui.films.stylize", slow)
+    first = cinema.first("ann", film, wish())
+    [pace] = cinema._paces.values()
+    assert first.snapshots and pace * 96 * 64 < 0.5
+
+
+def test_pixels_that_are_not_square_are_shown_as_players_do(cinema: Cinema, tmp_path: Path) -> None:
+    for aspect, size in ((Fraction(2), (96, 32)), (Fraction(1, 2), (48, 64))):
+        film = make_film(tmp_path / "film.mp4", frames=2, sample_aspect_ratio=aspect)
+        for screening in (cinema.first("ann", film, wish()), ended(cinema.watch("ann", film, wish()))):
+            assert {open_picture(file).size for _, file in screening.snapshots} == {size}
 
 
 def test_a_second_style_is_laid_over_the_first(cinema: Cinema, tmp_path: Path) -> None:
