@@ -17,6 +17,7 @@ from nst_core.console import (
     RegistryOption,
     SecondOption,
     StyleOption,
+    mixed,
     progress_bar,
     stderr,
 )
@@ -33,7 +34,7 @@ def video(
     strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
     color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
     second: SecondOption = None,
-    mix: MixOption = 0.5,
+    mix: MixOption = None,
     mask: MaskOption = None,
     precision: PrecisionOption = "auto",
     steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, so that it flickers less.")] = True,
@@ -67,7 +68,7 @@ def video(
         resume=resume,
         ray=ray,
         second=styles.open(second) if second else None,
-        mix=mix,
+        mix=mixed(mix, second),
         mask=open_picture(mask) if mask else None,
     )
     step = None

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import typer
 from av.stream import Disposition
-from commands import nst
+from commands import nst, refusal
 from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
@@ -144,6 +144,9 @@ def test_a_second_style_on_the_command_line(style: Style, second: Style, tmp_pat
     steps = painted(film, style, tmp_path / "expected.mkv", lossless=True, strength=1.0, **settings)
     for seen, step in zip(see(tmp_path / "out.mkv").pictures, steps, strict=True):
         np.testing.assert_array_equal(seen, step.pixels)
+    for option in ("--mix 0.3", "--mask mask.png"):
+        words = f"--style udnie-lite {option} -o never.mp4"
+        assert "give a second style, too." in refusal("video", "film.mp4", *words.split(), folder=tmp_path)
 
 
 @pytest.mark.parametrize("sound", ["aac", "libmp3lame", "libopus"])
