@@ -80,11 +80,12 @@ def stylize_video(
     """Repaint a film; gives a step for every frame.
 
     Every frame keeps its time, and the sound is copied; where the file cannot hold it, it becomes AAC or, with
-    ``lossless``, FLAC. Films that were joined go on where their clock begins anew. ``out`` ends in .mp4 and holds
-    H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in .mkv and
-    holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the painting
-    follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask``
-    is that of every frame.
+    ``lossless``, FLAC. Films that were joined go on where their clock begins anew, the pictures and each track of sound
+    where they themselves ended: from there on they are apart by what one of them was shorter. ``out`` ends in .mp4 and
+    holds H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in
+    .mkv and holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the
+    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the
+    ``mask`` is that of every frame.
 
     The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
     ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
