@@ -20,6 +20,7 @@ from waiting import wait_until
 from nst_core.errors import NSTError
 from nst_core.film import FilmError, open_film
 from nst_core.images import open_picture
+from nst_core.reel import Part
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from ui.films import Cinema, Screening
@@ -153,6 +154,21 @@ def test_why_there_is_no_film_in_the_end_is_told(cinema: Cinema, film: Path, mon
     monkeypatch.setattr("nst_core.video.join", full)
     with pytest.raises(FilmError, match="No space left"):
         ended(cinema.watch("ann", film, wish()))
+
+
+def test_what_cannot_be_closed_is_a_film_up_to_there(
+    cinema: Cinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(part: Part) -> None:
+        part._container.close()
+        raise FilmError("The film could not be written: No space left on device.")
+
+    monkeypatch.setattr(Part, "close", full)
+    film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
+    for screening in cinema.watch("ann", film, wish()):
+        if screening.done > 60:
+            cinema.running.stop("ann")
+    assert "No space left" in str(screening.trouble) and screening.film and see(screening.film).pictures
 
 
 def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ class Cinema:
             screening.running = False
             # It may be in the middle of a frame, and this may be the server's own event loop.
             closing = self._closers.submit(_close, run, screening)
-        closing.result()
+        try:
+            closing.result()
+        except NSTError as error:  # what was painted before may be there all the same
+            screening.fail(error)
         if partial_film(out).is_file():
             partial_film(out).replace(out)
         if not out.is_file():
