@@ -26,6 +26,7 @@ from nst_core.console import (
     SecondOption,
     StyleOption,
     make_folder,
+    mixed,
     print_table,
     progress_bar,
     stderr,
@@ -110,7 +111,7 @@ def stylize(
     ] = "style",
     stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
     second: SecondOption = None,
-    mix: MixOption = 0.5,
+    mix: MixOption = None,
     mask: MaskOption = None,
     precision: PrecisionOption = "auto",
     ray: RayOption = False,
@@ -149,7 +150,8 @@ def stylize(
     opened, over = known.open(style), known.open(second) if second else None
     # Here as well: each photograph would be opened, and refused, for what is wrong with all.
     check_blend(strength, color)
-    check_second(over, mix, mask)
+    share = mixed(mix, second)
+    check_second(over, share, mask)
     check_stroke(stroke)
     where = open_picture(mask) if mask else None
     targets = [target]
@@ -185,7 +187,7 @@ def stylize(
                     color=color,
                     size=size,
                     stroke=stroke,
-                    mix=mix,
+                    mix=share,
                     mask=where,
                     precision=precision,
                 )

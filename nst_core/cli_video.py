@@ -17,6 +17,7 @@ from nst_core.console import (
     RegistryOption,
     SecondOption,
     StyleOption,
+    mixed,
     progress_bar,
     stderr,
 )
@@ -33,7 +34,7 @@ def video(
     strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
     color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
     second: SecondOption = None,
-    mix: MixOption = 0.5,
+    mix: MixOption = None,
     mask: MaskOption = None,
     precision: PrecisionOption = "auto",
     steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, so that it flickers less.")] = True,
@@ -50,7 +51,7 @@ def video(
     from nst_core.film import open_film
     from nst_core.images import open_picture
     from nst_core.reel import recoded
-    from nst_core.video import partial_film, stylize_video
+    from nst_core.video import partial_film, stylize_video, work_folder
 
     styles = Registry.load(registry)
     opened = styles.open(style)
@@ -67,7 +68,7 @@ def video(
         resume=resume,
         ray=ray,
         second=styles.open(second) if second else None,
-        mix=mix,
+        mix=mixed(mix, second),
         mask=open_picture(mask) if mask else None,
     )
     step = None
@@ -78,12 +79,12 @@ def video(
                 left = "" if step.remaining is None else f"{timedelta(seconds=round(step.remaining))} left"
                 bar.update(task, completed=step.frame, total=step.frames, left=f"{step.rate:.1f} frames/s  {left}")
     except KeyboardInterrupt:
-        kept = (
-            f"{partial_film(out)} has what was painted so far"
-            if os.path.isfile(partial_film(out))
-            else "no film is there yet"
-        )
-        stderr.print(f"Interrupted: {kept}; --resume goes on.", markup=False)
+        kept = "nothing is painted yet."
+        if os.path.isfile(partial_film(out)):
+            kept = f"{partial_film(out)} has what was painted so far; --resume goes on."
+        elif os.path.isdir(work_folder(out)):
+            kept = "no film is there yet; --resume goes on."
+        stderr.print(f"Interrupted: {kept}", markup=False)
         raise typer.Exit(130) from None
     if step is None:
         print(f"{out} was finished already but for its sound.")

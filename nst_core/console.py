@@ -36,7 +36,7 @@ StyleOption = Annotated[
     str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")
 ]
 SecondOption = Annotated[str | None, typer.Option(help="A second style, laid over the first.")]
-MixOption = Annotated[float, typer.Option(help="How much of the second style is seen, 0 to 1.")]
+MixOption = Annotated[float | None, typer.Option(help="How much of the second style is seen, 0 to 1; by default half.")]
 MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")]
 PrecisionOption = Annotated[
     Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
@@ -111,6 +111,17 @@ def make_folder(folder: Path) -> None:
         raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
+
+
+def mixed(mix: float | None, second: str | None) -> float:
+    """How much of the second style is seen, by default half.
+
+    Raises:
+        NSTError: that was said, and no second style.
+    """
+    if mix is not None and not second:
+        raise NSTError("A mix is how much of a second style is seen: give a second style, too.")
+    return 0.5 if mix is None else mix
 
 
 def weighted(words: list[str] | None) -> list[tuple[str, float]]:

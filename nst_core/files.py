@@ -1,9 +1,13 @@
-"""Files that are complete or as they were, whatever happens while they are written."""
+"""Files that are complete or as they were, whatever happens while they are written, and that are one run's alone."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @contextmanager
@@ -21,3 +25,24 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # on a file system that is read-only there is none, and asking is an error
             new.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Lock a file; gives whether it is ours, and not another run's. Where there are no locks, it is ours.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    with path.open() as file:
+        ours = True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            ours = False
+        except OSError:  # some network's folders have no locks
+            pass
+        yield ours

@@ -114,7 +114,10 @@ class Film:
 
 
 class Clock:
-    """A track's times since the film's beginning; they go on where the file's begin anew, as in joined films."""
+    """A track's times since the film's beginning; they go on where the file's begin anew, as in joined films.
+
+    Each track goes on where it ended itself, so that after a joint two of unequal lengths are that much apart.
+    """
 
     def __init__(self, film: Film, time_base: Fraction) -> None:
         self._film, self._time_base = film, time_base

@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from nst_core.film import Film, FilmError, Frame, opened, pictures_of, undamaged, upright
+from nst_core.film import LEAP, Film, FilmError, Frame, opened, pictures_of, undamaged, upright
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
     ``before`` is how many frames are painted with a piece and not shown.
 
     Raises:
-        FilmError: the film's clock goes back or says too little, or its keyframes are too far apart.
+        FilmError: the film's clock goes back, leaps on or says too little, or its keyframes are too far apart.
     """
     refused = f"The film {quoted(film.path.name)} cannot be cut into pieces for several machines:"
     with opened(film.path) as container:
@@ -104,7 +104,7 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
         packets: list[_Packet] = []
         times: list[int] = []  # of the frames in these packets, in order
         begin = _EVER if after is None else after + round(film.start / time_base) + 1
-        decoded, size = _EVER, 0
+        decoded, lasting, size = _EVER, 0, 0
 
         def piece(end: int | None) -> Piece:
             place = bisect_left(times, begin)
@@ -118,7 +118,9 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
             if packet.dts is not None:
                 if packet.dts < decoded:
                     raise FilmError(f"{refused} its clock goes back. One machine alone paints it.")
-                decoded = packet.dts
+                if decoded > _EVER and packet.dts > decoded + lasting + LEAP / time_base:
+                    raise FilmError(f"{refused} its clock leaps on. One machine alone paints it.")
+                decoded, lasting = packet.dts, packet.duration or 0
             kinds = packet.is_keyframe, packet.is_discard
             packets.append(_Packet(bytes(packet), time, packet.dts, packet.duration, *kinds))
             if not packet.is_discard:

@@ -29,6 +29,8 @@ MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 """The codecs of sound that MP4 holds and players know in it."""
 CLOSED = ".nut"
 """The suffix of a part that was closed."""
+OPEN = ".open"
+"""The suffix of one that was not yet."""
 _FORMATS = {True: "mp4", False: "matroska"}
 """FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -70,7 +72,7 @@ class Part:
         self.path, self._film, self._lossless = path, film, lossless
         self.frames = self.end = 0
         """How many there are, and until when the last is shown, in the film's ``time_base``."""
-        self._open = path.with_suffix(".open")
+        self._open = path.with_suffix(OPEN)
         with _writing(path):
             self._container = av.open(f"file:{self._open}", "w", format="nut")
         self._stream = self._container.add_stream("ffv1" if lossless else "libx264", rate=film.rate)
@@ -119,7 +121,7 @@ class Part:
         with _writing(self.path):
             with self._container:
                 self._container.mux(self._stream.encode(None))
-            if self._open.exists():  # it has a frame
+            if self.frames:
                 self._open.replace(self.path)
 
 
@@ -135,8 +137,8 @@ def save_part(data: bytes, path: Path) -> None:
         FilmError: the file cannot be written.
     """
     with _writing(path):
-        path.with_suffix(".open").write_bytes(data)
-        path.with_suffix(".open").replace(path)
+        path.with_suffix(OPEN).write_bytes(data)
+        path.with_suffix(OPEN).replace(path)
 
 
 def last_time(parts: Sequence[Path], film: Film) -> int:
@@ -191,7 +193,7 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
     for part in parts:
         try:
             container = av.open(f"file:{part}", format="nut")
-        except (av.InvalidDataError, av.FileNotFoundError):  # it broke off before its first frame
+        except av.InvalidDataError:  # it broke off before its first frame
             continue
         with container:
             packets: Iterator[Packet] = (packet for packet in container.demux(video=0) if packet.size)
@@ -225,6 +227,7 @@ class _Track:
         assert source.time_base is not None
         self._source, self._to = source, to
         self._clock = Clock(film, source.time_base)
+        to.disposition = source.disposition
         to.metadata.update({name: words for name, words in source.metadata.items() if name in ("language", "title")})
 
     def place(self, packet: "Packet") -> None:
@@ -245,11 +248,14 @@ class _Track:
 class _Copied(_Track):
     """A track that is copied as it is."""
 
-    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film) -> None:
+    def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film, *, mp4: bool) -> None:
         super().__init__(source, out.add_stream_from_template(source), film)
+        self._mp4 = mp4
         self._last: int | None = None
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
+        if packet.is_discard and not self._mp4:  # Matroska cannot say that it is not heard
+            return
         assert packet.dts is not None and packet.pts is not None and packet.time_base is not None
         # Where the clock goes back, a sample later: of less, MP4's own clock would make the same time.
         sample = ceil(1 / (packet.time_base * (self._source.rate or 1)))
@@ -348,7 +354,9 @@ def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, e
     source = stack.enter_context(opened(film.path))
     tracks = {
         sound.index: (
-            _Copied(sound, out, film) if _is_held(sound, mp4=mp4) else _Recoded(sound, out, film, lossless=not mp4)
+            _Copied(sound, out, film, mp4=mp4)
+            if _is_held(sound, mp4=mp4)
+            else _Recoded(sound, out, film, lossless=not mp4)
         )
         for sound in _sounds_of(source)
     }

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -20,12 +20,13 @@ from PIL import Image
 from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
+from nst_core.files import locked
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
 from nst_core.frames import FramePainter, paint_piece
 from nst_core.images import MAX_PIXELS, Source, open_picture
 from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
-from nst_core.reel import CLOSED, Part, count_frames, join, last_time, save_part, suffix
+from nst_core.reel import CLOSED, OPEN, Part, count_frames, join, last_time, save_part, suffix
 from nst_core.style import Style, check_style
 from nst_core.stylization import check_blend, check_precision, check_second, check_size, shares
 from nst_core.text import few, quoted
@@ -79,11 +80,12 @@ def stylize_video(
     """Repaint a film; gives a step for every frame.
 
     Every frame keeps its time, and the sound is copied; where the file cannot hold it, it becomes AAC or, with
-    ``lossless``, FLAC. Films that were joined go on where their clock begins anew. ``out`` ends in .mp4 and holds
-    H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in .mkv and
-    holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the painting
-    follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask``
-    is that of every frame.
+    ``lossless``, FLAC. Films that were joined go on where their clock begins anew, the pictures and each track of sound
+    where they themselves ended: from there on they are apart by what one of them was shorter. ``out`` ends in .mp4 and
+    holds H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in
+    .mkv and holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the
+    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the
+    ``mask`` is that of every frame.
 
     The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
     ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
@@ -184,6 +186,8 @@ def _painted_here(
     finally:
         part.close()
         work.end = max(work.end, part.end)
+        if part.frames:
+            work.parts.append(part.path)
 
 
 def _painted_on_ray(
@@ -205,7 +209,9 @@ def _painted_on_ray(
             if isinstance(piece, ClusterError):  # without it nothing can follow
                 raise piece
             if piece.pixels is not None:
-                save_part(piece.data, work.next_part())
+                path = work.next_part()
+                save_part(piece.data, path)
+                work.parts.append(path)
                 work.frames += piece.frames
                 work.end = piece.end
                 yield work.frames, piece.pixels
@@ -217,6 +223,12 @@ def partial_film(out: str | Path) -> Path:
     return out.with_suffix(f".part{out.suffix}")
 
 
+def work_folder(out: str | Path) -> Path:
+    """The folder of what is painted of a film that is not finished: ``painted.mp4.part`` for ``painted.mp4``."""
+    out = Path(out)
+    return out.with_name(f"{out.name}.part")
+
+
 class _Work:
     """The folder beside a film that holds its parts until it is finished."""
 
@@ -224,11 +236,17 @@ class _Work:
         """Make the folder, or ``resume`` with the one that is there.
 
         Raises:
-            FilmError: it is there without ``resume``, has other settings or other files, or cannot be written.
+            FilmError: it is there without ``resume``, has other settings or other files, belongs to a run that still
+                goes on, or cannot be written.
         """
-        self._out, self._folder = out, out.with_name(f"{out.name}.part")
+        self._out, self._folder, unfinished = out, work_folder(out), partial_film(out)
         file = self._folder / "settings.json"
         if not os.path.isfile(file):
+            if os.path.lexists(unfinished):
+                raise FilmError(
+                    f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, and that "
+                    "is there already: another name would be right, or to move that file."
+                )
             try:
                 self._folder.mkdir(exist_ok=True)
                 if any(self._folder.iterdir()):
@@ -244,39 +262,59 @@ class _Work:
                 ) from error
         elif not resume:
             raise FilmError(
-                f"The film {quoted(out.name)} was begun already: resume goes on with it, and once the folder "
-                f"{quoted(self._folder.name)} is deleted it begins anew."
+                f"The film {quoted(out.name)} was begun already: resume goes on with it, and once "
+                f"{quoted(self._folder.name)} and {quoted(unfinished.name)} are deleted it begins anew."
             )
         elif others := _differing(_begun(file), settings):
             raise FilmError(
                 f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
             )
-        self.parts = sorted(path for path in self._folder.iterdir() if path != file)
-        self.frames = sum(map(count_frames, self.parts))
+        self._lock = ExitStack()
+        try:
+            ours = self._lock.enter_context(locked(file))
+        except OSError as error:  # that run was just finished
+            raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
+        if not ours:
+            raise FilmError(
+                f"The film {quoted(out.name)} is being painted by another run: once that has ended, "
+                "resume goes on with it."
+            )
+        counts = {part: count_frames(part) for part in self._files()}
+        self.parts = [part for part in counts if counts[part]]
+        """Those that have frames."""
+        self.frames = sum(counts.values())
         """How many are done."""
         self.end = 0
         """Until when the last of them is shown, in the film's ``time_base``."""
 
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*") if path.suffix in (CLOSED, OPEN))
+
     def next_part(self) -> Path:
         """The file of a new part, for the frames of this run or piece."""
-        path = self._folder / f"{self.frames:09}{CLOSED}"
-        self.parts = [part for part in self.parts if part.stem != path.stem]  # that has none
-        self.parts.append(path)
-        return path
+        return self._folder / f"{self.frames:09}{CLOSED}"
 
     def close(self, film: Film, *, complete: bool) -> None:
         """Make a film of the parts.
 
         Raises:
-            FilmError: it cannot be written.
+            FilmError: it cannot be written, or a part is gone.
         """
-        unfinished = partial_film(self._out)
-        if any(map(count_frames, self.parts)):
-            join(self.parts, film, self._out if complete else unfinished, end=self.end, complete=complete)
-        if complete:
-            unfinished.unlink(missing_ok=True)
-        if complete or not os.path.exists(unfinished):
-            shutil.rmtree(self._folder)
+        with self._lock:
+            files, unfinished = self._files(), partial_film(self._out)
+            if gone := [part.name for part in self.parts if part not in files]:
+                raise FilmError(
+                    f"The film {quoted(self._out.name)} cannot be put together: {few(gone)} is gone from the folder "
+                    f"{quoted(self._folder.name)}, where it should be until the film is finished."
+                )
+            if painted := any(map(count_frames, files)):
+                if not complete and (last := last_time(files, film)) >= self.end:  # the last part broke off
+                    self.end = last + film.step
+                join(files, film, self._out if complete else unfinished, end=self.end, complete=complete)
+            if complete:
+                unfinished.unlink(missing_ok=True)
+            if (complete or not painted) and os.path.isdir(self._folder):
+                shutil.rmtree(self._folder)
 
 
 def _begun(file: Path) -> dict[str, Any]:

@@ -387,7 +387,8 @@ def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> N
     ("option", "told"),
     [
         ("--strength 80", "The strength should be"), ("--stroke 9", "The stroke should be"),
-        ("--mix 2", "The mix should be"), ("--mask photo.png", "give a second style"),
+        ("--second wave --mix 2", "The mix should be"), ("--mix 0.3", "A mix is how much of a second style"),
+        ("--mask photo.png", "give a second style"),
     ],
 )  # fmt: skip
 def test_a_setting_that_is_wrong_for_all_is_refused_once(made: Path, option: str, told: str) -> None:

@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from waiting import wait_until
 from nst_core.errors import NSTError
 from nst_core.film import FilmError, open_film
 from nst_core.images import open_picture
+from nst_core.reel import Part
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from ui.films import Cinema, Screening
@@ -100,6 +102,28 @@ def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Pa
     assert not screening.running and cinema.ended("ann") is None
 
 
+def test_what_is_slow_for_the_first_time_alone_is_not_foretold(
+    cinema: Cinema, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter([1.0])
+
+    def slow(*words: Any, **settings: Any) -> Image.Image:
+        time.sleep(next(waits, 0))
+        return stylize(*words, **settings)
+
+    monkeypatch.setattr("ui.films.stylize", slow)
+    first = cinema.first("ann", film, wish())
+    [pace] = cinema._paces.values()
+    assert first.snapshots and pace * 96 * 64 < 0.5
+
+
+def test_pixels_that_are_not_square_are_shown_as_players_do(cinema: Cinema, tmp_path: Path) -> None:
+    for aspect, size in ((Fraction(2), (96, 32)), (Fraction(1, 2), (48, 64))):
+        film = make_film(tmp_path / "film.mp4", frames=2, sample_aspect_ratio=aspect)
+        for screening in (cinema.first("ann", film, wish()), ended(cinema.watch("ann", film, wish()))):
+            assert {open_picture(file).size for _, file in screening.snapshots} == {size}
+
+
 def test_a_second_style_is_laid_over_the_first(cinema: Cinema, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=2, options={"crf": "0"})
     said = wish(second="great-wave-lite", mix=0.3)
@@ -130,6 +154,21 @@ def test_why_there_is_no_film_in_the_end_is_told(cinema: Cinema, film: Path, mon
     monkeypatch.setattr("nst_core.video.join", full)
     with pytest.raises(FilmError, match="No space left"):
         ended(cinema.watch("ann", film, wish()))
+
+
+def test_what_cannot_be_closed_is_a_film_up_to_there(
+    cinema: Cinema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(part: Part) -> None:
+        part._container.close()
+        raise FilmError("The film could not be written: No space left on device.")
+
+    monkeypatch.setattr(Part, "close", full)
+    film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
+    for screening in cinema.watch("ann", film, wish()):
+        if screening.done > 60:
+            cinema.running.stop("ann")
+    assert "No space left" in str(screening.trouble) and screening.film and see(screening.film).pictures
 
 
 def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:

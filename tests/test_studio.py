@@ -194,6 +194,18 @@ def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
     assert turns[1].result().style.id == "first-style"
 
 
+def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
+    over = Event()
+    sessions = ["ann", "ann", "bob", "ann", None, None]
+    turns = [studio.line.join(session, lambda progress: over.wait(60)) for session in sessions]
+    wait_until(lambda: turns[0].began)
+    assert [studio.line.before(turn) for turn in turns] == [0, 0, 1, 1, 2, 3]
+    time.sleep(CALM)
+    assert next(turns[1].watch()) == "What you asked for before comes first"
+    over.set()
+    turns[-1].result()
+
+
 def test_a_session_has_half_of_the_places(studio: Studio, photo: Path) -> None:
     with busy(studio):
         turns = [studio.stylize("ann", photo, Wish(style="first-style")) for _ in range(PLACES)]

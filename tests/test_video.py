@@ -19,7 +19,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from commands import nst
+import typer
+from av.stream import Disposition
+from commands import nst, refusal
 from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
@@ -27,6 +29,7 @@ from test_bombs import scans
 from test_steady import noisy, texture
 
 from nst_core import film as film_module
+from nst_core.cli_video import video
 from nst_core.errors import NSTError
 from nst_core.film import Clock, FilmError, open_film, read_frames
 from nst_core.images import open_picture
@@ -141,6 +144,9 @@ def test_a_second_style_on_the_command_line(style: Style, second: Style, tmp_pat
     steps = painted(film, style, tmp_path / "expected.mkv", lossless=True, strength=1.0, **settings)
     for seen, step in zip(see(tmp_path / "out.mkv").pictures, steps, strict=True):
         np.testing.assert_array_equal(seen, step.pixels)
+    for option in ("--mix 0.3", "--mask mask.png"):
+        words = f"--style udnie-lite {option} -o never.mp4"
+        assert "give a second style, too." in refusal("video", "film.mp4", *words.split(), folder=tmp_path)
 
 
 @pytest.mark.parametrize("sound", ["aac", "libmp3lame", "libopus"])
@@ -669,8 +675,94 @@ def test_a_place_that_cannot_be_worked_in_is_a_sentence(style: Style, tmp_path: 
 
 def test_where_there_is_no_room_the_film_is_named(style: Style, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=12)
-    with no_room(2000), pytest.raises(FilmError, match=r"^The film 'out\.mp4' could not be written: .*\.$"):
+    with no_room(2000), pytest.raises(FilmError, match=r"^The film 'out\.(part\.)?mp4' could not be written: .*\.$"):
         painted(film, style, tmp_path / "out.mp4")
+    steps = painted(film, style, tmp_path / "out.mp4", resume=True)
+    assert steps[0].frame > 1 and steps[-1].frame == 12
+
+
+def test_interrupted_while_it_is_closed_a_film_loses_nothing(
+    style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=60), tmp_path / "out.mp4"
+
+    def interrupted(part: Part) -> None:
+        part._container.close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(Part, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            painted(film, style, out)
+    half = see(partial_film(out))
+    done = len(half.times)  # but for the last ones, which the encoder held
+    assert 10 < done < 60 and half.times == see(film).times[:done] and half.seconds == Fraction(done, RATE)
+    assert painted(film, style, out, resume=True)[0].frame == done + 1
+    assert see(out).times == see(film).times
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (["out.part.mp4", "out.mp4.part/"], "out.part.mp4 has what was painted so far; --resume goes on."),
+        (["out.mp4.part/"], "no film is there yet; --resume goes on."),
+        ([], "nothing is painted yet."),
+    ],
+)
+def test_whoever_interrupts_a_film_is_told_what_is_there(
+    style: Style,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: list[str],
+    told: str,
+) -> None:
+    def interrupted(*_: object, **__: object) -> Any:
+        for name in there:
+            (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nst_core.video.stylize_video", interrupted)
+    with pytest.raises(typer.Exit):
+        video(Path("film.mp4"), str(style.folder), Path("out.mp4"))
+    assert capsys.readouterr().err == f"Interrupted: {told}\n"
+
+
+def test_two_runs_do_not_paint_one_film(style: Style, tmp_path: Path) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
+    with closing(stylize_video(film, style, out, strength=0.0)) as run:
+        next(run)
+        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume goes on") as caught:
+            painted(film, style, out, resume=True)
+    assert_sentence(caught.value)
+    painted(film, style, out, resume=True)
+    assert see(out).times == see(film).times
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_film_whose_part_is_gone_is_not_finished(style: Style, tmp_path: Path, resume: bool) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
+    if resume:
+        with closing(stylize_video(film, style, out, strength=0.0)) as run:
+            next(run)
+    run = stylize_video(film, style, out, strength=0.0, resume=resume)
+    next(run)
+    shutil.rmtree(tmp_path / "out.mp4.part")
+    with pytest.raises(FilmError, match="is gone from the folder" if resume else "No such file") as caught:
+        list(run)
+    assert_sentence(caught.value)
+    assert not out.exists()
+
+
+def test_a_file_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
+    film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.part.mp4"
+    thesis.write_text("thesis")
+    with pytest.raises(FilmError, match=r"in 'out.part.mp4' .* is there already: another name") as caught:
+        painted(film, style, tmp_path / "out.mp4")
+    assert_sentence(caught.value)
+    assert thesis.read_text() == "thesis" and len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
@@ -740,6 +832,45 @@ def test_a_track_keeps_its_language(style: Style, tmp_path: Path, sound: str) ->
     with av.open(str(tmp_path / "out.mp4")) as made:
         assert made.streams.audio[0].metadata["language"] == "eng"
         assert made.streams.audio[0].codec_context.name == ("ac3" if sound == "ac3" else "aac")
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_the_track_that_is_heard_first_stays_so(style: Style, tmp_path: Path, name: str) -> None:
+    one, two = make_film(tmp_path / "one.mkv", sound="aac"), tmp_path / "two.mkv"
+    kinds = [Disposition.comment, Disposition.default]
+    with av.open(str(one)) as source, av.open(str(two), "w") as film:
+        pictures = film.add_stream_from_template(source.streams.video[0])
+        tracks = [film.add_stream_from_template(source.streams.audio[0]) for _ in kinds]
+        for track, kind in zip(tracks, kinds, strict=True):
+            track.disposition = kind
+        for packet in [packet for packet in source.demux() if packet.size]:
+            times = packet.pts, packet.dts
+            for stream in [pictures] if packet.stream.type == "video" else tracks:
+                packet.pts, packet.dts, packet.time_base, packet.stream = *times, Fraction(1, 1000), stream
+                film.mux(packet)
+    painted(two, style, tmp_path / name, lossless=name == "out.mkv")
+    with av.open(str(tmp_path / name)) as made:
+        assert [track.disposition for track in made.streams.audio] == kinds
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_what_a_film_was_trimmed_of_is_not_heard(style: Style, tmp_path: Path, name: str) -> None:
+    made, film, out = make_film(tmp_path / "made.mp4", frames=40, sound="aac"), tmp_path / "film.mp4", tmp_path / name
+    with av.open(str(made)) as whole, av.open(str(film), "w") as trimmed:  # as ffmpeg -ss … -c copy does it
+        streams = [trimmed.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in [packet for packet in whole.demux() if packet.size]:
+            assert packet.pts is not None and packet.dts is not None and packet.time_base
+            ticks = round(1 / packet.time_base)
+            packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+            packet.stream = streams[packet.stream.index]
+            trimmed.mux(packet)
+    painted(film, style, out, lossless=name == "out.mkv")
+    seen = see(out)
+    # Of the packet of sound in which the film begins, Matroska keeps the whole.
+    assert [float(time) for time in seen.times] == pytest.approx(np.arange(15) / RATE, abs=0.022)
+    with av.open(str(out)) as played:
+        heard = [float(frame.time) for frame in played.decode(audio=0)]
+    assert 0 <= heard[0] < 0.022 and len(heard) in (28, 29)  # 0.6 s
 
 
 def test_a_name_may_have_a_colon(style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

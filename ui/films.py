@@ -83,10 +83,11 @@ class Cinema:
 
         def paint(progress: Progress) -> None:
             frame = Image.fromarray(next(read_frames(film, film.size(size))).pixels)
-            began = time.perf_counter()
-            picture = stylize(frame, styles[0], **settings, progress=progress)
-            self._paces.setdefault(_kind(styles), (time.perf_counter() - began) / math.prod(frame.size))
-            screening.snap(1, picture)
+            screening.snap(1, _as_shown(stylize(frame, styles[0], **settings, progress=progress), film))
+            if _kind(styles) not in self._paces:  # anew, for the first time of all takes several times as long
+                began = time.perf_counter()
+                stylize(frame, styles[0], **settings, progress=progress)
+                self._paces[_kind(styles)] = (time.perf_counter() - began) / math.prod(frame.size)
 
         self.studio.line.join(session, paint).result()
         if not screening.snapshots:
@@ -131,7 +132,10 @@ class Cinema:
             screening.running = False
             # It may be in the middle of a frame, and this may be the server's own event loop.
             closing = self._closers.submit(_close, run, screening)
-        closing.result()
+        try:
+            closing.result()
+        except NSTError as error:  # what was painted before may be there all the same
+            screening.fail(error)
         if partial_film(out).is_file():
             partial_film(out).replace(out)
         if not out.is_file():
@@ -207,7 +211,7 @@ class Cinema:
             screening.line = " · ".join(words)
             if time.monotonic() - snapped > 1:
                 snapped = time.monotonic()
-                screening.snap(screening.done, steps[-1].picture)
+                screening.snap(screening.done, _as_shown(steps[-1].picture, film))
             yield screening
             if steps[-1].last:  # what is left to do is nothing to keep others waiting for
                 screening.finished = True
@@ -246,6 +250,13 @@ class Cinema:
         words = f"the first {shown} of its {whole} fit into {duration(self.max_seconds)}"
         smaller = [one for one in self.sizes if one < (size or max(film.size())) and fit(one) >= film.frames]
         return f"{words}, at {smaller[-1]} px all of it" if smaller else words
+
+
+def _as_shown(frame: Image.Image, film: Film) -> Image.Image:
+    """A frame with square pixels, as players show it, and no larger."""
+    wide = float(film.pixel_aspect)
+    size = round(frame.width * min(wide, 1.0)), round(frame.height / max(wide, 1.0))
+    return frame if size == frame.size else frame.resize((max(1, size[0]), max(1, size[1])))
 
 
 def _kind(styles: list[Style]) -> str:

@@ -72,6 +72,8 @@ class Turn(Generic[T]):
             return ""
         if self.began is None:
             before = self._line.before(self)
+            if not before:
+                return "What you asked for before comes first"
             return "1 person is before you" if before == 1 else f"{before} people are before you"
         if self.done < FIRST:
             return ""
@@ -177,9 +179,10 @@ class Line:
             return sum(turn.began is None for turn in self._turns)
 
     def before(self, turn: Turn[Any]) -> int:
-        """How many people are to be served before a turn."""
+        """How many other people are to be served before a turn; of a turn without a session, each is another."""
         with self._lock:
-            return self._turns.index(turn) if turn in self._turns else 0
+            earlier = self._turns[: self._turns.index(turn)] if turn in self._turns else []
+            return len({one.session or one for one in earlier} - {turn.session})
 
     def wait(self) -> None:
         """Return once the turn is over of whoever has it: for those who compute in the background."""
