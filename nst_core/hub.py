@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +64,20 @@ class Found:
     likes: int
 
 
-def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -> Path:
+def fetch(
+    repo: str,
+    revision: str | None = None,
+    *,
+    refuse: Callable[[str, str], None] | None = None,
+    into: Path | None = None,
+) -> Path:
     """The folder, in the Hub's cache, with a style repository's four files; its name is the commit's hash.
 
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
     before makes no request; a branch does, and is taken as it last was where the Hub cannot be reached.
+
+    ``refuse`` is called before anything is fetched, with the commit's hash after the name that the Hub has for the
+    repository: one that was renamed answers to those that it had, too.
 
     With ``into``, for what strangers ask for, the files are fetched to a folder in that one, and as anybody could:
     neither this machine's cache nor its token is used.
@@ -79,10 +88,12 @@ def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -
     with _refusals(repo, revision, kept=True):
         if into:
             info = _info(repo, revision, token=False)
+            if refuse:
+                refuse(info.id, _sha(info))
             return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", into, token=False)
         if revision and re.fullmatch(COMMIT, revision) and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
             return kept
-        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style")
+        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style", refuse=refuse)
 
 
 def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
@@ -254,6 +265,16 @@ def is_on_main(repo: str, revision: str) -> bool:
         return any(commit.commit_id == revision for commit in HfApi().list_repo_commits(**_place(repo)))
 
 
+def present_name(repo: str) -> str:
+    """The name that the Hub has for a repository: one that was renamed answers to those that it had, too.
+
+    Raises:
+        HubError: there is no such repository, no answer.
+    """
+    with _refusals(repo):
+        return _info(repo, None).id
+
+
 def accept(registry: str, number: int, entries: list[Entry]) -> None:
     """Add to a registry on the Hub the entries that a pull request proposes, and close it with a word about it.
 
@@ -330,7 +351,13 @@ def _sha(info: ModelInfo | SpaceInfo) -> str:
 
 
 def _latest(
-    repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str, token: str | None = None
+    repo: str,
+    revision: str | None,
+    most: dict[str, int],
+    needed: list[str],
+    what: str,
+    token: str | None = None,
+    refuse: Callable[[str, str], None] | None = None,
 ) -> Path:
     """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
     try:
@@ -342,6 +369,8 @@ def _latest(
             raise
         logger.warning("The Hugging Face Hub could not be reached: %s is used as it was when last fetched.", repo)
         return kept
+    if refuse:
+        refuse(info.id, _sha(info))
     folder = _download(repo, info, most, needed, what, token=token)
     if revision != info.sha:
         # One more request, so that the cache learns which commit a branch stood for.

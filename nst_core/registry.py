@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -251,8 +251,8 @@ class Registry:
             StyleError, WeightsError: it is there, but cannot be used.
         """
         self.refuse_blocked(repo, revision)
-        folder = _fetch(repo, revision, into)
-        self.refuse_blocked(repo, folder.name)
+        folder = _fetch(repo, revision, self.refuse_blocked, into)
+        self.refuse_blocked(repo, folder.name)  # of a copy that was kept, the Hub was not asked
         return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
 
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
@@ -280,7 +280,7 @@ class Registry:
         else:
             assert entry.repo is not None
             self.refuse_blocked(entry.repo, entry.revision)
-            folder = _fetch(entry.repo, entry.revision)
+            folder = _fetch(entry.repo, entry.revision, self.refuse_blocked)
         style = _open_folder(folder, sha256=entry.sha256)
         return dataclasses.replace(
             style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
@@ -344,10 +344,10 @@ def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = 
     return Style.open(folder, sha256=sha256, name=name)
 
 
-def _fetch(repo: str, revision: str | None, into: Path | None = None) -> Path:
+def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], into: Path | None = None) -> Path:
     from nst_core.hub import fetch
 
-    return fetch(repo, revision, into=into)
+    return fetch(repo, revision, refuse=refuse, into=into)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from nst_core.hub import fetch, is_on_main
+from nst_core.hub import fetch, is_on_main, present_name
 from nst_core.images import fit, open_picture
 from nst_core.registry import Entry, Registry
 from nst_core.report import Report, examine
@@ -73,6 +73,9 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
         for name in ("title", "artist", "license")
         if (said := getattr(entry, name)) != (meant := getattr(card, name)) and meant
     ]
+    # A block list and the next review would look for the name that the Hub has.
+    if entry.repo and (name := present_name(entry.repo)) != entry.repo:
+        objections.append(f"{entry.repo} is called {name} on the Hub")
     if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):
         objections.append(f"{entry.revision} is no commit of {entry.repo}'s main branch: anybody may have proposed it")
     if not report.usable:

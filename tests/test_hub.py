@@ -122,6 +122,39 @@ def test_a_branch_that_leads_to_a_blocked_commit_is_not_opened(hub: LoopbackHub,
     assert [answer[1] for answer in answers] == ["The Wave", "The Wave", told[1]]
 
 
+BLOCKED = """
+import json
+from pathlib import Path
+from nst_core.registry import Registry, RegistryError
+registry = Registry.load({registry!r})
+try:
+    answer = registry.open_from_hub("eve/old", into=Path({into!r})).id
+except RegistryError as error:
+    answer = str(error)
+print(json.dumps(answer))
+"""
+
+
+def test_a_blocked_repository_is_not_opened_by_the_name_that_it_had(
+    hub: LoopbackHub, folder: Path, ask: Any, tmp_path: Path
+) -> None:
+    revision = hub.add("eve/new", folder)
+    hub.renamed["eve/old"] = "eve/new"
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    wave = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
+    entries = [{**wave, "repo": "eve/old", "revision": revision}]
+    blocked = [{"repo": "eve/new", "reason": "Not hers."}]
+    refs = ("wave", "eve/old", f"eve/old@{revision}")
+    told = "eve/new is blocked by this registry: Not hers."
+    answers, _ = ask(*refs, entries=entries, blocked=blocked)
+    assert [answer[:2] for answer in answers] == 3 * [["RegistryError", told]]
+    strangers = BLOCKED.format(registry=str(tmp_path / "registry.yaml"), into=str(tmp_path / "files"))
+    assert hub.run(strangers, tmp_path / "home") == told
+    assert not any(file in request for request in hub.requests for file in FILES)
+    answers, _ = ask(*refs, entries=entries)
+    assert [answer[1] for answer in answers] == ["T", "The Wave", "The Wave"]
+
+
 def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     revision = hub.add("user/wave", folder)
     hub.add("user/gated", folder, gated=True)

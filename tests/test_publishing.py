@@ -237,18 +237,22 @@ def test_what_is_not_the_owners_word_is_not_merged(
         "is 'Eve', and in its card 'Ada'; the license of udnie-2 is 'cc0-1.0', and in its card 'mit'."
     )
     assert strange.endswith("is no commit of ada/wave's main branch: anybody may have proposed it.")
+    hub.renamed["ada/former"] = "ada/wave"
+    propose(repo="ada/former")
+    [renamed] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)
+    assert renamed == "Not to be merged as it is: ada/former is called ada/wave on the Hub."
     assert entries(hub) == []
     # The same weights, which main has by now, and had not when it was proposed.
     propose(id="wave-2")
     registry.merge(registry.pulls[0])
-    [copied] = ask("bob", ("review", "bob/registry", 4, *look), fails=True)
+    [copied] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)
     assert "its weights are as good as those of wave" in copied
     # A style that is gone or blocked keeps nobody from looking at the others.
     listed = yaml.safe_load(registry.commits[registry.branches["main"]]["registry.yaml"])
     blocked = {**listed, "blocked": [{"repo": listed["styles"][0]["repo"], "reason": "stolen"}]}
     registry.commit({"registry.yaml": yaml.safe_dump(blocked).encode()})
     ask("ada", publish(styles / "night", "ada/night"))
-    said = ask("bob", ("review", "bob/registry", 5, *look[:-1]))
+    said = ask("bob", ("review", "bob/registry", len(registry.pulls), *look[:-1]))
     assert "title The Night" in str(said)
 
 
