@@ -255,6 +255,16 @@ def base_of(registry: str, number: int) -> str:
     raise HubError(f"Pull request {number} does not begin at any commit of {registry}'s main branch: close it.")
 
 
+def status_of(registry: str, number: int) -> str:
+    """Of a pull request: open, closed, merged or draft.
+
+    Raises:
+        HubError: there is no such pull request, no answer.
+    """
+    with _refusals(registry):
+        return HfApi().get_discussion_details(**_place(registry), discussion_num=number).status
+
+
 def is_on_main(repo: str, revision: str) -> bool:
     """Whether a commit is on a repository's main branch, its owner's; anybody may add others by pull requests.
 

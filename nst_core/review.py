@@ -43,6 +43,21 @@ def changes(present: Registry, proposed: Registry) -> Changes:
     )
 
 
+def repeated(added: list[Entry], present: Registry) -> list[str]:
+    """What is to be said against entries that have the weights or the repository of one that the registry has, also
+    if that was withdrawn, or of one that is added before them."""
+    objections, known = [], list(present.entries)
+    for entry in added:
+        for other in known:
+            why = f", which was withdrawn: {other.withdrawn.rstrip('.')}" if other.withdrawn else ""
+            if entry.sha256 == other.sha256:
+                objections.append(f"{entry.id} has the weights of {other.id}{why}")
+            elif entry.repo and entry.repo == other.repo:
+                objections.append(f"{entry.id} has the repository of {other.id}{why}")
+        known.append(entry)
+    return objections
+
+
 @dataclass(frozen=True)
 class Review:
     """What was found of one entry of a pull request."""

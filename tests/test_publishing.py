@@ -203,10 +203,11 @@ def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Pat
     registry.propose({**files, "registry.yaml": moved.encode()}, "eve", "Add it")
 
     look = ("--photo", photo, "-o", tmp_path / "sheet.png", "--merge")
-    reviews = [("review", "bob/registry", number, *look) for number in (2, 3, 4, 5, 9)]
-    copied, removing, nothing, anonymous, missing = ask("bob", *reviews, fails=True)
+    reviews = [("review", "bob/registry", number, *look) for number in (1, 2, 3, 4, 5, 9)]
+    merged, copied, removing, nothing, anonymous, missing = ask("bob", *reviews, fails=True)
     start = "Not to be merged as it is: "
-    assert copied == f"{start}its weights are as good as those of wave."
+    assert merged == f"{start}it is merged."
+    assert copied == f"{start}own has the weights of wave; its weights are as good as those of wave."
     assert removing == f"{start}it removes wave."
     assert nothing == f"{start}it adds no style."
     assert "it lacks 'title', 'artist', 'license'" in anonymous
