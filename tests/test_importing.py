@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.architectures import ARCHITECTURES
+from nst_core import architectures, importing
+from nst_core.architectures import ARCHITECTURES, register
+from nst_core.architectures.johnson import JOHNSON
 from nst_core.importing import ImportingError, read_checkpoint, read_ml5
 from nst_core.style import Style
 
@@ -272,7 +275,8 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
 def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path, name: str) -> None:
     architecture = ARCHITECTURES[name]
     network = architecture.network()
-    state = {"step": 7, "asked": {"seed": 1}, "network": network.state_dict(), "optimizer": {"momenta": []}}
+    asked = {"seed": 1, "architecture": name}
+    state = {"step": 7, "asked": asked, "network": network.state_dict(), "optimizer": {"momenta": []}}
     torch.save(state, tmp_path / "checkpoint.pt")
     imported = read_checkpoint(tmp_path / "checkpoint.pt")
     assert (imported.origin, imported.architecture) == ("nst-core", architecture)
@@ -283,6 +287,20 @@ def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path,
     assert (style.title, style.config.architecture) == ("my-style", architecture.id)
     for key, tensor in network.state_dict().items():
         torch.testing.assert_close(style.network.state_dict()[key], tensor, rtol=0, atol=0)
+
+
+def test_an_unfinished_training_is_of_its_own_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ARCHITECTURES", "VERSIONS"):
+        monkeypatch.setattr(architectures, name, getattr(architectures, name).copy())
+    monkeypatch.setattr(importing, "ARCHITECTURES", architectures.ARCHITECTURES)
+    like_johnson = register(replace(JOHNSON, id="johnson-otherwise"))
+    state = JOHNSON.network().state_dict()
+    for trained_as in (JOHNSON, like_johnson):
+        torch.save({"asked": {"architecture": trained_as.id}, "network": state}, tmp_path / "checkpoint.pt")
+        assert read_checkpoint(tmp_path / "checkpoint.pt").architecture is trained_as
+    torch.save({"asked": {"architecture": "of-another"}, "network": state}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ImportingError, match=r"architecture 'of-another', which is none of those here: 'fast-style-"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
 
 
 def test_a_folder_whose_name_is_no_text_is_a_style(tmp_path: Path, sitter: Path) -> None:
