@@ -20,7 +20,7 @@ from torch import Tensor
 from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
-from nst_core.checkpoint import load_checkpoint
+from nst_core.checkpoint import load_checkpoint, unpacked_size
 from nst_core.errors import NSTError
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.gate import load_network, recognise
@@ -95,7 +95,7 @@ def _unpickle(path: Path) -> tuple[State, str | None]:
     """The state dict in a file of ``torch.save``, also beside other things, and the architecture's id if a training
     here wrote it."""
     try:
-        size = path.stat().st_size
+        size = unpacked_size(path)
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
     except OSError as error:
         raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error

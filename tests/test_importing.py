@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -363,6 +364,21 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         read_checkpoint(path)
     with pytest.raises(ImportingError, match="could not be read: No such file"):
         read_checkpoint(tmp_path / "none.pth")
+
+
+def test_a_small_file_takes_no_more_memory_than_a_large_one_may(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(1000)}, tmp_path / "honest.pth")
+    with ZipFile(tmp_path / "honest.pth") as honest, ZipFile(tmp_path / "bomb.pth", "w", ZIP_DEFLATED) as bomb:
+        for entry in honest.infolist():
+            bomb.writestr(entry.filename, honest.read(entry))
+    with pytest.raises(ImportingError, match=r"^bomb\.pth is compressed, and should be as PyTorch saves a checkpoint"):
+        read_checkpoint(tmp_path / "bomb.pth")
+    # The same bytes may be those of many entries.
+    with ZipFile(tmp_path / "many.pth", "w") as many:
+        many.writestr("a/data.pkl", bytes(2**20))
+        many.filelist *= 300
+    with pytest.raises(ImportingError, match=r"^many\.pth has 314,572,800 bytes, and at most 268,435,456 are right\.$"):
+        read_checkpoint(tmp_path / "many.pth")
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's, of quantised tensors
