@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr
+from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr, style_word
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 from nst_core.text import plain
@@ -74,7 +74,7 @@ def import_style(
         preview=painted(network, photo),
         dtype=torch.float32,  # it is to paint as it did at home
     )
-    print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {out}")
+    print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {style_word(out)}")
 
 
 def export(

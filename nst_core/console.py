@@ -1,6 +1,7 @@
 """What the commands share: options and how they are read, progress bars, tables, and where results may be written."""
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -111,6 +112,11 @@ def make_folder(folder: Path) -> None:
         raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
+
+
+def style_word(folder: Path) -> str:
+    """A style's folder as a command's --style means it: its name alone may be an id of the registry."""
+    return shlex.quote(f"./{folder}" if folder.name == str(folder) else str(folder))
 
 
 def weighted(words: list[str] | None) -> list[tuple[str, float]]:

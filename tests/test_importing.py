@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from nst_core import architectures, importing
 from nst_core.architectures import ARCHITECTURES, register
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.importing import ImportingError, read_checkpoint, read_ml5
+from nst_core.registry import Registry
 from nst_core.style import Style
 
 BLOCKS = range(1, 6)
@@ -270,6 +272,18 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("out", ["udnie", "My Udnie", "styles/udnie"])
+def test_the_command_that_is_told_paints_with_what_was_imported(
+    tmp_path: Path, sitter: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(made("pytorch/examples"), tmp_path / "mosaic.pth")
+    (tmp_path / "styles").mkdir()
+    done = nst("import", "mosaic.pth", "-o", out, "--sample", sitter, "--title", "Mine", folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    *_, option, word = shlex.split(done.stdout)
+    assert option == "--style" and Registry.load().open(word).title == "Mine"
 
 
 @pytest.mark.parametrize("name", ["johnson", "johnson-lite"])
