@@ -38,7 +38,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry
-from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS
+from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS, tagged
 from nst_core.text import few, plain, quoted
 
 logger = logging.getLogger(__name__)
@@ -184,9 +184,9 @@ class _Listed(BaseModel):
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
     """Upload a style folder's four files as the repository ``repo``; gives the commit's hash.
 
-    The example in its card then opens that repository. A repository that holds nothing but a card, or these very
-    weights, is completed, so that an interrupted upload can be repeated. ``token`` is a person's, by default the one
-    that this machine is logged in with.
+    The example in its card then opens that repository, and the card has the tags by which ``find`` finds it. A
+    repository that holds nothing but a card, or these very weights, is completed, so that an interrupted upload can be
+    repeated. ``token`` is a person's, by default the one that this machine is logged in with.
 
     Raises:
         HubError: the name is taken or not the person's, the token may not write, no answer.
@@ -207,7 +207,8 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
             raise HubError(f"{repo} holds {few(others)} already: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
         # A card's example opens the folder that it is in, and whoever reads it on the Hub has none.
-        files[CARD] = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
+        card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
+        files[CARD] = tagged(card.decode("utf-8-sig")).encode()
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
         return api.create_commit(repo, additions, commit_message="The style").oid
 

@@ -184,6 +184,24 @@ def test_the_example_of_a_published_card_opens_its_repository(hub: LoopbackHub, 
     assert Card.parse(repo.commits[repo.branches["main"]][CARD].decode()).text == text.format("ada/wave")
 
 
+def test_a_card_written_by_hand_is_found_too(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
+    front = "title: A Title # in English\nartist: Ådä\nlicense: mit\ntags: {}\nmade: {{year: 1984, with: [a, '1']}}"
+    flow = "{title: A Title, artist: A, license: mit}"
+    fronts = front.format("[sea]"), front.format("\n- nst-style"), front.format(""), flow
+    for number, text in enumerate(fronts):
+        folder = make_style(tmp_path / f"style-{number}")
+        (folder / CARD).write_text(f"---\n{text}\n---\nHello", encoding="utf-8")
+        ask("ada", ("publish", folder, "--repo", f"ada/style-{number}"))
+    cards = [repo.commits[repo.branches["main"]][CARD].decode() for name, repo in hub.repos.items() if "ada/" in name]
+    listed = "import json; from nst_core import hub; print(json.dumps([found.repo for found in hub.find()]))"
+    assert sorted(hub.run(listed, tmp_path / "home")) == [f"ada/style-{number}" for number in range(4)]
+    assert cards[1] == f"---\n{fronts[1]}\n---\nHello", "as it was"
+    for card, tags in zip(cards, [["sea"], [], [], []], strict=True):
+        said = Card.parse(card)
+        assert (said.title, said.tags, said.text) == ("A Title", tuple(tags), "Hello")
+    assert yaml.safe_load(cards[0].split("---\n")[1])["made"] == {"year": 1984, "with": ["a", "1"]}
+
+
 def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:
     ask("ada", publish(styles / "wave", "ada/wave"))
     registry = hub.repos["bob/registry"]
