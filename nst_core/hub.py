@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT = 10
 """Seconds to wait for the Hub's answer."""
+PUBLIC = "choose one that anybody may read"
+"""What is right where to log in is not for who asks."""
 
 
 class HubError(NSTError):
@@ -85,7 +87,7 @@ def fetch(
     Raises:
         HubError: no such repository or revision, no access, no answer, or no style in it.
     """
-    with _refusals(repo, revision, kept=True):
+    with _refusals(repo, revision, kept=True, anybody=into is not None):
         if into:
             info = _info(repo, revision, token=False)
             if refuse:
@@ -419,8 +421,10 @@ def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
 
 
 @contextmanager
-def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> Iterator[None]:
+def _refusals(what: str, revision: str | None = None, *, kept: bool = False, anybody: bool = False) -> Iterator[None]:
     """Turn the client's exceptions into one sentence about ``what``; ``kept`` tells that it is cached once fetched.
+
+    ``anybody`` tells that it is asked for as anybody could, so that to log in would not help.
 
     Raises:
         HubError: that sentence.
@@ -428,13 +432,12 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> 
     try:
         yield
     except GatedRepoError as error:
-        raise HubError(
-            f"{what} is gated: ask for access on its page on the Hugging Face Hub, and log in with `hf auth login`."
-        ) from error
+        remedy = "ask for access on its page on the Hugging Face Hub, and log in with `hf auth login`"
+        raise HubError(f"{what} is gated: {PUBLIC if anybody else remedy}.") from error
     except RepositoryNotFoundError as error:
+        remedy = PUBLIC if anybody else "log in with `hf auth login`"
         raise HubError(
-            f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or log in with "
-            "`hf auth login`."
+            f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or {remedy}."
         ) from error
     except RevisionNotFoundError as error:
         raise HubError(
@@ -446,7 +449,9 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> 
         raise HubError("The Hugging Face Hub wants to know who you are: log in with `hf auth login`.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        remedy = "log in with a token that may do it" if status in (401, 403) else "try again later"
+        remedy = "try again later"
+        if status in (401, 403):
+            remedy = PUBLIC if anybody else "log in with a token that may do it"
         raise HubError(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
     except (httpx.TransportError, json.JSONDecodeError, OSError, RuntimeError) as error:  # the last is hf_xet's
         if isinstance(error, OSError) and error.errno:

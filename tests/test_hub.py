@@ -122,16 +122,19 @@ def test_a_branch_that_leads_to_a_blocked_commit_is_not_opened(hub: LoopbackHub,
     assert [answer[1] for answer in answers] == ["The Wave", "The Wave", told[1]]
 
 
-BLOCKED = """
+AS_ANYBODY = """
 import json
 from pathlib import Path
-from nst_core.registry import Registry, RegistryError
+from nst_core.errors import NSTError
+from nst_core.registry import Registry
 registry = Registry.load({registry!r})
-try:
-    answer = registry.open_from_hub("eve/old", into=Path({into!r})).id
-except RegistryError as error:
-    answer = str(error)
-print(json.dumps(answer))
+answers = []
+for repo in {repos!r}:
+    try:
+        answers.append(registry.open_from_hub(repo, into=Path({into!r})).id)
+    except NSTError as error:
+        answers.append(str(error))
+print(json.dumps(answers))
 """
 
 
@@ -148,8 +151,9 @@ def test_a_blocked_repository_is_not_opened_by_the_name_that_it_had(
     told = "eve/new is blocked by this registry: Not hers."
     answers, _ = ask(*refs, entries=entries, blocked=blocked)
     assert [answer[:2] for answer in answers] == 3 * [["RegistryError", told]]
-    strangers = BLOCKED.format(registry=str(tmp_path / "registry.yaml"), into=str(tmp_path / "files"))
-    assert hub.run(strangers, tmp_path / "home") == told
+    registry, into = str(tmp_path / "registry.yaml"), str(tmp_path / "files")
+    script = AS_ANYBODY.format(registry=registry, into=into, repos=["eve/old"])
+    assert hub.run(script, tmp_path / "home") == [told]
     assert not any(file in request for request in hub.requests for file in FILES)
     answers, _ = ask(*refs, entries=entries)
     assert [answer[1] for answer in answers] == ["T", "The Wave", "The Wave"]
@@ -300,3 +304,18 @@ def test_what_a_stranger_asks_for_is_no_secret_and_does_not_stay(
     assert answer == [f"user/wave@{revision}", FILES, []]
     assert len(hub.requests) >= len(FILES) and hub.with_token == []
     assert not list((tmp_path / "home").rglob(WEIGHTS))
+
+
+def test_a_stranger_is_not_told_to_log_in(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    hub.add("ada/gated", folder, gated=True)
+    hub.add("ada/private", folder, private=True)
+    hub.add("ada/forbids", folder, fails=HTTPStatus.FORBIDDEN)
+    (tmp_path / "registry.yaml").write_text("version: 1\nstyles: []\n")
+    repos = ["ada/gated", "ada/private", "ada/forbids"]
+    script = AS_ANYBODY.format(registry=str(tmp_path / "registry.yaml"), into=str(tmp_path / "files"), repos=repos)
+    assert hub.run(script, tmp_path / "home", HF_TOKEN=hub.account("ada")) == [
+        "ada/gated is gated: choose one that anybody may read.",
+        "There is no repository ada/private on the Hugging Face Hub, or it is private: check its name, or choose one "
+        "that anybody may read.",
+        "The Hugging Face Hub answered 403 when asked for ada/forbids: choose one that anybody may read.",
+    ]
