@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT = 10
 """Seconds to wait for the Hub's answer."""
+PATIENCE = 60
+"""Seconds that it may be silent where the client takes no such time, as for a commit; a slow line's last megabytes are
+still on their way when all is sent."""
 PUBLIC = "choose one that anybody may read"
 """What is right where to log in is not for who asks."""
 
@@ -249,7 +252,8 @@ def base_of(registry: str, number: int) -> str:
     """
     api, place = HfApi(), _place(registry)
     with _refusals(registry, f"refs/pr/{number}"):
-        api.repo_info(**place)  # is told at once that nobody answers, where the others try again and again
+        # It is told at once that nobody answers, where the others try again and again.
+        api.repo_info(**place, timeout=TIMEOUT)
         proposed = api.list_repo_commits(**place, revision=f"refs/pr/{number}")
         main = {commit.commit_id for commit in api.list_repo_commits(**place)}
     for commit in proposed:
@@ -430,6 +434,9 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
         HubError: that sentence.
     """
     try:
+        session = get_session()
+        if session.timeout == httpx.Timeout(None):  # the client's own, which would wait for ever
+            session.timeout = httpx.Timeout(PATIENCE)
         yield
     except GatedRepoError as error:
         remedy = "ask for access on its page on the Hugging Face Hub, and log in with `hf auth login`"

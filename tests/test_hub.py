@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback_hub import LoopbackHub, Repo
+from loopback_hub import Failure, LoopbackHub, Repo
 from made_styles import make_style
 
 from nst_core.hub import HubError, _refusals
@@ -205,6 +205,34 @@ def test_of_what_is_written_there_is_no_copy_to_miss() -> None:
     with pytest.raises(HubError) as refused, _refusals("ada/wave"):
         raise ConnectionError
     assert str(refused.value) == sentence
+
+
+SILENT = """
+import json, time
+from pathlib import Path
+from nst_core import hub
+hub.PATIENCE = 1
+answers = []
+for ask in (hub.user_name, lambda: hub.publish(Path({folder!r}), "ada/wave"), lambda: hub.status_of("bob/registry", 1)):
+    start = time.perf_counter()
+    try:
+        ask()
+    except hub.HubError as error:
+        answers.append([str(error), time.perf_counter() - start])
+print(json.dumps(answers))
+"""
+
+
+def test_a_hub_that_says_nothing_is_not_waited_for(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    for path in ("whoami-v2", "repos/create", "models/bob/registry/discussions/1"):
+        hub.failures[f"/api/{path}"] = Failure(hangs=True)
+    answers = hub.run(SILENT.format(folder=str(folder)), tmp_path / "home", HF_TOKEN=hub.account("ada"))
+    told = [
+        f"The Hugging Face Hub could not be reached for {what}: check the connection."
+        for what in ("your name", "ada/wave", "bob/registry")
+    ]
+    assert [sentence for sentence, _ in answers] == told
+    assert max(seconds for _, seconds in answers) < 10
 
 
 def test_a_hub_that_is_out_of_order_is_as_good_as_away(hub: LoopbackHub, folder: Path, ask: Any) -> None:
