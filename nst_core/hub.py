@@ -75,11 +75,13 @@ def fetch(
     *,
     refuse: Callable[[str, str], None] | None = None,
     into: Path | None = None,
+    anew: bool = False,
 ) -> Path:
     """The folder, in the Hub's cache, with a style repository's four files; its name is the commit's hash.
 
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
-    before makes no request; a branch does, and is taken as it last was where the Hub cannot be reached.
+    before makes no request, unless it is to be fetched ``anew``; a branch does, and is taken as it last was where the
+    Hub cannot be reached.
 
     ``refuse`` is called before anything is fetched, with the commit's hash after the name that the Hub has for the
     repository: one that was renamed answers to those that it had, too.
@@ -96,9 +98,10 @@ def fetch(
             if refuse:
                 refuse(info.id, _sha(info))
             return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", into, token=False)
-        if revision and re.fullmatch(COMMIT, revision) and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
+        fixed = revision and re.fullmatch(COMMIT, revision)
+        if fixed and not anew and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
             return kept
-        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style", refuse=refuse)
+        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style", refuse=refuse, anew=anew)
 
 
 def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
@@ -375,6 +378,7 @@ def _latest(
     what: str,
     token: str | None = None,
     refuse: Callable[[str, str], None] | None = None,
+    anew: bool = False,
 ) -> Path:
     """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
     try:
@@ -388,7 +392,7 @@ def _latest(
         return kept
     if refuse:
         refuse(info.id, _sha(info))
-    folder = _download(repo, info, most, needed, what, token=token)
+    folder = _download(repo, info, most, needed, what, token=token, anew=anew)
     if revision != info.sha:
         # One more request, so that the cache learns which commit a branch stood for.
         hf_hub_download(**_place(repo), filename=needed[0], revision=revision, token=token)
@@ -404,6 +408,7 @@ def _download(
     into: Path | None = None,
     *,
     token: str | Literal[False] | None,
+    anew: bool = False,
 ) -> Path:
     """Fetch those files in ``most`` that exist, with at most so many bytes, into the cache or a folder in ``into``."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -415,7 +420,14 @@ def _download(
     folder = into and into / _sha(info)
     for file in most:
         if file in sizes:
-            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha, local_dir=folder, token=token)
+            path = hf_hub_download(
+                **_place(repo),
+                filename=file,
+                revision=info.sha,
+                local_dir=folder,
+                token=token,
+                force_download=anew,
+            )
     return Path(path).parent
 
 

@@ -159,6 +159,23 @@ def test_a_blocked_repository_is_not_opened_by_the_name_that_it_had(
     assert [answer[1] for answer in answers] == ["T", "The Wave", "The Wave"]
 
 
+def test_a_copy_that_is_damaged_is_fetched_anew(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    wave = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
+    entries = [{**wave, "repo": "ada/wave", "revision": hub.add("ada/wave", folder, corrupts=True)}]
+    answers, _ = ask("wave", entries=entries)
+    assert answers[0][0] in ("StyleError", "WeightsError")
+    hub.repos["ada/wave"].fails = HTTPStatus.SERVICE_UNAVAILABLE
+    assert ask("wave", entries=entries)[0][0][:2] == answers[0][:2], "where it cannot be had, as it was"
+    hub.repos["ada/wave"].fails = None
+    hub.repos["ada/wave"].corrupts = False
+    answers, _ = ask("wave", entries=entries)
+    assert answers[0][:2] == ["wave", "T"]
+    asked = len(hub.requests)
+    ask("wave", entries=entries)
+    assert len(hub.requests) == asked, "once"
+
+
 def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     revision = hub.add("user/wave", folder)
     hub.add("user/gated", folder, gated=True)
