@@ -105,13 +105,13 @@ def _unpickle(path: Path) -> tuple[State, str | None]:
         raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
     asked = held.get("asked") if isinstance(held, dict) else None
     trained_as = str(asked["architecture"]) if isinstance(asked, dict) and "architecture" in asked else None
-    inside = "state_dict" if trained_as is None else "network"
-    if isinstance(held, dict) and isinstance(held.get(inside), dict):
-        held = held[inside]
+    if isinstance(held, dict):
+        names = ("state_dict", "model_state_dict", "model") if trained_as is None else ("network",)
+        held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
-    # Several GPUs, by PyTorch's DataParallel.
-    return {name.removeprefix("module."): tensor for name, tensor in held.items()}, trained_as
+    # PyTorch's DataParallel, for several GPUs, and torch.compile put something before the names.
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, trained_as
 
 
 def _named_tensor(name: Any, value: Any) -> bool:

@@ -217,6 +217,14 @@ def of_several_gpus(state: dict[str, Tensor]) -> Any:
     return {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}
 
 
+def as_pytorchs_tutorial(state: dict[str, Tensor]) -> Any:
+    return {"epoch": 2, "model_state_dict": state, "loss": 1.0}
+
+
+def compiled(state: dict[str, Tensor]) -> Any:
+    return {"model": {f"module._orig_mod.{name}": tensor for name, tensor in state.items()}}
+
+
 def otherwise_named(state: dict[str, Tensor]) -> Any:
     return {name.replace("model.", "layer"): tensor for name, tensor in state.items()}
 
@@ -227,6 +235,8 @@ def otherwise_named(state: dict[str, Tensor]) -> Any:
         ("pytorch/examples", alone),
         ("pytorch/examples", old),
         ("pytorch/examples", of_several_gpus),
+        ("pytorch/examples", as_pytorchs_tutorial),
+        ("pytorch/examples", compiled),
         ("gordicaleksa/pytorch-neural-style-transfer-johnson", beside_others),
         ("eriklindernoren/Fast-Neural-Style-Transfer", alone),
         ("eriklindernoren/Fast-Neural-Style-Transfer", otherwise_named),
