@@ -4,6 +4,7 @@ Bounds of bytes and pixels do not help against that, so the parts are counted be
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import error as StructError
@@ -15,9 +16,11 @@ import numpy as np
 MANY = 2**17
 """The most chunks of a PNG, and numbers in an entry of a TIFF's directory: one a row of a large picture is fewer."""
 SEGMENTS = 2_000
-"""The most of a JPEG before its first scan; the largest colour profile has 255."""
+"""The most of a JPEG before its first scan, and from there on; the largest colour profile has 255."""
 SCAN, SCANS = b"\xff\xda", 200
 """How a JPEG's scan begins, and the most: each goes through the whole picture, and progressive ones have some ten."""
+MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""Those of a JPEG at which its decoder ends a scan, be it damaged, and that a length follows, but for the end."""
 BLOCKS = 4_000
 """The most of a GIF before its first picture: Pillow joins their bytes one by one."""
 SAMPLES, EDITED = 10_000_000, 20_000_000
@@ -60,13 +63,28 @@ def _segments_and_scans(stream: BinaryIO) -> bool:
             stream.seek(length - 2, os.SEEK_CUR)
     else:
         return True
-    # Within a scan no other two bytes look like the beginning of one.
-    stream.seek(0)
-    scans, last = 0, b""
-    while piece := stream.read(2**20):
-        scans += (last + piece).count(SCAN)
-        last = piece[-1:]
-    return scans > SCANS
+    scans = 1
+    for _ in range(SEGMENTS):
+        (length,) = unpack(">H", stream.read(2))
+        stream.seek(length - 2, os.SEEK_CUR)
+        kind = _next_marker(stream)
+        if kind == 0xD9:  # the picture's end: a telephone may have a film behind it
+            return False
+        scans += kind == 0xDA
+        if scans > SCANS:
+            return True
+    return True
+
+
+def _next_marker(stream: BinaryIO) -> int:
+    """The kind of a JPEG's next marker behind a segment or within a scan; at the file's end, that of the picture's."""
+    while piece := stream.read(2**16):
+        if found := MARKER.search(piece):
+            stream.seek(found.end() - len(piece), os.SEEK_CUR)
+            return piece[found.end() - 1]
+        if len(piece) > 1 and piece[-1] == 0xFF:
+            stream.seek(-1, os.SEEK_CUR)
+    return 0xD9
 
 
 def _blocks(stream: BinaryIO) -> bool:

@@ -4,14 +4,37 @@ import struct
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 
-# PyTorch's reader raises whatever a damaged file happens to cause.
+# The readers raise whatever a damaged file happens to cause.
 _DAMAGED = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
-    struct.error,
+    struct.error, BadZipFile,
 )  # fmt: skip
+
+
+def unpacked_size(path: Path) -> int:
+    """The bytes that a file that ``torch.save`` wrote takes when it is read: a zip may hold more than it has itself.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or compressed; the message lacks its subject, the file's name.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\3\4"  # PyTorch goes by that, too
+    size = path.stat().st_size
+    if not is_zip:
+        return size
+    try:
+        with ZipFile(path) as archive:
+            entries = archive.infolist()
+    except _DAMAGED as error:
+        raise ValueError("is damaged, or no checkpoint of PyTorch") from error
+    if any(entry.compress_type != ZIP_STORED for entry in entries):
+        raise ValueError("is compressed, and should be as PyTorch saves a checkpoint, which is not")
+    return max(size, sum(entry.file_size for entry in entries))
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Any:

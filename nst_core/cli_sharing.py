@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr
+from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr, style_word
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 from nst_core.text import plain
@@ -74,7 +74,7 @@ def import_style(
         preview=painted(network, photo),
         dtype=torch.float32,  # it is to paint as it did at home
     )
-    print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {out}")
+    print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {style_word(out)}")
 
 
 def export(
@@ -134,7 +134,7 @@ def review(
     """Look at the styles that a pull request adds to a registry: report, likeness to others, a sheet of pictures."""
     from nst_core import hub
     from nst_core.images import check_suffix, open_picture, save_picture
-    from nst_core.review import changes
+    from nst_core.review import changes, repeated
     from nst_core.review import review as look_at
     from nst_core.sheet import draw_sheet
 
@@ -143,7 +143,10 @@ def review(
     # A branch of that name is where the Hub keeps a pull request.
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
     found, present = changes(base, proposed), hub.registry_at(registry)
-    objections = [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
+    status = hub.status_of(registry, number)
+    objections = [f"it is {status}"] if status != "open" else []
+    objections += [f"it removes {id}" for id in found.removed] + [f"it changes {entry.id}" for entry in found.changed]
+    objections += repeated(found.added, present)
     rows, row_labels = [], []
     for entry in [*found.added, *found.changed]:
         seen = look_at(entry, proposed, _known_styles(present), photos)

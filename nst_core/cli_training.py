@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import RegistryOption, progress_bar, stderr, weighted
+from nst_core.console import RegistryOption, progress_bar, stderr, style_word, weighted
 from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
@@ -210,7 +210,7 @@ def train(
         license=license,
         tags=tuple(tag or ()),
     )
-    print(f"{out} is a style now: python -m nst_core stylize PHOTO --style {out}")
+    print(f"{out} is a style now: python -m nst_core stylize PHOTO --style {style_word(out)}")
 
 
 def search(

@@ -1,6 +1,7 @@
 """What the commands share: options and how they are read, progress bars, tables, and where results may be written."""
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -122,6 +123,11 @@ def mixed(mix: float | None, second: str | None) -> float:
     if mix is not None and not second:
         raise NSTError("A mix is how much of a second style is seen: give a second style, too.")
     return 0.5 if mix is None else mix
+
+
+def style_word(folder: Path) -> str:
+    """A style's folder as a command's --style means it: its name alone may be an id of the registry."""
+    return shlex.quote(f"./{folder}" if folder.name == str(folder) else str(folder))
 
 
 def weighted(words: list[str] | None) -> list[tuple[str, float]]:

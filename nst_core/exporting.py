@@ -81,7 +81,8 @@ def export_style(
     takes = f"{layout}; sides of {max(smallest, MIN_SIDE)} pixels or more"
     gives = f"{layout}, clamped; of the input's size"
     titles = " + ".join(one.title for one in styles)
-    graph.name, graph.input[0].doc_string, graph.output[0].doc_string = titles, takes, gives
+    graph.name = titles or "style"  # a graph has a name, where a folder's had nothing to be seen
+    graph.input[0].doc_string, graph.output[0].doc_string = takes, gives
     model.producer_name, model.producer_version = "nst-core", __version__
     model.doc_string = f"Repaints a photograph in the style of {titles}."
     said = _said_of(style) | {"nst_core_version": __version__, "precision": precision, "input": takes, "output": gives}

@@ -97,8 +97,8 @@ def load_network(path: Path, architecture: Architecture, *, sha256: str | None =
         WeightsError: see ``read_weights`` and ``try_network``.
     """
     state = read_weights(path, architecture, sha256=sha256)
-    # On the meta device nothing is initialised only to be overwritten, and the global random state stays untouched.
-    with torch.device("meta"):
+    # Not on the meta device: what a network keeps beside its state, such as a mean, is made where it is built.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
         network = architecture.network()
     network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)

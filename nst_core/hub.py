@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +38,18 @@ from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry
-from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS
+from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS, tagged
 from nst_core.text import few, plain, quoted
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 10
 """Seconds to wait for the Hub's answer."""
+PATIENCE = 60
+"""Seconds that it may be silent where the client takes no such time, as for a commit; a slow line's last megabytes are
+still on their way when all is sent."""
+PUBLIC = "choose one that anybody may read"
+"""What is right where to log in is not for who asks."""
 
 
 class HubError(NSTError):
@@ -64,11 +69,22 @@ class Found:
     likes: int
 
 
-def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -> Path:
+def fetch(
+    repo: str,
+    revision: str | None = None,
+    *,
+    refuse: Callable[[str, str], None] | None = None,
+    into: Path | None = None,
+    anew: bool = False,
+) -> Path:
     """The folder, in the Hub's cache, with a style repository's four files; its name is the commit's hash.
 
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
-    before makes no request; a branch does, and is taken as it last was where the Hub cannot be reached.
+    before makes no request, unless it is to be fetched ``anew``; a branch does, and is taken as it last was where the
+    Hub cannot be reached.
+
+    ``refuse`` is called before anything is fetched, with the commit's hash after the name that the Hub has for the
+    repository: one that was renamed answers to those that it had, too.
 
     With ``into``, for what strangers ask for, the files are fetched to a folder in that one, and as anybody could:
     neither this machine's cache nor its token is used.
@@ -76,13 +92,16 @@ def fetch(repo: str, revision: str | None = None, *, into: Path | None = None) -
     Raises:
         HubError: no such repository or revision, no access, no answer, or no style in it.
     """
-    with _refusals(repo, revision, kept=True):
+    with _refusals(repo, revision, kept=True, anybody=into is not None):
         if into:
             info = _info(repo, revision, token=False)
+            if refuse:
+                refuse(info.id, _sha(info))
             return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", into, token=False)
-        if revision and re.fullmatch(COMMIT, revision) and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
+        fixed = revision and re.fullmatch(COMMIT, revision)
+        if fixed and not anew and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
             return kept
-        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style")
+        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style", refuse=refuse, anew=anew)
 
 
 def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
@@ -173,9 +192,9 @@ class _Listed(BaseModel):
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
     """Upload a style folder's four files as the repository ``repo``; gives the commit's hash.
 
-    The example in its card then opens that repository. A repository that holds nothing but a card, or these very
-    weights, is completed, so that an interrupted upload can be repeated. ``token`` is a person's, by default the one
-    that this machine is logged in with.
+    The example in its card then opens that repository, and the card has the tags by which ``find`` finds it. A
+    repository that holds nothing but a card, or these very weights, is completed, so that an interrupted upload can be
+    repeated. ``token`` is a person's, by default the one that this machine is logged in with.
 
     Raises:
         HubError: the name is taken or not the person's, the token may not write, no answer.
@@ -196,7 +215,8 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
             raise HubError(f"{repo} holds {few(others)} already: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
         # A card's example opens the folder that it is in, and whoever reads it on the Hub has none.
-        files[CARD] = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
+        card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
+        files[CARD] = tagged(card.decode("utf-8-sig")).encode()
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
         return api.create_commit(repo, additions, commit_message="The style").oid
 
@@ -235,13 +255,24 @@ def base_of(registry: str, number: int) -> str:
     """
     api, place = HfApi(), _place(registry)
     with _refusals(registry, f"refs/pr/{number}"):
-        api.repo_info(**place)  # is told at once that nobody answers, where the others try again and again
+        # It is told at once that nobody answers, where the others try again and again.
+        api.repo_info(**place, timeout=TIMEOUT)
         proposed = api.list_repo_commits(**place, revision=f"refs/pr/{number}")
         main = {commit.commit_id for commit in api.list_repo_commits(**place)}
     for commit in proposed:
         if commit.commit_id in main:
             return commit.commit_id
     raise HubError(f"Pull request {number} does not begin at any commit of {registry}'s main branch: close it.")
+
+
+def status_of(registry: str, number: int) -> str:
+    """Of a pull request: open, closed, merged or draft.
+
+    Raises:
+        HubError: there is no such pull request, no answer.
+    """
+    with _refusals(registry):
+        return HfApi().get_discussion_details(**_place(registry), discussion_num=number).status
 
 
 def is_on_main(repo: str, revision: str) -> bool:
@@ -252,6 +283,16 @@ def is_on_main(repo: str, revision: str) -> bool:
     """
     with _refusals(repo):
         return any(commit.commit_id == revision for commit in HfApi().list_repo_commits(**_place(repo)))
+
+
+def present_name(repo: str) -> str:
+    """The name that the Hub has for a repository: one that was renamed answers to those that it had, too.
+
+    Raises:
+        HubError: there is no such repository, no answer.
+    """
+    with _refusals(repo):
+        return _info(repo, None).id
 
 
 def accept(registry: str, number: int, entries: list[Entry]) -> None:
@@ -330,7 +371,14 @@ def _sha(info: ModelInfo | SpaceInfo) -> str:
 
 
 def _latest(
-    repo: str, revision: str | None, most: dict[str, int], needed: list[str], what: str, token: str | None = None
+    repo: str,
+    revision: str | None,
+    most: dict[str, int],
+    needed: list[str],
+    what: str,
+    token: str | None = None,
+    refuse: Callable[[str, str], None] | None = None,
+    anew: bool = False,
 ) -> Path:
     """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
     try:
@@ -342,7 +390,9 @@ def _latest(
             raise
         logger.warning("The Hugging Face Hub could not be reached: %s is used as it was when last fetched.", repo)
         return kept
-    folder = _download(repo, info, most, needed, what, token=token)
+    if refuse:
+        refuse(info.id, _sha(info))
+    folder = _download(repo, info, most, needed, what, token=token, anew=anew)
     if revision != info.sha:
         # One more request, so that the cache learns which commit a branch stood for.
         hf_hub_download(**_place(repo), filename=needed[0], revision=revision, token=token)
@@ -358,6 +408,7 @@ def _download(
     into: Path | None = None,
     *,
     token: str | Literal[False] | None,
+    anew: bool = False,
 ) -> Path:
     """Fetch those files in ``most`` that exist, with at most so many bytes, into the cache or a folder in ``into``."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -369,7 +420,14 @@ def _download(
     folder = into and into / _sha(info)
     for file in most:
         if file in sizes:
-            path = hf_hub_download(**_place(repo), filename=file, revision=info.sha, local_dir=folder, token=token)
+            path = hf_hub_download(
+                **_place(repo),
+                filename=file,
+                revision=info.sha,
+                local_dir=folder,
+                token=token,
+                force_download=anew,
+            )
     return Path(path).parent
 
 
@@ -379,22 +437,26 @@ def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
 
 
 @contextmanager
-def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> Iterator[None]:
+def _refusals(what: str, revision: str | None = None, *, kept: bool = False, anybody: bool = False) -> Iterator[None]:
     """Turn the client's exceptions into one sentence about ``what``; ``kept`` tells that it is cached once fetched.
+
+    ``anybody`` tells that it is asked for as anybody could, so that to log in would not help.
 
     Raises:
         HubError: that sentence.
     """
     try:
+        session = get_session()
+        if session.timeout == httpx.Timeout(None):  # the client's own, which would wait for ever
+            session.timeout = httpx.Timeout(PATIENCE)
         yield
     except GatedRepoError as error:
-        raise HubError(
-            f"{what} is gated: ask for access on its page on the Hugging Face Hub, and log in with `hf auth login`."
-        ) from error
+        remedy = "ask for access on its page on the Hugging Face Hub, and log in with `hf auth login`"
+        raise HubError(f"{what} is gated: {PUBLIC if anybody else remedy}.") from error
     except RepositoryNotFoundError as error:
+        remedy = PUBLIC if anybody else "log in with `hf auth login`"
         raise HubError(
-            f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or log in with "
-            "`hf auth login`."
+            f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or {remedy}."
         ) from error
     except RevisionNotFoundError as error:
         raise HubError(
@@ -406,7 +468,9 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False) -> 
         raise HubError("The Hugging Face Hub wants to know who you are: log in with `hf auth login`.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        remedy = "log in with a token that may do it" if status in (401, 403) else "try again later"
+        remedy = "try again later"
+        if status in (401, 403):
+            remedy = PUBLIC if anybody else "log in with a token that may do it"
         raise HubError(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
     except (httpx.TransportError, json.JSONDecodeError, OSError, RuntimeError) as error:  # the last is hf_xet's
         if isinstance(error, OSError) and error.errno:

@@ -20,7 +20,7 @@ from torch import Tensor
 from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
-from nst_core.checkpoint import load_checkpoint
+from nst_core.checkpoint import load_checkpoint, unpacked_size
 from nst_core.errors import NSTError
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.gate import load_network, recognise
@@ -74,10 +74,15 @@ def read_checkpoint(path: Path) -> Imported:
     if path.suffix.lower() == ".safetensors":
         architecture = recognise(path)
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
-    state, trained_here = _unpickle(path)
-    for architecture in ARCHITECTURES.values():
-        if trained_here and state.keys() == architecture.shapes.keys():
-            return Imported(architecture, _checked(state, architecture), "nst-core")
+    state, trained_as = _unpickle(path)
+    if trained_as is not None:
+        if trained_as not in ARCHITECTURES:
+            raise ImportingError(
+                f"{path.name} is of a training of the architecture {quoted(trained_as)}, which is none of those here: "
+                f"{few(list(ARCHITECTURES), 8)}."
+            )
+        architecture = ARCHITECTURES[trained_as]
+        return Imported(architecture, _checked(state, architecture), "nst-core")
     for family in FAMILIES:
         if renamed := family.rename(state):
             ours = _checked(renamed, JOHNSON)
@@ -86,10 +91,11 @@ def read_checkpoint(path: Path) -> Imported:
     raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {known}.")
 
 
-def _unpickle(path: Path) -> tuple[State, bool]:
-    """The state dict in a file of ``torch.save``, also beside other things, and whether a training here wrote it."""
+def _unpickle(path: Path) -> tuple[State, str | None]:
+    """The state dict in a file of ``torch.save``, also beside other things, and the architecture's id if a training
+    here wrote it."""
     try:
-        size = path.stat().st_size
+        size = unpacked_size(path)
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
     except OSError as error:
         raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error
@@ -97,14 +103,15 @@ def _unpickle(path: Path) -> tuple[State, bool]:
         raise ImportingError(f"{path.name} {error}.") from error
     if size > MAX_CHECKPOINT:
         raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
-    trained_here = isinstance(held, dict) and "asked" in held
-    inside = "network" if trained_here else "state_dict"
-    if isinstance(held, dict) and isinstance(held.get(inside), dict):
-        held = held[inside]
+    asked = held.get("asked") if isinstance(held, dict) else None
+    trained_as = str(asked["architecture"]) if isinstance(asked, dict) and "architecture" in asked else None
+    if isinstance(held, dict):
+        names = ("state_dict", "model_state_dict", "model") if trained_as is None else ("network",)
+        held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
-    # Several GPUs, by PyTorch's DataParallel.
-    return {name.removeprefix("module."): tensor for name, tensor in held.items()}, trained_here
+    # PyTorch's DataParallel, for several GPUs, and torch.compile put something before the names.
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, trained_as
 
 
 def _named_tensor(name: Any, value: Any) -> bool:

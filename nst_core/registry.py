@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -251,8 +251,8 @@ class Registry:
             StyleError, WeightsError: it is there, but cannot be used.
         """
         self.refuse_blocked(repo, revision)
-        folder = _fetch(repo, revision, into)
-        self.refuse_blocked(repo, folder.name)
+        folder = _fetch(repo, revision, self.refuse_blocked, into=into)
+        self.refuse_blocked(repo, folder.name)  # of a copy that was kept, the Hub was not asked
         return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
 
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
@@ -276,12 +276,16 @@ class Registry:
 
     def _open_entry(self, entry: Entry) -> "Style":
         if entry.path is not None:
-            folder = entry.path
+            style = _open_folder(entry.path, sha256=entry.sha256)
         else:
             assert entry.repo is not None
             self.refuse_blocked(entry.repo, entry.revision)
-            folder = _fetch(entry.repo, entry.revision)
-        style = _open_folder(folder, sha256=entry.sha256)
+            folder = _fetch(entry.repo, entry.revision, self.refuse_blocked)
+            try:
+                style = _open_folder(folder, sha256=entry.sha256)
+            except NSTError:  # its copy is perhaps damaged
+                folder = _fetch(entry.repo, entry.revision, self.refuse_blocked, anew=True)
+                style = _open_folder(folder, sha256=entry.sha256)
         return dataclasses.replace(
             style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
         )
@@ -344,10 +348,10 @@ def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = 
     return Style.open(folder, sha256=sha256, name=name)
 
 
-def _fetch(repo: str, revision: str | None, into: Path | None = None) -> Path:
+def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], **how: Any) -> Path:
     from nst_core.hub import fetch
 
-    return fetch(repo, revision, into=into)
+    return fetch(repo, revision, refuse=refuse, **how)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from nst_core.hub import fetch, is_on_main
+from nst_core.hub import fetch, is_on_main, present_name
 from nst_core.images import fit, open_picture
 from nst_core.registry import Entry, Registry
 from nst_core.report import Report, examine
@@ -43,6 +43,21 @@ def changes(present: Registry, proposed: Registry) -> Changes:
     )
 
 
+def repeated(added: list[Entry], present: Registry) -> list[str]:
+    """What is to be said against entries that have the weights or the repository of one that the registry has, also
+    if that was withdrawn, or of one that is added before them."""
+    objections, known = [], list(present.entries)
+    for entry in added:
+        for other in known:
+            why = f", which was withdrawn: {other.withdrawn.rstrip('.')}" if other.withdrawn else ""
+            if entry.sha256 == other.sha256:
+                objections.append(f"{entry.id} has the weights of {other.id}{why}")
+            elif entry.repo and entry.repo == other.repo:
+                objections.append(f"{entry.id} has the repository of {other.id}{why}")
+        known.append(entry)
+    return objections
+
+
 @dataclass(frozen=True)
 class Review:
     """What was found of one entry of a pull request."""
@@ -73,6 +88,9 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
         for name in ("title", "artist", "license")
         if (said := getattr(entry, name)) != (meant := getattr(card, name)) and meant
     ]
+    # A block list and the next review would look for the name that the Hub has.
+    if entry.repo and (name := present_name(entry.repo)) != entry.repo:
+        objections.append(f"{entry.repo} is called {name} on the Hub")
     if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):
         objections.append(f"{entry.revision} is no commit of {entry.repo}'s main branch: anybody may have proposed it")
     if not report.usable:

@@ -38,6 +38,8 @@ PREVIEW_SIZE = 512
 """Longer side of the preview, in pixels."""
 HUB_TAGS = ("style-transfer", "nst-style")
 """Tags that the card of every style has on the Hub, beside its own."""
+FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL | re.MULTILINE)
+"""Of a card, and the text behind it."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -125,7 +127,7 @@ class Card(BaseModel):
         Raises:
             StyleError: the front matter is too long, not YAML, or holds something else than text where text belongs.
         """
-        match = re.match(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", text, re.DOTALL | re.MULTILINE)
+        match = FRONT_MATTER.match(text)
         front, text = match.groups() if match else ("", text)
         if len(front) > MAX_FRONT_MATTER:
             raise StyleError(f"The front matter of {CARD} should have at most {MAX_FRONT_MATTER:,} characters.")
@@ -277,6 +279,20 @@ def read_card(folder: Path) -> Card:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
     return Card.parse(_read(folder / CARD, MAX_CARD)) if os.path.isfile(folder / CARD) else Card()
+
+
+def tagged(card: str) -> str:
+    """A card's text with the tags that the Hub finds styles by; whatever else its front matter says stays."""
+    match = FRONT_MATTER.match(card)
+    if not match:
+        return card
+    tags = load_yaml(match[1]).get("tags") or []
+    if HUB_TAGS[-1] in tags:
+        return card
+    front, new = yaml.compose(match[1]), yaml.compose(yaml.safe_dump({"tags": [*HUB_TAGS, *tags]}))
+    assert isinstance(front, yaml.MappingNode) and isinstance(new, yaml.MappingNode)
+    front.value = [(key, value) for key, value in front.value if key.value != "tags"] + new.value
+    return f"---\n{yaml.serialize(front, allow_unicode=True)}---\n\n{match[2]}"
 
 
 def check_new(folder: Path) -> None:

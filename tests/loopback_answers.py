@@ -47,6 +47,10 @@ class Answers(BaseHTTPRequestHandler):
         self.asked = parse_qs(url.query)
         try:
             self._fail(url.path)
+            for old, new in self.hub.renamed.items():
+                if f"/{old}" in url.path:
+                    moved = {"Location": self.path.replace(f"/{old}", f"/{new}", 1)}
+                    return self._answer(HTTPStatus.TEMPORARY_REDIRECT, b"", moved)
             self.account = self._bearer()
             method = "GET" if self.command == "HEAD" else self.command
             # To the client models are the default kind; a Space differs in how its addresses begin.

@@ -195,6 +195,8 @@ class LoopbackHub:
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
+        self.renamed: dict[str, str] = {}
+        """By a repository's former name, the one that it has: asked for the first, the Hub points to the other."""
         self.accounts: dict[str, Account] = {}
         """By token: a request with another is refused, as by the Hub."""
         self.failures: dict[str, Failure] = {}

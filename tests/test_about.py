@@ -8,6 +8,7 @@ from made_styles import make_style
 
 from nst_core.registry import Registry
 from ui.about import painting_of
+from ui.words import ABOUT, SPANISH
 
 CARDS = {
     "said": "# A Title\n\nA style.\nThe painting: <i>oil\u202e</i> on canvas, 1913; in the public domain.\n\nMore.",
@@ -30,3 +31,9 @@ def test_what_a_card_says_of_its_painting(tmp_path: Path) -> None:
     (tmp_path / "registry.yaml").write_text(json.dumps({"version": 1, "styles": styles}))
     said = [painting_of(entry) for entry in Registry.load(tmp_path / "registry.yaml")]
     assert said == ["<i>oil</i> on canvas, 1913; in the public domain.", "", "", ""]
+
+
+def test_where_what_a_camera_sees_may_go_is_said() -> None:
+    for text, tab, server in ((ABOUT, "*Live*", "server"), (SPANISH[ABOUT], "*En vivo*", "servidor")):
+        [paragraph] = [one for one in text.split("\n\n") if tab in one]
+        assert server in paragraph

@@ -313,6 +313,7 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     ]  # fmt: skip
     done = nst(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("new is a style now: python -m nst_core stylize PHOTO --style ./new\n")
     style = Style.open(tmp_path / "new")
     assert (style.title, style.artist, style.license) == ("A Ramp", "Nobody", "cc0-1.0")
     assert set(Recipe.__dataclass_fields__) <= set(style.config.training)

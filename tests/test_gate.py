@@ -13,7 +13,9 @@ import pytest
 import torch
 from made_styles import JOHNSON, lively_state
 from safetensors.torch import save
+from torch import Tensor, nn
 
+from nst_core.architectures import Architecture
 from nst_core.gate import MAX_HEADER, WeightsError, load_network, max_bytes, read_weights, recognise
 
 STATE = lively_state()
@@ -84,6 +86,31 @@ def test_a_network_outlives_inference_mode(tmp_path: Path) -> None:
     with torch.inference_mode():
         network = load_network(write(tmp_path, GOOD), JOHNSON)
     assert not any(tensor.is_inference() for tensor in network.state_dict().values())
+
+
+class Centred(nn.Module):
+    """Keeps constants that are none of its state, as another package's may."""
+
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 3, 1)
+        nn.init.dirac_(self.convolution.weight)
+        self.mean = torch.tensor([[[1.0]], [[2.0]], [[3.0]]])
+        self.register_buffer("deviation", torch.tensor([[[4.0]], [[5.0]], [[6.0]]]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution((x - self.mean) / self.deviation) * self.deviation + self.mean
+
+
+def test_a_network_has_its_constants(tmp_path: Path) -> None:
+    architecture = Architecture(id="centred", version=1, network=Centred, min_size=1)
+    network = architecture.network()
+    opened = load_network(write(tmp_path, save(network.state_dict())), architecture)
+    picture = 255 * torch.rand(1, 3, 20, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(opened(picture), network(picture))
 
 
 def test_metadata_of_text_is_nothing_to_mind(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback_hub import LoopbackHub, Repo
+from loopback_hub import Failure, LoopbackHub, Repo
 from made_styles import make_style
 
 from nst_core.hub import HubError, _refusals
@@ -122,6 +122,60 @@ def test_a_branch_that_leads_to_a_blocked_commit_is_not_opened(hub: LoopbackHub,
     assert [answer[1] for answer in answers] == ["The Wave", "The Wave", told[1]]
 
 
+AS_ANYBODY = """
+import json
+from pathlib import Path
+from nst_core.errors import NSTError
+from nst_core.registry import Registry
+registry = Registry.load({registry!r})
+answers = []
+for repo in {repos!r}:
+    try:
+        answers.append(registry.open_from_hub(repo, into=Path({into!r})).id)
+    except NSTError as error:
+        answers.append(str(error))
+print(json.dumps(answers))
+"""
+
+
+def test_a_blocked_repository_is_not_opened_by_the_name_that_it_had(
+    hub: LoopbackHub, folder: Path, ask: Any, tmp_path: Path
+) -> None:
+    revision = hub.add("eve/new", folder)
+    hub.renamed["eve/old"] = "eve/new"
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    wave = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
+    entries = [{**wave, "repo": "eve/old", "revision": revision}]
+    blocked = [{"repo": "eve/new", "reason": "Not hers."}]
+    refs = ("wave", "eve/old", f"eve/old@{revision}")
+    told = "eve/new is blocked by this registry: Not hers."
+    answers, _ = ask(*refs, entries=entries, blocked=blocked)
+    assert [answer[:2] for answer in answers] == 3 * [["RegistryError", told]]
+    registry, into = str(tmp_path / "registry.yaml"), str(tmp_path / "files")
+    script = AS_ANYBODY.format(registry=registry, into=into, repos=["eve/old"])
+    assert hub.run(script, tmp_path / "home") == [told]
+    assert not any(file in request for request in hub.requests for file in FILES)
+    answers, _ = ask(*refs, entries=entries)
+    assert [answer[1] for answer in answers] == ["T", "The Wave", "The Wave"]
+
+
+def test_a_copy_that_is_damaged_is_fetched_anew(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    wave = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
+    entries = [{**wave, "repo": "ada/wave", "revision": hub.add("ada/wave", folder, corrupts=True)}]
+    answers, _ = ask("wave", entries=entries)
+    assert answers[0][0] in ("StyleError", "WeightsError")
+    hub.repos["ada/wave"].fails = HTTPStatus.SERVICE_UNAVAILABLE
+    assert ask("wave", entries=entries)[0][0][:2] == answers[0][:2], "where it cannot be had, as it was"
+    hub.repos["ada/wave"].fails = None
+    hub.repos["ada/wave"].corrupts = False
+    answers, _ = ask("wave", entries=entries)
+    assert answers[0][:2] == ["wave", "T"]
+    asked = len(hub.requests)
+    ask("wave", entries=entries)
+    assert len(hub.requests) == asked, "once"
+
+
 def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     revision = hub.add("user/wave", folder)
     hub.add("user/gated", folder, gated=True)
@@ -168,6 +222,34 @@ def test_of_what_is_written_there_is_no_copy_to_miss() -> None:
     with pytest.raises(HubError) as refused, _refusals("ada/wave"):
         raise ConnectionError
     assert str(refused.value) == sentence
+
+
+SILENT = """
+import json, time
+from pathlib import Path
+from nst_core import hub
+hub.PATIENCE = 1
+answers = []
+for ask in (hub.user_name, lambda: hub.publish(Path({folder!r}), "ada/wave"), lambda: hub.status_of("bob/registry", 1)):
+    start = time.perf_counter()
+    try:
+        ask()
+    except hub.HubError as error:
+        answers.append([str(error), time.perf_counter() - start])
+print(json.dumps(answers))
+"""
+
+
+def test_a_hub_that_says_nothing_is_not_waited_for(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    for path in ("whoami-v2", "repos/create", "models/bob/registry/discussions/1"):
+        hub.failures[f"/api/{path}"] = Failure(hangs=True)
+    answers = hub.run(SILENT.format(folder=str(folder)), tmp_path / "home", HF_TOKEN=hub.account("ada"))
+    told = [
+        f"The Hugging Face Hub could not be reached for {what}: check the connection."
+        for what in ("your name", "ada/wave", "bob/registry")
+    ]
+    assert [sentence for sentence, _ in answers] == told
+    assert max(seconds for _, seconds in answers) < 10
 
 
 def test_a_hub_that_is_out_of_order_is_as_good_as_away(hub: LoopbackHub, folder: Path, ask: Any) -> None:
@@ -267,3 +349,18 @@ def test_what_a_stranger_asks_for_is_no_secret_and_does_not_stay(
     assert answer == [f"user/wave@{revision}", FILES, []]
     assert len(hub.requests) >= len(FILES) and hub.with_token == []
     assert not list((tmp_path / "home").rglob(WEIGHTS))
+
+
+def test_a_stranger_is_not_told_to_log_in(hub: LoopbackHub, folder: Path, tmp_path: Path) -> None:
+    hub.add("ada/gated", folder, gated=True)
+    hub.add("ada/private", folder, private=True)
+    hub.add("ada/forbids", folder, fails=HTTPStatus.FORBIDDEN)
+    (tmp_path / "registry.yaml").write_text("version: 1\nstyles: []\n")
+    repos = ["ada/gated", "ada/private", "ada/forbids"]
+    script = AS_ANYBODY.format(registry=str(tmp_path / "registry.yaml"), into=str(tmp_path / "files"), repos=repos)
+    assert hub.run(script, tmp_path / "home", HF_TOKEN=hub.account("ada")) == [
+        "ada/gated is gated: choose one that anybody may read.",
+        "There is no repository ada/private on the Hugging Face Hub, or it is private: check its name, or choose one "
+        "that anybody may read.",
+        "The Hugging Face Hub answered 403 when asked for ada/forbids: choose one that anybody may read.",
+    ]

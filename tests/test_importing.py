@@ -5,9 +5,12 @@ import json
 import os
 import pickle
 import re
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -18,8 +21,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.architectures import ARCHITECTURES
+from nst_core import architectures, importing
+from nst_core.architectures import ARCHITECTURES, register
+from nst_core.architectures.johnson import JOHNSON
 from nst_core.importing import ImportingError, read_checkpoint, read_ml5
+from nst_core.registry import Registry
 from nst_core.style import Style
 
 BLOCKS = range(1, 6)
@@ -211,6 +217,14 @@ def of_several_gpus(state: dict[str, Tensor]) -> Any:
     return {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}
 
 
+def as_pytorchs_tutorial(state: dict[str, Tensor]) -> Any:
+    return {"epoch": 2, "model_state_dict": state, "loss": 1.0}
+
+
+def compiled(state: dict[str, Tensor]) -> Any:
+    return {"model": {f"module._orig_mod.{name}": tensor for name, tensor in state.items()}}
+
+
 def otherwise_named(state: dict[str, Tensor]) -> Any:
     return {name.replace("model.", "layer"): tensor for name, tensor in state.items()}
 
@@ -221,6 +235,8 @@ def otherwise_named(state: dict[str, Tensor]) -> Any:
         ("pytorch/examples", alone),
         ("pytorch/examples", old),
         ("pytorch/examples", of_several_gpus),
+        ("pytorch/examples", as_pytorchs_tutorial),
+        ("pytorch/examples", compiled),
         ("gordicaleksa/pytorch-neural-style-transfer-johnson", beside_others),
         ("eriklindernoren/Fast-Neural-Style-Transfer", alone),
         ("eriklindernoren/Fast-Neural-Style-Transfer", otherwise_named),
@@ -268,11 +284,24 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("out", ["udnie", "My Udnie", "styles/udnie"])
+def test_the_command_that_is_told_paints_with_what_was_imported(
+    tmp_path: Path, sitter: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(made("pytorch/examples"), tmp_path / "mosaic.pth")
+    (tmp_path / "styles").mkdir()
+    done = nst("import", "mosaic.pth", "-o", out, "--sample", sitter, "--title", "Mine", folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    *_, option, word = shlex.split(done.stdout)
+    assert option == "--style" and Registry.load().open(word).title == "Mine"
+
+
 @pytest.mark.parametrize("name", ["johnson", "johnson-lite"])
 def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path, name: str) -> None:
     architecture = ARCHITECTURES[name]
     network = architecture.network()
-    state = {"step": 7, "asked": {"seed": 1}, "network": network.state_dict(), "optimizer": {"momenta": []}}
+    asked = {"seed": 1, "architecture": name}
+    state = {"step": 7, "asked": asked, "network": network.state_dict(), "optimizer": {"momenta": []}}
     torch.save(state, tmp_path / "checkpoint.pt")
     imported = read_checkpoint(tmp_path / "checkpoint.pt")
     assert (imported.origin, imported.architecture) == ("nst-core", architecture)
@@ -283,6 +312,20 @@ def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path,
     assert (style.title, style.config.architecture) == ("my-style", architecture.id)
     for key, tensor in network.state_dict().items():
         torch.testing.assert_close(style.network.state_dict()[key], tensor, rtol=0, atol=0)
+
+
+def test_an_unfinished_training_is_of_its_own_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ARCHITECTURES", "VERSIONS"):
+        monkeypatch.setattr(architectures, name, getattr(architectures, name).copy())
+    monkeypatch.setattr(importing, "ARCHITECTURES", architectures.ARCHITECTURES)
+    like_johnson = register(replace(JOHNSON, id="johnson-otherwise"))
+    state = JOHNSON.network().state_dict()
+    for trained_as in (JOHNSON, like_johnson):
+        torch.save({"asked": {"architecture": trained_as.id}, "network": state}, tmp_path / "checkpoint.pt")
+        assert read_checkpoint(tmp_path / "checkpoint.pt").architecture is trained_as
+    torch.save({"asked": {"architecture": "of-another"}, "network": state}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ImportingError, match=r"architecture 'of-another', which is none of those here: 'fast-style-"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
 
 
 def test_a_folder_whose_name_is_no_text_is_a_style(tmp_path: Path, sitter: Path) -> None:
@@ -345,6 +388,21 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         read_checkpoint(path)
     with pytest.raises(ImportingError, match="could not be read: No such file"):
         read_checkpoint(tmp_path / "none.pth")
+
+
+def test_a_small_file_takes_no_more_memory_than_a_large_one_may(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(1000)}, tmp_path / "honest.pth")
+    with ZipFile(tmp_path / "honest.pth") as honest, ZipFile(tmp_path / "bomb.pth", "w", ZIP_DEFLATED) as bomb:
+        for entry in honest.infolist():
+            bomb.writestr(entry.filename, honest.read(entry))
+    with pytest.raises(ImportingError, match=r"^bomb\.pth is compressed, and should be as PyTorch saves a checkpoint"):
+        read_checkpoint(tmp_path / "bomb.pth")
+    # The same bytes may be those of many entries.
+    with ZipFile(tmp_path / "many.pth", "w") as many:
+        many.writestr("a/data.pkl", bytes(2**20))
+        many.filelist *= 300
+    with pytest.raises(ImportingError, match=r"^many\.pth has 314,572,800 bytes, and at most 268,435,456 are right\.$"):
+        read_checkpoint(tmp_path / "many.pth")
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's, of quantised tensors

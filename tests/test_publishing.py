@@ -184,6 +184,24 @@ def test_the_example_of_a_published_card_opens_its_repository(hub: LoopbackHub, 
     assert Card.parse(repo.commits[repo.branches["main"]][CARD].decode()).text == text.format("ada/wave")
 
 
+def test_a_card_written_by_hand_is_found_too(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
+    front = "title: A Title # in English\nartist: Ådä\nlicense: mit\ntags: {}\nmade: {{year: 1984, with: [a, '1']}}"
+    flow = "{title: A Title, artist: A, license: mit}"
+    fronts = front.format("[sea]"), front.format("\n- nst-style"), front.format(""), flow
+    for number, text in enumerate(fronts):
+        folder = make_style(tmp_path / f"style-{number}")
+        (folder / CARD).write_text(f"---\n{text}\n---\nHello", encoding="utf-8")
+        ask("ada", ("publish", folder, "--repo", f"ada/style-{number}"))
+    cards = [repo.commits[repo.branches["main"]][CARD].decode() for name, repo in hub.repos.items() if "ada/" in name]
+    listed = "import json; from nst_core import hub; print(json.dumps([found.repo for found in hub.find()]))"
+    assert sorted(hub.run(listed, tmp_path / "home")) == [f"ada/style-{number}" for number in range(4)]
+    assert cards[1] == f"---\n{fronts[1]}\n---\nHello", "as it was"
+    for card, tags in zip(cards, [["sea"], [], [], []], strict=True):
+        said = Card.parse(card)
+        assert (said.title, said.tags, said.text) == ("A Title", tuple(tags), "Hello")
+    assert yaml.safe_load(cards[0].split("---\n")[1])["made"] == {"year": 1984, "with": ["a", "1"]}
+
+
 def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path) -> None:
     ask("ada", publish(styles / "wave", "ada/wave"))
     registry = hub.repos["bob/registry"]
@@ -203,10 +221,11 @@ def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Pat
     registry.propose({**files, "registry.yaml": moved.encode()}, "eve", "Add it")
 
     look = ("--photo", photo, "-o", tmp_path / "sheet.png", "--merge")
-    reviews = [("review", "bob/registry", number, *look) for number in (2, 3, 4, 5, 9)]
-    copied, removing, nothing, anonymous, missing = ask("bob", *reviews, fails=True)
+    reviews = [("review", "bob/registry", number, *look) for number in (1, 2, 3, 4, 5, 9)]
+    merged, copied, removing, nothing, anonymous, missing = ask("bob", *reviews, fails=True)
     start = "Not to be merged as it is: "
-    assert copied == f"{start}its weights are as good as those of wave."
+    assert merged == f"{start}it is merged."
+    assert copied == f"{start}own has the weights of wave; its weights are as good as those of wave."
     assert removing == f"{start}it removes wave."
     assert nothing == f"{start}it adds no style."
     assert "it lacks 'title', 'artist', 'license'" in anonymous
@@ -237,18 +256,22 @@ def test_what_is_not_the_owners_word_is_not_merged(
         "is 'Eve', and in its card 'Ada'; the license of udnie-2 is 'cc0-1.0', and in its card 'mit'."
     )
     assert strange.endswith("is no commit of ada/wave's main branch: anybody may have proposed it.")
+    hub.renamed["ada/former"] = "ada/wave"
+    propose(repo="ada/former")
+    [renamed] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)
+    assert renamed == "Not to be merged as it is: ada/former is called ada/wave on the Hub."
     assert entries(hub) == []
     # The same weights, which main has by now, and had not when it was proposed.
     propose(id="wave-2")
     registry.merge(registry.pulls[0])
-    [copied] = ask("bob", ("review", "bob/registry", 4, *look), fails=True)
+    [copied] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)
     assert "its weights are as good as those of wave" in copied
     # A style that is gone or blocked keeps nobody from looking at the others.
     listed = yaml.safe_load(registry.commits[registry.branches["main"]]["registry.yaml"])
     blocked = {**listed, "blocked": [{"repo": listed["styles"][0]["repo"], "reason": "stolen"}]}
     registry.commit({"registry.yaml": yaml.safe_dump(blocked).encode()})
     ask("ada", publish(styles / "night", "ada/night"))
-    said = ask("bob", ("review", "bob/registry", 5, *look[:-1]))
+    said = ask("bob", ("review", "bob/registry", len(registry.pulls), *look[:-1]))
     assert "title The Night" in str(said)
 
 

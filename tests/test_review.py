@@ -13,7 +13,7 @@ from PIL import Image
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.registry import Registry
-from nst_core.review import SIDE, changes, cosine, review
+from nst_core.review import SIDE, changes, cosine, repeated, review
 from nst_core.style import CARD, PREVIEW, WEIGHTS, Style
 
 
@@ -53,6 +53,24 @@ def test_what_is_added_changed_and_removed(folder: Path) -> None:
     assert found.removed == []
     found = changes(present, registry(folder, night))
     assert (found.added, found.changed, found.removed) == ([], [], ["wave"])
+
+
+def test_what_is_there_already_is_not_added_again(folder: Path) -> None:
+    def on_the_hub(id: str, repo: str, of: str, **about: Any) -> dict[str, Any]:
+        there = {key: value for key, value in entry(folder, of).items() if key != "path"}
+        return {**there, "id": id, "repo": repo, "revision": 40 * "0", **about}
+
+    gone = on_the_hub("wave", "ada/wave", "wave", withdrawn="Not hers.")
+    night = on_the_hub("night", "ada/night", "night")
+    copies = on_the_hub("a", "eve/a", "wave"), on_the_hub("b", "ada/wave", "night"), on_the_hub("c", "eve/c", "night")
+    present = registry(folder, gone)
+    assert repeated([*registry(folder, night)], present) == []
+    assert repeated([*registry(folder, *copies)], present) == [
+        "a has the weights of wave, which was withdrawn: Not hers",
+        "b has the repository of wave, which was withdrawn: Not hers",
+        "c has the weights of b",
+    ]
+    assert repeated([*registry(folder, entry(folder, "wave"))], registry(folder, entry(folder, "night"))) == []
 
 
 def test_likeness_is_of_all_tensors_whatever_their_size(folder: Path) -> None:

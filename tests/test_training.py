@@ -780,7 +780,7 @@ def test_two_processes_train_as_one_does(
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [  # each once
             f"{out}/training shows losses and samples as it goes.",
-            f"{out} is a style now: python -m nst_core stylize PHOTO --style {out}",
+            f"{out} is a style now: python -m nst_core stylize PHOTO --style ./{out}",
         ]
         written = np.genfromtxt(tmp_path / out / "training" / "losses.csv", delimiter=",", names=True)
         for column in ("step", "total", "content", "style", "total_variation", "learning_rate"):

@@ -21,7 +21,8 @@ by step, until a network that was trained to recognise things sees the photograp
 it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a
 smaller VGG19, distilled from the full one.
 
-On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it.
+On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it, unless you let the
+server paint: then what the camera sees goes there, and is kept nowhere.
 
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture you
 download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so. A
@@ -71,7 +72,8 @@ paso, hasta que una red entrenada para reconocer cosas ve en ella el contenido d
 Admite cualquier cuadro y tarda cien veces más. La red que mira es de este proyecto: una VGG19 más pequeña, destilada de
 la completa.
 
-En la pestaña *En vivo* lo hace todo su propio dispositivo, también con la cámara, y ninguna imagen sale de él.
+En la pestaña *En vivo* lo hace todo su propio dispositivo, también con la cámara, y ninguna imagen sale de él, salvo
+que usted deje pintar al servidor: entonces lo que ve la cámara va allí y no se guarda en ninguna parte.
 
 **Su fotografía** queda en este servidor una hora más o menos, solo para usted, y no se usa para nada más. La imagen que
 descarga es un PNG sin pérdidas que no contiene nada más que cómo se hizo: si lo suelta aquí otra vez, todo queda
