@@ -26,9 +26,14 @@ async function store(work) { // what `work` asks of the store, once it is done
 }
 const newestFirst = async () => (await store((pictures) => pictures.getAll())).sort((a, b) => b.time - a.time);
 
+// A photograph that is there again when the page is loaded anew is painted again: what was forgotten is not kept by that.
+const wish = ({ key, recipe }) => `${key} ${recipe}`;
+function forget(pictures) { sessionStorage.forgotten = JSON.stringify(pictures.map(wish)); }
+
 async function keep() {
   const made = props.value;
-  if (!made?.url) return;
+  if (!made?.url || JSON.parse(sessionStorage.forgotten ?? "[]").includes(wish(made))) return;
+  delete sessionStorage.forgotten;
   // A picture that is touched up takes its own place: only the last of a moment is fetched, in the order they were made.
   const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
   await new Promise((done) => setTimeout(done, 700));
@@ -75,7 +80,7 @@ function look(picture) {
     stage.focus({ preventScroll: true });
     stage.scrollIntoView({ behavior: "smooth" });
   };
-  find(".remove").onclick = async () => { dialog.close(); await store((pictures) => pictures.delete(picture.key)); await show(); };
+  find(".remove").onclick = async () => { dialog.close(); forget([picture]); await store((pictures) => pictures.delete(picture.key)); await show(); };
   dialog.onclose = () => URL.revokeObjectURL(address);
   dialog.showModal();
 }
@@ -85,6 +90,7 @@ find(".forget").onclick = async ({ target }) => { // there is no way back: it is
   const sure = target.textContent === say("All of them?");
   target.textContent = say(sure ? "Forget them" : "All of them?");
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
+  forget(await newestFirst());
   await store((pictures) => pictures.clear());
   await show();
 };
