@@ -404,7 +404,7 @@ def picture(label: Any, placeholder: Any, **options: Any) -> gr.Image:
     return gr.Image(
         label=label,
         placeholder=placeholder,
-        sources=["upload", "clipboard"],
+        sources=["upload"],
         buttons=[],
         min_width=120,
         elem_classes="pick",

@@ -73,7 +73,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 label=say("Photograph"),
                 show_label=False,
                 placeholder=say("Drop a photograph here, paste one\nor press to choose"),
-                sources=["upload", "clipboard"],
+                sources=["upload"],
                 buttons=[],
                 height=220,
                 elem_id="photo",
