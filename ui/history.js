@@ -38,11 +38,16 @@ async function keep() {
   const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
   await new Promise((done) => setTimeout(done, 700));
   if (overtaken()) return;
-  const file = await (await fetch(made.url)).blob();
+  const answer = await fetch(made.url).catch(() => null); // the connection may break
+  if (!answer?.ok) return;
+  const file = await answer.blob();
   const whole = await createImageBitmap(file), scale = SIDE / Math.min(whole.width, whole.height);
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const [width, height] = [whole.width * scale, whole.height * scale];
-  canvas.getContext("2d").drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  const drawing = canvas.getContext("2d");
+  drawing.fillStyle = "white"; // JPEG has no transparency
+  drawing.fillRect(0, 0, SIDE, SIDE);
+  drawing.drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
   whole.close();
   if (overtaken()) return;
   await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));

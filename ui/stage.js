@@ -270,8 +270,8 @@ async function keep({ losses, snapshots }) {
   looksBack = false;
   before = null;
   if (!snapshots.length) return;
-  const { url } = snapshots.at(-1), picture = await fetch(url);
-  if (picture.ok) before = { losses, url, picture: URL.createObjectURL(await picture.blob()) };
+  const { url } = snapshots.at(-1), picture = await fetch(url).catch(() => null); // the connection may break
+  if (picture?.ok) before = { losses, url, picture: URL.createObjectURL(await picture.blob()) };
   show();
 }
 

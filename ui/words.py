@@ -78,7 +78,7 @@ En la pestaña *En vivo* lo hace todo su propio dispositivo, también con la cá
 descarga es un PNG sin pérdidas que no contiene nada más que cómo se hizo: si lo suelta aquí otra vez, todo queda
 ajustado así. Un enlace que copie lleva los ajustes y ninguna imagen. Sus últimas veinte imágenes y sus ajustes los
 recuerda solo su navegador, que olvida las imágenes cuando usted lo diga. También guarda, un día como mucho, lo que
-usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo en la misma pestaña, si usted no lo quita.
+usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo en la misma pestaña, si no lo quita.
 
 **Desde un programa**, `/stylize`, `/optimize` y `/styles` hacen lo mismo: vea *Usar vía API* al pie de la página.
 """,

@@ -186,3 +186,25 @@ def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) 
     expect(page.locator("#history .strip button")).to_have_count(0)
     pick_for_good(page.get_by_role("radio", name="Broad"))
     expect(page.locator("#history .strip button")).to_have_count(1)
+
+
+def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(page: "Page", tmp_path: Path) -> None:
+    Image.new("RGBA", (90, 60)).save(tmp_path / "clear.png")
+    choose(page, "photo", tmp_path / "clear.png")
+    small = page.locator("#history .strip img")
+    expect(small).to_have_count(1)
+    assert small.evaluate("""async (image) => {
+        await image.decode();
+        const drawing = document.createElement("canvas").getContext("2d");
+        drawing.drawImage(image, 0, 0);
+        return drawing.getImageData(9, 9, 1, 1).data.every((value) => value > 250);
+    }""")
+    broken: list[str] = []
+    page.context.route(
+        re.compile(r"second-style\.png"), lambda route: (broken.append(route.request.url), route.abort())
+    )
+    pick(page.locator("#styles input[value=second-style]"))
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("second-style"))
+    page.wait_for_timeout(2000)
+    assert broken
+    expect(small).to_have_count(1)
