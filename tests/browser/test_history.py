@@ -9,7 +9,7 @@ from picking import pick, pick_for_good, pick_option
 from PIL import Image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -200,9 +200,12 @@ def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(
         return drawing.getImageData(9, 9, 1, 1).data.every((value) => value > 250);
     }""")
     broken: list[str] = []
-    page.context.route(
-        re.compile(r"second-style\.png"), lambda route: (broken.append(route.request.url), route.abort())
-    )
+
+    def lost(route: "Route") -> None:
+        broken.append(route.request.url)
+        route.abort()
+
+    page.route(re.compile(r"second-style\.png"), lost)
     pick(page.locator("#styles input[value=second-style]"))
     expect(page.locator("#result img").last).to_have_attribute("src", re.compile("second-style"))
     page.wait_for_timeout(2000)
