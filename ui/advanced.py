@@ -16,7 +16,7 @@ from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn
-from ui.links import EDITED, copies, dropping, remembers, said_at_first
+from ui.links import EDITED, copies, dropping, remembers, said_at_first, unless_again
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.sliders import slider, within
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
@@ -344,7 +344,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         **planning,
         trigger_mode="always_last",
     )
-    restored = content.upload(restore, content, [*linked.values()], **quiet)
+    restored = content.upload(restore, content, [*linked.values()], js=unless_again("content"), **quiet)
     restored.then(describe, planned, [plan, fast], **planning)
     filled = preset.input(fill, preset, list(settings.values()), **quiet, queue=False)
     filled.then(describe, planned, [plan, fast], **planning)
@@ -404,7 +404,7 @@ def picture(label: Any, placeholder: Any, **options: Any) -> gr.Image:
     return gr.Image(
         label=label,
         placeholder=placeholder,
-        sources=["upload", "clipboard"],
+        sources=["upload"],
         buttons=[],
         min_width=120,
         elem_classes="pick",

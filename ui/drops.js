@@ -1,5 +1,6 @@
 // Where files are dropped: one that misses its place does not open instead of the page, one that is dropped near it finds
-// it, one of another kind takes nothing away, and one that the browser cannot show is named. Gradio runs this with `element` (the masthead) and `props.words`.
+// it, one of another kind takes nothing away, and one that the browser cannot show is named; pictures that were chosen are
+// there again when the page is loaded anew. Gradio runs this with `element` (the masthead) and `props.words`.
 const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
 const RIGHT = {
   image: say("That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here."),
@@ -47,6 +48,63 @@ async function hand(box, file) { // as if it had been chosen there
   }
 }
 
+// Gradio loads the page anew by itself where the connection broke: what was chosen is kept for this tab alone, and a day.
+const DAY = 24 * 60 * 60 * 1000;
+const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by where their examples are
+const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
+let tab;
+const opened = new Promise((done, fail) => { // which a frame may be refused
+  tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`;
+  const request = indexedDB.open("chosen", 1);
+  request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: ["tab", "place"] });
+  request.onsuccess = () => done(request.result);
+  request.onerror = () => fail(request.error);
+});
+async function store(work) { // what `work` asks of the store, once it is done; nothing where there is none
+  const database = await opened.catch(() => null);
+  const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
+  return request && new Promise((done) => { request.onsuccess = () => done(request.result); request.onerror = () => done(); });
+}
+
+function keep(box, file) { // or forget, without one
+  const place = box.id;
+  if (!Object.values(PLACES).includes(place)) return;
+  waiting.delete(place);
+  delete box.dataset.again;
+  store((pictures) => (file ? pictures.put({ tab, place, file, time: Date.now() }) : pictures.delete([tab, place])));
+}
+
+async function give() {
+  for (const [place, file] of waiting) {
+    const box = document.querySelector(`#${place}`);
+    if (!box?.querySelector("input[type=file]")) continue;
+    waiting.delete(place);
+    await hand(box, file);
+    box.dataset.again = ""; // the settings are found again as well: those that it was made with do not count
+  }
+}
+
+document.addEventListener("settled", async () => { // as the page opens, see ui/restoring.py
+  for (const { tab: whose, place, file, time } of (await store((pictures) => pictures.getAll())) ?? []) {
+    if (time < Date.now() - DAY) store((pictures) => pictures.delete([whose, place]));
+    else if (whose === tab && time < performance.timeOrigin) waiting.set(place, file); // else it is there
+  }
+  if (waiting.size) new MutationObserver(give).observe(document.body, { childList: true, subtree: true });
+  give();
+});
+
+document.addEventListener("click", async (event) => {
+  const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
+  // The last of its buttons takes a picture away: a person's press, and not that of `hand`.
+  if (event.isTrusted && box && target.closest(".icon-button-wrapper button:last-of-type")) keep(box);
+  const place = example && document.querySelector(`#${PLACES[example.closest(".block")?.id]}`);
+  if (!place) return;
+  const { src } = example.querySelector("img"), answer = await fetch(src).catch(() => null);
+  if (!answer?.ok) return;
+  const file = await answer.blob();
+  keep(place, new File([file], decodeURIComponent(src.split("/").pop()), { type: file.type }));
+}, { capture: true });
+
 document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
 document.addEventListener("drop", (event) => {
   const dropped = event.dataTransfer.files[0];
@@ -59,13 +117,15 @@ document.addEventListener("drop", (event) => {
   if (!fits(file, kind) || file.size > props.most) {
     event.stopPropagation();
     refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
-  } else if (kind !== "image" || file !== dropped || !box.contains(event.target)) { // else Gradio takes it
+  } else if (kind === "image" && file === dropped && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
+    keep(box, file); // Gradio takes it
+  } else {
     event.stopPropagation();
     hand(box, file);
   }
 }, { capture: true });
 
-document.addEventListener("paste", (event) => { // beside Gradio's button for that, which goes once there is a picture
+document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
   const [file] = [...event.clipboardData.files].map(typed);
   const open = [...document.querySelectorAll("#photo, #content")].find((place) => place.checkVisibility());
   const box = document.querySelector(":is(#photo, .pick:not(#film, #painted-film)):hover") ?? open;
@@ -80,12 +140,16 @@ document.addEventListener("change", (event) => {
   const { target } = event;
   const file = target.matches?.("#photo input[type=file], .pick input[type=file], #upload input[type=file]") && target.files[0];
   if (!file) return;
+  const box = target.closest(".block"), kind = { upload: "style", film: "video" }[box.id] ?? "image";
   document.querySelector(".dropped")?.remove();
-  if (file.size > props.most) {
+  if (!fits(file, kind) || file.size > props.most) {
     event.stopPropagation();
     target.value = "";
-    refuse(target.closest(".block"), TOO_LARGE);
-  } else if (typed(file) !== file) put(typed(file), target);
+    refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+  } else {
+    keep(box, file);
+    if (typed(file) !== file) put(typed(file), target);
+  }
 }, { capture: true });
 
 for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken picture, nor as a film that is wrong

@@ -26,18 +26,28 @@ async function store(work) { // what `work` asks of the store, once it is done
 }
 const newestFirst = async () => (await store((pictures) => pictures.getAll())).sort((a, b) => b.time - a.time);
 
+// A photograph that is there again when the page is loaded anew is painted again: what was forgotten is not kept by that.
+const wish = ({ key, recipe }) => `${key} ${recipe}`;
+function forget(pictures) { sessionStorage.forgotten = JSON.stringify(pictures.map(wish)); }
+
 async function keep() {
   const made = props.value;
-  if (!made?.url) return;
+  if (!made?.url || JSON.parse(sessionStorage.forgotten ?? "[]").includes(wish(made))) return;
+  delete sessionStorage.forgotten;
   // A picture that is touched up takes its own place: only the last of a moment is fetched, in the order they were made.
   const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
   await new Promise((done) => setTimeout(done, 700));
   if (overtaken()) return;
-  const file = await (await fetch(made.url)).blob();
+  const answer = await fetch(made.url).catch(() => null); // the connection may break
+  if (!answer?.ok) return;
+  const file = await answer.blob();
   const whole = await createImageBitmap(file), scale = SIDE / Math.min(whole.width, whole.height);
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const [width, height] = [whole.width * scale, whole.height * scale];
-  canvas.getContext("2d").drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  const drawing = canvas.getContext("2d");
+  drawing.fillStyle = "white"; // JPEG has no transparency
+  drawing.fillRect(0, 0, SIDE, SIDE);
+  drawing.drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
   whole.close();
   if (overtaken()) return;
   await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));
@@ -75,7 +85,7 @@ function look(picture) {
     stage.focus({ preventScroll: true });
     stage.scrollIntoView({ behavior: "smooth" });
   };
-  find(".remove").onclick = async () => { dialog.close(); await store((pictures) => pictures.delete(picture.key)); await show(); };
+  find(".remove").onclick = async () => { dialog.close(); forget([picture]); await store((pictures) => pictures.delete(picture.key)); await show(); };
   dialog.onclose = () => URL.revokeObjectURL(address);
   dialog.showModal();
 }
@@ -85,6 +95,7 @@ find(".forget").onclick = async ({ target }) => { // there is no way back: it is
   const sure = target.textContent === say("All of them?");
   target.textContent = say(sure ? "Forget them" : "All of them?");
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
+  forget(await newestFirst());
   await store((pictures) => pictures.clear());
   await show();
 };

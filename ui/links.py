@@ -117,6 +117,13 @@ def of_tab(tab: str, said: dict[str, str]) -> dict[str, str]:
     return said if said.get("tab", "repaint") == tab else {}
 
 
+def unless_again(place: str) -> str:
+    """JavaScript that hands on no picture that is in its place again (ui/drops.js): its recipe was followed before."""
+    return f"""(picture, ...others) => {{
+        return ["again" in document.querySelector("#{place}").dataset ? null : picture, ...others];
+    }}"""
+
+
 @contextmanager
 def dropping() -> Iterator[None]:
     """Whatever is refused here is dropped from the link, and that is said."""

@@ -30,8 +30,8 @@ const video = Object.assign(document.createElement("video"), { muted: true, play
 
 class Refusal extends Error {} // a sentence for the visitor
 let mode = "photo";
-let photo = null; // an ImageBitmap
-let tried = false; // whether they asked for the camera
+let photo = null; // an ImageBitmap, or a canvas with what the camera saw last
+let tried = false; // whether they asked for the camera, and for no photograph since
 let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
 let camera = { facingMode: "user" }; // what describes the one that is wanted
@@ -216,6 +216,7 @@ async function attempt(work) { // whatever fails is one sentence
 // --- a photograph
 
 const paintPhoto = () => attempt(async (wanted) => {
+  tried = false; // the server paints none
   const [one] = await painters(1, wanted);
   if (!wanted()) return;
   const [width, height] = measures(photo.width, photo.height, Number(sizes.value));
@@ -231,7 +232,7 @@ const take = (file) => file && attempt(async (wanted) => {
   const taken = await createImageBitmap(file).catch(() => { throw new Refusal(say("This browser cannot read that file: choose a PNG, JPEG or WebP.")); });
   if (!wanted()) return taken.close();
   rest();
-  photo?.close();
+  photo?.close?.();
   photo = taken;
   paintPhoto();
 });
@@ -268,7 +269,7 @@ const startCamera = (turned) => attempt(async (wanted) => {
   };
   if (unwanted()) return;
   video.srcObject = stream;
-  track.onended = () => { wish++; rest(); tell(say("The camera has gone.")); };
+  track.onended = () => leave(say("The camera has gone."));
   await video.play();
   const several = (await cameras()).length > 1;
   if (unwanted()) return;
@@ -322,16 +323,23 @@ async function paintLive(wanted) {
   }));
 }
 
-const takePicture = () => attempt(async () => { // what the camera saw last is the photograph
-  const taken = video.videoWidth ? await createImageBitmap(video) : null;
+function takePicture() {
   rest();
-  if (!taken) return;
-  photo?.close();
-  photo = taken;
-  paintPhoto();
-});
+  if (photo) paintPhoto();
+}
 
-function rest() { // without the camera
+function leave(words) {
+  wish++;
+  tried = false;
+  rest();
+  tell(words);
+}
+
+function rest() { // without the camera: what it saw last is the photograph
+  if (video.videoWidth) {
+    photo?.close?.();
+    photo = sketch(video, video.videoWidth, video.videoHeight).canvas;
+  }
   video.srcObject?.getTracks().forEach((track) => { track.onended = null; track.stop(); });
   video.srcObject = null;
   tell("");
@@ -375,6 +383,6 @@ find(".save").onclick = () => canvas.toBlob((blob) => {
   URL.revokeObjectURL(link.href);
 });
 // Whoever goes to another tab is not filmed.
-new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) { wish++; rest(); tell(say("The camera is off: you left this tab.")); } }).observe(figure);
+new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) leave(say("The camera is off: you left this tab.")); }).observe(figure);
 choose("photo");
 show("empty");

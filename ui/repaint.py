@@ -23,8 +23,10 @@ from ui.words import SPANISH, say, words_of
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
+# There is room for styles and picture, unless a telephone lies on its side, or the page is zoomed.
 SHOW_STYLES = """() => {
-    if (innerWidth <= 768) document.querySelector("#styles").scrollIntoView({ behavior: "smooth" });
+    const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
+    if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
 }"""
 
 # A link, or a picture that was made here, may choose one that is out of sight: in a row on a telephone, else in a list.
@@ -73,7 +75,7 @@ def repaint_tab(studio: Studio) -> Desk:
                 label=say("Photograph"),
                 show_label=False,
                 placeholder=say("Drop a photograph here, paste one\nor press to choose"),
-                sources=["upload", "clipboard"],
+                sources=["upload"],
                 buttons=[],
                 height=220,
                 elem_id="photo",

@@ -9,8 +9,11 @@ import gradio as gr
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
 from ui.gallery import Desk, with_guest
-from ui.links import EDITED, TABS, dropping, memory, read_recipe, remembers, said_at_first
+from ui.links import EDITED, TABS, dropping, memory, read_recipe, remembers, said_at_first, unless_again
 from ui.studio import PageError, Studio, Wish, recipe_of
+
+SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
+"""Only now is what was chosen before to be there again, which is painted with these settings."""
 
 
 def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
@@ -36,11 +39,12 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     remembered = memory("repaint")
     changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
-    page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
+    found = page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
+    found.then(None, None, None, js=SETTLED)
 
     # Who opens a link has no photograph yet, and others want theirs painted so.
     to_set = [*settings, desk.guests, desk.found]
-    desk.photo.upload(dropped, [desk.photo, desk.guests], to_set, preprocess=False, **quiet)
+    desk.photo.upload(dropped, [desk.photo, desk.guests], to_set, js=unless_again("photo"), preprocess=False, **quiet)
     desk.history.select(chosen, desk.guests, to_set, **quiet)
     desk.paint_after(desk.found.change)
     gr.on([*changes, desk.found.change], None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)

@@ -69,7 +69,7 @@ function show() {
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
-  line.textContent = place ? waits : run.line;
+  line.textContent = place ? waits : looksBack ? `${say("The run before")} · ${before.line}` : run.line;
   scrub.max = Math.max(0, run.snapshots.length - 1);
   scrub.disabled = run.snapshots.length < 2;
   look();
@@ -106,7 +106,7 @@ function lookBack() {
   entry.dataset.name = "before";
   entry.title = say("Its curves are dashed; press to see its last picture, and again for this run's");
   entry.append(document.createElement("i"), say("The run before"));
-  entry.onclick = () => { looksBack = !looksBack; look(); };
+  entry.onclick = () => { looksBack = !looksBack; show(); };
   return entry;
 }
 
@@ -248,7 +248,7 @@ scrub.oninput = () => {
   at = index === run.snapshots.length - 1 ? null : index;
   looksBack = false;
   hovered = null;
-  look();
+  show();
 };
 const under = (event) => {
   if (!run || !rows().length) return null;
@@ -265,13 +265,13 @@ chart.onclick = (event) => {
   look();
 };
 
-async function keep({ losses, snapshots }) {
+async function keep({ line, losses, snapshots }) {
   if (before) URL.revokeObjectURL(before.picture);
   looksBack = false;
   before = null;
   if (!snapshots.length) return;
-  const { url } = snapshots.at(-1), picture = await fetch(url);
-  if (picture.ok) before = { losses, url, picture: URL.createObjectURL(await picture.blob()) };
+  const { url } = snapshots.at(-1), picture = await fetch(url).catch(() => null); // the connection may break
+  if (picture?.ok) before = { line, losses, url, picture: URL.createObjectURL(await picture.blob()) };
   show();
 }
 
@@ -282,6 +282,7 @@ function take() {
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the other was refused, and this is back
   if (!run || !before) looksBack = false;
+  if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see head.html
   // Another run, or one that goes on or has just ended: what counts is its newest picture.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();
@@ -300,6 +301,9 @@ new MutationObserver(() => {
   const now = said && performance.now() - queued > 500 ? said : 0;
   if (now !== place) { place = now; show(); }
 }).observe(tracker, { childList: true, characterData: true, subtree: true });
+element.closest(".column").addEventListener("click", ({ target }) => {
+  if (target.closest("#png, #csv, #zip, #download-film")) delete element.dataset.unsaved;
+});
 watch("value", take);
 new ResizeObserver(draw).observe(chart);
 take();

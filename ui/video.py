@@ -74,7 +74,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 )
                 mix = slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
             paint = gr.Button(say("Paint"), elem_id="paint-film")
-        with gr.Column(scale=7, min_width=340):
+        with gr.Column(scale=7, min_width=340, elem_id="screen"):
             result = gr.Video(
                 label=say("Your film"),
                 interactive=False,

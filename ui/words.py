@@ -27,7 +27,8 @@ server paint: then what the camera sees goes there, and is kept nowhere.
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture you
 download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so. A
 link that you copy holds the settings, and no picture. Your last twenty pictures and your settings are remembered by
-your browser alone, which forgets the pictures when you say so.
+your browser alone, which forgets the pictures when you say so. What you choose is kept there as well, for a day at
+most, and is in its place again when the page is loaded anew in the same tab, unless you take it away.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
 the page.
@@ -78,7 +79,8 @@ que usted deje pintar al servidor: entonces lo que ve la cámara va allí y no s
 **Su fotografía** queda en este servidor una hora más o menos, solo para usted, y no se usa para nada más. La imagen que
 descarga es un PNG sin pérdidas que no contiene nada más que cómo se hizo: si lo suelta aquí otra vez, todo queda
 ajustado así. Un enlace que copie lleva los ajustes y ninguna imagen. Sus últimas veinte imágenes y sus ajustes los
-recuerda solo su navegador, que olvida las imágenes cuando usted lo diga.
+recuerda solo su navegador, que olvida las imágenes cuando usted lo diga. También guarda, un día como mucho, lo que
+usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo en la misma pestaña, si no lo quita.
 
 **Desde un programa**, `/stylize`, `/optimize` y `/styles` hacen lo mismo: vea *Usar vía API* al pie de la página.
 """,

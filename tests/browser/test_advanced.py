@@ -176,9 +176,12 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     assert (total.nth(0).get_attribute("d") or "").count("L") == (alone or "").count("L")
     second = picture.evaluate(PIXELS)
     assert second != first
+    line = page.locator("#easel .line")
     back.click()
+    expect(line).to_have_text(re.compile("^The run before · Finished: 12 steps"))
     page.wait_for_function(f"([image, first]) => ({PIXELS})(image) === first", arg=[picture.element_handle(), first])
     back.click()
+    expect(line).to_have_text(re.compile("^Finished: 12 steps"))
     page.wait_for_function(f"([image, second]) => ({PIXELS})(image) === second", arg=[picture.element_handle(), second])
 
     page.get_by_label("Style layers").fill("conv1_1")
@@ -186,6 +189,21 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     page.locator("#go-on").click()
     expect(page.get_by_text(AS_BEGUN)).to_be_visible()
     wait_until_it_rests(page, "24 steps")
+
+
+def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: Path) -> None:
+    page, asked = advanced, list[str]()
+    page.on("dialog", lambda question: asked.append(question.type))
+    page.on("dialog", lambda question: question.dismiss())
+    choose(page, 3)
+    page.locator("#run").click()
+    wait_until_it_rests(page, "3 steps")
+    with page.expect_event("dialog"):
+        page.close(run_before_unload=True)
+    download(page, "#png", tmp_path)
+    page.reload()
+    expect(page.locator("#easel [data-state=empty]")).to_be_visible()
+    assert asked == ["beforeunload"]
 
 
 def rows(path: Path) -> list[dict[str, str]]:

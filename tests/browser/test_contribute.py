@@ -169,8 +169,8 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     Image.new("RGB", (64, 48), "teal").save(tmp_path / "your; style" / PREVIEW, exif=taken)
     archive = shutil.make_archive(str(tmp_path / "style"), "zip", tmp_path, "your; style")
     page.get_by_role("tab", name="Contribute").click()
-    (tmp_path / "note.txt").write_text("I am a text.")
-    page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.txt")
+    (tmp_path / "note.bin").write_text("I am a text.")
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.bin")
     expect(page.locator("#report")).to_contain_text("The file is of no kind that is known here: weights as .safeten")
     page.locator("#upload").get_by_label("Clear").click()
     with page.expect_file_chooser() as chooser:
@@ -213,6 +213,7 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     [said] = held
     said.continue_()
     expect(report).to_contain_text("It cannot be used as it is.")
+    expect(report.locator(".wrong").first).to_have_css("color", "rgb(179, 38, 30)")
     expect(page.locator("#sample")).to_be_hidden()
 
 

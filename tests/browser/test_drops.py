@@ -20,7 +20,8 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tmp_path: Path) -> None:
     page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
     (tmp_path / "note.txt").write_text("I am a text.")
-    for name, place in (("first.png", "#stage"), ("second.png", "#styles"), ("third.png", "#photo")):
+    places = {"first": "#stage", "second": "#styles", "third": "#photo", "fourth": "#photo [aria-label='Remove Image']"}
+    for name, place in ((f"{name}.png", place) for name, place in places.items()):
         Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB").save(tmp_path / name)
         drop(page, tmp_path / name, "image/png", place)
         expect(page.locator("#result img").first).to_have_attribute("src", re.compile(name.removesuffix(".png")))
@@ -30,8 +31,12 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_text("That is no picture")).to_be_hidden()
     expect(page.locator("#result img")).to_have_count(2)
     expect(page.locator("#photo img")).to_be_visible()
-    # They would take the photograph away first.
-    expect(page.get_by_label("Paste from clipboard")).to_be_hidden()
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "note.txt")
+    expect(page.get_by_role("alert").get_by_text("That is no picture")).to_be_visible()
+    assert not page.get_by_test_id("toast-body").count()
+    expect(page.locator("#photo img")).to_be_visible()
+    # Gradio's button for that says nothing where there is no picture to paste.
+    expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
 
 
 def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "Page", tmp_path: Path) -> None:

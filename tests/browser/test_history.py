@@ -1,12 +1,15 @@
 """What somebody made and chose is found again in their browser, and nowhere else."""
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from picking import pick, pick_for_good, pick_option
+from PIL import Image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -122,3 +125,89 @@ def test_a_link_counts_for_more_than_what_the_browser_remembers(page: "Page", ap
     expect(page).to_have_url(f"{app_url}/")
     page.reload()
     expect(page.get_by_role("radio", name="Fine")).to_be_checked()
+
+
+def choose(page: "Page", place: str, file: Path) -> None:
+    page.locator(f"#{place} input[type=file]").set_input_files(file)
+    expect(page.locator(f"#{place} img")).to_have_attribute("src", re.compile(file.name))
+
+
+def test_what_was_chosen_is_there_again_in_its_tab_alone(page: "Page", app_url: str, tmp_path: Path) -> None:
+    colors = {name: tmp_path / f"{name}.png" for name in ("teal", "maroon", "navy")}
+    for name, file in colors.items():
+        Image.new("RGB", (90, 60), name).save(file)
+    choose(page, "photo", colors["maroon"])
+    choose(page, "photo", colors["teal"])
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("teal-first-style"))
+    page.goto(f"{app_url}/?style=second-style")
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("teal-second-style"))
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("teal"))
+    other = page.context.new_page()
+    other.goto(app_url)
+    expect(other.locator("#styles label").first).to_be_visible()
+
+    page.get_by_role("tab", name="Advanced").click()
+    page.locator("#contents button").first.click()
+    expect(page.locator("#content img")).to_have_attribute("src", re.compile("lion"))
+    choose(page, "painting", colors["navy"])
+    page.wait_for_timeout(500)
+    page.reload()
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.locator("#content img")).to_have_attribute("src", re.compile("lion"))
+    expect(page.locator("#painting img")).to_have_attribute("src", re.compile("navy"))
+    page.get_by_role("tab", name="Repaint").click()
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("teal"))
+    assert other.locator("#photo img, #result img").count() == 0
+
+    page.locator("#photo").get_by_label("Remove Image").click()
+    expect(page.locator("#result img")).to_have_count(0)
+    page.reload()
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.locator("#painting img")).to_have_attribute("src", re.compile("navy"))
+    assert page.locator("#photo img, #result img").count() == 0
+
+
+def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) -> None:
+    page.locator("#examples button").first.click()
+    with page.expect_download() as downloaded:
+        page.locator("#download").click()
+    downloaded.value.save_as(file := tmp_path / "made.png")
+    choose(page, "photo", file)
+    expect(page.get_by_test_id("toast-text")).to_contain_text("The settings are as when it was made")
+    pick_for_good(page.locator("#styles input[value=second-style]"))
+    expect(page.locator("#history .strip button")).to_have_count(3)
+    page.get_by_role("button", name="Forget them").click()
+    page.get_by_role("button", name="All of them?").click()
+    page.reload()
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("made-second-style"))
+    page.wait_for_timeout(2000)
+    expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+    expect(page.get_by_test_id("toast-text")).to_have_count(0)
+    expect(page.locator("#history .strip button")).to_have_count(0)
+    pick_for_good(page.get_by_role("radio", name="Broad"))
+    expect(page.locator("#history .strip button")).to_have_count(1)
+
+
+def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(page: "Page", tmp_path: Path) -> None:
+    Image.new("RGBA", (90, 60)).save(tmp_path / "clear.png")
+    choose(page, "photo", tmp_path / "clear.png")
+    small = page.locator("#history .strip img")
+    expect(small).to_have_count(1)
+    assert small.evaluate("""async (image) => {
+        await image.decode();
+        const drawing = document.createElement("canvas").getContext("2d");
+        drawing.drawImage(image, 0, 0);
+        return drawing.getImageData(9, 9, 1, 1).data.every((value) => value > 250);
+    }""")
+    broken: list[str] = []
+
+    def lost(route: "Route") -> None:
+        broken.append(route.request.url)
+        route.abort()
+
+    page.route(re.compile(r"second-style\.png"), lost)
+    pick(page.locator("#styles input[value=second-style]"))
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("second-style"))
+    page.wait_for_timeout(2000)
+    assert broken
+    expect(small).to_have_count(1)

@@ -150,6 +150,19 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
     expect(page.locator("#live .stop")).to_be_hidden()
     expect(page.locator("#live .line")).to_have_text("The camera is off: you left this tab.")
+    expect(page.locator("#live .who")).to_be_hidden()
+    page.locator("#live .styles input[value=the-scream]").click()  # the last frame is a photograph here as well
+    expect(page.locator("#live .line")).to_contain_text("512 × 384 px")
+
+    page.locator(f"#live .styles input[value={STYLE}]").click()
+    gone = "navigator.mediaDevices.getUserMedia = async (wishes) => (window.given = await ask(wishes))"
+    page.evaluate(f"() => {{ const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); {gone}; }}")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.evaluate("given.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(page.locator("#live .line")).to_have_text("The camera has gone.")
+    page.locator("#live .styles input[value=the-scream]").click()
+    expect(page.locator("#live .line")).to_contain_text("512 × 384 px")
 
 
 def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
@@ -166,6 +179,7 @@ def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     page.locator("#live .stop").click()
     expect(page.locator("#live .line")).to_contain_text("by this device's processor")  # the last frame
     expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
+    expect(page.locator("#live .who")).to_be_hidden()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(1000)

@@ -122,6 +122,27 @@ def test_an_example_is_one_click(page: "Page") -> None:
     expect(page.get_by_role("button", name="Download PNG")).to_be_disabled()
 
 
+@pytest.mark.parametrize(("width", "height"), [(667, 375), (640, 400)])
+def test_the_picture_is_in_sight_on_a_low_screen(page: "Page", photo: Path, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    page.locator("#styles label").nth(1).click()
+    wait_for(page, TITLES["second-style"][0])
+    page.wait_for_timeout(1000)  # a page that scrolls takes its time
+    expect(page.locator("#result")).to_be_in_viewport(ratio=0.7)
+
+
+def test_the_handle_is_whole_on_a_strip(page: "Page", tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((2000, 50)).convert("RGB").save(tmp_path / "strip.png")
+    choose(page, tmp_path / "strip.png")
+    wait_for(page, TITLES["first-style"][0])
+    page.wait_for_function("""() => {
+        const handle = document.querySelector("#result .icon-wrap"), { x, y, width } = handle.getBoundingClientRect();
+        return handle.parentElement.contains(document.elementFromPoint(x + width / 2, y + 2));
+    }""")
+
+
 def test_a_refusal_is_shown_as_a_sentence_and_nothing_is_lost(page: "Page", photo: Path, tmp_path: Path) -> None:
     choose(page, photo)
     wait_for(page, TITLES["first-style"][0])

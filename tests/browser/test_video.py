@@ -85,6 +85,23 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     assert scroll <= width
 
 
+def test_on_a_wide_screen_the_frames_stay_in_sight(film: "Page", tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "film.mp4", frames=20)
+    choose(page, tmp_path / "film.mp4")
+    frame = page.locator("#reel figure")
+    expect(frame.locator("img")).to_be_visible()
+    page.evaluate("document.querySelector('#paint-film').scrollIntoView({ block: 'start', behavior: 'instant' })")
+    expect(frame).to_be_in_viewport(ratio=0.95)
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("Finished: 20 frames")
+    expect(page.locator("#painted-film video")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+    pick_option(page.locator("#film-style input"), "Second")
+    expect(page.locator("#painted-film")).to_contain_text("The film before")
+    expect(frame).to_be_in_viewport(ratio=0.95)
+
+
 def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     page = film
     make_film(tmp_path / "long.mp4", frames=2000)
