@@ -104,7 +104,6 @@ def community_styles(registry: Registry, desk: Desk) -> None:
         [choice, desk.guests],
         [desk.style, desk.guests, desk.found],
         preprocess=False,
-        queue=False,
         show_progress="hidden",
         api_visibility="private",
     )

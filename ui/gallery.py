@@ -45,7 +45,10 @@ class Desk(NamedTuple):
     cards: gr.HTML
     """What the cards of a person's own styles look like."""
     found: gr.State
-    """When settings were found elsewhere: as it changes, they are remembered, and the photograph is painted so."""
+    """When settings were found elsewhere: as it changes, they are remembered, and the photograph is painted so.
+
+    Of an event that is not in the queue, Gradio does not tell that it changed a state.
+    """
     paint_after: Callable[[Any], Any]
     """Takes a listener, such as an event's ``success``, and has the photograph painted at that."""
 
