@@ -35,10 +35,11 @@ RECIPE = Recipe(
     steps=2000,
     reconstruction_steps=0,  # it begins with a network that can already paint
     batch_size=2,
-    noise=10.0,
-    style_size=512,
-    content_weight=1.2,
-    total_variation=8.0,
+    noise=16.0,
+    style_size=640,
+    content_weight=0.8,
+    content_focus=1.0,
+    total_variation=2.5,
 )
 """That of README; ``steps`` is the most that a training has here."""
 STEPS = 1200
