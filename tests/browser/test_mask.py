@@ -204,7 +204,7 @@ def test_a_link_and_a_picture_bring_the_mask_back(two: "Page", app_url: str, tmp
     said = parse_qs(urlsplit(link).query)["mask"][0]
     assert len(link) < 4000 and said == read_recipe(read_note(file))["mask"]
     for bring in (lambda: page.goto(link), lambda: page.locator("#photo input[type=file]").set_input_files(file)):
-        page.evaluate("localStorage.clear()")
+        page.evaluate("localStorage.clear(), sessionStorage.clear()")  # nor is the photograph there again
         page.goto(f"{app_url}/?style=first-style")
         expect(page.locator("#styles input[value=first-style]")).to_be_checked()
         expect(page.locator("#mask .panel")).to_be_hidden()
