@@ -44,7 +44,15 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
 
     # Who opens a link has no photograph yet, and others want theirs painted so.
     to_set = [*settings, desk.guests, desk.found]
-    desk.photo.upload(dropped, [desk.photo, desk.guests], to_set, js=unless_again("photo"), preprocess=False, **quiet)
+    desk.photo.upload(
+        dropped,
+        [desk.photo, desk.guests],
+        to_set,
+        js=unless_again("photo"),
+        preprocess=False,
+        trigger_mode="multiple",  # another may be chosen while the one that is there again is looked at
+        **quiet,
+    )
     desk.history.select(chosen, desk.guests, to_set, **quiet)
     desk.paint_after(desk.found.change)
     gr.on([*changes, desk.found.change], None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)

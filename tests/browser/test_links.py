@@ -233,7 +233,7 @@ def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_
     with page.expect_download() as downloaded:
         download.first.click()
     downloaded.value.save_as(tmp_path / "painted.png")
-    page.evaluate("localStorage.clear()")  # where the settings are remembered
+    page.evaluate("localStorage.clear(), sessionStorage.clear()")  # where settings and photographs are remembered
     page.reload()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "painted.png")
