@@ -36,6 +36,7 @@ from nst_core.architectures.johnson import JohnsonNetwork
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, FeaturesError, load_features
 from nst_core.images import PictureError, open_picture, to_tensor
+from nst_core.losses import detail_map
 from nst_core.recipe import Recipe, RecipeError
 from nst_core.registry import Registry
 from nst_core.style import Style
@@ -189,6 +190,18 @@ def test_a_warm_start_may_be_of_another_registry(tmp_path: Path, monkeypatch: py
 def test_an_architecture_that_is_not_is_refused_before_anything_else() -> None:
     words = ["gone.jpg", "--photos", "gone", "-o", "styles/udnie", "--architecture", "huge", "--warm-start", "gone"]
     assert refusal("train", *words).startswith("There is no architecture 'huge'; there are ")
+
+
+def test_a_focus_is_that_of_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["painting.jpg", "--photos", "photos", "-o", "out", "--content-focus", "0.75"]
+    recipe = recipe_of(words, monkeypatch)
+    assert recipe.options() == ["--content-focus", "0.75"]
+    features = VGG19(last="conv2_2", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
+    recipe = replace(recipe, style_layers={"relu1_2": 1.0})
+    photo, painting = (open_picture(draw(tmp_path / f"{seed}.png", seed)) for seed in (1, 2))
+    target = perceptual_loss(recipe, features, painting).content_targets(to_tensor(photo) / 255)["relu2_2"]
+    assert target.detail is not None
+    assert torch.equal(target.detail, detail_map(target.features, 0.75))
 
 
 def half_seen(path: Path, seed: int, hidden: tuple[int, int, int]) -> Path:
