@@ -26,6 +26,7 @@ from nst_core.errors import NSTError
 from nst_core.method import METHODS
 from ui import lent
 from ui.runs import Easel, Order, Run
+from ui.words import spoken
 
 # There is none to take.
 spaces.zero.torch.init = lambda uuid: None
@@ -119,7 +120,7 @@ def runs(easel: Easel) -> dict[str, Any]:
     for run in watched:
         if run.losses:
             easel.running.stop("bob")
-    stopped, line = len(run.losses["step"]), run.line
+    stopped, line = len(run.losses["step"]), spoken(run.said)
     again = ended(easel.go_on("bob", 2))
     steps = again.losses["step"]
     refusal = said(easel.watch("eve", replace(order, weights=[0.0])))
@@ -152,8 +153,8 @@ def main(registry: Path, folder: Path) -> None:
             answer["none left"] = str(error)
         run = page.easel.ended("amy")
         assert run
-        before = [run.line, run.steps]
-        answer["not gone on"] = [said(page.easel.go_on("amy", 3)), before, [run.line, run.steps]]
+        before = [spoken(run.said), run.steps]
+        answer["not gone on"] = [said(page.easel.go_on("amy", 3)), before, [spoken(run.said), run.steps]]
         order = Order("lion-wave", picture(), [painting()], METHOD, "compact")
         answer["cut off"] = said(page.easel.watch("joe", order))
     print(json.dumps(answer))

@@ -1,14 +1,15 @@
-"""The table of the tab *About*: what a style's card says of its painting, where there is a card to be read."""
+"""The tab *About*, what a card says of a painting, and the page's words in two languages."""
 
 import hashlib
 import json
 from pathlib import Path
+from string import Formatter
 
 from made_styles import make_style
 
 from nst_core.registry import Registry
 from ui.about import painting_of
-from ui.words import ABOUT, SPANISH
+from ui.words import ABOUT, SPANISH, phrase, spoken
 
 CARDS = {
     "said": "# A Title\n\nA style.\nThe painting: <i>oil\u202e</i> on canvas, 1913; in the public domain.\n\nMore.",
@@ -37,3 +38,15 @@ def test_where_what_a_camera_sees_may_go_is_said() -> None:
     for text, tab, server in ((ABOUT, "*Live*", "server"), (SPANISH[ABOUT], "*En vivo*", "servidor")):
         [paragraph] = [one for one in text.split("\n\n") if tab in one]
         assert server in paragraph
+
+
+def test_what_is_filled_in_has_its_places_in_both_languages() -> None:
+    for words, spanish in SPANISH.items():
+        places = [
+            sorted(name or "" for _, name, *_ in Formatter().parse(text) if name is not None)
+            for text in (words, spanish)
+        ]
+        assert places[0] == places[1], words
+    said = [phrase("Step {} of {}", 3, 20), phrase("{}", "8 s"), phrase("about {} left", "2 min")]
+    assert spoken(said) == "Step 3 of 20 · 8 s · about 2 min left"
+    assert spoken(said, SPANISH.__getitem__) == "Paso 3 de 20 · 8 s · faltan unos 2 min"

@@ -36,6 +36,7 @@ from ui.links import read_recipe
 from ui.runs import MAX_SECONDS, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.studio import Studio
 from ui.watched import SNAPSHOTS, Watched, duration
+from ui.words import spoken
 
 FEW = Method(size=48, steps=6, scales=1, saturation=0)
 
@@ -89,7 +90,7 @@ def test_a_run_is_the_library_s(easel: Easel, features: Path, alpha: bool) -> No
     assert set(list(rows[0])[8:]) == set(expected[0].layers)
     assert run.picture and run.picture.name == "lion-wave.png"
     np.testing.assert_array_equal(np.asarray(Image.open(run.picture)), np.asarray(expected[-1].best))
-    assert not run.running and "6 steps" in run.line and "48 × 32 px" in run.line
+    assert not run.running and "6 steps" in spoken(run.said) and "48 × 32 px" in spoken(run.said)
 
 
 def test_several_paintings_with_weights_and_masks(easel: Easel, features: Path) -> None:
@@ -104,7 +105,7 @@ def test_several_paintings_with_weights_and_masks(easel: Easel, features: Path) 
 def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(easel: Easel, features: Path) -> None:
     run = stopped_after(easel, "ann", order(replace(FEW, steps=50), said={"seed": 7, "steps": 50}))
     done = len(run.losses["step"])
-    assert 1 <= done < 50 and run.line.startswith("Stopped") and run.picture and run.picture.is_file()
+    assert 1 <= done < 50 and spoken(run.said).startswith("Stopped") and run.picture and run.picture.is_file()
     assert read_recipe(read_note(run.picture)) == {"tab": "advanced", "seed": "7", "steps": "50"}
     run = ended(easel.go_on("ann", 4))
     assert run.picture and read_recipe(read_note(run.picture))["steps"] == str(done + 4)
@@ -168,7 +169,7 @@ def test_a_run_whose_picture_finds_no_room_can_be_gone_on_with(easel: Easel) -> 
     with no_room(), pytest.raises(NSTError, match=r"^The picture 'lion-wave.png' could not be written: .*\.$"):
         ended(easel.watch("ann", order()))
     run = easel.ended("ann")
-    assert run and run.line.startswith("Finished: 6 steps") and not run.running
+    assert run and spoken(run.said).startswith("Finished · 6 steps") and not run.running
     assert ended(easel.go_on("ann", 2)).picture
 
 
@@ -188,7 +189,7 @@ def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
     thread.join()
     over.set()
     assert isinstance(run.trouble, Closed) and run.picture and run.picture.is_file()
-    assert run.line.startswith("Stopped: ")
+    assert spoken(run.said).startswith("Stopped · ")
 
 
 @pytest.mark.parametrize("steps", [None, 0, "many", 1.5, MAX_STEPS + 1])
@@ -249,7 +250,7 @@ def test_the_same_picture_twice(easel: Easel) -> None:
     run = ended(easel.watch("ann", order(styles=[photo()], content=photo(50, 50))))
     assert run.picture and all(np.isfinite(run.losses["total"]))
     run = ended(easel.watch("ann", order(styles=[photo(48, 48)], content=photo(48, 48))))
-    assert run.picture and run.line.startswith("Finished")
+    assert run.picture and spoken(run.said).startswith("Finished")
 
 
 def test_pictures_are_few_and_go_with_the_run(easel: Easel, tmp_path: Path) -> None:
@@ -362,7 +363,7 @@ def test_a_run_that_saturates_says_nothing_of_the_pace(easel: Easel) -> None:
     method = easel.method("quick", size=48, steps=200, scales=1, saturation=0.9)
     first = easel.seconds(method, "compact")
     run = ended(easel.watch("ann", order(method)))
-    assert "hardly fall" in run.line and 10 <= run.losses["step"][-1] < 200
+    assert "hardly fall" in spoken(run.said) and 10 <= run.losses["step"][-1] < 200
     assert easel.seconds(method, "compact") == first
 
 

@@ -26,6 +26,7 @@ from nst_core.stylization import stylize
 from ui.films import Cinema, Screening
 from ui.kept import expire
 from ui.studio import PageError, Studio, Wish
+from ui.words import spoken
 
 
 @pytest.fixture
@@ -57,10 +58,10 @@ def ended(screenings: Iterator[Screening]) -> Screening:
 def test_a_film_is_painted_in_turns(cinema: Cinema, film: Path) -> None:
     lines = set()
     for screening in cinema.watch("ann", film, wish(strength=0.5)):
-        lines.add(screening.line.split(" · ")[0])
+        lines.add(spoken(screening.said).split(" · ")[0])
     assert screening.film and screening.film.name == "my-holiday-udnie-lite.mp4"
     assert screening.film.is_relative_to(cinema.studio.folder)
-    assert screening.line.startswith("Finished: 40 frames") and not screening.running
+    assert spoken(screening.said).startswith("Finished · 40 frames") and not screening.running
     assert any(line.startswith("Frame ") and line.endswith(" of 40") for line in lines)
     made, source = see(screening.film), see(film)
     assert (made.times, made.sound) == (source.times, source.sound)
@@ -86,14 +87,18 @@ def test_of_a_film_that_does_not_say_how_long_it_is_no_end_is_foretold(cinema: C
                 out.mux(packet)
     streamed.write_bytes(written.getvalue())
     assert open_film(streamed).frames is None
-    assert "the first frame · at most " in cinema.first("ann", streamed, wish()).line
-    lines = [(one.line, one.progress) for one in cinema.watch("ann", streamed, wish()) if one.line.startswith("Frame ")]
+    assert "the first frame · at most " in spoken(cinema.first("ann", streamed, wish()).said)
+    lines = [
+        (spoken(one.said), one.progress)
+        for one in cinema.watch("ann", streamed, wish())
+        if spoken(one.said).startswith("Frame ")
+    ]
     assert lines and all(" of " not in line and " left" not in line and part < 0.5 for line, part in lines)
 
 
 def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Path) -> None:
     screening = cinema.first("ann", film, wish(size=320))
-    assert screening.line.startswith("96 × 64 px · the first of 40 frames · all of them take about ")
+    assert spoken(screening.said).startswith("96 × 64 px · the first of 40 frames · all of them take about ")
     [(_, file)] = screening.snapshots
     assert open_picture(file).size == (96, 64)
     expected = stylize(Image.fromarray(see(film).pictures[0]), cinema.studio.registry.open("udnie-lite"))
@@ -176,7 +181,7 @@ def test_stopped_it_can_be_played(cinema: Cinema, tmp_path: Path) -> None:
     for screening in cinema.watch("ann", film, wish()):
         if screening.done:
             cinema.running.stop("ann")
-    assert screening.line.startswith("Stopped: ") and screening.film
+    assert spoken(screening.said).startswith("Stopped · ") and screening.film
     made = see(screening.film)
     assert screening.done <= len(made.pictures) < 600
     assert made.times == see(film).times[: len(made.times)]
@@ -201,10 +206,10 @@ def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path)
     film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
     cinema = Cinema(studio, max_seconds=2)
     first = cinema.first("ann", film, wish())
-    assert " of its 20 s fit into 2" in first.line.replace("\u00a0", " ")
-    lines = [screening.line.replace("\u00a0", " ") for screening in cinema.watch("ann", film, wish())]
+    assert " of its 20 s fit into 2" in spoken(first.said).replace("\u00a0", " ")
+    lines = [spoken(screening.said).replace("\u00a0", " ") for screening in cinema.watch("ann", film, wish())]
     assert any("of its 20 s fit into 2" in line for line in lines)
-    assert lines[-1].startswith("Ended, for its time was up: ")
+    assert lines[-1].startswith("Ended, for its time was up · ")
     trimmed = cinema.ended("ann")
     assert trimmed and trimmed.film and 0 < len(see(trimmed.film).pictures) < 500
 
@@ -233,7 +238,7 @@ def test_a_film_waits_for_photographs(cinema: Cinema, film: Path) -> None:
     lines = set()
     until = time.monotonic() + 2
     while time.monotonic() < until:
-        lines.add((screening := next(screenings)).line)
+        lines.add(spoken((screening := next(screenings)).said))
     assert "1 person is before you" in lines and not screening.done
     painted.set()
     assert ended(screenings).finished

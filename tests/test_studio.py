@@ -23,6 +23,7 @@ from ui.kept import Kept, expire
 from ui.line import CALM, PLACES, Closed, Crowded, Ended
 from ui.log import EVENTS
 from ui.studio import PageError, Studio, Wish, received, recipe_of
+from ui.words import spoken
 
 
 @pytest.fixture
@@ -185,10 +186,10 @@ def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
     with busy(studio):
         turns = [studio.painting(name, photo, Wish(style="first-style")) for name in ("ann", "bob")]
         time.sleep(CALM)
-        words = [next(turn.watch()) for turn in turns]
+        words = [spoken(next(turn.watch())) for turn in turns]
         assert words == ["1 person is before you", "2 people are before you"]
         studio.forget("ann")
-        assert next(turns[1].watch()) == words[0]
+        assert spoken(next(turns[1].watch())) == words[0]
         with pytest.raises(Ended):
             turns[0].result()
     assert turns[1].result().style.id == "first-style"
@@ -201,7 +202,7 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
     wait_until(lambda: turns[0].began)
     assert [studio.line.before(turn) for turn in turns] == [0, 0, 1, 1, 2, 3]
     time.sleep(CALM)
-    assert next(turns[1].watch()) == "What you asked for before comes first"
+    assert spoken(next(turns[1].watch())) == "What you asked for before comes first"
     over.set()
     turns[-1].result()
 
@@ -273,7 +274,7 @@ def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) 
         others = studio.painting("bob", photo, wishes[0])
         time.sleep(CALM)
         second = studio.painting("ann", photo, wishes[1])
-        assert [next(turn.watch())[0] for turn in (second, others)] == ["1", "2"]
+        assert [spoken(next(turn.watch()))[0] for turn in (second, others)] == ["1", "2"]
         assert not studio.wants("ann", wishes[0]) and studio.wants("ann", wishes[1])
         # The same with another strength is the same painting.
         assert studio.painting("ann", photo, wishes[1].model_copy(update={"strength": 0.5})) is second

@@ -28,6 +28,7 @@ from nst_core.training import TrainingError
 from ui.kept import expire
 from ui.school import RECIPE, STEPS, Lesson, Pupil, School
 from ui.studio import Studio, Wish
+from ui.words import spoken
 
 FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)
 FILES = ["README.md", "config.json", "model.safetensors", "preview.webp"]
@@ -81,7 +82,7 @@ def ended(steps: Iterator[Pupil]) -> Pupil:
 
 def test_what_is_trained_is_a_style(school: School, painting: Path, tmp_path: Path) -> None:
     pupil = ended(school.watch("ann", painting, lesson(school, title="My <b>Style</b>")))
-    assert not pupil.running and not pupil.trouble and pupil.line.startswith("Finished: 5 steps")
+    assert not pupil.running and not pupil.trouble and spoken(pupil.said).startswith("Finished · 5 steps")
     assert pupil.losses["step"] == [1, 2, 3, 4, 5]
     assert all(len(pupil.losses[name]) == 5 and np.isfinite(pupil.losses[name]).all() for name in pupil.losses)
     steps = [step for step, _ in pupil.snapshots]
@@ -164,7 +165,7 @@ def stopped_after(school: School, painting: Path, steps: int) -> Pupil:
 def test_stopped_it_keeps_what_there_is(school: School, painting: Path, photo: Path) -> None:
     pupil = stopped_after(school, painting, 2)
     done = len(pupil.losses["step"])
-    assert 2 <= done < pupil.steps and pupil.line.startswith(f"Stopped: {done} of {pupil.steps} steps")
+    assert 2 <= done < pupil.steps and spoken(pupil.said).startswith(f"Stopped · {done} of {pupil.steps} steps")
     config = json.loads(ZipFile(pupil.zip).read(f"{pupil.name}/config.json"))
     assert config["training"]["steps"] == pupil.steps and config["training"]["stopped_after"] == done
     card = ZipFile(pupil.zip).read(f"{pupil.name}/README.md").decode()
@@ -175,7 +176,7 @@ def test_stopped_it_keeps_what_there_is(school: School, painting: Path, photo: P
 def test_stopped_before_its_first_step_it_keeps_the_earlier_style(school: School, painting: Path) -> None:
     first = ended(school.watch("ann", painting, lesson(school)))
     second = stopped_after(school, painting, 0)
-    assert second.line == "Stopped before it began" and not second.losses and not second.running
+    assert spoken(second.said) == "Stopped before it began" and not second.losses and not second.running
     assert school.ended("ann") is first and first.zip.is_file()
 
 
@@ -185,7 +186,7 @@ def test_there_are_as_many_steps_as_fit_in(school: School, painting: Path) -> No
     short = lesson(school).model_copy(update={"minutes": 0.2})
     pupil = ended(school.watch("ann", painting, short))
     assert 1 < pupil.losses["step"][-1] <= pupil.steps < 2000
-    assert pupil.line.startswith(("Finished", "Ended, for its time was up"))
+    assert spoken(pupil.said).startswith(("Finished", "Ended, for its time was up"))
     assert pupil.zip.is_file()
 
 
@@ -270,7 +271,7 @@ def test_a_training_that_breaks_off_leaves_no_style(studio: Studio, features: Pa
     (folder / "1.png").unlink()
     pupil = ended(pupils)
     assert isinstance(pupil.trouble, TrainingError) and not pupil.running
-    assert pupil.line == f"Ended at step {len(pupil.losses['step'])}, without a style"
+    assert spoken(pupil.said) == f"Ended at step {len(pupil.losses['step'])}, without a style"
     assert school.ended("ann") is None and not pupil.zip.exists()
 
 

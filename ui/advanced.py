@@ -214,8 +214,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
         return fill_in(said_at_first("advanced", linked, remembered, request))
 
-    def restore(photo: Any) -> list[Any]:
-        return fill_in(recipe_of(photo, "advanced"))
+    def restore(photo: Any, request: gr.Request) -> list[Any]:
+        return fill_in(recipe_of(photo, "advanced", words_of(request)))
 
     def fill_in(said: dict[str, str]) -> list[Any]:
         """What a link or a picture says of this tab: the preset, and what differs from it."""

@@ -15,6 +15,7 @@ from ui.limits import of_agents
 from ui.masks import write_mask
 from ui.runs import MAX_STEPS, Easel, Order, read_layers
 from ui.studio import PEOPLE, Studio, Wish, received
+from ui.words import spoken
 
 
 def add_api(studio: Studio, easel: Easel) -> None:
@@ -68,8 +69,8 @@ def add_api(studio: Studio, easel: Easel) -> None:
             )
             session = None if of_agents(request.headers) else request.session_hash
             turn = studio.stylize(session, path, wish, where)
-            for words in turn.watch():
-                gr.Progress()(turn.done, desc=words)  # as a parameter, it would be one of the endpoint's
+            for said in turn.watch():
+                gr.Progress()(turn.done, desc=spoken(said))  # as a parameter, it would be one of the endpoint's
             picture = turn.result()
             file = studio.file(f"{path.stem}-{wish.style}.png")
             save_picture(picture, file, note=wish.recipe())

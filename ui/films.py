@@ -25,6 +25,7 @@ from ui.line import Ended, Turn
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio, Wish
 from ui.watched import Underway, Watched, duration
+from ui.words import Phrase, phrase
 
 SIZES = (320, 480, 640, 960, 1280)
 """Longer sides that there are to choose, pixels."""
@@ -41,7 +42,7 @@ class Screening(Watched):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(0, folder)
-        self.line = "Looking at the film …"
+        self.said = [phrase("Looking at the film …")]
         self.film: Path | None = None
         """What there is to show in the end."""
         self.before: Screening | None = None
@@ -92,9 +93,8 @@ class Cinema:
         self.studio.line.join(session, paint).result()
         if not screening.snapshots:
             raise PageError("This server has no room for the first frame at the moment: try again in an hour.")
-        width, height = film.size(size)
-        shown = f"the first of {film.frames} frames" if film.frames else "the first frame"
-        screening.line = f"{width} × {height} px · {shown} · {self._plan(film, styles, size)}"
+        shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
+        screening.said = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
         screening.running = False
         self._firsts.put(session, None, screening)
         return screening
@@ -146,10 +146,10 @@ class Cinema:
             how, screening.before = "Finished", None
         else:
             how = "Stopped" if screening.stopped or screening.trouble else "Ended, for its time was up"
-        words = [f"{how}: {screening.done} frames", duration(screening.worked)]
-        if changed := recoded(film, lossless=False):
-            words.append(f"its sound, {changed}")
-        screening.line = " · ".join(words)
+        done = phrase("1 frame") if screening.done == 1 else phrase("{} frames", screening.done)
+        screening.said = [phrase(how), done, phrase("{}", duration(screening.worked))]
+        if recoded(film, lossless=False):
+            screening.said.append(phrase("its sound is AAC now"))
         screening.film, screening.progress = out, 1.0
         note("filmed", frames=screening.done, seconds=screening.worked)
         self._ended.put(session, None, screening)
@@ -181,7 +181,7 @@ class Cinema:
         styles: list[Style],
         size: int | None,
     ) -> Iterator[Screening]:
-        snapped, bound = 0.0, ""
+        snapped, bound = 0.0, list[Phrase]()
         while not screening.stopped and screening.worked < self.max_seconds:
             turn = self.studio.line.join(session, lambda progress: _burst(run, progress))
             screening.turn = turn
@@ -201,14 +201,15 @@ class Cinema:
                 width, height = film.size(size)
                 self._paces[_kind(styles)] = 1 / (rate * width * height)
                 bound = bound or self._bound(film, styles, size)
-            words, screening.progress = [f"Frame {screening.done}"], min(1.0, screening.worked / self.max_seconds)
-            left = []
-            if film.frames:  # else the film does not say how many it has
+            pace = phrase("{} a second", f"{rate:.1f}")
+            if film.frames:
                 most = screening.steps = max(screening.done, min(film.frames, int(rate * self.max_seconds)))
-                words, screening.progress = [f"Frame {screening.done} of {most}"], screening.done / most
-                left = [f"about {duration((most - screening.done) / rate)} left"]
-            words += [f"{rate:.1f} a second", *left, *([bound] if bound else [])]
-            screening.line = " · ".join(words)
+                left = phrase("about {} left", duration((most - screening.done) / rate))
+                screening.said = [phrase("Frame {} of {}", screening.done, most), pace, left, *bound]
+                screening.progress = screening.done / most
+            else:  # the film does not say how many it has
+                screening.said = [phrase("Frame {}", screening.done), pace]
+                screening.progress = min(1.0, screening.worked / self.max_seconds)
             if time.monotonic() - snapped > 1:
                 snapped = time.monotonic()
                 screening.snap(screening.done, _as_shown(steps[-1].picture, film))
@@ -219,25 +220,25 @@ class Cinema:
 
     def _waiting(self, turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
         """Says who is before it, until it has had its turn or need not wait for it any more."""
-        for words in turn.watch():
+        for said in turn.watch():
             if turn.began is None:
                 if screening.stopped:
                     self.studio.line.leave(turn)
-                screening.line = words or screening.line
+                screening.said = said or screening.said
                 yield screening
 
-    def _plan(self, film: Film, styles: list[Style], size: int | None) -> str:
+    def _plan(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
         """How long a film would take, or what of it would fit."""
         width, height = film.size(size)
         if not film.frames:
-            return f"at most {duration(self.max_seconds)}"
+            return [phrase("at most {}", duration(self.max_seconds))]
         seconds = film.frames * self._paces[_kind(styles)] * width * height
-        return self._bound(film, styles, size) or f"all of them take about {duration(seconds)}"
+        return self._bound(film, styles, size) or [phrase("all of them take about {}", duration(seconds))]
 
-    def _bound(self, film: Film, styles: list[Style], size: int | None) -> str:
+    def _bound(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
         """What of a film does not fit, and at which size it would; nothing if all of it does."""
         if not film.frames:
-            return ""
+            return []
         pace = self._paces[_kind(styles)]
 
         def fit(size: int | None) -> int:
@@ -245,11 +246,12 @@ class Cinema:
             return int(self.max_seconds / (pace * width * height))
 
         if film.frames <= fit(size):
-            return ""
+            return []
         shown, whole = (duration(float(frames / film.rate)) for frames in (fit(size), film.frames))
-        words = f"the first {shown} of its {whole} fit into {duration(self.max_seconds)}"
-        smaller = [one for one in self.sizes if one < (size or max(film.size())) and fit(one) >= film.frames]
-        return f"{words}, at {smaller[-1]} px all of it" if smaller else words
+        words, values = "the first {} of its {} fit into {}", (shown, whole, duration(self.max_seconds))
+        if smaller := [one for one in self.sizes if one < (size or max(film.size())) and fit(one) >= film.frames]:
+            return [phrase(f"{words}, at {{}} px all of it", *values, smaller[-1])]
+        return [phrase(words, *values)]
 
 
 def _as_shown(frame: Image.Image, film: Film) -> Image.Image:

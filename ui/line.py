@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from nst_core.errors import NSTError
 from nst_core.streaming import Progress
 from ui.log import WAITING, note
+from ui.words import Phrase, phrase
 
 T = TypeVar("T")
 
@@ -58,29 +59,29 @@ class Turn(Generic[T]):
         self.future: Future[T] = Future()
         self._line = line
 
-    def watch(self) -> Iterator[str]:
+    def watch(self) -> Iterator[list[Phrase]]:
         """What there is to say of it, a few times a second, until it is done; nothing of what takes under a second."""
         while True:
             wait([self.future], GLANCE)
             if self.future.done():  # also what is cancelled, which ``wait`` goes on waiting for
                 return
-            yield self._words()
+            yield self._said()
 
-    def _words(self) -> str:
+    def _said(self) -> list[Phrase]:
         now = time.monotonic()
         if now - self.joined < CALM:
-            return ""
+            return []
         if self.began is None:
             before = self._line.before(self)
             if not before:
-                return "What you asked for before comes first"
-            return "1 person is before you" if before == 1 else f"{before} people are before you"
+                return [phrase("What you asked for before comes first")]
+            return [phrase("1 person is before you") if before == 1 else phrase("{} people are before you", before)]
         if self.done < FIRST:
-            return ""
+            return []
         left = (now - self.began) * (1 / self.done - 1)
         if now - self.joined + left < 2 * CALM:
-            return ""
-        return f"Painted {100 * self.done:.0f} %, about {max(1, round(left))} s more"
+            return []
+        return [phrase("Painted {} %, about {} s more", round(100 * self.done), max(1, round(left)))]
 
     def result(self) -> T:
         """What came of it, once it is done.

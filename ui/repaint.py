@@ -19,7 +19,7 @@ from ui.links import copies
 from ui.masks import SIDE, read_mask
 from ui.sliders import slider, within
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
-from ui.words import SPANISH, say, words_of
+from ui.words import SPANISH, say, spoken, words_of
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
@@ -193,23 +193,23 @@ def repaint_tab(studio: Studio) -> Desk:
             studio.dismiss(session)
             yield gr.DownloadButton(value=None, interactive=False), "", None, gr.skip()
             return
-        said = ""
+        worded, said = words_of(request), ""
         try:
             said_all = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
             over = "" if second == style else second
             wish = Wish.of(style=style, second=over, mask=mask if over else "", **said_all)
             path = received(photo)
             if not all(studio.is_here(name) for name in wish.styles):
-                said = "Fetching the style from the Hugging Face Hub …"
+                said = worded("Fetching the style from the Hugging Face Hub …")
                 yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             turn = studio.painting(session, path, wish)
-            for words in turn.watch():
+            for phrases in turn.watch():
                 if not studio.wants(session, wish):
                     yield overtaken
                     return
-                if words and words != said:
+                if phrases and (words := spoken(phrases, worded)) != said:
                     said = words
-                    passing = ' class="passing"' if said.startswith("Painted ") else ""
+                    passing = ' class="passing"' if phrases[0][0].startswith("Painted ") else ""
                     yield gr.skip(), f"<p{passing}>{said}</p>", gr.skip(), gr.skip()
             painting = turn.result()
             whole = painting.painted
@@ -237,7 +237,7 @@ def repaint_tab(studio: Studio) -> Desk:
             return
         files = str(painting.sitter.file), str(seen)
         bounded = wish.size is None and max(picture.size) == studio.limit(wish)
-        yield gr.DownloadButton(interactive=False), describe(painting, words_of(request), bounded), files, gr.skip()
+        yield gr.DownloadButton(interactive=False), describe(painting, worded, bounded), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):

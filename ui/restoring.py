@@ -11,6 +11,7 @@ from nst_core.text import plain, quoted
 from ui.gallery import Desk, with_guest
 from ui.links import EDITED, TABS, dropping, memory, read_recipe, remembers, said_at_first, unless_again
 from ui.studio import PageError, Studio, Wish, recipe_of
+from ui.words import words_of
 
 SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
 """Only now is what was chosen before to be there again, which is painted with these settings."""
@@ -26,14 +27,16 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
                 raise PageError(f"There is no tab {quoted(tab, 20)}; there are {', '.join(TABS)}.")
         return opened(studio, desk, [], said_at_first("repaint", desk.settings, remembered, request))
 
-    def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]]) -> list[Any]:
-        said = recipe_of(photo, "repaint")
+    def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]], request: gr.Request) -> list[Any]:
+        said = recipe_of(photo, "repaint", words_of(request))
         return [*opened(studio, desk, guests, said), time.monotonic() if said else gr.skip()]
 
-    def chosen(guests: list[tuple[str, str]], event: gr.EventData) -> list[Any]:
+    def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
         said = read_recipe(str(event.recipe))
         if "style" not in said:
-            gr.Warning("That style was somebody's own, which no picture names: the chosen one stays.")
+            gr.Warning(
+                words_of(request)("That style was somebody's own, which no picture names: the chosen one stays.")
+            )
         return [*opened(studio, desk, guests, said), time.monotonic()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

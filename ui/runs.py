@@ -30,6 +30,7 @@ from ui.links import recipe
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
+from ui.words import Phrase, phrase
 
 T = TypeVar("T")
 
@@ -97,8 +98,11 @@ class Run(Watched):
         self.last = step
         for name, value in row(step).items():
             self.losses.setdefault(name, []).append(value)
-        left = f"about {duration(step.remaining)} left" if step.step > 1 else "looking how fast it goes"
-        self.line = f"Step {step.step} of at most {self.steps} · {_size(step)} · {duration(step.seconds)} · {left}"
+        left = phrase("about {} left", duration(step.remaining))
+        if step.step == 1:
+            left = phrase("looking how fast it goes")
+        at = phrase("Step {} of at most {}", step.step, self.steps)
+        self.said = [at, _size(step), phrase("{}", duration(step.seconds)), left]
         self.progress = step.progress
 
     def go_back(self, step: int) -> None:
@@ -114,16 +118,16 @@ class Run(Watched):
         last, point = self.last, self.last.state.best
         totals = zip(self.losses["step"], self.losses["total"], strict=True)
         step = next((int(step) for step, total in totals if total == point.total), last.step)
-        took = f"{last.step} {'step' if last.step == 1 else 'steps'}, {duration(last.seconds)}"
         if self.trouble or self.stopped:
-            line = f"Stopped: {took}"
+            how = "Stopped"
         elif last.finished == "saturated":
-            line = f"Finished, for the losses hardly fall any more: {took}"
+            how = "Finished, for the losses hardly fall any more"
         elif last.finished == "time":
-            line = f"Stopped, for others may be waiting: {took}"
+            how = "Stopped, for others may be waiting"
         else:
-            line = f"Finished: {took}"
-        self.line = f"{line} · {_size(last)}"
+            how = "Finished"
+        done = phrase("1 step") if last.step == 1 else phrase("{} steps", last.step)
+        self.said = [phrase(how), done, phrase("{}", duration(last.seconds)), _size(last)]
         self.progress = 1.0
         self.snap(step, last.best)
         save_picture(last.best, picture, note=note)
@@ -218,12 +222,12 @@ class Easel:
         if ended.state.step >= MAX_STEPS:
             raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
         steps = check_number(PageError, "steps on this server", steps, 1, MAX_STEPS, whole=True)
-        run, before = ended.run, (ended.run.steps, ended.run.line)
-        run.steps, run.line = min(ended.state.step + steps, MAX_STEPS), "Going on …"
+        run, before = ended.run, (ended.run.steps, ended.run.said)
+        run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Going on …")]
         try:
             yield from self._watch(session, run, ended.order, ended.state)
         except NSTError:
-            run.steps, run.line = before
+            run.steps, run.said = before
             raise
 
     def ended(self, session: str | None) -> Run | None:
@@ -370,8 +374,8 @@ class Easel:
         return pace
 
 
-def _size(step: OptimizationStep) -> str:
-    return f"{step.size[0]} × {step.size[1]} px"
+def _size(step: OptimizationStep) -> Phrase:
+    return phrase("{} × {} px", *step.size)
 
 
 def _kind(method: Method, features: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from ui.kept import Kept
 from ui.log import note
 from ui.studio import KEEP, PageError, Studio, Wish
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
+from ui.words import phrase
 
 RECIPE = Recipe(
     steps=2000,
@@ -105,8 +106,9 @@ class Pupil(Watched):
             self.losses.setdefault(name, []).append(getattr(step, name))
         self.progress = step.step / self.steps
         left = min(self.until - time.monotonic(), step.seconds / self.progress - step.seconds)
-        left_in_words = f" · about {duration(max(0, left))} left" if step.step > 1 else ""
-        self.line = f"Step {step.step} of {self.steps} · {duration(step.seconds)}{left_in_words}"
+        self.said = [phrase("Step {} of {}", step.step, self.steps), phrase("{}", duration(step.seconds))]
+        if step.step > 1:
+            self.said.append(phrase("about {} left", duration(max(0, left))))
 
     def pack(self, style: Path) -> None:
         """Make the file to download."""
@@ -195,7 +197,7 @@ class School:
             if not pupil.losses:
                 raise
             pupil.fail(error)
-            pupil.line = f"Ended at step {pupil.losses['step'][-1]:.0f}, without a style"
+            pupil.said = [phrase("Ended at step {}, without a style", round(pupil.losses["step"][-1]))]
         finally:
             pupil.running = False
         pupil.progress = 1.0
@@ -230,7 +232,7 @@ class School:
         folder = TrainingFolder(pupil.folder / "style" / pupil.name, painting, open_picture(SAMPLE))
         recipe, network = pupil.recipe, new_network(pupil.recipe, start)
         cost = self._snap(pupil, network, folder.sample, 0)
-        pupil.line = "Looking how fast it goes …"
+        pupil.said = [phrase("Looking how fast it goes …")]
         yield
         before, paces = 0.0, list[float]()
         for step in self._steps(pupil, train(recipe, painting, photos, network, features)):
@@ -241,7 +243,7 @@ class School:
             if step.step >= TRIAL[0] and step.seconds >= TRIAL[1]:
                 break
         if pupil.stopped:
-            pupil.line = "Stopped before it began"
+            pupil.said = [phrase("Stopped before it began")]
             return
         if paces:
             left = pupil.until - time.monotonic()
@@ -257,7 +259,7 @@ class School:
             if now - shown > GLANCE:
                 shown = now
                 yield
-        pupil.line = "Writing the style …"
+        pupil.said = [phrase("Writing the style …")]
         yield
         self._thread.submit(
             folder.finish,
@@ -275,11 +277,11 @@ class School:
         pupil.pack(folder.folder)
         pupil.snap(step.step, open_picture(folder.folder / PREVIEW))
         note("trained", steps=step.step, seconds=step.seconds)
-        took = f"{step.step} of {pupil.steps} steps, {duration(step.seconds)}"
-        if step.step == pupil.steps:
-            pupil.line = f"Finished: {pupil.steps} steps, {duration(step.seconds)}"
-        else:
-            pupil.line = f"Stopped: {took}" if pupil.stopped else f"Ended, for its time was up: {took}"
+        how, done = "Finished", phrase("{} steps", step.step)
+        if step.step < pupil.steps:
+            how = "Stopped" if pupil.stopped else "Ended, for its time was up"
+            done = phrase("{} of {} steps", step.step, pupil.steps)
+        pupil.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
 
     def _steps(self, pupil: Pupil, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
         """One after another, in the background, until it is over."""

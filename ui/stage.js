@@ -2,6 +2,8 @@
 // empty box), `props.value` (ui/advanced.py: view), `props.hint`, `props.each` (what its number is of), `props.words` in
 // Spanish, and `watch`, which calls back when the value grows.
 const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+const told = (phrases) => phrases // ui/words.py: phrase
+  .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
   <figure><img hidden alt=""><p class="hint">${say(props.hint)}</p></figure>
   <div class="bar"><i></i></div>
@@ -69,7 +71,7 @@ function show() {
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
-  line.textContent = place ? waits : looksBack ? `${say("The run before")} · ${before.line}` : run.line;
+  line.textContent = place ? waits : looksBack ? `${say("The run before")} · ${told(before.said)}` : told(run.said);
   scrub.max = Math.max(0, run.snapshots.length - 1);
   scrub.disabled = run.snapshots.length < 2;
   look();
@@ -265,13 +267,13 @@ chart.onclick = (event) => {
   look();
 };
 
-async function keep({ line, losses, snapshots }) {
+async function keep({ said, losses, snapshots }) {
   if (before) URL.revokeObjectURL(before.picture);
   looksBack = false;
   before = null;
   if (!snapshots.length) return;
   const { url } = snapshots.at(-1), picture = await fetch(url).catch(() => null); // the connection may break
-  if (picture?.ok) before = { line, losses, url, picture: URL.createObjectURL(await picture.blob()) };
+  if (picture?.ok) before = { said, losses, url, picture: URL.createObjectURL(await picture.blob()) };
   show();
 }
 

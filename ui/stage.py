@@ -67,7 +67,7 @@ def view(run: Watched) -> dict[str, Any]:
     """What ``stage.js`` draws; what differs from the one before travels, and numbers of five digits are enough."""
     return {
         "running": run.running,
-        "line": run.line,
+        "said": run.said,
         "progress": round(run.progress, 3),
         "steps": run.steps,
         "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},

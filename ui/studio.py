@@ -357,10 +357,10 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     return Path(path)
 
 
-def recipe_of(photo: dict[str, Any] | None, tab: str) -> dict[str, str]:
+def recipe_of(photo: dict[str, Any] | None, tab: str, worded: Callable[[str], str] = str) -> dict[str, str]:
     """How the picture that somebody dropped says that it was made on a tab, if it does, and they are told."""
     with suppress(PageError, PictureError):  # which is told by whoever needs more of it than its recipe
         if photo and (said := of_tab(tab, read_recipe(read_note(received(photo))))):
-            gr.Info("The settings are as when it was made: drop a photograph to have it so, too.")
+            gr.Info(worded("The settings are as when it was made: drop a photograph to have it so, too."))
             return said
     return {}

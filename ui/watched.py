@@ -17,6 +17,7 @@ from PIL import Image
 from nst_core.errors import NSTError
 from ui.kept import Kept
 from ui.log import note_failure
+from ui.words import phrase
 
 SNAPSHOTS = 40
 """The most pictures that are kept of a run; of too many every second one goes."""
@@ -36,8 +37,8 @@ class Watched:
         """One column is ``step``."""
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
-        self.line = "Getting the feature network and the pictures ready …"
-        """How it stands, in words."""
+        self.said = [phrase("Getting the feature network and the pictures ready …")]
+        """How it stands."""
         self.progress = 0.0
         self.running = True
         self.stopped = False

@@ -1,9 +1,9 @@
 """The page's words in Spanish, for whoever's browser asks for them; the English ones stand where they are used.
 
-Sentences about a person's own pictures, which are made as they go, are in English alone.
+What the library refuses is told in English alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
@@ -323,6 +323,50 @@ usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo 
         "<b>Vea cómo se pinta una película</b>Elija una película: su primera imagen se pinta enseguida.<br>Las demás, "
         "y el sonido, siguen cuando pulse Pintar."
     ),
+    "Getting the feature network and the pictures ready …": "Preparando la red de características y las imágenes …",
+    "Looking at the film …": "Mirando la película …",
+    "Looking how fast it goes …": "Mirando lo rápido que va …",
+    "looking how fast it goes": "mirando lo rápido que va",
+    "Going on …": "Continuando …",
+    "Writing the style …": "Escribiendo el estilo …",
+    "Fetching the style from the Hugging Face Hub …": "Descargando el estilo del Hugging Face Hub …",
+    "{}": "{}",
+    "{} × {} px": "{} × {} px",
+    "Step {} of at most {}": "Paso {} de {} como máximo",
+    "Step {} of {}": "Paso {} de {}",
+    "Frame {} of {}": "Fotograma {} de {}",
+    "Frame {}": "Fotograma {}",
+    "{} a second": "{} por segundo",
+    "about {} left": "faltan unos {}",
+    "at most {}": "como máximo {}",
+    "all of them take about {}": "todos llevan unos {}",
+    "the first of {} frames": "el primero de {} fotogramas",
+    "the first frame": "el primer fotograma",
+    "the first {} of its {} fit into {}": "los primeros {} de sus {} caben en {}",
+    "the first {} of its {} fit into {}, at {} px all of it": "los primeros {} de sus {} caben en {}; a {} px, todo",
+    "Finished": "Terminado",
+    "Finished, for the losses hardly fall any more": "Terminado: las pérdidas apenas bajan ya",
+    "Stopped": "Parado",
+    "Stopped before it began": "Parado antes de empezar",
+    "Stopped, for others may be waiting": "Parado, pues puede que otros esperen",
+    "Ended, for its time was up": "Terminado: se acabó su tiempo",
+    "Ended at step {}, without a style": "Terminado en el paso {}, sin un estilo",
+    "{} steps": "{} pasos",
+    "1 step": "1 paso",
+    "{} of {} steps": "{} de {} pasos",
+    "1 frame": "1 fotograma",
+    "{} frames": "{} fotogramas",
+    "its sound is AAC now": "su sonido es AAC ahora",
+    "What you asked for before comes first": "Antes va lo que usted ya pidió",
+    "1 person is before you": "Hay 1 persona antes que usted",
+    "{} people are before you": "Hay {} personas antes que usted",
+    "Painted {} %, about {} s more": "Pintado el {} %, unos {} s más",
+    "The settings are as when it was made: drop a photograph to have it so, too.": (
+        "Los ajustes son como cuando se hizo: suelte una fotografía para tenerla igual."
+    ),
+    "That style was somebody's own, which no picture names: the chosen one stays.": (
+        "Ese estilo era propio de alguien, y ninguna imagen lo nombra: se queda el elegido."
+    ),
     "You are in line": "Está en la fila",
     "Somebody else's is being made first; yours is next.": "Antes se hace lo de otra persona; lo suyo va después.",
     "At most {} people are before you.": "Hay como mucho {} personas antes que usted.",
@@ -429,3 +473,18 @@ def say(words: str) -> Any:
     """Words for a component, which the browser says in its language; not all of Gradio's annotations know of it."""
     assert words in SPANISH, words
     return WORDS(words)
+
+
+Phrase = tuple[Any, ...]
+"""Words with ``{}`` in them that there is Spanish for, and what goes there."""
+
+
+def phrase(words: str, *values: object) -> Phrase:
+    """Something that is said as it happens, in a language that is known later."""
+    assert words in SPANISH, words
+    return words, *values
+
+
+def spoken(phrases: Iterable[Phrase], worded: Callable[[str], str] = str) -> str:
+    """In English, or in the language of what ``words_of`` gives."""
+    return " · ".join(worded(words).format(*values) for words, *values in phrases)

@@ -178,10 +178,10 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     assert second != first
     line = page.locator("#easel .line")
     back.click()
-    expect(line).to_have_text(re.compile("^The run before · Finished: 12 steps"))
+    expect(line).to_have_text(re.compile("^The run before · Finished · 12 steps"))
     page.wait_for_function(f"([image, first]) => ({PIXELS})(image) === first", arg=[picture.element_handle(), first])
     back.click()
-    expect(line).to_have_text(re.compile("^Finished: 12 steps"))
+    expect(line).to_have_text(re.compile("^Finished · 12 steps"))
     page.wait_for_function(f"([image, second]) => ({PIXELS})(image) === second", arg=[picture.element_handle(), second])
 
     page.get_by_label("Style layers").fill("conv1_1")
@@ -243,7 +243,7 @@ def test_a_second_run_is_read_out_as_the_first(advanced: "Page") -> None:
     for _ in range(2):
         page.locator("#run").click()
         expect(page.locator("#run")).to_be_disabled()
-        wait_until_it_rests(page, "Finished: 3 steps")
+        wait_until_it_rests(page, "Finished · 3 steps")
         expect(page.locator("#easel .legend")).to_contain_text("Style")
         assert steps_drawn(page) == 3
 

@@ -40,6 +40,15 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     # It is known after a trial, which gives way to whatever else this machine does.
     planned = "como máximo 120 pasos de L-BFGS desde la fotografía; en 3 tamaños"
     expect(page.locator("#plan")).to_contain_text(planned, timeout=180_000)
+    page.locator("#contents button").first.click()
+    page.locator("#paintings button").last.click()
+    page.get_by_label("128", exact=True).click()
+    steps = page.get_by_label("number input for Pasos como máximo")
+    steps.fill("3")
+    steps.press("Tab")
+    expect(page.locator("#plan")).to_contain_text("como máximo 3 pasos")
+    page.get_by_role("button", name="Empezar").click()
+    expect(page.locator("#easel .line")).to_contain_text("Terminado · 3 pasos · ")
     page.reload()
     expect(page.get_by_role("tab", name="Avanzado")).to_be_visible()
     page.get_by_role("tab", name="Acerca de").click()
