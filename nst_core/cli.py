@@ -130,7 +130,7 @@ def stylize(
         stylize_files,
         stylize_files_on_ray,
     )
-    from nst_core.images import SAVED_SUFFIXES, check_suffix, fit, open_picture
+    from nst_core.images import SAVED_SUFFIXES, check_suffix, open_picture
     from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 
     known = Registry.load(registry)
@@ -145,8 +145,7 @@ def stylize(
     one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
     if one_file:
         check_suffix(target)
-        photo = open_picture(photos[0])
-        check_suffix(target, fit(photo, size) if size else photo)
+        check_suffix(target, open_picture(photos[0]), size)
     opened, over = known.open(style), known.open(second) if second else None
     # Here as well: each photograph would be opened, and refused, for what is wrong with all.
     check_blend(strength, color)

@@ -175,13 +175,13 @@ def optimize(
     read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
     _check_apart({"--out": out, "--history": history, "--state": state}, read)
 
-    from nst_core.images import check_suffix, fit, open_picture
+    from nst_core.images import check_suffix, open_picture
     from nst_core.optimization import State
     from nst_core.optimization import optimize as optimize_pixels
     from nst_core.stylization import repaint
 
     photo = open_picture(content)
-    check_suffix(out, fit(photo, settings.size))
+    check_suffix(out, photo, settings.size)
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
     saved = State.load(state) if state is not None and os.path.exists(state) else None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nst_core.console import RegistryOption, progress_bar, stderr, style_word, weighted
-from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
@@ -130,11 +129,6 @@ def train(
     if not resume:
         check_new(out)
     finished = all(os.path.exists(out / file) for file in MAX_BYTES)
-    if not warm_start and reconstruction_steps >= steps:
-        raise NSTError(
-            f"The first {reconstruction_steps} steps teach the network to give a photograph back, and of {steps} none "
-            "is left for the painting: more --steps, or fewer --reconstruction-steps, would be right."
-        )
     recipe = Recipe(
         architecture=architecture or RECIPE.architecture,
         steps=steps,

@@ -200,11 +200,11 @@ def read_note(source: str | Path | bytes | BinaryIO) -> str:
     return note[:LONGEST_NOTE] if isinstance(note, str) else ""
 
 
-def check_suffix(path: str | Path, picture: Image.Image | None = None) -> None:
+def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_side: int | None = None) -> None:
     """Refuse, before any work is done, a path that ``save_picture`` cannot write to.
 
-    With a picture, its transparency and size are checked against the format as well; a result has those of its
-    photograph.
+    With a picture, its transparency is checked against the format as well, and so is its size, or the ``longer_side``
+    that it will have; a result has those of its photograph.
 
     Raises:
         PictureError: the suffix, the folder or the picture is not one that can be written so.
@@ -227,10 +227,11 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None) -> None:
             f"{encoder.format} files have no transparency and the picture has: instead of {path.suffix}, "
             f"the suffix of {quoted(path.name)} should be {_either(False)}."
         )
-    if encoder.longest and max(picture.size) > encoder.longest:
+    side = longer_side or max(picture.size)
+    if encoder.longest and side > encoder.longest:
         raise PictureError(
-            f"{encoder.format} files have at most {encoder.longest} pixels to a side and the picture has "
-            f"{max(picture.size)}: a smaller picture, or a name that ends in .png, would be right."
+            f"{encoder.format} files have at most {encoder.longest} pixels to a side and the picture has {side}: a "
+            "smaller picture, or a name that ends in .png, would be right."
         )
 
 

@@ -30,7 +30,8 @@ class Recipe:
     steps: int = 2000
     """At least 1."""
     reconstruction_steps: int = 150
-    """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many."""
+    """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many. A
+    network that begins as a style's needs none."""
     batch_size: int = 4
     """Photographs a step, of all processes together."""
     crop: int = 192
@@ -113,10 +114,15 @@ class Recipe:
 
 
 def check_recipe(recipe: object) -> None:
-    """Refuse what is no ``Recipe``, such as the id of an architecture.
+    """Refuse what is no ``Recipe``, such as the id of an architecture, and one that leaves no step for the painting.
 
     Raises:
-        RecipeError: it is none.
+        RecipeError: it is one of these.
     """
     if not isinstance(recipe, Recipe):
         raise RecipeError(f"A recipe is Recipe(architecture='johnson', …), not {recipe!r:.80}.")
+    if recipe.reconstruction_steps >= recipe.steps:
+        raise RecipeError(
+            f"The first {recipe.reconstruction_steps} steps teach the network to give a photograph back, and of "
+            f"{recipe.steps} none is left for the painting: more steps, or fewer reconstruction steps, would be right."
+        )

@@ -154,6 +154,8 @@ def blend(
     """
     check_blend(strength, color)
     photo, painted = open_picture(photo), open_picture(painted)
+    if strength == 1 and color == "style" and mask is None and photo.mode == painted.mode == "RGB":
+        return painted
     if photo.size != painted.size:
         photo = photo.resize(painted.size, Image.Resampling.LANCZOS)
     shown = None if mask is None else shares(mask, painted.size)

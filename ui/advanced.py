@@ -196,8 +196,6 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     results = [go_on, png, table]
 
     def method_of(preset: str, values: Sequence[Any]) -> Method:
-        if not known(preset):
-            raise PageError(f"There is no preset {preset!r:.80}.")
         said = dict(zip(settings, values, strict=True))
         usual = easel.method(preset)
         for name, value in said.items():
@@ -286,9 +284,6 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                     styles.append(another)
                     masks.append(mask)
                     weights.append(weight)
-            for weight in weights:
-                if not isinstance(weight, int | float):
-                    raise PageError("Each painting's weight should be a number.")
             areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
             # Whoever compares runs has files of several.
             usual = zip(settings, values, fill(preset), strict=True)

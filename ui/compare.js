@@ -1,6 +1,7 @@
 // What Gradio's slider between before and after lacks: the keyboard, and scrolling with one finger. Gradio runs this with
-// `element` (a box on the stage) and `props.words`.
-const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+// `element` (a box on the stage).
+const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
+const say = (english) => spanish?.[english] ?? english;
 const stage = element.closest("#stage"), HANDLE = "[data-testid=slider]", STEP = 0.05;
 
 // It keeps every touch of its pictures to itself: one finger is to scroll the page, unless they are zoomed.

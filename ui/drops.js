@@ -1,10 +1,11 @@
 // Where files are dropped: one that misses its place does not open instead of the page, one that is dropped near it finds
 // it, one of another kind takes nothing away, and one that the browser cannot show is named; pictures that were chosen are
-// there again when the page is loaded anew. Gradio runs this with `element` (the masthead) and `props.words`.
-const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+// there again when the page is loaded anew. Gradio runs this with `element` (the masthead).
+const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
+const say = (english) => spanish?.[english] ?? english;
 const RIGHT = {
   image: say("That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here."),
-  video: say("That is no film: an MP4, MOV, MKV or WebM would be right here."),
+  video: say("That is no film: an MP4, MOV, MKV, WebM or GIF would be right here."),
   style: say("That is no style: weights (.safetensors), or a style’s folder as .zip, would be right here."),
 };
 const TOO_LARGE = say("That file is too large: at most 64 MB are right here.");
@@ -18,8 +19,10 @@ function placeOf(target) { // the box that a file is for which is dropped there,
   return [target.closest("#photo, .pick"), "image"];
 }
 
-function typed(file) { // not every system knows that HEIC is a picture, and Gradio takes what is called one alone
-  return !file.type && /\.(heic|heif|hif)$/i.test(file.name) ? new File([file], file.name, { type: "image/heic" }) : file;
+function typed(file, kind) { // Gradio goes by this: not every system knows that HEIC is a picture, and a GIF may be a film
+  const called = (type) => new File([file], file.name, { type });
+  if (kind === "video" && file.type === "image/gif") return called("video/gif");
+  return !file.type && /\.(heic|heif|hif)$/i.test(file.name) ? called("image/heic") : file;
 }
 
 function refuse(box, words) {
@@ -109,10 +112,9 @@ document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.
 document.addEventListener("drop", (event) => {
   const dropped = event.dataTransfer.files[0];
   if (!dropped) return;
-  const file = typed(dropped);
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
-  const [box, kind] = placeOf(event.target);
+  const [box, kind] = placeOf(event.target), file = typed(dropped, kind);
   if (!box) return;
   if (!fits(file, kind) || file.size > props.most) {
     event.stopPropagation();
@@ -126,7 +128,7 @@ document.addEventListener("drop", (event) => {
 }, { capture: true });
 
 document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
-  const [file] = [...event.clipboardData.files].map(typed);
+  const [file] = [...event.clipboardData.files].map((one) => typed(one, "image"));
   const open = [...document.querySelectorAll("#photo, #content")].find((place) => place.checkVisibility());
   const box = document.querySelector(":is(#photo, .pick:not(#film, #painted-film)):hover") ?? open;
   if (!file || !box) return;
@@ -148,7 +150,7 @@ document.addEventListener("change", (event) => {
     refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
   } else {
     keep(box, file);
-    if (typed(file) !== file) put(typed(file), target);
+    if (typed(file, kind) !== file) put(typed(file, kind), target);
   }
 }, { capture: true });
 

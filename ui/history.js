@@ -1,7 +1,8 @@
 // The pictures that somebody made, in their browser alone. Gradio runs this with `element` (an empty box), `props.value`
-// (the newest picture, see ui/repaint.py), `props.words` (English to Spanish), `watch` and `trigger`.
+// (the newest picture, see ui/repaint.py), `watch` and `trigger`.
 const MOST = 20, SIDE = 180;
-const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
+const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
   <p class="privacy">${say("Your last pictures, kept in this browser alone.")} <button class="forget">${say("Forget them")}</button></p>
   <div class="strip"></div>
@@ -37,6 +38,8 @@ async function keep() {
   // A picture that is touched up takes its own place: only the last of a moment is fetched, in the order they were made.
   const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
   await new Promise((done) => setTimeout(done, 700));
+  // What is looked at comes first: on a slow network each would keep the other waiting.
+  await Promise.all([...document.querySelectorAll("#result img")].map((image) => image.decode().catch(() => {})));
   if (overtaken()) return;
   const answer = await fetch(made.url).catch(() => null); // the connection may break
   if (!answer?.ok) return;

@@ -1,10 +1,11 @@
 // Paints in the visitor's browser, a photograph or what their camera sees: no picture leaves the device. Gradio runs this
-// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter, words) and `server`, whose `weights` are
+// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter) and `server`, whose `weights` are
 // a style's network. Only if the visitor says so, `server.paint` paints in its place what the camera sees.
 const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // of the longer side, in pixels
 const LEAST = 16; // of the shorter one
 const SLOW = 200, QUICK = 50; // milliseconds a frame, beyond which another size is tried
-const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
+const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
   <div class="choices">
     <p class="privacy"></p>
@@ -102,13 +103,14 @@ const once = (work) => { // a promise kept for later, unless it failed
   };
 };
 
-const LOST = say("The program that paints could not be fetched: try again, or paint on the tab Repaint.");
+const lost = () => tried ? say("The program that paints could not be fetched: try again, or let the server paint.")
+  : say("The program that paints could not be fetched: try again, or paint on the tab Repaint.");
 
 const heard = (answer) => answer.catch(() => null); // Gradio itself gives nothing where the server does not answer
 
 async function fetched(url, integrity) {
   const answer = await fetch(url, { integrity, credentials: "same-origin" }).catch(() => null);
-  if (!answer?.ok) throw new Refusal(LOST);
+  if (!answer?.ok) throw new Refusal(lost());
   return answer.arrayBuffer();
 }
 
@@ -126,7 +128,7 @@ const painter = once(async () => {
 });
 
 const weightsOf = once(async (style) => {
-  const { url, refusal } = (await heard(server.weights(style))) ?? { refusal: LOST };
+  const { url, refusal } = (await heard(server.weights(style))) ?? { refusal: lost() };
   if (refusal) throw new Refusal(refusal);
   return fetched(url);
 });
@@ -158,10 +160,8 @@ function show(state) {
   find(".stage .buttons").hidden = state === "empty";
   find(".stop").hidden = !live;
   find(".save").hidden = live; // its frames are small: a picture is taken first
-  const focused = document.activeElement;
-  find(".camera").disabled = live;
-  if (live && focused === find(".camera")) find(".stop").focus();
-  if (!live && focused === find(".stop")) find(".camera").focus();
+  find(".camera").textContent = live ? say("Turn the camera off") : say("Start the camera");
+  if (!live && document.activeElement === find(".stop")) find(".camera").focus();
   canvas.classList.toggle("mirrored", live && facing !== "environment");
   if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
   who.parentNode.hidden = !tried; // where this device cannot, the server may
@@ -201,7 +201,7 @@ function draw(made) { // in the chosen style
 
 async function attempt(work) { // whatever fails is one sentence
   const mine = ++wish;
-  if (innerWidth <= 768) figure.scrollIntoView({ behavior: "smooth", block: "center" }); // it is below the choices
+  if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" }); // it is below the choices
   try {
     await work(() => mine === wish);
   } catch (error) {
@@ -324,6 +324,7 @@ async function paintLive(wanted) {
 }
 
 function takePicture() {
+  if (who.value === "server" && painted) return leave(`${canvas.width} × ${canvas.height} px · ${say("by the server")}`);
   rest();
   if (photo) paintPhoto();
 }
@@ -364,8 +365,8 @@ if (first) first.checked = true; // a registry may be empty
 const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
 find(".styles").onchange = again;
 sizes.onchange = () => { if (mode === "photo") again(); else asked = sizes.value; }; // the camera's next frame has it
-who.onchange = again;
-find(".camera").onclick = () => startCamera(false);
+who.onchange = () => { if (mode === "camera") repaintLive(); else startCamera(false); };
+find(".camera").onclick = () => { if (mode === "camera") leave(say("The camera is off.")); else startCamera(false); };
 find(".stop").onclick = takePicture;
 find(".turn").onclick = async () => { // a telephone says where its cameras look, and has one for each side that counts
   const all = (await cameras()).map((one) => one.deviceId), now = video.srcObject?.getTracks()[0].getSettings().deviceId;

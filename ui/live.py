@@ -19,7 +19,6 @@ from nst_core.text import quoted
 from ui.gallery import preview_of
 from ui.line import Turn
 from ui.studio import PageError, Studio, address_of
-from ui.words import SPANISH
 
 LIVE, PAINTER = (Path(__file__).with_name(name) for name in ("live.js", "painter.js"))
 RUNTIME = "1.30.0"
@@ -165,5 +164,4 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
         painter=PAINTER.read_text("utf-8"),
         runtimes=runtimes,
         styles=styles,
-        words=SPANISH,
     )

@@ -1,10 +1,11 @@
 // Where the second style is seen: drawn on the picture, or one of a few ready-made masks. Gradio runs this with `element`
 // (an empty box), `props.value` (a grey PNG in base64, see ui/masks.py; empty: everywhere), `props.side` (the most pixels to
-// a side of it), `props.words`, `watch` and `trigger`; "painted" is told to the document by ui/repaint.py.
+// a side of it), `watch` and `trigger`; "painted" is told to the document by ui/repaint.py.
 const FINE = 8; // pixels of the canvas to one of the mask
 const STEP = 17; // between two greys of the mask: with fewer of them it is shorter
 const TINT = [255, 64, 96], COLOR = `rgb(${TINT})`; // of what is drawn
-const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
+const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
+const say = (english) => spanish?.[english] ?? english;
 const READY = { // a pixel's share, by where it is in the picture, 0–1
   Everywhere: null,
   Left: (x) => 0.5 - (x - 0.5) * 6,
@@ -27,7 +28,9 @@ const find = (selector) => element.querySelector(selector);
 const [figure, image, canvas, ring, brush] = ["figure", "img", "canvas", "figure i", "input"].map(find);
 const drawing = canvas.getContext("2d", { willReadFrequently: true }); // its opacity is the mask
 const earlier = [];
-let erases = false;
+// Where a finger scrolls the page, it draws when it is told to; the button that told it tells it to scroll again.
+const SCROLLS = matchMedia("(pointer: coarse)").matches;
+let tool = SCROLLS ? "" : "draw";
 let stroke = null; // the pointer that draws, and where it is
 
 // --- from text to canvas, and back
@@ -121,16 +124,16 @@ function mark() {
   else if (chosen === "Everywhere") chosen = ""; // it was not chosen here
   find(".own").hidden = chosen !== "";
   for (const button of element.querySelectorAll(".ready button")) button.ariaPressed = button.value === chosen;
-  find(".draw").ariaPressed = !erases;
-  find(".erase").ariaPressed = erases;
+  find(".draw").ariaPressed = tool === "draw";
+  find(".erase").ariaPressed = tool === "erase";
+  canvas.style.touchAction = tool ? "none" : "auto";
   find(".undo").disabled = !earlier.length;
   find(".invert").disabled = !props.value;
 }
 
 for (const button of element.querySelectorAll(".ready button:not(.own)"))
   button.onclick = () => { chosen = button.value; change(ready(chosen)); show(); };
-find(".draw").onclick = () => { erases = false; mark(); };
-find(".erase").onclick = () => { erases = true; mark(); };
+for (const one of ["draw", "erase"]) find(`.${one}`).onclick = () => { tool = tool === one && SCROLLS ? "" : one; mark(); };
 find(".undo").onclick = () => { chosen = ""; take(earlier.pop()); show(); };
 find(".invert").onclick = () => {
   const before = drawing.getImageData(0, 0, canvas.width, canvas.height);
@@ -147,7 +150,7 @@ function at(event) { // in the canvas's pixels
 
 function draw(event) {
   const size = (brush.value / 100) * Math.min(canvas.width, canvas.height);
-  drawing.globalCompositeOperation = erases ? "destination-out" : "source-over";
+  drawing.globalCompositeOperation = tool === "erase" ? "destination-out" : "source-over";
   Object.assign(drawing, { strokeStyle: COLOR, lineCap: "round", lineJoin: "round", lineWidth: size, shadowBlur: size / 3, shadowColor: COLOR });
   drawing.beginPath();
   drawing.moveTo(...stroke.at);
@@ -159,11 +162,11 @@ function draw(event) {
 }
 
 canvas.onpointerdown = (event) => {
-  if (stroke || event.button) return;
+  if (stroke || event.button || !tool) return;
   canvas.setPointerCapture(event.pointerId);
   stroke = { id: event.pointerId, at: at(event) };
   drawing.fillStyle = COLOR;
-  if (!props.value && erases) drawing.fillRect(0, 0, canvas.width, canvas.height); // of everywhere
+  if (!props.value && tool === "erase") drawing.fillRect(0, 0, canvas.width, canvas.height); // of everywhere
   figure.classList.add("drawn");
   draw(event);
 };

@@ -33,7 +33,7 @@ from ui.server import Page
 from ui.studio import PageError, Studio
 from ui.train import train_accordion
 from ui.video import video_tab
-from ui.words import SPANISH, say
+from ui.words import say
 
 DROPS = Path(__file__).with_name("drops.js")
 
@@ -133,7 +133,6 @@ def build_page(
             say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"),
             js_on_load=DROPS.read_text("utf-8"),
             elem_id="masthead",
-            words=SPANISH,
             most=MAX_FILE,
         )
         remembered = {tab: memory(tab) for tab in ("video", "advanced")}

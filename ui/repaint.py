@@ -19,7 +19,7 @@ from ui.links import copies
 from ui.masks import SIDE, read_mask
 from ui.sliders import slider, within
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
-from ui.words import SPANISH, say, spoken, words_of
+from ui.words import say, spoken, words_of
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
@@ -103,7 +103,6 @@ def repaint_tab(studio: Studio) -> Desk:
                     say(HINT),
                     elem_id="hint",
                     js_on_load=COMPARE.read_text("utf-8"),
-                    words=SPANISH,
                 )
             with gr.Row(elem_id="caption"):
                 info = gr.HTML(elem_id="info")
@@ -158,7 +157,6 @@ def repaint_tab(studio: Studio) -> Desk:
                 html_template="",
                 js_on_load=MASK.read_text("utf-8"),
                 elem_id="mask",
-                words=SPANISH,
                 side=SIDE,
                 apply_default_css=False,
             )
@@ -166,7 +164,6 @@ def repaint_tab(studio: Studio) -> Desk:
                 html_template="",
                 js_on_load=HISTORY.read_text("utf-8"),
                 elem_id="history",
-                words=SPANISH,
                 apply_default_css=False,
             )
             cards = gr.HTML(padding=False)

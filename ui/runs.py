@@ -174,9 +174,6 @@ class Easel:
         """
         if not isinstance(name, str) or name not in METHODS:
             raise PageError(f"There is no method {name!r:.80}; there are {', '.join(METHODS)}.")
-        for setting, value in changes.items():
-            if isinstance(value, int) and abs(value) > 2**63:
-                raise PageError(f"The setting {setting} should be a number of a few digits.")
         bounds = {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS), "seconds": (0.1, MAX_SECONDS)}
         for setting, (least, most) in bounds.items():
             if setting in changes:

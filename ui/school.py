@@ -277,7 +277,7 @@ class School:
         pupil.pack(folder.folder)
         pupil.snap(step.step, open_picture(folder.folder / PREVIEW))
         note("trained", steps=step.step, seconds=step.seconds)
-        how, done = "Finished", phrase("{} steps", step.step)
+        how, done = "Finished", phrase("1 step") if step.step == 1 else phrase("{} steps", step.step)
         if step.step < pupil.steps:
             how = "Stopped" if pupil.stopped else "Ended, for its time was up"
             done = phrase("{} of {} steps", step.step, pupil.steps)

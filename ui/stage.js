@@ -1,8 +1,9 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
-// empty box), `props.value` (ui/advanced.py: view), `props.hint`, `props.each` (what its number is of), `props.words` in
-// Spanish, and `watch`, which calls back when the value grows.
-const say = (english) => (navigator.language.startsWith("es") ? props.words[english] : english);
-const told = (phrases) => phrases // ui/words.py: phrase
+// empty box), `props.value` (ui/stage.py: view), `props.hint`, `props.each` (what its number is of), and `watch`, which
+// calls back when the value grows.
+const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
+const say = (english) => spanish?.[english] ?? english;
+const told = (said) => JSON.parse(said) // ui/words.py: phrase
   .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
   <figure><img hidden alt=""><p class="hint">${say(props.hint)}</p></figure>

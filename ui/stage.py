@@ -1,5 +1,6 @@
 """The stage, where what takes a while is watched as it goes on, and what its buttons do; what it draws is stage.js."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -12,7 +13,7 @@ from gradio.events import Dependency
 from nst_core.errors import NSTError
 from ui.studio import address_of
 from ui.watched import Underway, Watched
-from ui.words import SPANISH, say
+from ui.words import say
 
 STAGE = Path(__file__).with_name("stage.js")
 
@@ -28,7 +29,6 @@ def stage_for(id: str, hint: str, each: str = "Picture at step") -> gr.HTML:
         elem_classes="easel",
         hint=hint,
         each=each,
-        words=SPANISH,
     )
 
 
@@ -67,7 +67,7 @@ def view(run: Watched) -> dict[str, Any]:
     """What ``stage.js`` draws; what differs from the one before travels, and numbers of five digits are enough."""
     return {
         "running": run.running,
-        "said": run.said,
+        "said": json.dumps(run.said),  # Gradio's differences of lists within lists lose what comes after a shorter one
         "progress": round(run.progress, 3),
         "steps": run.steps,
         "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},

@@ -14,7 +14,7 @@ from ui.restoring import read
 from ui.sliders import slider, within
 from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
-from ui.words import say
+from ui.words import say, words_of
 
 SIZE = 480
 """Longer side, in pixels, at first."""
@@ -112,6 +112,10 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         earlier = gr.Video(label=say("The film before")), gr.DownloadButton(say("The film before (MP4)"))
         if not film:
             return None, *earlier
+        painted = cinema.running.get(request.session_hash, None)
+        if painted and painted.running:
+            gr.Info(words_of(request)("The film that is being painted goes on as it began; Paint begins anew."))
+            return gr.skip(), *earlier
         with refusals():
             return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
 

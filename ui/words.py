@@ -167,8 +167,8 @@ usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo 
         "Ese archivo es demasiado grande: aquí corresponden 64 MB como máximo."
     ),
     "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
-    "That is no film: an MP4, MOV, MKV or WebM would be right here.": (
-        "Eso no es una película: aquí corresponde un MP4, MOV, MKV o WebM."
+    "That is no film: an MP4, MOV, MKV, WebM or GIF would be right here.": (
+        "Eso no es una película: aquí corresponde un MP4, MOV, MKV, WebM o GIF."
     ),
     "Painted by": "Pinta",
     "this device": "este dispositivo",
@@ -188,6 +188,9 @@ usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo 
     "As quick as it can": "Según la rapidez",
     "The program that paints could not be fetched: try again, or paint on the tab Repaint.": (
         "No se pudo descargar el programa que pinta; pruebe otra vez o pinte en la pestaña Repintar."
+    ),
+    "The program that paints could not be fetched: try again, or let the server paint.": (
+        "No se pudo descargar el programa que pinta; pruebe otra vez o deje que pinte el servidor."
     ),
     "This browser has no WebAssembly, which paints here; the tab Repaint needs none.": (
         "Este navegador no tiene WebAssembly, que es lo que pinta aquí; la pestaña Repintar no lo necesita."
@@ -219,6 +222,8 @@ usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo 
     ),
     "Asking for the camera …": "Pidiendo la cámara …",
     "The camera is off: you left this tab.": "La cámara está apagada: dejó esta pestaña.",
+    "Turn the camera off": "Apagar la cámara",
+    "The camera is off.": "La cámara está apagada.",
     "Take the picture": "Tomar la foto",
     "The camera has gone.": "La cámara se ha desconectado.",
     "frames a second": "imágenes por segundo",
@@ -231,6 +236,9 @@ usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo 
     "The film before (MP4)": "La película anterior (MP4)",
     "The last finished film (MP4)": "La última película terminada (MP4)",
     "Your film": "Su película",
+    "The film that is being painted goes on as it began; Paint begins anew.": (
+        "La película que se está pintando sigue como empezó; Pintar empieza de nuevo."
+    ),
     "Styles of the community": "Estilos de la comunidad",
     "First come the": "Primero los",
     "Most liked": "más apreciados",
@@ -311,8 +319,8 @@ usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo 
     "Painting 4": "Cuadro 4",
     "Mask": "Máscara",
     "Its weight": "Su peso",
-    "Mask of the painting above": "Máscara de la pintura de arriba",
-    "Weight of the painting above": "Peso de la pintura de arriba",
+    "Mask of the painting above": "Máscara del cuadro de arriba",
+    "Weight of the painting above": "Peso del cuadro de arriba",
     "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
     "below while they fall.": (
         "<b>Vea cómo se pinta una imagen</b>Elija una fotografía y un cuadro y pulse Empezar.<br>Abajo se dibujan las "

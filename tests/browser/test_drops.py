@@ -61,13 +61,15 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     page.goto(app_url)
     page.get_by_role("tab", name=re.compile("V[ií]deo")).click()
     page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    first, at = {"en": ("the first of {} frames", "Frame"), "es": ("el primero de {} fotogramas", "Fotograma")}[
+        language
+    ]
     for frames, place in ((3, "#reel"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
-        expect(page.locator("#reel .line")).to_contain_text(f"the first of {frames} frames")
-    at = {"en": "Frame", "es": "Fotograma"}[language]
+        expect(page.locator("#reel .line")).to_contain_text(first.format(frames))
     expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile(at))
     drop(page, make_film(tmp_path / "old.mp4", codec="mpeg4", frames=4), "video/mp4", "#film")
-    expect(page.locator("#reel .line")).to_contain_text("the first of 4 frames")
+    expect(page.locator("#reel .line")).to_contain_text(first.format(4))
     expect(page.locator("#film")).to_have_attribute("data-unseen", re.compile("^old.mp4: "))
     assert not page.get_by_test_id("toast-body").count()
     drop(page, tmp_path / "3.mp4", "video/mp4", "#film")
@@ -75,6 +77,11 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     drop(page, tmp_path / "3.mp4", "image/png", "#film")
     expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()
+    frames = [Image.new("RGB", (60, 40), color) for color in ("teal", "maroon")]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    drop(page, tmp_path / "moves.gif", "image/gif", "#reel")
+    expect(page.locator("#reel .line")).to_contain_text("60 × 40 px · " + first.format(2))
+    assert not page.get_by_test_id("toast-body").count()
     page.close()
 
 

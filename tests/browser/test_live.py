@@ -177,7 +177,7 @@ def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     expect(page.locator("#live .rate")).to_contain_text("by the server")
     expect(page.locator("#live .rate")).to_have_text(LIVE)
     page.locator("#live .stop").click()
-    expect(page.locator("#live .line")).to_contain_text("by this device's processor")  # the last frame
+    expect(page.locator("#live .line")).to_contain_text("px · by the server")  # the last frame
     expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
     expect(page.locator("#live .who")).to_be_hidden()
     asked: list[str] = []

@@ -49,6 +49,8 @@ def changed(page: "Page", before: str) -> None:
 
 def draw(page: "Page", *points: tuple[float, float]) -> None:
     """A stroke over places in the picture, 0–1, with the mouse or, on a telephone, a finger; waits for the picture."""
+    if not page.locator("#mask :is(.draw, .erase)[aria-pressed=true]").count():
+        page.get_by_role("button", name="Draw").click()
     before, box = seen(page), page.locator("#mask canvas").bounding_box()
     assert box
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
@@ -87,6 +89,20 @@ def test_what_is_drawn_stays_in_sight_while_the_picture_of_an_earlier_stroke_com
     expect(two.locator("#mask canvas")).to_have_css("opacity", "0.5")
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(two.locator("#mask canvas")).to_have_css("opacity", "0")
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_a_finger_scrolls_past_the_picture_until_it_is_told_to_draw(two: "Page") -> None:
+    canvas, draws = two.locator("#mask canvas"), two.get_by_role("button", name="Draw")
+    expect(canvas).to_have_css("touch-action", "auto")
+    canvas.scroll_into_view_if_needed()
+    canvas.tap()
+    expect(two.get_by_role("button", name="Everywhere")).to_have_attribute("aria-pressed", "true")
+    draws.tap()
+    expect(canvas).to_have_css("touch-action", "none")
+    draws.tap()
+    expect(draws).to_have_attribute("aria-pressed", "false")
+    expect(canvas).to_have_css("touch-action", "auto")
 
 
 def press(page: "Page", name: str) -> None:
