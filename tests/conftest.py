@@ -1,6 +1,7 @@
 """What tests of the page share: a registry of random styles, and the real app serving it."""
 
 import os
+import random
 import runpy
 import socket
 import sys
@@ -8,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -46,9 +47,7 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
 @contextmanager
 def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, ForkServerProcess]]:
     """The same, with its process; what it says is in ``log.txt``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     env = {**environment, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
     url = f"http://127.0.0.1:{port}"
     log = folder / "log.txt"
@@ -69,6 +68,15 @@ def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str
         app.terminate()
         app.join(20)
         assert not app.is_alive()
+
+
+def _free_port() -> int:
+    """Below those that a system gives to whoever asks for any: the app takes it seconds later."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a hundred ports are taken")
 
 
 def _serve(environment: dict[str, str], log: Path) -> None:

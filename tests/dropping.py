@@ -23,3 +23,20 @@ def drop(page: "Page", file: Path, kind: str, place: str) -> None:
     """The browser must be told each time that it is not to open the file."""
     data = base64.b64encode(file.read_bytes()).decode()
     assert page.evaluate(DROP, [data, file.name, kind, place]) == [True, True]
+
+
+SETTLED = """() => new Promise((done) => {
+    let before = "", since = performance.now();
+    const look = () => {
+        const boxes = [...document.querySelectorAll("[id]")].map((element) => element.getBoundingClientRect());
+        const now = JSON.stringify(boxes);
+        if (now !== before) { before = now; since = performance.now(); }
+        if (performance.now() - since > 700) done(); else setTimeout(look, 50);
+    };
+    look();
+})"""
+
+
+def settle(page: "Page") -> None:
+    """Wait until Gradio, which lays its boxes out anew while a page begins, has left them alone for a while."""
+    page.evaluate(SETTLED)

@@ -39,6 +39,12 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_features(tmp_path_factory.mktemp("features"))
 
 
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.school.TRIAL", (2, 0.0))
+    monkeypatch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
@@ -183,7 +189,7 @@ def test_stopped_before_its_first_step_it_keeps_the_earlier_style(school: School
 def test_there_are_as_many_steps_as_fit_in(school: School, painting: Path) -> None:
     school.recipe = replace(FEW, steps=2000)
     # Less than a person may ask for.
-    short = lesson(school).model_copy(update={"minutes": 0.2})
+    short = lesson(school).model_copy(update={"minutes": 0.06})
     pupil = ended(school.watch("ann", painting, short))
     assert 1 < pupil.losses["step"][-1] <= pupil.steps < 2000
     assert spoken(pupil.said).startswith(("Finished", "Ended, for its time was up"))

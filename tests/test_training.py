@@ -81,7 +81,7 @@ def steps_of(
     recipe: Recipe, painting: Any, photos: Path, checkpoint: Path, *, resume: bool = False
 ) -> Iterator[TrainingStep]:
     torch.manual_seed(recipe.seed)
-    network = JohnsonNetwork()
+    network = ARCHITECTURES["johnson-lite"].network()
     features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
     return train(recipe, painting, photos, network, features, checkpoint, resume=resume, checkpoint_every=2)
 
@@ -270,7 +270,7 @@ def test_a_long_strip_can_be_the_sample() -> None:
 def test_names_of_files_will_do(painting: Path, photos: Path) -> None:
     expected = losses(run(RECIPE, painting, photos, upto=3))
     torch.manual_seed(RECIPE.seed)
-    network, checkpoint = JohnsonNetwork(), str(photos.parent / "other.pt")
+    network, checkpoint = ARCHITECTURES["johnson-lite"].network(), str(photos.parent / "other.pt")
     features = VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8)).requires_grad_(False)
     drawn = torch.random.get_rng_state()
     with torch.inference_mode():

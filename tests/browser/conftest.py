@@ -33,13 +33,22 @@ SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "h
 
 
 @pytest.fixture
-def page(browser: "Browser", app_url: str, request: pytest.FixtureRequest) -> Iterator["Page"]:
-    """The page, loaded; afterwards it must have asked nobody but the app, and have raised nothing.
+def page(blank: "Page", app_url: str) -> "Page":
+    """The page, loaded."""
+    blank.goto(app_url)
+    blank.wait_for_selector("#styles label")
+    return blank
+
+
+@pytest.fixture
+def blank(browser: "Browser", request: pytest.FixtureRequest) -> Iterator["Page"]:
+    """A tab before it has gone anywhere; afterwards it must have asked nobody but the app, and have raised nothing.
 
     On a desktop's screen, or on those of SCREENS that a test is parametrized with, indirectly: where a finger or the
     width might make a difference.
     """
-    screen = getattr(request, "param", "desktop")
+    said = getattr(request.node, "callspec", None)
+    screen = next((said.params[name] for name in ("page", "blank") if said and name in said.params), "desktop")
     phone = screen == "phone"
     context = browser.new_context(viewport=SCREENS[screen], is_mobile=phone, has_touch=phone, accept_downloads=True)  # type: ignore[arg-type]
     page = context.new_page()
@@ -48,8 +57,6 @@ def page(browser: "Browser", app_url: str, request: pytest.FixtureRequest) -> It
     raised: list[str] = []
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
     page.on("pageerror", lambda error: raised.append(str(error)))
-    page.goto(app_url)
-    page.wait_for_selector("#styles label")
     yield page
     context.close()
     assert hosts <= {"127.0.0.1", None, ""}  # data: and blob: have no host

@@ -22,7 +22,8 @@ def test_axe_finds_nothing_serious(page: "Page", scheme: str) -> None:
     expect(page.locator("#mask canvas")).to_be_visible()
     for tab in page.get_by_role("tab").all():
         tab.click()
-        page.wait_for_timeout(500)  # what fades in has less contrast until it is there
+        # What fades in has less contrast until it is there.
+        page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
         violations = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
         serious = [
             f"{tab.inner_text()}: {violation['help']}: {node['html']:.200}"
@@ -42,7 +43,8 @@ def test_forced_colours_show_what_is_chosen(page: "Page") -> None:
     assert page.locator("#strength [type=range]").evaluate("range => getComputedStyle(range).appearance") == "auto"
 
 
-def test_what_the_browser_draws_is_as_dark_as_the_page(page: "Page", app_url: str) -> None:
+def test_what_the_browser_draws_is_as_dark_as_the_page(blank: "Page", app_url: str) -> None:
+    page = blank
     for theme, scheme in (("light", "normal"), ("dark", "dark")):
         page.goto(f"{app_url}/?__theme={theme}")
         expect(page.locator("#strength [type=number]")).to_have_css("color-scheme", scheme)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from conftest import serving
-from dropping import drop
+from conftest import ROOT, serving
+from dropping import drop, settle
 from loopback_hub import LoopbackHub
 from made_films import make_film
-from made_styles import lively_state, make_style
+from made_styles import make_style
 from PIL import Image
-from safetensors.torch import save_file
 
 from nst_core.style import PREVIEW
 
@@ -218,39 +217,30 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     expect(page.locator("#sample")).to_be_hidden()
 
 
-@pytest.mark.parametrize("language", ["en", "es"])
-def test_what_is_dropped_anywhere_on_the_tab_is_taken(
-    browser: "Browser", app_url: str, tmp_path: Path, language: str
-) -> None:
-    page = browser.new_page(locale=language)
+def test_what_is_dropped_anywhere_on_the_tab_is_taken(browser: "Browser", app_url: str, tmp_path: Path) -> None:
+    page = browser.new_page(locale="es")
     page.goto(app_url)
     page.get_by_role("tab", name=re.compile("^Contrib")).click()
-    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
-    save_file(lively_state(), tmp_path / "mosaic.safetensors")
-    drop(page, tmp_path / "mosaic.safetensors", "", "#contribute-hint")
+    settle(page)
+    drop(page, ROOT / "styles" / "udnie-lite" / "model.safetensors", "", "#contribute-hint")
     expect(page.locator("#report")).to_contain_text("It can be used.")
     expect(page.locator("#sample img")).to_be_visible()
     # It takes the place of what is there; what can be no style takes nothing away.
     drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
-    no_style = {
-        "en": "That is no style: weights (.safetensors)",
-        "es": "Eso no es un estilo: aquí corresponden unos pesos",
-    }
-    expect(page.get_by_role("alert")).to_contain_text(no_style[language])
+    expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: aquí corresponden unos pesos")
     with (tmp_path / "large.zip").open("wb") as file:
         file.truncate(2**26 + 1)
     page.evaluate(LARGE, "#sample")
-    words = {"en": "That file is too large: at most 64 MB", "es": "Ese archivo es demasiado grande"}
-    expect(page.get_by_role("alert")).to_contain_text(words[language])
+    expect(page.get_by_role("alert")).to_contain_text("Ese archivo es demasiado grande")
     expect(page.locator("#sample img")).to_be_visible()
     torch.save({"weight": torch.ones(3)}, tmp_path / "other.pth")
     drop(page, tmp_path / "other.pth", "", "#report")
     expect(page.locator("#report")).to_contain_text("The file is a checkpoint of PyTorch, which is a pickle")
     expect(page.locator("#sample")).to_be_hidden()
-    page.locator("#upload").get_by_label(re.compile("Clear|Limpiar|Borrar")).click()
+    page.locator("#upload").get_by_label(re.compile("Limpiar|Borrar")).click()
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "film.mp4")
-    expect(page.get_by_role("alert")).to_contain_text(no_style[language])
+    expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: aquí corresponden unos pesos")
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "large.zip")
-    expect(page.get_by_role("alert")).to_contain_text(words[language])
+    expect(page.get_by_role("alert")).to_contain_text("Ese archivo es demasiado grande")
     assert not page.get_by_test_id("toast-body").count()
     page.close()

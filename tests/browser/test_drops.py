@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pillow_heif
 import pytest
-from dropping import drop
+from dropping import drop, settle
 from made_films import make_film
 from PIL import Image
 
@@ -18,7 +18,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 
 
 def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tmp_path: Path) -> None:
-    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    settle(page)
     (tmp_path / "note.txt").write_text("I am a text.")
     places = {"first": "#stage", "second": "#styles", "third": "#photo", "fourth": "#photo [aria-label='Remove Image']"}
     for name, place in ((f"{name}.png", place) for name, place in places.items()):
@@ -40,7 +40,7 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
 
 
 def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "Page", tmp_path: Path) -> None:
-    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    settle(page)
     picture = pillow_heif.from_pillow(Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB"))
     for name, place in (("dropped.HEIC", "#photo"), ("beside.HEIC", "#stage"), ("chosen.HEIC", None)):
         picture.save(tmp_path / name)
@@ -55,19 +55,16 @@ def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "P
     expect(page.locator("#photo")).not_to_have_attribute("data-unseen", re.compile("."))
 
 
-@pytest.mark.parametrize("language", ["en", "es"])
-def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp_path: Path, language: str) -> None:
-    page = browser.new_page(locale=language)
+def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp_path: Path) -> None:
+    page = browser.new_page(locale="es")
     page.goto(app_url)
     page.get_by_role("tab", name=re.compile("V[ií]deo")).click()
-    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
-    first, at = {"en": ("the first of {} frames", "Frame"), "es": ("el primero de {} fotogramas", "Fotograma")}[
-        language
-    ]
+    settle(page)
+    first = "el primero de {} fotogramas"
     for frames, place in ((3, "#reel"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
         expect(page.locator("#reel .line")).to_contain_text(first.format(frames))
-    expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile(at))
+    expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile("Fotograma"))
     drop(page, make_film(tmp_path / "old.mp4", codec="mpeg4", frames=4), "video/mp4", "#film")
     expect(page.locator("#reel .line")).to_contain_text(first.format(4))
     expect(page.locator("#film")).to_have_attribute("data-unseen", re.compile("^old.mp4: "))
@@ -77,8 +74,8 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     drop(page, tmp_path / "3.mp4", "image/png", "#film")
     expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()
-    frames = [Image.new("RGB", (60, 40), color) for color in ("teal", "maroon")]
-    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    moves = [Image.new("RGB", (60, 40), color) for color in ("teal", "maroon")]
+    moves[0].save(tmp_path / "moves.gif", save_all=True, append_images=moves[1:])
     drop(page, tmp_path / "moves.gif", "image/gif", "#reel")
     expect(page.locator("#reel .line")).to_contain_text("60 × 40 px · " + first.format(2))
     assert not page.get_by_test_id("toast-body").count()
@@ -94,7 +91,7 @@ PASTE = """([data, name, type]) => {
 
 
 def test_what_is_pasted_is_the_photograph_also_in_place_of_another(page: "Page", tmp_path: Path) -> None:
-    page.wait_for_timeout(2000)  # Gradio lays its boxes out anew while the page begins
+    settle(page)
     for color in ("teal", "maroon"):
         file = tmp_path / f"{color}.png"
         Image.new("RGB", (90, 60), color).save(file)

@@ -16,7 +16,8 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 STRENGTH = "#strength input[type=range]"
 
 
-def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
+def test_a_link_sets_what_it_says(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?style=second-style&strength=0.35&color=photo&size=512&stroke=2")
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     expect(page.locator(STRENGTH)).to_have_value("0.35")
@@ -24,8 +25,9 @@ def test_a_link_sets_what_it_says(page: "Page", app_url: str) -> None:
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
 
 
-@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
-def test_the_style_of_a_link_is_in_sight(page: "Page", app_url: str) -> None:
+@pytest.mark.parametrize("blank", ["desktop", "phone"], indirect=True)
+def test_the_style_of_a_link_is_in_sight(blank: "Page", app_url: str) -> None:
+    page = blank
     wide = "@media (max-width: 768px) { .contain #styles#styles label { flex-basis: 340px } }"
     tall = "@media (min-width: 769px) { .contain #styles#styles .wrap { grid: auto / 120px; max-height: 200px } }"
     sheet = f"document.body.insertAdjacentHTML('beforeend', '<style>{wide} {tall}</style>')"
@@ -36,7 +38,8 @@ def test_the_style_of_a_link_is_in_sight(page: "Page", app_url: str) -> None:
     assert page.evaluate("scrollY") == 0
 
 
-def test_what_is_wrong_in_a_link_is_dropped_and_said(page: "Page", app_url: str) -> None:
+def test_what_is_wrong_in_a_link_is_dropped_and_said(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?style=secnd-style&second=nobody&strength=7&size=513&stroke=2&color=<b>red</b>&other=1")
     expect(page.get_by_role("radio", name="Broad", exact=True)).to_be_checked()
     for words in (
@@ -67,7 +70,8 @@ def test_a_number_beyond_the_end_of_a_slider_is_its_end_and_remembered_so(page: 
     assert page.get_by_test_id("toast-text").count() == 0
 
 
-def test_a_tab_that_was_linked_to_does_not_come_back_once_it_was_left(page: "Page", app_url: str) -> None:
+def test_a_tab_that_was_linked_to_does_not_come_back_once_it_was_left(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?tab=video&strength=0.5")
     expect(page.get_by_role("tab", name="Video")).to_have_attribute("aria-selected", "true")
     pick_for_good(page.get_by_role("radio", name="Film", exact=True), "video")
@@ -78,7 +82,8 @@ def test_a_tab_that_was_linked_to_does_not_come_back_once_it_was_left(page: "Pag
     expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
 
 
-def test_a_tab_that_there_is_not_is_said(page: "Page", app_url: str) -> None:
+def test_a_tab_that_there_is_not_is_said(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?tab=nowhere<b>")
     words = "There is no tab 'nowhere<b>'; there are repaint, live, video, advanced, contribute, about."
     expect(page.get_by_test_id("toast-text")).to_have_text(words)
@@ -125,13 +130,15 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     expect(page.get_by_text("steps of Adam from a fast style")).to_be_visible()
 
 
-def test_a_link_opens_a_preset(page: "Page", app_url: str) -> None:
+def test_a_link_opens_a_preset(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?tab=advanced&preset=neural-style")
     expect(page.get_by_role("radio", name="Neural-style")).to_be_checked()
     expect(page.get_by_text("at most 1000 steps of L-BFGS from noise; content 5 to style 100000")).to_be_visible()
 
 
-def test_the_browser_remembers_the_settings_of_the_other_tab(page: "Page", app_url: str) -> None:
+def test_the_browser_remembers_the_settings_of_the_other_tab(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?tab=advanced&preset=paper&optimizer=adam&strength=0.5")
     expect(page.get_by_role("radio", name="The paper")).to_be_checked()
     pick_for_good(page.get_by_role("radio", name="From noise"), "advanced")
@@ -146,7 +153,8 @@ def test_the_browser_remembers_the_settings_of_the_other_tab(page: "Page", app_u
     expect(page.get_by_text("steps of SGD from noise")).to_be_visible()
 
 
-def test_the_browser_remembers_how_films_are_painted(page: "Page", app_url: str) -> None:
+def test_the_browser_remembers_how_films_are_painted(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?tab=video&style=secnd-style&strength=0.5")
     expect(page.get_by_text("There is no style 'secnd-style'; did you mean second-style").first).to_be_visible()
     expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
@@ -168,7 +176,8 @@ def test_the_browser_remembers_how_films_are_painted(page: "Page", app_url: str)
     expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
 
 
-def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(page: "Page", app_url: str) -> None:
+def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(blank: "Page", app_url: str) -> None:
+    page = blank
     wrong = "size=100&steps=many&init=nothing&features=vgg&fast=nobody&content_weight=-1&optimizer=adam"
     page.goto(f"{app_url}/?tab=advanced&preset=speedy&{wrong}")
     for words in (
@@ -207,12 +216,14 @@ def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> Non
 
 
 @pytest.mark.parametrize("tab", ["live", "video", "contribute", "about"])
-def test_a_link_opens_the_tab_that_it_names(page: "Page", app_url: str, tab: str) -> None:
+def test_a_link_opens_the_tab_that_it_names(blank: "Page", app_url: str, tab: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?tab={tab}")
     expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
 
 
-def test_a_tab_that_there_is_no_room_for_is_found_again(page: "Page", app_url: str) -> None:
+def test_a_tab_that_there_is_no_room_for_is_found_again(blank: "Page", app_url: str) -> None:
+    page = blank
     page.set_viewport_size({"width": 320, "height": 640})
     page.goto(app_url)
     page.locator(".overflow-menu > button").click()
@@ -244,7 +255,8 @@ def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_
     expect(page.locator("#info")).to_contain_text("Second")
 
 
-def test_within_another_page_a_link_does_not_have_its_way_twice(page: "Page", app_url: str) -> None:
+def test_within_another_page_a_link_does_not_have_its_way_twice(blank: "Page", app_url: str) -> None:
+    page = blank
     page.goto(f"{app_url}/theme.css")  # a browser lets a page of nowhere frame nothing of this machine
     around = f'<iframe src="{app_url}/?style=second-style&strength=0.5" width="1280" height="800"></iframe>'
     page.set_content(around)

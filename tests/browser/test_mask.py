@@ -164,6 +164,11 @@ def test_the_second_style_is_seen_where_it_was_drawn(two: "Page", registry_file:
 @pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
 def test_draw_erase_invert_undo(two: "Page", tmp_path: Path) -> None:
     page = two
+    width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert scroll <= width
+    panel, canvas = (page.locator(f"#mask {part}").bounding_box() for part in (".panel", "canvas"))
+    assert panel and canvas and canvas["x"] >= panel["x"]
+    assert canvas["x"] + canvas["width"] <= panel["x"] + panel["width"] <= width
     for name in ("Undo", "Invert"):
         expect(page.locator("#mask").get_by_role("button", name=name)).to_be_disabled()
     page.locator("#mask").get_by_label("Brush").fill("30")
@@ -255,19 +260,11 @@ def test_a_link_with_a_ready_mask_says_which(two: "Page") -> None:
 
 
 @pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + LONGEST * "A"], ids=["none", "long"])
-def test_a_broken_mask_in_a_link_is_dropped_and_said(page: "Page", app_url: str, mask: str) -> None:
+def test_a_broken_mask_in_a_link_is_dropped_and_said(blank: "Page", app_url: str, mask: str) -> None:
+    page = blank
     page.goto(f"{app_url}/?style=second-style&second=first-style&mix=0.7&mask={mask}")
     expect(page.get_by_test_id("toast-text")).to_contain_text("a PNG of at most 64 × 64 pixels")
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     expect(page.locator("#mix input[type=range]")).to_have_value("0.7")
     everywhere = page.locator("#mask").get_by_role("button", name="Everywhere")
     expect(everywhere).to_have_attribute("aria-pressed", "true")
-
-
-@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
-def test_the_page_stays_as_wide_as_the_screen(two: "Page") -> None:
-    width, scroll = two.evaluate("[innerWidth, document.documentElement.scrollWidth]")
-    assert scroll <= width
-    panel, canvas = (two.locator(f"#mask {part}").bounding_box() for part in (".panel", "canvas"))
-    assert panel and canvas and canvas["x"] >= panel["x"]
-    assert canvas["x"] + canvas["width"] <= panel["x"] + panel["width"] <= width

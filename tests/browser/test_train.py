@@ -27,8 +27,11 @@ def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     photos = tmp_path_factory.mktemp("photos")
     for seed in range(3):
         made_picture(seed, (90, 70)).save(photos / f"{seed}.png")
-    with served_page(registry_file, tmp_path_factory.mktemp("page"), photos=photos, recipe=RECIPE) as url:
-        yield url
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ui.school.TRIAL", (2, 0.0))
+        patch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
+        with served_page(registry_file, tmp_path_factory.mktemp("page"), photos=photos, recipe=RECIPE) as url:
+            yield url
 
 
 @pytest.fixture
