@@ -1,5 +1,5 @@
-// What Gradio's slider between before and after lacks: the keyboard, and scrolling with one finger. Gradio runs this with
-// `element` (a box on the stage).
+// What Gradio's slider between before and after lacks: the keyboard, scrolling with one finger, and a mark on a picture
+// while the next one is on its way. Gradio runs this with `element` (a box on the stage).
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 const stage = element.closest("#stage"), HANDLE = "[data-testid=slider]", STEP = 0.05;
@@ -29,6 +29,13 @@ new MutationObserver(() => {
   Object.assign(handle, { tabIndex: 0, role: "slider", ariaLabel: say("Before and after"), ariaValueNow: 50 });
   handle.onfocus = () => tell(handle);
 }).observe(stage, { childList: true, subtree: true });
+
+// On a slow network the words are there before the picture that they are of.
+new MutationObserver((changes) => changes.forEach(({ target }) => {
+  if (target.tagName !== "IMG" || target.complete) return;
+  target.classList.add("coming");
+  target.decode().catch(() => {}).then(() => target.classList.toggle("coming", !target.complete));
+})).observe(stage, { attributes: true, attributeFilter: ["src"], subtree: true });
 
 stage.addEventListener("keydown", (event) => {
   const handle = event.target.closest(HANDLE);

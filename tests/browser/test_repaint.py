@@ -15,7 +15,7 @@ from nst_core.registry import Registry
 from nst_core.stylization import stylize
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -191,6 +191,21 @@ def test_styles_say_their_names(page: "Page") -> None:
     for label in labels.all():
         url = label.evaluate("e => getComputedStyle(e, '::before').backgroundImage.slice(5, -2)")
         assert page.request.get(url).headers["content-type"] == "image/webp"
+
+
+def test_on_a_slow_network_it_is_seen_that_the_picture_is_of_another_style(page: "Page", photo: Path) -> None:
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    held: list[Route] = []
+    page.route("**/*-second-style.*", lambda route: held.append(route))
+    page.locator("#styles label").nth(1).click()
+    wait_for(page, TITLES["second-style"][0])
+    expect(page.locator("#result img.coming")).to_have_count(1)
+    page.wait_for_timeout(1000)
+    assert [route.request.url.rpartition(".")[2] for route in held] == ["jpg"]  # the history's comes after it
+    with page.expect_request("**/*-second-style.png"):
+        held[0].fallback()
+    expect(page.locator("#result img.coming")).to_have_count(0)
 
 
 def test_who_waits_sees_the_line_and_may_change_their_mind(page: "Page", app_url: str, photo: Path) -> None:
