@@ -52,6 +52,8 @@ class Screening(Watched):
         self.worked = 0.0
         """Seconds, without those in which others had their turn."""
         self.finished = False
+        self.told = False
+        """That it goes on as it began, whoever changes a setting meanwhile."""
         self.turn: Turn[Any] | None = None
         """The latest."""
 

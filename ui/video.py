@@ -114,7 +114,9 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
             return None, *earlier
         painted = cinema.running.get(request.session_hash, None)
         if painted and painted.running:
-            gr.Info(words_of(request)("The film that is being painted goes on as it began; Paint begins anew."))
+            if not painted.told:
+                painted.told = True
+                gr.Info(words_of(request)("The film that is being painted goes on as it began; Paint begins anew."))
             return gr.skip(), *earlier
         with refusals():
             return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier

@@ -113,7 +113,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     done = len(rows(download(page, "#csv", tmp_path)))
 
     set_steps(page, 30)
-    page.locator("#go-on").click()
+    page.locator("#go-on").dblclick()
     wait_until_it_rests(page, f"{done + 30} steps")
     expect(page.get_by_text(AS_BEGUN)).to_have_count(0)
     table = rows(download(page, "#csv", tmp_path))

@@ -107,12 +107,16 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     make_film(tmp_path / "long.mp4", frames=2000)
     choose(page, tmp_path / "long.mp4")
     expect(page.locator("#reel figure img")).to_be_visible()
-    page.locator("#paint-film").click()
+    page.locator("#paint-film").dblclick()
     expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
+    pick_option(page.locator("#film-style input"), "Second")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("goes on as it began")
     page.locator("#stop-film").click()
     expect(page.locator("#reel .line")).to_contain_text("Stopped")
     expect(page.locator("#painted-film video")).to_be_visible()
     expect(page.locator("#paint-film")).to_be_enabled()
+    page.wait_for_timeout(500)  # a second film would begin, and show its line
+    expect(page.locator("#reel .line")).to_contain_text("Stopped")
 
 
 def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path: Path) -> None:
