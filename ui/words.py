@@ -31,7 +31,7 @@ your browser alone, which forgets the pictures when you say so. What you choose 
 most, and is in its place again when the page is loaded anew in the same tab, unless you take it away.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
-the page.
+the page, on a screen wide enough.
 """
 
 LOSSES = """
@@ -82,7 +82,8 @@ ajustado así. Un enlace que copie lleva los ajustes y ninguna imagen. Sus últi
 recuerda solo su navegador, que olvida las imágenes cuando usted lo diga. También guarda, un día como mucho, lo que
 usted elige, que vuelve a estar en su sitio cuando la página se carga de nuevo en la misma pestaña, si no lo quita.
 
-**Desde un programa**, `/stylize`, `/optimize` y `/styles` hacen lo mismo: vea *Usar vía API* al pie de la página.
+**Desde un programa**, `/stylize`, `/optimize` y `/styles` hacen lo mismo: vea *Usar vía API* al pie de la página, en
+una pantalla bastante ancha.
 """,
     "Repaint": "Repintar",
     "Live": "En vivo",
