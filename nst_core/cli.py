@@ -156,10 +156,11 @@ def stylize(
     targets = [target]
     if not one_file:
         targets = [target / name for name in result_names(photos, opened.id.replace("/", "-"))]
-    asked = {os.path.realpath(photo) for photo in photos}
+    asked = {os.path.realpath(mask): "the mask"} if mask else {}
+    asked |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
     if lost := [path for path in targets if os.path.realpath(path) in asked]:
-        right = "another name" if one_file else "a folder"
-        raise NSTError(f"{str(lost[0])!r} is one of the photographs, and would be written over: choose {right} (-o).")
+        what, right = asked[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
+        raise NSTError(f"{str(lost[0])!r} is {what}, and would be written over: choose {right} (-o).")
     if not one_file:
         make_folder(target)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.progress import TextColumn
 
-from nst_core.console import EVERY, RegistryOption, check_file, make_folder, progress_bar, stderr, weighted
+from nst_core.console import EVERY, RegistryOption, check_apart, check_file, make_folder, progress_bar, stderr, weighted
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.method import METHODS, Color, Init, OptimizerName
@@ -172,8 +172,8 @@ def optimize(
         if file is not None:
             check_file(file)
     further = weighted(more_style)
-    read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
-    _check_apart({"--out": out, "--history": history, "--state": state}, read)
+    read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), start]
+    check_apart({"--out": out, "--history": history, "--state": state}, read)
 
     from nst_core.images import check_suffix, open_picture
     from nst_core.optimization import State
@@ -276,17 +276,3 @@ def _follow(
         kept = "nothing was written" if step is None else "the best picture so far was written"
         stderr.print(f"Interrupted: {kept}.")
         raise typer.Exit(130)
-
-
-def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
-    """Refuse two outputs with one path, and an output other than --out that would replace an input."""
-    of: dict[str, str] = {}
-    for option, path in written.items():
-        if path is None:
-            continue
-        place = os.path.realpath(path)
-        if place in of:
-            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
-        of[place] = option
-        if option != "--out" and place in map(os.path.realpath, read):
-            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")

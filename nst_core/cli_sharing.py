@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr, style_word
+from nst_core.console import RegistryOption, SecondOption, check_apart, check_file, print_table, stderr, style_word
 from nst_core.errors import NSTError
 from nst_core.registry import Registry
 from nst_core.text import plain
@@ -139,6 +139,7 @@ def review(
     from nst_core.sheet import draw_sheet
 
     check_suffix(out)
+    check_apart({"--out": out}, photo)
     photos = [open_picture(path).convert("RGB") for path in photo]
     # A branch of that name is where the Hub keeps a pull request.
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Any
@@ -97,6 +98,25 @@ def check_file(path: Path) -> None:
         raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
     if not os.path.isdir(path.parent):
         raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
+
+
+def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
+    """Refuse, before any work is done, two outputs with one path, and an output that would replace a picture.
+
+    Raises:
+        NSTError: there is one; it is called by its option, the key in ``written``.
+    """
+    pictures = {os.path.realpath(path) for path in read if path}
+    of: dict[str, str] = {}
+    for option, path in written.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in of:
+            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
+        of[place] = option
+        if place in pictures:
+            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")
 
 
 def make_folder(folder: Path) -> None:

@@ -175,6 +175,25 @@ def test_out_is_the_folder_or_the_file_that_is_meant(made: Path) -> None:
     assert nst(*words[:2], "photo.png", *words[2:], "all.png", folder=made).returncode == 0  # for there it is a folder
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stylize photo.png --style wave --second wave --mask own.png -o own.png",
+        "stylize photo.png --style wave --second wave --mask photo-wave.png -o .",
+        "search own.png --photos . -o own.png",
+        "search photo.png --photos . --sample own.png -o own.png",
+        "review somebody/registry 1 --photo own.png -o own.png",
+    ],
+)
+def test_no_command_writes_over_a_picture_that_it_reads(made: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "wave").symlink_to(made / "wave", target_is_directory=True)
+    files = [tmp_path / name for name in ("photo.png", "own.png", "photo-wave.png")]
+    for file in files:
+        file.write_bytes((made / "photo.png").read_bytes())
+    assert re.search("would replace the picture|is the mask, and would be", refusal(*command.split(), folder=tmp_path))
+    assert {file.read_bytes() for file in files} == {(made / "photo.png").read_bytes()}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
 def test_a_folder_that_takes_no_file_is_noticed_before_anything_is_painted(
     made: Path, monkeypatch: pytest.MonkeyPatch
