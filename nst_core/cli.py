@@ -5,12 +5,14 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.table import Column, Table
+from typer.core import TyperCommand
 
 from nst_core import __version__
 from nst_core.cli_optimization import optimize
@@ -51,6 +53,22 @@ app = typer.Typer(
 )
 
 
+class _Command(TyperCommand):
+    """A command that refuses empty text but where that is the default: a path of none would be the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        parameter: Any  # of a class that Typer keeps to itself
+        for parameter in self.params:
+            value = given.get(parameter.name)
+            if parameter.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
+                raise typer.BadParameter("it is empty, and . would be the current folder.", ctx, parameter)
+        return super().parse_args(ctx, args)
+
+
+command = partial(app.command, cls=_Command)
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         print(__version__)
@@ -66,7 +84,7 @@ def _begin(
     pass
 
 
-@app.command()
+@command()
 def styles(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     registry: RegistryOption = None,
@@ -88,7 +106,7 @@ def styles(
     print_table(table)
 
 
-@app.command()
+@command()
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
     style: StyleOption,
@@ -205,7 +223,7 @@ def stylize(
         raise typer.Exit(1)
 
 
-@app.command()
+@command()
 def check(
     what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO", help="A style, or its weights alone.")],
 ) -> None:
@@ -231,14 +249,14 @@ def check(
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")
 
 
-app.command()(optimize)
-app.command()(video)
-app.command()(train)
-app.command()(search)
-app.command("import")(import_style)
-app.command()(export)
-app.command()(publish)
-app.command()(review)
+command()(optimize)
+command()(video)
+command()(train)
+command()(search)
+command("import")(import_style)
+command()(export)
+command()(publish)
+command()(review)
 
 
 def _refuse(reason: str) -> NoReturn:

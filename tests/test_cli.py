@@ -194,6 +194,24 @@ def test_no_command_writes_over_a_picture_that_it_reads(made: Path, tmp_path: Pa
     assert {file.read_bytes() for file in files} == {(made / "photo.png").read_bytes()}
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["stylize", "", "--style", "wave"], "PHOTO…"),
+        (["stylize", "photo.png", "", "--style", "wave"], "PHOTO…"),
+        (["stylize", "photo.png", "--style", "wave", "-o", ""], "--out"),
+        (["train", "photo.png", "--photos", "", "-o", "new"], "--photos"),
+        (["train", "photo.png", "--photos", ".", "--out="], "--out"),
+        (["styles", "--registry", ""], "--registry"),
+        (["review", "somebody/registry", "1", "--photo", "photo.png", "--photo", "", "-o", "x.png"], "--photo"),
+        (["check", ""], "FOLDER"),
+    ],
+)
+def test_nothing_is_not_the_current_folder(made: Path, command: list[str], option: str) -> None:
+    told = refusal(*command, folder=made, code=2)
+    assert option in told and "it is empty, and . would be the current folder" in told
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
 def test_a_folder_that_takes_no_file_is_noticed_before_anything_is_painted(
     made: Path, monkeypatch: pytest.MonkeyPatch
