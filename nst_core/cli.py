@@ -163,7 +163,8 @@ def stylize(
     one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
     if one_file:
         check_suffix(target)
-        check_suffix(target, open_picture(photos[0]), size)
+        if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # what comes through a pipe comes once
+            check_suffix(target, open_picture(photos[0]), size)
     opened, over = known.open(style), known.open(second) if second else None
     # Here as well: each photograph would be opened, and refused, for what is wrong with all.
     check_blend(strength, color)
@@ -179,7 +180,7 @@ def stylize(
     if lost := [path for path in targets if os.path.realpath(path) in asked]:
         what, right = asked[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
         raise NSTError(f"{str(lost[0])!r} is {what}, and would be written over: choose {right} (-o).")
-    if not one_file:
+    if not one_file and any(map(os.path.exists, photos)):
         make_folder(target)
 
     def wrote(target: Path, painted: Painted) -> None:

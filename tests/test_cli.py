@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -192,6 +194,23 @@ def test_no_command_writes_over_a_picture_that_it_reads(made: Path, tmp_path: Pa
         file.write_bytes((made / "photo.png").read_bytes())
     assert re.search("would replace the picture|is the mask, and would be", refusal(*command.split(), folder=tmp_path))
     assert {file.read_bytes() for file in files} == {(made / "photo.png").read_bytes()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have no path there")
+def test_a_photograph_may_come_through_a_pipe(made: Path) -> None:
+    os.mkfifo(made / "pipe")
+    photo = (made / "photo.png").read_bytes()
+    for out, written in (("piped.png", "piped.png"), ("piped/", "piped/pipe-wave.png")):
+        threading.Thread(target=(made / "pipe").write_bytes, args=[photo]).start()
+        done = nst("stylize", "pipe", "--style", "wave", "-o", out, folder=made)
+        assert done.returncode == 0, done.stderr
+        assert open_picture(made / written).size == (83, 60)
+
+
+def test_for_photographs_that_are_not_there_no_folder_is_made(made: Path) -> None:
+    done = nst("stylize", "-", "missing.png", "--style", "wave", "-o", "-", folder=made)
+    assert done.returncode == 1 and [line.split("'")[1] for line in done.stderr.splitlines()] == ["-", "missing.png"]
+    assert not (made / "-").exists()
 
 
 @pytest.mark.parametrize(
