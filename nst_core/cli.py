@@ -226,9 +226,13 @@ def stylize(
 
 @command()
 def check(
-    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO", help="A style, or its weights alone.")],
+    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO|ID", help="A style, or its weights alone.")],
+    registry: RegistryOption = None,
 ) -> None:
-    """Check a style as it is checked before it is used, and report what is right and what is wrong with it."""
+    """Check a style as it is checked before it is used, and report what is right and what is wrong with it.
+
+    Where both are there, what is checked is the folder of that name, and not the registry's style.
+    """
     from nst_core.report import examine, examine_weights
 
     if os.path.isfile(what):
@@ -239,6 +243,8 @@ def check(
         with perhaps_a_folder(what):
             folder = fetch(match[1], match[2])
         report = examine(folder)
+    elif not os.path.isdir(what) and what in (known := Registry.load(registry)):
+        report = examine(known.open(what).folder)
     else:
         report = examine(Path(what))
     table = Table(show_header=False, box=None)
