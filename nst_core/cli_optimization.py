@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.progress import TextColumn
 
-from nst_core.console import EVERY, RegistryOption, check_apart, check_file, make_folder, progress_bar, stderr, weighted
+from nst_core.console import (
+    EVERY,
+    RegistryOption,
+    check_apart,
+    check_file,
+    make_folder,
+    progress_bar,
+    stderr,
+    weighted,
+    weighted_layers,
+)
 from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.method import METHODS, Color, Init, OptimizerName
@@ -147,8 +157,8 @@ def optimize(
     if resume and state is None:
         raise typer.BadParameter("--resume needs --state, the file to go on from.")
     changes: dict[str, Any] = {
-        "content_layers": dict(weighted(content_layer)) or None,
-        "style_layers": dict(weighted(style_layer)) or None,
+        "content_layers": weighted_layers(content_layer) or None,
+        "style_layers": weighted_layers(style_layer) or None,
         "content_weight": content_weight,
         "style_weight": style_weight,
         "total_variation": total_variation,

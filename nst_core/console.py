@@ -160,3 +160,15 @@ def weighted(words: list[str] | None) -> list[tuple[str, float]]:
         except ValueError:
             pairs.append((word, 1.0))
     return pairs
+
+
+def weighted_layers(words: list[str] | None) -> dict[str, float]:
+    """Parse NAME[=WEIGHT] of layers.
+
+    Raises:
+        NSTError: what follows the last = is no number.
+    """
+    layers = dict(weighted(words))
+    if wrong := next((word for word in words or [] if "=" in word and word in layers), None):
+        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, and {wrong!r:.80} has none.")
+    return layers
