@@ -15,7 +15,6 @@ from nst_core.console import (
     EVERY,
     RegistryOption,
     check_apart,
-    check_file,
     make_folder,
     progress_bar,
     stderr,
@@ -23,6 +22,7 @@ from nst_core.console import (
     weighted_layers,
 )
 from nst_core.errors import NSTError
+from nst_core.files import check_place
 from nst_core.history import HistoryWriter
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
@@ -180,7 +180,7 @@ def optimize(
     settings = replace(METHODS[method], **{name: value for name, value in changes.items() if value is not None})
     for file in (history, state):
         if file is not None:
-            check_file(file)
+            check_place(file)
     further = weighted(more_style)
     read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), start]
     check_apart({"--out": out, "--history": history, "--state": state}, read)

@@ -88,18 +88,6 @@ def print_table(table: Table) -> None:
     Console(markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 1000).print(table)
 
 
-def check_file(path: Path) -> None:
-    """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
-
-    Raises:
-        NSTError: it does.
-    """
-    if os.path.isdir(path):
-        raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
-    if not os.path.isdir(path.parent):
-        raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
-
-
 def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
     """Refuse, before any work is done, two outputs with one path, and an output that would replace a picture.
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from stat import S_IMODE
 from uuid import uuid4
 
+from nst_core.errors import NSTError
+from nst_core.text import quoted
+
 if sys.platform != "win32":
     import fcntl
 
@@ -32,6 +35,21 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # on a file system that is read-only there is none, and asking is an error
             new.unlink(missing_ok=True)
+
+
+def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTError) -> None:
+    """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
+
+    Raises:
+        error: it does; the message calls the file ``what``, and never names where that folder is.
+    """
+    if os.path.isdir(path):
+        raise error(f"{what} cannot be written as {quoted(path.name)}: a folder has that name.")
+    if not os.path.isdir(path.parent):
+        raise error(
+            f"{what} cannot be written to the folder {quoted(path.parent.name)}, which does not exist: "
+            "make it first or name another."
+        )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nst_core.bombs import too_many_parts
 from nst_core.errors import NSTError
-from nst_core.files import replacing
+from nst_core.files import check_place, replacing
 from nst_core.heif import is_heif, open_heif
 from nst_core.text import quoted
 
@@ -214,13 +214,7 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
     encoder = _ENCODERS.get(path.suffix.lower())
     if encoder is None:
         raise PictureError(f"A picture cannot be written as {quoted(path.name)}: its suffix should be {_either(True)}.")
-    if os.path.isdir(path):
-        raise PictureError(f"A picture cannot be written as {quoted(path.name)}: a folder has that name.")
-    if not os.path.isdir(path.parent):
-        raise PictureError(
-            f"A picture cannot be written to the folder {quoted(path.parent.name)}, which does not exist: "
-            "make it first or name another."
-        )
+    check_place(path, "A picture", PictureError)
     if picture is None:
         return
     if picture.has_transparency_data and not encoder.alpha:

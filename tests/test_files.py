@@ -1,10 +1,13 @@
 """Files that are complete or as they were, and one run's alone."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from nst_core.files import locked, replacing
+from nst_core.errors import NSTError
+from nst_core.files import check_place, locked, replacing
+from nst_core.film import FilmError
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
@@ -52,6 +55,15 @@ def test_what_cannot_be_written_is_an_error_of_the_system(name: str, tmp_path: P
         new.write_text("text")
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
     assert not list((tmp_path / "folder").iterdir())
+
+
+def test_where_no_file_can_be_is_told_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(NSTError, match=r"^A film cannot be written as 'test_\w+': a folder has that name\.$"):
+        check_place(tmp_path, "A film")
+    sentence = "A file cannot be written to the folder 'none', which does not exist: make it first or name another."
+    with pytest.raises(FilmError, match=f"^{re.escape(sentence)}$"):
+        check_place(tmp_path / "none" / "losses.csv", error=FilmError)
+    check_place(tmp_path / "losses.csv")
 
 
 def test_a_locked_file_is_nobody_else_s(tmp_path: Path) -> None:
