@@ -23,7 +23,7 @@ from nst_core.console import (
 )
 from nst_core.errors import NSTError
 from nst_core.files import check_place
-from nst_core.history import HistoryWriter
+from nst_core.history import HistoryWriter, row
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
 from nst_core.registry import Registry
@@ -252,7 +252,7 @@ def _follow(
             for reached in run:
                 # Before ``step`` is set, so that no state is saved of a step that the history lacks.
                 if losses:
-                    losses.write(reached)
+                    losses.write(row(reached))
                 step = reached
                 if state is not None and time.monotonic() - saved > EVERY:
                     step.state.save(state)

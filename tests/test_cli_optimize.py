@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.images import open_picture
 from nst_core.method import METHODS
-from nst_core.optimization import OptimizationStep, State
+from nst_core.optimization import State
 
 LAYERS = ["content/conv2_1", "style/conv1_1", "style/conv2_1"]
 LOSSES = ["total", "content", "style", "total_variation", *LAYERS]
@@ -191,8 +192,8 @@ def test_several_paintings_regions_and_a_fast_style_to_begin_with(
 
 
 def test_what_was_waited_for_is_kept_when_it_fails_on_the_way(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: HistoryWriter, step: OptimizationStep) -> None:
-        if step.step == 3:
+    def fail(self: HistoryWriter, step: Mapping[str, float]) -> None:
+        if step["step"] == 3:
             raise NSTError("No space left.")
 
     monkeypatch.chdir(made)
