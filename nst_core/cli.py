@@ -5,12 +5,14 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.table import Column, Table
+from typer.core import TyperCommand
 
 from nst_core import __version__
 from nst_core.cli_optimization import optimize
@@ -51,6 +53,22 @@ app = typer.Typer(
 )
 
 
+class _Command(TyperCommand):
+    """A command that refuses empty text but where that is the default: a path of none would be the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        parameter: Any  # of a class that Typer keeps to itself
+        for parameter in self.params:
+            value = given.get(parameter.name)
+            if parameter.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
+                raise typer.BadParameter("it is empty, and . would be the current folder.", ctx, parameter)
+        return super().parse_args(ctx, args)
+
+
+command = partial(app.command, cls=_Command)
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         print(__version__)
@@ -66,7 +84,7 @@ def _begin(
     pass
 
 
-@app.command()
+@command()
 def styles(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     registry: RegistryOption = None,
@@ -88,7 +106,7 @@ def styles(
     print_table(table)
 
 
-@app.command()
+@command()
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
     style: StyleOption,
@@ -145,7 +163,8 @@ def stylize(
     one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
     if one_file:
         check_suffix(target)
-        check_suffix(target, open_picture(photos[0]), size)
+        if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # what comes through a pipe comes once
+            check_suffix(target, open_picture(photos[0]), size)
     opened, over = known.open(style), known.open(second) if second else None
     # Here as well: each photograph would be opened, and refused, for what is wrong with all.
     check_blend(strength, color)
@@ -156,11 +175,12 @@ def stylize(
     targets = [target]
     if not one_file:
         targets = [target / name for name in result_names(photos, opened.id.replace("/", "-"))]
-    asked = {os.path.realpath(photo) for photo in photos}
+    asked = {os.path.realpath(mask): "the mask"} if mask else {}
+    asked |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
     if lost := [path for path in targets if os.path.realpath(path) in asked]:
-        right = "another name" if one_file else "a folder"
-        raise NSTError(f"{str(lost[0])!r} is one of the photographs, and would be written over: choose {right} (-o).")
-    if not one_file:
+        what, right = asked[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
+        raise NSTError(f"{str(lost[0])!r} is {what}, and would be written over: choose {right} (-o).")
+    if not one_file and any(map(os.path.exists, photos)):
         make_folder(target)
 
     def wrote(target: Path, painted: Painted) -> None:
@@ -204,11 +224,15 @@ def stylize(
         raise typer.Exit(1)
 
 
-@app.command()
+@command()
 def check(
-    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO", help="A style, or its weights alone.")],
+    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO|ID", help="A style, or its weights alone.")],
+    registry: RegistryOption = None,
 ) -> None:
-    """Check a style as it is checked before it is used, and report what is right and what is wrong with it."""
+    """Check a style as it is checked before it is used, and report what is right and what is wrong with it.
+
+    Where both are there, what is checked is the folder of that name, and not the registry's style.
+    """
     from nst_core.report import examine, examine_weights
 
     if os.path.isfile(what):
@@ -219,6 +243,8 @@ def check(
         with perhaps_a_folder(what):
             folder = fetch(match[1], match[2])
         report = examine(folder)
+    elif not os.path.isdir(what) and what in (known := Registry.load(registry)):
+        report = examine(known.open(what).folder)
     else:
         report = examine(Path(what))
     table = Table(show_header=False, box=None)
@@ -230,14 +256,14 @@ def check(
     print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")
 
 
-app.command()(optimize)
-app.command()(video)
-app.command()(train)
-app.command()(search)
-app.command("import")(import_style)
-app.command()(export)
-app.command()(publish)
-app.command()(review)
+command()(optimize)
+command()(video)
+command()(train)
+command()(search)
+command("import")(import_style)
+command()(export)
+command()(publish)
+command()(review)
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.progress import TextColumn
 
-from nst_core.console import EVERY, RegistryOption, check_file, make_folder, progress_bar, stderr, weighted
+from nst_core.console import (
+    EVERY,
+    RegistryOption,
+    check_apart,
+    make_folder,
+    progress_bar,
+    stderr,
+    weighted,
+    weighted_layers,
+)
 from nst_core.errors import NSTError
-from nst_core.history import HistoryWriter
+from nst_core.files import check_place
+from nst_core.history import HistoryWriter, row
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
 from nst_core.registry import Registry
@@ -147,8 +157,8 @@ def optimize(
     if resume and state is None:
         raise typer.BadParameter("--resume needs --state, the file to go on from.")
     changes: dict[str, Any] = {
-        "content_layers": dict(weighted(content_layer)) or None,
-        "style_layers": dict(weighted(style_layer)) or None,
+        "content_layers": weighted_layers(content_layer) or None,
+        "style_layers": weighted_layers(style_layer) or None,
         "content_weight": content_weight,
         "style_weight": style_weight,
         "total_variation": total_variation,
@@ -170,10 +180,10 @@ def optimize(
     settings = replace(METHODS[method], **{name: value for name, value in changes.items() if value is not None})
     for file in (history, state):
         if file is not None:
-            check_file(file)
+            check_place(file)
     further = weighted(more_style)
-    read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), *([start] if start else [])]
-    _check_apart({"--out": out, "--history": history, "--state": state}, read)
+    read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), start]
+    check_apart({"--out": out, "--history": history, "--state": state}, read)
 
     from nst_core.images import check_suffix, open_picture
     from nst_core.optimization import State
@@ -242,7 +252,7 @@ def _follow(
             for reached in run:
                 # Before ``step`` is set, so that no state is saved of a step that the history lacks.
                 if losses:
-                    losses.write(reached)
+                    losses.write(row(reached))
                 step = reached
                 if state is not None and time.monotonic() - saved > EVERY:
                     step.state.save(state)
@@ -276,17 +286,3 @@ def _follow(
         kept = "nothing was written" if step is None else "the best picture so far was written"
         stderr.print(f"Interrupted: {kept}.")
         raise typer.Exit(130)
-
-
-def _check_apart(written: dict[str, Path | None], read: list[Path]) -> None:
-    """Refuse two outputs with one path, and an output other than --out that would replace an input."""
-    of: dict[str, str] = {}
-    for option, path in written.items():
-        if path is None:
-            continue
-        place = os.path.realpath(path)
-        if place in of:
-            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
-        of[place] = option
-        if option != "--out" and place in map(os.path.realpath, read):
-            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from nst_core.console import RegistryOption, SecondOption, check_file, print_table, stderr, style_word
+from nst_core.console import RegistryOption, SecondOption, check_apart, print_table, stderr, style_word
 from nst_core.errors import NSTError
+from nst_core.files import check_place
 from nst_core.registry import Registry
 from nst_core.text import plain
 
@@ -96,7 +97,7 @@ def export(
     Height and width may be any; what comes out has the size of what went in, and is clamped to 0–255. With a second
     style, it takes mix, too: float32 (1), 0 to 1.
     """
-    check_file(out)
+    check_place(out)
     from nst_core.exporting import check_export, export_style
 
     check_export(out)
@@ -139,6 +140,7 @@ def review(
     from nst_core.sheet import draw_sheet
 
     check_suffix(out)
+    check_apart({"--out": out}, photo)
     photos = [open_picture(path).convert("RGB") for path in photo]
     # A branch of that name is where the Hub keeps a pull request.
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nst_core.console import RegistryOption, progress_bar, stderr, style_word, weighted
+from nst_core.console import RegistryOption, check_apart, progress_bar, stderr, style_word, weighted_layers
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
@@ -138,8 +138,8 @@ def train(
         zoom=zoom,
         noise=noise,
         style_size=style_size,
-        content_layers=dict(weighted(content_layer)) or RECIPE.content_layers,
-        style_layers=dict(weighted(style_layer)) or RECIPE.style_layers,
+        content_layers=weighted_layers(content_layer) or RECIPE.content_layers,
+        style_layers=weighted_layers(style_layer) or RECIPE.style_layers,
         content_weight=content_weight,
         content_focus=content_focus,
         style_weight=style_weight,
@@ -238,6 +238,7 @@ def search(
     from nst_core.training import new_network, painted, train
 
     check_suffix(out)
+    check_apart({"--out": out}, [style_image, sample])
     known = Registry.load(registry)
     if warm_start is None and not len(known):
         raise typer.BadParameter("The registry has no style to begin with: --warm-start names one.")

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Any
@@ -87,16 +88,23 @@ def print_table(table: Table) -> None:
     Console(markup=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 1000).print(table)
 
 
-def check_file(path: Path) -> None:
-    """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
+def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
+    """Refuse, before any work is done, two outputs with one path, and an output that would replace a picture.
 
     Raises:
-        NSTError: it does.
+        NSTError: there is one; it is called by its option, the key in ``written``.
     """
-    if os.path.isdir(path):
-        raise NSTError(f"The file {str(path)!r} cannot be written: a folder has that name.")
-    if not os.path.isdir(path.parent):
-        raise NSTError(f"The folder {str(path.parent)!r} does not exist: make it first or name another.")
+    pictures = {os.path.realpath(path) for path in read if path}
+    of: dict[str, str] = {}
+    for option, path in written.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in of:
+            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
+        of[place] = option
+        if place in pictures:
+            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")
 
 
 def make_folder(folder: Path) -> None:
@@ -140,3 +148,15 @@ def weighted(words: list[str] | None) -> list[tuple[str, float]]:
         except ValueError:
             pairs.append((word, 1.0))
     return pairs
+
+
+def weighted_layers(words: list[str] | None) -> dict[str, float]:
+    """Parse NAME[=WEIGHT] of layers.
+
+    Raises:
+        NSTError: what follows the last = is no number.
+    """
+    layers = dict(weighted(words))
+    if wrong := next((word for word in words or [] if "=" in word and word in layers), None):
+        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, and {wrong!r:.80} has none.")
+    return layers

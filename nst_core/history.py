@@ -1,7 +1,8 @@
-"""The losses of an optimisation as CSV, one row a step."""
+"""Losses as CSV, one row a step: those of an optimisation, and of a training."""
 
 import csv
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 COLUMNS = ["step", "width", "height", "seconds", "total", "content", "style", "total_variation"]
-"""What every history begins with; a column for each layer follows."""
+"""What every history of an optimisation begins with; a column for each layer follows."""
 
 
 def row(step: "OptimizationStep") -> dict[str, float]:
@@ -28,27 +29,30 @@ def row(step: "OptimizationStep") -> dict[str, float]:
 class HistoryWriter:
     """Writes a run's steps to a file that is complete after each of them."""
 
-    def __init__(self, path: Path, *, resume: bool = False) -> None:
-        """The file is written over; with ``resume``, its rows of steps before the first that is written are kept."""
+    def __init__(self, path: Path, first: Sequence[str] = COLUMNS, *, resume: bool = False) -> None:
+        """The file is written over; with ``resume``, its rows of steps before the first that is written are kept.
+
+        ``first`` are the columns that it begins with; one of them is ``step``.
+        """
         self.path = path
+        self.first = list(first)
         self.resume = resume
         self._columns: list[str] = []
 
-    def write(self, step: "OptimizationStep") -> None:
-        """Add a step.
+    def write(self, new: Mapping[str, float]) -> None:
+        """Add a step, its values by column.
 
         Raises:
             NSTError: the file cannot be written, or is no history that could go on.
         """
-        new = row(step)
         begun = bool(self._columns)
         try:
             if begun and new.keys() <= set(self._columns):
                 with self.path.open("a", newline="", encoding="utf-8") as file:
                     csv.DictWriter(file, self._columns, lineterminator="\n").writerow(new)
                 return
-            rows = self._rows(step.step) if begun or (self.resume and os.path.exists(self.path)) else []
-            self._columns = list(dict.fromkeys([*(self._columns or COLUMNS), *new]))
+            rows = self._rows(new["step"]) if begun or (self.resume and os.path.exists(self.path)) else []
+            self._columns = list(dict.fromkeys([*(self._columns or self.first), *new]))
             # Opened anew for every step: there is nothing to close when the run is interrupted.
             with (
                 replacing(self.path) if rows else nullcontext(self.path) as path,
@@ -60,7 +64,7 @@ class HistoryWriter:
         except OSError as error:
             raise NSTError(f"The history {quoted(self.path.name)} could not be written: {error.strerror}.") from error
 
-    def _rows(self, before: int) -> list[dict[str, Any]]:
+    def _rows(self, before: float) -> list[dict[str, Any]]:
         """Rows of steps before this one; later ones are of steps that are made, and written, again."""
         names: list[str] = []
         rows: list[dict[str, Any]] = []
@@ -69,7 +73,7 @@ class HistoryWriter:
             names += found.fieldnames or []
             for one in found:
                 rows.append(one)
-        if os.path.getsize(self.path) and names[: len(COLUMNS)] != COLUMNS:
+        if os.path.getsize(self.path) and names[: len(self.first)] != self.first:
             raise NSTError(f"The file {quoted(self.path.name)} is no history of losses: another name would be right.")
         self._columns = names
         whole = (one for one in rows if None not in one and None not in one.values())

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nst_core.bombs import too_many_parts
 from nst_core.errors import NSTError
-from nst_core.files import replacing
+from nst_core.files import check_place, replacing
 from nst_core.heif import is_heif, open_heif
 from nst_core.text import quoted
 
@@ -120,11 +120,12 @@ def is_photograph(file: Path) -> bool:
 def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
     """A picture as the rest of the library wants it: mode RGB or RGBA, upright, sRGB, with an empty ``info``.
 
-    The source is a path, a file's content, a binary file (read from its start, left open), a Pillow image (never
-    changed) or an array of uint8, grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4). Of anything animated it is the first
-    frame. 16-bit samples are scaled to 8, as are, in a file or a Pillow image, 32-bit integers in 0–65535 and
-    floating-point numbers in 0–1. For whoever will make it smaller still, a JPEG file may come in a half, a quarter or
-    an eighth of its size, in a fraction of the time, as long as no side is under ``at_least`` pixels by that.
+    The source is the path of a file or a pipe, a file's content, a binary file (read from its start, left open), a
+    Pillow image (never changed) or an array of uint8, grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4). Of anything
+    animated it is the first frame. 16-bit samples are scaled to 8, as are, in a file or a Pillow image, 32-bit integers
+    in 0–65535 and floating-point numbers in 0–1. For whoever will make it smaller still, a JPEG file may come in a
+    half, a quarter or an eighth of its size, in a fraction of the time, as long as no side is under ``at_least`` pixels
+    by that.
 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
@@ -213,13 +214,7 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
     encoder = _ENCODERS.get(path.suffix.lower())
     if encoder is None:
         raise PictureError(f"A picture cannot be written as {quoted(path.name)}: its suffix should be {_either(True)}.")
-    if os.path.isdir(path):
-        raise PictureError(f"A picture cannot be written as {quoted(path.name)}: a folder has that name.")
-    if not os.path.isdir(path.parent):
-        raise PictureError(
-            f"A picture cannot be written to the folder {quoted(path.parent.name)}, which does not exist: "
-            "make it first or name another."
-        )
+    check_place(path, "A picture", PictureError)
     if picture is None:
         return
     if picture.has_transparency_data and not encoder.alpha:
@@ -282,10 +277,12 @@ def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractCont
     if isinstance(source, str | os.PathLike):
         if not os.path.exists(source):
             raise PictureError(f"{subject} does not exist: give the path of a picture file.")
-        if not os.path.isfile(source):
-            raise PictureError(f"{subject} is not a file: give the path of a picture file.")
         with _reading(subject):
-            return open(source, "rb")
+            if os.path.isfile(source):
+                return open(source, "rb")
+            if Path(source).is_fifo():
+                return BytesIO(Path(source).read_bytes())
+        raise PictureError(f"{subject} is not a file: give the path of a picture file.")
     if not hasattr(source, "read"):
         kinds = "a path, a file's content, a binary file, a Pillow image, or an array of uint8"
         raise PictureError(f"A picture cannot be read from {type(source).__name__}: give {kinds}.")

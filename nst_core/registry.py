@@ -137,7 +137,7 @@ class Registry:
             RegistryError: there is none, or something in it is not as it should be.
             HubError: it cannot be had from the Hub.
         """
-        if not isinstance(source, str | os.PathLike | None):
+        if not isinstance(source, str | os.PathLike | None) or source == "":
             raise RegistryError(f"A registry is read from a path, or user/repo on the Hub, not from {source!r:.80}.")
         repo = None
         if isinstance(source, str) and not os.path.exists(source) and (match := registry_on_the_hub(source)):

@@ -7,19 +7,17 @@ import os
 import platform
 import shlex
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import nn
 
 from nst_core.architectures import Architecture
-from nst_core.files import replacing
+from nst_core.history import HistoryWriter
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
 from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
@@ -67,21 +65,12 @@ class TrainingFolder:
         """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued.
 
         Raises:
-            TrainingError: the file cannot be written.
+            NSTError: the file cannot be written.
         """
-        # A training that is refused, or that has nothing left to do, leaves the file as it is.
-        first = next(steps, None)
-        if first is None:
-            return
-        # What an interrupted run wrote after its last checkpoint, perhaps half a row, is done and written again.
-        kept = [row for row in self._rows() if float(row[0]) < first.step] if resume else []
-        try:
-            with replacing(self.losses) as new:
-                _write(new, "w", [COLUMNS, *kept])
-        except OSError as error:
-            raise TrainingError(f"{self.losses} cannot be replaced by the losses: {error.strerror}.") from error
-        for step in chain([first], steps):
-            _write(self.losses, "a", [asdict(step).values()])
+        # A training goes on without losses that were lost.
+        history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
+        for step in steps:
+            history.write(asdict(step))
             yield step
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
@@ -195,14 +184,6 @@ def _is_whole(row: list[str]) -> bool:
         return len(row) == len(COLUMNS) and all(math.isfinite(float(value)) for value in row)
     except ValueError:
         return False
-
-
-def _write(path: Path, mode: Literal["a", "w"], rows: Iterable[Iterable[Any]]) -> None:
-    try:
-        with path.open(mode, newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-    except OSError as error:
-        raise TrainingError(f"The losses could not be written to {path}: {error.strerror}.") from error
 
 
 def _means(losses: list[dict[str, float]]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from PIL import Image
 from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
-from nst_core.files import locked
+from nst_core.files import check_place, locked
 from nst_core.film import Film, FilmError, Frame, open_film, read_frames
 from nst_core.frames import FramePainter, paint_piece
 from nst_core.images import MAX_PIXELS, Source, open_picture
@@ -334,16 +334,11 @@ def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
 
 def _check_name(out: Path, film: Path, *, lossless: bool) -> None:
     right = suffix(lossless=lossless)
-    subject = f"A{' lossless' if lossless else ''} film cannot be written as {quoted(out.name)}"
+    what = f"A{' lossless' if lossless else ''} film"
+    subject = f"{what} cannot be written as {quoted(out.name)}"
     if out.suffix.lower() != right:
         raise FilmError(f"{subject}: its suffix should be {right}.")
-    if os.path.isdir(out):
-        raise FilmError(f"{subject}: a folder has that name.")
-    if not os.path.isdir(out.parent):
-        raise FilmError(
-            f"A film cannot be written to the folder {quoted(out.parent.name)}, which does not exist: "
-            "make it first or name another."
-        )
+    check_place(out, what, FilmError)
     unfinished = partial_film(out)
     for path, words in ((out, "that is"), (unfinished, f"{quoted(unfinished.name)}, its part that is done first, is")):
         if os.path.exists(path) and os.path.exists(film) and path.samefile(film):

@@ -173,6 +173,15 @@ def test_a_run_whose_picture_finds_no_room_can_be_gone_on_with(easel: Easel) -> 
     assert ended(easel.go_on("ann", 2)).picture
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is full")
+def test_losses_that_find_no_room_are_told(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = easel.studio.file
+    monkeypatch.setattr(easel.studio, "file", lambda name: Path("/dev/full") if name.endswith(".csv") else file(name))
+    with pytest.raises(NSTError, match=r"^This server cannot keep the losses \(No space left on device\): try again"):
+        ended(easel.watch("ann", order()))
+    assert easel.ended("ann")
+
+
 def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
     watched = easel.watch("ann", order(replace(FEW, steps=2000)))
     run = next(watched)

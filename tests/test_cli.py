@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -175,6 +177,60 @@ def test_out_is_the_folder_or_the_file_that_is_meant(made: Path) -> None:
     assert nst(*words[:2], "photo.png", *words[2:], "all.png", folder=made).returncode == 0  # for there it is a folder
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stylize photo.png --style wave --second wave --mask own.png -o own.png",
+        "stylize photo.png --style wave --second wave --mask photo-wave.png -o .",
+        "search own.png --photos . -o own.png",
+        "search photo.png --photos . --sample own.png -o own.png",
+        "review somebody/registry 1 --photo own.png -o own.png",
+    ],
+)
+def test_no_command_writes_over_a_picture_that_it_reads(made: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "wave").symlink_to(made / "wave", target_is_directory=True)
+    files = [tmp_path / name for name in ("photo.png", "own.png", "photo-wave.png")]
+    for file in files:
+        file.write_bytes((made / "photo.png").read_bytes())
+    assert re.search("would replace the picture|is the mask, and would be", refusal(*command.split(), folder=tmp_path))
+    assert {file.read_bytes() for file in files} == {(made / "photo.png").read_bytes()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have no path there")
+def test_a_photograph_may_come_through_a_pipe(made: Path) -> None:
+    os.mkfifo(made / "pipe")
+    photo = (made / "photo.png").read_bytes()
+    for out, written in (("piped.png", "piped.png"), ("piped/", "piped/pipe-wave.png")):
+        threading.Thread(target=(made / "pipe").write_bytes, args=[photo]).start()
+        done = nst("stylize", "pipe", "--style", "wave", "-o", out, folder=made)
+        assert done.returncode == 0, done.stderr
+        assert open_picture(made / written).size == (83, 60)
+
+
+def test_for_photographs_that_are_not_there_no_folder_is_made(made: Path) -> None:
+    done = nst("stylize", "-", "missing.png", "--style", "wave", "-o", "-", folder=made)
+    assert done.returncode == 1 and [line.split("'")[1] for line in done.stderr.splitlines()] == ["-", "missing.png"]
+    assert not (made / "-").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["stylize", "", "--style", "wave"], "PHOTO…"),
+        (["stylize", "photo.png", "", "--style", "wave"], "PHOTO…"),
+        (["stylize", "photo.png", "--style", "wave", "-o", ""], "--out"),
+        (["train", "photo.png", "--photos", "", "-o", "new"], "--photos"),
+        (["train", "photo.png", "--photos", ".", "--out="], "--out"),
+        (["styles", "--registry", ""], "--registry"),
+        (["review", "somebody/registry", "1", "--photo", "photo.png", "--photo", "", "-o", "x.png"], "--photo"),
+        (["check", ""], "FOLDER"),
+    ],
+)
+def test_nothing_is_not_the_current_folder(made: Path, command: list[str], option: str) -> None:
+    told = refusal(*command, folder=made, code=2)
+    assert option in told and "it is empty, and . would be the current folder" in told
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
 def test_a_folder_that_takes_no_file_is_noticed_before_anything_is_painted(
     made: Path, monkeypatch: pytest.MonkeyPatch
@@ -242,6 +298,15 @@ def test_check_reports_a_sound_style(made: Path) -> None:
     assert "wave is sound." in done.stdout
     lite = nst("check", Path("styles/udnie-lite/model.safetensors").resolve(), folder=made)
     assert lite.returncode == 0 and "johnson-lite" in lite.stdout
+
+
+def test_check_takes_an_id_where_no_folder_has_that_name(made: Path, tmp_path: Path) -> None:
+    assert "udnie-lite is sound." in nst("check", "udnie-lite", folder=tmp_path).stdout
+    mine = ("--registry", make_registry(tmp_path / "mine"))
+    assert "first-style " in nst("check", "first-style", *mine, folder=tmp_path).stdout
+    assert "There is no folder 'first-style'" in refusal("check", "first-style", folder=tmp_path)
+    (tmp_path / "udnie-lite").symlink_to(made / "wave", target_is_directory=True)
+    assert "1,679,235 parameters" in nst("check", "udnie-lite", folder=tmp_path).stdout
 
 
 def test_styles_lists_the_registry(made: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.images import open_picture
 from nst_core.method import METHODS
-from nst_core.optimization import OptimizationStep, State
+from nst_core.optimization import State
 
 LAYERS = ["content/conv2_1", "style/conv1_1", "style/conv2_1"]
 LOSSES = ["total", "content", "style", "total_variation", *LAYERS]
@@ -191,8 +192,8 @@ def test_several_paintings_regions_and_a_fast_style_to_begin_with(
 
 
 def test_what_was_waited_for_is_kept_when_it_fails_on_the_way(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: HistoryWriter, step: OptimizationStep) -> None:
-        if step.step == 3:
+    def fail(self: HistoryWriter, step: Mapping[str, float]) -> None:
+        if step["step"] == 3:
             raise NSTError("No space left.")
 
     monkeypatch.chdir(made)
@@ -219,13 +220,17 @@ def test_refusals_are_one_sentence(made: Path) -> None:
         ("photo.png", ["-o", "x.png", "--frames", "photo.png", "--steps", 1], "a file has that name"),
         ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "there are 1, 1 and 2"),
         ("photo.png", ["-o", "x.png", "--state", "clear.png"], "'clear.png' holds no state"),
+        ("photo.png", ["-o", "photo.png"], "--out would replace the picture 'photo.png'"),
+        ("photo.png", ["-o", "./painting.png"], "--out would replace"),
+        ("photo.png", ["-o", "mask.png", "--start", "mask.png"], "--out would replace"),
         ("photo.png", ["-o", "x.png", "--history", "photo.png"], "--history would replace the picture 'photo.png'"),
         ("photo.png", ["-o", "x.png", "--state", "wave/../mask.png", "--mask", "mask.png"], "--state would replace"),
         ("photo.png", ["-o", "x.png", "--history", "mask.png", "--more-style", "mask.png=2"], "--history would repl"),
         ("photo.png", ["-o", "x.png", "--state", "./x.png"], "--out and --state are both"),
         ("photo.png", ["-o", "x.png", "--state", "x.pt", "--history", "x.pt"], "--history and --state are both 'x.pt'"),
         ("photo.png", ["-o", "x.png", "--style-layer", "conv1_1=-1"], "conv1_1 should be"),
-        ("photo.png", ["-o", "x.png", "--style-layer", "conv1_1=much"], "conv1_1=much"),
+        ("photo.png", ["-o", "x.png", "--style-layer", "conv1_1=much"], "should be a number, as in conv4_1=0.5"),
+        ("photo.png", ["-o", "x.png", "--content-layer", "conv1_1="], "'conv1_1=' has none"),
     ],
 )
 def test_refused(made: Path, monkeypatch: pytest.MonkeyPatch, photo: str, more: list[object], told: str) -> None:

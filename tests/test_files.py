@@ -1,10 +1,13 @@
 """Files that are complete or as they were, and one run's alone."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from nst_core.files import locked, replacing
+from nst_core.errors import NSTError
+from nst_core.files import check_place, locked, replacing
+from nst_core.film import FilmError
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
@@ -19,6 +22,32 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("losses.csv", "after")]
 
 
+def test_a_link_stays_and_so_does_the_mode_of_what_it_leads_to(tmp_path: Path) -> None:
+    real, link = tmp_path / "album" / "painted", tmp_path / "latest.png"
+    real.parent.mkdir()
+    real.write_text("before")
+    real.chmod(0o640)
+    link.symlink_to("album/painted")
+    with replacing(link) as new:
+        new.write_text("after")
+        assert new.suffix == ".png"
+    assert link.is_symlink() and real.read_text() == "after"
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in real.parent.iterdir()] == ["painted"]
+    link.unlink()
+    link.symlink_to("album/new")
+    with replacing(link) as new:
+        new.write_text("first")
+    assert link.is_symlink() and (real.parent / "new").read_text() == "first"
+
+
+def test_a_new_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    with replacing(tmp_path / "new") as new:
+        new.touch()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.mark.parametrize("name", ["", "none/picture.png", "x" * 300, "folder"])
 def test_what_cannot_be_written_is_an_error_of_the_system(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
@@ -26,6 +55,15 @@ def test_what_cannot_be_written_is_an_error_of_the_system(name: str, tmp_path: P
         new.write_text("text")
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
     assert not list((tmp_path / "folder").iterdir())
+
+
+def test_where_no_file_can_be_is_told_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(NSTError, match=r"^A film cannot be written as 'test_\w+': a folder has that name\.$"):
+        check_place(tmp_path, "A film")
+    sentence = "A file cannot be written to the folder 'none', which does not exist: make it first or name another."
+    with pytest.raises(FilmError, match=f"^{re.escape(sentence)}$"):
+        check_place(tmp_path / "none" / "losses.csv", error=FilmError)
+    check_place(tmp_path / "losses.csv")
 
 
 def test_a_locked_file_is_nobody_else_s(tmp_path: Path) -> None:

@@ -280,6 +280,12 @@ def test_a_first_frame_that_finds_no_room_is_no_answer(cinema: Cinema, film: Pat
         cinema.first("ann", film, wish())
 
 
+def test_a_film_that_finds_no_room_is_told(cinema: Cinema, film: Path) -> None:
+    with no_room(), pytest.raises(PageError, match=r"^This server cannot keep the film \(File too large\): try again"):
+        ended(cinema.watch("ann", film, wish()))
+    assert cinema.running.get("ann", None) is None
+
+
 def test_stopped_in_the_line_it_does_not_wait(cinema: Cinema, film: Path) -> None:
     over = threading.Event()
     cinema.studio.line.join("eve", lambda progress: over.wait(60))

@@ -9,7 +9,7 @@ import pytest
 from made_optimization import made_picture, small_network
 
 from nst_core.errors import NSTError
-from nst_core.history import HistoryWriter
+from nst_core.history import HistoryWriter, row
 from nst_core.optimization import OptimizationStep, optimize
 
 
@@ -31,7 +31,7 @@ def step() -> OptimizationStep:
 def write(path: Path, step: OptimizationStep, *numbers: int, resume: bool = False) -> None:
     writer = HistoryWriter(path, resume=resume)
     for number in numbers:
-        writer.write(replace(step, step=number))
+        writer.write(row(replace(step, step=number)))
 
 
 def steps(path: Path) -> list[str]:

@@ -7,6 +7,8 @@ import math
 import os
 import re
 import struct
+import sys
+import threading
 import warnings
 import zlib
 from collections.abc import Callable
@@ -787,6 +789,18 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / ("long" * 1000))
     assert "does not exist" in refusal("a\0b.png")
     refusal(None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have no path there")
+def test_what_comes_through_a_pipe_is_a_picture(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for data in (encoded(Image.new("RGB", (9, 7), "teal"), "PNG"), encoded(Image.new("L", (9, 7)), "TIFF")):
+        threading.Thread(target=pipe.write_bytes, args=[data]).start()
+        assert open_picture(pipe).tobytes() == open_picture(data).tobytes()
+    threading.Thread(target=pipe.write_bytes, args=[b""]).start()
+    assert "'pipe' is an empty file" in refusal(pipe)
+    assert "'null' is not a file" in refusal("/dev/null")
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def test_an_entry_has_no_number(folder: Path, id: Any) -> None:
     assert sentence == f"A registry has its entries by id, such as 'udnie', and not by {id!r}."
 
 
-@pytest.mark.parametrize("source", [3, b"registry.yaml", ["registry.yaml"]])
+@pytest.mark.parametrize("source", [3, "", b"registry.yaml", ["registry.yaml"]])
 def test_what_a_registry_is_not_read_from(source: Any) -> None:
     sentence = refusal(source, Registry.load)
     assert sentence == f"A registry is read from a path, or user/repo on the Hub, not from {source!r}."

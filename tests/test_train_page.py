@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import typer
+from full_disk import no_room
 from made_features import make_features
 from made_optimization import made_picture
 from PIL import Image
@@ -27,7 +28,7 @@ from nst_core.stylization import stylize
 from nst_core.training import TrainingError
 from ui.kept import expire
 from ui.school import RECIPE, STEPS, Lesson, Pupil, School
-from ui.studio import Studio, Wish
+from ui.studio import PageError, Studio, Wish
 from ui.words import spoken
 
 FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)
@@ -135,6 +136,21 @@ def test_it_paints_for_its_session_alone(school: School, painting: Path, photo: 
         school.paint("bob", photo)
     with pytest.raises(NSTError):
         school.studio.style("bob", pupil.style)
+
+
+def test_a_full_disk_is_told(school: School, painting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with no_room(), pytest.raises(PageError, match=r"^This server cannot keep the painting \(File too large\): try"):
+        ended(school.watch("ann", painting, lesson(school)))
+
+    def pack(self: Pupil, style: Path) -> None:
+        with no_room():
+            packed(self, style)
+
+    packed = Pupil.pack
+    monkeypatch.setattr(Pupil, "pack", pack)
+    pupil = ended(school.watch("ann", painting, lesson(school)))
+    assert str(pupil.trouble) == "This server cannot keep the style (File too large): try again in an hour."
+    assert spoken(pupil.said) == "Ended at step 5, without a style" and school.ended("ann") is None
 
 
 def test_the_files_go_with_the_session(school: School, painting: Path) -> None:

@@ -587,7 +587,7 @@ def test_a_training_goes_on_without_the_losses_that_were_lost(
 def test_losses_that_cannot_be_written_are_a_sentence(painting: Path, photos: Path, tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
     folder.losses.mkdir()
-    with pytest.raises(TrainingError, match=r"losses\.csv cannot be replaced by the losses: Is a directory\.$"):
+    with pytest.raises(NSTError, match=r"^The history 'losses\.csv' could not be written: Is a directory\.$"):
         next(folder.record(steps_of(RECIPE, painting, photos, folder.checkpoint), resume=False))
     with pytest.raises(TrainingError, match=r"^The painting 'gone\.png' cannot be read: No such file or directory\.$"):
         TrainingFolder(tmp_path / "other", tmp_path / "gone.png", open_picture(painting))

@@ -23,7 +23,7 @@ from nst_core.video import VideoStep, partial_film, stylize_video
 from ui.kept import Kept
 from ui.line import Ended, Turn
 from ui.log import note
-from ui.studio import KEEP, PageError, Studio, Wish
+from ui.studio import KEEP, PageError, Studio, Wish, keeping
 from ui.watched import Underway, Watched, duration
 from ui.words import Phrase, phrase
 
@@ -110,16 +110,13 @@ class Cinema:
         styles, film, size, settings = self._asked(session, path, wish)
         screening, earlier = Screening(self.studio.folder), self.ended(session)
         screening.before = earlier.before if earlier and not earlier.finished else earlier
-        self.running.put(session, None, screening)
-        yield screening
         out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
         own = screening.folder / "film" / path.name  # an upload may be gone before its sound is wanted
-        try:
+        with keeping("the film"):
             own.parent.mkdir()
             shutil.copyfile(path, own)
-        except OSError as error:
-            screening.running = False
-            raise PageError(f"This server cannot keep the film ({error.strerror}): try again in an hour.") from error
+        self.running.put(session, None, screening)
+        yield screening
         film = replace(film, path=own)
         run = stylize_video(own, styles[0], out, size=size, **settings)
         try:

@@ -28,7 +28,7 @@ from ui.kept import Kept
 from ui.line import Closed
 from ui.links import recipe
 from ui.log import note
-from ui.studio import KEEP, PageError, Studio
+from ui.studio import KEEP, PageError, Studio, keeping
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
 from ui.words import Phrase, phrase
 
@@ -131,7 +131,7 @@ class Run(Watched):
         self.progress = 1.0
         self.snap(step, last.best)
         save_picture(last.best, picture, note=note)
-        with table.open("w", newline="", encoding="utf-8") as file:
+        with keeping("the losses"), table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(self.losses)
             writer.writerows(zip(*self.losses.values(), strict=True))

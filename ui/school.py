@@ -28,7 +28,7 @@ from nst_core.training_folder import TrainingFolder
 from ui.gallery import EXAMPLES, SEEN
 from ui.kept import Kept
 from ui.log import note
-from ui.studio import KEEP, PageError, Studio, Wish
+from ui.studio import KEEP, PageError, Studio, Wish, keeping
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
 from ui.words import phrase
 
@@ -187,7 +187,8 @@ class School:
             if pupil.zip.exists():
                 # Opened as a stranger's would be; its folder is then the studio's to delete.
                 style = Style.open(pupil.folder / "style" / pupil.name)
-                shutil.copyfile(style.folder / PREVIEW, style.folder / SEEN)
+                with keeping("the style"):
+                    shutil.copyfile(style.folder / PREVIEW, style.folder / SEEN)
                 pupil.style = self.studio.take(session, style)
                 if earlier:
                     earlier.touch()
@@ -225,8 +226,9 @@ class School:
 
     def _train(self, pupil: Pupil, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
         painting = pupil.folder / "painting" / upload.name  # an upload may be gone before it is over
-        painting.parent.mkdir()
-        shutil.copyfile(upload, painting)
+        with keeping("the painting"):
+            painting.parent.mkdir()
+            shutil.copyfile(upload, painting)
         # Its own: a training sends it to the device and lays it out anew.
         features = load_features(self.features)
         folder = TrainingFolder(pupil.folder / "style" / pupil.name, painting, open_picture(SAMPLE))
@@ -261,20 +263,21 @@ class School:
                 yield
         pupil.said = [phrase("Writing the style …")]
         yield
-        self._thread.submit(
-            folder.finish,
-            network,
-            start.architecture,
-            recipe,
-            features=Path(self.features).name,
-            warm_start=start.id,
-            title=title,
-            artist="",
-            painting="",
-            license="",
-            tags=(),
-        ).result()
-        pupil.pack(folder.folder)
+        with keeping("the style"):
+            self._thread.submit(
+                folder.finish,
+                network,
+                start.architecture,
+                recipe,
+                features=Path(self.features).name,
+                warm_start=start.id,
+                title=title,
+                artist="",
+                painting="",
+                license="",
+                tags=(),
+            ).result()
+            pupil.pack(folder.folder)
         pupil.snap(step.step, open_picture(folder.folder / PREVIEW))
         note("trained", steps=step.step, seconds=step.seconds)
         how, done = "Finished", phrase("1 step") if step.step == 1 else phrase("{} steps", step.step)

@@ -7,9 +7,9 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,6 +49,19 @@ AS_IT_IS = 0
 
 class PageError(NSTError):
     """This server does not do what was asked for; the library would."""
+
+
+@contextmanager
+def keeping(what: str) -> Iterator[None]:
+    """Where files are written that a person is to have: say so when this server, whose disk may be full, cannot.
+
+    Raises:
+        PageError: a file cannot be written; it is called ``what``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PageError(f"This server cannot keep {what} ({error.strerror}): try again in an hour.") from error
 
 
 class Wish(BaseModel):
