@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from nst_core.precision import fast_bfloat16
@@ -58,13 +57,16 @@ class _ChannelsLastNorm(torch.autograd.Function):
             x, weight, bias, batch, channels, height * width, channels, eps
         )
         ctx.save_for_backward(x, weight, mean, inverse_deviation)
+        ctx.eps = eps
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, inverse_deviation = ctx.saved_tensors
         positions, digits = x[0, 0].numel(), torch.promote_types(x.dtype, torch.float32)
+        if torch.is_grad_enabled():  # for second derivatives, which what is kept would not give
+            variance, mean = torch.var_mean(x.to(digits), (2, 3), correction=0)
+            inverse_deviation = (variance + ctx.eps).rsqrt()
 
         def spread(per_channel: Tensor) -> Tensor:
             return per_channel.to(x.dtype)[..., None, None]

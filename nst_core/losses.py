@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError
@@ -109,7 +108,6 @@ class _GramMatrix(torch.autograd.Function):
         return gram + (weighted[:, parts * length :].mT @ flat[:, parts * length :]).float()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         features, region = ctx.saved_tensors
         flat = _positions_by_channels(features)
@@ -124,14 +122,15 @@ class _SquaredDistance(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, target: Tensor, detail: Tensor | None) -> Tensor:
         difference = features - target
         weighted = difference if detail is None else detail * difference
-        ctx.save_for_backward(weighted)
+        ctx.save_for_backward(weighted, features, target, detail)
         pairs = zip(*(_positions_by_channels(one).flatten(1) for one in (difference, weighted)), strict=True)
         return torch.stack([one.dot(other) for one, other in pairs])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (weighted,) = ctx.saved_tensors
+        weighted, features, target, detail = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for second derivatives, which what is kept would not give
+            weighted = features - target if detail is None else detail * (features - target)
         return 2 * gradient[:, None, None, None] * weighted, None, None
 
 

@@ -30,6 +30,15 @@ def test_instance_norm_and_its_derivatives_are_pytorchs(dtype: torch.dtype, tole
         torch.testing.assert_close(one.double(), other, rtol=tolerance, atol=tolerance * float(other.detach().std()))
 
 
+def test_second_derivatives_of_instance_norm_are_those_of_the_first() -> None:
+    torch.manual_seed(0)
+    norm = InstanceNorm(3).double()
+    x = torch.randn(2, 3, 4, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    # As it is called in a network, whose own parameters are fixed.
+    norm.requires_grad_(False)
+    assert torch.autograd.gradgradcheck(norm, x)
+
+
 def test_edges_are_mirrored_in_the_dtype_of_the_convolution() -> None:
     layer, x = ConvLayer(3, 4, kernel_size=5), torch.rand(1, 3, 8, 9)
     seen = []

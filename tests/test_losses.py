@@ -318,6 +318,18 @@ def test_gradient_of_a_region_is_the_derivative(convention: str) -> None:
     assert torch.autograd.gradcheck(style, features.requires_grad_())
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_second_derivatives_are_those_of_the_first(weighted: bool) -> None:
+    torch.manual_seed(3)
+    features, target = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64)
+    region, detail = (checkered(4, 4), torch.rand(2, 1, 4, 4, dtype=torch.float64)) if weighted else (None, None)
+    convention = CONVENTIONS["relative"]
+    content, style = ContentLoss(convention), StyleLoss(convention, target[:1], region=region)
+    features.requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: content(x, target, detail) + style(x), features)
+    assert torch.autograd.gradgradcheck(lambda x: gram_matrix(x, region), features)
+
+
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_a_style_in_a_region_is_the_style_of_the_cut_out(convention: str) -> None:
     features, painting = torch.rand(2, 3, 6, 8, dtype=torch.float64), torch.rand(1, 3, 6, 6, dtype=torch.float64)
