@@ -69,10 +69,11 @@ class StripNetwork:
         ]
         up = (network.deconv1, network.in4), (network.deconv2, network.in5)
         self._up = [_Layer(layer, norm, enlarging_kernel) for layer, norm in up]
-        self._last = network.deconv3.conv2d.weight.detach().float()
-        self._blank = network.in5.bias.detach().float()
+        # Copies, as all else is: a training changes the network's own.
+        self._last = network.deconv3.conv2d.weight.detach().to(torch.float32, copy=True)
+        self._blank = network.in5.bias.detach().to(torch.float32, copy=True)
         assert network.deconv3.conv2d.bias is not None
-        self._colour = network.deconv3.conv2d.bias.detach().float()
+        self._colour = network.deconv3.conv2d.bias.detach().to(torch.float32, copy=True)
 
     def __call__(self, photo: Tensor, progress: Progress | None = None) -> Tensor:
         """Repaint RGB in 0–255, (H, W, 3) of any type; gives (H, W, 3) of uint8, rounded and clamped.

@@ -189,6 +189,68 @@ def test_a_network_that_changes_is_painted_as_it_is(tmp_path: Path) -> None:
     assert changing.painter() is changing.painter()  # made once
 
 
+@pytest.mark.parametrize("precision", ["exact", "auto"])
+def test_changes_that_pytorch_does_not_count_are_painted(made: Path, precision: Precision) -> None:
+    style, photo = Style.open(made), Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB")
+    shown = [np.asarray(stylize(photo, style, precision=precision))]
+
+    def check_shown(changed: Style) -> None:
+        shown.append(np.asarray(stylize(photo, changed, precision=precision)))
+        anew = replace(changed, network=copy.deepcopy(changed.network))
+        np.testing.assert_array_equal(shown[-1], np.asarray(stylize(photo, anew, precision=precision)))
+        assert not np.array_equal(shown[-2], shown[-1])
+
+    parameters = list(style.network.parameters())
+    for parameter in parameters:
+        parameter.data *= 1.2
+    check_shown(style)
+    for parameter in parameters:
+        parameter.requires_grad_().grad = torch.rand_like(parameter)
+    torch.optim.AdamW(parameters, lr=0.03, fused=True).step()
+    check_shown(style)
+    with torch.inference_mode():
+        tensors = {name: value.clone() for name, value in style.network.state_dict().items()}
+        style.network.requires_grad_(False).load_state_dict(tensors, assign=True)
+        stylize(photo, style, precision=precision)
+        for tensor in tensors.values():
+            tensor *= 1.2
+        check_shown(style)
+
+
+def test_what_was_made_of_a_network_stays_as_it_was_made(made: Path) -> None:
+    style, photo = Style.open(made), torch.randint(0, 256, (40, 60, 3), dtype=torch.uint8)
+    paint = style.painter("exact")
+    before = paint(photo, None)
+    for parameter in style.network.parameters():
+        parameter.data += 1
+    assert torch.equal(paint(photo, None), before) and not torch.equal(style.painter("exact")(photo, None), before)
+
+
+def test_hooks_and_settings_of_a_network_are_painted(made: Path) -> None:
+    photo = Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB")
+
+    def painted(style: Style) -> np.ndarray:
+        return np.asarray(stylize(photo, style, precision="exact"), np.int64)
+
+    style = Style.open(made)
+    usual = painted(style)
+    handle = style.network.register_forward_hook(lambda network, given, result: 255 - result)
+    assert np.abs(painted(style) - (255 - usual)).max() <= 1
+    handle.remove()
+    with_hook = style.network.get_submodule("deconv3").register_forward_pre_hook(lambda layer, given: (given[0] * 0,))
+    assert np.ptp(painted(style), axis=(0, 1)).max() == 0
+    with_hook.remove()
+    np.testing.assert_array_equal(painted(style), usual)
+    style.network.forward = lambda x: x
+    np.testing.assert_array_equal(painted(style), np.asarray(photo))
+    del style.network.forward
+    for layer in style.network.modules():
+        if isinstance(layer, torch.nn.InstanceNorm2d):
+            layer.eps = 100.0
+    plain = replace(style, architecture=replace(style.architecture, fast=None))
+    assert np.abs(painted(style) - painted(plain)).max() <= 1 and not np.array_equal(painted(style), usual)
+
+
 def test_without_a_fast_way_a_style_paints_the_same(made: Path) -> None:
     """As on a GPU, or of an architecture that has none."""
     fast = Style.open(made)
