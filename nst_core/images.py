@@ -237,6 +237,14 @@ def mask_greys(mask: Image.Image) -> Image.Image:
     return mask.convert("L")
 
 
+def blackened(picture: Image.Image) -> Image.Image:
+    """The picture, RGB or RGBA, with black where it is fully transparent: of the colours there nobody knows."""
+    if picture.mode != "RGBA":
+        return picture
+    seen = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 0))
+    return Image.composite(picture, Image.new("RGBA", picture.size), seen)
+
+
 def fit(picture: Image.Image, longer_side: int) -> Image.Image:
     """The picture, RGB or RGBA, with its longer side of so many pixels and its aspect kept (no side under 1)."""
     return picture.resize(fitted_size(picture.size, longer_side), Image.Resampling.LANCZOS)

@@ -22,7 +22,7 @@ from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, feature_network, fingerprint, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
-from nst_core.images import Source, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
+from nst_core.images import Source, blackened, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
 from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget
 from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
@@ -158,7 +158,8 @@ def optimize(
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
 
     Args:
-        content: the photograph, this and every other picture as ``open_picture`` takes it.
+        content: the photograph, this and every other picture as ``open_picture`` takes it; what is fully transparent
+            counts as black.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
         features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
@@ -272,7 +273,7 @@ class _Run:
             for drafts, network in networks.items()
         }
         self.layers = {drafts: _layers(self.weights, network.layers) for drafts, network in networks.items()}
-        self.content, self.paintings, self.start = content, paintings, start
+        self.content, self.paintings, self.start = blackened(content), paintings, start
         self.plan = Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
         ends = {"steps", "seconds", "saturation"}
         asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
@@ -437,9 +438,7 @@ class _Run:
         return fitted_size(painting.size, max(8, round(size * self.method.style_size), longer))
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
-        picture = fit(painting.picture, max(self._painting_size(painting.picture, size)))
-        if picture.mode == "RGBA":
-            picture = picture.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
+        picture = blackened(fit(painting.picture, max(self._painting_size(painting.picture, size))))
         if self.method.color == "photo":
             picture = match_colors(picture, photo)
         elif self.method.color == "luminance":
@@ -458,7 +457,7 @@ class _Run:
             size = 1, 3, photo.height, photo.width
             return torch.rand(size, generator=generator, dtype=torch.float32, device="cpu").to(self.device)
         picture = self.start or (self.paintings[0].picture if self.method.init == "style" else photo)
-        return self._tensor(picture.convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
+        return self._tensor(blackened(picture).convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
 
     def _enlarged(self, picture: Tensor, photo: Image.Image) -> Tensor:
         """A coarser scale's picture at the photograph's size: its change is enlarged and added to the run's start."""

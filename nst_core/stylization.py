@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nst_core.errors import NSTError, check_number
-from nst_core.images import MAX_PIXELS, Source, fit, mask_greys, open_picture
+from nst_core.images import MAX_PIXELS, Source, blackened, fit, mask_greys, open_picture
 from nst_core.precision import Precision
 from nst_core.streaming import Progress
 from nst_core.style import Style, check_style
@@ -87,8 +87,8 @@ def repaint(
     The result has the photograph's size, or ``size`` (16–16384 pixels) as its longer side. ``stroke`` (0.25–4) is how
     broad the strokes are: the network looks at the photograph at the result's size / stroke, and what it paints is
     enlarged or reduced to the result's size. With ``precision`` "exact" the network computes in float32; "auto" takes
-    bfloat16 for its feature maps where the processor is faster at it. ``progress`` is told, again and again, which part
-    the network has done, in 0–1; what it raises ends the work.
+    bfloat16 for its feature maps where the processor is faster at it. What is fully transparent counts as
+    black. ``progress`` is told, again and again, which part the network has done, in 0–1; what it raises ends the work.
 
     Raises:
         NSTError: a number is out of its range, or the network would look at more than ``MAX_PIXELS``, or would need
@@ -106,6 +106,7 @@ def repaint(
             f"{' or a broader stroke' if stroke < 1 else ''}."
         )
 
+    photo = blackened(photo)
     target = photo if size is None else fit(photo, size)
     seen = target
     if stroke != 1:

@@ -26,6 +26,7 @@ from nst_core.images import (
     PHOTO_SUFFIXES,
     PictureError,
     Source,
+    blackened,
     fit,
     is_photograph,
     open_picture,
@@ -157,7 +158,7 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
     if painting.mode == "RGBA":
         if not painting.getchannel("A").getbbox():
             raise TrainingError("The painting is transparent all over: one with something to see would be right.")
-        painting = painting.convert("RGBa").convert("RGBA")  # which blackens what is fully transparent
+        painting = blackened(painting)
         seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
     return PerceptualLoss(
         features,

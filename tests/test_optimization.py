@@ -621,6 +621,18 @@ def test_colours_that_cannot_be_seen_do_not_matter(color: str, side: int) -> Non
     assert totals[0] == pytest.approx(totals[1], rel=1e-6)
 
 
+@pytest.mark.parametrize(("place", "init"), [("content", "content"), ("styles", "style"), ("start", "content")])
+def test_colours_that_cannot_be_seen_begin_nothing(place: str, init: str) -> None:
+    totals = []
+    for hidden in ((255, 0, 0), (0, 60, 255)):
+        picture = CONTENT.copy()
+        picture.putalpha(255)
+        picture.paste((*hidden, 0), (0, 0, picture.width, picture.height // 2))
+        steps = run(**{place: picture}, init=init, size=max(CONTENT.size), steps=2)
+        totals.append([step.total for step in steps])
+    assert totals[0] == totals[1]
+
+
 # Whatever it may be given: a result, or one sentence.
 
 

@@ -210,6 +210,18 @@ def test_transparency_is_kept_out_of_the_network_and_put_back(style: Style) -> N
     assert same(smaller.getchannel("A"), photo.getchannel("A").resize((24, 16), Image.Resampling.LANCZOS))
 
 
+@pytest.mark.parametrize("settings", [{}, {"size": 48}, {"size": 40}, {"stroke": 2}])
+def test_colours_that_cannot_be_seen_do_not_matter(style: Style, settings: dict[str, Any]) -> None:
+    painted = []
+    for hidden in ((255, 0, 0), (0, 60, 255)):
+        cut_out = with_alpha(drawn(48, 32))
+        cut_out.paste((*hidden, 0), (0, 0, 48, 16))
+        painted.append(repaint(cut_out, style, **settings))
+    assert same(*painted)
+    cut_out.paste((0, 0, 0, 0), (0, 0, 48, 16))
+    assert same(painted[0], repaint(cut_out, style, **settings))
+
+
 def test_any_pillow_picture_is_taken_and_none_is_changed(style: Style) -> None:
     photo = drawn(48, 32)
     photo.getexif()[ExifTags.Base.Orientation] = 6
