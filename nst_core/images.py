@@ -130,8 +130,9 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
             has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded),
-            numbers beyond the ranges above, or, as a TIFF, uncompressed planes of 16 bits or a preview in front; or it
-            is an array of another kind, or a tensor.
+            numbers beyond the ranges above, or, as a TIFF, uncompressed planes of 16 bits or a preview in front; it is
+            an array of another kind, or a tensor; or a Pillow image of integers that has no file format and none above
+            255, which are likely meant for 8 bits.
     """
     if isinstance(source, np.ndarray | Tensor):
         source = _of_array(source)
@@ -470,6 +471,11 @@ def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.
         raise PictureError(
             f"{subject} has samples outside 0–{white:g}, of which nobody knows how bright they are meant: "
             "the picture saved anew with 8 or 16 bits a sample would be right."
+        )
+    if picture.mode != "F" and picture.format is None and 1 < samples.max() <= 255:  # as Pillow's own convert("I") has
+        raise PictureError(
+            f"{subject} is of 16 bits or more, where white is 65535, and has no sample above {samples.max()}: "
+            "picture.convert('L') would be right if its white is 255."
         )
     scaled = np.multiply(samples, 255 / white, dtype=np.float32)
     grey = Image.fromarray((255 - scaled if inverted else scaled).round().astype(np.uint8))

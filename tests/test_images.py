@@ -235,6 +235,8 @@ def test_a_picture_may_have_kept_another_mode_s_transparency(rgb: Image.Image, b
     file = io.BytesIO()
     rgb.convert(before).save(file, "PNG", transparency=bytes([0, 128, 255]) if before == "P" else (1, 2, 3))
     kept = Image.open(file).convert(after)
+    if after == "I":
+        kept = kept.point(lambda level: level * 257)
     expected = kept.convert(after)
     expected.info = {}
     kept.info["transparency"] = Image.open(file).info["transparency"]
@@ -473,6 +475,15 @@ def test_floats_of_no_known_white_are_refused(sample: float) -> None:
 @pytest.mark.parametrize("sample", [-1, 65536])
 def test_integers_of_no_known_white_are_refused(sample: int) -> None:
     assert "8 or 16 bits" in refusal(encoded(Image.fromarray(np.array([[0, sample]], dtype=np.int32)), "TIFF"))
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16"])
+def test_integers_that_are_meant_for_8_bits_are_not_made_black(mode: str) -> None:
+    grey = Image.linear_gradient("L")
+    with pytest.raises(PictureError, match=r"no sample above 255: picture\.convert\('L'\) would be right"):
+        open_picture(grey.convert(mode))
+    assert pixels(open_picture(encoded(grey.convert(mode), "TIFF"))).max() == 1  # a file says how bright it is
+    assert pixels(open_picture(Image.new(mode, (2, 2)))).max() == 0
 
 
 # Colour
