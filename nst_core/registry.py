@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -127,6 +128,10 @@ class Registry:
         self._loading = {entry.id: threading.Lock() for entry in entries}
         self._opened: dict[str, Style] = {}
         self._opened_lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and pickled without its locks, and without the styles that it has opened.
+        return partial(type(self), repo=self.repo), (self.entries, self._blocked)
 
     @classmethod
     def load(cls, source: str | Path | None = None) -> "Registry":

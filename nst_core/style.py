@@ -168,6 +168,10 @@ class Style:
     )
     """The fast ways to paint, by the type they compute in, each with the settings and weights that it was made of."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # In a copy, or another process, the fast ways are made anew: pickled, they are six times as large as the style.
+        return {**vars(self), "_painters": {}}
+
     @property
     def device(self) -> torch.device:
         """Where its network computes."""

@@ -1,7 +1,9 @@
 """The registry: what it refuses to read, what it opens, and that it loads each style once."""
 
+import copy
 import hashlib
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -81,6 +83,18 @@ def test_a_registry_is_a_list_of_entries(folder: Path) -> None:
     assert (wave.tags, wave.path) == (("ukiyo-e", "sea"), (folder / "styles" / "great-wave").resolve())
     assert wave.preview == (folder / "styles" / "great-wave" / PREVIEW).resolve()
     assert [entry.id for entry in Registry.load(str(folder))] == ["great-wave", "starry-night"]
+
+
+def test_a_registry_can_be_copied_and_sent_to_another_process(folder: Path, tmp_path: Path) -> None:
+    blocked = [{"repo": "a/b", "reason": "c"}]
+    path = write(tmp_path, entry(path=None, repo="me/wave", revision=REVISION), blocked=blocked)
+    there = Registry.parse(path.read_text(), path, repo="me/styles")
+    for copied in (copy.deepcopy(there), pickle.loads(pickle.dumps(there))):
+        assert copied.entries == there.entries and copied.repo == "me/styles" and copied.why_blocked("a/b") == "c"
+    here = Registry.load(folder)
+    style = here.open("great-wave")
+    for copied in (copy.deepcopy(here), pickle.loads(pickle.dumps(here))):
+        assert copied.open("great-wave").title == style.title
 
 
 def test_a_preview_that_is_not_there(tmp_path: Path) -> None:

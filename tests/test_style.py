@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 import re
 import tempfile
 from collections.abc import Callable
@@ -249,6 +250,16 @@ def test_hooks_and_settings_of_a_network_are_painted(made: Path) -> None:
             layer.eps = 100.0
     plain = replace(style, architecture=replace(style.architecture, fast=None))
     assert np.abs(painted(style) - painted(plain)).max() <= 1 and not np.array_equal(painted(style), usual)
+
+
+def test_a_copy_paints_the_same_and_is_no_larger_for_having_painted(made: Path) -> None:
+    style, photo = Style.open(made), Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB")
+    size = len(pickle.dumps(style))
+    painted = stylize(photo, style)
+    for one in (copy.deepcopy(style), pickle.loads(pickle.dumps(style))):
+        assert len(pickle.dumps(one)) < 1.01 * size and one.id == style.id
+        assert stylize(photo, one).tobytes() == painted.tobytes()
+    assert style.painter() is style.painter()
 
 
 def test_without_a_fast_way_a_style_paints_the_same(made: Path) -> None:
