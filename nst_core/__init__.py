@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nst_core.architectures import ARCHITECTURES, Architecture, register
     from nst_core.errors import NSTError
+    from nst_core.exporting import export_style
     from nst_core.features import load_features
     from nst_core.images import open_picture, save_picture
     from nst_core.losses import PerceptualLoss, StyleTarget, gram_matrix
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from nst_core.optimization import OptimizationStep, State, optimize
     from nst_core.recipe import Recipe
     from nst_core.registry import Registry
-    from nst_core.style import Style
+    from nst_core.style import Card, Style, StyleConfig, write_style
     from nst_core.stylization import blend, repaint, stylize
     from nst_core.training import TrainingStep, new_network, train
     from nst_core.video import VideoStep, stylize_video
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ARCHITECTURES": "architectures",
     "Architecture": "architectures",
+    "Card": "style",
     "METHODS": "method",
     "Method": "method",
     "NSTError": "errors",
@@ -33,10 +35,12 @@ _HOMES = {
     "Registry": "registry",
     "State": "optimization",
     "Style": "style",
+    "StyleConfig": "style",
     "StyleTarget": "losses",
     "TrainingStep": "training",
     "VideoStep": "video",
     "blend": "stylization",
+    "export_style": "exporting",
     "gram_matrix": "losses",
     "load_features": "features",
     "new_network": "training",
@@ -48,11 +52,13 @@ _HOMES = {
     "stylize": "stylization",
     "stylize_video": "video",
     "train": "training",
+    "write_style": "style",
 }
 __all__ = [
     "ARCHITECTURES",
     "METHODS",
     "Architecture",
+    "Card",
     "Method",
     "NSTError",
     "OptimizationStep",
@@ -61,10 +67,12 @@ __all__ = [
     "Registry",
     "State",
     "Style",
+    "StyleConfig",
     "StyleTarget",
     "TrainingStep",
     "VideoStep",
     "blend",
+    "export_style",
     "gram_matrix",
     "load_features",
     "new_network",
@@ -76,6 +84,7 @@ __all__ = [
     "stylize",
     "stylize_video",
     "train",
+    "write_style",
 ]
 
 

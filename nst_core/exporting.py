@@ -19,7 +19,7 @@ from nst_core import __version__
 from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.files import replacing
-from nst_core.style import Style
+from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE, check_second
 from nst_core.text import few, quoted
 
@@ -39,7 +39,12 @@ class ExportingError(NSTError):
 
 
 def export_style(
-    style: Style, path: Path, *, precision: ExportPrecision = "fp32", second: Style | None = None, mix: float = 0.5
+    style: Style,
+    path: str | Path,
+    *,
+    precision: ExportPrecision = "fp32",
+    second: Style | None = None,
+    mix: float = 0.5,
 ) -> None:
     """Write a style as ONNX, of standard operators alone; the file is complete or as it was.
 
@@ -52,10 +57,13 @@ def export_style(
 
     Raises:
         NSTError: ``mix`` is out of its range.
+        StyleError: one of the two is no style.
         ExportingError: a package is missing, there is no such precision, the file cannot be written, or a weight is
             beyond float16.
     """
+    path = Path(path)
     check_export(path)
+    check_style(style)
     if precision not in DTYPES:
         raise ExportingError(f'The precision should be "fp32" or "fp16", not {precision!r:.80}.')
     check_second(second, mix, None)

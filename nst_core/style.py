@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
-from nst_core.images import save_picture
+from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import free_memory
 from nst_core.precision import Precision
 from nst_core.streaming import Progress, quickest_type
@@ -330,10 +329,10 @@ def write_style(
     network_state: dict[str, Tensor],
     config: StyleConfig,
     card: Card,
-    preview: Image.Image,
+    preview: Source,
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a style's four files; other files of the folder stay.
+    """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
     They are written in a folder inside it, and moved out of that when all are complete, the weights last: an
     interruption leaves no folder, or one without the file that makes it a style.
@@ -341,12 +340,13 @@ def write_style(
     Raises:
         StyleError: the architecture is not known, or the folder cannot be written.
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
+        PictureError: the preview cannot be read.
     """
     folder = Path(os.path.realpath(folder))
     architecture = config.find_architecture()
     # Copies, for safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
-    there = os.path.isdir(folder)
+    there, shown = os.path.isdir(folder), open_picture(preview)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Not beside it: it may be a volume of its own, or the one folder that may be written to.
@@ -354,7 +354,7 @@ def write_style(
             new = Path(temporary)
             (new / CARD).write_text(card.render(), encoding="utf-8")
             (new / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            save_picture(preview, new / PREVIEW)
+            save_picture(fit(shown, min(PREVIEW_SIZE, max(shown.size))), new / PREVIEW)
             (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable for their owner alone
             read_weights(new / WEIGHTS, architecture)
             for file in (CARD, PREVIEW, CONFIG, WEIGHTS):

@@ -33,7 +33,7 @@ from nst_core.exporting import (
     export_style,
 )
 from nst_core.registry import Registry
-from nst_core.style import Card, Style, StyleConfig, write_style
+from nst_core.style import Card, Style, StyleConfig, StyleError, write_style
 from nst_core.stylization import stylize
 
 Picture = NDArray[np.float32]
@@ -271,7 +271,7 @@ def test_a_style_without_a_title_is_exported(styles: dict[str, Style], tmp_path:
     shutil.copytree(styles[LITE].folder, folder, ignore=shutil.ignore_patterns("README.md"))
     style = Style.open(folder)
     assert style.title == ""
-    export_style(style, tmp_path / "style.onnx")
+    export_style(style, str(tmp_path / "style.onnx"))
     assert onnx.load(tmp_path / "style.onnx").graph.name == "style"
 
 
@@ -282,6 +282,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     assert done.returncode == 1 and "does not exist" in done.stderr and done.stderr.count("\n") == 1
     with pytest.raises(ExportingError, match=r"'photo\.jpg' should end in \.onnx"):
         check_export(tmp_path / "photo.jpg")
+    with pytest.raises(StyleError, match=f"A style is .*, not '{LITE}'"):
+        export_style(LITE, tmp_path / "old.onnx")  # type: ignore[arg-type]
     heavy = copy.deepcopy(styles[LITE])
     with torch.no_grad():
         heavy.network.get_parameter("res1.conv1.conv2d.weight")[0, 0, 0, 0] = 1e5

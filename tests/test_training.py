@@ -105,6 +105,24 @@ def ramps(folder: Path) -> Path:
     return folder
 
 
+def test_a_style_is_trained_in_python_as_the_readme_says(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "painting.jpg", 99)
+    draw(tmp_path / "photo.jpg", 98, (700, 500))
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    [program] = [part for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "write_style" in part]
+    for many, few in {"steps=1200": "steps=2, crop=32", "=640": "=64"}.items():
+        assert many in program
+        program = program.replace(many, few)
+    said: dict[str, Any] = {}
+    exec(program, said)
+    assert said["picture"].size == (700, 500)
+    with Image.open(tmp_path / "my-style" / "preview.webp") as preview:
+        assert max(preview.size) == 512
+
+
 def test_squares_lie_anywhere_and_are_enlarged_as_asked(tmp_path: Path) -> None:
     folder, count = ramps(tmp_path / "photos"), 100
     near, far = (Photographs(folder, replace(RECIPE, steps=count, crop=64, zoom=zoom, seed=1)) for zoom in (1.0, 4.0))
