@@ -110,11 +110,20 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
     """Repaint a small picture and look at the result; ``name`` is what to call the weights in a refusal.
 
     Raises:
-        WeightsError: the result is not finite, mostly far outside 0–255, or of one flat colour.
+        WeightsError: the result is no picture of that size or larger, or not finite, mostly far outside 0–255, or of
+            one flat colour.
     """
     side = max(TRIAL_SIDE, architecture.min_size)
     with torch.inference_mode():
-        painted = network(trial_picture(side, blobs=8, seed=0))[..., :side, :side]
+        painted = network(trial_picture(side, blobs=8, seed=0))
+    shape = tuple(painted.shape) if isinstance(painted, Tensor) else ()
+    if len(shape) != 4 or shape[:2] != (1, 3) or min(shape[2:]) < side:
+        given = shape or type(painted).__name__
+        raise WeightsError(
+            f"The network in {name} gives {given} of a picture of (1, 3, {side}, {side}): a tensor of that shape, or "
+            "of larger sides, would be right."
+        )
+    painted = painted[..., :side, :side]
     if not torch.isfinite(painted).all():
         raise WeightsError(f"The network in {name} paints NaN or infinity, where every value should be a number.")
     if ((painted < -255) | (painted > 510)).float().mean() > 0.5:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nst_core.architectures import ARCHITECTURES, VERSIONS, Architecture, Paint
+from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
@@ -23,6 +23,7 @@ from nst_core.memory import free_memory
 from nst_core.precision import Precision
 from nst_core.streaming import Progress, quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
+from nst_core.winograd import FLOAT32_ON_CPU
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
 MAX_CARD, MAX_CONFIG, MAX_FRONT_MATTER = 2**20, 2**18, 2**15
@@ -64,7 +65,7 @@ class StyleConfig(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     architecture: str
-    architecture_version: int = Field(ge=1, le=9999)
+    architecture_version: int = Field(ge=1, le=MAX_VERSION)
     arguments: dict[str, Any] = {}
     """Of the architecture's network; none of version 1 takes any."""
     training: dict[str, Any] = {}
@@ -174,7 +175,12 @@ class Style:
     @property
     def device(self) -> torch.device:
         """Where its network computes."""
-        return next(self.network.parameters()).device
+        return self._sample.device
+
+    @property
+    def _sample(self) -> Tensor:
+        """A tensor of the type that its network computes in, where it does."""
+        return next(self.network.parameters(), torch.empty(0, **FLOAT32_ON_CPU))
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -218,7 +224,10 @@ class Style:
                 "free: choose a smaller size."
             )
         with torch.inference_mode():
-            painted = self.network(photo.permute(2, 0, 1)[None].to(next(self.network.parameters())))
+            painted = self.network(photo.permute(2, 0, 1)[None].to(self._sample))
+        if painted.shape[-2] < height or painted.shape[-1] < width:
+            given = f"{painted.shape[-1]} × {painted.shape[-2]} px of {width} × {height} px"
+            raise NSTError(f"The network of {self.architecture.id} gives {given}: at least as many would be right.")
         pixels = painted[0].permute(1, 2, 0)[:height, :width].round().clamp(0, 255).to("cpu", torch.uint8)
         if progress:
             progress(1.0)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,6 +105,32 @@ def test_an_id_and_version_are_taken_once() -> None:
     with pytest.raises(NSTError, match=r"^There is an architecture 'johnson', version 1, already: another id, .*\.$"):
         register(Architecture(id="johnson", version=1, network=nn.Identity, min_size=1))
     assert ARCHITECTURES["johnson"] is JOHNSON
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("johnson", r"An architecture is Architecture\(.*\), not 'johnson'\."),
+        (nn.Identity, "An architecture is .*, not <class"),
+        ({"version": 0}, r"The version of new should be a whole number from 1 to 9999, not 0\."),
+        ({"min_size": "16"}, "The min_size of new should be a whole number of at least 1, not '16'"),
+        ({"network": "johnson"}, "The network of new should be a class or a function .*, not 'johnson'"),
+        ({"network": nn.Identity()}, r"The network of new should be a class or a function .*, not Identity\(\)\."),
+    ],
+)
+def test_what_is_no_architecture_is_not_registered(given: Any, reason: str) -> None:
+    if isinstance(given, dict):
+        given = Architecture(**{"id": "new", "version": 1, "network": nn.Identity, "min_size": 1, **given})
+    known = dict(VERSIONS)
+    with pytest.raises(NSTError, match=f"^{reason}"):
+        register(given)
+    assert known == VERSIONS
+
+
+def test_an_architecture_that_builds_no_network() -> None:
+    architecture = Architecture(id="new", version=1, network=lambda: abs, min_size=1)  # type: ignore[arg-type, return-value]
+    with pytest.raises(NSTError, match=r"^The network\(\) of new should build an nn\.Module, not builtin_function"):
+        _ = architecture.shapes
 
 
 def test_versions_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import Architecture
-from nst_core.gate import MAX_HEADER, WeightsError, load_network, max_bytes, read_weights, recognise
+from nst_core.gate import MAX_HEADER, WeightsError, load_network, max_bytes, read_weights, recognise, try_network
 
 STATE = lively_state()
 GOOD = save(STATE)
@@ -422,6 +422,23 @@ def test_a_network_that_goes_too_far_here_and_there_or_paints_red_alone_is_let_t
     tmp_path: Path, data: bytes
 ) -> None:
     load_network(write(tmp_path, data), JOHNSON)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda x: (x, x), "tuple"),
+        (lambda x: x[0], r"\(3, 64, 64\)"),
+        (lambda x: x[:, :1], r"\(1, 1, 64, 64\)"),
+        (lambda x: x[..., 1:], r"\(1, 3, 64, 63\)"),
+    ],
+)
+def test_a_network_that_gives_no_picture(given: Callable[[Tensor], Any], said: str) -> None:
+    network = nn.Identity()
+    network.register_forward_hook(lambda _, x, same: given(same))
+    architecture = Architecture(id="odd", version=1, network=nn.Identity, min_size=1)
+    with pytest.raises(WeightsError, match=rf"^The network in it gives {said} of a picture of \(1, 3, 64, 64\): "):
+        try_network(network, architecture, "it")
 
 
 def test_an_untrained_network_paints_something(tmp_path: Path) -> None:

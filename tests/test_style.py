@@ -17,6 +17,7 @@ import yaml
 from made_styles import JOHNSON, lively_state, make_style
 from PIL import Image
 
+from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
 from nst_core.precision import Precision
@@ -276,6 +277,17 @@ def test_without_a_fast_way_a_style_paints_the_same(made: Path) -> None:
     told.clear()
     stylize(photo, plain, progress=told.append)
     assert told == [1]
+
+
+def test_a_network_without_parameters_paints(made: Path) -> None:
+    architecture = Architecture(id="negative", version=1, network=torch.nn.Identity, min_size=1)
+    style, photo = Style.open(made), Image.effect_mandelbrot((60, 41), (-2, -1, 1, 1), 50).convert("RGB")
+    network = torch.nn.Identity()
+    style = replace(style, architecture=architecture, network=network)
+    assert style.device.type == "cpu" and stylize(photo, style).tobytes() == photo.tobytes()
+    network.register_forward_hook(lambda _, x, same: same[..., :40, :])
+    with pytest.raises(NSTError, match="The network of negative gives 60 × 40 px of 60 × 41 px: at least as many"):
+        stylize(photo, style)
 
 
 def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.streaming import Progress
 from nst_core.text import quoted
 
@@ -23,6 +23,8 @@ ARCHITECTURES: dict[str, "Architecture"] = {}
 """The newest version of each, by id."""
 VERSIONS: dict[tuple[str, int], "Architecture"] = {}
 """All versions, by id and version: a style is painted by the version that it was trained with."""
+
+MAX_VERSION = 9999
 
 Paint = Callable[[Tensor, Progress | None], Tensor]
 """Repaints RGB in 0–255, uint8 (H, W, 3): gives the same, rounded, clamped and cropped, and tells ``Progress`` at least
@@ -48,18 +50,35 @@ class Architecture:
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The exact name and shape of every tensor in ``model.safetensors``."""
+        """The exact name and shape of every tensor in ``model.safetensors``.
+
+        Raises:
+            NSTError: ``network()`` builds no network.
+        """
         with torch.device("meta"):
-            state = self.network().state_dict()
-        return {name: tuple(tensor.shape) for name, tensor in state.items()}
+            network = self.network()
+        if not isinstance(network, nn.Module):
+            raise NSTError(f"The network() of {self.id} should build an nn.Module, not {type(network).__name__}.")
+        return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def register(architecture: Architecture) -> Architecture:
     """Make an architecture known by its id and version.
 
     Raises:
-        NSTError: another architecture has that id and version already.
+        NSTError: another architecture has that id and version already, it is no ``Architecture``, or its ``version`` is
+            not in 1–9999, its ``min_size`` no whole number of 1 or more, or its ``network`` nothing that builds one.
     """
+    if not isinstance(architecture, Architecture):
+        right = "Architecture(id='my-network', version=1, network=MyNetwork, min_size=16)"
+        raise NSTError(f"An architecture is {right}, not {architecture!r:.80}.")
+    check_number(NSTError, f"version of {architecture.id}", architecture.version, 1, MAX_VERSION, whole=True)
+    check_number(NSTError, f"min_size of {architecture.id}", architecture.min_size, 1, whole=True)
+    if not callable(architecture.network) or isinstance(architecture.network, nn.Module):
+        raise NSTError(
+            f"The network of {architecture.id} should be a class or a function that builds an nn.Module, "
+            f"not {architecture.network!r:.80}."
+        )
     key = architecture.id, architecture.version
     if key in VERSIONS:
         raise NSTError(
