@@ -276,9 +276,12 @@ def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
     """A feature network as it is, and of everything else what ``load_features`` makes of it.
 
     Raises:
-        FeaturesError: as ``load_features``.
+        FeaturesError: as ``load_features``, or it is a network of float16, which does not mix with bfloat16.
     """
-    return source if isinstance(source, VGG19 | Hybrid) else load_features(source, pooling=pooling)
+    network = source if isinstance(source, VGG19 | Hybrid) else load_features(source, pooling=pooling)
+    if any(parameter.dtype == torch.float16 for parameter in network.parameters()):
+        raise FeaturesError("The feature network is of float16: network.float() would be right.")
+    return network
 
 
 def compact_network() -> Hybrid:

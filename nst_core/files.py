@@ -1,5 +1,6 @@
 """Files that are complete or as they were, whatever happens while they are written, and that are one run's alone."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot take its place.
     """
+    if "\0" in str(path):  # of which Python says ValueError
+        raise OSError(errno.EINVAL, "there is a null character in its name, and should be none")
     real = Path(os.path.realpath(path))
     # Opened like any file: tempfile's would be readable for their owner alone.
     new = real.parent / f".{uuid4().hex}.new{path.suffix}"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_layer_weights, check_number
 from nst_core.features import FeatureNetwork
 
 CELL = 8
@@ -76,10 +76,13 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     float16 it is that of float32.
 
     Raises:
-        LossError: features of another number of dimensions.
+        LossError: features or a region of another shape.
     """
     if features.dim() != 4:
         raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
+    right = 1, 1, *features.shape[2:]
+    if region is not None and tuple(region.shape) not in (right, (len(features), *right[1:])):
+        raise LossError(f"The region of such features should be {right}, not {tuple(region.shape)}.")
     if features.dtype == torch.float16:
         features = features.float()  # for float16 ends at 65,504
     with torch.autocast(features.device.type, enabled=False):  # which would round the sums
@@ -271,7 +274,8 @@ class PerceptualLoss(nn.Module):
         convention: a name in ``CONVENTIONS``.
 
     Raises:
-        LossError: a weight that is negative or not finite, no layer at all, or a convention that does not exist.
+        LossError: a weight that is no finite number or negative, no layer at all, a convention that does not exist, or
+            another thing than a feature network or paintings.
         FeaturesError: a layer that the network does not give.
     """
 
@@ -287,20 +291,22 @@ class PerceptualLoss(nn.Module):
         convention: str = "relative",
     ) -> None:
         super().__init__()
-        if convention not in CONVENTIONS:
+        if not callable(network):
+            raise LossError(f"A feature network is what load_features('compact') gives, not {network!r:.80}.")
+        if not isinstance(styles, Sequence) or not all(isinstance(one, StyleTarget) for one in styles):
+            raise LossError("The styles should be a list of StyleTarget, such as [StyleTarget(painting)].")
+        if convention not in list(CONVENTIONS):
             raise LossError(f"There is no loss convention {convention!r}; there are {', '.join(CONVENTIONS)}.")
-        weights = [*content_layers.values(), *style_layers.values(), total_variation, content_focus]
-        weights += [one.weight for one in styles]
-        if not all(0 <= weight < float("inf") for weight in weights):
-            raise LossError("Loss weights must be finite and not negative.")
+        self.content_layers, self.style_layers = content_layers, style_layers
+        check_layer_weights(LossError, self)
         if not content_layers and not style_layers:
             raise LossError("A loss needs at least one content or style layer.")
         self.network = network
-        self.content_layers, self.style_layers = dict(content_layers), dict(style_layers)
-        self.total_variation, self.content_focus = total_variation, content_focus
+        self.total_variation = check_number(LossError, "weight of the total variation", total_variation, 0)
+        self.content_focus = check_number(LossError, "content focus", content_focus, 0)
         self.content = ContentLoss(CONVENTIONS[convention])
         self.style = nn.ModuleList()
-        self.style_weights = [one.weight for one in styles]
+        self.style_weights = [check_number(LossError, "weight of a style", one.weight, 0) for one in styles]
         for one in styles:
             with torch.no_grad():
                 features = network(one.painting, self.style_layers)

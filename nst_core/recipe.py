@@ -76,6 +76,9 @@ class Recipe:
         check("warm_up", 0, 1)
         for name in ("noise", "content_weight", "content_focus", "style_weight", "total_variation", "learning_rate"):
             check(name, 0)
+        for name, usual in (("architecture", "johnson"), ("convention", "relative")):
+            if not isinstance(getattr(self, name), str):
+                raise RecipeError(f"The {name} should be a name such as {usual!r}, not {getattr(self, name)!r:.80}.")
         check_layer_weights(RecipeError, self)
         content, style = max(self.content_layers.values(), default=0), max(self.style_layers.values(), default=0)
         most = max(self.content_weight * content, self.style_weight * style, self.total_variation)

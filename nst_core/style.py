@@ -244,7 +244,7 @@ class Style:
             StyleError: the folder is not a style, or of an architecture that is not known.
             WeightsError: its weights did not pass the gate.
         """
-        folder = Path(os.path.realpath(folder))
+        folder = _real(folder)
         name = plain(name or folder.name)
         if os.path.isfile(folder):
             raise StyleError(f"{quoted(name)} is a file: give its folder, with {CONFIG} and {WEIGHTS}.")
@@ -351,7 +351,7 @@ def write_style(
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
         PictureError: the preview cannot be read.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = _real(folder)
     architecture = config.find_architecture()
     # Copies, for safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
@@ -374,6 +374,12 @@ def write_style(
         if not there:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
+
+
+def _real(folder: str | Path) -> Path:
+    if "\0" in str(folder):
+        raise StyleError(f"{quoted(folder)} names no folder: there is a null character in it, and should be none.")
+    return Path(os.path.realpath(folder))
 
 
 def _read(path: Path, limit: int) -> str:

@@ -18,6 +18,7 @@ from nst_core.features import (
     Hybrid,
     _load_compact,
     compact_network,
+    feature_network,
     from_torchvision,
     load_features,
 )
@@ -276,3 +277,10 @@ def test_under_autocast_a_picture_keeps_its_digits(padding_mode: Literal["zeros"
         network(picture.bfloat16(), ["conv1_1"])  # as a transformation network gives it there
     assert seen.dtype == torch.bfloat16
     torch.testing.assert_close(seen[..., 1:-1, 1:-1].float(), exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))
+
+
+def test_a_network_of_float16_is_refused() -> None:
+    network = compact_network()
+    assert feature_network(network) is network
+    with pytest.raises(FeaturesError, match=r"^The feature network is of float16: network\.float\(\) would be"):
+        feature_network(network.half())

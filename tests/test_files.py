@@ -48,7 +48,7 @@ def test_a_new_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-@pytest.mark.parametrize("name", ["", "none/picture.png", "x" * 300, "folder"])
+@pytest.mark.parametrize("name", ["", "none/picture.png", "x" * 300, "folder", "a\0b.png"])
 def test_what_cannot_be_written_is_an_error_of_the_system(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=r"\[Errno "), replacing(tmp_path / name) as new:

@@ -1052,6 +1052,8 @@ def test_a_failed_writing_leaves_what_was_there(rgb: Image.Image, tmp_path: Path
     path.write_bytes(before)
     with pytest.raises(PictureError, match="could not be written"):
         save_picture(rgb, tmp_path / ("n" * 252 + ".png"))
+    with pytest.raises(PictureError, match="could not be written: there is a null character in its name"):
+        save_picture(rgb, tmp_path / "a\0b.png")
     assert sorted(tmp_path.iterdir()) == [path] and path.read_bytes() == before
 
 

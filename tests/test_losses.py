@@ -306,7 +306,7 @@ def test_with_focus_a_face_is_kept_before_a_sky() -> None:
     plain, focused = contents(0, sky, face), contents(1, sky, face)
     assert focused[1] / focused[0] > 4 * plain[1] / plain[0]
     assert contents(1, photo) == [0]
-    with pytest.raises(LossError, match="finite and not negative"):
+    with pytest.raises(LossError, match="should be a number of at least 0"):
         contents(-0.5)
 
 
@@ -476,18 +476,41 @@ def test_style_loss_does_not_depend_on_the_size_of_the_painting() -> None:
         assert float(StyleLoss(CONVENTIONS[name], painting)(doubled)) == pytest.approx(0, abs=1e-10)
 
 
-@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
-def test_weights_must_be_finite_and_not_negative(weight: float) -> None:
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, None, "1"])
+def test_weights_must_be_finite_and_not_negative(weight: Any) -> None:
     painting, usual = torch.rand(1, 3, 8, 8), {"content_layers": {}, "style_layers": {"relu1_1": 1.0}}
-    wrong: list[tuple[float, dict[str, Any]]] = [
+    wrong: list[tuple[Any, dict[str, Any]]] = [
         (1.0, {"style_layers": {"relu1_1": weight}}),
         (1.0, {"content_layers": {"relu1_1": weight}}),
         (1.0, {"total_variation": weight}),
+        (1.0, {"content_focus": weight}),
         (weight, {}),
     ]
     for of_the_painting, weights in wrong:
-        with pytest.raises(LossError, match="finite and not negative"):
+        with pytest.raises(LossError, match=f"should be a number of at least 0, not {weight!r}"):
             PerceptualLoss(small_network(), [StyleTarget(painting, of_the_painting)], **{**usual, **weights})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"network": "compact"}, r"A feature network is what load_features\('compact'\) gives, not 'compact'\."),
+        ({"styles": StyleTarget(torch.rand(1, 3, 8, 8))}, "The styles should be a list of StyleTarget"),
+        ({"styles": [torch.rand(1, 3, 8, 8)]}, "The styles should be a list of StyleTarget"),
+        ({"content_layers": ["relu1_1"]}, r"The content layers should be weights by name .*, not \['relu1_1'\]\."),
+        ({"convention": ["johnson"]}, r"There is no loss convention \['johnson'\]; there are article"),
+    ],
+)
+def test_what_no_loss_can_be_made_of(wrong: dict[str, Any], reason: str) -> None:
+    usual = {"network": small_network(), "styles": [], "content_layers": {"relu1_1": 1.0}, "style_layers": {}}
+    with pytest.raises(LossError, match=f"^{reason}"):
+        PerceptualLoss(**{**usual, **wrong})
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (1, 1, 5, 4), (1, 1, 1, 20), (1, 3, 4, 5), (3, 1, 4, 5)])
+def test_a_region_has_the_shape_of_its_features(shape: tuple[int, ...]) -> None:
+    with pytest.raises(LossError, match=r"^The region of such features should be \(1, 1, 4, 5\), not \("):
+        gram_matrix(torch.ones(2, 3, 4, 5), torch.ones(shape))
 
 
 def test_what_does_not_exist_is_named() -> None:

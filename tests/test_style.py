@@ -481,6 +481,20 @@ def test_files_missing(folder: Path, files: list[str]) -> None:
     assert refusal(folder) == f"'great-wave' is not a style: it lacks {' and '.join(files)}."
 
 
+def test_a_null_character_names_no_folder(made: Path) -> None:
+    style, sentence = Style.open(made), r"^'a\\x00b' names no folder: there is a null character in it"
+    with pytest.raises(StyleError, match=sentence):
+        Style.open("a\0b")
+    with pytest.raises(StyleError, match=sentence):
+        write_style(
+            "a\0b",
+            network_state=style.network.state_dict(),
+            config=style.config,
+            card=Card(),
+            preview=Image.new("RGB", (8, 8)),
+        )
+
+
 def test_no_folder(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nowhere").startswith("There is no folder 'nowhere': a style is a folder with")
 

@@ -372,6 +372,13 @@ def test_a_network_is_made_by_a_recipe() -> None:
         new_network("johnson")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["architecture", "convention"])
+def test_what_a_recipe_names_is_text(name: str) -> None:
+    for wrong in (["johnson"], None):
+        with pytest.raises(RecipeError, match=f"^The {name} should be a name such as '"):
+            Recipe(**{name: wrong})  # type: ignore[arg-type]
+
+
 def test_the_losses_fall(painting: Path, photos: Path) -> None:
     steps = run(replace(RECIPE, steps=24, reconstruction_steps=0), painting, photos)
     first, last = ([s.total for s in part] for part in (steps[:5], steps[-5:]))
