@@ -28,7 +28,8 @@ from nst_core.text import quoted
 MAX_PIXELS = 2**27
 """The most pixels that a picture may have, unless ``open_picture`` is told otherwise."""
 
-Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+Content = bytes | bytearray | memoryview
+Source = str | Path | Content | BinaryIO | Image.Image | np.ndarray
 """What a picture can be opened from, see ``open_picture``."""
 
 NOTE = "Repaint"
@@ -130,9 +131,9 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
             has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded),
-            numbers beyond the ranges above, or, as a TIFF, uncompressed planes of 16 bits or a preview in front; it is
-            an array of another kind, or a tensor; or a Pillow image of integers that has no file format and none above
-            255, which are likely meant for 8 bits.
+            numbers beyond the ranges above, or, as a TIFF, uncompressed planes of 16 bits or a preview in front; it was
+            closed, or is an array of another kind, or a tensor; or it is a Pillow image of integers that has no file
+            format and none above 255, which are likely meant for 8 bits.
     """
     if isinstance(source, np.ndarray | Tensor):
         source = _of_array(source)
@@ -190,7 +191,7 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
-def read_note(source: str | Path | bytes | BinaryIO) -> str:
+def read_note(source: str | Path | Content | BinaryIO) -> str:
     """What ``save_picture`` noted in a PNG; empty for every other picture. Anybody may have written it.
 
     Raises:
@@ -280,9 +281,9 @@ def _either(alpha: bool) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractContextManager[BinaryIO]:
-    if isinstance(source, bytes):
-        return BytesIO(source)
+def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractContextManager[BinaryIO]:
+    if isinstance(source, Content):
+        return BytesIO(bytes(source))
     if isinstance(source, str | os.PathLike):
         if not os.path.exists(source):
             raise PictureError(f"{subject} does not exist: give the path of a picture file.")
@@ -297,6 +298,8 @@ def _stream(source: str | Path | bytes | BinaryIO, subject: str) -> AbstractCont
         raise PictureError(f"A picture cannot be read from {type(source).__name__}: give {kinds}.")
     if isinstance(source, TextIOBase):
         raise PictureError(f"{subject} was opened as text: a binary file, open(path, 'rb'), would be right.")
+    if getattr(source, "closed", False):
+        raise PictureError(f"{subject} was closed: an open file would be right.")
     if not source.seekable():
         return BytesIO(source.read())
     source.seek(0)
@@ -427,7 +430,9 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
         if at_least:
             picture.draft(None, (at_least, at_least))
         picture.load()
-    except _BROKEN as error:
+    except (*_BROKEN, AssertionError) as error:
+        if isinstance(error, AssertionError) or "closed" in str(error):  # so Pillow says it
+            raise PictureError(f"{subject} was closed: an open one would be right.") from error
         raise PictureError(f"{subject} is damaged or incomplete: a complete file would be right.") from error
 
 

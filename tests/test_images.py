@@ -185,13 +185,14 @@ def test_every_kind_of_source_is_read(rgb: Image.Image, tmp_path: Path) -> None:
     stream = io.BytesIO(data)
     stream.seek(20)
     with path.open("rb") as file, open(read, "rb") as pipe:
-        for source in (path, str(path), data, stream, file, pipe, Image.open(path), rgb):
+        contents = data, bytearray(data), memoryview(data), stream, file, pipe
+        for source in (path, str(path), *contents, Image.open(path), rgb):
             assert np.array_equal(pixels(open_picture(source)), pixels(rgb))
     assert not stream.closed
 
 
 def test_what_holds_no_picture_is_told_what_would(rgb: Image.Image, tmp_path: Path) -> None:
-    for wrong in (bytearray(b"PNG"), None):
+    for wrong in (["PNG"], None):
         with pytest.raises(
             PictureError, match=rf"^A picture cannot be read from {type(wrong).__name__}: give a path, "
         ):
@@ -484,6 +485,23 @@ def test_integers_that_are_meant_for_8_bits_are_not_made_black(mode: str) -> Non
         open_picture(grey.convert(mode))
     assert pixels(open_picture(encoded(grey.convert(mode), "TIFF"))).max() == 1  # a file says how bright it is
     assert pixels(open_picture(Image.new(mode, (2, 2)))).max() == 0
+
+
+def test_what_was_closed_is_not_called_damaged(rgb: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    rgb.save(path)
+    with Image.open(path) as unread, path.open("rb") as file:
+        elsewhere = Image.open(file)
+    made, loaded = rgb.copy(), Image.open(path)
+    made.close()
+    loaded.load()
+    loaded.close()
+    for closed in (unread, elsewhere, made, loaded, file):
+        with pytest.raises(PictureError, match=r"^The picture( 'picture\.png')? was closed: an open (one|file) would"):
+            open_picture(closed)
+    with Image.open(path) as read:
+        read.load()
+    assert np.array_equal(pixels(open_picture(read)), pixels(rgb))
 
 
 # Colour
