@@ -199,9 +199,13 @@ function draw(made) { // in the chosen style
   painted = chosen().value;
 }
 
+function comeIntoView() { // on a telephone it is below the choices
+  if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" });
+}
+
 async function attempt(work) { // whatever fails is one sentence
   const mine = ++wish;
-  if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" }); // it is below the choices
+  comeIntoView();
   try {
     await work(() => mine === wish);
   } catch (error) {
@@ -316,7 +320,9 @@ async function paintLive(wanted) {
       if (spent.length < 6) continue;
       const delay = spent.sort((a, b) => a - b)[3], each = drawn.length > 1 ? (now - drawn[0]) / (drawn.length - 1) : delay;
       spent = [];
+      const first = !rate.textContent;
       rate.textContent = `${(1000 / each).toFixed(1)} ${say("frames a second")} · ${Math.round(delay)} ms ${say("behind")} · ${width} × ${height} px · ${words}`;
+      if (first) comeIntoView(); // it has grown by these lines, and by its buttons
       const place = SIDES.camera.indexOf(side) + (delay > SLOW ? -1 : delay < QUICK ? 1 : 0);
       side = SIDES.camera[Math.min(Math.max(place, 0), SIDES.camera.length - 1)];
     }

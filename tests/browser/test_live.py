@@ -145,6 +145,10 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
 
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
+    page.get_by_role("button", name="Turn the camera off").click()
+    expect(page.locator("#live .line")).to_have_text("The camera is off.")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
     page.get_by_role("tab", name="Repaint").click()
     page.get_by_role("tab", name="Live").click()
     expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
@@ -165,6 +169,7 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     expect(page.locator("#live .line")).to_contain_text("512 × 384 px")
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     page = live
     page.context.grant_permissions(["camera"])
@@ -176,6 +181,7 @@ def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     expect(page.locator("#live .privacy")).to_contain_text("goes there, and is kept nowhere")
     expect(page.locator("#live .rate")).to_contain_text("by the server")
     expect(page.locator("#live .rate")).to_have_text(LIVE)
+    expect(page.locator("#live .stop")).to_be_in_viewport(ratio=0.9)
     page.locator("#live .stop").click()
     expect(page.locator("#live .line")).to_contain_text("px · by the server")  # the last frame
     expect(page.locator("#live .privacy")).to_contain_text("no picture leaves it")
