@@ -98,9 +98,8 @@ class Run(Watched):
         self.last = step
         for name, value in row(step).items():
             self.losses.setdefault(name, []).append(value)
-        left = phrase("about {} left", duration(step.remaining))
-        if step.step == 1:
-            left = phrase("looking how fast it goes")
+        first = step.step == 1
+        left = phrase("looking how fast it goes") if first else phrase("about {} left", duration(step.remaining))
         at = phrase("Step {} of at most {}", step.step, self.steps)
         self.said = [at, _size(step), phrase("{}", duration(step.seconds)), left]
         self.progress = step.progress
