@@ -77,8 +77,11 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     expect(page.locator("#download-film")).to_have_text("The film before (MP4)")
     much = page.get_by_label("How much of it").locator("visible=true")
     expect(much).to_have_count(0)
+    before = page.locator("#reel figure img").get_attribute("src") or ""
     pick_option(page.get_by_label("A second style").locator("visible=true"), "First")
     expect(much.first).to_be_visible()
+    expect(page.locator("#reel figure img")).not_to_have_attribute("src", before)
+    page.wait_for_timeout(1500)  # Gradio tells of a choice twice, and may lose what comes while it does
     page.locator("#film").get_by_label("Clear").click()
     expect(page.locator("#reel .hint")).to_contain_text("Watch a film being painted")
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
