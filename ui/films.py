@@ -69,6 +69,8 @@ class Cinema:
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
         self._firsts: Kept[Screening] = Kept(16, KEEP)
+        self._wishes: Kept[Wish] = Kept(1000, KEEP)
+        """Whose first frame each page asked for last."""
         self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # of others' turns between its own there may be many
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
@@ -79,12 +81,16 @@ class Cinema:
         """The film's first frame, painted, and in words how long all of it would take, or what of it would fit.
 
         Raises:
+            Ended: the page asked for another one since, for the whole film, or for none.
             NSTError: the film, the style or a number is refused.
         """
+        self._wishes.put(session, None, wish)
         styles, film, size, settings = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
 
         def paint(progress: Progress) -> None:
+            if not self._wants(session, wish):
+                raise Ended
             frame = Image.fromarray(next(read_frames(film, film.size(size))).pixels)
             screening.snap(1, _as_shown(stylize(frame, styles[0], **settings, progress=progress), film))
             if _kind(styles) not in self._paces:  # anew, for the first time of all takes several times as long
@@ -93,6 +99,8 @@ class Cinema:
                 self._paces[_kind(styles)] = (time.perf_counter() - began) / math.prod(frame.size)
 
         self.studio.line.join(session, paint).result()
+        if not self._wants(session, wish):
+            raise Ended
         if not screening.snapshots:
             raise PageError("This server has no room for the first frame at the moment: try again in an hour.")
         shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
@@ -101,12 +109,17 @@ class Cinema:
         self._firsts.put(session, None, screening)
         return screening
 
+    def dismiss(self, session: str | None) -> None:
+        """No first frame that the session's page asked for is wanted any more."""
+        self._wishes.forget(session)
+
     def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
         """Repaint the film; gives the same screening again and again, a few times a second, as it goes on.
 
         Raises:
             NSTError: before the first frame, whatever the library refuses; later, it ends with its ``trouble``.
         """
+        self.dismiss(session)
         styles, film, size, settings = self._asked(session, path, wish)
         screening, earlier = Screening(self.studio.folder), self.ended(session)
         screening.before = earlier.before if earlier and not earlier.finished else earlier
@@ -157,6 +170,9 @@ class Cinema:
     def ended(self, session: str | None) -> Screening | None:
         """The session's last film."""
         return self._ended.get(session, None)
+
+    def _wants(self, session: str | None, wish: Wish) -> bool:
+        return self._wishes.get(session, None) is wish
 
     def _asked(
         self, session: str | None, path: Path, wish: Wish

@@ -8,6 +8,7 @@ import gradio as gr
 
 from ui.films import Cinema, Screening
 from ui.gallery import drawn, registry_choices
+from ui.line import Ended
 from ui.links import EDITED, remembers, said_at_first
 from ui.repaint import SHOW_MIX
 from ui.restoring import read
@@ -97,7 +98,6 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
     named: dict[str, gr.components.Component] = {"style": style, "size": size, "strength": strength}
     named |= {"color": color, "second": second, "mix": mix}
     settings = [*named.values()]
-    changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
 
     def asked(*said: Any) -> Wish:
         return Wish.of(**dict(zip(named, within(settings, said), strict=True)))
@@ -111,6 +111,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         # What was painted before can still be taken home, and is not taken for this one's.
         earlier = gr.Video(label=say("The film before")), gr.DownloadButton(say("The film before (MP4)"))
         if not film:
+            cinema.dismiss(request.session_hash)
             return None, *earlier
         painted = cinema.running.get(request.session_hash, None)
         if painted and painted.running:
@@ -119,7 +120,10 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 gr.Info(words_of(request)("The film that is being painted goes on as it began; Paint begins anew."))
             return gr.skip(), *earlier
         with refusals():
-            return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
+            try:
+                return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
+            except Ended:  # whoever comes last is heard last, for all of Gradio's own order
+                return gr.skip(), *earlier
 
     def start(request: gr.Request, film: Any, *said: Any) -> Iterator[tuple[Any, Any, Any]]:
         with refusals():
@@ -136,19 +140,20 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     page.load(found_open, remembered, settings, **quiet, js=EDITED)
-    gr.on(changes, None, settings, remembered, js=remembers("video", named), **quiet)
-    gr.on(
-        [film.change, *changes],
-        first,
-        [film, *settings],
-        [stage, result, file],
-        preprocess=False,
-        show_progress_on=stage,
-        trigger_mode="always_last",
-        concurrency_id="network",
-        concurrency_limit=PEOPLE,
-        api_visibility="private",
-    )
+    # Of a choice from a list, Gradio tells twice.
+    pressed, dragged = [one.input for one in (style, size, color, second)], [strength.input, mix.input]
+    gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **quiet)
+    previewed: dict[str, Any] = {
+        "inputs": [film, *settings],
+        "outputs": [stage, result, file],
+        "preprocess": False,
+        "show_progress_on": stage,
+        "concurrency_id": "network",
+        "concurrency_limit": PEOPLE,
+        "api_visibility": "private",
+    }
+    gr.on([film.change, *pressed], first, **previewed, trigger_mode="multiple")
+    gr.on(dragged, first, **previewed, trigger_mode="always_last")
     film.change(js=SHOW_STAGE)
     gr.on([style.change, second.change], None, [style, second], mix, js=SHOW_MIX)
     paint.click(None, film, [paint, leave, stop, result], js=waiting("reel", 2))
