@@ -15,7 +15,7 @@ from nst_core.registry import Registry
 from nst_core.stylization import stylize
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Locator, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -247,10 +247,29 @@ def test_a_finger_on_the_picture_scrolls_the_page(page: "Page", photo: Path) -> 
     wait_for(page, TITLES["first-style"][0])
     page.wait_for_timeout(1000)  # it scrolls to the styles by itself
     page.evaluate("document.querySelector('#stage').scrollIntoView({ behavior: 'instant' })")
-    before = page.evaluate("scrollY")
-    box = page.locator("#result img").last.bounding_box()
+    swipe_up(page, page.locator("#result img").last)
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_a_finger_that_scrolls_over_a_slider_leaves_it_as_it_was(page: "Page", photo: Path) -> None:
+    if not page.evaluate("navigator.maxTouchPoints"):
+        pytest.skip("no fingers here")
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    page.wait_for_timeout(1000)
+    strength = page.locator("#strength input[type=range]")
+    page.locator("#strength").evaluate("slider => slider.scrollIntoView({ block: 'center', behavior: 'instant' })")
+    strength.evaluate("slider => slider.addEventListener('input', () => slider.dataset.moved = true)")
+    swipe_up(page, strength)
+    expect(strength).to_have_attribute("data-moved", "true")  # by the browser, as the finger came down
+    expect(page.locator("#strength input[type=number]")).to_have_value("1")
+
+
+def swipe_up(page: "Page", place: "Locator") -> None:
+    """Scroll the page with a finger that comes down on a place, a quarter of its width from its left."""
+    before, box = page.evaluate("scrollY"), place.bounding_box()
     assert box
-    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2  # beside the handle
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
     fingers = page.context.new_cdp_session(page)
     for number in range(11):
         point = {"x": x, "y": y - 12 * number}
