@@ -29,14 +29,17 @@ const newestFirst = async () => (await store((pictures) => pictures.getAll())).s
 
 // A photograph that is there again when the page is loaded anew is painted again: what was forgotten is not kept by that.
 const wish = ({ key, recipe }) => `${key} ${recipe}`;
-function forget(pictures) { sessionStorage.forgotten = JSON.stringify(pictures.map(wish)); }
+const forgotten = () => JSON.parse(sessionStorage.forgotten ?? "[]");
+function forget(pictures) { sessionStorage.forgotten = JSON.stringify([...forgotten(), ...pictures.map(wish)]); }
 
 async function keep() {
   const made = props.value;
-  if (!made?.url || JSON.parse(sessionStorage.forgotten ?? "[]").includes(wish(made))) return;
+  if (!made?.url || forgotten().includes(wish(made))) return;
   delete sessionStorage.forgotten;
   // A picture that is touched up takes its own place: only the last of a moment is fetched, in the order they were made.
-  const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
+  // One that is forgotten on its way takes none.
+  const another = () => props.value?.key === made.key && props.value.url !== made.url;
+  const overtaken = () => another() || forgotten().includes(wish(made));
   await new Promise((done) => setTimeout(done, 700));
   // What is looked at comes first: on a slow network each would keep the other waiting.
   await Promise.all([...document.querySelectorAll("#result img")].map((image) => image.decode().catch(() => {})));
@@ -98,7 +101,7 @@ find(".forget").onclick = async ({ target }) => { // there is no way back: it is
   const sure = target.textContent === say("All of them?");
   target.textContent = say(sure ? "Forget them" : "All of them?");
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
-  forget(await newestFirst());
+  forget([...(await newestFirst()), props.value].filter(Boolean)); // the last one may be on its way
   await store((pictures) => pictures.clear());
   await show();
 };
