@@ -46,7 +46,8 @@ OPEN_TAB = f"""() => {{
     const edited = memory.edited === location.search;  // see ui/links.py
     const left = edited || !NAMES.some((name) => linked.has(name));
     const tab = left ? memory.tab : linked.get("tab");
-    if (WHEN) {opens("tab")}
+    const [first] = document.querySelectorAll("[role=tab]");  // else somebody has opened another one already
+    if (first.ariaSelected === "true" && WHEN) {opens("tab")}
     addEventListener("pagehide", () => {{
         memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     }});

@@ -72,6 +72,22 @@ def test_a_picture_that_was_made_here_waits_in_line_as_it_was_made(
     expect(strength).to_have_value("0.8")
 
 
+def test_a_tab_that_is_opened_before_the_page_has_filled_another_in_stays_open(blank: "Page", app_url: str) -> None:
+    page = blank
+    answers, held = Event(), list["Route"]()
+    page.route("**/queue/join*", lambda route: route.continue_() if answers.is_set() else held.append(route))
+    page.goto(f"{app_url}/?tab=advanced&preset=paper")
+    page.get_by_role("tab", name="Video").click()
+    expect(page.locator("#film")).to_be_visible()
+    answers.set()
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(1000)  # the other would be opened
+    expect(page.locator("#film")).to_be_visible()
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.get_by_role("radio", name="The paper")).to_be_checked()
+
+
 def test_presets_one_after_another(page: "Page", server: Repaint, monkeypatch: pytest.MonkeyPatch) -> None:
     page.get_by_role("tab", name="Advanced").click()
     expect(page.locator("#plan")).to_contain_text("512 px, at most 120 steps")
