@@ -105,13 +105,13 @@ def ramps(folder: Path) -> Path:
     return folder
 
 
-def test_a_style_is_trained_in_python_as_the_readme_says(
+def test_a_style_is_trained_in_python_as_the_documentation_says(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "painting.jpg", 99)
     draw(tmp_path / "photo.jpg", 98, (700, 500))
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
     [program] = [part for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "write_style" in part]
     for many, few in {"steps=1200": "steps=2, crop=32", "=640": "=64"}.items():
         assert many in program
