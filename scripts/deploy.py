@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
 FOLDERS = [".ci/*", ".github/*", "benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"]
 SHIPPED = [
-    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "README.md", "LICENSE"),
+    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.md", "LICENSE"),
     *("Dockerfile", ".dockerignore", ".gitignore"),
     *FOLDERS,  # all, so that what README tells works in a clone of the Space, too
 ]

@@ -101,7 +101,7 @@ def test_the_bundled_styles_stay_small() -> None:
     assert sum(path.stat().st_size for path in (ROOT / "styles").glob("*/*") if path.is_file()) < 60e6
 
 
-DOCUMENTATION = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTATION = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", DOCUMENTATION, ids=lambda page: page.name)
