@@ -78,7 +78,7 @@ def unpack(upload: Path, folder: Path) -> None:
         raise ContributionError(
             f"The file has {size:,} bytes, and weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."
         )
-    # Renamed first: refusals name the file, and the upload's name is a stranger's.
+    # Under a name of ours: refusals name the file, and the upload's name is a stranger's.
     shutil.copyfile(upload, folder / WEIGHTS)
     architecture = recognise(folder / WEIGHTS)
     config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version)

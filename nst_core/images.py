@@ -207,7 +207,7 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
     """Refuse, before any work is done, a path that ``save_picture`` cannot write to.
 
     With a picture, its transparency and its size, or the ``longer_side`` that it will have, are checked against the
-    format, too; a result has its photograph's.
+    format, too; those of a result are its photograph's.
 
     Raises:
         PictureError: the suffix, the folder or the picture does not allow it.

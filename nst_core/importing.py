@@ -205,7 +205,7 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
     """The state dict of a ``fast-style-transfer`` network in ml5.js's format.
 
     That is a folder with ``manifest.json`` and a file of little-endian float32 for each variable: for each convolution
-    in turn, ``Variable``, ``Variable_1``, … are its kernel, its normalisation's shift, and the scale.
+    in turn, ``Variable``, ``Variable_1``, … are its kernel, and its normalisation's shift and scale.
 
     Raises:
         ImportingError: a file is missing, or is not what the manifest or the architecture says.

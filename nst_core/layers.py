@@ -97,8 +97,8 @@ class ResidualBlock(nn.Module):
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Give a network, which is on ``device``, the memory format in which it trains fastest.
 
-    That is channels-last, but on a CPU in float32 only for layers with few output channels: there, it would halve the
-    speed of other layers' kernel gradients (oneDNN).
+    That is channels-last, but on a CPU in float32 only for layers with few output channels: there, it halves the speed
+    of the kernel gradients of all others (oneDNN).
     """
     everywhere = device.type != "cpu" or fast_bfloat16(device)
     for module in network.modules():

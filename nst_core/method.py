@@ -54,7 +54,7 @@ class Method:
     seconds: float | None = None
     """The longest that it may take, at least 0.1; None for as long as it takes."""
     saturation: float = 1e-3
-    """It stops, or goes to the next scale, when ten steps together lowered the loss by less than this fraction."""
+    """It stops, or goes to the next scale, when the last ten steps lowered the loss by less than this fraction."""
     size: int = 512
     """Longer side of the result, in pixels, 8 to 4096."""
     style_size: float = 1.0

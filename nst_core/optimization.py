@@ -158,8 +158,8 @@ def optimize(
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
 
     Args:
-        content: the photograph; every picture is given as to ``open_picture``, and counts as black where it is fully
-            transparent.
+        content: the photograph; this and all other pictures are what ``open_picture`` takes, and count as black where
+            they are fully transparent.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
         features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
@@ -168,7 +168,7 @@ def optimize(
         masks: where in the result each painting counts, white on black, of any size; None is everywhere.
         start: a picture to start from, instead of ``method.init``.
         draft: a cheaper feature network, such as ``"compact"``, that brings the picture close before ``features``
-            take over, with whose losses it ends.
+            take over; it ends with their losses.
         resume: go on from a step's ``state``: the steps are the same as without the interruption.
         changes: settings of ``Method`` that differ from ``method``'s, such as ``steps=300, seed=0``.
 
@@ -221,7 +221,7 @@ def optimize(
 
 
 def _listed(pictures: Any) -> list[Any]:
-    """The pictures as a list: of one, if it is one, even one that ``open_picture`` refuses."""
+    """The pictures as a list: a single one, even if ``open_picture`` will refuse it, makes a list of one."""
     alone = isinstance(pictures, Image.Image | str | Path | bytes | np.ndarray | Tensor) or hasattr(pictures, "read")
     return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 

@@ -172,10 +172,10 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
 
 
 def check_architecture(id: str) -> None:
-    """Refuse an architecture that there is not.
+    """Refuse an architecture that does not exist.
 
     Raises:
-        TrainingError: it is none of ``ARCHITECTURES``.
+        TrainingError: it is not in ``ARCHITECTURES``.
     """
     if id not in ARCHITECTURES:
         raise TrainingError(f"There is no architecture {quoted(id)}; there are {', '.join(ARCHITECTURES)}.")
@@ -186,7 +186,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """The network that a recipe is to train: random by its seed, or a copy of a style's.
 
     Raises:
-        RecipeError: the recipe is none.
+        RecipeError: as ``check_recipe``.
         TrainingError: there is no such architecture, or the style is of another.
     """
     check_recipe(recipe)
@@ -254,7 +254,7 @@ def train(
 
     Raises:
         ProcessesError: the processes cannot share a batch equally, or accelerate is not installed.
-        RecipeError: the recipe is none.
+        RecipeError: as ``check_recipe``.
         TrainingError: there is nothing to train, or to train on; the checkpoint is of another training, or is there
             without ``resume``; the losses are no longer numbers, or the output has become one flat colour.
         PictureError: the painting cannot be read.

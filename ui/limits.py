@@ -98,7 +98,7 @@ class Limits:
         await exchange.close()
 
     def _admit(self, scope: Scope) -> None:
-        """Refuse what is refused whatever its body says."""
+        """Refuse requests that are refused whatever their body says."""
         path = scope["path"]
         if CLOSED.search(path):
             raise Refusal(403, "This server does not offer that.")
