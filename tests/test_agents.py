@@ -90,7 +90,7 @@ async def upload(url: str, file: Path) -> str:
 
 
 def run(calls: Coroutine[Any, Any, T]) -> T:
-    """In a thread, for a browser's tests leave a loop behind in this one."""
+    """In a thread, as a browser's tests leave a loop behind in this one."""
     return ThreadPoolExecutor(1).submit(asyncio.run, calls).result()
 
 
