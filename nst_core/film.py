@@ -203,7 +203,7 @@ def read_frames(
     no further frame is decoded, not even one to be skipped.
 
     Raises:
-        FilmError: the file is no longer there.
+        FilmError: the file is no longer there, or can no longer be read.
     """
     with opened(film.path) as container:
         stream = pictures_of(container)

@@ -71,9 +71,9 @@ CONVENTIONS: dict[str, Convention] = {
 def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     """G_ij = Σ_k r_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation.
 
-    The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one, all count in full. For bfloat16
-    features, the matrix is float32, the sum of products of parts that are each rounded to bfloat16; float16 features
-    are converted to float32.
+    The region r, (1, 1, H, W) or (B, 1, H, W) in 0–1, says how much each position counts; without one, all count in
+    full. For bfloat16 features, the matrix is float32, the sum of products of parts that are each rounded to bfloat16;
+    float16 features are converted to float32.
 
     Raises:
         LossError: features or a region of another shape.

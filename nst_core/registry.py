@@ -26,8 +26,8 @@ REGISTRY = "registry.yaml"
 MAX_REGISTRY = 2**18
 """Bytes."""
 KEPT = 8
-"""How many opened styles a registry keeps, at some 7 MB each, and twice as much more once they have painted in
-bfloat16; 50 MB more in float32."""
+"""How many opened styles a registry keeps. Each has some 7 MB, 14 MB more once it has painted in bfloat16, and 50 MB
+more once it has in float32."""
 REPO = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 COMMIT = "[0-9a-f]{40}"
 REVISION = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*"

@@ -18,8 +18,8 @@ from ui.studio import PageError
 LENT = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
 LEAST, MOST = 20, 80
-"""Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is half as fast again uses
-up half as many more of them."""
+"""Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is 1.5 times as fast uses up
+1.5 times as many of them."""
 READY = 8
 """Seconds of them until the first step: a process starts, and the network goes to the GPU."""
 PACE = 4e-7
