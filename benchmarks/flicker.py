@@ -40,7 +40,7 @@ class Drawn:
     before: np.ndarray
     """x and y in the frame before, float32 (H, W, 2)."""
     known: np.ndarray
-    """Whether the place was seen there, bool (H, W)."""
+    """Whether the place was visible there, bool (H, W)."""
 
 
 def draw_clip(photo: np.ndarray, other: np.ndarray, motion: str, frames: int, size: tuple[int, int]) -> Iterator[Drawn]:
@@ -73,7 +73,7 @@ def draw_clip(photo: np.ndarray, other: np.ndarray, motion: str, frames: int, si
 
 
 def _camera(motion: str, number: int, shape: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
-    """From a frame's pixels to the photograph's: less than the whole of it is seen, and never beyond its edge."""
+    """The map from a frame's pixels to the photograph's: only part of it is seen, and never beyond its edge."""
     height, width = shape[:2]
     middle = np.array([width / 2, height / 2])
     scale, angle, shift = min(width / size[0], height / size[1]) * 0.72, 0.0, np.zeros(2)
@@ -98,7 +98,7 @@ def warping_error(now: np.ndarray, before: np.ndarray, drawn: Drawn) -> float:
 
 
 def edges(pixels: np.ndarray) -> np.ndarray:
-    """How strong they are, (H, W)."""
+    """The strength of edges, (H, W)."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
 

@@ -135,7 +135,7 @@ def main() -> None:
         print(json.dumps(answer))
         return
     people = ["ours"] if arguments.alone else ["peer", "ours"]
-    # As our programs have it (``share_cores``), and the peer's has not.
+    # As in our programs (``share_cores``), but not in the peer's.
     environments = {"peer": dict(os.environ), "ours": {"GOMP_SPINCOUNT": str(SPINS), **os.environ}}
     for _ in range(arguments.busy):
         atexit.register(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)

@@ -171,7 +171,7 @@ def run_ours(task: Task, out: Connection) -> None:
 
 
 def apart(run: Callable[[Task, Connection], None], task: Task) -> Curve:
-    """A run in a process of its own, for ``keep_freed_memory`` changes the whole process."""
+    """A run in a process of its own, as ``keep_freed_memory`` changes the whole process."""
     here, there = get_context("spawn").Pipe(duplex=False)
     process = get_context("spawn").Process(target=run, args=(task, there))
     process.start()

@@ -45,12 +45,12 @@ SHOWN = """async ([before, words]) => {
         await new Promise(requestAnimationFrame);
     }
 }"""
-"""Returns once a picture is there that is another than before, and the line under it says so."""
+"""Returns once another picture than before is there, and the line under it says so."""
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, int]]:
-    """``python app.py``, which keeps its files in ``folder``; where it answers, and the number of its process."""
+    """``python app.py``, which keeps its files in ``folder``; yields its address and the number of its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -73,7 +73,7 @@ def serving(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def timed(page: "Page", press: str, words: str) -> tuple[float, float]:
-    """Press what the selector finds; seconds until the picture is there, and those that the network had of them."""
+    """Press what the selector finds; seconds until the picture is there, and those of them that the network took."""
     last = page.locator("#result img").last
     before = last.get_attribute("src") if page.locator("#result img").count() else None
     began = time.perf_counter()

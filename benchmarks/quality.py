@@ -43,7 +43,7 @@ from nst_core.training import perceptual_loss
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 ARTEFACTS = {"border": 2.0, "spots": 2.0, "grid": 3.0}
-"""More than this can be seen."""
+"""Scores above these are visible."""
 
 Paint = Callable[[Tensor], Tensor]
 """Photographs (1, 3, H, W), RGB in 0–1, to pictures of the same shape and range."""
@@ -63,7 +63,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Closeness:
-    """Scores against the optimisation; the counts of steps are at least that much where they reach what was tried."""
+    """Scores against the optimisation; counts of steps that reach the most that was tried are lower bounds."""
 
     content: float
     style: float
@@ -171,7 +171,7 @@ def noise_change(paint: Paint, photo: Tensor, painted: Tensor) -> float:
 
 
 def border(picture: Tensor, width: int = 8) -> float:
-    """Energy of neighbours' differences in the outer pixels against the rest's."""
+    """Energy of differences between neighbours in the outer pixels, against the rest's."""
     luminance = _luminance(picture)
     energy = luminance.diff(dim=2)[..., 1:].square() + luminance.diff(dim=3)[..., 1:, :].square()
     middle = energy[..., width:-width, width:-width]
@@ -186,9 +186,9 @@ def spots(picture: Tensor) -> float:
 
 
 def grid(picture: Tensor, stride: int = 4) -> float:
-    """Deviation, in levels of 255, of what lies at the multiples of 1/stride of the sampling frequency.
+    """Deviation, in levels of 255, of the components at multiples of 1/stride of the sampling frequency.
 
-    That is less what lies at frequencies near by: texture is everywhere, a grid is there alone.
+    Those at nearby frequencies are subtracted: texture is everywhere, a grid only there.
     """
     luminance = 255 * _luminance(picture)[0, 0].double().numpy()
     height, width = luminance.shape
@@ -235,8 +235,8 @@ def closeness(paint: Paint, loss: PerceptualLoss, photos: list[Tensor], most: in
 def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, ContentTarget], start: Tensor, most: int) -> int:
     """How many L-BFGS steps from ``start`` until the loss is ``goal``; more than ``most`` is not tried."""
     picture = start.clone().requires_grad_()
-    # By itself it allows as many evaluations as iterations, which leaves none to shorten a step that made the loss
-    # worse: then it takes no other ever again.
+    # By default, it allows as many evaluations as iterations, which leaves none to shorten a step that made the loss
+    # worse: it would then never take another step.
     optimizer = torch.optim.LBFGS(
         [picture],
         max_iter=1,
@@ -254,7 +254,7 @@ def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, ContentTarget
         return terms.total
 
     for step in count():
-        # step() gives the loss before it moves.
+        # step() returns the loss before it moves.
         if step == most or optimizer.step(closure).item() <= goal:
             return step
     raise AssertionError("unreachable")

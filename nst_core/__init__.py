@@ -88,7 +88,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # by it, a type checker would take any name to be there
+if not TYPE_CHECKING:  # or a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:

@@ -10,7 +10,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from nst_core import cli  # here, for it takes a while, and Ctrl-C is to be quiet then, too
+        from nst_core import cli  # here: it takes a while, and Ctrl-C is to be quiet then, too
 
         cli.main()
     except KeyboardInterrupt:
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _interrupt(*_: Any) -> None:
-    """Do as at Ctrl-C, also where that is ignored, as in the background of a script."""
+    """Act as on Ctrl-C, even where that is ignored, as in a script's background jobs."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Work done in threads, ahead of whoever waits for it: files are read and written while a network computes."""
+"""Does work in threads, ahead of its consumer: files are read and written while a network computes."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST = 2
-"""Results that may wait to be taken, beside those being worked on: each is a picture in memory."""
+"""Results that may wait to be taken, on top of those in progress: each is a picture in memory."""
 
 
 def ahead(
@@ -19,8 +19,8 @@ def ahead(
 ) -> Generator[Future[Result], None, None]:
     """Yield the future of ``work(item)`` for each item, in order; ``threads`` items are worked on at a time.
 
-    The items are taken in the caller's thread. When the generator is closed or interrupted, ``stop`` is called, so that
-    work in progress can end early, and then that is waited for; work that has not begun is dropped.
+    The items are taken in the caller's thread. When the generator is closed or interrupted, ``stop`` is called so that
+    work in progress can end early, and that work is waited for; work that has not begun is dropped.
     """
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads, "ahead")
@@ -34,7 +34,7 @@ def ahead(
     except BaseException:
         if stop:
             stop()
-        # From the end, so that what gets done has no gaps.
+        # From the end, so that completed work has no gaps.
         for result in reversed(waiting):
             result.cancel()
         pool.shutdown()

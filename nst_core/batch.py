@@ -47,7 +47,7 @@ class Painted(NamedTuple):
 def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Path]:
     """The paths, with each folder replaced by the photographs in it, and each file once.
 
-    Left out are earlier results in a folder: what ``result_names`` calls a photograph of it, for each of ``styles``.
+    Earlier results in a folder are left out: files that ``result_names`` could have named for one of ``styles``.
 
     Raises:
         NSTError: a folder has none.
@@ -71,12 +71,12 @@ def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Pat
 
 
 def result_names(photos: Sequence[Path], style: str) -> list[str]:
-    """What to call the results: ``photo-style.png``; of ``photo.jpg`` beside ``photo.heic``, ``photo.jpg-style.png``.
+    """The results' names: ``photo-style.png``, or ``photo.jpg-style.png`` if there is a ``photo.heic``, too.
 
     Raises:
         NSTError: two photographs have the same name.
     """
-    # Not every file system tells capitals from others.
+    # Some file systems are case-insensitive.
     times = Counter(photo.stem.casefold() for photo in photos)
     names = [photo.stem if times[photo.stem.casefold()] == 1 else photo.name for photo in photos]
     first: dict[str, Path] = {}
@@ -94,9 +94,9 @@ def _result_name(photo: str, style: str) -> str:
 
 
 def folders_inside(paths: Sequence[Path], out: Path | None) -> list[str]:
-    """The names of the subfolders of those paths that are folders: ``photographs`` does not look into them.
+    """The names of subfolders of those paths that are folders: ``photographs`` does not look into them.
 
-    Hidden ones are left out, and ``out``, which is written to.
+    Hidden subfolders are left out, and so is ``out``, which is written to.
     """
     inside = [folder for path in paths if os.path.isdir(path) for folder in sorted(path.iterdir())]
     written = out and os.path.realpath(out)
@@ -116,10 +116,10 @@ def stylize_files(
     wrote: Callable[[Path, Painted], None],
     **settings: Any,
 ) -> Iterator[NSTError]:
-    """Repaint each photograph as the file of the same place in ``targets``, in one style, or with a second over it.
+    """Repaint each photograph into the file at the same index of ``targets``, in one style, or with a second over it.
 
     ``settings`` are those of ``stylize``. ``progress`` is told how many are painted, fractions included, and ``wrote``
-    of each file that is complete. A photograph that cannot be read, painted or written is skipped, and the error
+    is told of each complete file. A photograph that cannot be read, painted or written is skipped, and its error is
     yielded; no file is half written.
     """
     cores = torch.get_num_threads()
@@ -176,7 +176,7 @@ def stylize_files_on_ray(
     wrote: Callable[[Path, Painted], None],
     **settings: Any,
 ) -> Iterator[NSTError]:
-    """``stylize_files`` on a Ray cluster, one photograph a core.
+    """``stylize_files`` on a Ray cluster, one photograph per core.
 
     Raises:
         ClusterError: as ``nst_core.cluster.spread``.
@@ -205,7 +205,7 @@ class _Sent(NamedTuple):
     data: bytes | NSTError
     """The file, or why it cannot be read."""
     target: str
-    """The name of the file to return, whose suffix is its format."""
+    """The name of the file to return; its suffix gives the format."""
 
 
 class _Returned(NamedTuple):
@@ -242,5 +242,5 @@ def _painted(
     second = styles[1] if len(styles) > 1 else None
     try:
         return stylize(photo, styles[0], second=second, progress=progress, **settings)
-    except NSTError as error:  # which does not know of which file it speaks
+    except NSTError as error:  # whose message lacks the file's name
         raise NSTError(f"{quoted(name)}: {error}") from error

@@ -1,6 +1,6 @@
-"""Counts the parts of a picture's or a film's file, of which a small one may have enough to occupy a decoder for hours.
+"""Counts the parts of a picture or film file: even a small file can have enough to occupy a decoder for hours.
 
-Bounds of bytes and pixels do not help against that, so the parts are counted before anything is decoded.
+Limits on bytes and pixels do not help against that, so the parts are counted before anything is decoded.
 """
 
 import os
@@ -14,17 +14,17 @@ from typing import BinaryIO
 import numpy as np
 
 MANY = 2**17
-"""The most chunks of a PNG, and numbers in an entry of a TIFF's directory: one a row of a large picture is fewer."""
+"""The most chunks in a PNG, and numbers in a TIFF directory entry: one per row of a large picture is fewer."""
 SEGMENTS = 2_000
-"""The most of a JPEG before its first scan, and from there on; the largest colour profile has 255."""
+"""The most segments of a JPEG before its first scan, and from there on; the largest colour profile has 255."""
 SCAN, SCANS = b"\xff\xda", 200
-"""How a JPEG's scan begins, and the most: each goes through the whole picture, and progressive ones have some ten."""
+"""How a JPEG's scan begins, and the most scans: each covers the whole picture; a progressive JPEG has some ten."""
 MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""Those of a JPEG at which its decoder ends a scan, be it damaged, and that a length follows, but for the end."""
+"""The markers at which a JPEG decoder ends a scan, even a damaged one; a length follows all but the end marker."""
 BLOCKS = 4_000
-"""The most of a GIF before its first picture: Pillow joins their bytes one by one."""
+"""The most blocks of a GIF before its first picture: Pillow joins their bytes one by one."""
 SAMPLES, EDITED = 10_000_000, 20_000_000
-"""The most pictures and packets of sound of an MP4; of a track, times its edits. FFmpeg keeps 50 bytes for each."""
+"""The most samples (pictures, sound packets) of an MP4, and samples × edits of a track: FFmpeg keeps 50 bytes each."""
 _CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 
 
@@ -36,7 +36,7 @@ def too_many_parts(stream: BinaryIO, format: str) -> bool:
     count = {"PNG": _chunks, "JPEG": _segments_and_scans, "GIF": _blocks, "TIFF": _numbers}.get(format)
     try:
         return bool(count and count(stream))
-    except (StructError, IndexError, OSError, OverflowError, ValueError):  # the last two of a place beyond all places
+    except (StructError, IndexError, OSError, OverflowError, ValueError):  # the last two: an offset out of range
         return False
 
 
@@ -54,11 +54,11 @@ def _segments_and_scans(stream: BinaryIO) -> bool:
     stream.seek(2)
     for _ in range(SEGMENTS):
         start, kind = unpack("BB", stream.read(2))
-        if start != 0xFF or kind == 0xFF:  # something in between, or to fill up with
+        if start != 0xFF or kind == 0xFF:  # stray or fill bytes
             stream.seek(-1, os.SEEK_CUR)
         elif kind == 0xDA:
             break
-        elif kind != 0x01 and not 0xD0 <= kind <= 0xD9:  # those are alone
+        elif kind != 0x01 and not 0xD0 <= kind <= 0xD9:  # those have no length
             (length,) = unpack(">H", stream.read(2))
             stream.seek(length - 2, os.SEEK_CUR)
     else:
@@ -77,7 +77,7 @@ def _segments_and_scans(stream: BinaryIO) -> bool:
 
 
 def _next_marker(stream: BinaryIO) -> int:
-    """The kind of a JPEG's next marker behind a segment or within a scan; at the file's end, that of the picture's."""
+    """The kind of a JPEG's next marker after a segment or within a scan; at the file's end, the end marker's."""
     while piece := stream.read(2**16):
         if found := MARKER.search(piece):
             stream.seek(found.end() - len(piece), os.SEEK_CUR)
@@ -138,7 +138,7 @@ class _Track:
     is_sound: bool = False
     has_pictures: bool = False
     is_even: bool = False
-    """Whether each sample lasts one tick: of such sound FFmpeg keeps chunks alone."""
+    """Whether each sample lasts one tick: for such sound, FFmpeg keeps only chunks."""
 
 
 def _too_many_samples(stream: BinaryIO) -> bool:
@@ -146,7 +146,7 @@ def _too_many_samples(stream: BinaryIO) -> bool:
     tracks, in_fragments = [_Track()], 0
     for number, (kind, begin, end) in enumerate(_boxes(stream, 0, size)):
         track = tracks[-1]
-        if kind == b"cmov" or number > MANY:  # what is compressed there might be anything
+        if kind == b"cmov" or number > MANY:  # a compressed header might hold anything
             return True
         stream.seek(begin + 4)
         if kind == b"trak":

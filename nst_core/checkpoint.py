@@ -1,4 +1,4 @@
-"""Reads what ``torch.save`` wrote: tensors and plain values, and nothing that would run."""
+"""Reads what ``torch.save`` wrote: tensors and plain values, and nothing that would run code."""
 
 import struct
 from pathlib import Path
@@ -16,7 +16,7 @@ _DAMAGED = (
 
 
 def unpacked_size(path: Path) -> int:
-    """The bytes that a file that ``torch.save`` wrote takes when it is read: a zip may hold more than it has itself.
+    """The bytes that a ``torch.save`` file takes when it is read: a zip may hold more than its own size.
 
     Raises:
         OSError: it cannot be read.

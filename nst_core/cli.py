@@ -40,7 +40,7 @@ from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
 from nst_core.text import few
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
-"""What the system says where output goes that takes no more."""
+"""The system's errors for an output that takes no more data."""
 
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
 
@@ -54,11 +54,11 @@ app = typer.Typer(
 
 
 class _Command(TyperCommand):
-    """A command that refuses empty text but where that is the default: a path of none would be the current folder."""
+    """A command that refuses empty text unless that is the default: an empty path would mean the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given, _, _ = self.make_parser(ctx).parse_args(list(args))
-        parameter: Any  # of a class that Typer keeps to itself
+        parameter: Any  # of a class that is private to Typer
         for parameter in self.params:
             value = given.get(parameter.name)
             if parameter.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
@@ -98,7 +98,7 @@ def styles(
             )
         )
         return
-    # Ids are there to be typed, and are not broken into lines where the table is too wide.
+    # Ids are meant to be typed, so they are not wrapped where the table is too wide.
     id = Column("id", no_wrap=True)
     table = Table(id, "title", "artist", "licence", "tags", box=None, header_style="bold")
     for entry in entries:
@@ -110,7 +110,7 @@ def styles(
 def stylize(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
     style: StyleOption,
-    # As text, for a path has lost the slash by which a folder is named.
+    # As text: a Path would lose the trailing slash that marks a folder.
     out: Annotated[
         str | None,
         typer.Option(
@@ -163,10 +163,10 @@ def stylize(
     one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
     if one_file:
         check_suffix(target)
-        if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # what comes through a pipe comes once
+        if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # a pipe can be read only once
             check_suffix(target, open_picture(photos[0]), size)
     opened, over = known.open(style), known.open(second) if second else None
-    # Here as well: each photograph would be opened, and refused, for what is wrong with all.
+    # Checked here, too, rather than once for each photograph.
     check_blend(strength, color)
     share = mixed(mix, second)
     check_second(over, share, mask)
@@ -194,7 +194,7 @@ def stylize(
     try:
         with progress_bar() as bar:
             task = bar.add_task(opened.title, total=len(photos))
-            # One by one, so that Ctrl-C leaves those that came before.
+            # One by one, so that Ctrl-C keeps the earlier ones.
             refused.extend(
                 (stylize_files_on_ray if ray else stylize_files)(
                     photos,
@@ -267,16 +267,16 @@ command()(review)
 
 
 def _refuse(reason: str) -> NoReturn:
-    """Exit; of processes that train together one a machine says why, for each machine may have a reason of its own."""
+    """Exit; when processes train together, one per machine says why, as each machine may have its own reason."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(reason, file=sys.stderr)
     sys.exit(1)
 
 
 def main() -> None:
-    """Run; what is refused is one line on stderr and exit status 1."""
+    """Run; a refusal is one line on stderr and exit status 1."""
     logging.basicConfig(format="%(message)s", level=logging.ERROR if stderr.quiet else logging.WARNING)
-    logging.getLogger("nst_core.optimization").setLevel(logging.INFO)  # which layers stand for a preset's
+    logging.getLogger("nst_core.optimization").setLevel(logging.INFO)  # which layers replace a preset's
     keep_freed_memory()
     share_cores()
     heed_quota()
@@ -287,13 +287,13 @@ def main() -> None:
             app(prog_name="python -m nst_core")
         finally:
             if sys.stdout:
-                sys.stdout.flush()  # here, where a refusal can be told
+                sys.stdout.flush()  # here, where a failure can still be reported
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
         if isinstance(sys.stdout, TextIOWrapper):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it would be tried again at the end
-        if error.errno == errno.EPIPE:  # nobody reads it any longer, as behind head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush again at exit
+        if error.errno == errno.EPIPE:  # nobody reads it any longer, as with | head
             sys.exit(1)
         _refuse(f"The output could not be written: {error.strerror}.")
     except NSTError as error:

@@ -268,7 +268,7 @@ def _follow(
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        # Whatever ended it, what was waited for is kept.
+        # However it ended, the result so far is kept.
         if step is not None:
             try:
                 if state is not None:

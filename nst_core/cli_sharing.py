@@ -73,7 +73,7 @@ def import_style(
             text=f"# {title}\n\nA style for nst-core, imported: the network is one of {imported.origin}.",
         ),
         preview=painted(network, photo),
-        dtype=torch.float32,  # it is to paint as it did at home
+        dtype=torch.float32,  # it is to paint exactly as in its own project
     )
     print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {style_word(out)}")
 
@@ -142,7 +142,7 @@ def review(
     check_suffix(out)
     check_apart({"--out": out}, photo)
     photos = [open_picture(path).convert("RGB") for path in photo]
-    # A branch of that name is where the Hub keeps a pull request.
+    # The Hub keeps a pull request in a branch of that name.
     base, proposed = (hub.registry_at(registry, at) for at in (hub.base_of(registry, number), f"refs/pr/{number}"))
     found, present = changes(base, proposed), hub.registry_at(registry)
     status = hub.status_of(registry, number)
@@ -180,12 +180,12 @@ def _known_styles(registry: Registry) -> Iterator["Style"]:
     """The bundled styles, and those of a registry that are on the Hub."""
     bundled = Registry.load()
     for entry in bundled:
-        if entry.repo:  # which a registry that is reviewed has, too, if it is not withdrawn there
+        if entry.repo:  # a reviewed registry has it, too, unless it was withdrawn there
             continue
         yield replace(bundled.open(entry.id), id=f"the bundled {entry.id}")
     for entry in registry:
         if entry.repo:
             try:
                 yield registry.open(entry.id)
-            except NSTError as error:  # such as that it is blocked, or gone
+            except NSTError as error:  # it may be blocked, or gone
                 stderr.print(f"Not compared with {entry.id}: {error}", markup=False)

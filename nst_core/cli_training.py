@@ -273,7 +273,7 @@ def search(
 
 
 def _told(source: str | None) -> str | None:
-    """As a card tells where something is from: of a path, its name alone."""
+    """A source as a card names it: for a path, its last part alone."""
     return Path(os.path.abspath(source)).name if source and os.path.exists(source) else source
 
 
@@ -292,7 +292,7 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
 def _deferring(interrupted: Event) -> Iterator[None]:
     """The first Ctrl-C only sets ``interrupted``, so that a step is completed; a second one interrupts at once."""
     before = signal.getsignal(signal.SIGINT)
-    # Where Ctrl-C is ignored it stays so. Of several processes none may end alone: the others would wait for it.
+    # Where Ctrl-C is ignored, it stays so. No process of several may end alone: the others would wait for it.
     if before is not signal.default_int_handler or not is_alone():
         yield
         return

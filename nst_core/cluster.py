@@ -1,6 +1,6 @@
-"""Work for several machines: each core of a Ray cluster holds the styles, and does one item at a time.
+"""Spreads work over several machines: each core of a Ray cluster holds the styles and does one item at a time.
 
-What goes there and comes back is bytes. Those machines need nst-core, and none of this one's files.
+Only bytes go there and come back. Those machines need nst-core, but none of this one's files.
 """
 
 import logging
@@ -24,9 +24,9 @@ Result = TypeVar("Result")
 Work = Callable[[Sequence[Style], Item], Result]
 
 TRIES = 3
-"""Workers that end with an item before it is given up; also, workers in a row that may end before they are ready."""
+"""Workers that may die on an item before it is given up; also, how many in a row may die before one is ready."""
 AHEAD = 2
-"""Items a worker that may be in progress, or done and waiting for their turn."""
+"""Items per worker that may be in progress, or done and waiting for their turn."""
 
 
 class ClusterError(NSTError):
@@ -40,8 +40,8 @@ def spread(
 
     The cluster is the one that the environment variable ``RAY_ADDRESS`` names, or that this process is connected to
     already, or else one of this machine alone, listening at 127.0.0.1. Items are taken as workers become free. If a
-    worker or its machine ends, another worker does the item again; an item with which ``TRIES`` workers end is given
-    up, and a ``ClusterError`` yielded in its place. ``name`` is what messages call an item.
+    worker or its machine dies, another worker repeats the item; once ``TRIES`` workers have died on it, the item is
+    given up and a ``ClusterError`` yielded in its place. ``name`` says what messages call an item.
 
     Raises:
         ClusterError: Ray is not installed, no cluster answers, or workers do not start.
@@ -58,11 +58,11 @@ def spread(
 
 
 def _connected() -> tuple[ModuleType, bool]:
-    """Ray, and whether it is connected only now."""
+    """Ray, and whether this call connected it."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:
-        # As on macOS and Windows, Ray then takes 127.0.0.1 for this machine's address, and listens nowhere else.
+        # Ray then takes 127.0.0.1 as this machine's address, as on macOS and Windows, and listens nowhere else.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -122,9 +122,9 @@ class _Crew:
         self._workers: list[Any] = []
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, tuple[int, Any] | None]] = {}
-        """By the reference to a result: its worker, and the number and the item, or None while that gets ready."""
+        """By a result's reference: the worker, and the item with its number, or None while the worker gets ready."""
         self._ended: Counter[int | None] = Counter()
-        """How many workers ended, by the item's number; None counts those in a row that did not get ready."""
+        """How many workers died, by the item's number; None counts those in a row that did not get ready."""
 
     def results(self, items: Iterable[Item], name: Callable[[Item], str]) -> Generator[Any, None, None]:
         rest, waiting = enumerate(items), deque[tuple[int, Item]]()
@@ -175,13 +175,13 @@ class _Crew:
             self._busy[worker.get_ready.remote()] = worker, None
 
     def _lose(self, worker: Any, number: int | None, name: str, error: Exception) -> ClusterError | None:
-        """Forget a worker that ended; gives an error if its item is given up.
+        """Forget a worker that died; returns an error if its item is given up.
 
         Raises:
-            ClusterError: none gets ready.
+            ClusterError: no worker gets ready.
         """
         self._workers.remove(worker)
-        # Those on the same machine may be gone, too: each has to answer before it gets an item.
+        # Others on the same machine may be gone, too: each has to answer before it gets an item.
         for other in self._idle:
             self._busy[other.get_ready.remote()] = other, None
         self._idle.clear()
@@ -206,7 +206,7 @@ def _files(style: Style) -> _Files:
 
 
 def _refusal(error: Any, getting_ready: bool) -> Exception:
-    """What to raise for a worker's error; one while it gets ready means that something is not installed there."""
+    """What to raise for a worker's error; if it was getting ready, something is not installed there."""
     if isinstance(error.cause, NSTError):
         return error.cause
     if getting_ready:

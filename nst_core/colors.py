@@ -1,4 +1,4 @@
-"""Keeping a photograph's colours: a painting is given them before it is learned from (Gatys et al. 2016)."""
+"""Keeps a photograph's colours: the painting is given them before its style is taken (Gatys et al. 2016)."""
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ def match_colors(painting: Image.Image, photo: Image.Image) -> Image.Image:
 
 
 def match_luminance(painting: Image.Image, photo: Image.Image) -> Image.Image:
-    """The painting in grey, with the mean and the contrast of the photograph's luminance (the same, section 5)."""
+    """The painting in grey, with the mean and the contrast of the photograph's luminance (same paper, section 5)."""
     (pixels, mean, variance), (_, goal, wanted) = (_statistics(one, "L") for one in (painting, photo))
     matched = (pixels - mean) * np.sqrt(wanted / (variance + 1)) + goal
     return _with_alpha(matched.reshape(painting.height, painting.width, 1).repeat(3, 2), painting)
@@ -33,7 +33,7 @@ def _statistics(picture: Image.Image, mode: str) -> tuple[np.ndarray, np.ndarray
 
 def _root(covariance: np.ndarray, power: float) -> np.ndarray:
     values, vectors = np.linalg.eigh(covariance)
-    # Of a picture of few colours some variances are about 0; this keeps its noise from being amplified.
+    # With few colours, some variances are about 0; this keeps their noise from being amplified.
     return (vectors * np.maximum(values, 1.0) ** power) @ vectors.T
 
 

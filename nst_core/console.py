@@ -51,7 +51,7 @@ stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, quie
 
 
 EVERY = 30
-"""Seconds between two lines where there is no terminal to draw a bar on, and between two states that are saved."""
+"""Seconds between two progress lines where no terminal can show a bar, and between two saved states."""
 
 
 class _Bar(Progress):
@@ -71,7 +71,7 @@ class _Bar(Progress):
 
 
 def progress_bar(remaining: ProgressColumn | None = None) -> Progress:
-    """A line of description, bar, count and times on stderr; in a file or a pipe, now and then a line without bar."""
+    """A line of description, bar, count and times on stderr; in a file or pipe, a line now and then, without a bar."""
     return _Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -92,7 +92,7 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None])
     """Refuse, before any work is done, two outputs with one path, and an output that would replace a picture.
 
     Raises:
-        NSTError: there is one; it is called by its option, the key in ``written``.
+        NSTError: there is one; the message names its option, the key in ``written``.
     """
     pictures = {os.path.realpath(path) for path in read if path}
     of: dict[str, str] = {}
@@ -126,7 +126,7 @@ def mixed(mix: float | None, second: str | None) -> float:
     """How much of the second style is seen, by default half.
 
     Raises:
-        NSTError: that was said, and no second style.
+        NSTError: ``mix`` is given without a second style.
     """
     if mix is not None and not second:
         raise NSTError("A mix is how much of a second style is seen: give a second style, too.")
@@ -134,7 +134,7 @@ def mixed(mix: float | None, second: str | None) -> float:
 
 
 def style_word(folder: Path) -> str:
-    """A style's folder as a command's --style means it: its name alone may be an id of the registry."""
+    """A style's folder as a command's --style takes it: a bare name could be an id in the registry."""
     return shlex.quote(f"./{folder}" if folder.name == str(folder) else str(folder))
 
 

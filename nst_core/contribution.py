@@ -14,13 +14,13 @@ from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
 from nst_core.text import quoted
 
 MAX_LIST = 2**17
-"""Bytes of a zip's list of entries; a hundred bytes are usual for each, and a trainer's samples may be among them."""
+"""The most bytes of a zip's list of entries: each usually has a hundred, and a trainer's samples may be among them."""
 IGNORED = {"training", "__MACOSX", ".DS_Store", ".gitattributes", "Thumbs.db", "desktop.ini"}
-"""Folders and files, by our own trainer and by systems, that are passed over."""
+"""Folders and files of our own trainer and of operating systems, which are skipped."""
 RIGHT = f"{', '.join(MAX_BYTES)}, all at the top or in one folder, are right"
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
-"""Bytes of the header before an entry's data, at least."""
+"""The fewest bytes of the header before an entry's data."""
 
 TAKEN = "weights as .safetensors, or a style's folder as a zip, would be right"
 CHECKPOINT = (
@@ -43,9 +43,9 @@ _OTHERS = {
     b"\4\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
     b"<": "a web page",
 }
-"""What people take for a style, by its first bytes."""
+"""Files that people mistake for a style, by their first bytes."""
 _SAID_BY_GATE = (b"\x80", b"version https://git-lfs")
-"""How files begin of which the gate has a better sentence."""
+"""How files begin that the gate refuses with a better message."""
 
 
 class ContributionError(NSTError):
@@ -69,7 +69,7 @@ def unpack(upload: Path, folder: Path) -> None:
         raise ContributionError(CHECKPOINT)
     if not head:
         raise ContributionError(f"The file is empty: {TAKEN}.")
-    # Weights may begin with any byte, which is the length of their header, but not with these and then a header.
+    # Weights begin with their header's length, which may look like any of these, but then the header's { follows.
     if head[8:9] != b"{" and (name := _other(head)):
         raise ContributionError(f"The file is {name}: {TAKEN}.")
     if head[8:9] != b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
@@ -78,7 +78,7 @@ def unpack(upload: Path, folder: Path) -> None:
         raise ContributionError(
             f"The file has {size:,} bytes, and weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."
         )
-    # Under its own name first: the upload's name is a stranger's, and refusals name the file.
+    # Under a name of ours: refusals name the file, and the upload's name is a stranger's.
     shutil.copyfile(upload, folder / WEIGHTS)
     architecture = recognise(folder / WEIGHTS)
     config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version)
@@ -86,7 +86,7 @@ def unpack(upload: Path, folder: Path) -> None:
 
 
 def _other(head: bytes) -> str:
-    """What a file that begins so is, if people know it by a name."""
+    """The common name for a file that begins so, or empty text."""
     if head[4:8] == b"ftyp":
         return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"
     if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):
@@ -95,7 +95,7 @@ def _other(head: bytes) -> str:
 
 
 class _Reader(FileIO):
-    """A file for ``zipfile``, which reads the list of all entries at once, before anybody could count them."""
+    """A file for ``zipfile``, which reads the whole list of entries at once, before they can be counted."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_LIST:
@@ -119,7 +119,7 @@ def _unzip(upload: Path, folder: Path) -> None:
 
 
 def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse entries that share bytes, by which a small zip can unpack to any size."""
+    """Refuse entries that share bytes: with those, a small zip can unpack to any size."""
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
@@ -135,7 +135,7 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """The entries that are a style's files, by name; of others, only those known to be harmless are passed over."""
+    """The entries that are a style's files, by name; other entries are refused, unless known to be harmless."""
     if any(PurePosixPath(entry.filename).name == "data.pkl" for entry in entries):
         raise ContributionError(CHECKPOINT)
     wanted: dict[str, zipfile.ZipInfo] = {}
@@ -166,7 +166,7 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, most: int) -> None:
-    """Write one entry, and stop as soon as it is too large: what the zip says of its size is not trusted."""
+    """Write one entry, and stop as soon as it is too large: the size that the zip claims is not trusted."""
     size = 0
     try:
         with archive.open(entry) as source, file.open("xb") as target:

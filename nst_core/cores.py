@@ -18,9 +18,9 @@ _changing = threading.Lock()
 
 
 def painters(styles: Sequence["Style"], pixels: int = LARGE) -> int:
-    """How many pictures of so many pixels to paint at once: on a processor one a core, as far as there is memory.
+    """How many pictures of so many pixels to paint at once: on a CPU, one per core, as far as memory allows.
 
-    Pictures that start together would all find the same memory free.
+    Decided beforehand: pictures that start together would all find the same memory free.
     """
     if pixels > LARGE or any(style.device.type != "cpu" for style in styles):
         return 1
@@ -35,7 +35,7 @@ def compute_on(cores: int, others: int) -> None:
         return
     with _changing:
         torch.set_num_threads(cores)
-        # PyTorch takes that for every thread that is yet to compute, too: another thread corrects it.
+        # This also becomes the default of threads that are yet to compute: another thread corrects that.
         beside = threading.Thread(target=torch.set_num_threads, args=(others,))
         beside.start()
         beside.join()

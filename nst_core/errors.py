@@ -16,13 +16,13 @@ class NSTError(ValueError):
 def check_number(
     error: type[NSTError], name: str, value: object, least: float, most: float = float("inf"), *, whole: bool = False
 ) -> Any:
-    """A finite number from ``least`` to ``most``, as Python's own; a ``whole`` one is an integer.
+    """``value`` as a Python number, finite, from ``least`` to ``most``; a ``whole`` one is an integer.
 
     Raises:
         error: it is not such a number; the message calls it ``name``.
     """
     number: Any = value
-    # NumPy's, which not every file can hold; its float64 is a float as well.
+    # NumPy's numbers, which not every file format can hold; its float64 is a float, too.
     if isinstance(value, Real) and type(value) not in (bool, int, float):
         number = int(value) if isinstance(value, Integral) else float(value)
     # Infinity is refused even without an upper bound, and so are integers beyond the largest float.

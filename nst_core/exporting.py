@@ -46,11 +46,11 @@ def export_style(
     second: Style | None = None,
     mix: float = 0.5,
 ) -> None:
-    """Write a style as ONNX, of standard operators alone; the file is complete or as it was.
+    """Write a style as ONNX, with standard operators alone; the file is written whole or not at all.
 
     Its input ``photo`` and its output ``painted`` are float32 of (1, 3, height, width), RGB in 0–255, with sides from
-    ``MIN_SIDE``; the output has the input's size and is clamped, not rounded. With fp16, the weights and what is
-    computed between input and output are float16, save what that would spoil (see ``_Portable``).
+    ``MIN_SIDE``; the output has the input's size and is clamped, not rounded. With fp16, the weights and all that is
+    computed between input and output are float16, except where that would do harm (see ``_Portable``).
 
     With a ``second`` style, the file holds both networks, and its input ``mix``, float32 of (1), is how much of the
     second is seen, 0–1; the metadata's ``mix`` says where a slider should begin.
@@ -85,11 +85,11 @@ def export_style(
         model = _traced(portables[0], smallest)
     graph = model.graph
     layout = "float32, (1, 3, height, width), RGB in 0-255"
-    # It takes smaller ones too, but those stylize pads before it paints.
+    # The graph takes smaller ones, too, but stylize pads them before it paints.
     takes = f"{layout}; sides of {max(smallest, MIN_SIDE)} pixels or more"
     gives = f"{layout}, clamped; of the input's size"
     titles = " + ".join(one.title for one in styles)
-    graph.name = titles or "style"  # a graph has a name, where a folder's had nothing to be seen
+    graph.name = titles or "style"  # a graph needs a name, even if the folder's has nothing visible
     graph.input[0].doc_string, graph.output[0].doc_string = takes, gives
     model.producer_name, model.producer_version = "nst-core", __version__
     model.doc_string = f"Repaints a photograph in the style of {titles}."
@@ -110,7 +110,7 @@ def write_graph(architecture: Architecture, precision: ExportPrecision) -> None:
     """Put the graph of an architecture into ``graphs/``, where its styles' exports find it."""
     portable = _Portable(architecture.network(), DTYPES[precision])
     for parameter in portable.parameters():
-        nn.init.uniform_(parameter)  # of those that are equal the exporter would keep one
+        nn.init.uniform_(parameter)  # of equal ones, the exporter would keep only one
     model, state = _traced(portable, architecture.min_size), portable.state_dict()
     weights = [initializer for initializer in model.graph.initializer if initializer.name in state]
     assert len(weights) == len(state), "the exporter has renamed or folded some of the weights"
@@ -123,7 +123,7 @@ def check_export(path: Path) -> None:
     """Refuse what ``export_style`` cannot write, before any work is done.
 
     Raises:
-        ExportingError: a package is missing, or the file is called otherwise.
+        ExportingError: a package is missing, or the file does not end in .onnx.
     """
     if missing := [package for package in ("onnx", "onnxscript") if find_spec(package) is None]:
         raise ExportingError(f"Exporting takes {few(missing)}: pip install 'nst-core[export]' installs that.")
@@ -138,11 +138,11 @@ def _graph_name(architecture: Architecture, precision: ExportPrecision) -> str:
 def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "ModelProto":
     """The module as ONNX, without the exporter's notes on source code; ``mix`` is an example of a second input."""
     sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
-    # A size that is nothing in particular: of a round one, the exporter would take some relations for granted.
+    # An arbitrary size: from a round one, the exporter would infer relations that do not always hold.
     photo, shapes = torch.zeros(1, 3, 37, 54), {"photo": sides}
     mixed = mix is not None
     with torch.no_grad(), warnings.catch_warnings():
-        # PyTorch's exporter warns of what PyTorch itself calls.
+        # PyTorch's exporter warns about PyTorch's own calls.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             paint.eval(),
@@ -157,7 +157,7 @@ def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "Model
     assert program is not None
     model = program.model_proto
     graph = model.graph
-    # The exporter notes of every number from which line of which file it came.
+    # The exporter notes the source line of every value.
     for noted in (*graph.node, *graph.input, *graph.output, *graph.initializer):
         del noted.metadata_props[:]
     del graph.metadata_props[:], graph.value_info[:], model.functions[:]
@@ -184,24 +184,24 @@ def _said_of(style: Style) -> dict[str, str]:
 
 
 class _Mixed(nn.Module):
-    """What the file of two styles computes: a mixture of their pictures, each rounded first, as ``stylize`` does."""
+    """What a file with two styles computes: a mixture of their pictures, each rounded first, as ``stylize`` does."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()
         self.first, self.second = first, second
 
     def forward(self, photo: Tensor, mix: Tensor) -> Tensor:
-        # Not Round, which backends for graphics chips lack.
+        # Not Round, which GPU backends lack.
         first, second = ((paint(photo) + 0.5).floor() for paint in (self.first, self.second))
         return first + mix * (second - first)
 
 
 class _Portable(nn.Module):
-    """What the file computes for a style: its network, cropped and clamped, in one type but for two things.
+    """What the file computes for a style: its network, cropped and clamped, in one dtype but for two exceptions.
 
-    The statistics of normalisations are always float32, for a channel's sums exceed float16. So is a first convolution
-    before one: a sky's faint gradient would be lost among float16's steps of 1 beyond 1024, and the normalisation
-    after it would magnify the error.
+    Normalisation statistics are always float32, as a channel's sums exceed float16. So is a first convolution that a
+    normalisation follows: a sky's faint gradient would be lost among float16's steps of 1 beyond 1024, and the
+    normalisation would magnify the error.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
@@ -209,7 +209,7 @@ class _Portable(nn.Module):
         network = copy.deepcopy(network).cpu().float()
         self.network = copy.deepcopy(network).to(dtype)
         layers = dict(network.named_modules())
-        # Modules are defined in the order in which they are computed. Only a normalisation brings the type back.
+        # Modules are defined in the order in which they are computed. Only a normalisation restores the dtype.
         single = [name for name, layer in layers.items() if not list(layer.children())]
         first = next((pair for pair in pairwise(single) if isinstance(layers[pair[0]], nn.Conv2d)), None)
         wide = first is not None and isinstance(layers[first[1]], nn.InstanceNorm2d)
@@ -228,8 +228,8 @@ class _Portable(nn.Module):
 class _Norm(nn.Module):
     """Instance normalisation in float32, of values that are centred first.
 
-    ONNX Runtime sums up a channel in float32, number by number. Of a large map with a large mean, as a bright and even
-    photograph has, that mean would be off by more than the small deviation allows.
+    ONNX Runtime sums up a channel in float32, number by number. For a large map with a large mean and small deviation,
+    as a bright and even photograph gives, that mean would not be accurate enough.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d, dtype: torch.dtype) -> None:

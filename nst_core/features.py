@@ -29,7 +29,7 @@ _COMPACT: tuple[dict[str, Any], ...] = (
 COMPACT_WEIGHTS = Path(__file__).with_name("compact.safetensors")
 EXACT_FILE, DISTILLED_FILE = "vgg19_normalised_to_conv3_1.safetensors", "vgg19_distilled_to_conv5_1.safetensors"
 Pooling = Literal["max", "average"]
-"""What stands between the blocks: Simonyan and Zisserman trained with max, Gatys et al. prefer the look of average."""
+"""The pooling between blocks: Simonyan and Zisserman trained with max, Gatys et al. prefer the look of average."""
 
 
 class FeaturesError(NSTError):
@@ -37,7 +37,7 @@ class FeaturesError(NSTError):
 
 
 class FeatureNetwork(Protocol):
-    """What losses ask of a feature network."""
+    """What losses need from a feature network."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -54,17 +54,17 @@ class FeatureNetwork(Protocol):
 class VGG19(nn.Module):
     """The convolutions of VGG19 (Simonyan and Zisserman 2014), any width, with ``conv1_1 … conv5_4`` and ``relu…``.
 
-    ``conv0`` is a 1 × 1 convolution that turns RGB in 0–1 into what the weights were trained on, so that networks
-    of different origin are one class. A narrow network has ``heads``: after those convolutions and their ReLU, a
-    1 × 1 convolution predicts what the full network's has there (Wang et al. 2020, collaborative distillation), and
-    those are the layers it gives: ``conv…`` is the prediction, ``relu…`` its positive part. Where a head was trained on
-    what leaves the ReLU alone, its ``conv…`` means nothing below zero.
+    ``conv0`` is a 1 × 1 convolution that turns RGB in 0–1 into what the weights were trained on, so that one class
+    serves networks of different origin. A narrow network has ``heads``: after each of these convolutions and its ReLU,
+    a 1 × 1 convolution predicts the full network's activations (Wang et al. 2020, collaborative distillation). Only
+    these layers are given: ``conv…`` is the prediction, ``relu…`` its positive part. Where a head was trained on ReLU
+    outputs alone, its ``conv…`` means nothing below zero.
 
-    A convolution with one of the ``ranks`` has so many channels, and what its head makes of them is what goes on, at
-    full width (Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks for Classification and Detection").
+    A convolution in ``ranks`` has that many channels, and its head expands them to full width for the next layer
+    (Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks for Classification and Detection").
 
     ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. ``pooling`` may be changed
-    at any time, for no weight depends on it.
+    at any time, as no weight depends on it.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class VGG19(nn.Module):
     def _convolved(self, name: str, x: Tensor) -> Tensor:
         convolution, device = self.get_submodule(name), x.device.type
         assert isinstance(convolution, nn.Conv2d)
-        # Under autocast, the padding would run in float32, and give that.
+        # Under autocast, the padding would run in float32 and return that.
         with torch.autocast(device, enabled=False):
             if name == "conv1_1":
                 x = self.conv0(x.to(self.conv0.weight.dtype))
@@ -144,15 +144,15 @@ class VGG19(nn.Module):
                 x = F.pad(x, (1, 1, 1, 1), mode="reflect")
         if name != "conv1_1" or not torch.is_autocast_enabled(device):
             return convolution(x)
-        # bfloat16 has fewer digits than a picture, and rounding it would cause most of the error of all later layers.
-        # What rounding leaves over goes in as three channels more.
+        # bfloat16 has fewer digits than a picture, and rounding that would cause most of the error of all later layers.
+        # The remainder of the rounding goes in as three more channels.
         rounded = x.to(torch.get_autocast_dtype(device))
         both, weight = torch.cat([rounded, x - rounded], 1), torch.cat([convolution.weight] * 2, 1)
         return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
 
     def _check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
         deepest = max(layers, key=self.plan.index, default="conv1_1")
-        # Each block before it halves the picture, and what is left must have a neighbour to be reflected.
+        # Each earlier block halves the picture, and reflection padding needs at least two pixels.
         side = 2 ** (int(deepest[4]) - 1) * (2 if self.padding_mode == "reflect" else 1)
         height, width = pictures.shape[-2:]
         if min(height, width) < side:
@@ -202,9 +202,9 @@ _PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLO
 
 
 def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[str, float]:
-    """The wanted layers' weights, each moved to a layer that is given, if need be: the nearest of its kind and block.
+    """The wanted layers' weights; where a layer is not given, the nearest given one of its kind and block stands in.
 
-    A layer that VGG19 does not have, or whose block has no such layer, is left for the network to refuse.
+    A layer that VGG19 does not have, or whose block gives none of its kind, is left for the network to refuse.
     """
     chosen: dict[str, float] = {}
     for layer, weight in wanted.items():
@@ -241,16 +241,15 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
     - ``"vgg19"``, torchvision's weights, ``conv1_1`` to ``relu5_4``; 80 MB that are fetched from the Hub once and kept.
     - a folder with ``vgg19_normalised_to_conv3_1.safetensors`` (exact, channels rescaled to mean activation 1 as in
       Gatys et al.) and ``vgg19_distilled_to_conv5_1.safetensors``: exact features up to ``relu3_1`` and predictions at
-      4_1 and 5_1. These were trained on what leaves the ReLU alone, so that ``conv4_1`` and ``conv5_1`` mean nothing
-      below zero.
+      4_1 and 5_1. These were trained on ReLU outputs alone, so ``conv4_1`` and ``conv5_1`` mean nothing below zero.
     - ``"compact"``, part of this package: at lower cost it predicts what such a folder gives at 1_1 to 3_1, 4_1 and
-      5_1. What is said of ``conv4_1`` and ``conv5_1`` holds here too.
+      5_1. Its ``conv4_1`` and ``conv5_1`` mean nothing below zero, either.
 
-    ``pooling`` is what stands between the blocks; all of these weights were trained with ``"max"``.
+    ``pooling`` is used between the blocks; all of these weights were trained with ``"max"``.
 
     Raises:
-        FeaturesError: another ``source`` or ``pooling``, a file that is lacking or does not fit, or VGG19's weights are
-            not kept here and the Hub cannot be reached.
+        FeaturesError: ``source`` or ``pooling`` is none of these, a file is missing or does not fit, or VGG19's weights
+            are not cached and the Hub cannot be reached.
     """
     if pooling not in get_args(Pooling):
         raise FeaturesError(f"There is no pooling {quoted(pooling)}: max or average would be right.")
@@ -273,10 +272,10 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
 
 
 def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
-    """A feature network as it is, and of everything else what ``load_features`` makes of it.
+    """A feature network as it is; anything else is passed to ``load_features``.
 
     Raises:
-        FeaturesError: as ``load_features``, or it is a network of float16, which does not mix with bfloat16.
+        FeaturesError: as ``load_features``, or the network is float16, which does not mix with bfloat16.
     """
     network = source if isinstance(source, VGG19 | Hybrid) else load_features(source, pooling=pooling)
     if any(parameter.dtype == torch.float16 for parameter in network.parameters()):
@@ -296,7 +295,7 @@ def _empty_compact() -> Hybrid:
 
 
 def _load_compact(path: Path = COMPACT_WEIGHTS) -> Hybrid:
-    # The scale was never learned: as it is, rather than rounded to half precision.
+    # The scale was never learned, so it is set exactly, not rounded to half precision.
     with torch.device("meta"):
         empty = _empty_compact()
     return _fill(empty, _read(path) | _scales(empty), f"{path.name} does not hold a compact VGG19.")
@@ -331,7 +330,7 @@ def _torchvision_names(network: VGG19) -> dict[str, str]:
 
 
 def _load_torchvision() -> VGG19:
-    # Brings the Hub's client along, which no other feature network needs.
+    # This imports the Hub's client, which no other feature network needs.
     from nst_core.pretrained import torchvision_weights
 
     network = _empty()

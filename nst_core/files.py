@@ -1,4 +1,4 @@
-"""Files that are complete or as they were, whatever happens while they are written, and that are one run's alone."""
+"""Writes files whole or not at all, whatever happens meanwhile, and locks them for one run alone."""
 
 import errno
 import os
@@ -18,25 +18,25 @@ if sys.platform != "win32":
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside this one, to write to: what is there in the end takes its place, or goes if something fails.
+    """A path beside this one, to write to: in the end its file replaces this one, or is deleted if something fails.
 
-    A link stays, and what it leads to is replaced; a file that is there keeps its mode.
+    A link stays, and its target is replaced; an existing file keeps its mode.
 
     Raises:
-        OSError: it cannot take its place.
+        OSError: the file cannot be replaced.
     """
-    if "\0" in str(path):  # of which Python says ValueError
+    if "\0" in str(path):  # for which Python raises ValueError
         raise OSError(errno.EINVAL, "there is a null character in its name, and should be none")
     real = Path(os.path.realpath(path))
-    # Opened like any file: tempfile's would be readable for their owner alone.
+    # Opened like any file: one by tempfile would be readable by its owner alone.
     new = real.parent / f".{uuid4().hex}.new{path.suffix}"
     try:
         yield new
-        with suppress(OSError):  # there was none, or it has a mode that cannot be given, as on some network's folders
+        with suppress(OSError):  # there was none, or its mode cannot be set, as on some network drives
             new.chmod(S_IMODE(real.stat().st_mode))
         new.replace(real)
     finally:
-        with suppress(OSError):  # on a file system that is read-only there is none, and asking is an error
+        with suppress(OSError):  # a read-only file system has none, and raises nevertheless
             new.unlink(missing_ok=True)
 
 
@@ -44,7 +44,7 @@ def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTErr
     """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
 
     Raises:
-        error: it does; the message calls the file ``what``, and never names where that folder is.
+        error: it is such a path; the message calls the file ``what``, and never says where that folder is.
     """
     if os.path.isdir(path):
         raise error(f"{what} cannot be written as {quoted(path.name)}: a folder has that name.")
@@ -57,7 +57,7 @@ def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTErr
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Lock a file; gives whether it is ours, and not another run's. Where there are no locks, it is ours.
+    """Lock a file; yields whether it is ours, not another run's. Where there are no locks, it is ours.
 
     Raises:
         OSError: it cannot be read.
@@ -71,6 +71,6 @@ def locked(path: Path) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             ours = False
-        except OSError:  # some network's folders have no locks
+        except OSError:  # some network drives have no locks
             pass
         yield ours

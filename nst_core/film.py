@@ -43,15 +43,15 @@ BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 4, 5, 6, 7, 9,
 
 
 ANEW = Fraction(1, 4)
-"""Seconds: times that go back by more begin anew; those that go back by less are inexact."""
+"""Seconds: if times go back by more, the file's clock has restarted; if by less, they are inexact."""
 LEAP = 3600
-"""Seconds: times that leap on by more begin anew, too; a slide may be shown for less."""
-# FFmpeg's own look at a film with no table of its tracks, seven seconds, misses sound that begins later.
+"""Seconds: if times leap ahead by more, it has restarted, too; a slide may be shown for less."""
+# Where a film has no table of its tracks, FFmpeg looks at seven seconds by default, and misses later sound.
 _LOOK = {"analyzeduration": "60000000", "probesize": "50000000"}  # microseconds, bytes
 FASTEST = 240
-"""The most frames a second that are guessed for a film that does not say."""
+"""The most frames a second that are accepted as a guess for a film that does not say."""
 _MOST_DAMAGED = 1000
-"""Packets; a file that was cut short gives an error for ever."""
+"""Packets; a truncated file would raise errors for ever."""
 
 
 class FilmError(NSTError):
@@ -66,7 +66,7 @@ class Frame(NamedTuple):
     time: int
     """When it is shown, in the film's ``time_base``, from the film's beginning."""
     duration: int
-    """For how long, likewise, so far as the file says."""
+    """How long it is shown, likewise, as far as the file says."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,19 @@ class Film:
     pixel_aspect: Fraction
     """A pixel's width by its height, upright."""
     quarter_turns: int
-    """Of its frames, counter-clockwise, to make them upright."""
+    """Counter-clockwise turns that make its frames upright."""
     mirrored: bool
     """Whether its frames are flipped, top for bottom, before they are turned."""
     time_base: Fraction
     """Seconds."""
     start: Fraction
-    """Seconds at which its first sound or picture is, by the file's clock."""
+    """When its first sound or picture begins, in seconds on the file's clock."""
     rate: Fraction
     """Frames a second, on average."""
     frames: int | None
     """About how many there are; None where the file does not say."""
     matrix: int
-    """Of its YCbCr, and of the painted film's: FFmpeg's AVColorSpace."""
+    """The YCbCr matrix of it and of the painted film: FFmpeg's AVColorSpace."""
     primaries: int
     """FFmpeg's AVColorPrimaries; pixels are not converted, and the painted film has the same."""
     transfer: int
@@ -104,19 +104,19 @@ class Film:
         return max(1, round(1 / (self.rate * self.time_base)))
 
     def since_start(self, ticks: int, time_base: Fraction) -> int:
-        """A time of the file, in ``time_base``, as one since the film's beginning."""
+        """A time on the file's clock, in ``time_base``, counted from the film's beginning."""
         return ticks - round(self.start / time_base)
 
     def size(self, longer_side: int | None = None) -> tuple[int, int]:
-        """Width and height of its frames with such a longer side, by default their own."""
+        """Width and height of its frames with that longer side, by default their own."""
         size = self.width, self.height
         return size if longer_side is None else fitted_size(size, longer_side)
 
 
 class Clock:
-    """A track's times since the film's beginning; they go on where the file's begin anew, as in joined films.
+    """A track's times since the film's beginning; they go on where the file's clock restarts, as in joined films.
 
-    Each track goes on where it ended itself, so that after a joint two of unequal lengths are that much apart.
+    Each track goes on from its own end, so that after a joint, tracks of unequal lengths are that much apart.
     """
 
     def __init__(self, film: Film, time_base: Fraction) -> None:
@@ -136,7 +136,7 @@ class Clock:
 
 
 def open_film(source: str | Path) -> Film:
-    """Look at a film: its first frame is decoded.
+    """Look at a film, decoding its first frame only.
 
     Raises:
         FilmError: there is no such file, it is no film, it is damaged, has no frame, or frames of too many pixels.
@@ -173,7 +173,7 @@ def open_film(source: str | Path) -> Film:
             if one.start_time is not None and one.time_base
         ]
         assert stream.time_base
-        # FFmpeg's guess is the clock's where a browser recorded the film: a thousand a second.
+        # For a film that a browser recorded, FFmpeg guesses the clock's rate: a thousand a second.
         guess = stream.guessed_rate if stream.guessed_rate and stream.guessed_rate <= FASTEST else None
         rate = stream.average_rate or guess
         count = stream.frames or (rate and container.duration and round(container.duration * rate / 1_000_000))
@@ -199,11 +199,11 @@ def read_frames(
 ) -> Iterator[Frame]:
     """Every frame but the first ``skip``, scaled to width and height, whatever size each has in the file.
 
-    What is damaged is left out, and that is logged. Times increase, even where the file's do not. Once it is
-    ``stopped``, no further frame is decoded, those to be skipped included.
+    Damaged parts are left out, which is logged. Times increase, even where the file's do not. Once it is ``stopped``,
+    no further frame is decoded, not even one to be skipped.
 
     Raises:
-        FilmError: the file is there no more.
+        FilmError: the file is no longer there, or can no longer be read.
     """
     with opened(film.path) as container:
         stream = pictures_of(container)
@@ -222,7 +222,7 @@ def read_frames(
 
 @contextmanager
 def opened(path: Path) -> "Iterator[InputContainer]":
-    """The file as a container of PyAV's, opened by one of the safe demuxers.
+    """The file as a PyAV container, opened by one of the safe demuxers.
 
     Raises:
         FilmError: it is no film, or PyAV is not installed.
@@ -241,7 +241,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"} | _LOOK
-        # Old films have their titles in whichever encoding there was.
+        # Old films may have their titles in any encoding.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         if _is_picture(path):
@@ -252,7 +252,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     with container:
         for stream in container.streams.video:
             if stream.codec_context:
-                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # of each frame: not all have one size
+                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for each frame: sizes may differ
         yield container
 
 
@@ -277,7 +277,7 @@ def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Ou
             if packet is end:
                 break
             decoded = decode(packet)  # type: ignore[arg-type]
-        except (av.FFmpegError, OSError, IndexError):  # the last of a stream that was not there at the beginning
+        except (av.FFmpegError, OSError, IndexError):  # the last for a stream that began later
             damaged += 1
             if damaged > _MOST_DAMAGED:
                 break
@@ -305,7 +305,7 @@ def upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarra
     turned = film.quarter_turns % 2
     name = frame.format.name
     full = frame.color_range == ColorRange.JPEG or frame.format.is_rgb or name.startswith(("yuvj", "gray"))
-    # What is said on the frame itself FFmpeg's scaler knows by the same numbers, whatever PyAV's version.
+    # Set on the frame itself, the matrix reaches FFmpeg's scaler by the same number in every version of PyAV.
     frame.colorspace = film.matrix
     pixels = frame.reformat(
         width=size[turned],
@@ -321,7 +321,7 @@ def upright(frame: "VideoFrame", film: Film, size: tuple[int, int]) -> np.ndarra
 
 
 def exact_scaling() -> int:
-    """Flags for FFmpeg's scaler: no shortcut by which colours would be off by more than rounding."""
+    """Flags for FFmpeg's scaler: no shortcuts that would make colours less exact than rounding does."""
     from av.video.reformatter import Interpolation
 
     # Of swscale.h; PyAV 17 has no names for the last three.
@@ -338,7 +338,7 @@ def _is_mirrored(frame: "VideoFrame") -> bool:
 
 
 def _matrix(frame: "VideoFrame") -> int:
-    """The matrix of a frame's YCbCr, or what players assume where it does not say."""
+    """A frame's YCbCr matrix, or the one that players assume where it does not say."""
     if frame.colorspace == BT2020_CL:
         return BT2020
     if not frame.format.is_rgb and frame.colorspace in (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020):

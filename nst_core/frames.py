@@ -52,8 +52,8 @@ class FramePainter:
     ) -> Generator[np.ndarray, None, None]:
         """Paint frames and add them to ``part``; yields the pixels of each that was added.
 
-        Frames with a time before ``begin`` are not added: they are painted for a steady painting to go on from.
-        ``stop`` is called once no more frames are wanted, while one may be waited for.
+        Frames with a time before ``begin`` are painted but not added: a steady painting goes on from them.
+        ``stop`` is called once no more frames are wanted, even if one is still awaited.
         """
         width, height = self.size
         # One for each style: what moves across the mask's edge has to change style there.
@@ -104,13 +104,13 @@ class PaintedPiece(NamedTuple):
     """The file of a ``Part``."""
     frames: int
     end: int
-    """Until when its last frame is shown."""
+    """The time at which its last frame ends."""
     pixels: np.ndarray | None
     """Of its last frame; None if all its frames are damaged."""
 
 
 def paint_piece(film: Film, painter: FramePainter, styles: Sequence[Style], piece: Piece) -> PaintedPiece:
-    """Paint a piece of a film on one core, with nothing of the film's own file.
+    """Paint a piece of a film on one core, without the film's own file.
 
     Raises:
         NSTError: there is too little memory for a frame, or nothing to decode, compare or encode it with.

@@ -1,4 +1,4 @@
-"""The weights gate: what a file says of itself is checked, byte for byte, before any of it becomes a network."""
+"""The weights gate: a file's description of itself is checked, byte for byte, before any of it becomes a network."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from nst_core.text import explain, few, plain, unique_keys
 
 DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER = 2**16
-"""Bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
+"""The most bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
 TRIAL_SIDE = 64
 
 
@@ -45,11 +45,11 @@ def max_bytes(architecture: Architecture) -> int:
 def read_weights(path: Path, architecture: Architecture, *, sha256: str | None = None) -> dict[str, Tensor]:
     """A network's weights as float32, from a safetensors file that holds exactly them.
 
-    With ``sha256`` (64 hexadecimal digits) the file must be that very one. The file is read once: what was checked
+    With ``sha256`` (64 hexadecimal digits), the file must have that hash. The file is read once: what was checked
     is what is loaded.
 
     Raises:
-        WeightsError: the file cannot be read, or anything about it is not as the architecture has it.
+        WeightsError: the file cannot be read, or differs in any way from what the architecture requires.
     """
     data = _read(path, max_bytes(architecture), architecture.id)
     _check_layout(data, path.name, architecture)
@@ -76,7 +76,7 @@ def recognise(path: Path) -> Architecture:
     """
     data = _read(path, max(map(max_bytes, ARCHITECTURES.values())), "any style's")
     header = _parse(data[8 : _start(data, path.name)], path.name)
-    # The nearest by names, so that what is wrong with it can be said.
+    # The nearest by tensor names, so that a refusal can say what is wrong.
     nearest = max(ARCHITECTURES.values(), key=lambda known: -len(known.shapes.keys() ^ header.keys()))
     alike = [known for known in ARCHITECTURES.values() if known.shapes.keys() == nearest.shapes.keys()]
     for known in alike:
@@ -97,8 +97,8 @@ def load_network(path: Path, architecture: Architecture, *, sha256: str | None =
         WeightsError: see ``read_weights`` and ``try_network``.
     """
     state = read_weights(path, architecture, sha256=sha256)
-    # Not on the meta device: what a network keeps beside its state, such as a mean, is made where it is built.
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
+    # Not on the meta device: what a network keeps outside its state dict, such as a mean, is made on this device.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay unchanged
         network = architecture.network()
     network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)
@@ -107,7 +107,7 @@ def load_network(path: Path, architecture: Architecture, *, sha256: str | None =
 
 
 def try_network(network: nn.Module, architecture: Architecture, name: str) -> None:
-    """Repaint a small picture and look at the result; ``name`` is what to call the weights in a refusal.
+    """Repaint a small picture and check the result; a refusal calls the weights ``name``.
 
     Raises:
         WeightsError: the result is no picture of that size or larger, or not finite, mostly far outside 0–255, or of
@@ -134,7 +134,7 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
 
 
 def trial_picture(side: int, *, blobs: int, seed: int) -> Tensor:
-    """A picture of random colours, ``blobs`` of them in a row and smooth in between: (1, 3, side, side) in 0–255."""
+    """A picture of ``blobs`` × ``blobs`` random colours, smooth in between: (1, 3, side, side) in 0–255."""
     numbers = torch.Generator("cpu").manual_seed(seed)
     colours = torch.rand(1, 3, blobs, blobs, generator=numbers, dtype=torch.float32, device="cpu")
     return 255 * F.interpolate(colours, size=(side, side), mode="bilinear")
@@ -161,7 +161,7 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
 
 
 def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
-    """Refuse what is not exactly the architecture's tensors, one after the other and nothing else."""
+    """Refuse a file that is not exactly the architecture's tensors, one after the other and nothing else."""
     if not data:
         raise WeightsError(f"{file} is empty, where {architecture.id} weights should be.")
     start = _start(data, file)
@@ -204,7 +204,7 @@ def _parse(header: bytes, file: str) -> dict[str, Any]:
     except RecursionError:
         raise WeightsError(f"The header of {file} is nested too deeply to be a list of tensors.") from None
     except ValueError as error:
-        # Of a number of too many digits Python goes on to say how to allow it.
+        # For a number of too many digits, Python's message goes on to say how to allow it.
         reason = str(error).partition(";")[0]
         raise WeightsError(f"The header of {file} is not the JSON that it should be: {reason}.") from error
     if not isinstance(parsed, dict):

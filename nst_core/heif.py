@@ -1,4 +1,4 @@
-"""HEIC, as many telephones photograph: decoded in a process of its own, for a damaged file can crash the decoder.
+"""Decodes HEIC, as many telephones photograph, in a process of its own: a damaged file can crash the decoder.
 
 ``python -m nst_core.heif`` is that process.
 """
@@ -14,13 +14,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 SECONDS = 60
-"""For which one picture may be decoded."""
+"""The longest that decoding a picture may take."""
 TOO_LARGE = 3
 """The process's exit status if the picture has too many pixels."""
 
 
 def is_heif(prefix: bytes) -> bool:
-    """Whether a file that begins so is HEIC; AVIF may begin like some of it."""
+    """Whether a file that begins so is HEIC; some AVIF begins so, too."""
     return prefix[4:8] == b"ftyp" and prefix[8:12] in BRANDS
 
 

@@ -1,4 +1,4 @@
-"""Losses as CSV, one row a step: those of an optimisation, and of a training."""
+"""Writes losses as CSV, one row per step: those of an optimisation or of a training."""
 
 import csv
 import os
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 COLUMNS = ["step", "width", "height", "seconds", "total", "content", "style", "total_variation"]
-"""What every history of an optimisation begins with; a column for each layer follows."""
+"""The first columns of every history of an optimisation; one for each layer follows."""
 
 
 def row(step: "OptimizationStep") -> dict[str, float]:
-    """A step's values by column. Under a drafting network, layers may be others than later."""
+    """A step's values by column. With a draft network, layers may differ from later steps' layers."""
     losses = step.total, step.content, step.style, step.total_variation
     values = [step.step, *step.size, round(step.seconds, 3), *losses]
     return dict(zip(COLUMNS, values, strict=True)) | dict(step.layers)
@@ -30,7 +30,7 @@ class HistoryWriter:
     """Writes a run's steps to a file that is complete after each of them."""
 
     def __init__(self, path: Path, first: Sequence[str] = COLUMNS, *, resume: bool = False) -> None:
-        """The file is written over; with ``resume``, its rows of steps before the first that is written are kept.
+        """The file is overwritten; with ``resume``, rows of steps before the first new one are kept.
 
         ``first`` are the columns that it begins with; one of them is ``step``.
         """
@@ -43,7 +43,7 @@ class HistoryWriter:
         """Add a step, its values by column.
 
         Raises:
-            NSTError: the file cannot be written, or is no history that could go on.
+            NSTError: the file cannot be written, or is not a history that can be continued.
         """
         begun = bool(self._columns)
         try:
@@ -53,7 +53,7 @@ class HistoryWriter:
                 return
             rows = self._rows(new["step"]) if begun or (self.resume and os.path.exists(self.path)) else []
             self._columns = list(dict.fromkeys([*(self._columns or self.first), *new]))
-            # Opened anew for every step: there is nothing to close when the run is interrupted.
+            # Reopened for every step: there is nothing to close when the run is interrupted.
             with (
                 replacing(self.path) if rows else nullcontext(self.path) as path,
                 path.open("w", newline="", encoding="utf-8") as file,
@@ -65,7 +65,7 @@ class HistoryWriter:
             raise NSTError(f"The history {quoted(self.path.name)} could not be written: {error.strerror}.") from error
 
     def _rows(self, before: float) -> list[dict[str, Any]]:
-        """Rows of steps before this one; later ones are of steps that are made, and written, again."""
+        """Rows of steps before this one; later steps will be made, and written, again."""
         names: list[str] = []
         rows: list[dict[str, Any]] = []
         with self.path.open(newline="", encoding="utf-8", errors="replace") as file, suppress(csv.Error):

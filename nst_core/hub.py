@@ -1,4 +1,4 @@
-"""Styles and the Hugging Face Hub: styles and registries are fetched, found, published, proposed."""
+"""Styles and registries on the Hugging Face Hub: fetches, finds, publishes and proposes them."""
 
 import json
 import logging
@@ -46,10 +46,10 @@ logger = logging.getLogger(__name__)
 TIMEOUT = 10
 """Seconds to wait for the Hub's answer."""
 PATIENCE = 60
-"""Seconds that it may be silent where the client takes no such time, as for a commit; a slow line's last megabytes are
-still on their way when all is sent."""
+"""Seconds that it may be silent where the client takes no timeout, as for a commit; on a slow line, the last megabytes
+are still on their way when all is sent."""
 PUBLIC = "choose one that anybody may read"
-"""What is right where to log in is not for who asks."""
+"""The advice where logging in is not for the person who asks."""
 
 
 class HubError(NSTError):
@@ -80,14 +80,14 @@ def fetch(
     """The folder, in the Hub's cache, with a style repository's four files; its name is the commit's hash.
 
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
-    before makes no request, unless it is to be fetched ``anew``; a branch does, and is taken as it last was where the
-    Hub cannot be reached.
+    before needs no request, unless it is to be fetched ``anew``; a branch does, and where the Hub cannot be reached,
+    the files last fetched are used.
 
-    ``refuse`` is called before anything is fetched, with the commit's hash after the name that the Hub has for the
-    repository: one that was renamed answers to those that it had, too.
+    ``refuse`` is called before anything is fetched, with the repository's present name on the Hub (a renamed one
+    answers to its former names, too) and the commit's hash.
 
-    With ``into``, for what strangers ask for, the files are fetched to a folder in that one, and as anybody could:
-    neither this machine's cache nor its token is used.
+    With ``into``, for strangers' requests, the files are fetched to a folder in that one, and anonymously: neither
+    this machine's cache nor its token is used.
 
     Raises:
         HubError: no such repository or revision, no access, no answer, or no style in it.
@@ -156,7 +156,7 @@ def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
         "expand": ["cardData", "likes", "sha"],
     }
     with _refusals("the styles there are"):
-        # Not by the client's own listing, which fails altogether at one card with a strange key.
+        # Not the client's own listing, which fails altogether on a single card with a strange key.
         response = get_session().get(
             f"{constants.ENDPOINT}/api/models",
             params=wanted,
@@ -190,9 +190,9 @@ class _Listed(BaseModel):
 
 
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
-    """Upload a style folder's four files as the repository ``repo``; gives the commit's hash.
+    """Upload a style folder's four files as the repository ``repo``; returns the commit's hash.
 
-    The example in its card then opens that repository, and the card has the tags by which ``find`` finds it. A
+    The card's example then opens that repository, and the card has the tags that ``find`` looks for. A
     repository that holds nothing but a card, or these very weights, is completed, so that an interrupted upload can be
     repeated. ``token`` is a person's, by default the one that this machine is logged in with.
 
@@ -206,7 +206,7 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
         sizes = {file.rfilename: file.size for file in info.siblings or []}
         if WEIGHTS in sizes:
             weights = (folder / WEIGHTS).read_bytes()
-            # What has another size is not fetched: it may have any.
+            # A file of another size is not fetched: it may be huge.
             if sizes[WEIGHTS] != len(weights) or (
                 Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
             ):
@@ -214,7 +214,7 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
         elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
             raise HubError(f"{repo} holds {few(others)} already: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
-        # A card's example opens the folder that it is in, and whoever reads it on the Hub has none.
+        # A card's example opens the card's folder, which its readers on the Hub do not have.
         card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
         files[CARD] = tagged(card.decode("utf-8-sig")).encode()
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
@@ -222,7 +222,7 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
-    """Open a pull request that adds an entry to a registry on the Hub, if none does; gives its address.
+    """Open a pull request that adds an entry to a registry on the Hub, if none does; returns its address.
 
     Raises:
         HubError: no such registry, the token may not do it, no answer.
@@ -248,14 +248,14 @@ def _proposes(registry: str, number: int, entry: Entry, token: str | None) -> bo
 
 
 def base_of(registry: str, number: int) -> str:
-    """The commit of a registry's main branch that a pull request changes.
+    """The commit of a registry's main branch that a pull request is based on.
 
     Raises:
         HubError: there is no such pull request, no answer.
     """
     api, place = HfApi(), _place(registry)
     with _refusals(registry, f"refs/pr/{number}"):
-        # It is told at once that nobody answers, where the others try again and again.
+        # This fails at once if nobody answers, where the other requests retry again and again.
         api.repo_info(**place, timeout=TIMEOUT)
         proposed = api.list_repo_commits(**place, revision=f"refs/pr/{number}")
         main = {commit.commit_id for commit in api.list_repo_commits(**place)}
@@ -266,7 +266,7 @@ def base_of(registry: str, number: int) -> str:
 
 
 def status_of(registry: str, number: int) -> str:
-    """Of a pull request: open, closed, merged or draft.
+    """A pull request's status: open, closed, merged or draft.
 
     Raises:
         HubError: there is no such pull request, no answer.
@@ -276,7 +276,7 @@ def status_of(registry: str, number: int) -> str:
 
 
 def is_on_main(repo: str, revision: str) -> bool:
-    """Whether a commit is on a repository's main branch, its owner's; anybody may add others by pull requests.
+    """Whether a commit is on a repository's main branch, its owner's; anybody may add others in pull requests.
 
     Raises:
         HubError: there is no such repository, no answer.
@@ -286,7 +286,7 @@ def is_on_main(repo: str, revision: str) -> bool:
 
 
 def present_name(repo: str) -> str:
-    """The name that the Hub has for a repository: one that was renamed answers to those that it had, too.
+    """A repository's present name on the Hub: a renamed one answers to its former names, too.
 
     Raises:
         HubError: there is no such repository, no answer.
@@ -296,9 +296,9 @@ def present_name(repo: str) -> str:
 
 
 def accept(registry: str, number: int, entries: list[Entry]) -> None:
-    """Add to a registry on the Hub the entries that a pull request proposes, and close it with a word about it.
+    """Add the entries that a pull request proposes to a registry on the Hub, and close it with a comment.
 
-    The pull request is not merged as such, for it may change more than the entries that were reviewed.
+    The pull request is not merged as such, as it may change more than the entries that were reviewed.
 
     Raises:
         HubError: there is none, the registry is not the person's to change or was just changed, no answer.
@@ -314,7 +314,7 @@ def accept(registry: str, number: int, entries: list[Entry]) -> None:
 
 
 class _Addition(TypedDict):
-    """What the client wants of a commit."""
+    """The client's arguments for a commit."""
 
     operations: list[CommitOperationAdd]
     parent_commit: str
@@ -345,7 +345,7 @@ def user_name(token: str | None = None) -> str:
 
 
 class _Place(TypedDict):
-    """A repository as the client wants it named."""
+    """The client's arguments that name a repository."""
 
     repo_id: str
     repo_type: Literal["model", "space"]
@@ -359,7 +359,7 @@ def _info(repo: str, revision: str | None, *, token: str | Literal[False] | None
     """What the Hub says of a repository."""
     try:
         info = HfApi(token=token).repo_info(**_place(repo), revision=revision, files_metadata=True, timeout=TIMEOUT)
-    except (TypeError, AttributeError) as error:  # of the client, which calls its own with the names in a card
+    except (TypeError, AttributeError) as error:  # the client passes a card's keys to its own functions
         raise HubError(f"The card of {repo} has something at its top that the Hub's client cannot read.") from error
     assert isinstance(info, (ModelInfo, SpaceInfo))
     return info
@@ -438,9 +438,9 @@ def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
 
 @contextmanager
 def _refusals(what: str, revision: str | None = None, *, kept: bool = False, anybody: bool = False) -> Iterator[None]:
-    """Turn the client's exceptions into one sentence about ``what``; ``kept`` tells that it is cached once fetched.
+    """Turn the client's exceptions into one sentence about ``what``; ``kept`` says that it is cached once fetched.
 
-    ``anybody`` tells that it is asked for as anybody could, so that to log in would not help.
+    ``anybody`` says that the request is anonymous, so that logging in would not help.
 
     Raises:
         HubError: that sentence.

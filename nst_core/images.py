@@ -1,4 +1,4 @@
-"""Opens pictures, as clean RGB or RGBA, and saves them; whatever comes from outside is decoded here alone."""
+"""Opens pictures as clean RGB or RGBA, and saves them; only this module decodes pictures from outside."""
 
 import logging
 import math
@@ -33,11 +33,11 @@ Source = str | Path | Content | BinaryIO | Image.Image | np.ndarray
 """What a picture can be opened from, see ``open_picture``."""
 
 NOTE = "Repaint"
-"""The keyword of a PNG's text in which a note is kept."""
+"""The keyword of the PNG text that holds a note."""
 LONGEST_NOTE = 10_000
-"""Characters that are read of one."""
+"""The most characters that are read of a note."""
 LARGEST_EXIF = 2**20
-"""Bytes of EXIF data that are read at most: a JPEG's has at most 64 kB."""
+"""The most bytes of EXIF data that are read; a JPEG has at most 64 kB."""
 
 log = logging.getLogger(__name__)
 Image.init()
@@ -49,11 +49,11 @@ PHOTO_SUFFIXES = {
     *(".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif", ".hif"),
     *(".tif", ".tiff", ".bmp", ".gif"),
 }
-"""By which the pictures of a folder are recognised."""
+"""Suffixes by which pictures in a folder are recognised."""
 OTHER_SUFFIXES = {".jxl"}
-"""Of photographs that cannot be read: in a folder they are not ignored, but refused with a message."""
+"""Suffixes of photographs that cannot be read: in a folder, these are not ignored but refused with a message."""
 _READABLE = "a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file"
-# What they raise on files that were cut short or changed at random.
+# What the decoders raise on files that were cut short or changed at random.
 _BROKEN = (
     OSError,
     EOFError,
@@ -104,7 +104,7 @@ _ENCODERS = {
     ".bmp": _BMP,
 }
 SAVED_SUFFIXES = frozenset(_ENCODERS)
-"""By which ``save_picture`` tells the format."""
+"""Suffixes from which ``save_picture`` tells the format."""
 
 
 class PictureError(NSTError):
@@ -113,7 +113,7 @@ class PictureError(NSTError):
 
 def is_photograph(file: Path) -> bool:
     """Whether a folder's file is meant to be a picture, by its name."""
-    # macOS lays its notes on a photograph beside it, as ._photo.jpg.
+    # macOS puts metadata of a photograph beside it, as ._photo.jpg.
     known = file.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES
     return known and not file.name.startswith(".") and os.path.isfile(file)
 
@@ -122,11 +122,11 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
     """A picture as the rest of the library wants it: mode RGB or RGBA, upright, sRGB, with an empty ``info``.
 
     The source is the path of a file or a pipe, a file's content, a binary file (read from its start, left open), a
-    Pillow image (never changed) or an array of uint8, grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4). Of anything
-    animated it is the first frame. 16-bit samples are scaled to 8, as are, in a file or a Pillow image, 32-bit integers
-    in 0–65535 and floating-point numbers in 0–1. For whoever will make it smaller still, a JPEG file may come in a
-    half, a quarter or an eighth of its size, in a fraction of the time, as long as no side is under ``at_least`` pixels
-    by that.
+    Pillow image (never changed) or an array of uint8, grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4). An animation gives
+    its first frame. 16-bit samples are scaled to 8, as are, in a file or a Pillow image, 32-bit integers in 0–65535
+    and floating-point numbers in 0–1. With ``at_least``, for callers that shrink the picture anyway, a JPEG file may
+    come at a half, a quarter or an eighth of its size, in a fraction of the time, but with no side under ``at_least``
+    pixels.
 
     Raises:
         PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
@@ -147,8 +147,8 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
 def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
     """Write a picture, cleaned as ``open_picture`` does, in the format that the path's suffix names.
 
-    PNG, WebP, TIFF and BMP keep every pixel; JPEG and AVIF are of high quality. The file is complete or not there. A
-    PNG keeps the ``note`` for ``read_note``, and nothing else beside its pixels.
+    PNG, WebP, TIFF and BMP keep every pixel; JPEG and AVIF are of high quality. The file is written whole or not at
+    all. A PNG keeps the ``note`` for ``read_note``, and nothing else beside its pixels.
 
     Raises:
         PictureError: as ``check_suffix``, or the file cannot be written.
@@ -167,7 +167,7 @@ def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a picture's file to write to; at ``path`` it is complete or not there.
+    """Open a picture's file for writing; it appears at ``path`` only when complete.
 
     Raises:
         PictureError: it cannot be written.
@@ -192,10 +192,10 @@ def read_file(path: Path) -> bytes:
 
 
 def read_note(source: str | Path | Content | BinaryIO) -> str:
-    """What ``save_picture`` noted in a PNG; empty for every other picture. Anybody may have written it.
+    """The note that ``save_picture`` put into a PNG; empty for other pictures. Anybody may have written it.
 
     Raises:
-        PictureError: as ``open_picture``, so far as a header tells.
+        PictureError: as ``open_picture``, as far as a header tells.
     """
     subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
     with _stream(source, subject) as stream:
@@ -206,11 +206,11 @@ def read_note(source: str | Path | Content | BinaryIO) -> str:
 def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_side: int | None = None) -> None:
     """Refuse, before any work is done, a path that ``save_picture`` cannot write to.
 
-    With a picture, its transparency is checked against the format as well, and so is its size, or the ``longer_side``
-    that it will have; a result has those of its photograph.
+    With a picture, its transparency and its size, or the ``longer_side`` that it will have, are checked against the
+    format, too; those of a result are its photograph's.
 
     Raises:
-        PictureError: the suffix, the folder or the picture is not one that can be written so.
+        PictureError: the suffix, the folder or the picture does not allow it.
     """
     path = Path(path)
     encoder = _ENCODERS.get(path.suffix.lower())
@@ -240,7 +240,7 @@ def mask_greys(mask: Image.Image) -> Image.Image:
 
 
 def blackened(picture: Image.Image) -> Image.Image:
-    """The picture, RGB or RGBA, with black where it is fully transparent: of the colours there nobody knows."""
+    """The picture, RGB or RGBA, with black where it is fully transparent: the colours there are arbitrary."""
     if picture.mode != "RGBA":
         return picture
     seen = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 0))
@@ -271,7 +271,7 @@ def to_picture(tensor: Tensor) -> Image.Image:
 
 
 def _subject(name: object) -> str:
-    """How a sentence begins: never with the folder, which may be a temporary one of a server."""
+    """How a message names the picture: without its folder, which may be a server's temporary one."""
     named = isinstance(name, str | os.PathLike) and (Path(name).name or str(name))
     return f"The picture {quoted(named)}" if named else "The picture"
 
@@ -315,7 +315,7 @@ def _reading(subject: str) -> Iterator[None]:
 
 
 def _of_array(array: np.ndarray | Tensor) -> Image.Image:
-    """The picture whose pixels an array holds; what could be meant otherwise is for the caller to convert."""
+    """The picture whose pixels an array holds; anything ambiguous is for the caller to convert."""
     shape, right = tuple(array.shape), "array"
     if isinstance(array, np.ndarray) and array.dtype == np.uint8 and _is_picture(shape):
         return Image.fromarray(array)
@@ -344,7 +344,7 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
 
 
 def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
-    """The picture with only its header read. ``Image.open`` would put Pillow's own bound of pixels before ours."""
+    """The picture with only its header read. ``Image.open`` would apply Pillow's own pixel limit before ours."""
     with _reading(subject):
         prefix = stream.read(16)
     if not prefix:
@@ -377,14 +377,14 @@ def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | 
     _decode(picture, subject, max_pixels, at_least)
     key = picture.info.get("transparency")
     if key is not None and not isinstance(key, {"P": bytes | int, "RGB": tuple}.get(picture.mode, int)):
-        # Pillow leaves it there when it converts a picture to another mode.
+        # Pillow leaves the old key there when it converts a picture to another mode.
         picture = picture.copy()
         del picture.info["transparency"]
     colour, alpha = _split(picture, subject)
     result = _to_srgb(colour, picture.info.get("icc_profile"), subject)
     if alpha is not None:
         result.putalpha(alpha)
-    # After decoding, for PNG may hold its EXIF data behind the pixels, and Pillow itself turns TIFF then.
+    # After decoding: a PNG may hold its EXIF data after the pixels, and Pillow has turned a TIFF by then.
     try:
         if len(picture.info.get("exif") or b"") > LARGEST_EXIF:
             raise ValueError("it is too large")
@@ -403,7 +403,7 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
         raise PictureError(f"{subject} has no pixels: at least 1 × 1 would be right.")
     sizes: list[tuple[int, ...]] = [picture.size]
     if isinstance(picture, TiffImageFile):
-        # Pillow makes noise of that, unless it is compressed.
+        # Pillow decodes that as noise, unless it is compressed.
         apart = picture.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
         deep = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
         if apart and deep and picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) == 1:
@@ -421,17 +421,17 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
             sides = " × ".join(str(side) for side in size)
             raise PictureError(f"{subject} has {sides} pixels: at most {max_pixels:,} in all would be right.")
     if isinstance(picture, TiffImageFile) and picture.tile:
-        # Left to itself, it would hold the size against Pillow's own bound as well.
+        # Otherwise Pillow would apply its own limit to the size as well.
         picture.im = Image.new(picture.mode, picture._tile_size, None).im
     if isinstance(picture, PngImageFile) and picture.tile and "transparency" in picture.info:
-        # Of a copy: the one that is there may be a caller's.
+        # In a copy: the dict itself may be a caller's.
         picture.info = {**picture.info, "transparency": _scale_key(picture.info["transparency"], picture.tile[0].args)}
     try:
         if at_least:
             picture.draft(None, (at_least, at_least))
         picture.load()
     except (*_BROKEN, AssertionError) as error:
-        if isinstance(error, AssertionError) or "closed" in str(error):  # so Pillow says it
+        if isinstance(error, AssertionError) or "closed" in str(error):  # Pillow's word
             raise PictureError(f"{subject} was closed: an open one would be right.") from error
         raise PictureError(f"{subject} is damaged or incomplete: a complete file would be right.") from error
 
@@ -449,7 +449,7 @@ def _scale_key(key: Any, samples: Any) -> Any:
 
 
 def _split(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image | None]:
-    """Colour (of mode L, RGB, CMYK or LAB; of L and RGB never the picture itself) and alpha (of mode L)."""
+    """Colour (mode L, RGB, CMYK or LAB; if L or RGB, never the picture itself) and alpha (mode L)."""
     if picture.mode.startswith("I") or picture.mode == "F":
         return _split_deep(picture, subject)
     if picture.mode in ("CMYK", "LAB"):
@@ -461,12 +461,12 @@ def _split(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image
         picture = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
         alpha = picture.getchannel("A")
         if alpha.getextrema() == (255, 255):
-            alpha = None  # as many a screenshot's
+            alpha = None  # as in many screenshots
     return picture.convert("RGB").getchannel(0) if grey else picture.convert("RGB"), alpha
 
 
 def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.Image | None]:
-    """Greyscale of more than 8 bits a sample."""
+    """``_split`` for greys of more than 8 bits a sample."""
     samples, white, inverted = np.asarray(picture), 1.0 if picture.mode == "F" else 65535.0, False
     if isinstance(picture, TiffImageFile):
         if picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) == (12,):
@@ -477,7 +477,7 @@ def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.
             f"{subject} has samples outside 0–{white:g}, of which nobody knows how bright they are meant: "
             "the picture saved anew with 8 or 16 bits a sample would be right."
         )
-    if picture.mode != "F" and picture.format is None and 1 < samples.max() <= 255:  # as Pillow's own convert("I") has
+    if picture.mode != "F" and picture.format is None and 1 < samples.max() <= 255:  # as from Pillow's convert("I")
         raise PictureError(
             f"{subject} is of 16 bits or more, where white is 65535, and has no sample above {samples.max()}: "
             "picture.convert('L') would be right if its white is 255."

@@ -1,7 +1,7 @@
 """Checkpoints of other projects, read as state dicts of the architectures here.
 
-The page never imports this file: only here, on a person's own command line, is somebody's style unpickled, and
-then by ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
+The page never imports this file: others' styles are unpickled only here, on a person's own command line, and only by
+``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
 """
 
 import math
@@ -31,7 +31,7 @@ MAX_MANIFEST = 100_000  # bytes
 MAX_CHECKPOINT = 2**28
 """Bytes: a checkpoint may hold the optimiser's state beside a network of 7 MB."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""Statistics of batches, which old versions of PyTorch saved for instance normalisation, too; nothing reads them."""
+"""Batch statistics, which old versions of PyTorch saved for instance normalisation, too; nothing reads them."""
 State = dict[str, Tensor]
 
 
@@ -55,18 +55,18 @@ class Imported:
     architecture: Architecture
     state: State
     origin: str
-    """Whose network it is."""
+    """The project it is from."""
 
 
 def read_checkpoint(path: Path) -> Imported:
-    """Read a checkpoint: a ``.pth`` (or ``.pt``, ``.model``), a ``.safetensors``, or a folder as ml5.js has them.
+    """Read a checkpoint: a ``.pth`` (or ``.pt``, ``.model``), a ``.safetensors``, or a folder as ml5.js has it.
 
-    A training's own ``checkpoint.pt`` is one, too.
+    A training's own ``checkpoint.pt`` will do, too.
 
     The project is recognised by the names and shapes of its tensors.
 
     Raises:
-        ImportingError: it cannot be read, or is of no project that is known.
+        ImportingError: it cannot be read, or is from no known project.
         WeightsError: it is safetensors, and does not pass the gate.
     """
     if os.path.isdir(path):
@@ -92,8 +92,8 @@ def read_checkpoint(path: Path) -> Imported:
 
 
 def _unpickle(path: Path) -> tuple[State, str | None]:
-    """The state dict in a file of ``torch.save``, also beside other things, and the architecture's id if a training
-    here wrote it."""
+    """The state dict in a ``torch.save`` file, even among other things, and the architecture's id if a training here
+    wrote it."""
     try:
         size = unpacked_size(path)
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
@@ -110,7 +110,7 @@ def _unpickle(path: Path) -> tuple[State, str | None]:
         held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
-    # PyTorch's DataParallel, for several GPUs, and torch.compile put something before the names.
+    # PyTorch's DataParallel, for several GPUs, and torch.compile prefix the names.
     return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, trained_as
 
 
@@ -119,7 +119,7 @@ def _named_tensor(name: Any, value: Any) -> bool:
 
 
 def _checked(state: State, architecture: Architecture) -> State:
-    """The state, if it has exactly an architecture's tensors, of numbers that can be its weights.
+    """The state as float32, if it has exactly an architecture's tensors, of floating-point numbers.
 
     Raises:
         ImportingError: it has not.
@@ -144,7 +144,7 @@ def _pytorch_examples(state: State) -> State | None:
 
 
 def _gordicaleksa(state: State) -> State | None:
-    """gordicaleksa/pytorch-neural-style-transfer-johnson: other names for the enlarging layers."""
+    """gordicaleksa/pytorch-neural-style-transfer-johnson: other names for the upsampling layers."""
     if "up1.conv2d.conv2d.weight" not in state:
         return None
     names = {name: re.sub(r"^up(\d)(\.conv2d)+", r"deconv\1.conv2d", name) for name in state}
@@ -154,12 +154,12 @@ def _gordicaleksa(state: State) -> State | None:
 def _eriklindernoren(state: State) -> State | None:
     """eriklindernoren/Fast-Neural-Style-Transfer: each layer is a ``block`` that pads and convolves, and a ``norm``.
 
-    What the layers are called was not always the same there, but their order is johnson's.
+    The layers' names have changed there over time, but their order is johnson's.
     """
     kept = {name: tensor for name, tensor in state.items() if not name.endswith(STATISTICS)}
     convolutions = [name for name in kept if re.search(r"\.block\.1\.(weight|bias)$", name)]
     norms = [name for name in kept if re.search(r"\.norm\.(weight|bias)$", name)]
-    ours = sorted(JOHNSON.shapes, key=lambda name: ".conv2d." not in name)  # which keeps the order among each
+    ours = sorted(JOHNSON.shapes, key=lambda name: ".conv2d." not in name)  # stable: each kind keeps its order
     if len(convolutions) != sum(".conv2d." in name for name in ours) or len(convolutions + norms) != len(ours):
         return None
     return {to: kept[name] for to, name in zip(ours, convolutions + norms, strict=True)}
@@ -171,7 +171,7 @@ class Family:
 
     origin: str
     rename: Callable[[State], State | None]
-    """Gives its tensors johnson's names, and None where they are not of that project."""
+    """Gives its tensors johnson's names, or returns None if they are not from that project."""
     normalises: bool
     """Whether pictures go in and come out normalised by ImageNet's statistics."""
 
@@ -184,9 +184,9 @@ FAMILIES = (
 
 
 def _of_pixels(state: State) -> State:
-    """Move the normalisation of the input by ImageNet's statistics, and its reverse at the output, into the weights.
+    """Fold the input's normalisation by ImageNet's statistics, and its inverse at the output, into the weights.
 
-    That is exact: the padding mirrors, so that what is padded is normalised too.
+    That is exact: the padding reflects, so that padded values are normalised, too.
     """
     first, last = state["conv1.conv2d.weight"].double(), state["deconv3.conv2d.weight"].double()
     mean, deviation = (255 * torch.tensor(values, dtype=torch.float64) for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -202,10 +202,10 @@ def _of_pixels(state: State) -> State:
 
 
 def read_ml5(folder: Path) -> dict[str, Tensor]:
-    """The state dict of a ``fast-style-transfer`` network that is shared as ml5.js does.
+    """The state dict of a ``fast-style-transfer`` network in ml5.js's format.
 
-    That is a folder with ``manifest.json`` and a file of little-endian float32 for each variable; ``Variable``,
-    ``Variable_1``, … are for each convolution in turn its kernel, the normalisation's shift, and its scale.
+    That is a folder with ``manifest.json`` and a file of little-endian float32 for each variable: for each convolution
+    in turn, ``Variable``, ``Variable_1``, … are its kernel, and its normalisation's shift and scale.
 
     Raises:
         ImportingError: a file is missing, or is not what the manifest or the architecture says.
@@ -247,7 +247,7 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
 
 
 def _ml5_order(architecture: Architecture) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the architecture's tensors, layer by layer, each kernel, shift, scale."""
+    """Names and shapes of the architecture's tensors, layer by layer: kernel, shift, scale."""
     layers = dict.fromkeys(name.rpartition(".conv.")[0] for name in architecture.shapes if ".conv." in name)
     names = [f"{layer}.{part}" for layer in layers for part in ("conv.weight", "norm.bias", "norm.weight")]
     return [(name, architecture.shapes[name]) for name in names]

@@ -10,7 +10,7 @@ from nst_core.precision import fast_bfloat16
 
 
 class ConvLayer(nn.Module):
-    """Convolution that keeps the size (up to its stride): reflection padding of half the kernel first."""
+    """Convolution that keeps the size (up to its stride), after reflection padding by half the kernel."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
@@ -21,14 +21,14 @@ class ConvLayer(nn.Module):
         device = x.device.type
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
-        # Under autocast, the padding would run in float32, and give that.
+        # Under autocast, the padding would run in float32 and return that.
         with torch.autocast(device, enabled=False):
             x = F.pad(x, [self.padding] * 4, mode="reflect")
         return self.conv2d(x)
 
 
 class UpsampleConvLayer(ConvLayer):
-    """Nearest-neighbour enlargement by two before the convolution: no checkerboard, unlike a transposed one."""
+    """Nearest-neighbour upsampling by two before the convolution: no checkerboard, unlike a transposed one."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
@@ -48,7 +48,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class _ChannelsLastNorm(torch.autograd.Function):
-    """Keeps the memory format of a batch; PyTorch's own does not, and slows the convolutions after it."""
+    """Keeps a batch's memory format; PyTorch's own does not, which slows the convolutions after it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -64,7 +64,7 @@ class _ChannelsLastNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, inverse_deviation = ctx.saved_tensors
         positions, digits = x[0, 0].numel(), torch.promote_types(x.dtype, torch.float32)
-        if torch.is_grad_enabled():  # for second derivatives, which what is kept would not give
+        if torch.is_grad_enabled():  # for second derivatives, which saved values would not give
             variance, mean = torch.var_mean(x.to(digits), (2, 3), correction=0)
             inverse_deviation = (variance + ctx.eps).rsqrt()
 
@@ -80,7 +80,7 @@ class _ChannelsLastNorm(torch.autograd.Function):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions around a skip connection, with no ReLU after the sum."""
+    """A skip connection around two 3 × 3 convolutions, with no ReLU after the sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,8 +97,8 @@ class ResidualBlock(nn.Module):
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Give a network, which is on ``device``, the memory format in which it trains fastest.
 
-    That is channels-last, but on a CPU in float32 only for layers of few output channels: there, it halves the speed of
-    the other kernels' gradients (oneDNN).
+    That is channels-last, but on a CPU in float32 only for layers with few output channels: there, it halves the speed
+    of the kernel gradients of all others (oneDNN).
     """
     everywhere = device.type != "cpu" or fast_bfloat16(device)
     for module in network.modules():

@@ -13,9 +13,9 @@ from nst_core.errors import NSTError, check_layer_weights, check_number
 from nst_core.features import FeatureNetwork
 
 CELL = 8
-"""Positions, down and across, within which detail is looked for."""
+"""Positions, down and across, of a cell in which detail is measured."""
 FLAT = 0.1
-"""What a part without any detail counts, where the usual counts about 1."""
+"""How much a part without any detail counts, where an average one counts about 1."""
 
 
 class LossError(NSTError):
@@ -27,8 +27,8 @@ class Convention:
     """One published form of the losses: factors that depend on a layer's channels C and positions N alone.
 
     content(C, N) · Σ (F − F_content)²    and    style(C, N) · Σ (gram(C, N) · F Fᵀ − gram(C, N) · F_style F_styleᵀ)²,
-    and with ``relative`` each divided by the same sum for its target alone: then 1 means "as far away as nothing at
-    all", whatever the layer, the network or the painting, and one set of weights serves them all.
+    and with ``relative`` each divided by the same sum for its target alone: then 1 means "as far off as all zeros",
+    whatever the layer, the network or the painting, and one set of weights serves them all.
     """
 
     content: Callable[[int, float], float]
@@ -39,10 +39,10 @@ class Convention:
     def weights_in(self, other: "Convention", channels: int, positions: int) -> tuple[float, float]:
         """Factors that turn a content and a style weight of this convention into ``other``'s with the same meaning.
 
-        They hold for a layer with so many channels and positions, and a style picture of the same size.
+        They hold for a layer with that many channels and positions, and a style picture of the same size.
 
         Raises:
-            LossError: one of the two is relative, so that its factors are the targets' own.
+            LossError: one of the two is relative, so that its factors depend on the targets.
         """
         if self.relative or other.relative:
             raise LossError("Relative losses are divided by their targets, so no constants make them another form.")
@@ -56,8 +56,8 @@ class Convention:
 CONVENTIONS: dict[str, Convention] = {
     # Plain sums of squares; painting and photograph must then be pictures of one size, without masks.
     "article": Convention(lambda c, n: 1, lambda c, n: 1, lambda c, n: 1),
-    # Gatys, Ecker and Bethge 2015, equations 1 and 4; but each Gram matrix is divided by the positions of its own
-    # picture, so that a painting of another size, or a mask, changes nothing.
+    # Gatys, Ecker and Bethge 2015, equations 1 and 4; but each Gram matrix is divided by its own picture's positions,
+    # so that a painting of another size, or a mask, changes nothing.
     "gatys": Convention(lambda c, n: 1 / 2, lambda c, n: 1 / n, lambda c, n: 1 / (4 * c**2)),
     # Johnson, Alahi and Fei-Fei 2016, equations 2 to 4.
     "johnson": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1),
@@ -71,9 +71,9 @@ CONVENTIONS: dict[str, Convention] = {
 def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     """G_ij = Σ_k r_k F_ik F_jk over positions k: features (B, C, H, W) to (B, C, C), no normalisation.
 
-    The region r, (1, 1, H, W) in 0–1, says how much each position counts; without one all count in full. Of features
-    in bfloat16 the matrix is float32, the sum of products of parts, each of which is rounded to bfloat16; of those in
-    float16 it is that of float32.
+    The region r, (1, 1, H, W) or (B, 1, H, W) in 0–1, says how much each position counts; without one, all count in
+    full. For bfloat16 features, the matrix is float32, the sum of products of parts that are each rounded to bfloat16;
+    float16 features are converted to float32.
 
     Raises:
         LossError: features or a region of another shape.
@@ -84,13 +84,13 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     if region is not None and tuple(region.shape) not in (right, (len(features), *right[1:])):
         raise LossError(f"The region of such features should be {right}, not {tuple(region.shape)}.")
     if features.dtype == torch.float16:
-        features = features.float()  # for float16 ends at 65,504
+        features = features.float()  # as float16 ends at 65,504
     with torch.autocast(features.device.type, enabled=False):  # which would round the sums
         return _GramMatrix.apply(features, region)
 
 
 class _GramMatrix(torch.autograd.Function):
-    """Its derivative needs one product of matrices where autograd, blind to the symmetry, takes two."""
+    """Its derivative takes one matrix product, where autograd, blind to the symmetry, takes two."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, region: Tensor | None) -> Tensor:
@@ -99,8 +99,8 @@ class _GramMatrix(torch.autograd.Function):
         weighted = flat if region is None else flat * region.flatten(1)[..., None].to(flat.dtype)
         if features.dtype != torch.bfloat16:
             return weighted.mT @ flat
-        # A product of matrices in bfloat16 comes rounded to bfloat16, which matters more the nearer a picture is to its
-        # style. A sum of many has enough digits; where there would be few, float32.
+        # A matrix product in bfloat16 is rounded to bfloat16, which matters more the nearer a picture is to its style.
+        # A sum of many such products has enough digits; where there would be few, float32 is used.
         positions, channels = flat.shape[1:]
         parts = min(128, positions // channels)
         if parts < 32:
@@ -119,7 +119,7 @@ class _GramMatrix(torch.autograd.Function):
 
 
 class _SquaredDistance(torch.autograd.Function):
-    """Σ w (F − F_target)² of each of (B, C, H, W). The difference is its derivative: autograd would take it anew."""
+    """Σ w (F − F_target)² per picture of (B, C, H, W). The derivative reuses the difference; autograd recomputes it."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, target: Tensor, detail: Tensor | None) -> Tensor:
@@ -132,27 +132,27 @@ class _SquaredDistance(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         weighted, features, target, detail = ctx.saved_tensors
-        if torch.is_grad_enabled():  # for second derivatives, which what is kept would not give
+        if torch.is_grad_enabled():  # for second derivatives, which saved values would not give
             weighted = features - target if detail is None else detail * (features - target)
         return 2 * gradient[:, None, None, None] * weighted, None, None
 
 
 def _positions_by_channels(features: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H·W, C), with nothing to copy if the memory format is channels-last."""
+    """(B, C, H, W) to (B, H·W, C), without a copy if the memory format is channels-last."""
     return features.movedim(1, -1).flatten(1, 2)
 
 
 def total_variation(pictures: Tensor) -> Tensor:
     """Mean squared difference of neighbouring pixels, down and across: (B, C, H, W) to a scalar.
 
-    Where there are no neighbours, as across a line one pixel wide, there is no difference.
+    Where there are no neighbours, as across a line one pixel wide, it is 0.
     """
     down, across = pictures.diff(dim=-2), pictures.diff(dim=-1)
     return sum((step.square().sum() / max(1, step.numel()) for step in (down, across)), pictures.new_zeros(()))
 
 
 def detail_map(features: Tensor, focus: float) -> Tensor:
-    """How much there is to see at each position of (B, C, H, W): (B, 1, H, W), whose mean is 1 in each picture.
+    """How much detail there is at each position of (B, C, H, W): (B, 1, H, W), with mean 1 in each picture.
 
     That is the variance of the features within cells of about 8 × 8 positions, smoothed, to the power of ``focus``.
     """
@@ -187,7 +187,7 @@ class ContentLoss(nn.Module):
 class StyleLoss(nn.Module):
     """Squared distance of Gram matrices, one layer: (B, C, H, W) against the style's (1, C, H', W'), to a scalar.
 
-    With a region, (1, 1, h, w) in 0–1 of any size, only what lies there is measured, and its area stands for N
+    With a region, (1, 1, h, w) in 0–1 of any size, only what lies in it is measured, and its area stands for N
     (Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4.1).
     """
 
@@ -202,7 +202,7 @@ class StyleLoss(nn.Module):
         region: Tensor | None = None,
         seen: Tensor | None = None,
     ) -> None:
-        """``region`` says where pictures count, ``seen`` which of the style does, both (1, 1, h, w) in 0–1."""
+        """``region`` says which part of pictures counts, ``seen`` which of the style, both (1, 1, h, w) in 0–1."""
         super().__init__()
         self.convention = convention
         self.register_buffer("region", region)
@@ -213,13 +213,13 @@ class StyleLoss(nn.Module):
         positions = float(features[0, 0].numel())
         if region is not None:
             region = F.interpolate(region, features.shape[-2:], mode="area")
-            positions = max(1e-6, float(region.sum()))  # of a deep layer, a small region covers less than one
+            positions = max(1e-6, float(region.sum()))  # in a deep layer, a small region covers less than one
         if gram is None or region is not None:
             gram = gram_matrix(features, region)
         return self.convention.gram(features.shape[1], positions) * gram, positions
 
     def forward(self, features: Tensor, gram: Tensor | None = None) -> Tensor:
-        """``gram``, the ``gram_matrix`` of all of the features, saves taking it, where there is no region."""
+        """``gram``, the ``gram_matrix`` of all the features, saves computing it if there is no region."""
         gram, positions = self._gram(features, self.region, gram)
         factor = self.convention.style(features.shape[1], positions)
         loss = factor * (gram - self.target).square().sum((1, 2))
@@ -242,10 +242,10 @@ class LossTerms:
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """A painting to be like: (1, 3, H, W), RGB in 0–1, and its weight.
+    """A painting to resemble, (1, 3, H, W), RGB in 0–1, and its weight.
 
-    ``region``, (1, 1, h, w) in 0–1, says where pictures are to be like it, and ``seen`` which of the painting counts;
-    None is everywhere, all of it.
+    ``region``, (1, 1, h, w) in 0–1, says where pictures are to resemble it, and ``seen`` which part of the painting
+    counts; None means everywhere, all of it.
     """
 
     painting: Tensor
@@ -274,9 +274,9 @@ class PerceptualLoss(nn.Module):
         convention: a name in ``CONVENTIONS``.
 
     Raises:
-        LossError: a weight that is no finite number or negative, no layer at all, a convention that does not exist, or
-            another thing than a feature network or paintings.
-        FeaturesError: a layer that the network does not give.
+        LossError: a weight is negative or no finite number, there is no layer at all or no such convention, or
+            ``network`` or ``styles`` is something else.
+        FeaturesError: the network does not give a layer.
     """
 
     def __init__(
@@ -320,7 +320,7 @@ class PerceptualLoss(nn.Module):
             )
 
     def content_targets(self, content: Tensor) -> dict[str, ContentTarget]:
-        """Activations to hold pictures to, by layer, of content (B, 3, H, W), RGB in 0–1."""
+        """The content targets, by layer, of content pictures (B, 3, H, W), RGB in 0–1."""
         with torch.no_grad():
             features = self.network(content, self.content_layers)
         # bfloat16 has too few digits for the small differences from these.
@@ -332,7 +332,7 @@ class PerceptualLoss(nn.Module):
             }
 
     def forward(self, pictures: Tensor, content_targets: Mapping[str, ContentTarget]) -> LossTerms:
-        """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many, same size."""
+        """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many of that size."""
         features = self.network(pictures, {**self.content_layers, **self.style_layers})
         # bfloat16 has too few digits for sums of tens of thousands of squares.
         with torch.autocast(pictures.device.type, enabled=False):
@@ -343,7 +343,7 @@ class PerceptualLoss(nn.Module):
             for layer, weight in self.style_layers.items():
                 here = features[layer]
                 losses = [one.get_submodule(layer) for one in self.style]
-                # The same for all paintings that apply everywhere.
+                # Shared by all paintings that apply everywhere.
                 gram = gram_matrix(here) if any(loss.region is None for loss in losses) else None
                 layers[f"style/{layer}"] = weight * sum(
                     part * loss(here, gram) for part, loss in zip(self.style_weights, losses, strict=True)

@@ -1,4 +1,4 @@
-"""The process's memory: how to keep what networks free for reuse, and how much is still free."""
+"""The process's memory: keeps what networks free for reuse, and tells how much is still free."""
 
 import ctypes
 import re
@@ -11,7 +11,7 @@ if sys.platform != "win32":
 
 # From glibc's malloc.h.
 MALLINFO = "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
-# Of a container's cgroup, version 2 and 1: its folder, and the names of limit, use, and cached files among that.
+# A container's cgroup, versions 2 and 1: its folder, and the names of limit, usage, and the file cache in that.
 CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -20,24 +20,24 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> None:
-    """Let this process hold on to what it has freed; a no-op where the C library is not glibc.
+    """Let this process keep the memory that it has freed; a no-op where the C library is not glibc.
 
-    By default each large activation is fresh memory from the system, which is zeroed page by page; that takes a third
-    to a half of the time of a picture. Programs call this, not libraries, and before the first large allocation; the
-    process then keeps the most that it ever needed at once.
+    By default, each large activation gets fresh memory from the system, zeroed page by page, which takes a third to a
+    half of the time of a picture. Programs, not libraries, call this, before the first large allocation; the process
+    then keeps the most that it ever needed at once.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_ARENA_MAX, 1)  # threads would each keep their own
+        libc.mallopt(M_ARENA_MAX, 1)  # or each thread would keep its own
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_TOP_PAD, 2**24)  # more at a time would be that much more than was ever needed
+        libc.mallopt(M_TOP_PAD, 2**24)  # a larger step would keep that much more than was ever needed
 
 
 def free_memory() -> int | None:
-    """Bytes that this process can use without swapping, those that it keeps included; None where nothing tells."""
+    """Bytes that this process can use without swapping, including those that it keeps; None if that is unknown."""
     available = _available()
     if available is None:
         return None
@@ -55,15 +55,15 @@ class _Mallinfo(ctypes.Structure):
 
 
 def _available() -> int | None:
-    """The least of what the system has free, and of what the limits of a container and of this process leave."""
+    """The least of what the system has free and what the limits of a container and of this process leave."""
     try:
         meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return None
     free = [1024 * int(match[1]) for match in re.finditer(r"^MemAvailable: *(\d+) kB$", meminfo, re.MULTILINE)]
     for folder, most, used, cached in CGROUPS:
-        with suppress(OSError, ValueError):  # it is another version's, or there is no bound ("max")
-            # What is cached of files is counted as used, and given up when it is wanted.
+        with suppress(OSError, ValueError):  # another version's, or there is no limit ("max")
+            # The file cache counts as used, but is given up on demand.
             stat = re.search(rf"^{cached} (\d+)$", Path(folder, "memory.stat").read_text("ascii"), re.MULTILINE)
             bound, taken = (int(Path(folder, name).read_text("ascii")) for name in (most, used))
             free.append(bound - taken + int(stat[1] if stat else 0))

@@ -44,7 +44,7 @@ class Method:
     pooling: Literal["max", "average"] = "max"
     """Between the blocks of the feature network."""
     init: Init = "content"
-    """Where the input starts, unless a picture to start from is given."""
+    """What the picture starts from, unless a picture to start from is given."""
     optimizer: OptimizerName = "lbfgs"
     learning_rate: float = 0.02
     """How far pixels move, as a root mean square in the picture's range of 0–1: in the first step of L-BFGS and SGD, in
@@ -54,11 +54,11 @@ class Method:
     seconds: float | None = None
     """The longest that it may take, at least 0.1; None for as long as it takes."""
     saturation: float = 1e-3
-    """It stops, or goes to the next scale, when the last ten steps together lowered the loss by less than this part."""
+    """It stops, or goes to the next scale, when the last ten steps lowered the loss by less than this fraction."""
     size: int = 512
     """Longer side of the result, in pixels, 8 to 4096."""
     style_size: float = 1.0
-    """Longer side of the painting in parts of ``size``, 0.1 to 8: larger gives larger strokes."""
+    """Longer side of the painting as a multiple of ``size``, 0.1 to 8: larger gives larger strokes."""
     scales: int = 3
     """Coarse to fine, 1 to 8: each scale has half the side of the next; 1 works at the full size alone."""
     color: Color = "style"
@@ -98,10 +98,10 @@ _FIRST_RELUS = _layers(*(f"relu{block}_1" for block in range(1, 6)))
 
 METHODS: dict[str, Method] = {
     "quick": Method(),
-    # The same from nothing: what the photograph looked like has to come from its content loss alone.
+    # The same from noise: the photograph has to come back from its content loss alone.
     "noise": Method(content_weight=0.15, init="noise", steps=200),
-    # Gatys, Ecker and Bethge 2015: its layers, from noise, average pooling. Its weights depend on the picture's size
-    # and on how the network is normalised; these give pictures like its own with activations whose mean is 1.
+    # Gatys, Ecker and Bethge 2015: the paper's layers, noise, average pooling. Its weights depend on the picture's size
+    # and on how the network is normalised; these give pictures like the paper's with activations whose mean is 1.
     "paper": Method(
         content_layers=_layers("conv4_2"),
         style_layers=_FIRST_CONVOLUTIONS,
@@ -113,8 +113,8 @@ METHODS: dict[str, Method] = {
         steps=500,
         scales=1,
     ),
-    # jcjohnson/neural-style's are 5 and 100, for the Caffe network, whose activations are far larger; style counts
-    # their square, hence the greater weight where their mean is 1, as in compact.
+    # jcjohnson/neural-style's weights are 5 and 100, for the Caffe network, whose activations are far larger; style
+    # counts their square, hence the greater weight where their mean is 1, as in compact.
     "neural-style": Method(
         content_layers=_layers("relu4_2"),
         style_layers=_FIRST_RELUS,

@@ -15,8 +15,8 @@ Step = TypeVar("Step")
 def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
     """Decorate a generator function so that its steps run with gradients and without autocast, in any caller's mode.
 
-    Nor do they have autocast's cache of weights, which is emptied when the outermost autocast ends: of a caller's, that
-    may be after the last step, and a training would go on with the rounded weights of the first.
+    Autocast's cache of weights is off, too: it is emptied only when the outermost autocast ends. A caller's may end
+    after the last step, and until then a training would go on with the rounded weights of the first.
     """
 
     @wraps(generator)

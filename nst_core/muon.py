@@ -28,13 +28,13 @@ class Muon:
         for kernel, momentum in zip(self.kernels, self.momenta, strict=True):
             if kernel.grad is not None:
                 momentum.lerp_(kernel.grad, 1 - MOMENTUM)
-                # Nesterov's: where the momentum will be after the next gradient, were it the same.
+                # Nesterov's: what the momentum would be after another such gradient.
                 direction = orthogonalised(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))
                 size = 0.2 * max(direction.shape) ** 0.5
                 kernel.sub_(direction.view(kernel.shape), alpha=learning_rate * size)
                 kernel.grad = None
         self.vectors.param_groups[0]["lr"] = learning_rate
-        with torch.device("cpu"):  # where it counts its steps, whatever device a program has made the usual one
+        with torch.device("cpu"):  # where Adam counts its steps, whatever a program's default device is
             self.vectors.step()
         self.vectors.zero_grad()
 
@@ -50,7 +50,7 @@ class Muon:
 def orthogonalised(matrix: Tensor) -> Tensor:
     """U S Vᵀ for a matrix U Σ Vᵀ, S between about 0.7 and 1.2: five Newton–Schulz steps (Jordan et al. 2024).
 
-    PyTorch's own version is always in bfloat16, which takes a CPU without it longer than the gradients.
+    PyTorch's own version always uses bfloat16, which on a CPU without it takes longer than the gradients.
     """
     x = matrix.to(torch.bfloat16 if fast_bfloat16(matrix.device) else torch.float32)
     tall = x.shape[0] > x.shape[1]

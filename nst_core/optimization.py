@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 WINDOW = 10
 """Steps over which saturation is judged."""
 THINNEST = 32
-"""The least shorter side at which a painting is looked at, in pixels: a convolution after four poolings needs them."""
+"""The least shorter side to which a painting is scaled, in pixels: a convolution after four poolings needs them."""
 BYTES_OF_STEP, BYTES_OF_TARGET = 14, 5
-"""Bytes of memory, about, for each activation of a feature network's convolutions: while the picture is optimised, for
-the backward pass needs many of them, and while a painting is looked at."""
+"""Approximate bytes of memory per activation of a feature network's convolutions: while the picture is optimised, as
+the backward pass needs many of them, and while a painting's style is taken."""
 
 
 class OptimizationError(NSTError):
@@ -52,7 +52,7 @@ class State:
     """Where an optimisation stands: enough to go on as if it had never stopped."""
 
     step: int
-    """How many there have been."""
+    """How many steps there have been."""
     stage: int
     """Number of the stage: the coarse scales come first, and then, at full size, draft, bfloat16 and float32."""
     stage_began: int
@@ -61,7 +61,7 @@ class State:
     """Whether the stage ended with this step: a resumed run begins the next one, or goes on with the last."""
     point: Point = field(repr=False)
     best: Point = field(repr=False)
-    """Of this stage, the one with the lowest loss so far."""
+    """This stage's point with the lowest loss so far."""
     totals: tuple[float, ...] = field(repr=False)
     """The latest total losses of this stage, by which saturation is judged."""
     seconds: float
@@ -69,10 +69,10 @@ class State:
     optimizer: list[Any] = field(repr=False)
     """What ``Optimizer.state`` gave."""
     asked: dict[str, Any] = field(repr=False)
-    """The run's settings and marks of its pictures and networks, which have to be the same to resume it."""
+    """The run's settings, and marks of its pictures and networks: all must be the same to resume it."""
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, which is complete or as it was.
+        """Write it to a file, whole or not at all.
 
         Raises:
             OptimizationError: it cannot be written.
@@ -114,9 +114,9 @@ class OptimizationStep:
     seconds: float
     """Of work since the run began, without the time between an interruption and its resumption."""
     remaining: float
-    """Seconds that the steps left would take at this stage's pace, or until ``Method.seconds`` are over."""
+    """Seconds that the remaining steps would take at this stage's pace, or until ``Method.seconds`` are over."""
     progress: float
-    """How much of the time is over, 0–1, by what is ``remaining``: it may fall."""
+    """How much of the time is over, 0–1, judged by ``remaining``: it may fall."""
     size: tuple[int, int]
     """Width and height at this scale, in pixels."""
     finished: Literal["saturated", "steps", "time"] | None
@@ -158,24 +158,24 @@ def optimize(
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
 
     Args:
-        content: the photograph, this and every other picture as ``open_picture`` takes it; what is fully transparent
-            counts as black.
+        content: the photograph; this and all other pictures are what ``open_picture`` takes, and count as black where
+            they are fully transparent.
         styles: a painting, or several.
         method: a ``Method``, or the name of one of ``METHODS``.
         features: a feature network with ``method.pooling``, or what ``load_features`` takes. Layers that it lacks
             are replaced by the nearest of their block; that is logged, as a warning unless they are a preset's.
-        weights: of the paintings, or of the one; equal by default, and their sum is brought to 1.
+        weights: of the paintings, or of the only one; equal by default, and scaled to a sum of 1.
         masks: where in the result each painting counts, white on black, of any size; None is everywhere.
         start: a picture to start from, instead of ``method.init``.
-        draft: a cheaper feature network, such as ``"compact"``, under which the picture is brought close before
-            ``features`` take over; their losses are what it ends with.
-        resume: go on from a step's ``state``: the steps are those of a run without the interruption.
+        draft: a cheaper feature network, such as ``"compact"``, that brings the picture close before ``features``
+            take over; it ends with their losses.
+        resume: go on from a step's ``state``: the steps are the same as without the interruption.
         changes: settings of ``Method`` that differ from ``method``'s, such as ``steps=300, seed=0``.
 
     Raises:
         MethodError: a setting makes no sense.
-        OptimizationError: losses that are no longer numbers, a state of another run or of one that ended, or less
-            memory is free than it takes.
+        OptimizationError: losses are no longer numbers, the state is of another run or of one that ended, or too
+            little memory is free.
         NSTError: a picture, a layer or a feature network is refused.
     """
     if not isinstance(method, Method):
@@ -221,7 +221,7 @@ def optimize(
 
 
 def _listed(pictures: Any) -> list[Any]:
-    """A picture alone, as ``open_picture`` takes it or refuses it, is a list of one."""
+    """The pictures as a list: a single one, even if ``open_picture`` will refuse it, makes a list of one."""
     alone = isinstance(pictures, Image.Image | str | Path | bytes | np.ndarray | Tensor) or hasattr(pictures, "read")
     return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
@@ -250,7 +250,7 @@ class _Run:
             "style": {layer: method.style_weight * part for layer, part in method.style_layers.items()},
             "total_variation": {"": method.total_variation},
         }
-        # Divided by the largest, for sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
+        # Divided by the largest, as sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
         self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
         if not 0 < self.unit < float("inf"):
             raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
@@ -286,7 +286,7 @@ class _Run:
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self._check_memory()
-        self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as a file gives them back
+        self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as read back from a file
 
     def _check_memory(self) -> None:
         width, height = fitted_size(self.content.size, self.method.size)
@@ -321,11 +321,11 @@ class _Run:
         for number, stage in enumerate(plan.stages):
             last, finest = number + 1 == len(plan.stages), stage.size == plan.stages[-1].size
             if state and state.seconds >= most and not finest:
-                continue  # there is time for one picture at full size
+                continue  # one step at full size is still made
             done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
             made = state.step if state else 0
             if done or plan.end(number, made) == made:
-                continue  # of very few steps a stage may have none
+                continue  # with very few steps, a stage may have none
             photo = fit(self.content, stage.size)
             loss, targets = self._loss(photo, stage)
             optimizer = OPTIMIZERS[self.method.optimizer](self.method.learning_rate)
@@ -431,9 +431,9 @@ class _Run:
             return loss, loss.content_targets(self._tensor(photo))
 
     def _painting_size(self, painting: Image.Image, size: int) -> tuple[int, int]:
-        """Width and height at which a painting is looked at while the picture's longer side is ``size``."""
+        """Width and height to which a painting is scaled while the picture's longer side is ``size``."""
         shape = min(painting.size) / max(painting.size)
-        # At every scale the deepest layer is to see something, unless the painting is a mere line.
+        # At every scale, the deepest layer should see something, unless the painting is a mere line.
         longer = min(math.ceil(THINNEST / shape), SIZES[1])
         return fitted_size(painting.size, max(8, round(size * self.method.style_size), longer))
 
@@ -460,7 +460,7 @@ class _Run:
         return self._tensor(blackened(picture).convert("RGB").resize(photo.size, Image.Resampling.LANCZOS))
 
     def _enlarged(self, picture: Tensor, photo: Image.Image) -> Tensor:
-        """A coarser scale's picture at the photograph's size: its change is enlarged and added to the run's start."""
+        """A coarser scale's picture at the photograph's size: the start there, plus the enlarged change so far."""
         height, width = picture.shape[-2:]
         finer = self._beginning(photo)
         if self.start is None and self.method.init == "noise":
@@ -493,9 +493,9 @@ class _Run:
 
 
 def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> dict[str, dict[str, float]]:
-    """``nearest_layers`` for content and style; what is replaced is logged.
+    """``nearest_layers`` for content and style; replacements are logged.
 
-    That is a warning if the caller chose the layers, and information if they are a preset's.
+    They are a warning if the caller chose the layers, and information if they are a preset's.
     """
     chosen: dict[str, dict[str, float]] = {}
     for kind in ("content", "style"):

@@ -27,16 +27,16 @@ Evaluate = Callable[[Tensor], Point]
 
 
 class Optimizer(Protocol):
-    """From one point to the next; its state can be taken at any step and given back."""
+    """Steps from one point to the next; its state can be taken at any step and given back."""
 
     def step(self, here: Point, evaluate: Evaluate) -> Point:
         """The next point, which is ``here`` itself if no better one is found."""
 
     def state(self) -> list[Any]:
-        """All that it remembers; later steps change nothing of what was given."""
+        """All that it remembers; later steps do not change what was returned."""
 
     def restore(self, state: list[Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Go on from what ``state`` returned."""
 
 
 class LBFGS:
@@ -44,11 +44,11 @@ class LBFGS:
 
     Where the textbook begins its estimate of the inverse Hessian with a multiple of the identity, this one begins with
     a multiple for each band of spatial frequencies and each of three colours, learned from the same pairs: broad areas
-    and fine grain, light and hue differ in curvature by orders of magnitude. Per evaluation it goes about twice as far.
+    and fine grain, light and hue differ in curvature by orders of magnitude. Per evaluation it gets about twice as far.
 
     The first step is measured in pixel values, so the scale of the loss does not matter. A pixel at its bound that
-    wants to leave is held. A step that makes the loss worse is shortened, and where that does not help either the
-    memory is dropped, for it may be of another place.
+    would leave 0–1 is held. A step that makes the loss worse is shortened, and if that does not help either, the
+    memory is dropped, as it may be of another place.
     """
 
     def __init__(self, learning_rate: float = 0.02, memory: int = 20) -> None:
@@ -56,7 +56,7 @@ class LBFGS:
         self.memory = memory
         self._unit = 0.0
         self._pairs: list[tuple[Tensor, Tensor, float]] = []
-        """Change of the picture, of the gradient, and their product."""
+        """Change of the picture, change of the gradient, and their dot product."""
         self._bands: _Bands | None = None
 
     def step(self, here: Point, evaluate: Evaluate) -> Point:
@@ -82,7 +82,7 @@ class LBFGS:
         return there
 
     def _direction(self, here: Point, bands: "_Bands") -> Tensor:
-        """−H·gradient by the two loops over the pairs (Nocedal 1980)."""
+        """−H·gradient by the two-loop recursion over the pairs (Nocedal 1980)."""
         held = ((here.picture <= 0) & (here.gradient > 0)) | ((here.picture >= 1) & (here.gradient < 0))
         q = (here.gradient / self._unit).masked_fill(held, 0)
         if not self._pairs:
@@ -111,14 +111,14 @@ class _Bands:
 
     COUNT = 24
     LOWEST, HIGHEST = 2**-7, 0.5
-    """Cycles a pixel at the middle of the first and of the last band."""
+    """Cycles per pixel at the middle of the first and of the last band."""
     MEMORY = 0.98
     """Weight of the sums over earlier pairs, beside 1 for a new pair."""
     RANGE = 10.0
-    """How many times a band's factor is above or below the mean at most: of some bands, the pairs tell little."""
+    """The most times that a band's factor is above or below the mean: about some bands, the pairs tell little."""
 
     def __init__(self, like: Tensor, sums: Tensor | None = None, factors: Tensor | None = None) -> None:
-        """By band, over the pairs: ``sums`` of change², bend² and change · bend; ``factors``, what is estimated."""
+        """By band: ``sums`` of change², bend² and change · bend over the pairs, and ``factors``, the estimate."""
         self.size = like.shape[-2:]
         place: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
         colors = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], **place)  # light and two hues
@@ -128,7 +128,7 @@ class _Bands:
         octaves = math.log2(self.HIGHEST / self.LOWEST)
         band = (self.frequency.clamp(self.LOWEST, self.HIGHEST) / self.LOWEST).log2() * (self.COUNT - 1) / octaves
         self.band = band.round().long() + self.COUNT * torch.arange(3, device=like.device)[:, None, None]
-        # The spectrum of real numbers is half of the whole one; all but its edges stand for two.
+        # rfft2 keeps half of the spectrum: all its frequencies but those at the edges stand for two.
         self.weight = torch.where((across == 0) | (across == 0.5), 1.0, 2.0).to(like)
         self.sums, self.factors = sums, factors
 
@@ -136,8 +136,8 @@ class _Bands:
         return torch.fft.rfft2(torch.einsum("ij,jhw->ihw", self.colors, pixels[0]), norm="ortho")
 
     def scaled(self, pixels: Tensor) -> Tensor:
-        """The inverse Hessian's estimate times (1, 3, H, W)."""
-        # To begin with: of natural pictures, amplitudes fall about as 1/f.
+        """The inverse Hessian's estimate times pixels (1, 3, H, W)."""
+        # At first, a guess: in natural pictures, amplitudes fall about as 1/f.
         factors = 1 / (self.frequency + 0.02) if self.factors is None else self.factors[self.band]
         by_color = torch.fft.irfft2(self._spectrum(pixels) * factors, s=self.size, norm="ortho")
         return torch.einsum("ij,ihw->jhw", self.colors, by_color)[None]
@@ -152,30 +152,30 @@ class _Bands:
         known.sums = new / new[1].sum() + (0 if self.sums is None else self.MEMORY * self.sums)
         changes, bends, products = known.sums
         # The geometric mean of the long and the short step of Barzilai and Borwein (1988), s·s / s·y and s·y / y·y: a
-        # band's curvatures differ among themselves, and the short one alone would heed the steepest of them.
+        # band's curvatures differ among themselves, and the short step alone would heed only the steepest of them.
         factors = (changes / bends.clamp(min=1e-30)).sqrt()
         mean = (factors * bends).sum() / bends.sum()
         factors = factors.clamp(mean / self.RANGE, mean * self.RANGE)
-        # With these factors whole steps are often too long, and scaled as Nocedal does, so that they explain the bends
-        # on average, too short. The geometric mean of both needs the fewest evaluations.
+        # With these factors, whole steps are often too long; with factors scaled as Nocedal does, so that they explain
+        # the bends on average, too short. The geometric mean of both needs the fewest evaluations.
         known.factors = factors * (products.sum() / (factors * bends).sum()).sqrt()
         return known
 
 
 class Adam:
-    """Kingma and Ba 2014; the learning rate is about what a pixel changes in a step."""
+    """Kingma and Ba 2014; the learning rate is about how much a pixel changes in a step."""
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
         self._moments: tuple[int, Tensor, Tensor] | None = None
 
     def step(self, here: Point, evaluate: Evaluate) -> Point:
-        gradient = here.gradient.double()  # a loss may be so small that squares of float32 would vanish
+        gradient = here.gradient.double()  # a loss may be so small that squares in float32 would vanish
         steps, mean, square = self._moments or (0, torch.zeros_like(gradient), torch.zeros_like(gradient))
         steps, mean, square = steps + 1, mean.lerp(gradient, 0.1), square.lerp(gradient.square(), 0.01)
         self._moments = steps, mean, square
         size = (square / (1 - 0.99**steps)).sqrt()
-        # Of the gradient's own scale: a fixed epsilon would stop small losses.
+        # Relative to the gradient's own scale: a fixed epsilon would stall small losses.
         change = mean / (1 - 0.9**steps) / (size + 1e-3 * size.mean() + 1e-300)
         return evaluate((here.picture - self.learning_rate * change.to(here.picture.dtype)).clamp(0, 1))
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 FRAMES = 120
 """Frames of a piece; the last may have fewer."""
 BEFORE = 12
-"""Frames before a piece that are painted with it and not shown, so that no new start of a steady painting is seen."""
+"""Frames before a piece, painted with it but not shown, so that the fresh start of a steady painting is not seen."""
 MOST_BYTES = 2**27
-"""Bytes of its packets with which a piece ends, even if it has fewer frames."""
+"""Bytes of packets at which a piece ends, even if it has fewer frames."""
 
 _SETTINGS = ("width", "height", "pix_fmt", "extradata", "codec_tag", "bits_per_coded_sample", "color_range")
 """Settings of a decoder that are in the file, but not in its packets."""
@@ -46,7 +46,7 @@ class Piece:
     end: int | None
     """Time of the next piece's first frame; None if this piece is the last."""
     packets: list[_Packet] = field(repr=False)
-    """As they are decoded, from a keyframe on."""
+    """In decoding order, from a keyframe on."""
     codec: str
     settings: dict[str, object] = field(repr=False)
     time_base: Fraction
@@ -75,7 +75,7 @@ class Piece:
     def _packet(self, saved: _Packet) -> "av.Packet":
         import av
 
-        # Made of the data itself, it would lack the zeros after it that decoders rely on.
+        # Made from the data itself, it would lack the trailing zeros that decoders rely on.
         packet = av.Packet(len(saved.data))
         packet.update(saved.data)
         packet.pts, packet.dts, packet.time_base = saved.pts, saved.dts, self.time_base
@@ -86,18 +86,18 @@ class Piece:
 def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterator[Piece]:
     """The pieces of a film, in order: every frame is in one of them.
 
-    With ``after``, the time since the film's beginning of a frame that is done already, they begin with the next one.
-    ``before`` is how many frames are painted with a piece and not shown.
+    With ``after``, a finished frame's time since the film's beginning, they begin with the next frame. ``before`` is
+    how many frames are painted with a piece but not shown.
 
     Raises:
-        FilmError: the film's clock goes back, leaps on or says too little, or its keyframes are too far apart.
+        FilmError: the film's clock goes back, leaps ahead or says too little, or its keyframes are too far apart.
     """
     refused = f"The film {quoted(film.path.name)} cannot be cut into pieces for several machines:"
     with opened(film.path) as container:
         stream = pictures_of(container)
         assert stream is not None and stream.time_base is not None
         codec, time_base = stream.codec_context, stream.time_base
-        # AVI has no times, and FFmpeg makes up those of its H.264: in the order of the packets, which is another.
+        # AVI has no times, and FFmpeg makes some up for H.264: in packet order, which is not the order shown.
         if container.format.name == "avi" and codec.codec.canonical_name == "h264" and codec.has_b_frames:
             raise FilmError(f"{refused} it does not say when its frames are shown. One machine alone paints it.")
         settings = {name: getattr(codec, name) for name in _SETTINGS}
@@ -151,7 +151,7 @@ def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | 
     known = times[first : bisect_left(times, decoded)]
     if len(known) > most:
         for number, time in enumerate(known):
-            # Of several frames of one time, each is shown a tick later than the one before.
+            # Frames with the same time are shown one tick after another.
             if number >= most and time > last:
                 return time
             last = max(time, last + 1)
@@ -159,7 +159,7 @@ def _next_begin(times: list[int], begin: int, decoded: int, most: int) -> int | 
 
 
 def _needed(packets: list[_Packet], times: list[int], begin: int, before: int) -> tuple[list[_Packet], list[int]]:
-    """Those of the packets, and of their frames' times, that a piece which begins at ``begin`` needs."""
+    """The packets, and their frames' times, that are needed for a piece that begins at ``begin``."""
     first = times[min(max(0, bisect_left(times, begin) - before), len(times) - 1)]
     keyframes = [place for place, packet in enumerate(packets) if packet.keyframe and packet.pts <= first]
     return packets[max(keyframes, default=0) :], times[bisect_left(times, first) :]

@@ -1,4 +1,4 @@
-"""Where this machine computes, in which arithmetic it is fast, and which is asked for."""
+"""The device that this machine computes on, the precision in which it is fast, and the one asked for."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ Precision = Literal["auto", "exact"]
 
 
 def best_device() -> "torch.device":
-    """The GPU, if PyTorch has one by CUDA, or else the processor."""
+    """The GPU, if PyTorch has one through CUDA, or else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

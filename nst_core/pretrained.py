@@ -1,4 +1,4 @@
-"""torchvision's VGG19: its convolutions found on this machine or fetched from the Hub, checked, and kept."""
+"""Finds torchvision's VGG19 convolutions on this machine or fetches them from the Hub, checks and keeps them."""
 
 import hashlib
 import json
@@ -34,12 +34,12 @@ REPO, REVISION, FILE = "timm/vgg19.tv_in1k", "128d4708565b3a414bcbb9bbad440b2fe3
 TORCHVISION_FILE, TORCHVISION_SHA256 = "vgg19-dcbb9e9d.pth", "dcbb9e9d"
 """Where torch.hub keeps torchvision's own copy, and how its SHA-256 begins."""
 MAX_HEADER = 2**16
-"""Bytes of a safetensors header and its length; that of VGG19's 38 tensors takes 4 KB."""
+"""The most bytes of a safetensors header and its length; VGG19's 38 tensors take 4 KB."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 class _TensorHeader(BaseModel):
-    """What a safetensors header says of a tensor; its entry ``__metadata__`` says nothing of these."""
+    """A tensor's entry in a safetensors header; the entry ``__metadata__`` has none of these fields."""
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
@@ -49,11 +49,11 @@ class _TensorHeader(BaseModel):
 def torchvision_weights(
     shapes: Shapes, *, repo: str = REPO, revision: str = REVISION, sha256: str = TORCHVISION_SHA256
 ) -> dict[str, Tensor]:
-    """The tensors of torchvision's VGG19 that ``shapes`` names, float32, each as large as it says there.
+    """The tensors of torchvision's VGG19 that ``shapes`` names, float32, each of the shape given there.
 
-    They come from the file that was kept here before; else torchvision's own, if torch.hub has it, or one in the
-    Hub's cache; else from the Hub, where only the range of bytes that holds them is read, and then they are kept.
-    What is damaged is passed over with a warning.
+    They come from the file that was kept here before; else from torchvision's own, if torch.hub has it, or one in the
+    Hub's cache; else from the Hub, where only the range of bytes that holds them is read, and then they are kept. A
+    damaged file is passed over with a warning.
 
     Raises:
         FeaturesError: none of these can be read or fetched.
@@ -63,7 +63,7 @@ def torchvision_weights(
     found = [kept, Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE]
     for path in [*found, Path(cached)] if isinstance(cached, str) else found:
         try:
-            if os.path.isfile(path):  # pathlib's raises where the folder may not be read
+            if os.path.isfile(path):  # pathlib's is_file raises where the folder may not be read
                 return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
         except FeaturesError as error:
             logger.warning("Passed over: %s", error)
@@ -90,7 +90,7 @@ def _read_pickle(path: Path, shapes: Shapes, sha256: str) -> dict[str, Tensor]:
                 digest.update(block)
         if not digest.hexdigest().startswith(sha256):
             raise ValueError(f"its SHA-256 is {digest.hexdigest()[:8]}…, and {sha256}… is right")
-        # Not mapped into memory: torchvision's file is of 2017, and in the format of that time mmap is refused.
+        # Not memory-mapped: torchvision's file is from 2017, and PyTorch refuses mmap for the format of that time.
         state = load_checkpoint(path)
         weights = {name: state[name].detach() for name in shapes}
         _check(weights, shapes)
@@ -113,7 +113,7 @@ def _fetch(repo: str, revision: str, shapes: Shapes) -> bytes:
     """A safetensors file of exactly these tensors, out of a larger one on the Hub."""
     try:
         return _fetch_tensors(hf_hub_url(repo, FILE, revision=revision), shapes)
-    # InvalidURL is what a wrong HF_ENDPOINT ends in.
+    # A wrong HF_ENDPOINT ends in InvalidURL.
     except (httpx.HTTPError, httpx.InvalidURL, OSError, SafetensorError, ValueError) as error:
         remedy = "connect once, or choose compact or a folder of feature networks"
         match error:
@@ -164,12 +164,12 @@ def _fetch_tensors(url: str, shapes: Shapes) -> bytes:
     new = json.dumps(entries).encode()
     new += b" " * (-len(new) % 8)
     data = len(new).to_bytes(8, "little") + new + tensors
-    _check(load(data), shapes)  # and that tensors neither overlap nor leave gaps, safetensors checks
+    _check(load(data), shapes)  # safetensors checks that tensors neither overlap nor leave gaps
     return data
 
 
 def _fetch_range(url: str, first: int, size: int) -> bytes:
-    """At most ``size`` bytes of a file on the Hub; fewer where it ends before."""
+    """``size`` bytes of a file on the Hub, from ``first`` on; fewer where it ends before."""
     headers = {**build_hf_headers(), "Range": f"bytes={first}-{first + size - 1}", "Accept-Encoding": "identity"}
     data = bytearray()
     with get_session().stream(
@@ -189,7 +189,7 @@ def _fetch_range(url: str, first: int, size: int) -> bytes:
 
 
 def _keep(data: bytes, path: Path) -> None:
-    """Write a file that is there completely or not at all."""
+    """Write a file whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as new:

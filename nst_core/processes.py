@@ -46,7 +46,7 @@ class Processes:
                 raise ProcessesError(
                     "Training in several processes takes accelerate: pip install 'nst-core[train]' installs that."
                 ) from error
-            # Whatever a person has configured for other trainings: these losses are those of one process.
+            # Whatever is configured for other trainings, these losses are to be those of one process.
             self._accelerator = Accelerator(mixed_precision="no", dynamo_backend="no")
             self._count, self._index = self._accelerator.num_processes, self._accelerator.process_index
             self.device = self._accelerator.device

@@ -1,4 +1,4 @@
-"""From a style folder to a place in the gallery: the person's repository, and a pull request against the registry."""
+"""Publishes a style folder: as a repository of the person's, and in a pull request against the registry."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class PublishingError(NSTError):
 
 @dataclass(frozen=True)
 class Published:
-    """What became of a style."""
+    """Where a style was published."""
 
     repo: str
     pull_request: str | None
@@ -56,7 +56,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
         "sha256": weights,
     }
     try:
-        # Before anything is made that would have to be taken back.
+        # Checked before anything is made that would have to be undone.
         dry = Entry.model_validate({**said, "revision": "0" * 40})
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error

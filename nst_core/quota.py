@@ -6,15 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 SPINS = 1000
-"""Turns of a waiting loop: some ten microseconds, which is longer than what lies between most operations."""
+"""Turns of a waiting loop: some ten microseconds, which is longer than most gaps between operations."""
 
 
 def share_cores() -> None:
     """Let PyTorch's threads that wait for one another leave their core to others within microseconds.
 
-    By itself they keep it for milliseconds (GNU's OpenMP: ``GOMP_SPINCOUNT``). Where something else computes, that is
-    often the core that the one that is waited for needs: a picture takes ten times as long. Programs call this, not
-    libraries, and before they import PyTorch; what the environment says already holds.
+    By default, they keep it for milliseconds (GNU's OpenMP: ``GOMP_SPINCOUNT``). Where something else computes, that
+    is often the core that the awaited thread needs: a picture takes ten times as long. Programs, not libraries, call
+    this, before they import PyTorch; what the environment already says takes precedence.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
@@ -23,8 +23,8 @@ def share_cores() -> None:
 def heed_quota(groups: Path = Path("/sys/fs/cgroup")) -> None:
     """Let PyTorch compute on no more cores than a container's CPU quota is worth (cgroup v2, v1).
 
-    By itself it uses all cores of the host: their threads wait for one another, and once the quota is used up, all wait
-    for the next tenth of a second. Programs call this, not libraries, and before the first computation.
+    By default, it uses all cores of the host: their threads wait for one another, and once the quota is used up, all
+    wait for the next tenth of a second. Programs, not libraries, call this, before the first computation.
     """
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with suppress(OSError, ValueError):  # there is no such file, or another in its place
@@ -37,6 +37,6 @@ def _compute_on(cores: int) -> None:
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(min(torch.get_num_threads(), cores))
     elif 2 * cores < (os.cpu_count() or 1):
-        # PyTorch will read this once it is imported, which takes seconds and not every command does. With two threads a
-        # core it uses half of what it sees: where the quota is for more than that, it is nearly right by itself.
+        # PyTorch will read this when it is imported, which takes seconds and not every command does. With two threads
+        # per core, it uses half of what it sees: where the quota is for more than that, its default is nearly right.
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))

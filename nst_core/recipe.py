@@ -7,7 +7,7 @@ from functools import partial
 from nst_core.errors import NSTError, check_layer_weights, check_setting
 
 MAX_SIDE = 4096
-"""The most that a crop's side, and the painting's longer one, may have, in pixels."""
+"""The largest side of a crop, and longer side of the painting, in pixels."""
 MAX_SEED = 2**63 - 1
 
 
@@ -19,7 +19,7 @@ class RecipeError(NSTError):
 class Recipe:
     """Every hyper-parameter of a training; a style's ``config.json`` holds them all.
 
-    No weight is negative, and not all are 0. Whether there are such layers and such a convention, ``train`` checks.
+    No weight is negative, and not all are 0. ``train`` checks whether the layers and the convention exist.
 
     Raises:
         RecipeError: a value is out of its range.
@@ -30,19 +30,19 @@ class Recipe:
     steps: int = 2000
     """At least 1."""
     reconstruction_steps: int = 150
-    """The first of the steps, in which the network learns to give the photograph back: cheap, and it saves many. A
+    """The first of the steps, in which the network learns to reproduce the photograph: cheap steps that save many. A
     network that begins as a style's needs none."""
     batch_size: int = 4
-    """Photographs a step, of all processes together."""
+    """Photographs per step, of all processes together."""
     crop: int = 192
     """Side of the squares cut from the photographs, in pixels, 16 to 4096."""
     zoom: float = 1.25
-    """Photographs are enlarged at random up to this, at least 1, so that large pictures' smooth areas are seen too."""
+    """Photographs are enlarged at random, up to this factor, at least 1, to show smooth areas as large pictures do."""
     noise: float = 4.0
-    """Standard deviation, in levels of 255, of the noise on what the network sees; the losses see the photograph
-    without it. That teaches a network to paint the same from one frame of a film to the next."""
+    """Standard deviation, in levels of 255, of the noise on the network's input; the losses see the photograph without
+    it. That teaches a network to paint the same from one frame of a film to the next."""
     style_size: int = 400
-    """Longer side at which the painting is looked at, in pixels, 16 to 4096: larger gives larger strokes."""
+    """Longer side to which the painting is scaled, in pixels, 16 to 4096: larger gives larger strokes."""
     content_layers: dict[str, float] = field(default_factory=lambda: {"relu2_2": 1.0})
     style_layers: dict[str, float] = field(
         default_factory=lambda: {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
@@ -59,7 +59,7 @@ class Recipe:
     convention: str = "relative"
     """Of the losses: a name in ``nst_core.losses.CONVENTIONS``."""
     learning_rate: float = 1e-2
-    """Of Muon, at its highest."""
+    """Muon's, at its highest."""
     warm_up: float = 0.1
     """Share of the steps after reconstruction, 0–1, over which the learning rate rises; then it falls as a cosine."""
     seed: int = 0
@@ -97,7 +97,7 @@ class Recipe:
                 continue
             option = f"--{setting.name.replace('_', '-')}"
             if isinstance(value, dict):
-                # No layer at all, which an option cannot say, is the usual ones without any weight.
+                # No layer at all, which an option cannot say, is written as the default ones with weight 0.
                 for layer, weight in (value or dict.fromkeys(default, 0)).items():
                     words += [option.removesuffix("s"), f"{layer}={weight}".removesuffix(".0")]
             else:

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
-"""The codecs of sound that MP4 holds and players know in it."""
+"""The sound codecs that MP4 can hold and players know in it."""
 CLOSED = ".nut"
 """The suffix of a part that was closed."""
 OPEN = ".open"
-"""The suffix of one that was not yet."""
+"""The suffix of a part that is not closed yet."""
 _FORMATS = {True: "mp4", False: "matroska"}
 """FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 SLOWEST = 4000
 """Sound with fewer samples a second is left out."""
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-"""What sound is recoded to, by its number of channels."""
+"""The layouts that sound is recoded to, by number of channels."""
 
 
 def suffix(*, lossless: bool) -> str:
@@ -46,7 +46,7 @@ def suffix(*, lossless: bool) -> str:
 
 
 def recoded(film: Film, *, lossless: bool) -> str:
-    """What becomes of sound that cannot be copied: ``mp2 before, is AAC now``; nothing if all of it can be."""
+    """What becomes of sound that cannot be copied: ``mp2 before, is AAC now``; empty if all of it can be."""
     with opened(film.path) as source:
         changed = (_codec_of(sound) for sound in _sounds_of(source) if not _is_held(sound, mp4=not lossless))
         codecs = [*dict.fromkeys(changed)]
@@ -55,10 +55,10 @@ def recoded(film: Film, *, lossless: bool) -> str:
 
 
 class Part:
-    """A file of painted frames; one that breaks off can be read up to there.
+    """A file of painted frames; if it breaks off, it can be read up to there.
 
-    It is FFV1 if lossless, and else H.264 without B-frames, so that each packet is a frame, in the order in which they
-    are shown, and parts can be joined.
+    It is FFV1 if lossless, and else H.264 without B-frames, so that each packet is a frame, in the order shown, and
+    parts can be joined.
     """
 
     def __init__(self, path: Path, film: Film, size: tuple[int, int], *, lossless: bool, threads: int = 0) -> None:
@@ -71,7 +71,7 @@ class Part:
 
         self.path, self._film, self._lossless = path, film, lossless
         self.frames = self.end = 0
-        """How many there are, and until when the last is shown, in the film's ``time_base``."""
+        """How many frames there are, and when the last one ends, in the film's ``time_base``."""
         self._open = path.with_suffix(OPEN)
         with _writing(path):
             self._container = av.open(f"file:{self._open}", "w", format="nut")
@@ -126,7 +126,7 @@ class Part:
 
 
 def count_frames(part: Path) -> int:
-    """How many frames a part has; of one that broke off, those that are complete."""
+    """How many frames a part has; if it broke off, complete ones only."""
     return sum(1 for _ in _pictures([part]))
 
 
@@ -142,16 +142,16 @@ def save_part(data: bytes, path: Path) -> None:
 
 
 def last_time(parts: Sequence[Path], film: Film) -> int:
-    """When the last frame of parts, which have one, is shown, in the film's ``time_base``."""
+    """When the last frame of the parts, which have at least one, is shown, in the film's ``time_base``."""
     [last] = deque(_pictures(parts), maxlen=1)
     return round(_seconds(last) / film.time_base)
 
 
 def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete: bool) -> None:
-    """Make one film of the frames of all parts, and of the film's sound, as the target's suffix says.
+    """Make one film from the frames of all parts and the film's sound, in the format of the target's suffix.
 
     The last frame is shown until ``end``, in the film's ``time_base``; unless the film is ``complete``, its sound ends
-    there, too. The file is complete or not there, and an MP4 has its index first.
+    there, too. The file is written whole or not at all, and an MP4 has its index first.
 
     Raises:
         FilmError: the file cannot be written.
@@ -159,7 +159,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
     import av
 
     mp4 = target.suffix.lower() == suffix(lossless=False)
-    # The edit lists, which hold delays, have this clock.
+    # The edit lists, which hold delays, count in this clock.
     options = {"movflags": "+faststart", "movie_timescale": str(film.time_base.denominator)} if mp4 else {}
     with _writing(target), replacing(target) as new, ExitStack() as stack:
         pictures = _pictures(parts)
@@ -167,7 +167,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
         out = stack.enter_context(av.open(f"file:{new}", "w", format=_FORMATS[mp4], options=options))
         stream = out.add_stream_from_template(first.stream, opaque=True)
         stream.time_base = film.time_base
-        if not mp4:  # H.264 says it by itself
+        if not mp4:  # H.264 itself says so
             stream.codec_context.color_primaries = film.primaries
             stream.codec_context.color_trc = film.transfer
         sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
@@ -182,7 +182,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
 
 
 def _seconds(packet: "Packet") -> Fraction:
-    """When it is decoded."""
+    """When it is decoded, in seconds."""
     assert packet.dts is not None and packet.time_base is not None
     return packet.dts * packet.time_base
 
@@ -200,7 +200,7 @@ def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
             if part.suffix != CLOSED:  # the last packet of one that broke off may be cut short
                 packets = (packet for packet, _ in pairwise(packets))
             for packet in packets:
-                if packet.dts is None:  # FFmpeg does not say of some parts, like those of seven frames
+                if packet.dts is None:  # FFmpeg does not say for some parts, such as those of seven frames
                     packet.dts = packet.pts  # none is decoded out of order
                 yield packet
 
@@ -237,7 +237,7 @@ class _Track:
         packet.dts, packet.pts = dts, dts if packet.pts is None else dts + packet.pts - packet.dts
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
-        """The packets to write for one whose times were changed."""
+        """The packets to write for one that ``place`` has changed."""
         raise NotImplementedError
 
     def rest(self) -> "Iterator[Packet]":
@@ -254,10 +254,10 @@ class _Copied(_Track):
         self._last: int | None = None
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
-        if packet.is_discard and not self._mp4:  # Matroska cannot say that it is not heard
+        if packet.is_discard and not self._mp4:  # Matroska cannot mark it as not to be heard
             return
         assert packet.dts is not None and packet.pts is not None and packet.time_base is not None
-        # Where the clock goes back, a sample later: of less, MP4's own clock would make the same time.
+        # Where the clock goes back, one sample later: less would be the same time by MP4's own clock.
         sample = ceil(1 / (packet.time_base * (self._source.rate or 1)))
         self._last = packet.dts if self._last is None else max(packet.dts, self._last + sample)
         packet.dts, packet.pts, packet.stream = self._last, max(packet.pts, self._last), self._to
@@ -301,12 +301,12 @@ class _Recoded(_Track):
         import av
 
         kind = frame.format.name, frame.layout.name, frame.sample_rate
-        if kind != self._kind:  # also in the middle of films that were joined
+        if kind != self._kind:  # even in the middle of joined films
             yield from self._resampled(None)
             to = self._to.codec_context
             self._kind, self._resampler = kind, av.AudioResampler(to.format, self._layout, to.sample_rate)
         if frame.pts is not None and frame.time_base is not None:
-            # No encoder takes two sounds at a time.
+            # No encoder takes overlapping sound.
             frame.pts = max(frame.pts, frame.pts if self._next is None else self._next)
             self._next = frame.pts + floor(frame.samples / (frame.sample_rate * frame.time_base))
         yield from self._resampled(frame)
@@ -330,7 +330,7 @@ def _is_held(sound: "AudioStream", *, mp4: bool) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     finally:
-        with suppress(av.FFmpegError):  # of some codecs it wants a packet first
+        with suppress(av.FFmpegError):  # for some codecs, it wants a packet first
             trial.close()
     return True
 
@@ -342,7 +342,7 @@ def _codec_of(sound: "AudioStream") -> str:
 
 def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
     sounds = [stream for stream in film.streams.audio if stream.codec_context]
-    # What is slower than any sound would become a thousand times as much.
+    # A rate too low for any sound would become a thousand times as much data.
     kept = [sound for sound in sounds if (sound.rate or 0) >= SLOWEST]
     if len(kept) < len(sounds):
         log.warning("Sound of fewer than %s samples a second, or of an unknown number, is left out.", f"{SLOWEST:,}")
@@ -350,7 +350,7 @@ def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
 
 
 def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, end: int | None) -> "Iterator[Packet]":
-    """Adds the film's sound tracks to ``out``, and gives their packets in the order of the file, until ``end``."""
+    """Add the film's sound tracks to ``out``, and return their packets in the order of the file, until ``end``."""
     source = stack.enter_context(opened(film.path))
     tracks = {
         sound.index: (
@@ -405,6 +405,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or error
-        # A part has a name of ours, in a folder with that of the film.
+        # A part's name is ours, and its folder has the film's.
         name = path.parent.name.removesuffix(".part") if path.suffix == CLOSED else path.name
         raise FilmError(f"The film {quoted(name)} could not be written: {reason}.") from error

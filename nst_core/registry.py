@@ -26,8 +26,8 @@ REGISTRY = "registry.yaml"
 MAX_REGISTRY = 2**18
 """Bytes."""
 KEPT = 8
-"""How many opened styles a registry keeps, at some 7 MB each, and twice as much more once they have painted in
-bfloat16; 50 MB more in float32."""
+"""How many opened styles a registry keeps. Each has some 7 MB, 14 MB more once it has painted in bfloat16, and 50 MB
+more once it has in float32."""
 REPO = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 COMMIT = "[0-9a-f]{40}"
 REVISION = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*"
@@ -49,7 +49,7 @@ def _matching(pattern: str, right: str) -> AfterValidator:
 def _inside(path: Path, info: ValidationInfo) -> Path:
     assert info.context is not None
     folder: Path = info.context["folder"]
-    with suppress(OSError, RuntimeError):  # where links lead to one another
+    with suppress(OSError, RuntimeError):  # where links form a loop
         if (resolved := (folder / path).resolve()).is_relative_to(folder):
             return resolved
     raise PydanticCustomError("outside", "should be a folder inside the registry's own")
@@ -77,7 +77,7 @@ class Entry(BaseModel):
     license: SomeText
     tags: Tags
     path: Annotated[Path, AfterValidator(_inside)] | None = None
-    """Absolute; in the file it is relative to it."""
+    """Absolute; in the file, relative to its folder."""
     repo: Repo | None = None
     revision: Commit | None = None
     sha256: Annotated[str, _matching("[0-9a-f]{64}", "the SHA-256 of the weights, 64 of 0–9 and a–f")]
@@ -122,7 +122,7 @@ class Registry:
 
     def __init__(self, entries: tuple[Entry, ...], blocked: Sequence[Blocked] = (), *, repo: str | None = None) -> None:
         self.repo = repo
-        """Where it comes from, if that is the Hub."""
+        """The repository that it comes from, if any."""
         self._blocked = tuple(blocked)
         self._entries = {entry.id: entry for entry in entries}
         self._loading = {entry.id: threading.Lock() for entry in entries}
@@ -200,7 +200,7 @@ class Registry:
         """The entry of that id.
 
         Raises:
-            RegistryError: there is none, and it names those that are near; or it was withdrawn, and it says why.
+            RegistryError: there is none, and the message names similar ones; or it was withdrawn, and says why.
         """
         if not isinstance(id, str):
             raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {id!r:.80}.")
@@ -217,7 +217,7 @@ class Registry:
         """A style by its id, a folder, or ``user/repo`` or ``user/repo@revision`` on the Hub, tried in that order.
 
         A style of this registry has the title, artist, licence and tags of its entry, and must have its hash. It is
-        loaded once, also when several threads ask at the same time, and the last few stay loaded.
+        loaded once, even if several threads ask at the same time, and the last few stay loaded.
 
         Raises:
             RegistryError: there is no such style, or it was withdrawn or blocked.
@@ -231,7 +231,7 @@ class Registry:
             if not is_path and (match := on_the_hub(str(ref))):
                 with perhaps_a_folder(str(ref)):
                     return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=str(ref))
-            # What reads as a path is none of the ids that there are, also where nothing is there.
+            # What reads as a path is never an id, even where nothing is there.
             if is_path or re.fullmatch(r"([.~\\]|[^\0]*/)[^\0]*", str(ref)):
                 return _open_folder(Path(ref))
         entry = self[str(ref)]
@@ -248,7 +248,7 @@ class Registry:
     def open_from_hub(self, repo: str, revision: str | None = None, *, into: Path | None = None) -> "Style":
         """A style that is not of this registry, from its repository; its id is ``user/repo@<commit hash>``.
 
-        ``into`` is for what strangers ask for, see ``nst_core.hub.fetch``.
+        ``into`` is for strangers' requests, see ``nst_core.hub.fetch``.
 
         Raises:
             RegistryError: it is blocked.
@@ -257,7 +257,7 @@ class Registry:
         """
         self.refuse_blocked(repo, revision)
         folder = _fetch(repo, revision, self.refuse_blocked, into=into)
-        self.refuse_blocked(repo, folder.name)  # of a copy that was kept, the Hub was not asked
+        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
         return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
 
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
@@ -271,7 +271,7 @@ class Registry:
         return bool(entry.repo and self.why_blocked(entry.repo, entry.revision))
 
     def refuse_blocked(self, repo: str, revision: str | None) -> None:
-        """Say why that repository, or that commit of it, is not to be opened, if it is not.
+        """Refuse that repository, or that commit of it, if it is blocked, and say why.
 
         Raises:
             RegistryError: it is blocked.
@@ -314,7 +314,7 @@ def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
     Raises:
-        RegistryError: the text is no registry, has that id already, or blocks where the entry comes from.
+        RegistryError: the text is no registry, has that id already, or blocks the entry's repository.
     """
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
@@ -327,17 +327,17 @@ def add_entry(text: str, entry: Entry) -> str:
     [styles] = [value for key, value in root.value if key.value == "styles"]
     said = entry.model_dump(mode="json", exclude_none=True)
     if (styles.value and styles.flow_style) or root.flow_style:
-        # What is in brackets is JSON as well.
+        # A list in brackets takes JSON as well.
         end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
         item = (", " if styles.value else "") + json.dumps(said, ensure_ascii=False)
         new = text[:end] + item + text[end:]
     else:
-        # An empty list in brackets gives way to one that a person would write.
+        # An empty list in brackets is replaced by one as a person would write it.
         before = text[: styles.start_mark.index if styles.flow_style else styles.end_mark.index].rstrip()
-        # What a person wrote above the next section stays there.
+        # Comments above the next section stay there.
         while not styles.flow_style and before.rpartition("\n")[2].startswith(("#", "\n")):
             before = before.rpartition("\n")[0].rstrip()
-        margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as those that are there
+        margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as the present ones have
         item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
         indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
         after = text[len(before) if not styles.flow_style else styles.end_mark.index :]
@@ -361,7 +361,7 @@ def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], 
 
 @contextmanager
 def perhaps_a_folder(ref: str) -> Iterator[None]:
-    """Let a refusal of the Hub say as well that there is no folder ``ref``, where a folder may have been meant."""
+    """Where a folder may have been meant, let a refusal of the Hub also say that there is no folder ``ref``."""
     from nst_core.hub import HubError
 
     try:
@@ -373,12 +373,12 @@ def perhaps_a_folder(ref: str) -> Iterator[None]:
 
 
 def on_the_hub(ref: str) -> re.Match[str] | None:
-    """``user/repo`` or ``user/repo@revision``, the two as groups."""
+    """Match ``user/repo`` or ``user/repo@revision``; the two are groups."""
     return re.fullmatch(rf"({REPO})(?:@({REVISION}))?", ref, re.ASCII)
 
 
 def registry_on_the_hub(ref: str) -> re.Match[str] | None:
-    """``user/repo`` or ``spaces/user/repo``, and a revision or none, the two as groups; a YAML file is none."""
+    """Match ``user/repo`` or ``spaces/user/repo``, perhaps with ``@revision``, as two groups, but no YAML file."""
     return re.fullmatch(rf"((?:spaces/)?{REPO})(?:@({REVISION}))?(?<!\.yaml)(?<!\.yml)", ref, re.ASCII)
 
 

@@ -30,7 +30,7 @@ class Finding:
     passed: bool
     words: str
     hinders: bool = True
-    """Whether the style cannot be used if this did not pass; what is False hinders its publication alone."""
+    """Whether the style cannot be used if this did not pass; if False, it only cannot be published."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def examine(folder: Path) -> Report:
 
 
 def examine_weights(path: Path) -> Report:
-    """Look at a weights file alone."""
+    """Check a weights file alone."""
     return Report(tuple(_weights(path, None)))
 
 

@@ -1,4 +1,4 @@
-"""What a maintainer wants to know of a pull request against a registry on the Hub, before merging it."""
+"""What a maintainer wants to know about a pull request against a registry on the Hub, before merging it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from nst_core.text import quoted
 SIDE = 512
 """Pixels to the longer side of the pictures that a review shows."""
 DUPLICATE = 0.99
-"""Cosine of two networks' weights from which on they are as good as the same: one that was begun with another of the
-bundled styles has 0.55 to 0.93 with it."""
+"""Cosine from which two networks' weights are as good as the same: a bundled style that was trained from another has
+0.55 to 0.93 with that."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def changes(present: Registry, proposed: Registry) -> Changes:
 
 
 def repeated(added: list[Entry], present: Registry) -> list[str]:
-    """What is to be said against entries that have the weights or the repository of one that the registry has, also
-    if that was withdrawn, or of one that is added before them."""
+    """Objections to entries that have the weights or the repository of one in the registry, even a withdrawn one, or
+    of one added before them."""
     objections, known = [], list(present.entries)
     for entry in added:
         for other in known:
@@ -60,13 +60,13 @@ def repeated(added: list[Entry], present: Registry) -> list[str]:
 
 @dataclass(frozen=True)
 class Review:
-    """What was found of one entry of a pull request."""
+    """What was found about one entry of a pull request."""
 
     report: Report
     nearest: tuple[str, float] | None
     """The registry's style whose weights are most like it, and their cosine."""
     pictures: list[Image.Image]
-    """Its own preview, and what it makes of the photographs, RGB; none where the report says why it cannot be used."""
+    """Its own preview, and the photographs painted by it, RGB; empty where the report says why it cannot be used."""
     objections: list[str]
     """Why it should not be merged as it is."""
 
@@ -82,13 +82,13 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     folder = entry.path or fetch(entry.repo or "", entry.revision)
     report, card = examine(folder), read_card(folder)
     objections = [finding.words.rstrip(".") for finding in report.findings if not finding.passed]
-    # The page shows the entry's, and who owns the style has said the card's.
+    # The page shows what the entry says; the style's owner has said what the card says.
     objections += [
         f"the {name} of {entry.id} is {quoted(said)}, and in its card {quoted(meant)}"
         for name in ("title", "artist", "license")
         if (said := getattr(entry, name)) != (meant := getattr(card, name)) and meant
     ]
-    # A block list and the next review would look for the name that the Hub has.
+    # A block list and the next review would look for its present name on the Hub.
     if entry.repo and (name := present_name(entry.repo)) != entry.repo:
         objections.append(f"{entry.repo} is called {name} on the Hub")
     if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):

@@ -6,9 +6,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 HEIGHT, GAP, TEXT = 420, 8, 18  # pixels
 WIDEST = 3
-"""A picture is at most so many times as wide as high: one that is wider is scaled down to it."""
+"""A picture is at most so many times as wide as a row is high: a wider one is scaled down."""
 LARGEST = 16383
-"""Pixels of a WebP's side."""
+"""The most pixels of a WebP's side."""
 
 
 def draw_sheet(

@@ -6,13 +6,13 @@ from nst_core.method import Method
 from nst_core.precision import best_device, fast_bfloat16
 
 COARSEST = 64
-"""The least shorter side of a coarse scale, in pixels: below, the deep layers would see next to nothing."""
+"""The least shorter side of a coarse scale, in pixels: below that, deep layers would see next to nothing."""
 OVERHEAD = 100**2
-"""What a step costs beside its pixels, counted in pixels."""
+"""The fixed cost of a step, in pixels."""
 DRAFT = 0.25
-"""Cost of a step under the drafting network, relative to one under the other."""
+"""Cost of a step with the draft network, relative to one with the other."""
 EXACT = 0.05
-"""Share of the finest scale's steps, the last, that are in float32: few are enough to make up for bfloat16."""
+"""Share of the finest scale's steps, its last, that are in float32: few are enough to make up for bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Stage:
     size: int
     """Longer side, in pixels."""
     draft: bool
-    """Whether under the drafting network."""
+    """Whether with the draft network."""
     exact: bool
     """Whether in float32 throughout, and not in bfloat16 wherever that is enough."""
     share: float
-    """Of the steps, relative to the other stages' shares."""
+    """Share of the steps, relative to the other stages' shares."""
     cost: float
-    """Of a step, about, in pixels."""
+    """The approximate cost of a step, in pixels."""
 
 
 class Plan:
@@ -53,7 +53,7 @@ class Plan:
         self.stages.append(stage(finest, False, True, EXACT if fast else 1.0))
 
     def end(self, number: int, began: int) -> int:
-        """The last step of a stage that begins after the step ``began``; of very few, the last stage has all."""
+        """The last step of a stage that begins after the step ``began``; if few are left, the last stage has all."""
         left = self.steps - began
         if number + 1 == len(self.stages):
             return began + max(1, left)
@@ -74,7 +74,7 @@ class Plan:
 
 
 def work_of_step(method: Method, content: tuple[int, int]) -> float:
-    """That of the first step, as ``work``."""
+    """The work of the first step, as of ``work``."""
     return Plan(method, content, fast_bfloat16(best_device()), draft=False).stages[0].cost
 
 

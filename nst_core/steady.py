@@ -1,4 +1,4 @@
-"""Less flicker in painted films: earlier paintings are moved along with the film and mixed into later ones."""
+"""Reduces flicker in painted films: earlier paintings are moved along with the film and mixed into later ones."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEEP = 0.8
-"""How much of what was shown before is kept, where the film shows the same."""
+"""How much of the picture shown before is kept where the film does not change."""
 ALIKE = 10.0
 """Difference between frames, in levels of 255, at which only half of ``KEEP`` is kept."""
 REPAINTED = 20.0
-"""The same between paintings, blurred: what a style paints around a moving thing is not to be dragged along."""
+"""The same between paintings, blurred: what a style paints around a moving object must not be dragged along."""
 STILL = 0.3
 """How much better, in levels of 255, a place must match where the flow says it was, to count as moved."""
 CUT = 0.25
-"""If no more than this part of a frame is like the one before, it begins another scene."""
+"""If no more than this part of a frame resembles the one before, it begins a new scene."""
 SEEN = 480
 """Longer side, in pixels, at which frames are compared."""
 LEAST = 32
@@ -27,11 +27,11 @@ LEAST = 32
 
 
 class Steady:
-    """Called with each frame of a film and its painting, in order, gives the picture to show.
+    """Called with each frame of a film and its painting, in order, returns the picture to show.
 
     That is a mixture of the painting and the picture shown before, moved by the optical flow between the two frames
     (Kroeger et al. 2016, *Fast Optical Flow using Dense Inverse Search*). Where the film shows something new, or the
-    painting has changed its colour, it is the painting alone; so it is after a cut.
+    painting has changed its colour, and after a cut, it is the painting alone.
     """
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class Steady:
         self._cv2 = cv2
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._before: tuple[np.ndarray, np.ndarray] | None = None
-        """The last frame, small, and what was shown of it."""
+        """The last frame, reduced, and the picture shown for it."""
 
     def __call__(self, photo: np.ndarray, painted: np.ndarray) -> np.ndarray:
-        """The frame and its painting are RGB, uint8 (H, W, 3), of the same size all the time; so is what it gives."""
+        """The frame, its painting and the result are RGB, uint8 (H, W, 3), of one size in all calls."""
         cv2 = self._cv2
         height, width, _ = photo.shape
         scale = min(1.0, SEEN / max(height, width))

@@ -1,19 +1,19 @@
-"""The fast path of johnson's networks: in strips of rows, exactly, faster than layer by layer, at any size.
+"""The fast path of johnson networks: in strips of rows, exactly, faster than layer by layer, at any size.
 
 Instance normalisation needs the statistics of whole feature maps, so a picture cannot be painted tile by tile. Here
-each layer goes through its rows once, and keeps its convolution's output, in strips, and the statistics of all of it;
+each layer goes through its rows once and keeps its convolution's output, in strips, and the statistics of the whole;
 the next layer normalises the rows that it reads. So the strips leave no seams.
 
-What makes it fast, beside strips that stay in the processor's cache:
+What makes it fast, beside strips that stay in the CPU's cache:
 
 - a normalisation and its ReLU are one comparison: relu(scale · x + shift) is scale · (max(x, floor) - floor), where
   floor is -shift / scale, and all but max(x, floor) goes into the kernel and the bias of the next convolution;
-- an enlargement to twice the size and the convolution after it are one transposed convolution of the small map, with a
-  kernel of 4 × 4: four ninths of the multiplications, and no large map between the two;
+- upsampling by two and the convolution after it are one transposed convolution of the small map, with a 4 × 4 kernel:
+  four ninths of the multiplications, and no large map between the two;
 - the 3 × 3 convolutions of the residual blocks are Winograd's F(6 × 6, 3 × 3), with a fifth of the multiplications
   (Lavin and Gray 2016);
-- the last convolution gives three channels only, which processors are slow at: it gives those of five rows at a time,
-  as fifteen channels, with a kernel that is four rows longer;
+- the last convolution gives only three channels, at which CPUs are slow: it gives those of five rows at a time, as
+  fifteen channels, with a kernel that is four rows longer;
 - biases before a normalisation cancel, and are left out.
 """
 
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
     from nst_core.layers import ConvLayer, InstanceNorm
 
 STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
-"""Bytes of a strip of a feature map, about."""
+"""Approximate bytes of a strip of a feature map."""
 AT_ONCE = 5
-"""Rows of the painted picture that the last convolution gives at a time: 15 numbers, for processors have 16 lanes."""
+"""Rows of the painted picture that the last convolution gives at a time: 15 numbers, as CPUs have 16 lanes."""
 LEAST = 3 * TILE
-"""Rows of a strip at least: above and below it, a convolution reads up to eight more."""
+"""The fewest rows of a strip: above and below it, a convolution reads up to eight more."""
 KEEP_ALL = 9_000_000
-"""Pixels up to which the feature maps of full size are kept. Of larger pictures they are computed twice; so are, where
+"""Pixels up to which full-size feature maps are kept. For larger pictures, they are computed twice, as are, where
 memory is short, those of half size and those inside the residual blocks."""
 AROUND = 30
-"""Strips' worth of memory that a picture takes beside its feature maps and itself, about."""
+"""Approximate memory, in strips, that a picture takes beside its feature maps and itself."""
 
 Progress = Callable[[float], None]
-"""Is told, again and again, which part of the work is done, in 0–1; what it raises ends the work."""
+"""Called again and again with the part of the work that is done, 0–1; an exception from it ends the work."""
 
 
 class StripNetwork:
     """Gives what a johnson network does, within rounding, and faster; several threads may call it at a time.
 
-    With bfloat16, that is the type of feature maps and kernels, and Winograd's convolution, which would lose too much,
-    is not used; statistics and the painted picture are float32.
+    With bfloat16, feature maps and kernels are of that type, and Winograd's convolution, which would lose too many
+    digits, is not used; statistics and the painted picture are float32.
     """
 
     def __init__(self, network: "JohnsonNetwork", dtype: torch.dtype = torch.float32) -> None:
@@ -69,17 +69,17 @@ class StripNetwork:
         ]
         up = (network.deconv1, network.in4), (network.deconv2, network.in5)
         self._up = [_Layer(layer, norm, enlarging_kernel) for layer, norm in up]
-        # Copies, as all else is: a training changes the network's own.
+        # Copied, like all else: training changes the network's own.
         self._last = network.deconv3.conv2d.weight.detach().to(torch.float32, copy=True)
         self._blank = network.in5.bias.detach().to(torch.float32, copy=True)
         assert network.deconv3.conv2d.bias is not None
         self._colour = network.deconv3.conv2d.bias.detach().to(torch.float32, copy=True)
 
     def __call__(self, photo: Tensor, progress: Progress | None = None) -> Tensor:
-        """Repaint RGB in 0–255, (H, W, 3) of any type; gives (H, W, 3) of uint8, rounded and clamped.
+        """Repaint RGB in 0–255, (H, W, 3) of any type; returns (H, W, 3) of uint8, rounded and clamped.
 
         Raises:
-            NSTError: less memory is free than that takes.
+            NSTError: too little memory is free.
         """
         height, width, _ = photo.shape
         self._kept(height, width)  # refuses what there is no memory for
@@ -93,7 +93,7 @@ class StripNetwork:
         """The result before it is rounded, in strips of float32 (rows, W, 3), each with the number of its first row."""
         height, width, _ = photo.shape
         if (photo[0] == photo[0, 0]).all() and (photo == photo[0, 0]).all():
-            # Of one colour: normalisations give only their shift, and would magnify errors of rounding.
+            # All one colour: normalisations give only their shift, and would magnify rounding errors.
             yield 0, (self._colour + self._last.sum((2, 3)) @ self._blank.relu()).expand(height, width, 3)
             if progress:
                 progress(1.0)
@@ -104,7 +104,7 @@ class StripNetwork:
         room = _Room(-(-kept * -(-height // 4) // self._rows(width)) + 4, size, self._dtype)
         run = _Run(passes, self._rows(width), room, progress)
         inside = _tiled if self._dtype == torch.float32 else _convolved
-        # A normalisation removes the mean anyway, and in bfloat16 it would leave few digits for a faint photograph.
+        # Normalisation removes the mean anyway, and in bfloat16, the mean would leave a faint photograph few digits.
         middle = photo[::8, ::8].float().mean((0, 1)).round()
         now = _Map(height, width, 3, self._dtype, lambda low, high: (photo[low:high] - middle).to(self._dtype))
         for layer, keep in zip(self._down, (kept > 2, kept > 1, True), strict=True):
@@ -144,9 +144,9 @@ class StripNetwork:
             yield low, values[: high - low, :width].float() + colour
 
     def _kept(self, height: int, width: int) -> int:
-        """How much memory there is for feature maps, in maps of a quarter's size: 4, 2 or 1 of them.
+        """How much memory there is for feature maps, in quarter-size maps: 4, 2 or 1 of them.
 
-        A map of full size has four times as many numbers, and one of half size twice as many.
+        A full-size map has four times as many numbers, and a half-size one twice as many.
 
         Raises:
             NSTError: there is not enough for one.
@@ -181,15 +181,15 @@ class _Layer:
         weight, kernel = norm.weight.detach().double(), layer.conv2d.weight.detach()
         kernel = torch.where(weight < 0, -1, 1)[:, None, None, None] * kernel.float()
         self.kernel = arranged(kernel) if arranged else kernel
-        # It is divided by, and is not to be 0.
+        # A divisor, which must not be 0.
         self.scale = weight.abs().clamp(min=1e-12)
         self.shift, self.eps = norm.bias.detach().double(), norm.eps
 
 
 def enlarging_kernel(kernel: Tensor) -> Tensor:
-    """(out, in, 3, 3) after nearest-neighbour enlargement by two, as (in, out, 4, 4) of a transposed convolution.
+    """A kernel (out, in, 3, 3) after nearest-neighbour upsampling by two, as a transposed one, (in, out, 4, 4).
 
-    That has stride 2 and padding 3, on a map that is padded by one with its own edge.
+    Its convolution has stride 2 and padding 3, on a map that is padded by one with its own edge.
     """
     kernel = kernel.double()
     for axis in (2, 3):
@@ -201,7 +201,7 @@ def enlarging_kernel(kernel: Tensor) -> Tensor:
 @measured_once
 @torch.inference_mode()
 def quickest_type() -> torch.dtype:
-    """Of feature maps on this processor: bfloat16 if it has instructions for it that beat float32 and Winograd."""
+    """The fastest type of feature maps on this CPU: bfloat16, if its instructions beat float32 with Winograd."""
     if not fast_bfloat16(torch.device("cpu")):
         return torch.float32
     x = torch.ones(5 * TILE + 2, 11 * TILE + 2, 128, **FLOAT32_ON_CPU)
@@ -216,14 +216,14 @@ def quickest_type() -> torch.dtype:
         F.conv2d(seen[:, :, : len(x) // 2], laid_out)
         return time.perf_counter() - began
 
-    # In turn, for the processor may be busy for a while.
+    # In turn, as the CPU may be busy for a while.
     took = [(seconds(torch.float32), seconds(torch.bfloat16)) for _ in range(6)]
     exact, rough = map(min, zip(*took, strict=True))
     return torch.bfloat16 if rough < exact else torch.float32
 
 
 class _Map:
-    """A feature map (height, width, channels): what a convolution gives, and how to normalise it."""
+    """A feature map (height, width, channels): a convolution's output, and how to normalise it."""
 
     def __init__(
         self,
@@ -236,9 +236,9 @@ class _Map:
     ) -> None:
         self.height, self.width, self.channels, self.dtype = height, width, channels, dtype
         self.compute = compute
-        """Gives the rows from one to another, before normalisation."""
+        """Computes the rows from one to another, before normalisation."""
         self.let_go = let_go
-        """Frees what only the rows before one are computed from."""
+        """Frees what only the rows before a given one are computed from."""
         self.strips: list[tuple[int, Tensor]] | None = None
         """Strips of such rows that are kept, with the number of the first; None if rows are computed when asked for."""
         self.room: _Room | None = None
@@ -249,7 +249,7 @@ class _Map:
         """The value up to which normalisation and ReLU give 0, by channel; None where there are none."""
 
     def standardise(self, strips: list[tuple[int, Tensor, Tensor]], layer: _Layer) -> None:
-        """Set the normalisation by the strips' statistics: the number of values a channel, their mean and variance."""
+        """Set the normalisation from the strips' statistics: values per channel, their mean and variance."""
         counts = torch.tensor([count for count, _, _ in strips], dtype=torch.float64, device="cpu")
         means, variances = (torch.stack(moments).double() for moments in list(zip(*strips, strict=True))[1:])
         mean = counts @ means / counts.sum()
@@ -273,7 +273,8 @@ class _Map:
     ) -> Tensor:
         """Rows, rectified, with ``margin`` more columns on each side.
 
-        Beyond the edges the map is mirrored, or repeated; below and to the right are ``spare`` rows and columns of 0.
+        Beyond the edges, the map is mirrored, or its edge repeated; below and to the right are ``spare`` rows and
+        columns of 0.
         """
         # What lies beyond an edge may mirror rows that were not asked for.
         first = max(0, min(low, 2 * self.height - 1 - high) if high > self.height and mirrored else low)
@@ -322,7 +323,7 @@ class _Map:
             self.room.free(self.strips.pop(0)[1])
 
     def between(self, low: int, high: int) -> Iterator[tuple[int, Tensor]]:
-        """The rows from one to another, in pieces, each with the number of its first, before normalisation."""
+        """The rows from ``low`` to ``high``, before normalisation, in pieces, each with its first row's number."""
         if self.strips is None:
             yield low, self.compute(low, high)
             return
@@ -359,7 +360,7 @@ def _tiled(source: _Map, kernel: Tensor) -> _Map:
 
 
 def _enlarged(source: _Map, kernel: Tensor) -> _Map:
-    # Of a kernel's 4 × 4 numbers each pixel sees 2 × 2, and their sum is the same everywhere.
+    # Each pixel sees 2 × 2 of a kernel's 4 × 4 numbers, and their sum is the same everywhere.
     bias = (source.shift() @ kernel.sum((2, 3)) / 4).to(source.dtype)
     kernel = _laid_out(kernel * source.scale[:, None, None, None], source.dtype)
 
@@ -374,10 +375,10 @@ def _enlarged(source: _Map, kernel: Tensor) -> _Map:
 
 
 class _Room:
-    """Memory for the strips that are kept, in pieces of one size, each of which is used again once its strip is freed.
+    """Memory for the strips that are kept, in pieces of one size, which are reused once their strip is freed.
 
     PyTorch has malloc align its memory, so that the gap that one strip leaves is a few bytes too small for the next,
-    and the process grows by half. These pieces are asked for without, and aligned here.
+    and the process grows by half. These pieces are allocated unaligned, and aligned here.
     """
 
     ALIGNED = 64
@@ -393,12 +394,12 @@ class _Room:
         return self._free.pop()[: strip.numel()].view(strip.shape).copy_(strip)
 
     def free(self, strip: Tensor) -> None:
-        """Take back the memory of what ``keep`` gave."""
+        """Take back the memory of what ``keep`` returned."""
         self._free.append(strip.as_strided((self._numbers,), (1,), strip.storage_offset()))
 
 
 class _Run:
-    """Goes through a picture's layers strip by strip, and tells how far it is."""
+    """Goes through a picture's layers strip by strip, and tells its progress."""
 
     def __init__(self, passes: int, rows: int, room: _Room, progress: Progress | None) -> None:
         """``rows`` are a strip's."""
@@ -406,9 +407,9 @@ class _Run:
         self._done = 0
 
     def each(self, height: int, multiple: int = 1) -> Iterator[tuple[int, int]]:
-        """The strips of a layer, from one row to another; each is done when the next is asked for.
+        """The strips of a layer, from one row to another; each counts as done when the next is asked for.
 
-        All but the last have a multiple of so many rows.
+        All but the last have a multiple of ``multiple`` rows.
         """
         rows = -(-self._rows // multiple) * multiple
         for low in range(0, height, rows):
@@ -432,7 +433,7 @@ class _Run:
             self._room.free(before[1])
 
     def measure(self, map_: _Map, layer: _Layer, *, keep: bool = True) -> None:
-        """Compute a map's rows for its statistics, and keep those rows or not."""
+        """Compute a map's rows for its statistics, and ``keep`` those rows or not."""
         moments, strips = [], []
         running = torch.ones(map_.channels, **FLOAT32_ON_CPU)  # only its type matters: that of the statistics
         for low, high in self.each(map_.height):
@@ -441,7 +442,7 @@ class _Run:
             count = strip[..., 0].numel()
             mean, variance = torch.batch_norm_update_stats(_batch(strip), running, running.clone(), 0.0)
             if strip.dtype == torch.float32:
-                mean = strip.sum(1).double().sum(0) / count  # the other is a long sum, rounded at every step
+                mean = strip.sum(1).double().sum(0) / count  # PyTorch's is a long sum, rounded at every step
             moments.append((count, mean, variance))
             if keep:
                 strips.append((low, strip))

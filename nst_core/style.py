@@ -27,7 +27,7 @@ from nst_core.winograd import FLOAT32_ON_CPU
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
 MAX_CARD, MAX_CONFIG, MAX_FRONT_MATTER = 2**20, 2**18, 2**15
-"""Bytes, and characters of a card's front matter: YAML is slow to read."""
+"""The most bytes, and characters of a card's front matter: YAML is slow to read."""
 MAX_BYTES = {
     CARD: MAX_CARD,
     PREVIEW: 2**23,
@@ -40,7 +40,7 @@ PREVIEW_SIZE = 512
 HUB_TAGS = ("style-transfer", "nst-style")
 """Tags that the card of every style has on the Hub, beside its own."""
 FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL | re.MULTILINE)
-"""Of a card, and the text behind it."""
+"""Matches a card's front matter, and the text after it."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -67,7 +67,7 @@ class StyleConfig(BaseModel):
     architecture: str
     architecture_version: int = Field(ge=1, le=MAX_VERSION)
     arguments: dict[str, Any] = {}
-    """Of the architecture's network; none of version 1 takes any."""
+    """The arguments of the architecture's network; none of version 1 takes any."""
     training: dict[str, Any] = {}
     """Every hyper-parameter."""
     metrics: dict[str, Any] = {}
@@ -77,7 +77,7 @@ class StyleConfig(BaseModel):
         """The plug-in that these weights are for.
 
         Raises:
-            StyleError: there is none, or an older one, or it takes no such arguments.
+            StyleError: there is none, or only an older one, or it takes no such arguments.
         """
         newest = ARCHITECTURES.get(self.architecture)
         if newest is None:
@@ -110,7 +110,7 @@ class Card(BaseModel):
     text: str = ""
 
     def render(self) -> str:
-        """The file's text; its front matter has what the Hub asks of every model, too."""
+        """The file's text; its front matter also has what the Hub asks of every model."""
         front = {
             "license": self.license,
             "library_name": "nst-core",
@@ -123,10 +123,10 @@ class Card(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> "Card":
-        """The reverse of ``render``; what the front matter lacks is left empty.
+        """The inverse of ``render``; what the front matter lacks is left empty.
 
         Raises:
-            StyleError: the front matter is too long, not YAML, or holds something else than text where text belongs.
+            StyleError: the front matter is too long, not YAML, or holds something other than text where text belongs.
         """
         match = FRONT_MATTER.match(text)
         front, text = match.groups() if match else ("", text)
@@ -154,22 +154,22 @@ class Style:
     title: str
     artist: str
     license: str
-    """As the Hub writes it, such as ``cc0-1.0``; empty where nothing says."""
+    """As the Hub writes it, such as ``cc0-1.0``; empty if unknown."""
     tags: tuple[str, ...]
     folder: Path
     """Where its files are."""
     config: StyleConfig = field(repr=False)
     architecture: Architecture
     network: nn.Module = field(repr=False)
-    """Of float32, in evaluation mode, without gradients."""
+    """In float32, in evaluation mode, without gradients."""
 
     _painters: dict[torch.dtype, tuple[list[object], list[np.ndarray], Paint]] = field(
         default_factory=dict, init=False, repr=False
     )
-    """The fast ways to paint, by the type they compute in, each with the settings and weights that it was made of."""
+    """The fast painters, by the type they compute in, each with the settings and weights that it was made from."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # In a copy, or another process, the fast ways are made anew: pickled, they are six times as large as the style.
+        # In a copy, or another process, fast painters are made anew: pickled, they are six times as large as the style.
         return {**vars(self), "_painters": {}}
 
     @property
@@ -179,20 +179,20 @@ class Style:
 
     @property
     def _sample(self) -> Tensor:
-        """A tensor of the type that its network computes in, where it does."""
+        """A tensor of its network's type, on its network's device."""
         return next(self.network.parameters(), torch.empty(0, **FLOAT32_ON_CPU))
 
     @property
     def bytes_per_pixel(self) -> int:
-        """How much memory painting on a processor takes for each pixel, about, and at most."""
+        """About the most memory that painting on a CPU takes for each pixel."""
         return 160 if self.architecture.fast else 500
 
     def painter(self, precision: Precision = "auto") -> Paint:
         """The fastest way to paint with the network on this machine; with "exact", the fastest in float32.
 
-        It is that of the weights as they are, which are compared each time: that takes a millisecond of a johnson
-        network. One with forward hooks, or a ``forward`` of its own, computes them itself, layer by layer; but layers
-        that were replaced by others, with tensors of the same names, go unnoticed.
+        It paints with the weights as they are now: they are compared each time, which takes a millisecond for a johnson
+        network. A network with forward hooks, or with a ``forward`` of its own, is run itself, layer by layer; but
+        layers that were replaced by others, with tensors of the same names, go unnoticed.
         """
         changed = any(
             layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)
@@ -201,12 +201,12 @@ class Style:
         if self.architecture.fast is None or self.device.type != "cpu" or changed:
             return self._paint_at_once
         dtype = quickest_type() if precision == "auto" else torch.float32
-        # A fast way holds copies of the weights: where a training has changed them, it is made anew. Neither a tensor's
-        # address nor its version tells: fused optimizers count no version, and inference mode has none.
+        # A fast painter holds copies of the weights: if a training has changed those, it is made anew. Neither address
+        # nor version of a tensor tells: fused optimizers do not count versions, and inference mode has none.
         settings = [getattr(layer, "eps", None) for layer in self.network.modules()]
         tensors = self.network.state_dict().values()
         settings += [tensor.dtype for tensor in tensors]
-        # By NumPy, whose one thread waits for no other where the processor is busy.
+        # By NumPy, whose single thread waits for no other on a busy CPU.
         weights = [tensor.float().numpy() for tensor in tensors]
         made_with, made_of, paint = self._painters.get(dtype, ([], [], None))
         if paint is None or made_with != settings or not all(map(np.array_equal, made_of, weights)):
@@ -237,11 +237,11 @@ class Style:
     def open(cls, folder: str | Path, *, sha256: str | None = None, name: str | None = None) -> "Style":
         """Open, check and load a folder that holds a style.
 
-        ``sha256`` is what the weights must have; ``name`` is what the style is called where its card does not say,
-        by default as its folder.
+        ``sha256`` is the hash that the weights must have; ``name`` is the style's name if its card gives none, by
+        default its folder's.
 
         Raises:
-            StyleError: the folder is not a style, or of an architecture that is not known.
+            StyleError: the folder is not a style, or its architecture is not known.
             WeightsError: its weights did not pass the gate.
         """
         folder = _real(folder)
@@ -322,7 +322,7 @@ def check_new(folder: Path) -> None:
     """Refuse, before any work is done, a folder where a style's files would replace others.
 
     Raises:
-        StyleError: the folder has a file of one of the names that a style's have.
+        StyleError: the folder has a file with the name of one of a style's.
     """
     for file in MAX_BYTES:
         if os.path.lexists(folder / file):
@@ -343,7 +343,7 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
-    They are written in a folder inside it, and moved out of that when all are complete, the weights last: an
+    They are written to a temporary folder inside it, and moved out when all are complete, the weights last: an
     interruption leaves no folder, or one without the file that makes it a style.
 
     Raises:
@@ -353,18 +353,18 @@ def write_style(
     """
     folder = _real(folder)
     architecture = config.find_architecture()
-    # Copies, for safetensors refuses tensors that share memory.
+    # Copies, as safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
     there, shown = os.path.isdir(folder), open_picture(preview)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Not beside it: it may be a volume of its own, or the one folder that may be written to.
+        # Not beside the folder, which may be a volume of its own, or the only one that may be written to.
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
             new = Path(temporary)
             (new / CARD).write_text(card.render(), encoding="utf-8")
             (new / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             save_picture(fit(shown, min(PREVIEW_SIZE, max(shown.size))), new / PREVIEW)
-            (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable for their owner alone
+            (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable by its owner alone
             read_weights(new / WEIGHTS, architecture)
             for file in (CARD, PREVIEW, CONFIG, WEIGHTS):
                 (new / file).replace(folder / file)

@@ -14,13 +14,13 @@ from nst_core.streaming import Progress
 from nst_core.style import Style, check_style
 
 SIZES = (16, 16384)
-"""The least and the most that may be asked for as a picture's longer side, in pixels."""
+"""The least and the most pixels that may be asked for as a picture's longer side."""
 STROKES = (0.25, 4.0)
 """The finest and the broadest stroke."""
 
 MIN_SIDE = 16
-"""The smallest side that a network is shown, in pixels; what is smaller is padded. Instance normalisation needs more
-than one value a channel at its coarsest."""
+"""The smallest side that a network is shown, in pixels; smaller pictures are padded. Instance normalisation needs more
+than one value per channel at its coarsest."""
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _STRIP = 64
 
@@ -41,8 +41,8 @@ def stylize(
 ) -> Image.Image:
     """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``. Pictures are what ``open_picture`` takes.
 
-    With a ``second`` style, what that one paints is laid over what the first one does, ``mix`` (0–1) of it, and only
-    where the ``mask`` is white.
+    With a ``second`` style, its painting is laid over the first one's: ``mix`` (0–1) of it, and only where the ``mask``
+    is white.
 
     Raises:
         NSTError: as those two.
@@ -51,7 +51,7 @@ def stylize(
     check_second(second, mix, mask)
     mask = None if mask is None else open_picture(mask)
     if not isinstance(photo, Image.Image):
-        photo = open_picture(photo)  # once, for it is needed more than once
+        photo = open_picture(photo)  # only once, though it is used more often
     styles = [style, second] if second else [style]
     painted = [
         repaint(
@@ -69,7 +69,7 @@ def stylize(
 
 
 def part_of(progress: Progress, number: int, parts: int) -> Progress:
-    """What to tell of part ``number``, from 0, of several: ``progress`` is told of the whole."""
+    """A function to tell the progress of part ``number``, from 0: ``progress`` is told that of the whole."""
     return lambda done: progress((number + done) / parts)
 
 
@@ -85,14 +85,14 @@ def repaint(
     """What the style's network makes of a photograph, RGB, or RGBA with the photograph's transparency.
 
     The result has the photograph's size, or ``size`` (16–16384 pixels) as its longer side. ``stroke`` (0.25–4) is how
-    broad the strokes are: the network looks at the photograph at the result's size / stroke, and what it paints is
-    enlarged or reduced to the result's size. With ``precision`` "exact" the network computes in float32; "auto" takes
-    bfloat16 for its feature maps where the processor is faster at it. What is fully transparent counts as
-    black. ``progress`` is told, again and again, which part the network has done, in 0–1; what it raises ends the work.
+    broad the strokes are: the network sees the photograph at the result's size / stroke, and its painting is resized to
+    the result's size. With ``precision`` "exact", the network computes in float32; "auto" uses bfloat16 for its feature
+    maps where the CPU is faster at it. Fully transparent pixels count as black. ``progress`` is called again and again
+    with the part that the network has done, 0–1; an exception from it ends the work.
 
     Raises:
-        NSTError: a number is out of its range, or the network would look at more than ``MAX_PIXELS``, or would need
-            more memory than is free.
+        NSTError: a number is out of its range, the result or what the network sees would have more than
+            ``MAX_PIXELS``, or too little memory is free.
         PictureError: the photograph cannot be read.
     """
     size = check_size(size)
@@ -121,7 +121,7 @@ def repaint(
 
 
 def pixels_seen(photo: Image.Image, size: int | None, stroke: float, least: int = MIN_SIDE) -> int:
-    """How many pixels ``repaint`` gives, or lets the network look at, whichever are more.
+    """How many pixels ``repaint`` returns, or shows to the network, whichever are more.
 
     ``least`` is the smallest side that the network is shown.
 
@@ -173,10 +173,10 @@ def blend_pixels(
     color: Literal["style", "photo"],
     shown: np.ndarray | None = None,
 ) -> np.ndarray:
-    """``blend`` of RGB pixels, uint8 (H, W, 3), by settings that were checked; ``shown`` is a mask (H, W, 1), 0–1."""
+    """``blend`` of RGB pixels, uint8 (H, W, 3), with checked settings; ``shown`` is a mask (H, W, 1), 0–1."""
     weight = np.float32(strength)
     blended = np.empty_like(below)
-    # Strip by strip the numbers stay in the processor's cache, which is three times as fast and takes no memory.
+    # Strip by strip, the numbers stay in the CPU's cache, which is three times as fast and takes no more memory.
     for top in range(0, len(below), _STRIP):
         rows = slice(top, top + _STRIP)
         base = below[rows].astype(np.float32)
@@ -192,12 +192,12 @@ def blend_pixels(
 def paint_pixels(
     pixels: np.ndarray, style: Style, precision: Precision = "auto", progress: Progress | None = None
 ) -> np.ndarray:
-    """Repaint RGB pixels, uint8 (H, W, 3), of any size; gives an array of the same shape."""
+    """Repaint RGB pixels, uint8 (H, W, 3), of any size; returns an array of the same shape."""
     height, width, _ = pixels.shape
     least = _least_side(style)
     if min(height, width) < least:
         pixels = np.pad(pixels, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)), mode="edge")
-    with torch.autocast(style.device.type, enabled=False):  # a caller's would round what is to be exact
+    with torch.autocast(style.device.type, enabled=False):  # a caller's would round what must be exact
         paint = style.painter(precision)
         return paint(torch.from_numpy(pixels), progress)[:height, :width].numpy()
 
@@ -207,7 +207,7 @@ def _least_side(style: Style) -> int:
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
-    # Of a large picture, another copy is felt.
+    # For a large picture, another copy would be felt.
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
@@ -233,7 +233,7 @@ def check_blend(strength: float, color: str) -> None:
 
 
 def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
-    """Refuse, before any work is done, settings by which a second style cannot be laid over a first one.
+    """Refuse, before any work is done, settings with which a second style cannot be laid over a first one.
 
     Raises:
         NSTError: ``mix`` is not in 0–1, the second is no style, or there is a mask without one.

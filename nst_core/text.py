@@ -24,7 +24,7 @@ def plain(text: str, limit: int = 120) -> str:
     kept, marks = [], 0
     for c in text:
         category = unicodedata.category(c)
-        if category != "Cf":  # which is left out, or joins: no letter begins with it
+        if category != "Cf":  # left out, or a joiner: no new letter begins
             marks = marks + 1 if category in ("Mn", "Me") else 0
         seen = category not in ("Cc", "Cf", "Cs") and c not in FILLERS and marks <= MARKS
         if seen or c.isspace() or c in JOINERS:
@@ -45,7 +45,7 @@ Tags = Annotated[tuple[PlainText, ...], AfterValidator(distinct)]
 def quoted(name: object, limit: int = 80) -> str:
     """A name from outside as it may stand in a sentence: short, in quotation marks, nothing invisible in it."""
     text = repr(str(name)[:limit])
-    # What is invisible takes up to ten characters to write.
+    # An invisible character takes up to ten to write.
     return text if len(text) <= limit + 2 else f"{text[:limit]}…{text[0]}"
 
 
@@ -73,7 +73,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 class _Loader(yaml.BaseLoader):
-    """YAML as nested dict, list and str: no tags, no aliases (a few of them make billions), no key twice."""
+    """YAML as nested dict, list and str: no tags, no aliases (a few can make billions of nodes), no key twice."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -100,14 +100,14 @@ def load_yaml(text: str) -> Any:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"{(error.problem or 'it is damaged').removeprefix('but ')}{line}") from error
     except yaml.YAMLError as error:
-        # What follows tells where in "<unicode string>".
+        # The rest only says where in "<unicode string>".
         raise ValueError(plain(str(error).partition("\n")[0])) from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict, for ``json.loads`` as ``object_pairs_hook``; refuses a key twice, of which readers take either value.
+    """A dict, for ``json.loads`` as ``object_pairs_hook``; refuses repeated keys, which readers do not treat alike.
 
     Raises:
         ValueError: a key stands twice.
@@ -120,7 +120,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_json(text: str) -> None:
-    """Refuse JSON that not all readers understand alike: a key twice, numbers that are no finite ones.
+    """Refuse JSON that not all readers understand alike: repeated keys, numbers that are not finite.
 
     Raises:
         ValueError: there is such a thing, or it is not JSON; the message says what.
@@ -150,12 +150,12 @@ def explain(error: ValidationError, where: str) -> str:
         case "extra_forbidden":
             return f"{where} has {quoted(place)}, which means nothing there."
     subject = f"{quoted(place)} in {where}" if place else where
-    # pydantic says "Input should be a valid tuple" of what is a list to whoever writes the file.
+    # pydantic's "Input should be a valid tuple" means what is a list to the file's author.
     should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"]).replace("a valid tuple", "a list")
     return f"{subject} {should}."
 
 
 def slug(title: str) -> str:
-    """An id made of a title: ``The Great Wave`` gives ``the-great-wave``; nothing usable gives ``style``."""
+    """An id made from a title: ``The Great Wave`` gives ``the-great-wave``; nothing usable gives ``style``."""
     letters = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "-", letters).strip("-")[:64].strip("-") or "style"

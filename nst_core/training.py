@@ -47,7 +47,7 @@ from nst_core.text import few, quoted
 
 logger = logging.getLogger(__name__)
 
-SMALLEST_PHOTO = 32  # pixels: what is smaller and enlarged to a crop holds nothing to learn from
+SMALLEST_PHOTO = 32  # pixels: a smaller one, enlarged to a crop, holds nothing to learn from
 
 
 class TrainingError(NSTError):
@@ -62,7 +62,7 @@ class TrainingStep:
     """From 1."""
     total: float
     content: float
-    """In the first steps, that learn to give photographs back, their mean squared error."""
+    """In the first steps, which learn to reproduce photographs, the mean squared error."""
     style: float
     total_variation: float
     learning_rate: float
@@ -74,14 +74,14 @@ class Photographs(Dataset[Tensor]):
     """Endless random squares (3, crop, crop), RGB in 0–1, from a folder of photographs.
 
     Sample i is the same whenever it is asked for: that is what makes a resumed training equal an uninterrupted one.
-    What cannot be read, or is under 32 px, is passed over with a message.
+    Photographs that cannot be read, or are under 32 px, are passed over with a message.
 
     Raises:
         TrainingError: the folder has no photograph, or none that can be read.
     """
 
     def __init__(self, folder: str | Path, recipe: Recipe, *, without: Path | None = None) -> None:
-        """``without`` is a folder whose pictures are left out, if it lies in the other."""
+        """Pictures in the folder ``without``, if that lies in ``folder``, are left out."""
         self.recipe = recipe
         if not isinstance(folder, str | Path) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
@@ -107,7 +107,7 @@ class Photographs(Dataset[Tensor]):
         zoom, across, down = torch.rand(3, generator=drawn, dtype=torch.float32, device="cpu").tolist()
         side = self.recipe.crop
         short = side * (1 + (self.recipe.zoom - 1) * zoom)
-        # Twice as large as it will be, so that a decoder's coarse reduction is not seen in it.
+        # Twice as large as it will be, so that a decoder's coarse reduction does not show.
         candidates = [self.paths[place] for place in order[position:] + order[:position]]
         picture = self.first_readable(candidates, at_least=math.ceil(2 * short))
         picture = fit(picture, math.ceil(max(picture.size) * short / min(picture.size)))
@@ -115,7 +115,7 @@ class Photographs(Dataset[Tensor]):
         return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
 
     def take(self, names: list[str], folder: Path) -> None:
-        """Those alone, by their paths in the folder: what an interrupted training had, whatever has come since.
+        """Keep only these, by their paths in the folder: those of an interrupted training, not any added since.
 
         Raises:
             TrainingError: some are gone.
@@ -172,10 +172,10 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
 
 
 def check_architecture(id: str) -> None:
-    """Refuse an architecture that there is not.
+    """Refuse an architecture that does not exist.
 
     Raises:
-        TrainingError: it is none of ``ARCHITECTURES``.
+        TrainingError: it is not in ``ARCHITECTURES``.
     """
     if id not in ARCHITECTURES:
         raise TrainingError(f"There is no architecture {quoted(id)}; there are {', '.join(ARCHITECTURES)}.")
@@ -186,15 +186,15 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """The network that a recipe is to train: random by its seed, or a copy of a style's.
 
     Raises:
-        RecipeError: the recipe is none.
+        RecipeError: as ``check_recipe``.
         TrainingError: there is no such architecture, or the style is of another.
     """
     check_recipe(recipe)
     check_architecture(recipe.architecture)
     usual = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)  # of another type, the same seed gives other numbers
+    torch.set_default_dtype(torch.float32)  # with another type, the same seed gives other numbers
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay as they are
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay unchanged
             torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would seed the GPUs', too
             network = ARCHITECTURES[recipe.architecture].network().float()
     finally:
@@ -211,7 +211,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
 
 @torch.inference_mode()
 def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
-    """Repaint a photograph, RGB, with a network in training, as the style that it is to be will."""
+    """Repaint a photograph, RGB, with a network in training, as its finished style will."""
     seen = to_tensor(photo).to(next(network.parameters()).device)
     down, across = (max(0, MIN_SIDE - side) for side in seen.shape[2:])
     trains = network.training
@@ -237,29 +237,29 @@ def train(
 ) -> Generator[TrainingStep, None, None]:
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
-    The network takes and gives (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting as
-    ``open_picture`` takes it, ``photos`` a folder with photographs, which may be in subfolders, and ``features`` a
+    The network takes and returns (B, 3, H, W), RGB in 0–255, and is moved to the device. ``style_image`` is a painting
+    as ``open_picture`` takes it, ``photos`` a folder with photographs, which may be in subfolders, and ``features`` a
     feature network, or what ``load_features`` takes.
 
-    First the network learns to give photographs back (mean squared error; the ``content`` of those steps). Then it
+    First the network learns to reproduce photographs (mean squared error; the ``content`` of those steps). Then it
     minimises, over photographs x, ℓ(f(x)) = content + style + total variation (Johnson et al. 2016, section 3) with
     Muon. It trains on CUDA if there is one, and convolutions run in bfloat16 where the CPU or GPU is built for it.
 
     Every ``checkpoint_every`` steps and at the end the whole state is saved as ``checkpoint``, if that is given; with
-    ``resume`` it is read from there, and the losses are those of a run without the interruption. ``ended`` is called
-    after every step; if it gives True, the checkpoint is written, and the training stops there.
+    ``resume`` it is read from there, and the losses are the same as without the interruption. ``ended`` is called
+    after every step; if it returns True, the checkpoint is written, and the training stops there.
 
     The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
     and one of them writes: the losses are those of one process, whatever their number.
 
     Raises:
-        ProcessesError: a batch that the processes cannot share equally, or no accelerate.
-        RecipeError: the recipe is none.
-        TrainingError: nothing to train, or to train on, a checkpoint of another training, or one that is there without
-            ``resume``, losses that are no longer numbers, or an output that has become one flat colour.
+        ProcessesError: the processes cannot share a batch equally, or accelerate is not installed.
+        RecipeError: as ``check_recipe``.
+        TrainingError: there is nothing to train, or to train on; the checkpoint is of another training, or is there
+            without ``resume``; the losses are no longer numbers, or the output has become one flat colour.
         PictureError: the painting cannot be read.
-        LossError, FeaturesError: the recipe asks for a convention or a layer that there is not, or ``load_features``
-            refuses the features.
+        LossError, FeaturesError: the recipe asks for a convention or a layer that does not exist, or
+            ``load_features`` refuses the features.
     """
     check_recipe(recipe)
     if not isinstance(network, nn.Module):
@@ -278,10 +278,10 @@ def train(
     features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     painting = open_picture(style_image)
     loss = perceptual_loss(recipe, features, painting)
-    network.zero_grad()  # of a step that was interrupted, its gradients may be there still
+    network.zero_grad()  # gradients of an interrupted step may still be there
     optimizer = Muon(network)
     joined = processes.joined(network)
-    # What a training draws while it runs is nothing to learn from, and another thing after every interruption.
+    # Pictures that a training writes as it runs are nothing to learn from, and differ after every interruption.
     photographs = Photographs(photos, recipe, without=checkpoint and checkpoint.parent)
     begun = _begun(checkpoint) if resume and checkpoint else None
     if begun:
@@ -291,7 +291,7 @@ def train(
         "feature network": fingerprint(features),
         "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
     }
-    asked = json.loads(json.dumps(told))  # plain values: NumPy's text is none, and would not be read back
+    asked = json.loads(json.dumps(told))  # plain values: NumPy's text is not, and would not be read back
     if checkpoint and os.path.exists(checkpoint) and not resume:
         raise TrainingError(
             f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "
@@ -305,16 +305,16 @@ def train(
             list(range(step * recipe.batch_size, (step + 1) * recipe.batch_size)[share])
             for step in range(start, recipe.steps)
         ],
-        generator=torch.Generator(),  # it would draw a seed from the program's
+        generator=torch.Generator(),  # or it would draw a seed from the program's
         num_workers=8 if device.type == "cuda" else 0,
         persistent_workers=device.type == "cuda",
     )
-    with torch.device("cpu"):  # it draws a seed where the program's tensors are made, and its generator is there
+    with torch.device("cpu"):  # it draws a seed on the default device, and its generator is on the CPU
         batches = iter(loader)
     began = time.perf_counter()
     for step, batch in enumerate(batches, start):
         batch = batch.to(device, non_blocking=True)
-        # On the CPU, so that a seed gives the same on every device.
+        # On the CPU, so that a seed gives the same noise on every device.
         whole = recipe.batch_size, *batch.shape[1:]
         drawn = _generator(recipe.seed, step)
         grain = torch.randn(whole, generator=drawn, dtype=torch.float32, device="cpu")[share].to(device)
@@ -352,7 +352,7 @@ def train(
 
 
 def _checksum(source: Source, painting: Image.Image) -> str:
-    """By which a painting is recognised: of its file, or where it has none, of its size and pixels."""
+    """A painting's checksum: of its file, or if it has none, of its size and pixels."""
     if isinstance(source, str | os.PathLike):
         content = read_file(Path(source))
     else:

@@ -25,9 +25,9 @@ from nst_core.text import plain, quoted
 from nst_core.training import TrainingError, TrainingStep, painted
 
 MEASURED_STEPS = 100
-"""The last steps, over which the losses in ``config.json`` are averaged, but for those of reconstruction."""
+"""How many of the last steps, except for reconstruction, the losses in ``config.json`` are averaged over."""
 MAX_LINE = 1000
-"""Characters of a name, or of what is said of the painting, that a style tells."""
+"""The most characters of a name, or of the painting's description, that a style tells."""
 COLUMNS = [field.name for field in fields(TrainingStep)]
 
 
@@ -45,7 +45,7 @@ class TrainingFolder:
         """
         if find_spec("matplotlib") is None:
             raise TrainingError("Training draws its losses with matplotlib: pip install 'nst-core[train]' installs it.")
-        # What the style tells of the painting, whose file may be gone when the training is done.
+        # For the style's files: the painting's own may be gone when the training is done.
         self.painting = plain(painting.name, MAX_LINE)
         try:
             self.painting_sha256 = hashlib.sha256(painting.read_bytes()).hexdigest()
@@ -67,14 +67,14 @@ class TrainingFolder:
         Raises:
             NSTError: the file cannot be written.
         """
-        # A training goes on without losses that were lost.
+        # A training goes on even if its losses were lost.
         history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
         for step in steps:
             history.write(asdict(step))
             yield step
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
-        """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; gives the repainted sample."""
+        """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; returns the repainted sample."""
         picture = painted(network, self.sample)
         save_picture(picture, self.working / f"sample-{step:06d}.webp")
         self._draw_losses()
@@ -97,13 +97,13 @@ class TrainingFolder:
     ) -> None:
         """Write the style: card, configuration with every hyper-parameter, weights, preview.
 
-        A training that was ended before ``recipe.steps`` says so.
+        If the training ended before ``recipe.steps``, they say so.
 
         Raises:
             StyleError: the folder cannot be written.
             WeightsError: the weights are not finite in half precision.
         """
-        # Names of files and words of a command line need not be text.
+        # File names and words of a command line need not be valid text.
         title, artist, painting = plain(title), plain(artist), plain(painting, MAX_LINE)
         features, warm_start = plain(features, MAX_LINE), warm_start and plain(warm_start, MAX_LINE)
         registry = registry and plain(registry, MAX_LINE)
@@ -117,7 +117,7 @@ class TrainingFolder:
             "python": platform.python_version(),
         }
         losses = self._losses()
-        # A training that is resumed when no step is left to make may have lost them.
+        # They may be lost if a training is resumed with no step left to make.
         done = int(losses[-1]["step"]) if losses else recipe.steps
         if done < recipe.steps:
             training["stopped_after"] = done

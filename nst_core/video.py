@@ -37,7 +37,7 @@ class VideoStep:
     """What ``stylize_video`` yields when a frame is done, or with ``ray`` a piece of the film."""
 
     frame: int
-    """How many are done, those of the run that was resumed included."""
+    """How many frames are done, those of a resumed run included."""
     frames: int | None
     """About how many the film has; None where it does not say."""
     seconds: float
@@ -77,22 +77,22 @@ def stylize_video(
     mix: float = 0.5,
     mask: Source | None = None,
 ) -> Generator[VideoStep, None, None]:
-    """Repaint a film; gives a step for every frame.
+    """Repaint a film; yields a step for every frame.
 
     Every frame keeps its time, and the sound is copied; where the file cannot hold it, it becomes AAC or, with
-    ``lossless``, FLAC. Films that were joined go on where their clock begins anew, the pictures and each track of sound
-    where they themselves ended: from there on they are apart by what one of them was shorter. ``out`` ends in .mp4 and
-    holds H.264, of even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in
-    .mkv and holds FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the
-    painting follows what moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the
-    ``mask`` is that of every frame.
+    ``lossless``, FLAC. Where the clock restarts, as in joined films, the pictures and each sound track go on from their
+    own ends: after that, they are apart by the difference of their lengths. ``out`` ends in .mp4 and holds H.264, of
+    even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in .mkv and holds
+    FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the painting follows what
+    moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask`` applies to
+    every frame.
 
     The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
     ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
 
     With ``ray`` the cores of a Ray cluster paint (see ``nst_core.cluster``), each a piece of five seconds or so at a
-    time, and there is a step for every piece. A steady painting has run for ``nst_core.pieces.BEFORE`` frames where its
-    piece begins.
+    time, and there is a step for every piece. A steady painting starts ``nst_core.pieces.BEFORE`` frames before its
+    piece.
 
     Raises:
         NSTError: a setting is out of its range, or there is too little memory for a frame.
@@ -111,7 +111,7 @@ def stylize_video(
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)
-    if lossless and film.pixel_aspect != 1:  # which PyAV cannot tell Matroska
+    if lossless and film.pixel_aspect != 1:  # PyAV cannot write that in Matroska
         film = replace(film, width=round(film.width * film.pixel_aspect), pixel_aspect=Fraction(1))
     full = film.size(size)
     if full[0] * full[1] > MAX_PIXELS:
@@ -151,7 +151,7 @@ def stylize_video(
                 coming = next(shown, None)  # a step says whether it is the last
                 complete = coming is None
                 yield VideoStep(number, frames, seconds, (number - done) / seconds, pixels, complete)
-        complete = True  # also where there was nothing left to paint
+        complete = True  # even if nothing was left to paint
     finally:
         work.close(film, complete=complete)
 
@@ -169,11 +169,11 @@ def _painted_here(
     begin, stopped = 0, threading.Event()
     if done:
         begin = last_time(work.parts, film) + 1
-        work.end = begin - 1 + film.step  # until the frames that are there are seen again
+        work.end = begin - 1 + film.step  # until frames that are done are read again
     part = Part(work.next_part(), film, painter.size, lossless=painter.lossless)
 
     def frames() -> Iterator[Frame]:
-        # A steady painting is not to be seen to begin anew.
+        # A steady painting must not visibly start afresh.
         skip = max(0, done - (BEFORE if painter.steady else 1))
         for frame in read_frames(film, painter.full, skip=skip, stopped=stopped.is_set):
             if frame.time < begin:
@@ -206,7 +206,7 @@ def _painted_on_ray(
 
     with closing(spread(partial(paint_piece, film, painter), styles, pieces, name)) as painted:
         for piece in painted:
-            if isinstance(piece, ClusterError):  # without it nothing can follow
+            if isinstance(piece, ClusterError):  # nothing can follow without the piece
                 raise piece
             if piece.pixels is not None:
                 path = work.next_part()
@@ -218,13 +218,13 @@ def _painted_on_ray(
 
 
 def partial_film(out: str | Path) -> Path:
-    """The file of a film that is not finished: ``painted.part.mp4`` for ``painted.mp4``."""
+    """The file of an unfinished film: ``painted.part.mp4`` for ``painted.mp4``."""
     out = Path(out)
     return out.with_suffix(f".part{out.suffix}")
 
 
 def work_folder(out: str | Path) -> Path:
-    """The folder of what is painted of a film that is not finished: ``painted.mp4.part`` for ``painted.mp4``."""
+    """The folder of an unfinished film's painted parts: ``painted.mp4.part`` for ``painted.mp4``."""
     out = Path(out)
     return out.with_name(f"{out.name}.part")
 
@@ -236,8 +236,8 @@ class _Work:
         """Make the folder, or ``resume`` with the one that is there.
 
         Raises:
-            FilmError: it is there without ``resume``, has other settings or other files, belongs to a run that still
-                goes on, or cannot be written.
+            FilmError: it is there without ``resume``, has other settings or other files, belongs to a run that is still
+                going on, or cannot be written.
         """
         self._out, self._folder, unfinished = out, work_folder(out), partial_film(out)
         file = self._folder / "settings.json"
@@ -281,11 +281,11 @@ class _Work:
             )
         counts = {part: count_frames(part) for part in self._files()}
         self.parts = [part for part in counts if counts[part]]
-        """Those that have frames."""
+        """The parts that have frames."""
         self.frames = sum(counts.values())
-        """How many are done."""
+        """How many frames are done."""
         self.end = 0
-        """Until when the last of them is shown, in the film's ``time_base``."""
+        """When the last of them ends, in the film's ``time_base``."""
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("*") if path.suffix in (CLOSED, OPEN))
@@ -295,7 +295,7 @@ class _Work:
         return self._folder / f"{self.frames:09}{CLOSED}"
 
     def close(self, film: Film, *, complete: bool) -> None:
-        """Make a film of the parts.
+        """Join the parts into a film.
 
         Raises:
             FilmError: it cannot be written, or a part is gone.

@@ -1,7 +1,7 @@
-"""Winograd's 3 × 3 convolution, F(6 × 6, 3 × 3): a fifth of the multiplications, exact to rounding.
+"""Winograd's 3 × 3 convolution, F(6 × 6, 3 × 3): a fifth of the multiplications, exact up to rounding.
 
-Lavin and Gray 2016, *Fast algorithms for convolutional networks*: a tile of 6 × 6 outputs is the product, number by
-number, of 8 × 8 inputs and a kernel that are transformed each, and transformed back.
+Lavin and Gray 2016, *Fast algorithms for convolutional networks*: a tile of 6 × 6 outputs is the elementwise product of
+8 × 8 inputs and a kernel, both transformed, and transformed back.
 """
 
 import threading
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 Result = TypeVar("Result")
 TILE = 6
-"""Rows and columns of what is given at a time."""
+"""Rows and columns of a tile of outputs."""
 # Polynomials are evaluated at 0, ±1, ±2, ±1/2 and infinity.
 INPUT = [
     [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0],
@@ -48,7 +48,7 @@ OUTPUT = [
     [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
 ]
 
-# Said with every new tensor, for a program may have changed PyTorch's defaults.
+# Given with every new tensor, as a program may have changed PyTorch's defaults.
 FLOAT32_ON_CPU: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 _INTO, _BACK = torch.tensor(INPUT, **FLOAT32_ON_CPU), torch.tensor(OUTPUT, **FLOAT32_ON_CPU)
@@ -56,7 +56,7 @@ _CONSTANT = sum(INPUT[1]) ** 2
 
 
 def measured_once(measure: Callable[[], Result]) -> Callable[[], Result]:
-    """``measure``, with one answer for all: threads that measured at the same time might each go by another."""
+    """``measure``, done once for all: threads that measured at the same time might get different answers."""
     lock, cached = threading.Lock(), cache(measure)
 
     @wraps(measure)
@@ -68,7 +68,7 @@ def measured_once(measure: Callable[[], Result]) -> Callable[[], Result]:
 
 
 def winograd_kernel(kernel: Tensor) -> Tensor:
-    """(out, in, 3, 3) as Winograd's (64, out, in), in the order in which this processor has the 64."""
+    """A kernel (out, in, 3, 3) as Winograd's (64, out, in), the 64 in the order used on this CPU."""
     g = torch.tensor(KERNEL, dtype=torch.float64, device="cpu")
     order = "ba" if _grouped() else "ab"
     transformed = torch.einsum(f"ai,bj,oijk->{order}ok", g, g, kernel.double().permute(0, 2, 3, 1))
@@ -78,17 +78,17 @@ def winograd_kernel(kernel: Tensor) -> Tensor:
 def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
     """A 3 × 3 convolution by tiles of 6 × 6.
 
-    (6·m + 2, 6·n + 2, inputs), padded, to (6·m, 6·n, outputs). From the inputs ``less`` is subtracted, by channel. The
-    result is overwritten when this thread calls again.
+    (6·m + 2, 6·n + 2, inputs), padded, to (6·m, 6·n, outputs). ``less`` is subtracted from the inputs, by channel. This
+    thread's next call overwrites the result.
     """
     seen, columns, channels = TILE + 2, x.shape[1], x.shape[2]
     down, across, outputs = (len(x) - 2) // TILE, (columns - 2) // TILE, kernel.shape[1]
     count, grouped = down * across, _grouped()
-    # First what lies below one another, for all columns, then what lies side by side: there, tiles share two columns.
+    # First the vertical transform, for all columns, then the horizontal one: there, tiles share two columns.
     below = x.unfold(0, seen, TILE).permute(0, 3, 1, 2).flatten(2)
     below = torch.bmm(_INTO.expand(down, seen, seen), below, out=_scratch("odd", down, seen, columns * channels))
     tiles = below.view(down, seen, columns, channels).unfold(2, seen, TILE)
-    # The 64 numbers of a tile side by side, or all tiles' first ones, then all their second ones …
+    # Either a tile's 64 numbers side by side, or all tiles' first ones, then all their second ones …
     tiles = tiles.permute(0, 2, 4, 1, 3) if grouped else tiles.permute(1, 4, 0, 2, 3)
     batch = count if grouped else seen
     laid = _scratch("even", batch, seen, seen * count // batch * channels)
@@ -96,7 +96,7 @@ def winograd(x: Tensor, kernel: Tensor, less: Tensor | None = None) -> Tensor:
     laid = torch.bmm(_INTO.expand(batch, seen, seen), laid, out=_scratch("odd", *laid.shape))
     laid = laid.view(count, -1, channels) if grouped else laid.view(-1, count, channels)
     if less is not None:
-        laid.select(1 if grouped else 0, seen + 1).sub_(_CONSTANT * less)  # the one place where a constant is
+        laid.select(1 if grouped else 0, seen + 1).sub_(_CONSTANT * less)  # the only one that a constant affects
     made = _by_groups(laid, kernel) if grouped else _by_matrices(laid, kernel)
     made = torch.bmm(
         _BACK.expand(batch, TILE, seen),
@@ -127,7 +127,7 @@ def _by_groups(laid: Tensor, kernel: Tensor) -> Tensor:
 
 @measured_once
 def _grouped() -> bool:
-    """Whether the products are quicker as a convolution, by oneDNN: on some processors in half the time."""
+    """Whether the products are faster as a convolution, by oneDNN: on some CPUs in half the time."""
     kernel = torch.ones(64, 128, 128, **FLOAT32_ON_CPU)
     groups, matrices = torch.ones(172, 64, 128, **FLOAT32_ON_CPU), torch.ones(64, 172, 128, **FLOAT32_ON_CPU)
 
@@ -136,14 +136,14 @@ def _grouped() -> bool:
         product(laid, kernel)
         return time.perf_counter() - began
 
-    # In turn, for the processor may be busy for a while.
+    # In turn, as the CPU may be busy for a while.
     took = [(seconds(_by_groups, groups), seconds(_by_matrices, matrices)) for _ in range(6)]
     one, other = map(min, zip(*took, strict=True))
-    return one < 0.85 * other  # what is before and after it takes longer
+    return one < 0.85 * other  # the steps before and after it take longer
 
 
 def _scratch(name: str, *shape: int) -> Tensor:
-    """This thread's own memory of that name: what is in it lasts until the name is asked for again."""
+    """This thread's own memory of that name: its content lasts until the name is asked for again."""
     count = prod(shape)
     held: Tensor | None = getattr(_held, name, None)
     if held is None or len(held) < count:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
 FOLDERS = [".ci/*", ".github/*", "benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"]
 SHIPPED = [
-    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "README.md", "LICENSE"),
+    *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.md", "LICENSE"),
     *("Dockerfile", ".dockerignore", ".gitignore"),
     *FOLDERS,  # all, so that what README tells works in a clone of the Space, too
 ]
@@ -27,9 +27,9 @@ LEFT = ["*/__pycache__/*", "styles/*/training/*"]
 
 
 def undone(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """What a Space's registry says that would not be so after this one's: styles, withdrawals, and what is blocked.
+    """What a Space's registry would lose if this one replaced it: styles, withdrawals, and what is blocked.
 
-    What this one withdraws is meant to go.
+    Styles that this one withdraws are meant to go.
     """
     own, lost = {entry["id"]: entry for entry in here["styles"]}, []
     for entry in there["styles"]:

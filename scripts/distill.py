@@ -46,12 +46,12 @@ from nst_core.recipe import Recipe
 from nst_core.training import Photographs
 
 FITTED_POSITIONS = 700
-"""Of each picture, so many are taken for least squares."""
+"""How many positions of each picture are used for least squares."""
 SHALLOW, DEEP, LAST = (3e-2, 1e-3), (1e-2, 0.2), (3e-3, 1e-3)
 """Learning rate, at its highest, and damping, see ``WhitenedMuon``: of single convolutions, and of all but the first in
-the end. A batch has few positions in deep blocks, and what hardly varies there may in another."""
+the end. A batch has few positions in deep blocks, and what hardly varies in one batch may vary in another."""
 OPTIMIZATION_STEPS, TAKEN = 200, (5, 20, 50, 80, 120, 160, 200)
-"""Of an optimisation; the pictures of some of its steps are learned from."""
+"""The steps of an optimisation, and those whose pictures are learned from."""
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     pictures = half(pictures, optimised(teacher, pictures, args.optimizations))
     first = [next(pictures) for _ in range(args.fitted)]
     fit_ranks(wide, teacher, first)
-    narrow.heads = distilled.heads = ()  # what is inside, instead of what heads make of it
+    narrow.heads = distilled.heads = ()  # the activations inside, instead of what heads make of them
     for network in (narrow, distilled):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     names, connectors = [name for name in narrow.layers if name.startswith("conv")], nn.ModuleDict()
@@ -106,7 +106,7 @@ def begin(narrow: VGG19, distilled: VGG19, name: str, pictures: Tensor) -> nn.Co
 
 
 def guide(narrow: VGG19, distilled: VGG19, name: str, seen: Tensor) -> Tensor:
-    """What guides a convolution: what the teacher's gives, or what its head makes of that where there is a head."""
+    """The target of a convolution: what the teacher's gives, or its head's output where there is a head."""
     head = f"head{name[4:]}"
     return convolution(distilled, head)(seen) if hasattr(narrow, head) else seen
 
@@ -128,7 +128,7 @@ def learn(
     optimizer = WhitenedMuon(learned, damping)
     began, sums = time.perf_counter(), dict.fromkeys(names, 0.0)
     for step, some in zip(range(steps), pictures, strict=False):
-        # Under autocast, conv1_1 is not called as a module, which could be watched.
+        # Under autocast, conv1_1 is not called as a module, so it could not be watched.
         with torch.autocast("cpu", torch.bfloat16, enabled="conv1_1" not in names), optimizer.watching(step):
             own = narrow(some, relus.values())
             with torch.no_grad():
@@ -207,9 +207,9 @@ def least_squares(layer: nn.Conv2d, entering: Tensor, wanted: Tensor) -> None:
 class WhitenedMuon:
     """Muon (Jordan et al. 2024) for convolutions, kernel and bias as one matrix, where their inputs are white.
 
-    A step changes what a convolution gives by about the learning rate times its first root mean square, and as much in
-    the directions in which its inputs hardly vary, down to the ``damping``, as in the others. For that it needs the
-    second moments of the inputs, which it takes from the forward passes that it is ``watching``.
+    A step changes a convolution's output by about the learning rate times its first root mean square, as much in
+    directions in which its inputs hardly vary, down to the ``damping``, as in others. For that it needs the second
+    moments of the inputs, which it takes from the forward passes that it is ``watching``.
     """
 
     FIRST, WATCHED, AGAIN, SIDE, POSITIONS = 40, 20, 200, 34, 6000

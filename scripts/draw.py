@@ -15,7 +15,7 @@ from ui.gallery import EXAMPLES
 DRAWN = Path(__file__).parents[1] / "ui" / "drawn"
 SIDE = 480
 FRAMES, RATE = 40, 20
-"""Of a film, in all and in a second."""
+"""Frames of a film, in all and per second."""
 
 
 def main() -> None:

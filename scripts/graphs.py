@@ -2,7 +2,7 @@
 
     python scripts/graphs.py
 
-To be run again when an architecture is new, or computes something else.
+Run it again when an architecture is new, or computes something else.
 """
 
 from nst_core.architectures import VERSIONS

@@ -28,7 +28,7 @@ def nst(*words: object, folder: Path | str = ".") -> "subprocess.CompletedProces
 
 
 def refusal(*words: object, folder: Path | str = ".", code: int = 1) -> str:
-    """What is said where it is refused: one line; of a command that was written wrongly, more."""
+    """What it says when it is refused: one line, or more if the command was written wrongly."""
     done = nst(*words, folder=folder)
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1 or code == 2

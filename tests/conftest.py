@@ -39,7 +39,7 @@ def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @contextmanager
 def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """``python app.py``, which keeps its files in ``folder``; gives the address where it answers."""
+    """``python app.py``, which keeps its files in ``folder``; yields the address where it answers."""
     with launched(folder, environment) as (url, _):
         yield url
 
@@ -71,7 +71,7 @@ def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def _free_port() -> int:
-    """Below those that a system gives to whoever asks for any: the app takes it seconds later."""
+    """A port below those that a system hands out by itself: the app takes it seconds later."""
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as free, suppress(OSError):
             free.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""A file that is dropped on the page, as a hand would."""
+"""Drops a file on the page, as a hand would."""
 
 import base64
 from pathlib import Path
@@ -20,7 +20,7 @@ DROP = """([data, name, type, place]) => {
 
 
 def drop(page: "Page", file: Path, kind: str, place: str) -> None:
-    """The browser must be told each time that it is not to open the file."""
+    """Drop it; the page must tell the browser each time not to open the file."""
     data = base64.b64encode(file.read_bytes()).decode()
     assert page.evaluate(DROP, [data, file.name, kind, place]) == [True, True]
 

@@ -62,7 +62,7 @@ class Accounts(Answers):
         self._json({"url": url, "name": name})
 
     def _validate(self) -> None:
-        """Only whether it is YAML: of what belongs in a card, the Hub knows much more."""
+        """Check only that it is YAML: the real Hub checks much more in a card."""
         try:
             empty = not front_matter(json.loads(self.body)["content"])
         except yaml.YAMLError as error:
@@ -164,5 +164,5 @@ class Accounts(Answers):
 
 
 def owner(name: str) -> str:
-    """Whose a repository of that name is."""
+    """The owner of a repository of that name."""
     return name.removeprefix("spaces/").partition("/")[0]

@@ -197,7 +197,7 @@ class Answers(BaseHTTPRequestHandler):
     # How it is sent.
 
     def _json(self, said: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> None:
-        # Of YAML, dates are what JSON has no word for.
+        # YAML may have dates, which JSON lacks.
         body = json.dumps(said, default=str).encode()
         self._answer(status, body, {"Content-Type": "application/json", **(headers or {})})
 
@@ -230,7 +230,7 @@ class Answers(BaseHTTPRequestHandler):
 
 
 def blob_hash(data: bytes) -> str:
-    """What git calls a file of that content."""
+    """git's hash of a file of that content."""
     digest = hashlib.sha1(f"blob {len(data)}\0".encode())
     digest.update(data)
     return digest.hexdigest()

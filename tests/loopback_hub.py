@@ -54,7 +54,7 @@ class Account:
 
     @property
     def whoami(self) -> dict[str, Any]:
-        """What the Hub tells of the account to who has its token."""
+        """What the Hub tells about the account to whoever has its token."""
         return {
             "type": "user",
             "id": hashlib.sha1(self.name.encode()).hexdigest()[:24],
@@ -71,7 +71,7 @@ class Account:
 
 @dataclass
 class Failure:
-    """What an address answers in place of what it should."""
+    """What an address answers instead of what it should."""
 
     status: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after: int | None = None
@@ -88,7 +88,7 @@ class PullRequest:
     author: str
     title: str
     base: str
-    """The commit that it changes."""
+    """The commit that it is based on."""
     status: Literal["open", "merged", "closed"] = "open"
     merged: str | None = None
     """The commit that merged it."""
@@ -107,14 +107,14 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
-    """Of commits; the first has none."""
+    """Parents of commits; the first has none."""
     pulls: list[PullRequest] = field(default_factory=list)
     likes: int = 0
     modified: datetime | None = None
     """When it is said to have last changed; None for when it did."""
     gated: bool = False
     private: bool = False
-    """To anybody but its owner it is not there."""
+    """Whether it is there for its owner alone."""
     fails: HTTPStatus | None = None
     hangs: bool = False
     redirects: bool = False
@@ -141,7 +141,7 @@ class Repo:
         return pull
 
     def history(self, commit: str) -> Iterator[str]:
-        """It, and those before it, the newest first."""
+        """The commit, and those before it, the newest first."""
         while commit:
             yield commit
             commit = self.parents[commit]
@@ -165,7 +165,7 @@ class Repo:
             return {}
 
     def tags(self, commit: str) -> list[str]:
-        """What it is found by."""
+        """The tags that it is found by."""
         card = self.card(commit)
         tags = card.get("tags") or []
         license = [f"license:{card['license']}"] if card.get("license") else []
@@ -196,7 +196,7 @@ class LoopbackHub:
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.renamed: dict[str, str] = {}
-        """By a repository's former name, the one that it has: asked for the first, the Hub points to the other."""
+        """A repository's present name, by its former one, from which the Hub redirects."""
         self.accounts: dict[str, Account] = {}
         """By token: a request with another is refused, as by the Hub."""
         self.failures: dict[str, Failure] = {}
@@ -239,7 +239,7 @@ class LoopbackHub:
         self._server.server_close()
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """What a process is started with that has this as its Hub and ``home`` as its cache."""
+        """The environment of a process that has this as its Hub and ``home`` as its cache."""
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))},
             "HF_ENDPOINT": self.endpoint,

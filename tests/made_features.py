@@ -11,7 +11,7 @@ from nst_core.features import VGG19
 
 
 def make_features(folder: Path, seed: int = 0) -> Path:
-    """Write the two files that ``load_features(folder)`` reads; gives the folder back."""
+    """Write the two files that ``load_features(folder)`` reads; returns the folder."""
     torch.manual_seed(seed)
     exact = VGG19(last="conv3_1")
     distilled = VGG19(last="conv5_1", channels=(16, 32, 64, 128, 128), heads=[f"{block}_1" for block in range(1, 6)])

@@ -86,7 +86,7 @@ class Seen(NamedTuple):
     times: list[Fraction]
     """Seconds."""
     seconds: Fraction
-    """Until the last frame is shown no more."""
+    """When the last frame ends."""
     sound: list[tuple[str, list[bytes], list[Fraction]]]
     """Of each track the codec, the packets, and their times in seconds."""
 

@@ -30,7 +30,7 @@ class Upload:
     part: str
     """What is refused: a part of the report, or ``upload`` where there is none; empty where all passes."""
     reason: str
-    """In the sentence of that refusal; where all passes, in some words of the report."""
+    """A part of that refusal's sentence; where all passes, of the report's words."""
     length: int = 0
     """Bytes, where the file is longer than its data."""
 
@@ -42,7 +42,7 @@ def split(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def joined(header: dict[str, Any] | str | bytes, body: bytes) -> bytes:
-    """The reverse, with whatever header."""
+    """The reverse of ``split``, with any header."""
     text = json.dumps(header) if isinstance(header, dict) else header
     encoded = text.encode() if isinstance(text, str) else text
     return len(encoded).to_bytes(8, "little") + encoded + body
@@ -126,7 +126,7 @@ def zipped(files: dict[str, bytes], *more: Packed, folder: str = "") -> bytes:
 
 
 def uploads() -> Iterator[Upload]:
-    """All of them, one after the other, for together they are large."""
+    """All of them, one after the other, as together they are large."""
     files = good_files()
     yield from _files(files)
     yield from _headers(files[WEIGHTS])
@@ -180,7 +180,7 @@ def _files(files: dict[str, bytes]) -> Iterator[Upload]:
 
 
 def _headers(good: bytes) -> Iterator[Upload]:
-    """Safetensors whose header lies; what shows only beside the tensors is found when they are read."""
+    """Safetensors whose header lies; some lies show only when the tensors are read."""
     header, body = split(good)
     once = json.dumps(header)
     spec = header["in1.bias"]

@@ -28,7 +28,7 @@ from ui import lent
 from ui.runs import Easel, Order, Run
 from ui.words import spoken
 
-# There is none to take.
+# There is no GPU to take.
 spaces.zero.torch.init = lambda uuid: None
 spaces.zero.torch.move = lambda callback=None: None
 
@@ -59,7 +59,7 @@ def said(steps: Iterator[Run]) -> str:
 
 
 def given_back() -> int:
-    """How many loans."""
+    """How many loans were given back."""
     with urllib.request.urlopen(os.environ["SPACES_ZERO_DEVICE_API_URL"]) as answer:
         return int(answer.read())
 
@@ -99,7 +99,7 @@ def left_alone(easel: Easel, order: Order) -> tuple[int, int]:
 
 
 def loan_to_go_on(easel: Easel, order: Order) -> dict[str, int]:
-    """The seconds that steps after the first ones should be lent, and what as many would be in a run of their own."""
+    """The seconds to be lent for steps after the first ones, and for as many in a run of their own."""
     ended(easel.watch("amy", order))
     more = replace(order.method, steps=1500)
     seconds = {"own": lent.asked(easel.seconds(more, order.features))}

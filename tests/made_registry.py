@@ -7,7 +7,7 @@ import yaml
 from made_styles import make_style
 
 MAX_SIDE = 512
-"""Pixels to a side that the app under test paints."""
+"""The most pixels to a side that the app under test paints."""
 TITLES = {
     "first-style": ("First Style", "An Artist"),
     "second-style": ("<b>Second</b> ${1+1} {{Style}}", '"}</style><img src=x> & `Artist`'),
@@ -17,7 +17,7 @@ TITLES = {
 
 
 def make_registry(folder: Path) -> Path:
-    """Write the styles and ``registry.yaml`` into ``folder``; gives the file's path."""
+    """Write the styles and ``registry.yaml`` into ``folder``; returns the file's path."""
     entries = []
     for seed, (id, (title, artist)) in enumerate(TITLES.items()):
         weights = make_style(folder / id, seed=seed, title=title, artist=artist) / "model.safetensors"

@@ -29,7 +29,7 @@ def lively_state(seed: int = 0) -> dict[str, Tensor]:
 
 
 def make_style(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, **card: Any) -> Path:
-    """Write a complete style into ``folder`` and give the folder back."""
+    """Write a complete style into ``folder`` and return the folder."""
     write_style(
         folder,
         network_state=lively_state(seed),

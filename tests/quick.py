@@ -1,4 +1,4 @@
-"""Processes that begin with torch and others imported, which takes seconds, and with nothing that reads settings then.
+"""Processes that begin with torch and others imported, which takes seconds, but nothing that reads settings then.
 
 ``gradio`` and ``huggingface_hub`` read the environment when they are imported.
 """

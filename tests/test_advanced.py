@@ -1,4 +1,4 @@
-"""Optimisations on the page: what the library gives, bounded, stopped, gone on with, and given way to painting."""
+"""Optimisations on the page: what the library gives, bounded, stopped, continued, and giving way to painting."""
 
 import csv
 import gc
@@ -357,7 +357,7 @@ def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> N
     run = ended(easel.watch("ann", order(lasting, content=photo(60, 60))))
     learned = easel.seconds(method, "compact")
     assert learned == pytest.approx(run.losses["seconds"][-1], rel=0.01) and learned != first
-    # What says nothing of it: several paintings, and what goes on at full size.
+    # Runs that say nothing about the pace: with several paintings, or continued at full size.
     ended(easel.watch("ann", order(lasting, styles=[painting(), photo()], weights=[1, 1], masks=[None, None])))
     assert easel.seconds(method, "compact") == learned
     ended(easel.go_on("ann", 20))
@@ -407,7 +407,7 @@ def test_the_paintings_to_choose_from_are_those_that_are_drawn() -> None:
         with Image.open(draw["DRAWN"] / f"{name}.jpg") as picture:
             assert np.asarray(picture).std() > 40
             pair = picture, draw["draw_painting"](name)
-            # Of their grain JPEG leaves what it can.
+            # JPEG loses some of their grain.
             seen, expected = (one.resize((60, 60), Image.Resampling.BOX) for one in pair)
         assert np.asarray(ImageChops.difference(seen, expected)).mean() < 2
 

@@ -1,4 +1,4 @@
-"""What the README tells programs and agents to do works, word for word, on a real server."""
+"""What docs/api.md tells programs and agents to do works, word for word, on a real server."""
 
 import asyncio
 import base64
@@ -21,8 +21,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, TextContent, Tool
 from PIL import Image
 
-PART = (ROOT / "README.md").read_text().partition("## Over HTTP, and for agents")[2].partition("\n## ")[0]
-README_URL = "http://127.0.0.1:7860"
+PART = (ROOT / "docs" / "api.md").read_text()
+URL = "http://127.0.0.1:7860"
 T = TypeVar("T")
 
 
@@ -41,8 +41,8 @@ def photo(tmp_path: Path) -> Path:
 
 def example(language: str, url: str) -> str:
     [code] = re.findall(rf"```{language}\n(.*?)```", PART, re.DOTALL)
-    assert README_URL in code
-    return code.replace(README_URL, url)
+    assert URL in code
+    return code.replace(URL, url)
 
 
 def test_curl(url: str, photo: Path) -> None:
@@ -90,7 +90,7 @@ async def upload(url: str, file: Path) -> str:
 
 
 def run(calls: Coroutine[Any, Any, T]) -> T:
-    """In a thread, for a browser's tests leave a loop behind in this one."""
+    """In a thread, as a browser's tests leave a loop behind in this one."""
     return ThreadPoolExecutor(1).submit(asyncio.run, calls).result()
 
 

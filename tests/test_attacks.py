@@ -290,7 +290,7 @@ def patiently(server: Server, name: str, data: Any) -> tuple[str, Any]:
 
 
 class Listener:
-    """Somebody else's server, who would see it if he were asked."""
+    """Somebody else's server, which would notice if it were asked."""
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))

@@ -133,7 +133,7 @@ def test_what_was_cut_short_is_for_the_decoder_to_say(what: str, tmp_path: Path)
 
 def test_what_comes_after_the_end_is_no_part() -> None:
     assert open_picture(encoded("PNG") + bytes(2_000_000)).size == SIZE
-    # As of a telephone's picture that is a film, too.
+    # As in a telephone's picture that is a film, too.
     assert open_picture(encoded("JPEG", progressive=True) + 300 * b"\xff\xda").size == SIZE
 
 
@@ -141,7 +141,7 @@ def test_what_comes_after_the_end_is_no_part() -> None:
     "between", [b"\xff\xfe\0\4\xff\xd9", b"\xff\1\xff\xff", b"\xff\xd0\xff\xff", b"\xff\0\xff\xff", b"\xff" * 2**16]
 )
 def test_no_scan_hides_behind_what_a_decoder_passes_over(between: bytes) -> None:
-    """That is a comment that reads like an end, and what is no segment and yet might be taken for a long one."""
+    """Such as a comment that reads like an end, and bytes that are no segment but might be taken for a long one."""
     head, *others = scans(300).split(b"\xff\xda")
     with pytest.raises(PictureError, match="built of more parts than a picture needs"):
         open_picture(head + b"".join(b"\xff\xda" + scan + between for scan in others))
@@ -183,7 +183,7 @@ def movie(
 
 
 def long(kind: bytes, content: bytes) -> bytes:
-    """A box whose length takes eight bytes, as of films of gigabytes."""
+    """A box whose length takes eight bytes, as in films of gigabytes."""
     return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
 
 

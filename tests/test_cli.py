@@ -268,7 +268,7 @@ def test_refusals_are_one_sentence(made: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_path_that_cannot_be_looked_at_is_told_in_a_sentence(made: Path, command: str) -> None:
-    # As of a folder that may not be searched, pathlib asked about a name too long raises instead of saying no.
+    # As for a folder that may not be searched, pathlib raises for a name that is too long instead of saying no.
     words = [word.replace("LONG", "n" * 300) for word in command.split()]
     assert refusal(*words, folder=made).endswith(".\n")
 
@@ -440,7 +440,7 @@ def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> N
     (made / "pair").mkdir()
     for name in ("IMG_1.JPG", "img_1.png", "IMG_2.jpg"):
         (made / "pair" / name).write_bytes((made / "photo.png").read_bytes())
-    for _ in range(2):  # for results are no photographs
+    for _ in range(2):  # as results are no photographs
         done = nst("stylize", "pair", "pair/IMG_2.jpg", "--style", "wave", "-o", "pair", folder=made)
         assert done.returncode == 0, done.stderr
         assert {path.name for path in (made / "pair").iterdir()} == {

@@ -66,7 +66,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def losses(path: Path) -> list[list[str]]:
-    """All but the seconds, which are no run's twice."""
+    """All but the seconds, which differ in every run."""
     return [[one[name] for name in ("step", *LOSSES)] for one in rows(path)]
 
 
@@ -166,12 +166,12 @@ def test_what_is_kept_is_of_no_step_that_the_history_lacks(made: Path) -> None:
     )
     while running.poll() is None and not (made / "caught.csv").exists():
         time.sleep(0.02)
-    # A pipe in the file's place, and the run waits at its next step until somebody reads of it.
+    # With a pipe in the file's place, the run waits at its next step until somebody reads from it.
     os.link(made / "caught.csv", made / "written.csv")
     os.mkfifo(made / "pipe")
     (made / "pipe").replace(made / "caught.csv")
     time.sleep(1)
-    running.send_signal(signal.SIGTERM)  # as of a container that is stopped: it is the same
+    running.send_signal(signal.SIGTERM)  # as when a container is stopped: the same happens
     running.communicate(timeout=60)
     assert running.returncode == 130
     assert State.load(made / "caught.pt").step == len(rows(made / "written.csv"))

@@ -35,7 +35,7 @@ from nst_core.stylization import stylize  # noqa: E402
 from nst_core.video import stylize_video  # noqa: E402
 
 pytestmark = pytest.mark.slow
-# Its own modules, tests included, workers could not import.
+# Workers could not import modules of this process, tests included.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 

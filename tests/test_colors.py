@@ -83,7 +83,7 @@ def test_a_grey_painting_does_not_blow_up_noise() -> None:
     matched = pixels(match_colors(grey, photo))
     np.testing.assert_allclose(matched.mean(0), pixels(photo).mean(0), atol=0.5)
     assert (matched.std(0) <= pixels(photo).std(0) + 1).all()
-    # As of a JPEG: a pixel here and there whose blue is a step off is to stand out by no more than some steps.
+    # As in a JPEG: a pixel here and there whose blue is a step off must stand out by no more than some steps.
     specks = np.array(grey)
     specks[::10, ::10, 2] ^= 1
     assert np.abs(pixels(match_colors(Image.fromarray(specks), photo)) - matched).max() < 25

@@ -62,9 +62,9 @@ def test_the_container_s_health_is_the_page_s(dockerfile: list[tuple[str, str]],
 
 def test_the_workflow_runs_what_there_is() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())
-    assert workflow[True] == {"push": {"branches": ["main"]}}  # "on" is YAML's word for true
+    assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}  # "on" is YAML's word for true
     jobs = workflow["jobs"]
-    assert jobs["deploy"]["needs"] == "test"
+    assert jobs["deploy"]["needs"] == "test" and "github.event_name == 'push'" in jobs["deploy"]["if"]
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     steps = [step for job in jobs.values() for step in job["steps"]]
     for step in steps:

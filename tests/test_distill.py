@@ -31,7 +31,7 @@ def distill() -> ModuleType:
 @pytest.fixture
 def fitted(distill: ModuleType, tmp_path: Path) -> tuple[VGG19, VGG19, Tensor]:
     """A student fitted to a teacher that it can follow, but for conv1_2, and the pictures."""
-    network = load_features(make_features(tmp_path))  # which seeds
+    network = load_features(make_features(tmp_path))  # which seeds torch
     assert isinstance(network, Hybrid)
     teacher = network.networks[0]
     assert isinstance(teacher, VGG19)
@@ -90,7 +90,7 @@ def test_whitening_makes_moments_one(distill: ModuleType) -> None:
 
 def test_convolutions_learn_what_the_teachers_see(distill: ModuleType, tmp_path: Path) -> None:
     """One after the other, each from what those before it give, and a head what the teacher's head gives."""
-    teacher = load_features(make_features(tmp_path))  # which seeds
+    teacher = load_features(make_features(tmp_path))  # which seeds torch
     assert isinstance(teacher, Hybrid)
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
@@ -135,7 +135,7 @@ def test_every_second_picture_is_another(distill: ModuleType) -> None:
 def test_it_runs(distill: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("features", "photos", "paintings"):
         (tmp_path / folder).mkdir()
-    make_features(tmp_path / "features")  # which seeds
+    make_features(tmp_path / "features")  # which seeds torch
     for number in range(3):
         noise = (255 * torch.rand(6, 6, 3)).byte().numpy()
         for folder in ("photos", "paintings"):

@@ -122,8 +122,8 @@ def mist(height: int, width: int) -> Picture:
 
 
 FLAT = [np.full((1, 3, 40, 53), 255, np.float32), squares(40, 53, 1)]
-"""White, and what every convolution sees as the same everywhere: there a normalisation enlarges rounding alone, and
-PyTorch's own pictures in float32 and float64 have nothing to do with each other."""
+"""White, and a picture that every convolution sees as the same everywhere: there, a normalisation magnifies rounding
+alone, and PyTorch's own pictures in float32 and float64 have nothing to do with each other."""
 
 
 def test_the_graph_of_every_architecture_is_in_the_package(styles: dict[str, Style]) -> None:
@@ -162,7 +162,7 @@ def test_it_paints_as_pytorch_does_at_any_size(styles: dict[str, Style], fp32: C
 
 def test_a_large_map_is_centred_first(styles: dict[str, Style], fp32: Callable[[str], Path]) -> None:
     photo = mist(513, 511)
-    # 70 dB where ONNX Runtime's InstanceNormalization finds the mean alone.
+    # 70 dB if ONNX Runtime's InstanceNormalization has to find the mean by itself.
     assert psnr(in_onnxruntime(fp32(LITE))(photo), in_pytorch(styles[LITE], photo)) > 95
 
 
@@ -173,7 +173,7 @@ def test_float16_paints_the_same_picture(styles: dict[str, Style], fp16: Path) -
     for flat in FLAT:
         painted = paint(flat)
         assert np.isfinite(painted).all() and painted.min() >= 0 and painted.max() <= 255
-    # ONNX Runtime computes some of it in float32 on a processor; ONNX's own reference does as the file says.
+    # ONNX Runtime computes some of it in float32 on a CPU; ONNX's own reference does as the file says.
     exact: Any = ReferenceEvaluator(str(fp16))
     for photo in (noise(23, 34), ramp(41, 54), squares(33, 40, 8)):
         assert psnr(exact.run(None, {"photo": photo})[0], in_pytorch(styles[LITE], photo)) > 60
@@ -187,7 +187,7 @@ def test_no_sum_is_beyond_float16(styles: dict[str, Style], id: str) -> None:
     largest = 0.0
 
     def measure(layer: nn.Conv2d, inputs: tuple[torch.Tensor]) -> None:
-        # No partial sum, in whatever order, is larger than the sum of what is added without its signs.
+        # No partial sum, in whatever order, is larger than the sum of the absolute values.
         nonlocal largest
         assert layer.bias is not None
         sums = F.conv2d(inputs[0].abs(), layer.weight.abs(), layer.bias.abs(), layer.stride)
@@ -300,7 +300,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
 
 
 def test_float16_of_a_network_without_normalisation_runs() -> None:
-    """As a plug-in's may be: nothing would bring the type back after a first convolution in float32."""
+    """As a plug-in's may be: nothing would restore the type after a first convolution in float32."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)).eval()
     photo = 255 * torch.rand(1, 3, 16, 16)

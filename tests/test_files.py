@@ -1,4 +1,4 @@
-"""Files that are complete or as they were, and one run's alone."""
+"""Files are written whole or not at all, and are one run's alone."""
 
 import re
 from pathlib import Path

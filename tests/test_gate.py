@@ -89,7 +89,7 @@ def test_a_network_outlives_inference_mode(tmp_path: Path) -> None:
 
 
 class Centred(nn.Module):
-    """Keeps constants that are none of its state, as another package's may."""
+    """Keeps constants outside its state dict, as another package's may."""
 
     deviation: Tensor
 

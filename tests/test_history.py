@@ -1,4 +1,4 @@
-"""The losses as CSV: what a run that goes on keeps of the file that it finds, and what of any other file."""
+"""The losses as CSV: what a continued run keeps of its own file, and of any other."""
 
 import csv
 import os

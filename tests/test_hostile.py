@@ -74,7 +74,7 @@ path.unlink()
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one upload, and what of it should have become, as ``Upload`` has it."""
+    """What became of one upload, and what should have, as ``Upload`` has it."""
 
     name: str
     part: str

@@ -149,7 +149,7 @@ def xyz(x: int, y: int, z: int) -> bytes:
 
 
 GAMMA = b"curv" + struct.pack(">4xIH", 1, 0x180)
-"""1.5: in such a profile samples look brighter than the same do in sRGB."""
+"""1.5: with such a profile, samples look brighter than in sRGB."""
 
 
 def bright_grey() -> bytes:
@@ -440,7 +440,7 @@ def test_16_bit_planes_are_read_or_refused() -> None:
     tags = {256: [2], 257: [1], 258: [16] * 3, 262: [2], 277: [3], 278: [1], 284: [2]}
     layout = {tag: ("H", values) for tag, values in tags.items()}
     planes = [samples[..., channel].tobytes() for channel in range(3)]
-    # Of those that are not compressed Pillow makes noise.
+    # Pillow decodes those that are not compressed as noise.
     assert "saved anew as PNG or interleaved TIFF" in refusal(tiff(layout, *planes))
     compressed = tiff({**layout, 259: ("H", [8])}, *map(zlib.compress, planes))
     assert np.abs(pixels(open_picture(compressed)) - samples / 257).max() < 1
@@ -586,7 +586,7 @@ def test_lab() -> None:
     ]
     expected = srgb_curve((xyz @ np.array(to_linear).T).clip(0, 1))
     assert np.abs(pixels(opened)[0] - expected).max() <= 2
-    # A profile of RGB has nothing to say of it.
+    # A profile of RGB does not apply to it.
     layout[34675] = ("B", list(swapped_primaries()))
     assert np.array_equal(pixels(open_picture(tiff(layout, lab.tobytes()))), pixels(opened))
 
@@ -613,7 +613,7 @@ def test_a_profile_that_cannot_be_used_is_left_out(
 
 # Orientation and metadata
 
-# What EXIF says of where the first row and column are, as what a viewer does to see the picture upright.
+# What EXIF says about where the first row and column are, as what a viewer does to show the picture upright.
 UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -677,7 +677,7 @@ def test_a_jpeg_comes_reduced_to_whom_that_is_enough(smooth: Image.Image) -> Non
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_heic_is_turned_once(smooth: Image.Image, orientation: int) -> None:
-    """It says how to turn it twice, in a property of its own and in EXIF data."""
+    """The file says twice how to turn it, in a property of its own and in EXIF data."""
     file, exif = pillow_heif.from_pillow(smooth), Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     file[0].info["exif"], content = exif.tobytes(), io.BytesIO()
@@ -873,7 +873,7 @@ def test_an_unreadable_file_is_refused(rgb: Image.Image, tmp_path: Path) -> None
 
 
 def test_a_file_that_breaks_off_while_it_is_read_is_refused() -> None:
-    """As of a stick that was pulled out; this file opens, and there is nothing at its beginning to read."""
+    """As on a stick that was pulled out; this file opens, and there is nothing at its beginning to read."""
     broken = Path("/proc/self/mem")
     sentence = "The picture 'mem' cannot be read: Input/output error."
     assert refusal(broken) == sentence

@@ -1,4 +1,4 @@
-"""Other projects' checkpoints give the pictures that they gave at home, and what cannot be read is refused."""
+"""Other projects' checkpoints paint as they do in those projects, and what cannot be read is refused."""
 
 import ast
 import json

@@ -24,9 +24,9 @@ from ui import lent
 pytestmark = pytest.mark.slow
 
 LOANS = 10
-"""As many as are asked for before the ones that are refused."""
+"""How many are asked for before those that are refused."""
 REFUSED = 2
-"""Then the line is cut."""
+"""How many are refused before the line is cut."""
 
 
 class Keeper(ThreadingHTTPServer):
@@ -122,7 +122,7 @@ def test_it_is_gone_on_with(answer: dict[str, Any]) -> None:
 def test_it_stops_when_it_is_told_to_with_what_it_has(answer: dict[str, Any]) -> None:
     stopped, line, steps = answer["stopped"]
     assert 1 <= stopped < 2000 and line.startswith("Stopped")
-    assert steps == list(range(1, stopped + 3))  # what was gone on with is the step that was seen last
+    assert steps == list(range(1, stopped + 3))  # the run was continued from the step that was seen last
 
 
 def test_it_goes_on_while_others_paint_for_it_is_paid_for_by_the_second(answer: dict[str, Any]) -> None:

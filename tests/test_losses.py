@@ -264,7 +264,7 @@ def test_details_count_as_much_as_the_map_says(convention: str) -> None:
     torch.manual_seed(3)
     features, target = torch.rand(2, 2, 3, 4, 6, dtype=torch.float64)
     detail = torch.rand(2, 1, 4, 6, dtype=torch.float64)
-    # A weight is a position that is there so many times: its square root, in both.
+    # A weight counts a position so many times: the features of both, times its square root.
     often = detail.sqrt()
     form = CONVENTIONS[convention]
     expected = float(ContentLoss(form)(often * features, often * target))

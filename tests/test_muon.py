@@ -26,7 +26,7 @@ def test_a_kernels_step_is_orthogonal_and_of_a_fifth_of_the_rate(layer: nn.Modul
     optimizer.step(0.5)
     change = (before - kernel.detach()).flatten(1)
     values = torch.linalg.svdvals(change)
-    assert values.min() > 0.4 * values.max()  # of the gradient's own they are further apart
+    assert values.min() > 0.4 * values.max()  # the gradient's own are further apart
     assert change.square().mean().sqrt() == pytest.approx(0.5 * 0.2, rel=0.35)
     assert (change * gradient.flatten(1)).sum() > 0  # downhill
     assert kernel.grad is None and bias.grad is None

@@ -45,7 +45,7 @@ def environment(registry_file: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("photo") / "grandmother.png"
-    # Of a profile that is none the library warns, and names the file.
+    # The library warns of a profile that is none, and names the file.
     Image.effect_mandelbrot((MAX_SIDE, 400), (-2, -1, 1, 1), 50).convert("RGB").save(file, icc_profile=b"none")
     return file
 
@@ -140,7 +140,7 @@ def server(
 
 
 def listen(http: httpx.Client, streams: list[str]) -> tuple[list[Thread], list[str]]:
-    """Hear what comes of each, meanwhile."""
+    """Listen to each stream, in the background."""
     said = [""] * len(streams)
 
     def hear(place: int) -> None:
@@ -276,7 +276,7 @@ def test_without_room_nothing_is_taken(
 
 
 class Slow(BaseHTTPRequestHandler):
-    """A proxy in front of a machine that is busy: what asks for the page itself, by HEAD, gives up waiting."""
+    """A proxy in front of a busy machine: a client that asks for the page itself, by HEAD, gives up waiting."""
 
     def do_GET(self) -> None:
         answer = httpx.get(self.path, trust_env=False)

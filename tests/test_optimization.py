@@ -90,7 +90,7 @@ def test_resumed_is_as_never_interrupted(optimizer: str, after: int, tmp_path: P
 
 
 def test_progress_is_of_the_time_that_it_all_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of a run that goes on, and of one that its time ends; every look at the clock is a second later."""
+    """Even of a continued run, and of one that its time ends; every look at the clock is a second later."""
     monkeypatch.setattr(time, "perf_counter", partial(next, count()))
     settings: dict[str, Any] = {**TWO_SCALES, **SHALLOW, "saturation": 0}
     first = run(**settings | {"steps": 12})
@@ -124,7 +124,7 @@ def test_a_draft_comes_first_and_the_losses_are_the_network_s_in_the_end() -> No
     assert [step.step for step in steps] == list(range(1, 31))
     alone = begin(start=steps[13].picture, optimizer="sgd", learning_rate=1e-6, steps=1)
     under_draft = begin(start=steps[13].picture, optimizer="sgd", learning_rate=1e-6, steps=1, features=draft)
-    # To a rounding to 8 bits, the 14th step's losses are those under the draft, the last one's those under the other.
+    # Up to rounding to 8 bits, the 14th step's losses are those under the draft, the last one's those under the other.
     assert steps[13].total == pytest.approx(next(under_draft).total, rel=0.1)
     assert steps[13].total != pytest.approx(next(alone).total, rel=0.1)
     last = begin(start=steps[-1].picture, optimizer="sgd", learning_rate=1e-6, steps=1)

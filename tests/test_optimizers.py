@@ -92,7 +92,7 @@ def test_lbfgs_within_the_box_meets_the_conditions_of_an_optimum(seed: int) -> N
     picture = run(LBFGS(), evaluator(function), start(), 300)[-1].picture.flatten()
     assert ((lowest < 0) | (lowest > 1)).sum() > 10
     gradient = matrix @ (picture - lowest)
-    # With a gradient of this size left a pixel is off by less than half a step of 255.
+    # With a remaining gradient of this size, a pixel is off by less than half a step of 255.
     assert ((picture - gradient).clamp(0, 1) - picture).abs().max() < 0.01
     # The projected gradient method, 1 / the largest eigenvalue a step, converges for sure.
     slow = start().flatten()
@@ -123,7 +123,7 @@ def test_lbfgs_explains_its_last_pair() -> None:
 
 
 def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
-    """Of a Hessian that multiplies each frequency by 1 + 8 f, they become the inverse, but for a band's width."""
+    """For a Hessian that multiplies each frequency by 1 + 8 f, they become the inverse, up to a band's width."""
     torch.manual_seed(0)
     bands = _Bands(torch.zeros(1, 3, 64, 64))
     curvature = 1 + 8 * bands.frequency
@@ -213,7 +213,7 @@ def test_sgd_is_torchs_with_the_first_gradient_brought_to_1() -> None:
     function, _, _ = made_quadratic(4, spread=10, inside=True)
     points = run(
         SGD(0.01), evaluator(function), start(), 4
-    )  # later, momentum makes it worse for a while, which ours does not let it
+    )  # later, momentum makes it worse for a while, which ours does not allow
     theirs = start().requires_grad_()
     rate = 0.01 / float(points[0].gradient.square().mean().sqrt())
     optimizer = torch.optim.SGD([theirs], lr=rate, momentum=0.9)

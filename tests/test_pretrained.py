@@ -84,7 +84,7 @@ def repo_of(weights: dict[str, Tensor] | bytes, **about: Any) -> Repo:
 
 
 def save_pickle(folder: Path, weights: dict[str, Tensor], *, zipped: bool = False) -> tuple[Path, str]:
-    """A file as torch.hub keeps it, and the begin of its SHA-256. torchvision's is of 2017, when none was zipped."""
+    """A file as torch.hub keeps it, and how its SHA-256 begins. torchvision's is from 2017, when none was zipped."""
     path = folder / "hub" / "checkpoints" / TORCHVISION_FILE
     path.parent.mkdir(parents=True)
     torch.save(weights, path, _use_new_zipfile_serialization=zipped)

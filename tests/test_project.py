@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -15,8 +16,10 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
+from typer.main import get_command
 
 import nst_core
+from nst_core.cli import app
 from nst_core.registry import Registry
 
 ROOT = Path(__file__).parent.parent
@@ -96,3 +99,24 @@ def test_a_bundled_style_opens_and_is_what_its_entry_says(entry) -> None:  # typ
 
 def test_the_bundled_styles_stay_small() -> None:
     assert sum(path.stat().st_size for path in (ROOT / "styles").glob("*/*") if path.is_file()) < 60e6
+
+
+DOCUMENTATION = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", DOCUMENTATION, ids=lambda page: page.name)
+def test_what_the_documentation_links_to_is_there(page: Path) -> None:
+    for target, part in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page.read_text()):
+        linked = page.parent / target
+        assert linked.is_file(), target
+        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if part else []
+        assert not part or part in {heading.lower().replace(" ", "-") for heading in headings}, part
+
+
+@pytest.mark.parametrize("page", DOCUMENTATION, ids=lambda page: page.name)
+def test_the_commands_of_the_documentation_are_such(page: Path) -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for line in re.findall(r"-m nst_core (.+?)$", page.read_text().replace("\\\n", ""), re.MULTILINE):
+        name, *words = shlex.split(line.replace("[", "").replace("]", ""), comments=True)
+        if "`" not in line and "--help" not in words:
+            commands[name].make_context(name, words)

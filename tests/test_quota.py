@@ -59,7 +59,7 @@ def test_the_quota_is_heeded_by_what_is_imported_later(tmp_path: Path, cores: in
     assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == expected
 
 
-# OpenMP tells its settings as torch is imported, which the page's own modules come after.
+# OpenMP tells its settings when torch is imported, before the page's own modules.
 PAGE = ["-c", "import sys; sys.modules['ui'] = None; import app"]
 COMMAND = ["-m", "nst_core", "stylize", "no.png", "--style", "udnie"]
 

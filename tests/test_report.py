@@ -125,7 +125,7 @@ def test_weights_alone(made: Path, folder: Path) -> None:
 
 def test_a_network_that_paints_little_but_white(tmp_path: Path) -> None:
     state = lively_state()
-    state["deconv3.conv2d.bias"] += 200  # a little is left, for what is flat is refused before
+    state["deconv3.conv2d.bias"] += 200  # a little is left, as a flat picture is refused before
     (tmp_path / WEIGHTS).write_bytes(save(state))
     report = examine_weights(tmp_path / WEIGHTS)
     assert "of its values lie outside 0–255 and are cut off: at most 90% are right." in faults(report)[TRIAL]

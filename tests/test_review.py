@@ -1,4 +1,4 @@
-"""What a maintainer is told of a registry that is proposed: how it differs, and what is to be said against a style."""
+"""What a maintainer is told about a proposed registry: how it differs, and the objections to a style."""
 
 import hashlib
 from dataclasses import replace
@@ -113,7 +113,7 @@ def test_what_is_to_be_said_against_it(folder: Path) -> None:
 
 
 def towards(style: Style, other: Style, share: float) -> Style:
-    """A style whose weights are so far on the way from one's to the other's."""
+    """A style whose weights are ``share`` of the way from one's to the other's."""
     moved = Style.open(style.folder)
     with torch.no_grad():
         for mine, theirs in zip(moved.network.state_dict().values(), other.network.state_dict().values(), strict=True):

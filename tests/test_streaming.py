@@ -56,7 +56,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-# Two threads wait for each other, where other tests have the second core: for one picture only.
+# For one picture only: two threads wait for each other where other tests have the second core.
 @pytest.mark.parametrize(
     ("size", "threads"),
     [((5, 5), 1), ((16, 21), 1), ((97, 70), 1), ((130, 64), 1), ((16, 21), 2)],
@@ -93,7 +93,7 @@ def test_every_shape_of_it_is_fast(id: str) -> None:
         if parameter.dim() == 1:
             torch.nn.init.normal_(parameter, 1 if parameter.mean() > 0.5 else 0, 0.3)
     with torch.no_grad():
-        network.in1.weight[:3] = torch.tensor([-0.5, 0, 1])  # trained ones may turn round, or end
+        network.in1.weight[:3] = torch.tensor([-0.5, 0, 1])  # trained ones may be negative, or 0
         network.in5.weight[:4], network.in5.bias[:4] = torch.tensor([[-0.5, 0, 0, 1], [0.1, 0.1, -0.1, 0]])
     photo = photograph(61, 90)
     painted = torch.cat([values for _, values in StripNetwork(network).strips(photo)])

@@ -303,7 +303,7 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
 
 
 def test_what_is_written_needs_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From one for temporary files, which may be on another disk, a file cannot be moved at once."""
+    """A file cannot be moved at once from one for temporary files, which may be on another disk."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     assert Style.open(make_style(tmp_path / "style")).title == "A Title"
 

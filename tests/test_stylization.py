@@ -59,7 +59,7 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 
 
 def alike(one: Image.Image, other: Image.Image) -> bool:
-    """The same but for what lay between two whole numbers, or is bfloat16's where this machine is fast at it."""
+    """The same up to rounding, or up to bfloat16's error where this machine is fast at it."""
     apart = abs(pixels(one) - pixels(other))
     few = max(1e-3, 3 / apart.size)  # of the smallest pictures, three values are more than that
     most, mean = (1, few) if quickest_type() == torch.float32 else (4, 0.6)
@@ -101,7 +101,7 @@ def test_exactly_is_in_float32_and_other_words_are_refused(style: Style) -> None
 @pytest.mark.parametrize("fast", [True, False])
 def test_exactly_is_in_float32_under_a_programs_autocast_too(style: Style, fast: bool) -> None:
     architecture = replace(style.architecture, fast=style.architecture.fast if fast else None)
-    # Each makes its fast way anew.
+    # Each makes a fast painter of its own.
     within, outside = (replace(style, architecture=architecture) for _ in range(2))
     photo = drawn(150, 110)
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Published runs: the PyTorch tutorial's losses (Jacq, "Neural Transfer Using PyTorch"), where all it takes is here."""
+"""Published runs: the PyTorch tutorial's losses (Jacq, "Neural Transfer Using PyTorch"), if all it takes is here."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trainings on the page: bounded, stopped, given way to painting, seen by one session; and the command elsewhere."""
+"""Trainings on the page: bounded, stopped, giving way to painting, seen by one session; and the command elsewhere."""
 
 import json
 import shlex

@@ -105,13 +105,13 @@ def ramps(folder: Path) -> Path:
     return folder
 
 
-def test_a_style_is_trained_in_python_as_the_readme_says(
+def test_a_style_is_trained_in_python_as_the_documentation_says(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "painting.jpg", 99)
     draw(tmp_path / "photo.jpg", 98, (700, 500))
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
     [program] = [part for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "write_style" in part]
     for many, few in {"steps=1200": "steps=2, crop=32", "=640": "=64"}.items():
         assert many in program
@@ -539,7 +539,7 @@ def test_killed_at_any_moment_a_training_goes_on_with_the_same_losses(painting: 
 
 
 def finish(folder: TrainingFolder, network: torch.nn.Module, **said: Any) -> Style:
-    """What a training under ``RECIPE`` has become."""
+    """The style that a training under ``RECIPE`` gives."""
     words = {"features": "made", "warm_start": None, "title": "A Title", "artist": "", "painting": "", "license": ""}
     folder.finish(network, ARCHITECTURES["johnson"], RECIPE, **{**words, "tags": (), **said})
     return Style.open(folder.folder)
@@ -788,7 +788,7 @@ SHARED = replace(Recipe(), architecture="johnson-lite", steps=5, reconstruction_
 
 
 def two_processes(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``train`` in two processes on processors, which accelerate's launcher knows for GPUs alone."""
+    """Run ``train`` in two processes on CPUs, which accelerate's launcher knows for GPUs alone."""
     pytest.importorskip("accelerate", reason="accelerate is part of the extra train")
     (folder / "exact.py").write_text(EXACT)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
@@ -823,7 +823,7 @@ def test_two_processes_train_as_one_does(
         written = np.genfromtxt(tmp_path / out / "training" / "losses.csv", delimiter=",", names=True)
         for column in ("step", "total", "content", "style", "total_variation", "learning_rate"):
             expected = [getattr(step, column) for step in whole[missing:]]
-            # Orthogonalised, rounding grows: another number of threads drifts as far in these five steps.
+            # Orthogonalising magnifies rounding: another number of threads drifts as far in these five steps.
             np.testing.assert_allclose(written[column], expected, rtol=2e-3, err_msg=column)
             if not missing:
                 np.testing.assert_allclose(written[column][:3], expected[:3], rtol=1e-5, err_msg=column)

@@ -50,7 +50,7 @@ def painted(source: Path, style: Style, out: Path, **settings: Any) -> list[Vide
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the means of 4 × 4 pixels: halved chroma, and what is dithered, is not told from what it stands for."""
+    """Of the means of 4 × 4 pixels, so that neither halved chroma nor dithering counts."""
     coarse = (
         picture[: height // 4 * 4, : width // 4 * 4].reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3))
         for picture, (height, width, _) in ((one, one.shape), (other, other.shape))
@@ -94,7 +94,7 @@ def test_a_second_style_is_laid_over_the_first(style: Style, second: Style, tmp_
         assert np.abs(first.astype(int) - over).mean() > 10
         np.testing.assert_array_equal(mixed, blend_pixels(first, over, 0.3, "style"))
         halves = np.concatenate([first[:, :48], over[:, 48:]], axis=1)
-        # Of the film's own colours this test sees another decoder's.
+        # This test sees the film's own colours by another decoder.
         assert difference(masked, blend_pixels(before, halves, 0.6, "style")) < 1
 
 
@@ -376,7 +376,7 @@ def assert_sentence(error: NSTError) -> None:
 def test_colours_that_a_film_does_not_name_are_those_of_its_size(
     tmp_path: Path, size: tuple[int, int], matrix: int
 ) -> None:
-    """As players take them: BT.709 of what is high definition, in one direction at least, and else SMPTE 170M."""
+    """As players take them: BT.709 for high definition, in one direction at least, and else SMPTE 170M."""
     assert open_film(make_film(tmp_path / "film.mp4", frames=1, size=size)).matrix == matrix
 
 
@@ -866,7 +866,7 @@ def test_what_a_film_was_trimmed_of_is_not_heard(style: Style, tmp_path: Path, n
             trimmed.mux(packet)
     painted(film, style, out, lossless=name == "out.mkv")
     seen = see(out)
-    # Of the packet of sound in which the film begins, Matroska keeps the whole.
+    # Matroska keeps the whole packet of sound in which the film begins.
     assert [float(time) for time in seen.times] == pytest.approx(np.arange(15) / RATE, abs=0.022)
     with av.open(str(out)) as played:
         heard = [float(frame.time) for frame in played.decode(audio=0)]

@@ -1,4 +1,4 @@
-"""The page: what a person sees of ``nst_core``, one file a tab."""
+"""The page: what a person sees of ``nst_core``, one file per tab."""
 
 from ui.page import build_page
 

@@ -30,10 +30,10 @@ def about_tab(registry: Registry) -> None:
 
 
 def painting_of(entry: Entry) -> str:
-    """What its card says of the picture that a style was trained on; nothing of a style that is on the Hub."""
+    """What a style's card says of the picture that it was trained on; empty for a style on the Hub."""
     card = Card()
     if entry.path:
-        with suppress(NSTError):  # which whoever opens it is told
+        with suppress(NSTError):  # told when the style is opened
             card = read_card(entry.path)
     said = PAINTING.search(card.text)
     return plain(said[1][:1].upper() + said[1][1:], 300) if said else ""

@@ -79,7 +79,7 @@ HINT = (
 def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> Any:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
 
-    Gives the listener that fills it in as the page opens: it says what it would do when it is opened after that.
+    Returns the listener that fills it in as the page opens; opened after that, the tab says what a run would do.
     """
     default, drop = METHODS["quick"], say("Drop, paste\nor choose")
     with gr.Row():
@@ -217,7 +217,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         return fill_in(recipe_of(photo, "advanced", words_of(request)))
 
     def fill_in(said: dict[str, str]) -> list[Any]:
-        """What a link or a picture says of this tab: the preset, and what differs from it."""
+        """What a link or a picture says about this tab: the preset, and what differs from it."""
         if not said:
             return [gr.skip()] * len(linked)
         preset = said.pop("preset", "quick")
@@ -286,7 +286,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                     masks.append(mask)
                     weights.append(weight)
             areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
-            # Whoever compares runs has files of several.
+            # Named for people who compare the files of several runs.
             usual = zip(settings, values, fill(preset), strict=True)
             differs = [f"{name}-{value}" for name, value, default in usual if value != default]
             order = Order(
@@ -324,16 +324,16 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     copies(link, linked, "advanced")
     filled_in = page.load(found_open, remembered, [*linked.values()], **quiet, js=EDITED)
     planned = [preset, features, *settings.values()]
-    # One at a time, and none passed over, so that what stands there last is of what was chosen last.
+    # One at a time and none skipped, so that the last plan shown is that of the last choice.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
     planning |= {"trigger_mode": "always_last"}
     tab.select(describe, planned, [plan, fast], **planning)
-    # A layer's name is none before it is whole.
+    # A layer's name is not valid until it is complete.
     chosen = [
         setting.blur if isinstance(setting, gr.Textbox) else setting.input  # type: ignore[attr-defined]
         for setting in (features, *settings.values())
     ]
-    # First, for what listens to the same event is called one after the other: none waits for a trial to be remembered.
+    # First: Gradio calls the listeners of one event one after the other, and nothing is to wait for a trial to be kept.
     remembering: dict[str, Any] = {
         "inputs": [*linked.values()],
         "outputs": remembered,
@@ -369,7 +369,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
 
 
 def known(preset: Any) -> Preset | None:
-    """What came over the wire as a preset's id."""
+    """The preset whose id came over the wire, if it is one."""
     return PRESETS.get(preset) if isinstance(preset, str) else None
 
 
@@ -410,6 +410,6 @@ def number(value: float, label: Any, least: float) -> gr.Number:
 
 
 def opened(path: Path) -> Image.Image:
-    """A picture no larger than it is of use: several are kept while somebody watches."""
+    """A picture, no larger than is of use: several are kept while somebody watches."""
     opened = open_picture(path)
     return fit(opened, 2 * MAX_SIDE) if max(opened.size) > 2 * MAX_SIDE else opened

@@ -27,7 +27,7 @@ INTRODUCTION = (
 
 
 class Noticeboard:
-    """What the Hub lists, asked for at most every ten minutes, and as it last was where the Hub is away or slow."""
+    """What the Hub lists, asked for at most every ten minutes; where the Hub is away or slow, the last list stays."""
 
     def __init__(self, registry: Registry, find: Callable[[Sort], list[Found]] = hub.find) -> None:
         self._registry = registry

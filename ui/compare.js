@@ -4,7 +4,7 @@ const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n
 const say = (english) => spanish?.[english] ?? english;
 const stage = element.closest("#stage"), HANDLE = "[data-testid=slider]", STEP = 0.05;
 
-// It keeps every touch of its pictures to itself: one finger is to scroll the page, unless they are zoomed.
+// Gradio captures every touch of its pictures: one finger is to scroll the page, unless they are zoomed.
 stage.addEventListener("touchstart", (event) => {
   const { target, touches } = event;
   const scrolls = touches.length === 1 && target.matches("img");
@@ -30,7 +30,7 @@ new MutationObserver(() => {
   handle.onfocus = () => tell(handle);
 }).observe(stage, { childList: true, subtree: true });
 
-// On a slow network the words are there before the picture that they are of.
+// On a slow network, the words are there before their picture.
 new MutationObserver((changes) => changes.forEach(({ target }) => {
   if (target.tagName !== "IMG" || target.complete) return;
   target.classList.add("coming");
@@ -44,7 +44,7 @@ stage.addEventListener("keydown", (event) => {
   const to = { ArrowLeft: at - step, ArrowRight: at + step, Home: low, End: high }[event.key];
   if (to === undefined) return;
   event.preventDefault();
-  const drag = (target, type, x) => // it knows a mouse alone
+  const drag = (target, type, x) => // it knows only a mouse
     target.dispatchEvent(new MouseEvent(type, { clientX: x, view: window, bubbles: true, cancelable: true }));
   drag(handle, "mousedown", at);
   drag(window, "mousemove", Math.min(high, Math.max(low, to)));

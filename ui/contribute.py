@@ -49,7 +49,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
     one on the Hub that styles are proposed to.
 
     Raises:
-        HubError: with ``login``, outside a Space, where the sign-in is that of this machine: nobody is logged in on it.
+        HubError: with ``login``, outside a Space, nobody is logged in on this machine, whose login is used there.
     """
     if login and "OAUTH_CLIENT_ID" not in os.environ:
         hub.user_name()
@@ -58,8 +58,8 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         with gr.Column(scale=5, min_width=340):
             gr.HTML(say(INTRODUCTION))
             if login:
-                # First, for whoever comes back from signing in finds the page as new. In English alone: Gradio knows by
-                # its words that nobody has signed in.
+                # First, as signing in loads the page anew. In English alone: Gradio tells by the words that nobody has
+                # signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
                 label=say("model.safetensors, or a folder as .zip"),
@@ -123,7 +123,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             if login:  # what is published from here has it
                 found = examine(folder)
         with suppress(PictureError):  # which the report tells
-            # Redrawn by us, as those of the Hub are.
+            # Redrawn by us, like those from the Hub.
             preview = open_picture(folder / PREVIEW, max_pixels=MAX_PREVIEW_SIDE**2)
             save_picture(fit(preview, PREVIEW_SIZE), folder / SEEN)
         shown = studio.file("painted.png")
@@ -160,7 +160,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in said)
             style = studio.style(request.session_hash, mine)  # its folder goes when it does
             describe(style.folder, title, artist, license)
-            # Outside a Space, Gradio plays the sign-in, and gives a token that is none: there it is the machine's own.
+            # Outside a Space, Gradio mocks the sign-in and gives a fake token: there, the machine's own is used.
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
             return links(publish_style(style.folder, repo, registry=registry, token=own))
@@ -176,7 +176,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         [mine, report, offer, sample, *fields, folder_name, published],
         **quiet,
         show_progress_on=report,
-        trigger_mode="always_last",  # what is dropped while the file before is still being taken away counts too
+        trigger_mode="always_last",  # a file dropped while the one before is still being removed counts, too
         concurrency_id="gate",
         concurrency_limit=1,
     )
@@ -196,7 +196,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
 
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:
-    """Write what a person said of their style into its card; what else stands in it stays."""
+    """Write what a person said about their style into its card; all else in it stays."""
     card = read_card(folder)
     text = card.text or f"# {title}\n\nA style for nst-core: it repaints a photograph after *{title}* by {artist}."
     said = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
@@ -214,7 +214,7 @@ def in_words(report: Report | None, refusal: str = "") -> str:
 
 
 def top_folder(upload: Path) -> str:
-    """What the folder is called that a zip which ``unpack`` took was made of, where it says."""
+    """The name of the folder that a zip, which ``unpack`` took, was made of, if it says."""
     with upload.open("rb") as file:
         if file.read(2) != b"PK":  # weights alone
             return ""
@@ -224,7 +224,7 @@ def top_folder(upload: Path) -> str:
 
 
 def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
-    """What publishes a style from a command line, as HTML, in the words that ``worded`` has for the English ones."""
+    """The commands that publish a style, as HTML; ``worded`` translates the English words around them."""
     folder, repo = shlex.quote(plain(folder) or "FOLDER"), shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
     lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{repo}{proposal}"

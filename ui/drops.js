@@ -1,6 +1,6 @@
-// Where files are dropped: one that misses its place does not open instead of the page, one that is dropped near it finds
-// it, one of another kind takes nothing away, and one that the browser cannot show is named; pictures that were chosen are
-// there again when the page is loaded anew. Gradio runs this with `element` (the masthead).
+// Dropped files: one that misses its place does not open instead of the page, one dropped near its place finds it, one
+// of another kind removes nothing, and one that the browser cannot show is named; chosen pictures are there again when
+// the page is reloaded. Gradio runs this with `element` (the masthead).
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 const RIGHT = {
@@ -11,7 +11,7 @@ const RIGHT = {
 const TOO_LARGE = say("That file is too large: at most 64 MB are right here.");
 const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
-function placeOf(target) { // the box that a file is for which is dropped there, and the kind that it takes
+function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
   if (target.closest("#film, #reel, #painted-film")) return [document.querySelector("#film"), "video"];
   const upload = document.querySelector("#upload");
@@ -38,7 +38,7 @@ function put(file, input) {
 }
 
 async function hand(box, file) { // as if it had been chosen there
-  // A player takes none, until it is cleared: by the last of its buttons, whose name Gradio translates.
+  // A player takes no file until it is cleared, by the last of its buttons, whose name Gradio translates.
   if (!box.querySelector("input[type=file]")) box.querySelector(".icon-button-wrapper button:last-of-type")?.click();
   for (let look = 0; look < 50; look++) {
     const input = box.querySelector("input[type=file]");
@@ -51,19 +51,19 @@ async function hand(box, file) { // as if it had been chosen there
   }
 }
 
-// Gradio loads the page anew by itself where the connection broke: what was chosen is kept for this tab alone, and a day.
+// Gradio itself reloads the page where the connection broke: what was chosen is kept for this tab alone, and a day.
 const DAY = 24 * 60 * 60 * 1000;
-const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by where their examples are
+const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by the block of their examples
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
 let tab;
-const opened = new Promise((done, fail) => { // which a frame may be refused
+const opened = new Promise((done, fail) => { // fails where a frame may store nothing
   tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`;
   const request = indexedDB.open("chosen", 1);
   request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: ["tab", "place"] });
   request.onsuccess = () => done(request.result);
   request.onerror = () => fail(request.error);
 });
-async function store(work) { // what `work` asks of the store, once it is done; nothing where there is none
+async function store(work) { // the result of `work` on the store, once it is done; nothing where there is no store
   const database = await opened.catch(() => null);
   const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
   return request && new Promise((done) => { request.onsuccess = () => done(request.result); request.onerror = () => done(); });
@@ -83,7 +83,7 @@ async function give() {
     if (!box?.querySelector("input[type=file]")) continue;
     waiting.delete(place);
     await hand(box, file);
-    box.dataset.again = ""; // the settings are found again as well: those that it was made with do not count
+    box.dataset.again = ""; // the settings are restored as well: those in the picture do not count
   }
 }
 
@@ -98,7 +98,7 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
 
 document.addEventListener("click", async (event) => {
   const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
-  // The last of its buttons takes a picture away: a person's press, and not that of `hand`.
+  // The last of its buttons removes a picture: only a person's press counts, not that of `hand`.
   if (event.isTrusted && box && target.closest(".icon-button-wrapper button:last-of-type")) keep(box);
   const place = example && document.querySelector(`#${PLACES[example.closest(".block")?.id]}`);
   if (!place) return;

@@ -1,4 +1,4 @@
-"""What repaints films on the page: a few frames in each turn, as many as fit in, and what is kept of them."""
+"""Repaints films on the page, a few frames per turn, as many as fit in, and keeps the results."""
 
 import math
 import shutil
@@ -28,13 +28,13 @@ from ui.watched import Underway, Watched, duration
 from ui.words import Phrase, phrase
 
 SIZES = (320, 480, 640, 960, 1280)
-"""Longer sides that there are to choose, pixels."""
+"""The longer sides to choose from, in pixels."""
 MAX_SECONDS = 600
-"""Of this server's time for one film."""
+"""The most of this server's time for one film."""
 BURST = 0.5
-"""Seconds of painting in one turn: whoever waits behind a film, waits for that."""
+"""Seconds of painting per turn, for which others wait behind a film."""
 TRIAL = (4, 1.5)
-"""Frames, and seconds, at least, of looking how fast it goes."""
+"""The fewest frames, and seconds, by which the pace is judged."""
 
 
 class Screening(Watched):
@@ -44,24 +44,24 @@ class Screening(Watched):
         super().__init__(0, folder)
         self.said = [phrase("Looking at the film …")]
         self.film: Path | None = None
-        """What there is to show in the end."""
+        """The painted film, in the end."""
         self.before: Screening | None = None
-        """The session's last one that was finished, for as long as this one is not."""
+        """The session's last finished screening, as long as this one is not finished."""
         self.done = 0
-        """Frames."""
+        """Frames done."""
         self.worked = 0.0
-        """Seconds, without those in which others had their turn."""
+        """Seconds of work, without others' turns."""
         self.finished = False
         self.told = False
-        """That it goes on as it began, whoever changes a setting meanwhile."""
+        """Whether it was said that it goes on as it began, though a setting was changed."""
         self.turn: Turn[Any] | None = None
-        """The latest."""
+        """The latest turn."""
 
 
 class Cinema:
     """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else.
 
-    What is kept of a film is found by the session alone.
+    What is kept of a film is found by its session alone.
     """
 
     def __init__(self, studio: Studio, max_seconds: float = MAX_SECONDS) -> None:
@@ -70,18 +70,18 @@ class Cinema:
         self.max_seconds = max_seconds
         self._firsts: Kept[Screening] = Kept(16, KEEP)
         self._wishes: Kept[Wish] = Kept(1000, KEEP)
-        """Whose first frame each page asked for last."""
-        self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # of others' turns between its own there may be many
+        """The wish whose first frame each page asked for last."""
+        self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
-        """Seconds for a pixel, by what paints."""
+        """Seconds per pixel, by what paints."""
         self._closers = ThreadPoolExecutor(1, "film")
 
     def first(self, session: str | None, path: Path, wish: Wish) -> Screening:
-        """The film's first frame, painted, and in words how long all of it would take, or what of it would fit.
+        """The film's first frame, painted, and in words how long all of it would take, or how much of it would fit.
 
         Raises:
-            Ended: the page asked for another one since, for the whole film, or for none.
+            Ended: the page has asked for another one since, for the whole film, or for none.
             NSTError: the film, the style or a number is refused.
         """
         self._wishes.put(session, None, wish)
@@ -93,14 +93,14 @@ class Cinema:
                 raise Ended
             frame = Image.fromarray(next(read_frames(film, film.size(size))).pixels)
             screening.snap(1, _as_shown(stylize(frame, styles[0], **settings, progress=progress), film))
-            if _kind(styles) not in self._paces:  # anew, for the first time of all takes several times as long
+            if _kind(styles) not in self._paces:  # again, as the very first time takes several times as long
                 began = time.perf_counter()
                 stylize(frame, styles[0], **settings, progress=progress)
                 self._paces[_kind(styles)] = (time.perf_counter() - began) / math.prod(frame.size)
 
         turn = self.studio.line.join(session, paint)
         for _ in turn.watch():
-            if not self._wants(session, wish):  # else a few presses would take all places that a session has
+            if not self._wants(session, wish):  # a few presses would take all of a session's places
                 self.studio.line.leave(turn)
         turn.result()
         if not self._wants(session, wish):
@@ -114,26 +114,26 @@ class Cinema:
         return screening
 
     def dismiss(self, session: str | None) -> None:
-        """No first frame that the session's page asked for is wanted any more."""
+        """Give up any first frame that the session's page has asked for."""
         self._wishes.forget(session)
 
     def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
-        """Repaint the film; gives the same screening again and again, a few times a second, as it goes on.
+        """Repaint the film; yields the same screening again and again, a few times a second, as it goes on.
 
         Raises:
-            NSTError: before the first frame, whatever the library refuses; later, it ends with its ``trouble``.
+            NSTError: whatever the library refuses before the first frame; later, the screening has it as ``trouble``.
         """
         self.dismiss(session)
         styles, film, size, settings = self._asked(session, path, wish)
         screening, earlier = Screening(self.studio.folder), self.ended(session)
         screening.before = earlier.before if earlier and not earlier.finished else earlier
         out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
-        own = screening.folder / "film" / path.name  # an upload may be gone before its sound is wanted
+        own = screening.folder / "film" / path.name  # an upload may be gone before its sound is needed
         with keeping("the film"):
             own.parent.mkdir()
             shutil.copyfile(path, own)
         yield screening
-        self.running.put(session, None, screening)  # nobody may go on after the first look: it would never have ended
+        self.running.put(session, None, screening)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
         run = stylize_video(own, styles[0], out, size=size, **settings)
         try:
@@ -146,7 +146,7 @@ class Cinema:
             screening.fail(error)
         finally:
             screening.running = False
-            # It may be in the middle of a frame, and this may be the server's own event loop.
+            # In a thread: it may be in the middle of a frame, and this may be the server's own event loop.
             closing = self._closers.submit(_close, run, screening)
         try:
             closing.result()
@@ -181,7 +181,7 @@ class Cinema:
     def _asked(
         self, session: str | None, path: Path, wish: Wish
     ) -> tuple[list[Style], Film, int | None, dict[str, Any]]:
-        """What to paint, at which longer side, for a film is never enlarged, and with which other settings."""
+        """The styles, the film, its longer side (None for its own: it is never enlarged) and the other settings."""
         most = self.sizes[-1]
         if wish.size is None or not 0 < wish.size <= most:
             raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
@@ -233,12 +233,12 @@ class Cinema:
                 snapped = time.monotonic()
                 screening.snap(screening.done, _as_shown(steps[-1].picture, film))
             yield screening
-            if steps[-1].last:  # what is left to do is nothing to keep others waiting for
+            if steps[-1].last:  # others need not wait for the rest
                 screening.finished = True
                 return
 
     def _waiting(self, turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
-        """Says who is before it, until it has had its turn or need not wait for it any more."""
+        """Say who is ahead of it, until it has had its turn or need not wait for it any more."""
         for said in turn.watch():
             if turn.began is None:
                 if screening.stopped:
@@ -247,7 +247,7 @@ class Cinema:
                 yield screening
 
     def _plan(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
-        """How long a film would take, or what of it would fit."""
+        """How long a film would take, or how much of it would fit."""
         width, height = film.size(size)
         if not film.frames:
             return [phrase("at most {}", duration(self.max_seconds))]
@@ -255,7 +255,7 @@ class Cinema:
         return self._bound(film, styles, size) or [phrase("all of them take about {}", duration(seconds))]
 
     def _bound(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
-        """What of a film does not fit, and at which size it would; nothing if all of it does."""
+        """How much of a film fits, and at which size all of it would; nothing if all of it fits."""
         if not film.frames:
             return []
         pace = self._paces[_kind(styles)]
@@ -286,7 +286,7 @@ def _kind(styles: list[Style]) -> str:
 
 
 def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
-    """Some frames, none if there is no more, and the seconds that they took."""
+    """Some frames, none if no more are left, and the seconds that they took."""
     began, steps = time.monotonic(), list[VideoStep]()
     while time.monotonic() - began < BURST and not (steps and steps[-1].last) and (step := next(run, None)):
         steps.append(step)
@@ -295,9 +295,9 @@ def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep
 
 
 def _close(run: Generator[VideoStep, None, None], screening: Screening) -> None:
-    """Finish the file, once nothing is painted for it any more; until then its folder stays."""
+    """Finish the file once nothing more is painted for it; until then, its folder stays."""
     if screening.turn:
         with suppress(CancelledError):
             screening.turn.future.exception()
-    screening.turn = None  # it has frames
+    screening.turn = None  # it holds frames
     run.close()

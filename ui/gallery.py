@@ -19,9 +19,9 @@ EXAMPLES = [
 GUESTS = 8
 """How many choices there may be beside the registry's."""
 SEEN = "seen.webp"
-"""The file, beside a style's own, that its card in the gallery shows where it is a person's own."""
+"""The file in the folder of a person's own style that its card in the gallery shows."""
 
-# The button that was pressed is out of sight then.
+# The focus is moved, as the button that was pressed is out of sight then.
 OPEN_REPAINT = """() => {
     const tab = document.querySelector("[role=tab]");
     tab.click();
@@ -30,27 +30,27 @@ OPEN_REPAINT = """() => {
 
 
 class Desk(NamedTuple):
-    """What other parts of the page need of the tab *Repaint*."""
+    """What other parts of the page need from the tab *Repaint*."""
 
     photo: gr.Image
     style: gr.Radio
     guests: gr.State
     """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
     history: gr.HTML
-    """What was made before; its ``select`` is of one of them, and gives its ``recipe``."""
+    """The pictures made before; its ``select`` is for one of them, and gives its ``recipe``."""
     settings: Mapping[str, gr.components.Component]
-    """By the name that a link gives them."""
+    """The settings, by their names in a link."""
     choices: dict[str, list[Any]]
-    """What there is to choose of those that are not numbers between two others."""
+    """The choices for settings that are not numbers in a range."""
     cards: gr.HTML
-    """What the cards of a person's own styles look like."""
+    """The CSS of the cards of a person's own styles."""
     found: gr.State
-    """When settings were found elsewhere: as it changes, they are remembered, and the photograph is painted so.
+    """When settings were found elsewhere: as it changes, they are remembered, and the photograph is painted with them.
 
-    Of an event that is not in the queue, Gradio does not tell that it changed a state.
+    If an event outside the queue changes a state, Gradio does not report the change.
     """
     paint_after: Callable[[Any], Any]
-    """Takes a listener, such as an event's ``success``, and has the photograph painted at that."""
+    """Takes a listener, such as an event's ``success``, and has the photograph painted when that fires."""
 
 
 def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, name: str) -> tuple[Any, Any]:
@@ -60,9 +60,9 @@ def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, na
 
 
 def offer_own(press: gr.Button, own: gr.State, studio: Studio, desk: Desk, film_style: gr.Dropdown) -> None:
-    """Have a button choose in the gallery the person's own style that ``own`` names, and paint with it.
+    """Have a button choose the person's own style that ``own`` names in the gallery, and paint with it.
 
-    It is offered in the list ``film_style`` too.
+    The style is offered in the list ``film_style``, too.
     """
 
     def offered(name: str, guests: list[tuple[str, str]], request: gr.Request) -> tuple[Any, ...]:
@@ -93,9 +93,9 @@ def offer_own(press: gr.Button, own: gr.State, studio: Studio, desk: Desk, film_
 
 
 def guest_card(name: str, preview: Path) -> str:
-    """CSS that puts its preview, which may be missing, on the radio button of one's own style."""
+    """CSS that puts the preview of a person's own style, which may be missing, on its radio button."""
     url = css_string(address_of(preview))
-    # Twice, for Gradio puts classes before the rules of the page's own sheet.
+    # Twice, to outweigh the classes that Gradio puts before the rules of the page's own sheet.
     return f"#styles#styles label:has(input[value={css_string(name)}])::before {{ background-image: url({url}) }}"
 
 
@@ -110,7 +110,7 @@ def registry_choices(registry: Registry) -> list[tuple[str, str]]:
 
 
 def style_cards(registry: Registry) -> str:
-    """CSS that puts its preview and its artist on each style's radio button."""
+    """CSS that puts each style's preview and artist on its radio button."""
     rules = [
         '#styles label:has(input[value*="/"])::after { content: "community, unreviewed" }',
         '#styles label:has(input[value^="own:"])::after { content: "your own, seen by you alone" }',
@@ -130,6 +130,6 @@ def preview_of(entry: Entry) -> Path:
 
 def css_string(text: str) -> str:
     """A CSS string that looks exactly like this, whatever is in it."""
-    # Gradio has the browser resolve the escapes, and then writes the sheet into the page as HTML: a space of no width
-    # keeps "</style>" from being one.
+    # Gradio has the browser resolve the escapes, and then writes the sheet into the page as HTML: a zero-width space
+    # keeps "</style>" from ending it.
     return '"' + re.sub(r"[^\w /.=%-]", lambda match: f"\\{ord(match[0]):x} ", text.replace("<", "<\u200b")) + '"'

@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[\da-fA-F:]+\])(?::\d+)?(?:/[\w.~/-
 
 
 def introduce(registry: Registry) -> None:
-    """Have Gradio's HTML say what the page is, and of a link with a style, which one."""
+    """Have Gradio's HTML say what the page is, and for a link with a style, which style."""
     gradios = FileSystemLoader(STATIC_TEMPLATE_LIB)
 
     def load(name: str) -> str:
@@ -39,6 +39,6 @@ def introduce(registry: Registry) -> None:
 
 
 def here_of(config: dict[str, Any]) -> str:
-    """The page's own address as Gradio takes it from the request, whose headers anybody can write; or nothing."""
-    root = re.sub("/--replicas/[^/]+", "", str(config.get("root", "")))  # a Space's, until it is started anew
+    """The page's own address as Gradio takes it from the request, whose headers anybody can write; or empty."""
+    root = re.sub("/--replicas/[^/]+", "", str(config.get("root", "")))  # a Space's, until it is restarted
     return root if ADDRESS.fullmatch(root) else ""

@@ -20,14 +20,14 @@ const opened = new Promise((done, fail) => {
   request.onsuccess = () => done(request.result);
   request.onerror = () => fail(request.error);
 });
-async function store(work) { // what `work` asks of the store, once it is done
+async function store(work) { // the result of `work` on the store, once it is done
   const pictures = (await opened).transaction("pictures", "readwrite").objectStore("pictures");
   const request = work(pictures);
   return new Promise((done, fail) => { request.onsuccess = () => done(request.result); request.onerror = () => fail(request.error); });
 }
 const newestFirst = async () => (await store((pictures) => pictures.getAll())).sort((a, b) => b.time - a.time);
 
-// A photograph that is there again when the page is loaded anew is painted again: what was forgotten is not kept by that.
+// A photograph that is there again after a reload is painted again: that must not bring back what was forgotten.
 const wish = ({ key, recipe }) => `${key} ${recipe}`;
 const forgotten = () => JSON.parse(sessionStorage.forgotten ?? "[]");
 function forget(pictures) { sessionStorage.forgotten = JSON.stringify([...forgotten(), ...pictures.map(wish)]); }
@@ -36,12 +36,12 @@ async function keep() {
   const made = props.value;
   if (!made?.url || forgotten().includes(wish(made))) return;
   delete sessionStorage.forgotten;
-  // A picture that is touched up takes its own place: only the last of a moment is fetched, in the order they were made.
-  // One that is forgotten on its way takes none.
+  // A touched-up picture replaces its earlier version: only the last of a moment is fetched, in the order of making. One
+  // that is forgotten meanwhile is not kept.
   const another = () => props.value?.key === made.key && props.value.url !== made.url;
   const overtaken = () => another() || forgotten().includes(wish(made));
   await new Promise((done) => setTimeout(done, 700));
-  // What is looked at comes first: on a slow network each would keep the other waiting.
+  // The pictures in view come first: on a slow network, each would keep the other waiting.
   await Promise.all([...document.querySelectorAll("#result img")].map((image) => image.decode().catch(() => {})));
   if (overtaken()) return;
   const answer = await fetch(made.url).catch(() => null); // the connection may break
@@ -81,7 +81,7 @@ function look(picture) {
   share.hidden = !navigator.canShare?.({ files });
   share.textContent = say("Share");
   share.onclick = () => navigator.share({ files }).catch((error) => {
-    if (error.name !== "AbortError") share.textContent = say("No sharing here"); // that is a change of mind
+    if (error.name !== "AbortError") share.textContent = say("No sharing here"); // an AbortError is a change of mind
   });
   find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
   find(".recipe").onclick = () => {
@@ -97,11 +97,11 @@ function look(picture) {
 }
 find(".close").onclick = () => dialog.close();
 dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); }; // beside it
-find(".forget").onclick = async ({ target }) => { // there is no way back: it is to be pressed twice
+find(".forget").onclick = async ({ target }) => { // there is no way back, so it must be pressed twice
   const sure = target.textContent === say("All of them?");
   target.textContent = say(sure ? "Forget them" : "All of them?");
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
-  forget([...(await newestFirst()), props.value].filter(Boolean)); // the last one may be on its way
+  forget([...(await newestFirst()), props.value].filter(Boolean)); // the last one may not be kept yet
   await store((pictures) => pictures.clear());
   await show();
 };

@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Kept(Generic[T]):
     """At most ``limit`` values for ``seconds`` each, found by their session and key alone.
 
-    The least recently used goes first, of the session that has the most: who keeps more than others loses their own.
+    The session with the most values loses its least recently used one first, not those who keep fewer.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -42,14 +42,14 @@ class Kept(Generic[T]):
                 del self._values[next(place for place in self._values if held[place[0]] == most)]
 
     def expire(self) -> None:
-        """Drop what has been kept for its time."""
+        """Drop the values whose time is over."""
         now = time.monotonic()
         with self._lock:
             for old in [old for old, (since, _) in self._values.items() if now - since > self.seconds]:
                 del self._values[old]
 
     def values(self) -> list[T]:
-        """All of them, of all sessions."""
+        """All values, of all sessions."""
         with self._lock:
             return [value for _, value in self._values.values()]
 
@@ -64,6 +64,6 @@ _ALL: WeakSet[Kept[Any]] = WeakSet()
 
 
 def expire() -> None:
-    """Drop what has been kept for its time anywhere: nobody else may come who would have it dropped."""
+    """Drop all values whose time is over: perhaps nobody else comes to have them dropped."""
     for kept in list(_ALL):
         kept.expire()

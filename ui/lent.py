@@ -1,4 +1,4 @@
-"""A GPU that Spaces share (ZeroGPU): lent for seconds that are asked for beforehand, to another process."""
+"""A GPU that Spaces share (ZeroGPU): lent to another process, for seconds that are asked for beforehand."""
 
 import io
 import os
@@ -18,26 +18,26 @@ from ui.studio import PageError
 LENT = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
 LEAST, MOST = 20, 80
-"""Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is half as fast again uses
-up half as many more of them."""
+"""Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is 1.5 times as fast uses up
+1.5 times as many of them."""
 READY = 8
-"""Seconds of them until the first step: a process begins, and the network goes to the GPU."""
+"""Seconds of them until the first step: a process starts, and the network goes to the GPU."""
 PACE = 4e-7
-"""Seconds for a unit of ``nst_core.stages.work`` before any run has said better: a guess, and a careful one."""
+"""Seconds per unit of ``nst_core.stages.work`` before any run has measured it: a cautious guess."""
 BATCH = 0.25
-"""Seconds of which the steps come together."""
+"""Seconds whose steps are sent together."""
 
 
 def asked(seconds: float) -> int:
-    """The seconds to ask for a run that takes about so many."""
+    """How many seconds to ask for, for a run of about ``seconds``."""
     return round(min(MOST, max(LEAST, READY + 1.5 * seconds)))
 
 
 def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, None, None]:
-    """``nst_core.optimize`` on a GPU that is lent for so many seconds, before which the run ends.
+    """``nst_core.optimize`` on a GPU that is lent for ``seconds``; the run ends before they are over.
 
-    Of steps that come together the last alone has its picture: the others' ``state`` is its. What an optimiser
-    remembers comes with the very last one alone, so a run that is stopped goes on from its picture.
+    Of steps that come together, only the last has its own picture: the others have its ``state``. What an optimiser
+    remembers comes only with the very last step, so a run that is stopped goes on from its picture.
 
     Raises:
         NSTError: as ``optimize``, or there is no GPU for this person at the moment.
@@ -57,8 +57,8 @@ def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, Non
 
 
 def _optimize(seconds: int, packed: bytes) -> Generator[bytes, None, None]:
-    """Where the GPU is: what ``optimize`` yields or refuses, packed; an exception would arrive without its sentence."""
-    torch.set_num_threads(1)  # OpenMP's threads did not come along with the process, and would be waited for
+    """Where the GPU is: what ``optimize`` yields or refuses, packed; an exception would arrive without its message."""
+    torch.set_num_threads(1)  # OpenMP's threads are not in this process, and would be waited for
     batch: list[OptimizationStep] = []
     began = 0.0
     try:

@@ -1,7 +1,7 @@
-"""What a request may bring, and for how long: ASGI middleware in front of all of Gradio.
+"""Limits what a request may bring, and how long it takes: ASGI middleware in front of Gradio.
 
-Gradio bounds the size of an uploaded file and nothing else. Here every body has a bound and a time, no link to a
-picture is followed, what nobody waits for any more ends, and whatever goes wrong is answered with one sentence.
+Gradio limits the size of an uploaded file and nothing else. Here, every body has a limit and a deadline, no link to a
+picture is followed, work that nobody waits for any more ends, and whatever goes wrong is answered with one sentence.
 """
 
 import asyncio
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
     from ui.server import Page
 
 MAX_FILE = 64 * 2**20
-"""Bytes of a file that is uploaded."""
+"""The most bytes of an uploaded file."""
 MAX_FORM = MAX_FILE + 2**16
-"""Bytes of the form around it."""
+"""The most bytes of the form around it."""
 MAX_JSON = 2**18
-"""Bytes of every other body …"""
+"""The most bytes of every other body …"""
 MAX_MESSAGE = 4 * 2**20
-"""… but of an agent's message, which may hold a picture."""
+"""… but an agent's message, which may hold a picture."""
 MAX_DEPTH = 32
 """How deep JSON may be nested."""
 SILENCE = 20.0
-"""Seconds for which nothing may come of a body that is not at its end."""
+"""The longest pause, in seconds, in a body that is not complete."""
 FORM_SECONDS, BODY_SECONDS = 600.0, 30.0
 """How long a form, and any other body, may take."""
 LINGER = 2.0
-"""Seconds for which the rest of a refused body is still taken: whoever is cut off at once does not hear why."""
+"""Seconds for which the rest of a refused body is still taken: a client cut off at once does not learn why."""
 ROOM = 2**30
 """Bytes that have to be free on the disk for an upload to be taken."""
 LONG = {"optimization": 4, "training": 2, "film": 4}
-"""How many may wait for what takes a quarter of an hour and more, each once, by Gradio's ``concurrency_id`` …"""
+"""How many may wait for what takes a quarter of an hour or more, each once, by Gradio's ``concurrency_id`` …"""
 SHORT = {"gate": 8, "hub": 8, "community": 8}
 """… and for what takes seconds."""
 QUEUE, EACH = 32, 8
-"""How many may wait for anything, and for how much of what is not long one session may."""
+"""How many may wait in all, and for how many things that are not long a single session may."""
 
 API = "/gradio_api"
-# Parts of Gradio that the page has no use for: they fetch what they are told to, run ffmpeg, write files, or never end.
+# Parts of Gradio that the page does not use: they fetch whatever they are told, run ffmpeg, write files, or never end.
 CLOSED = re.compile(rf"{API}/(process_recording|deep_link|dev/|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
 ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
@@ -98,7 +98,7 @@ class Limits:
         await exchange.close()
 
     def _admit(self, scope: Scope) -> None:
-        """What is refused whatever comes with it."""
+        """Refuse requests that are refused whatever their body says."""
         path = scope["path"]
         if CLOSED.search(path):
             raise Refusal(403, "This server does not offer that.")
@@ -106,12 +106,12 @@ class Limits:
             return
         if self.page.stopping and not path.endswith("/cancel"):
             raise Refusal(503, "This server is being restarted: try again in a minute.")
-        # What comes with an agent's question is written to the same place.
+        # Files that come with an agent's request are written to the same place.
         if path.rstrip("/").endswith(("/upload", "/mcp")) and shutil.disk_usage(self.page.studio.folder).free < ROOM:
             raise Refusal(507, "This server has no room for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
-        """What a body says that is no form."""
+        """Check what a body says, unless it is a form."""
         if not body:
             return
         try:
@@ -129,11 +129,11 @@ class Limits:
             self._check_names(asking["how"], asking["name"], said)
 
     def _check_line(self, how: str, name: str, number: Any, session: Any) -> None:
-        # As Gradio finds it: in some ways of asking the number goes before the name, in others it means nothing.
+        # As Gradio does: in some kinds of request, the number takes precedence over the name; others ignore it.
         kind = self.page.line_of(name, number if how in ("run", "api", "queue") else None)
         if kind is None:
             raise Refusal(404, "There is no such endpoint: /stylize, /optimize and /styles are what there is.")
-        if how in ("run", "api"):  # which waits for nothing
+        if how in ("run", "api"):  # these wait for nothing
             return
         sessions = self.page.sessions_waiting(kind)
         if sessions.count(session) >= (1 if kind in LONG else EACH):
@@ -159,7 +159,7 @@ class Limits:
 
     @contextmanager
     def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:
-        """Whoever hangs up while they listen for what they asked for does not want it any more."""
+        """Give up what a client asked for if they hang up while they listen for it."""
         event, session = LISTENING.search(scope["path"]), ""
         if event:
             session = self.page.session_of(event["event"])
@@ -190,14 +190,14 @@ class Exchange:
         self.replay: bytes | None = None
         """A body for Gradio that has been read here."""
         self.refusal: Refusal | None = None
-        """What is answered, if nothing has been."""
+        """The answer, if none has begun."""
         self.gone = False
         """Whether the other side left before the end of the answer."""
         self._size, self._complete = 0, False
         self._started = self._ended = False
 
     def check_length(self) -> None:
-        """Refuse a body that says of itself that it is too large."""
+        """Refuse a body that is too large by its own header."""
         if int(self._headers.get("content-length", 0)) > self.most:
             raise self._too_large()
 
@@ -210,7 +210,7 @@ class Exchange:
         return self.replay
 
     async def receive(self) -> Message:
-        """For Gradio, in place of the web server's."""
+        """``receive`` for Gradio, in place of the web server's."""
         if self.replay is not None:
             body, self.replay = self.replay, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -226,7 +226,7 @@ class Exchange:
             raise MultiPartException(refusal.words) from None
 
     async def send(self, message: Message) -> None:
-        """For Gradio, in place of the web server's."""
+        """``send`` for Gradio, in place of the web server's."""
         if self.refusal and not self._started:
             return
         self._started = True
@@ -286,7 +286,7 @@ class Exchange:
 
 
 def of_agents(headers: Mapping[str, str]) -> bool:
-    """Whether a request is Gradio's own on behalf of an agent: all of them have one session."""
+    """Whether a request is Gradio's own on behalf of an agent: all agents share one session."""
     return headers.get("x-gradio-user") == "mcp"
 
 
@@ -296,10 +296,9 @@ def takes(name: str, parameters: Collection[str]) -> str:
 
 
 def unlink(said: Any) -> bool:
-    """Have Gradio fetch nothing, in place; tells whether there was something.
+    """Change links, in place, so that Gradio fetches nothing; returns whether there were any.
 
-    The address of a file of this server becomes the file; what any other link is refused with, is said where pictures
-    are opened.
+    The address of a file on this server becomes the file's path; any other link is refused where pictures are opened.
 
     Raises:
         ValueError: it is nested too deeply.
@@ -318,14 +317,14 @@ def unlink(said: Any) -> bool:
                 if here:
                     node["path"] = unquote(file)
                 else:
-                    node["is_stream"] = True  # which Gradio takes for something that is not to be fetched
+                    node["is_stream"] = True  # Gradio does not fetch what it takes for a stream
         children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         nodes += [(child, depth + 1) for child in children if isinstance(child, dict | list)]
     return found
 
 
 def explained(error: Exception) -> Refusal:
-    """What Gradio raised instead of an answer: because of the request, or because of the server."""
+    """The answer to what Gradio raised instead: because of the request, or because of the server."""
     if isinstance(error.__cause__, HTTPException):  # too late to be said
         return Refusal(error.__cause__.status_code, "There is nothing to listen to.")
     if isinstance(error, FnIndexInferError | InvalidURL | LookupError | TypeError | ValueError):

@@ -15,14 +15,14 @@ from ui.words import Phrase, phrase
 T = TypeVar("T")
 
 GLANCE = 0.25
-"""Seconds between two looks at how far it is."""
+"""Seconds between two looks at the progress."""
 CALM = 0.5
 """Seconds for which nothing is said: what is over by then needs no words."""
 
 PLACES = 12
 """How many places a session may have in the line: half of those that there are."""
 FIRST = 0.1
-"""Which part must be done before it is told: there is nothing to go by for the rest before."""
+"""The part that must be done before progress is told: until then, the rest cannot be estimated."""
 
 
 class Ended(NSTError):
@@ -33,14 +33,14 @@ class Ended(NSTError):
 
 
 class Closed(NSTError):
-    """The server stops before it is that person's turn."""
+    """The server stops before that person's turn."""
 
     def __init__(self) -> None:
         super().__init__("This server is being restarted: ask again in a minute.")
 
 
 class Crowded(NSTError):
-    """The person stands in the line often enough."""
+    """The person has all the places in the line that one may have."""
 
     def __init__(self) -> None:
         super().__init__(f"{PLACES} of your pictures wait already: ask again when one is done.")
@@ -54,16 +54,16 @@ class Turn(Generic[T]):
         self.joined = time.monotonic()
         self.began: float | None = None
         self.done = 0.0
-        """Which part of it, in 0–1."""
+        """The part that is done, 0–1."""
         self.over = False
         self.future: Future[T] = Future()
         self._line = line
 
     def watch(self) -> Iterator[list[Phrase]]:
-        """What there is to say of it, a few times a second, until it is done; nothing of what takes under a second."""
+        """What to say about it, a few times a second, until it is done; nothing if it takes under a second."""
         while True:
             wait([self.future], GLANCE)
-            if self.future.done():  # also what is cancelled, which ``wait`` goes on waiting for
+            if self.future.done():  # or cancelled, for which ``wait`` goes on waiting
                 return
             yield self._said()
 
@@ -84,7 +84,7 @@ class Turn(Generic[T]):
         return [phrase("Painted {} %, about {} s more", round(100 * self.done), max(1, round(left)))]
 
     def result(self) -> T:
-        """What came of it, once it is done.
+        """Its result, once it is done.
 
         Raises:
             Ended: nobody waits for it any more.
@@ -97,7 +97,7 @@ class Turn(Generic[T]):
             raise Closed if self._line.closed else Ended from None
 
     def tell(self, done: float) -> None:
-        """Take down which part is done; this is the work's way to hear that nobody waits for it."""
+        """Note which part is done; this is how the work learns that nobody waits for it any more."""
         if self.over:
             raise Ended
         self.done = done
@@ -108,7 +108,7 @@ class Line:
 
     def __init__(self) -> None:
         self._turns: list[Turn[Any]] = []
-        """Those who wait, and before them whoever's turn it is."""
+        """The waiting turns, and before them the one that has begun."""
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, "line")
         self.closed = False
@@ -120,10 +120,10 @@ class Line:
         key: Hashable = None,
         wanted: Callable[[], bool] = lambda: True,
     ) -> Turn[T]:
-        """Wait for one's turn, in which ``work`` is called; what it is given, it should call as it goes on.
+        """Take a place in the line; at its turn, ``work`` is called with a function to tell its progress to.
 
-        With a key, a session has one place at most. If it waits already for the same, it is that; for something else,
-        it keeps the place; and something else that is under way ends. ``wanted`` tells whether that is still right.
+        With a key, a session has one place at most: a turn with the same key is returned; one with another key, if it
+        still waits, keeps its place for this work, and if it has begun, ends. ``wanted`` tells whether still to join.
 
         Raises:
             Closed: the server stops.
@@ -133,7 +133,7 @@ class Line:
         with self._lock:
             if self.closed:
                 raise Closed
-            if not wanted():  # here, where nobody who comes later can have joined between the answer and the place
+            if not wanted():  # under the lock: no later one can join between the answer and the place
                 raise Ended
             for turn in self._turns if key is not None else ():
                 if turn.session != session or turn.key is None or turn.over:
@@ -152,7 +152,7 @@ class Line:
         return turn
 
     def skip(self, value: T) -> Turn[T]:
-        """The turn of somebody who has what they came for."""
+        """A turn that is over, with ``value`` as its result."""
         turn = Turn[T](self, None, None, lambda progress: value)
         turn.future.set_result(value)
         return turn
@@ -163,13 +163,13 @@ class Line:
             self._end([turn])
 
     def end(self, session: str | None, *, keyed: bool = False, wanted: Callable[[], bool] = lambda: True) -> None:
-        """End all that a session waits for, or only what has a key; nothing if that is not ``wanted`` any more."""
+        """End all turns of a session, or only those with a key; none if that is not ``wanted`` any more."""
         with self._lock:
             if wanted():
                 self._end([one for one in self._turns if one.session == session and (one.key is not None or not keyed)])
 
     def close(self) -> None:
-        """End all that anybody waits for, and take nothing more."""
+        """End all turns, and take no more."""
         with self._lock:
             self.closed = True
             self._end([*self._turns])
@@ -180,13 +180,13 @@ class Line:
             return sum(turn.began is None for turn in self._turns)
 
     def before(self, turn: Turn[Any]) -> int:
-        """How many other people are to be served before a turn; of a turn without a session, each is another."""
+        """How many other people come before a turn; each turn without a session counts as another person."""
         with self._lock:
             earlier = self._turns[: self._turns.index(turn)] if turn in self._turns else []
             return len({one.session or one for one in earlier} - {turn.session})
 
     def wait(self) -> None:
-        """Return once the turn is over of whoever has it: for those who compute in the background."""
+        """Return once the turn that has begun is over: for those who compute in the background."""
         with self._lock:
             now = [turn.future for turn in self._turns if turn.began is not None]
         wait(now)
@@ -211,4 +211,4 @@ class Line:
         finally:
             with self._lock:
                 self._turns.remove(turn)
-        raise Ended  # anew: the first one holds on to the half-painted picture
+        raise Ended  # a new one: the first holds on to the half-painted picture

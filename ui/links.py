@@ -1,4 +1,4 @@
-"""Links that open the page as it is; browsers and pictures that remember the same: what makes and reads these."""
+"""Makes and reads links that open the page as it is, and the same settings in browsers and pictures."""
 
 import json
 import os
@@ -21,18 +21,18 @@ SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" 
 
 
 TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
-"""Their ids, in the order in which they stand."""
+"""The tabs' ids, in the order in which they stand."""
 
 
 def opens(id: str) -> str:
     """JavaScript that opens the tab that an expression names."""
-    # Those that there is no room for are in a menu, and have no ids there, but come in the same order.
+    # Tabs that do not fit are in a menu, and have no ids there, but come in the same order.
     tabs = 'document.querySelectorAll("[role=tab], .overflow-dropdown button")'
     return f"{tabs}[{json.dumps(TABS)}.indexOf({id})]?.click();"
 
 
 def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], tab: str) -> None:
-    """Have a button put a link to a tab with these settings, by their names in it, into the clipboard."""
+    """Have a button copy a link to a tab with these settings, by their names in it, to the clipboard."""
     copied, without = (json.dumps(str(say(words))) for words in ("Link copied", "Copied, without your style"))
     copy = f"""async (...values) => {{
         const all = {json.dumps([*settings])}.map((name, place) => [name, values[place]]);
@@ -58,23 +58,23 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
     button.click(None, [*settings.values()], button, js=copy, **quiet).then(None, None, button, js=SAY_AGAIN, **quiet)
 
 
-# A browser may keep a page in another one from remembering anything.
+# A browser may keep a page inside another one from remembering anything.
 EDITED = """(known) => {
     try { return sessionStorage.edited === location.search ? { ...known, edited: true } : known; }
     catch { return known; }
 }"""
-"""What changes what a browser remembers on its way to ``said_at_first``."""
+"""Tells ``said_at_first`` that what a browser remembers is newer than its address."""
 
 
 def memory(tab: str) -> gr.BrowserState:
-    """What a browser remembers of a tab; laid out beside all tabs, for what is in one comes when that is opened."""
+    """What a browser remembers of a tab; laid out outside all tabs, as what is inside one loads when that is opened."""
     return gr.BrowserState({}, storage_key=tab, secret="no secret")
 
 
 def remembers(tab: str, settings: Mapping[str, gr.components.Component]) -> str:
-    """JavaScript that makes of the values of a tab's settings what the browser remembers of it."""
-    # The address says it no longer, and would have it its way when the page is loaded again. So would that of a page
-    # around this one, a Space's, which nobody here can change: what it said is remembered.
+    """JavaScript that turns the values of a tab's settings into what the browser remembers of it."""
+    # They are removed from the address, which would override them when the page is loaded again. So would that of a
+    # page around this one, a Space's, which cannot be changed from here: what it said is remembered.
     return f"""(...given) => {{
         const values = ({within_in_browser(settings.values())})(...given);
         const names = {json.dumps([*settings])}, address = new URL(location);
@@ -108,17 +108,17 @@ def recipe(tab: str, settings: Mapping[str, Any]) -> str:
 
 
 def read_recipe(recipe: str) -> dict[str, str]:
-    """What ``recipe`` wrote, or somebody else."""
+    """The settings in what ``recipe`` wrote, or somebody else."""
     return dict(parse_qsl(recipe, keep_blank_values=True))  # no second style, no mask
 
 
 def of_tab(tab: str, said: dict[str, str]) -> dict[str, str]:
-    """What is said of a tab, which is *Repaint* if that does not say."""
+    """What is said, if it is for that tab; without one, it is for *Repaint*."""
     return said if said.get("tab", "repaint") == tab else {}
 
 
 def unless_again(place: str) -> str:
-    """JavaScript that hands on no picture that is in its place again (ui/drops.js): its recipe was followed before."""
+    """JavaScript that passes on no picture that is in its place again (ui/drops.js): its recipe was followed before."""
     return f"""(picture, ...others) => {{
         return ["again" in document.querySelector("#{place}").dataset ? null : picture, ...others];
     }}"""
@@ -126,7 +126,7 @@ def unless_again(place: str) -> str:
 
 @contextmanager
 def dropping() -> Iterator[None]:
-    """Whatever is refused here is dropped from the link, and that is said."""
+    """Drop from a link whatever is refused here, and say so."""
     try:
         yield
     except NSTError as error:

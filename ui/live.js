@@ -1,9 +1,9 @@
 // Paints in the visitor's browser, a photograph or what their camera sees: no picture leaves the device. Gradio runs this
-// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter) and `server`, whose `weights` are
-// a style's network. Only if the visitor says so, `server.paint` paints in its place what the camera sees.
-const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // of the longer side, in pixels
-const LEAST = 16; // of the shorter one
-const SLOW = 200, QUICK = 50; // milliseconds a frame, beyond which another size is tried
+// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter) and `server`, whose `weights`
+// gives a style's network. Only if the visitor says so, `server.paint` paints what the camera sees instead.
+const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // the longer side, in pixels
+const LEAST = 16; // the shorter side
+const SLOW = 200, QUICK = 50; // milliseconds per frame, beyond which another size is tried
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
@@ -32,13 +32,13 @@ const video = Object.assign(document.createElement("video"), { muted: true, play
 class Refusal extends Error {} // a sentence for the visitor
 let mode = "photo";
 let photo = null; // an ImageBitmap, or a canvas with what the camera saw last
-let tried = false; // whether they asked for the camera, and for no photograph since
+let tried = false; // whether the camera was asked for, and no photograph since
 let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
-let camera = { facingMode: "user" }; // what describes the one that is wanted
+let camera = { facingMode: "user" }; // the constraints of the camera that is wanted
 let asked = 0; // the size asked for of the camera; 0: as quick as it can
-let wish = 0; // counts what was asked for: what is under way for an earlier one is dropped
-let side = 320; // the camera's, while it is chosen for the visitor
+let wish = 0; // counts requests: work under way for an earlier one is dropped
+let side = 320; // the camera's size, while it is chosen for the visitor
 
 // --- the painters: workers, each with ONNX Runtime Web
 
@@ -133,9 +133,9 @@ const weightsOf = once(async (style) => {
   return fetched(url);
 });
 
-async function painters(count, wanted) { // so many, with the chosen style; none if nobody wants them any more
+async function painters(count, wanted) { // `count` of them, with the chosen style; none if nobody wants them any more
   const style = chosen().value, weights = weightsOf(style);
-  weights.catch(() => {}); // is heard below
+  weights.catch(() => {}); // handled below
   tell(say("Fetching the program that paints …"));
   const all = await Promise.all(Array.from({ length: count }, (_, number) => painter(number)));
   if (wanted()) tell(say("Fetching the style; the first time, it is made ready for you …"));
@@ -203,14 +203,14 @@ function comeIntoView() { // on a telephone it is below the choices
   if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" });
 }
 
-async function attempt(work) { // whatever fails is one sentence
+async function attempt(work) { // whatever fails is told in one sentence
   const mine = ++wish;
   comeIntoView();
   try {
     await work(() => mine === wish);
   } catch (error) {
     if (mine !== wish) return;
-    wish++; // of several painters, the others end as well
+    wish++; // the other painters end as well
     console.warn(error);
     rest();
     tell(error instanceof Refusal ? error.message : say("This device could not do it: choose a smaller size, another style, or the tab Repaint."), true);
@@ -302,7 +302,7 @@ async function paintLive(wanted) {
   const drawn = [];
   await Promise.all(all.map(async (one) => {
     while (wanted()) {
-      // Whoever is free takes the newest frame; those in between are dropped.
+      // A painter that is free takes the newest frame; those in between are dropped.
       while (wanted() && (video.currentTime === seen || document.hidden)) await new Promise(requestAnimationFrame);
       if (!wanted()) return;
       seen = video.currentTime;
@@ -342,7 +342,7 @@ function leave(words) {
   tell(words);
 }
 
-function rest() { // without the camera: what it saw last is the photograph
+function rest() { // the camera off: what it saw last becomes the photograph
   if (video.videoWidth) {
     photo?.close?.();
     photo = sketch(video, video.videoWidth, video.videoHeight).canvas;
@@ -389,7 +389,7 @@ find(".save").onclick = () => canvas.toBlob((blob) => {
   link.click();
   URL.revokeObjectURL(link.href);
 });
-// Whoever goes to another tab is not filmed.
+// Nobody is filmed who has gone to another tab.
 new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) leave(say("The camera is off: you left this tab.")); }).observe(figure);
 choose("photo");
 show("empty");

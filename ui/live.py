@@ -34,7 +34,7 @@ FILES = {
         "ort-wasm-simd-threaded.asyncify.wasm": "EPVDLTxuO663dkZO/pcKJF6vOyyfq/5z9FY1oksN0UWFX2ABH4wDDZQHeNoUleWR",
     },
 }
-"""What a browser fetches of it, by what it computes with: a script and a program, each with its SHA-384."""
+"""The files of it that a browser fetches, by what it computes with: a script and a program, with their SHA-384."""
 LITE = "lite"
 """The tag of styles that are quick enough for a camera."""
 FRAMES = 8
@@ -69,23 +69,23 @@ class Exports:
 
     def _export(self, id: str, file: Path) -> Path:
         if not file.is_file():
-            file.parent.mkdir(exist_ok=True)  # a system may clean up what nobody looked at for days
+            file.parent.mkdir(exist_ok=True)  # a system may clean up what nobody has read for days
             export_style(self.studio.style(None, id), file)
         return file
 
 
 class Frames:
-    """Paints what cameras see whose devices are too slow for it: each frame in its turn in the studio's line."""
+    """Paints camera frames for devices that are too slow for it, each in its turn in the studio's line."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self._turns: list[Turn[str]] = []
 
     def painted(self, id: str, photo: str) -> "Future[str]":
-        """A frame as a ``data:`` address, of a JPEG, to such an address of what the style makes of it.
+        """A frame, painted in a style; both are JPEGs as ``data:`` addresses.
 
         Raises:
-            PageError: it is not one, the style is too slow, or too many frames wait already.
+            PageError: the frame is no such address, the style is too slow, or too many frames wait already.
             NSTError: there is no such style; whatever else is refused, the future raises.
         """
         entry = self.studio.registry[id]
@@ -128,7 +128,7 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     gr.set_static_paths([exports.folder, *digests])
 
     async def weights(id: str) -> dict[str, str]:
-        """Where a style's network is, or why it is not."""
+        """Where a style's network is, or why there is none."""
         try:
             return {"url": address_of(await asyncio.wrap_future(exports.of(id)))}
         except NSTError as error:

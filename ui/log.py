@@ -1,6 +1,6 @@
-"""What an operator is told: one JSON object a line on stderr, and the same in numbers for Prometheus.
+"""What an operator is told: one JSON object per line on stderr, and the same in numbers for Prometheus.
 
-Nothing of people is in it: no picture, no file's name, no address, no text that somebody wrote.
+Nothing about people is in it: no picture, no file's name, no address, no text that somebody wrote.
 """
 
 import json
@@ -41,14 +41,14 @@ def note(event: str, level: int = logging.INFO, **facts: str | int | float | lis
 
 
 def note_failure(error: BaseException) -> None:
-    """Write down what nobody foresaw: where it was and of which kind, for its words may be a person's."""
+    """Write down an unforeseen error: where it was and its type alone, as its words may be a person's."""
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     note("failed", logging.ERROR, error=type(error).__name__, where=where)
 
 
 class JSONLines(logging.Formatter):
-    """One object a line."""
+    """One object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         said: dict[str, object] = {
@@ -58,9 +58,9 @@ class JSONLines(logging.Formatter):
         if hasattr(record, "facts"):
             said |= {"event": record.getMessage(), **record.facts}
         else:
-            # What is wrong with a picture is told with its file's name.
+            # Messages about a picture contain its file's name.
             words = record.msg.replace("%s", "…") if record.name == images.__name__ else record.getMessage()
-            if record.name.startswith(HUB):  # its words are of the repository that a person asked for
+            if record.name.startswith(HUB):  # its words name the repository that a person asked for
                 words = "…"
             said |= {"event": "log", "logger": record.name, "message": words}
             if record.exc_info:
@@ -69,8 +69,8 @@ class JSONLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Have this process write nothing else there: warnings of the libraries, too."""
-    get_logger().handlers.clear()  # the Hub's client brings one of its own, in which all would be written again
+    """Have this process write nothing else there, even for the libraries' warnings."""
+    get_logger().handlers.clear()  # the Hub's client brings one of its own, which would write everything again
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -79,8 +79,8 @@ def log_to_stderr() -> None:
 
 
 def take_over_uvicorn() -> None:
-    """Once the web server runs, which brings handlers of its own."""
+    """Drop the web server's own handlers, once it runs."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # it would tell addresses
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # it would write addresses

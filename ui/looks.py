@@ -17,7 +17,7 @@ PAPER = gr.themes.Color(
     c600="#5d564c", c700="#443f38", c800="#2a2723", c900="#1d1b18", c950="#141311",
 )  # fmt: skip
 
-# Fonts of the system alone: the page asks no other server for anything.
+# System fonts alone: the page asks no other server for anything.
 THEME = gr.themes.Base(
     primary_hue=PRUSSIAN,
     secondary_hue=PRUSSIAN,

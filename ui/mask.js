@@ -1,8 +1,8 @@
 // Where the second style is seen: drawn on the picture, or one of a few ready-made masks. Gradio runs this with `element`
 // (an empty box), `props.value` (a grey PNG in base64, see ui/masks.py; empty: everywhere), `props.side` (the most pixels to
-// a side of it), `watch` and `trigger`; "painted" is told to the document by ui/repaint.py.
-const FINE = 8; // pixels of the canvas to one of the mask
-const STEP = 17; // between two greys of the mask: with fewer of them it is shorter
+// a side of it), `watch` and `trigger`; ui/repaint.py sends the document the event "painted".
+const FINE = 8; // canvas pixels per mask pixel
+const STEP = 17; // between two greys of the mask: fewer greys make a shorter text
 const TINT = [255, 64, 96], COLOR = `rgb(${TINT})`; // of what is drawn
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
@@ -28,7 +28,7 @@ const find = (selector) => element.querySelector(selector);
 const [figure, image, canvas, ring, brush] = ["figure", "img", "canvas", "figure i", "input"].map(find);
 const drawing = canvas.getContext("2d", { willReadFrequently: true }); // its opacity is the mask
 const earlier = [];
-// Where a finger scrolls the page, it draws when it is told to; the button that told it tells it to scroll again.
+// Where a finger scrolls the page, it draws once a tool is pressed; pressing that again makes it scroll.
 const SCROLLS = matchMedia("(pointer: coarse)").matches;
 let tool = SCROLLS ? "" : "draw";
 let stroke = null; // the pointer that draws, and where it is
@@ -41,7 +41,7 @@ function small() { // a drawing context of the mask's size
   return Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
 }
 
-function put(context, share) { // a mask, given as a function of the place, into a context of its size, as opacity
+function put(context, share) { // draws a mask, a function of the position, into a context of its size, as opacity
   const { width, height } = context.canvas, pixels = context.createImageData(width, height);
   for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++)
@@ -49,7 +49,7 @@ function put(context, share) { // a mask, given as a function of the place, into
   context.putImageData(pixels, 0, 0);
 }
 
-function text() { // what is drawn
+function text() { // of what is drawn
   const context = small(), { width, height } = context.canvas;
   context.imageSmoothingQuality = "high";
   context.drawImage(canvas, 0, 0, width, height);
@@ -63,7 +63,7 @@ function text() { // what is drawn
   return base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-function alike(one, other) { // masks, looked at in a few hundred places
+function alike(one, other) { // whether two masks are alike, in a few hundred places
   let off = 0;
   for (let at = 0; at < 256; at++) {
     const place = [((at % 16) + 0.5) / 16, (Math.floor(at / 16) + 0.5) / 16];
@@ -72,7 +72,7 @@ function alike(one, other) { // masks, looked at in a few hundred places
   return off < 0.05;
 }
 
-async function show() { // what the text says
+async function show() { // the mask that the text stands for
   const said = props.value;
   const mask = new Image();
   if (said) {

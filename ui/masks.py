@@ -1,4 +1,4 @@
-"""Masks as the page draws them and links say them: small grey PNGs, in base64, which the library enlarges smoothly."""
+"""Masks as the page draws them and links hold them: small grey PNGs, in base64, which the library enlarges smoothly."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from nst_core.stylization import shares
 SIDE = 64
 """The most pixels to a side; ``mask.js`` has the same."""
 LONGEST = 8000
-"""Characters; the noisiest PNG of so many pixels, in grey, has fewer."""
+"""The most characters; the noisiest grey PNG of so many pixels has fewer."""
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
 """What the text of every PNG begins with."""
 
@@ -24,7 +24,7 @@ class MaskError(NSTError):
 
 
 def read_mask(text: str) -> Image.Image | None:
-    """The mask that a text stands for; none if it is empty.
+    """The mask that a text stands for; None if it is empty.
 
     Raises:
         MaskError: it is no PNG, in base64 for addresses, of at most ``SIDE`` pixels to a side.
@@ -43,7 +43,7 @@ def read_mask(text: str) -> Image.Image | None:
 
 
 def write_mask(mask: Image.Image) -> str:
-    """The text that stands for a mask, made as small as it takes."""
+    """The text that stands for a mask, which is reduced to ``SIDE``."""
     scale = min(1.0, SIDE / max(mask.size))
     size = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
     grey = Image.fromarray((shares(mask, size)[..., 0] * 255).round().astype("uint8"))

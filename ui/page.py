@@ -53,8 +53,8 @@ OPEN_TAB = f"""() => {{
     }});
 }}"""
 """A link opens the tab that it names, or else the first; whoever loads the page again, or comes back from signing in,
-finds the tab that they left. NAMES are of what a link sets, for others add to addresses what they like. WHEN is a
-condition: *Advanced* is opened when it is filled in, and no other tab waits for that."""
+finds the tab that they left. NAMES are the parameters of links, as other sites add their own to addresses. WHEN is a
+condition: *Advanced* is opened once it is filled in, and no other tab waits for that."""
 FOR_EVERYBODY = """() => {
     const mend = () => {
         for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
@@ -82,10 +82,10 @@ FOR_EVERYBODY = """() => {
         if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
     }, true);
 }"""
-"""What Gradio leaves out: a name for an example, which is a picture or a film; what a file is chosen for; one name for
-the radio buttons of a group, without which the arrow keys do not move between them; that what is said of a picture or a
-style is read out; that Tab leaves a list, which Gradio would open anew; and that whoever has pressed a button by a key
-is then at the one that stops what began, for theirs is of no use meanwhile."""
+"""What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; one name
+for the radio buttons of a group, without which arrow keys do not move between them; what is said about a picture or a
+style is read out; Tab leaves a list, which Gradio would open anew; and after a button is pressed by a key, the focus
+moves to the button that stops what began, as the pressed one is of no use meanwhile."""
 
 
 def build_page(
@@ -103,7 +103,7 @@ def build_page(
     """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels to a side.
 
     ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
-    ``vgg19``, VGG19 itself is to be had beside it, which is fetched from the Hub if it is not on this machine. With
+    ``vgg19``, VGG19 itself is offered beside it, and is fetched from the Hub if it is not on this machine. With
     ``photos``, a folder to learn on, styles are trained, as ``recipe`` says. ``proposals`` is the registry on the Hub
     that people's styles are proposed to, and with ``login`` they publish them from here. ``runtime`` is a folder with
     onnxruntime-web, see ``ui.live``.
@@ -125,7 +125,7 @@ def build_page(
     Thread(target=fetch_previews, args=[registry], daemon=True).start()
 
     def leave(request: gr.Request) -> None:
-        # It may be the connection alone that broke, of a telephone that was locked: what is finished stays for a while.
+        # Perhaps only the connection broke, as when a telephone is locked: what is finished stays for a while.
         page.hung_up(str(request.session_hash))
         studio.forget(request.session_hash)
 

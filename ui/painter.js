@@ -5,7 +5,7 @@ let ort, session, provider;
 const tasks = {
   async start({ script, program, kind }) {
     ort = await import(script);
-    Object.assign(ort.env.wasm, { wasmBinary: program, numThreads: 1 }); // more take a page that is isolated from others
+    Object.assign(ort.env.wasm, { wasmBinary: program, numThreads: 1 }); // more need a page isolated from others
     ort.env.logLevel = "error";
     provider = kind;
   },
@@ -17,7 +17,7 @@ const tasks = {
     const create = () => ort.InferenceSession.create(new Uint8Array(weights), { executionProviders: [provider] });
     session = await create().catch((error) => {
       if (provider === "wasm") throw error;
-      provider = "wasm"; // there is a graphics chip, and this worker cannot have it
+      provider = "wasm"; // there is a graphics chip, but this worker cannot use it
       return create();
     });
     return provider;
@@ -33,7 +33,7 @@ const tasks = {
     const { painted } = await session.run({ photo: new ort.Tensor("float32", values, [1, 3, height, width]) });
     const made = await painted.getData();
     painted.dispose();
-    for (let from = 0, to = 0; from < plane; from++, to += 4) { // what is clamped is also rounded
+    for (let from = 0, to = 0; from < plane; from++, to += 4) { // a clamped array also rounds
       pixels[to] = made[from];
       pixels[to + 1] = made[from + plane];
       pixels[to + 2] = made[from + 2 * plane];

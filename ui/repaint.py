@@ -23,13 +23,13 @@ from ui.words import say, spoken, words_of
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
-# There is room for styles and picture, unless a telephone lies on its side, or the page is zoomed.
+# Styles and picture fit together, unless a telephone lies on its side, or the page is zoomed.
 SHOW_STYLES = """() => {
     const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
     if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
 }"""
 
-# A link, or a picture that was made here, may choose one that is out of sight: in a row on a telephone, else in a list.
+# A link, or a picture made here, may choose a style that is out of sight: in a row on a telephone, else in a list.
 SHOW_CARD = """() => setTimeout(() => {
     const card = document.querySelector("#styles label:has(:checked)"), list = card?.parentElement;
     const [seen, frame] = [card, list].map((element) => element?.getBoundingClientRect());
@@ -37,7 +37,7 @@ SHOW_CARD = """() => setTimeout(() => {
     if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
 }, 100)"""
 
-# Where the browser has no dialog for that, or a page around this one keeps it, there is no button either.
+# There is no button where the browser has no dialog for that, or a page around this one forbids it.
 MAY_SHARE = """(pictures) => {
     const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];
     return { __type__: "update", visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) };
@@ -184,7 +184,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
     ) -> Iterator[tuple[Any, ...]]:
         session = request.session_hash
         strength, mix = within(sliders, [strength, mix])
-        # Whoever is overtaken says so: of a generator that gives nothing, Gradio makes that all its outputs are empty.
+        # What an overtaken request yields: if a generator yields nothing, Gradio empties all its outputs.
         overtaken = (gr.skip(),) * 4
         if photo is None:
             studio.dismiss(session)
@@ -219,14 +219,14 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
         except NSTError as error:
             # Gradio shows a message as markup.
             message = escape(str(error), quote=False)
-            # The sentence stays; beside a photograph that cannot be read, another one's picture does not.
+            # The message stays, but beside a photograph that cannot be read, the picture of another one does not.
             gone = isinstance(error, PictureError)
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
             yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
             raise gr.Error(message, print_exception=False) from error
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
         file = studio.file(f"{'-'.join([path.stem, *names])}.png")
-        # What is looked at need not be exact, and JPEG is written, sent and read in a fraction of the time.
+        # The picture shown need not be exact, and JPEG is written, sent and read in a fraction of the time.
         seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
         save_picture(picture, seen, note=wish.recipe())
         if not studio.wants(session, wish):
@@ -239,7 +239,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
             save_picture(picture, file, note=wish.recipe())
         if studio.wants(session, wish):
             made = {
-                # A picture that is touched up takes its own place.
+                # A picture that is touched up replaces its earlier version.
                 "key": f"{path.parent.name}-{wish.style}-{wish.second}",
                 "url": address_of(file),
                 "name": file.name,
@@ -260,7 +260,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
 
     settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
     settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
-    # First, for what listens to the same event is called one after the other: none waits in line to be remembered.
+    # First: Gradio calls the listeners of one event in turn, and what is chosen is remembered before it is painted.
     gr.on(
         [*(setting.input for setting in settings.values()), found.change],  # type: ignore[attr-defined]
         None,
@@ -271,25 +271,25 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
         api_visibility="private",
     )
     wishes = [photo, *settings.values()]
-    shown = [download, info, result, history]  # in this order, so that no picture is there with the download of another
+    shown = [download, info, result, history]  # in this order: no picture is shown with another's download
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
     painted: dict[str, Any] = {
         "preprocess": False,
-        # The same for all: what was asked for last should also be heard last.
+        # The same for all: what was asked for last should also be handled last.
         "concurrency_id": "network",
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    # A press is heard at once, whatever is under way: the studio ends that.
+    # A press is handled at once, whatever is under way: the studio ends that.
     anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
-    # A photograph that is dropped on another one changes twice: to none, and to itself.
+    # Not change: a photograph that is dropped on another one changes twice, to none and to itself.
     chosen = [photo.upload, style.input, size.input, stroke.input, second.input]
     gr.on(chosen, show, wishes, shown, **anew)
-    # Of one that was an example, Gradio still sends the photograph that is taken away.
+    # When an example is taken away, Gradio still sends its photograph.
     photo.clear(show, wishes, shown, js="(photo, ...wishes) => [null, ...wishes]", **anew)
     examples.load_input_event.success(show, wishes, shown, **anew)
-    # These find the painting kept: there is nothing to wait for, nor to end.
+    # These find the painting kept: there is nothing to wait for, or to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
     gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
     copies(link, settings, "repaint")
@@ -311,9 +311,9 @@ def styles_of(painting: Painting) -> list[Style]:
 
 
 def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) -> str:
-    """The lines under the picture, as HTML, in the words that ``worded`` has for the English ones.
+    """The lines under the picture, as HTML; ``worded`` translates their English words.
 
-    They say so where it is ``bounded``: by this server, not by what was asked for.
+    They say so if its size is ``bounded``: by this server, not by what was asked for.
     """
     (width, height), styles = painting.painted.size, styles_of(painting)
     seconds = painting.seconds + (painting.second.seconds if painting.second else 0)

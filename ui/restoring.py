@@ -1,4 +1,4 @@
-"""The settings of *Repaint* and *Video* as they were: by a link, by this browser, or when a picture was made."""
+"""Restores the settings of *Repaint* and *Video*: from a link, from this browser, or from a picture."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import words_of
 
 SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
-"""Only now is what was chosen before to be there again, which is painted with these settings."""
+"""Only now may the picture chosen before be there again, as it is painted with these settings."""
 
 
 def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserState) -> None:
-    """Have the page open as a link says or as its browser was left, and be set by what was made before.
+    """Have the page open as a link says or as its browser was left, and take the settings of pictures made before.
 
     ``remembered`` is the ``ui.links.memory`` of *Repaint*.
     """
@@ -46,16 +46,16 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserS
     found = page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
     found.then(None, None, None, js=SETTLED)
 
-    # Who opens a link has no photograph yet, and others want theirs painted so.
+    # Whoever opens a link has no photograph yet; here there is one, which is painted with the settings.
     to_set = [*settings, desk.guests, desk.found]
-    # Not at its upload, whose listeners are called one after the other: these settings would come once it was painted.
+    # Not upload: Gradio calls the listeners of one event in turn, and this one would wait for the painting.
     desk.photo.input(
         dropped,
         [desk.photo, desk.guests],
         to_set,
         js=unless_again("photo"),
         preprocess=False,
-        trigger_mode="multiple",  # another may be chosen while the one that is there again is looked at
+        trigger_mode="multiple",  # another may be chosen while a restored one is examined
         **quiet,
     )
     desk.history.select(chosen, desk.guests, to_set, **quiet)
@@ -76,7 +76,7 @@ def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict
 def read(
     studio: Studio, names: Iterable[str], choices: Mapping[str, Sequence[Any]], said: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What is said of these settings, and is right; what is wrong in it is dropped, and that is said."""
+    """The valid values that are said for these settings; invalid ones are dropped, with a warning."""
     values: dict[str, Any] = {}
     for name in names:
         if name not in said:

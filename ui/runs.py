@@ -1,4 +1,4 @@
-"""What the tab *Advanced* and the HTTP API share: optimisations within this server's bounds, what is kept of them."""
+"""What the tab *Advanced* and the HTTP API share: optimisations within this server's bounds, and their results."""
 
 import csv
 import re
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 MAX_SIDE = 1024
 MAX_STEPS = 2000
-"""Of a whole run, with every continuation."""
+"""The most steps of a run, with every continuation."""
 MAX_SECONDS = 900
 """From one press of a button to the end; others may be waiting."""
 
@@ -46,7 +46,7 @@ class Order:
     """Pictures and settings of a run."""
 
     name: str
-    """Of the files that come of it."""
+    """The name of its output files."""
     content: Image.Image
     styles: list[Image.Image]
     method: Method
@@ -56,17 +56,17 @@ class Order:
     masks: list[Image.Image | None] | None = None
     start: Image.Image | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
-    """The settings that the picture is to say that it was made with, see ``ui.links.recipe``."""
+    """The settings that the picture is to tell, see ``ui.links.recipe``."""
 
 
 def read_layers(text: str) -> dict[str, float]:
-    """Layers as people type them, ``conv1_2, conv4_1=0.5``, to the weight of each, which is 1 where none is said.
+    """The weights of layers as people type them, ``conv1_2, conv4_1=0.5``; 1 where none is said.
 
     Raises:
         PageError: what follows an = is no number.
     """
     layers = {}
-    # Spaces around the = and a decimal comma, as many people write one, are no new layer.
+    # Spaces around the = and a decimal comma, as many people write one, begin no new layer.
     joined = re.sub(r"=(\d+),(\d)", r"=\1.\2", re.sub(r"\s*=\s*", "=", str(text)))
     for word in re.findall(r"[^\s,]+", joined):
         name, _, weight = word.partition("=")
@@ -105,7 +105,7 @@ class Run(Watched):
         self.progress = step.progress
 
     def go_back(self, step: int) -> None:
-        """Forget what was after a step: going on may have been broken off, and begins there."""
+        """Forget what came after a step: a continuation that was broken off begins there again."""
         kept = bisect_right(self.losses.get("step", []), step)
         for column in self.losses.values():
             del column[kept:]
@@ -150,11 +150,11 @@ class Resumable:
 class Easel:
     """Optimises for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a run is found by the session alone.
+    What is kept of a run is found by its session alone.
     """
 
     def __init__(self, studio: Studio, features: Mapping[str, str | Path]) -> None:
-        """``features`` are the networks on offer: a name, and what ``load_features`` takes."""
+        """``features`` are the networks on offer: by name, what ``load_features`` takes."""
         self.studio = studio
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
@@ -199,15 +199,15 @@ class Easel:
         return self.features[name]
 
     def watch(self, session: str | None, order: Order) -> Iterator[Run]:
-        """Run it; gives the same run again and again, a few times a second, as it grows.
+        """Run it; yields the same run again and again, a few times a second, as it grows.
 
         Raises:
-            NSTError: before the first step, whatever the library refuses; later, the run ends with its ``trouble``.
+            NSTError: whatever the library refuses before the first step; later, the run has it as its ``trouble``.
         """
         yield from self._watch(session, Run(order.method.steps, self.studio.folder), order, None)
 
     def go_on(self, session: str | None, steps: int) -> Generator[Run, None, None]:
-        """As many more steps of the session's run.
+        """Make that many more steps of the session's run.
 
         Raises:
             NSTError: there is none to go on with, or it has had its steps.
@@ -227,32 +227,32 @@ class Easel:
             raise
 
     def ended(self, session: str | None) -> Run | None:
-        """The session's last run that ended well; what going on with it takes may be gone, see ``goes_on``."""
+        """The session's last run that ended well; it may be too late to continue it, see ``goes_on``."""
         if ended := self._ended.get(session, None):
             return ended.run
         run = self.running.get(session, None)
         return run if run and run.picture and not run.running else None
 
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
-        """The settings that the run which the session would go on with has, as its order has ``said``."""
+        """The settings of the run that the session would go on with, as its order has ``said``."""
         ended = self._ended.get(session, None)
         return ended.order.said if ended else {}
 
     def goes_on(self, run: Run) -> bool:
-        """Whether there still is what going on with a run takes: that is kept of a few alone."""
+        """Whether a run can still be continued: what that takes is kept of a few alone."""
         return any(ended.run is run for ended in self._ended.values())
 
     def finish(self, session: str | None, run: Run) -> None:
-        """Stop a run, and drop what going on with it would take; for a while its pictures can be fetched."""
+        """Stop a run, and drop what continuing it would take; its pictures can be fetched for a while."""
         run.stopped = True
         if self.goes_on(run):
             self._ended.forget(session)
 
     def seconds(self, method: Method, features: str) -> float:
-        """What a run would take on this machine, about and at most: by the pace of the last one, or of a trial.
+        """About how long a run would take here at most: by the pace of the last one, or of a trial.
 
         Raises:
-            NSTError: the feature network or one of its layers is not to be had.
+            NSTError: the feature network or one of its layers is not available.
         """
         pace = self._paces.get(_kind(method, features))
         if pace is None and lent.LENT:
@@ -264,10 +264,10 @@ class Easel:
         return min(most, method.seconds or most, pace * work(method, (1, 1)))  # a square has the most pixels
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
-        """The layers of the method that the feature network lacks, and which of its own it gives instead.
+        """The layers of the method that the feature network lacks, each with the one of its own that replaces it.
 
         Raises:
-            NSTError: the feature network is not to be had.
+            NSTError: the feature network is not available.
         """
         given = _load(self.network(features), method.pooling).layers
         wanted = [*method.content_layers, *method.style_layers]
@@ -278,7 +278,7 @@ class Easel:
         run.running, run.stopped, run.trouble = True, False, None
         run.go_back(state.step if state else 0)
         yield run
-        self.running.put(session, None, run)  # nobody may go on after the first look, and have another by now
+        self.running.put(session, None, run)  # only now: the caller may have stopped at the first yield
         earlier = state.seconds if state else 0.0
         method = replace(order.method, steps=run.steps, seconds=earlier + (order.method.seconds or MAX_SECONDS))
         wish: dict[str, Any] = {
@@ -295,18 +295,18 @@ class Easel:
         try:
             if lent.LENT:
                 left = replace(order.method, steps=run.steps - (state.step if state else 0))
-                if state:  # what goes on does so at full size, and exactly
+                if state:  # a continuation is at full size, and exact
                     left = replace(left, scales=1, precision="exact")
                 loan = lent.asked(self.seconds(left, order.features))
                 optimizing = lent.optimize_there(loan, features=network, **wish)
             else:
                 optimizing = optimize(features=_load(network, method.pooling), **wish)
-            context = copy_context()  # whoever lends a GPU asks whose request it is for
+            context = copy_context()  # a lent GPU's owner asks whose request it is for
             try:
                 while step := self._result(self._thread.submit(context.run, lambda: next(optimizing, None))):
                     run.add(step)
                     now = time.monotonic()
-                    # Some may have come together, of which the last alone has its picture.
+                    # If several came together, only the last has its own picture.
                     whole = step.state.step == step.step
                     # The first steps change the most.
                     if whole and now - snapped > min(1, (now - began) / 5):
@@ -317,10 +317,10 @@ class Easel:
                     if now - shown > GLANCE:
                         shown = now
                         yield run
-                    if not lent.LENT:  # which takes nothing from those who paint, and would be paid for
+                    if not lent.LENT:  # a lent GPU takes nothing from those who paint, and costs
                         self.studio.line.wait()
             finally:
-                # Who lends a GPU takes its time, and this may be the server's own event loop.
+                # Returning a lent GPU takes time, and this may be the server's own event loop.
                 self._thread.submit(context.run, optimizing.close)
         except NSTError as error:
             if run.last is None:
@@ -330,7 +330,7 @@ class Easel:
             run.running = False
         if run.last is None:
             raise PageError("The run ended before its first step.")
-        if state is None and len(order.styles) == 1:  # what the estimate is of
+        if state is None and len(order.styles) == 1:  # as the estimate assumes
             self._remember_pace(run, method, order.features)
         self._ended.put(session, None, Resumable(run, order, run.last.state))
         width, height = run.last.size
@@ -340,7 +340,7 @@ class Easel:
         yield run
 
     def _result(self, step: Future[T]) -> T:
-        """What comes of a step, which may take longer than this server still has.
+        """A step's result, which may take longer than this server still has.
 
         Raises:
             Closed: this server ends.
@@ -351,20 +351,20 @@ class Easel:
         return step.result()
 
     def _remember_pace(self, run: Run, method: Method, features: str) -> None:
-        """Seconds for a unit of work."""
+        """Note the seconds per unit of work."""
         if run.last and run.last.step >= 10 and run.last.finished == "steps":
             self._paces[_kind(method, features)] = run.last.seconds / work(method, run.last.size)
 
     def _probe(self, method: Method, features: str) -> float:
         picture = Image.effect_noise((160, 120), 60).convert("RGB")
-        # So many steps that the first of them are of one stage.
+        # Enough steps that the first of them are of one stage.
         trial = replace(method, size=160, steps=100, seconds=None, scales=1, saturation=0, init="noise", style_size=1)
         network = _load(self.network(features), method.pooling)
         steps = self._thread.submit(
             lambda: [step.seconds for step in islice(optimize(picture, picture, trial, features=network), 5)]
         )
         seconds = steps.result()
-        # The first one waits for memory that all later ones find there.
+        # The first step allocates memory that all later ones reuse.
         pace = (seconds[-1] - seconds[0]) / (len(seconds) - 1) / work_of_step(trial, picture.size)
         self._paces[_kind(method, features)] = pace
         return pace

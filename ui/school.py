@@ -1,4 +1,4 @@
-"""What trains styles on the page: one painting at a time, within this server's bounds, and what is kept of it."""
+"""Trains styles on the page, one painting at a time, within this server's bounds, and keeps the results."""
 
 import shlex
 import shutil
@@ -42,9 +42,9 @@ RECIPE = Recipe(
     content_focus=1.0,
     total_variation=2.5,
 )
-"""That of README; ``steps`` is the most that a training has here."""
+"""README's recipe; ``steps`` is the most that a training has here."""
 STEPS = 1200
-"""README's."""
+"""README's number of steps."""
 WEIGHT = (0.1, 5.0)
 """Bounds of the content weight."""
 STYLE_SIZE = (128, 1024)
@@ -53,9 +53,9 @@ SAMPLE = EXAMPLES[1]
 SIZE = 1024
 """Longer side, in pixels, at which a person's photograph is repainted."""
 TRIAL = (5, 1.5)
-"""Steps, and seconds, at least, of looking how fast it goes."""
+"""The fewest steps, and seconds, by which the pace is judged."""
 PART = 0.9
-"""Of the time that is left after that, for which there are steps; the rest is for samples, and for slower moments."""
+"""The part of the time left after that which is for steps; the rest is for samples, and for slower moments."""
 LOSSES = ("step", "total", "content", "style", "total_variation")
 
 
@@ -88,17 +88,17 @@ class Pupil(Watched):
     def __init__(self, name: str, minutes: float, recipe: Recipe, folder: Path) -> None:
         super().__init__(recipe.steps, folder)
         self.name = name
-        """Of the style's folder."""
+        """The name of the style's folder."""
         self.recipe = recipe
         self.until = time.monotonic() + 60 * minutes
         self.style = ""
         """What the studio calls the style, once there is one."""
         self.zip = self.folder / f"{name}.zip"
         self.before: Pupil | None = None
-        """The session's one before this that gave a style, too."""
+        """The session's training before this one that gave a style, too."""
 
     def over(self) -> bool:
-        """Whether it shall end after the step that it is at."""
+        """Whether it is to end after the current step."""
         return self.stopped or time.monotonic() > self.until
 
     def add(self, step: TrainingStep) -> None:
@@ -120,7 +120,7 @@ class Pupil(Watched):
 class School:
     """Trains for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a training is found by the session alone.
+    What is kept of a training is found by its session alone.
     """
 
     def __init__(
@@ -161,10 +161,10 @@ class School:
         return lesson
 
     def watch(self, session: str | None, painting: Path, lesson: Lesson) -> Iterator[Pupil]:
-        """Train; gives the same pupil again and again, a few times a second, as it learns.
+        """Train; yields the same pupil again and again, a few times a second, as it learns.
 
         Raises:
-            NSTError: before the first step, whatever the library refuses; later, it ends with its ``trouble``.
+            NSTError: whatever the library refuses before the first step; later, the pupil has it as its ``trouble``.
         """
         if self.photos is None:
             raise PageError("This server trains nothing: it has no photographs to learn on.")
@@ -218,7 +218,7 @@ class School:
         if pupil is None:
             raise PageError("There is no style of your own any more: press Train to make one.")
         wish = Wish.of(style=pupil.style, size=min(SIZE, self.studio.max_side))
-        # Not as a painting of the tab Repaint, which that would take the place of.
+        # Not as a painting of the tab Repaint, which it would replace.
         painted = self.studio.stylize(session, photo, wish).result()
         file = self.studio.file(f"{photo.stem}-{pupil.name}.png")
         save_picture(painted, file)
@@ -229,7 +229,7 @@ class School:
         with keeping("the painting"):
             painting.parent.mkdir()
             shutil.copyfile(upload, painting)
-        # Its own: a training sends it to the device and lays it out anew.
+        # Its own copy: a training moves it to the device and changes its memory format.
         features = load_features(self.features)
         folder = TrainingFolder(pupil.folder / "style" / pupil.name, painting, open_picture(SAMPLE))
         recipe, network = pupil.recipe, new_network(pupil.recipe, start)
@@ -238,7 +238,7 @@ class School:
         yield
         before, paces = 0.0, list[float]()
         for step in self._steps(pupil, train(recipe, painting, photos, network, features)):
-            if step.step > 1:  # the first waits for memory that all later ones find there
+            if step.step > 1:  # the first allocates memory that all later ones reuse
                 paces.append(step.seconds - before)
             before = step.seconds
             yield
@@ -249,7 +249,7 @@ class School:
             return
         if paces:
             left = pupil.until - time.monotonic()
-            # One of them may have waited for somebody's painting.
+            # The median: one of them may have waited for somebody's painting.
             pupil.steps = max(1, min(recipe.steps, int(PART * left / statistics.median(paces))))
         recipe, network = replace(recipe, steps=pupil.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
@@ -287,7 +287,7 @@ class School:
         pupil.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
 
     def _steps(self, pupil: Pupil, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
-        """One after another, in the background, until it is over."""
+        """The steps, one by one, in the background, until it is over."""
         while step := self._thread.submit(next, steps, None).result():
             yield step
             if pupil.over():
@@ -295,7 +295,7 @@ class School:
             self.studio.line.wait()
 
     def _snap(self, pupil: Pupil, network: nn.Module, sample: Image.Image, step: int) -> float:
-        """Show what the network makes of the sample; gives the seconds that it took."""
+        """Show what the network makes of the sample; returns the seconds that it took."""
         began = time.monotonic()
         pupil.snap(step, self._thread.submit(painted, network, sample).result())
         return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The page as it is served: a sentence for whatever goes wrong, who waits, what is deleted, a stop in good order."""
+"""Serves the page: one sentence for whatever goes wrong, who waits, what is deleted, a stop in good order."""
 
 import os
 import signal
@@ -43,11 +43,11 @@ from ui.studio import KEEP, Studio
 SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
 UNHEARD = 2000
-"""Of how many sessions there may be something to hear."""
+"""How many sessions may have messages to hear."""
 GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
 RETURN = 1.0
-"""Seconds for which what it says in the end may travel."""
+"""Seconds for its last answers to arrive."""
 KEEP_FILES = 2 * KEEP
 """Seconds after which uploads and results are deleted."""
 SWEEP = KEEP_FILES / 8
@@ -58,9 +58,9 @@ RUNNING = Gauge("nst_running", "Pictures that are being worked on.")
 
 
 class Unheard(dict[str, AsyncQueue[EventMessage]]):
-    """What there is to hear by session, in Gradio's queue, which forgets the oldest session when there are too many.
+    """Messages to hear, by session, in Gradio's queue, which forgets the oldest session when there are too many.
 
-    Here none is forgotten who still waits for something: the queue would end over that, for everybody.
+    Here, no session that still waits for something is forgotten: that would end the queue, for everybody.
     """
 
     def __init__(self, events: Mapping[str, Event], most: int) -> None:
@@ -77,7 +77,7 @@ class Unheard(dict[str, AsyncQueue[EventMessage]]):
 
 
 class Page(gr.Blocks):
-    """``gr.Blocks`` for the page: what fails in its events is one sentence, and it knows who waits for what."""
+    """``gr.Blocks`` for the page: a failure in its events is one sentence, and it knows who waits for what."""
 
     def __init__(self, studio: Studio, easel: Easel, school: School, cinema: Cinema, **options: Any) -> None:
         super().__init__(**options)
@@ -90,12 +90,12 @@ class Page(gr.Blocks):
         super().queue(*arguments, **options)
         queue = self._queue
         queue.pending_messages_per_session = Unheard(queue.event_ids_to_events, UNHEARD)  # type: ignore[assignment]
-        # A thousand looks a second, which Gradio 6.31 takes, are a tenth of a core while nobody is here.
+        # Gradio 6.31 looks a thousand times a second, which takes a tenth of a core while nobody is here.
         queue.sleep_when_free = 0.01
         return self
 
     def get_api_info(self, *arguments: Any, **options: Any) -> Any:
-        """What there is to call, with what Gradio tells agents alone: the meaning of each parameter."""
+        """What there is to call, with what Gradio would tell agents alone: the meaning of each parameter."""
         said = super().get_api_info(*arguments, **options)
         for event in self.fns.values():
             if event.fn and (endpoint := said["named_endpoints"].get(f"/{event.api_name}")):
@@ -113,7 +113,7 @@ class Page(gr.Blocks):
             taken = self.parameters(name) or {}
             if len(inputs) > len(taken):
                 raise gr.Error(f"There are too many values ({len(inputs)}); {takes(name, taken)}.")
-            # Whoever counted them may have done so before one was added.
+            # A client may have counted them before one was added.
             inputs = [*inputs, *(parameter.value for parameter in block_fn.inputs[len(inputs) :])]  # type: ignore[union-attr]
         try:
             return await super().preprocess_data(block_fn, inputs, *rest, **options)
@@ -140,7 +140,7 @@ class Page(gr.Blocks):
             raise gr.Error(FAILED, print_exception=False) from error
 
     def _is_too_late(self, event: BlockFunction) -> bool:
-        """Whether this server stops before what begins now could be of use."""
+        """Whether this server stops before an event that begins now could be of use."""
         return self.studio.line.closed or (self.stopping and event.concurrency_id in LONG)
 
     def waiting(self) -> int:
@@ -162,7 +162,7 @@ class Page(gr.Blocks):
         return self.fns[number].concurrency_id if type(number) is int and number in self.fns else None
 
     def parameters(self, name: str) -> dict[str, bool] | None:
-        """What a public endpoint takes: the names, and whether each may be left out; None if there is none such."""
+        """What a public endpoint takes: the names, and whether each may be left out; None if there is none."""
         for event in self.fns.values():
             if event.api_name == name and event.api_visibility == "public" and event.fn:
                 return {name: optional for name, optional, *_ in get_function_params(event.fn)}
@@ -174,7 +174,7 @@ class Page(gr.Blocks):
         return [event.session_hash for event in queue.queue] if queue else []
 
     def awaited(self) -> set[Path]:
-        """The uploads that are wanted by what waits in Gradio's queue."""
+        """The uploads that events waiting in Gradio's queue need."""
         files = set[Path]()
         for queue in self._queue.event_queue_per_concurrency_id.values():
             for event in [*queue.queue]:
@@ -182,18 +182,18 @@ class Page(gr.Blocks):
         return files
 
     def session_of(self, event_id: str) -> str:
-        """The session that asked for an event; of a caller who has none, it is the event itself."""
+        """The session that asked for an event; for a caller who has none, the event itself."""
         event = self._queue.event_ids_to_events.get(event_id)
         return event.session_hash if event else event_id
 
     def hung_up(self, session: str) -> None:
-        """Nobody listens any more for what a session asked for."""
+        """End what a session asked for: nobody listens for it any more."""
         self.studio.line.end(session)
         for tab in (self.easel, self.school, self.cinema):
             tab.running.stop(session)
 
     def heard(self, session: str) -> None:
-        """Forget that a session whose stream has ended waited for something, if nothing is left of that; Gradio would
+        """Forget that a session whose stream has ended waited for something, unless it still does; Gradio would
         remember it for as long as the server runs.
         """
         pending = self._queue.pending_event_ids_session
@@ -201,9 +201,9 @@ class Page(gr.Blocks):
             pending.pop(session, None)
 
     def forget_unheard(self) -> None:
-        """Forget that those waited for something who never came to hear it, once what there was to hear has gone.
+        """Forget sessions that never came to hear what they waited for, once their messages have gone.
 
-        That goes with the oldest sessions; of what was waited for, Gradio would remember every one.
+        The messages of the oldest sessions go; Gradio would remember for ever that each session waited.
         """
         queue = self._queue
         for session in [*queue.pending_event_ids_session]:
@@ -233,7 +233,7 @@ class Page(gr.Blocks):
             time.sleep(RETURN)
 
     def _let_in(self, kinds: Iterable[str]) -> None:
-        """Let all begin who wait in these of Gradio's queues: each hears at once that it is too late."""
+        """Let all events in these of Gradio's queues begin: each is told at once that it is too late."""
         for kind in kinds:
             if queue := self._queue.event_queue_per_concurrency_id.get(kind):
                 queue.concurrency_limit = None
@@ -275,15 +275,15 @@ def options(page: Page) -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "mcp_server": True,
-        "_frontend": False,  # Gradio would look at the page, and end a server that takes three seconds for it
+        "_frontend": False,  # or Gradio requests the page, and ends a server that takes three seconds
     }
 
 
 def await_port(seconds: float) -> None:
     """Return once nothing answers at this server's port, and end the process if that takes longer.
 
-    A server that is being stopped empties the folder that is named after the port, and leaves the port after that: what
-    the next one made there before would be gone.
+    A server that is being stopped empties the folder that is named after the port before it leaves the port: what the
+    next one had made there by then would be gone.
     """
     until = time.monotonic() + seconds
     with suppress(OSError):
@@ -301,10 +301,10 @@ def taken(why: object) -> NoReturn:
 def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
     log_to_stderr()
-    told = SimpleQueue[int]()  # an Event that a second signal interrupts while it is being set would wait for itself
+    told = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: told.put(number))
-    # The folder is named after the port: another one, which Gradio would look for, has not a folder of its own.
+    # The folder is named after the port: at another port, which Gradio would look for, it would be another server's.
     try:
         page.launch(**options(page), **looks, server_port=INITIAL_PORT_VALUE, prevent_thread_lock=True)
     except OSError as error:
@@ -332,17 +332,17 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
         folder.rmdir()
     note("stopped")
     sys.stdout.flush()
-    os._exit(0)  # open connections, and what still comes from the Hub, would hold the process for as long as they take
+    os._exit(0)  # open connections, and downloads from the Hub, would hold the process for as long as they take
 
 
 async def outputs(job: Job) -> list[Any]:
-    """What a job of an agent's gives, output by output."""
+    """The outputs of an agent's job, one by one."""
     result = await run_sync(job.result)
     return [*result] if isinstance(result, list | tuple) else [result]
 
 
 def lasting(page: Page) -> set[Path]:
-    """The files and folders that stay as long as the server does, for they are made once."""
+    """The files and folders that stay as long as the server does, as they are made once."""
     files = {Path(file) for block in page.blocks.values() for file in block.keep_in_cache}
     return files | {page.studio.folder / name for name in ("previews", "onnx")}
 
@@ -352,10 +352,10 @@ def sweep(folder: Path, age: float, kept: Set[Path] = frozenset()) -> None:
 
     ``kept`` are files and folders that stay.
     """
-    # Others come and go meanwhile: os.walk passes over a folder that has gone, as pathlib in Python 3.11 does not.
+    # Others come and go meanwhile: os.walk passes over a folder that has gone, unlike pathlib in Python 3.11.
     for parent, folders, files in os.walk(folder, topdown=False):
         for path in (Path(parent, name) for name in (*files, *folders)):
             if not kept & {path, *path.parents}:
-                with suppress(OSError):  # it went by itself, or it is a folder with something in it
+                with suppress(OSError):  # it has gone, or is a folder with something in it
                     if time.time() - path.lstat().st_ctime > age:
                         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

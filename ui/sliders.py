@@ -1,6 +1,6 @@
 """Sliders whose numbers are within their ends, whatever somebody types beside them.
 
-Of a number that is typed beyond its ends a slider makes its end, and tells nobody; of an emptied field, its least.
+A slider turns a number typed beyond its ends into the end, and an emptied field into its least, and tells nobody.
 """
 
 import json
@@ -12,13 +12,13 @@ import gradio as gr
 
 
 def slider(least: float, most: float, **options: Any) -> gr.Slider:
-    """A slider without Gradio's button ↺, of which no listener hears."""
+    """A slider without Gradio's button ↺, which listeners are not told of."""
     return gr.Slider(least, most, buttons=[], **options)
 
 
 def within(inputs: Iterable[Any], values: Iterable[Any]) -> list[Any]:
     """The values of an event's inputs, those of sliders within their ends."""
-    # Not in the browser, where what "always_last" comes last would be lost if the one before it ended meanwhile.
+    # Not in the browser: there, "always_last" would lose the last event if the one before it ended meanwhile.
     return [
         _shown(one, value) if isinstance(one, gr.Slider) else value for one, value in zip(inputs, values, strict=True)
     ]
@@ -28,12 +28,12 @@ def _shown(one: gr.Slider, value: Any) -> Any:
     if value is None:
         return one.minimum
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return value  # which is none, and is refused
+        return value  # no number, which is refused
     return min(one.maximum, max(one.minimum, round(value) if one.step == 1 else value))
 
 
 def within_in_browser(inputs: Iterable[Any]) -> str:
-    """JavaScript that does the same."""
+    """JavaScript that does the same as ``within``."""
     ends = [[one.minimum, one.maximum, one.step] if isinstance(one, gr.Slider) else None for one in inputs]
     return f"""(...values) => values.map((value, at) => {{
         const [least, most, step] = {json.dumps(ends)}[at] ?? [];

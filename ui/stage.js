@@ -1,6 +1,6 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
-// empty box), `props.value` (ui/stage.py: view), `props.hint`, `props.each` (what its number is of), and `watch`, which
-// calls back when the value grows.
+// empty box), `props.value` (ui/stage.py: view), `props.hint`, `props.each` (what stands before its number), and
+// `watch`, which calls back when the value grows.
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 const told = (said) => JSON.parse(said) // ui/words.py: phrase
@@ -201,7 +201,7 @@ const scientific = (value) => {
   return `${part === 1 ? "" : part + "·"}10${digits}`;
 };
 
-function curve(losses, name, at) { // it is of one scale, and does not go on from one to the next
+function curve(losses, name, at) { // one line per scale: it does not go on from one to the next
   let path = "", pen = "M";
   losses[name].forEach((value, index) => {
     if (losses.width && losses.width[index] !== losses.width[index - 1]) pen = "M";
@@ -283,19 +283,19 @@ function take() {
   run = props.value || null;
   if (run?.running) place = 0; // its turn has come, whatever Gradio's tracker still says
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
-  if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the other was refused, and this is back
+  if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the new run was refused; this one is back
   if (!run || !before) looksBack = false;
   if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see head.html
-  // Another run, or one that goes on or has just ended: what counts is its newest picture.
+  // For another run, or one that goes on or has just ended, the newest picture counts.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();
-  // On a telephone the curves have only now made room for themselves below the fold.
+  // On a telephone, the curves have only now appeared, below the fold.
   const begins = run && earlier && rows().length && !earlier.losses.step?.length;
   if (begins && innerWidth <= 768) element.scrollIntoView({ behavior: "smooth" });
 }
 
-// Only Gradio's tracker knows the place. It says so for a moment even where nobody else is there; and only what has a
-// button to stop it has a line of its own.
+// Only Gradio's tracker knows the place. It shows one for a moment even where nobody else is there; and only events
+// with a stop button have a queue of their own.
 const tracker = element.closest(".block").querySelector("[data-testid=status-tracker]");
 new MutationObserver(() => {
   const stops = [...document.querySelectorAll(".stop")].some((one) => one.checkVisibility());

@@ -1,4 +1,4 @@
-"""The stage, where what takes a while is watched as it goes on, and what its buttons do; what it draws is stage.js."""
+"""The stage, where work that takes a while is watched, and what its buttons do; stage.js draws it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +33,8 @@ def stage_for(id: str, hint: str, each: str = "Picture at step") -> gr.HTML:
 
 
 def stop_button(id: str) -> gr.Button:
-    """Of the two that there are below a stage, one takes the event out of the queue, the other asks what is watched to
-    end with what it has.
+    """One of the two below a stage: one takes the event out of the queue, the other asks the work to end with what it
+    has.
     """
     return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, elem_classes="stop", min_width=120)
 
@@ -42,7 +42,7 @@ def stop_button(id: str) -> gr.Button:
 def waiting(stage: str, others: int) -> str:
     """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile.
 
-    It is given what has to be chosen before.
+    It is called with what has to be chosen before.
     """
     # Set by the browser at once: the queue may take its time.
     return f"""(...chosen) => {{
@@ -55,7 +55,7 @@ def waiting(stage: str, others: int) -> str:
 
 
 def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
-    """What the page is to show of what grows: the stage, and the buttons that leave the queue and stop it."""
+    """What the page shows of work in progress: the stage, and the buttons that leave the queue and stop it."""
     yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
     for run in runs:
         if run.trouble:
@@ -64,7 +64,7 @@ def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def view(run: Watched) -> dict[str, Any]:
-    """What ``stage.js`` draws; what differs from the one before travels, and numbers of five digits are enough."""
+    """What ``stage.js`` draws; only differences from the one before are sent, and five digits are enough."""
     return {
         "running": run.running,
         "said": json.dumps(run.said),  # Gradio's differences of lists within lists lose what comes after a shorter one
@@ -84,10 +84,10 @@ def follow(
     ended: Callable[[str | None], W | None],
     running: Underway[W],
 ) -> list[Dependency]:
-    """Wire up what comes after ``events``, each of which ``shown`` feeds; gives what comes of their success.
+    """Wire up what follows ``events``, each of which ``shown`` feeds; returns what follows their success.
 
-    ``watched`` are the stage and its two buttons, the one that leaves the queue first; ``results`` are what a session's
-    last one, if it has ``ended`` well, has ``left`` to take home.
+    ``watched`` are the stage and its two buttons, the one that leaves the queue first; ``results`` are the components
+    for what a session's last work, if it has ``ended`` well, has ``left`` to download.
     """
     stage, leave, stop = watched
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
@@ -113,7 +113,7 @@ def follow(
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """What the library refuses, as Gradio shows it."""
+    """Raise what the library refuses as Gradio shows it."""
     try:
         yield
     except NSTError as error:

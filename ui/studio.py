@@ -1,4 +1,4 @@
-"""What all tabs and the HTTP API share: the registry, this server's bounds, what is kept of a person's pictures."""
+"""What all tabs and the HTTP API share: the registry, this server's bounds, and a person's pictures."""
 
 import re
 import secrets
@@ -36,11 +36,11 @@ from ui.masks import read_mask
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
 PATIENCE = 45
-"""Seconds for which a person waits for a style to come from the Hub; it goes on coming after that."""
+"""Seconds for which a person waits for a style from the Hub; after that, it is still being fetched."""
 
 LINK = re.compile("https?://", re.IGNORECASE)
 PEOPLE = 24
-"""How many may stand in the studio's line, each of whom takes a thread of Gradio's 40; more wait in Gradio's queue."""
+"""How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
 
 
 AS_IT_IS = 0
@@ -53,10 +53,10 @@ class PageError(NSTError):
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """Where files are written that a person is to have: say so when this server, whose disk may be full, cannot.
+    """Around the writing of files for a person: say so when this server cannot, as when its disk is full.
 
     Raises:
-        PageError: a file cannot be written; it is called ``what``.
+        PageError: a file cannot be written; the message calls it ``what``.
     """
     try:
         yield
@@ -70,7 +70,7 @@ class Wish(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     style: str
-    """An id of the registry, ``user/repo`` or ``user/repo@revision`` on the Hub, or of ``Studio.take``."""
+    """An id of the registry, ``user/repo`` or ``user/repo@revision`` on the Hub, or what ``Studio.take`` returned."""
     strength: float = 1.0
     color: Literal["style", "photo"] = "style"
     size: Annotated[int, Field(le=2**31)] | None = None
@@ -98,7 +98,7 @@ class Wish(BaseModel):
         return wish
 
     def recipe(self) -> str:
-        """What a picture that was made so says of itself."""
+        """What a picture that was made so says about itself."""
         return recipe("repaint", self.model_dump() | {"size": self.size or AS_IT_IS})
 
     @property
@@ -152,9 +152,9 @@ class Studio:
         """What each page asked for last."""
 
     def take(self, session: str | None, style: Style) -> str:
-        """Keep a style of a person's own, which nobody else can ask for; gives the name to ask for it by.
+        """Keep a style of a person's own, which nobody else can ask for; returns the name to ask for it by.
 
-        Its folder goes with it.
+        Its folder goes when it does.
         """
         weakref.finalize(style, shutil.rmtree, style.folder, ignore_errors=True)
         name = f"own:{secrets.token_hex(8)}"
@@ -176,7 +176,7 @@ class Studio:
         if guest := self._guests.get(None, name):
             return guest
         if self.is_here(name):
-            return self.registry.open(self.registry[name].id)  # it would take a folder of this server as well
+            return self.registry.open(self.registry[name].id)  # by id: it would also take a folder of this server
         with self._fetching_lock:
             if name not in self._fetching:
                 self._fetching[name] = self._fetchers.submit(self._fetch, name)
@@ -192,7 +192,7 @@ class Studio:
         return coming.result()
 
     def is_here(self, name: str) -> bool:
-        """Whether a style can be had without asking the Hub, so far as this server knows."""
+        """Whether a style can be had without asking the Hub, as far as this server knows."""
         if name.startswith("own:") or self._guests.get(None, name):
             return True
         return not on_the_hub(name) and self.registry[name].path is not None
@@ -208,7 +208,7 @@ class Studio:
                 del self._fetching[name]
 
     def _fetch_guest(self, repo: str, revision: str | None) -> Style:
-        """Anybody may ask for any of them, so its files go when it does."""
+        """A style on the Hub; anybody may ask for any of them, so its files go when it does."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         try:
             style = self.registry.open_from_hub(repo, revision, into=folder)
@@ -221,15 +221,15 @@ class Studio:
     def stylize(
         self, session: str | None, photo: Path | Image.Image, wish: Wish, mask: Image.Image | None = None
     ) -> Turn[Image.Image]:
-        """``nst_core.stylize`` within this server's bounds, nothing kept; ``mask`` is what the wish's is made of.
+        """``nst_core.stylize`` within this server's bounds, nothing kept; ``mask`` is what the wish's was made of.
 
         Raises:
-            NSTError: the style is refused; the photograph or the numbers, the turn does.
+            NSTError: the style is refused; if the photograph or the numbers are, the turn raises it.
         """
         styles = [self.style(session, name) for name in wish.styles]
 
         def paint(progress: Progress) -> Image.Image:
-            picture = open_picture(photo)  # in its turn: of all who wait, they would take gigabytes
+            picture = open_picture(photo)  # in its turn: those of all who wait would take gigabytes
             settings = wish.model_dump(exclude={"style"}) | {"size": self._size(picture, wish), "mask": mask}
             settings["second"] = styles[1] if wish.second else None
             began = time.perf_counter()
@@ -246,7 +246,7 @@ class Studio:
 
         Raises:
             Ended: something else has been asked for in the meantime.
-            NSTError: the style is refused; the photograph or the numbers, the turn does.
+            NSTError: the style is refused; if the photograph or the numbers are, the turn raises it.
         """
         self._wishes.put(session, None, wish)
 
@@ -280,12 +280,12 @@ class Studio:
         return self._wishes.get(session, None) is wish
 
     def dismiss(self, session: str | None) -> None:
-        """Nothing that the session's page asked for is wanted any more."""
+        """Give up whatever the session's page has asked for."""
         self._wishes.forget(session)
         self.line.end(session, keyed=True)
 
     def forget(self, session: str | None) -> None:
-        """End what is painted for a session, and drop the pictures of it: they could be painted again."""
+        """End what is painted for a session, and drop its pictures, which could be painted again."""
         self._wishes.forget(session)
         self.line.end(session)
         self._sitters.forget(session)
@@ -294,7 +294,7 @@ class Studio:
     def file(self, name: str) -> Path:
         """A path of that name in a folder of its own, so that it can be downloaded by that name."""
         stem, dot, suffix = name.rpartition(".")
-        # A name has at most 255 bytes, and may be of what no file is named.
+        # A file's name has at most 255 bytes, and not every character may be in it.
         stem = re.sub(r"[^\w.-]+", "-", stem).encode()[-200:].decode(errors="ignore").strip(".-")
         return Path(tempfile.mkdtemp(dir=self.folder), f"{stem or 'picture'}{dot}{suffix}")
 
@@ -312,14 +312,14 @@ class Studio:
         if sitter is None:
             sitter = self.sit(fit(picture, size) if size else picture, photo.stem)
             self._sitters.put(session, key, sitter)
-        # Other strokes make the network look at the photograph at another size than it is shown at.
+        # With other strokes, the network sees the photograph at another size than it is shown at.
         seen = sitter.picture if wish.stroke == 1 else picture
         started = time.perf_counter()
         painted = repaint(seen, style, size=size, stroke=wish.stroke, progress=progress)
         return Painting(sitter, painted, style, seconds=time.perf_counter() - started)
 
     def _note(self, name: str, picture: Image.Image, seconds: float) -> None:
-        """Tell the operator; of styles that are not the registry's, only of which kind they are."""
+        """Tell the operator; for styles that are not the registry's, only their kind."""
         style = name if name in self.registry else "own" if name.startswith("own:") else "community"
         PAINTING.labels(style).observe(seconds)
         note("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
@@ -340,7 +340,7 @@ class Studio:
 
 
 def _whole(paintings: list[Painting]) -> Painting:
-    """One of all styles."""
+    """One painting, of all styles."""
     return replace(paintings[0], second=paintings[1]) if len(paintings) > 1 else paintings[0]
 
 
@@ -364,15 +364,15 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
         here = is_in_or_equal(path, get_upload_folder())
     except (OSError, ValueError):  # no system could have such a path
         here = False
-    # Gradio checks that of what says of itself that it is a file, and of nothing else.
+    # Gradio checks that only for what declares itself a file.
     if not here or not Path(path).is_file():
         raise PageError(f"The {what} is not on this server, or not any more: please choose it again.")
     return Path(path)
 
 
 def recipe_of(photo: dict[str, Any] | None, tab: str, worded: Callable[[str], str] = str) -> dict[str, str]:
-    """How the picture that somebody dropped says that it was made on a tab, if it does, and they are told."""
-    with suppress(PageError, PictureError):  # which is told by whoever needs more of it than its recipe
+    """How a dropped picture says that it was made on a tab, if it does; the person is told so."""
+    with suppress(PageError, PictureError):  # told by whatever needs more of it than its recipe
         if photo and (said := of_tab(tab, read_recipe(read_note(received(photo))))):
             gr.Info(worded("The settings are as when it was made: drop a photograph to have it so, too."))
             return said

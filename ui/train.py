@@ -34,7 +34,7 @@ ELSEWHERE = (
 )
 
 
-# What was trained before can be taken home and used meanwhile, and is not taken for this one.
+# The style trained before can be downloaded and used meanwhile, and its label says that it is not this one.
 EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("The style before (ZIP)")))} }})"""
 
 
@@ -99,7 +99,7 @@ def _elsewhere(school: School) -> None:
                 elem_id="command",
             )
     title, *others = settings
-    # A text box has no input when something is pasted.
+    # A text box fires no input event when something is pasted.
     gr.on(
         [title.change, *(setting.input for setting in others)],  # type: ignore[attr-defined]
         command,
@@ -211,6 +211,6 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
     )
     results = [file, before, use, trial, own]
     [success] = follow([event], train, [stage, leave, stop], results, left, school.ended, school.running)
-    # What was tried with an earlier style is tried with this one.
+    # A photograph tried with an earlier style is tried with this one.
     success.then(paint, photo, result, **painted)
     photo.change(paint, photo, result, **painted)

@@ -18,7 +18,7 @@ from ui.studio import PEOPLE, Wish, received
 from ui.words import say, words_of
 
 SIZE = 480
-"""Longer side, in pixels, at first."""
+"""The longer side chosen at first, in pixels."""
 HINT = (
     "<b>Watch a film being painted</b>Choose a film: its first frame is painted at once.<br>The others, and the sound, "
     "follow when you press Paint."
@@ -35,7 +35,7 @@ SHOW_STAGE = """() => {
 def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> gr.Dropdown:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
 
-    Gives its list of styles.
+    Returns its list of styles.
     """
     choices = registry_choices(cinema.studio.registry)
     with gr.Row():
@@ -108,7 +108,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         return [values.get(name, gr.skip()) for name in named]
 
     def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
-        # What was painted before can still be taken home, and is not taken for this one's.
+        # The film painted before can still be downloaded, and its label says that it is not this one.
         earlier = gr.Video(label=say("The film before")), gr.DownloadButton(say("The film before (MP4)"))
         if not film:
             cinema.dismiss(request.session_hash)
@@ -122,7 +122,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         with refusals():
             try:
                 return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
-            except Ended:  # whoever comes last is heard last, for all of Gradio's own order
+            except Ended:  # a later request is answered instead, whatever Gradio's order
                 return gr.skip(), *earlier
 
     def start(request: gr.Request, film: Any, *said: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -140,7 +140,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     page.load(found_open, remembered, settings, **quiet, js=EDITED)
-    # Of a choice from a list, Gradio tells twice.
+    # For one choice from a list, Gradio starts two events.
     pressed, dragged = [one.input for one in (style, size, color, second)], [strength.input, mix.input]
     gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **quiet)
     previewed: dict[str, Any] = {

@@ -20,7 +20,7 @@ from ui.log import note_failure
 from ui.words import phrase
 
 SNAPSHOTS = 40
-"""The most pictures that are kept of a run; of too many every second one goes."""
+"""The most pictures that are kept of a run; if there are more, every second one goes."""
 GLANCE = 0.35
 """Seconds between two looks at the curves."""
 
@@ -38,13 +38,13 @@ class Watched:
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
         self.said = [phrase("Getting the feature network and the pictures ready …")]
-        """How it stands."""
+        """Its status, in words."""
         self.progress = 0.0
         self.running = True
         self.stopped = False
-        """Set from elsewhere when it shall end after the step that it is at."""
+        """Set from elsewhere when it is to end after the current step."""
         self.trouble: NSTError | None = None
-        """What ended it, where something did."""
+        """The error that ended it, if one did."""
 
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
@@ -53,10 +53,10 @@ class Watched:
             for _, file in self.snapshots[1:-1:2]:
                 file.unlink(missing_ok=True)
             del self.snapshots[1:-1:2]
-        # Names do not come twice: a browser would show what it has of that name.
+        # No name comes twice: a browser would show what it has cached by that name.
         kind = "webp" if picture.mode == "RGBA" else "jpeg"
         file = self.folder / f"{step}-{time.monotonic_ns()}.{kind}"
-        picture.save(made := BytesIO(), kind, quality=86)  # Pillow itself takes what is cut short for written
+        picture.save(made := BytesIO(), kind, quality=86)  # Pillow itself does not notice a truncated file
         try:
             file.write_bytes(made.getvalue())
         except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
@@ -67,13 +67,13 @@ class Watched:
         self.touch()
 
     def touch(self) -> None:
-        """Have its files stay: what is old is deleted."""
+        """Have its files stay: old ones are deleted."""
         for file in self.folder.rglob("*"):
             with suppress(OSError):
                 os.utime(file)
 
     def fail(self, error: NSTError) -> None:
-        """Keep what ended it, and not what the frames that it went through hold."""
+        """Keep the error that ended it, but not its traceback, whose frames hold memory."""
         error.__cause__ = error.__context__ = None
         self.trouble = error.with_traceback(None)
 
@@ -82,7 +82,7 @@ W = TypeVar("W", bound=Watched)
 
 
 class Underway(Kept[W]):
-    """What goes on, by the session that watches it; what is told to stop ends after the step that it is at."""
+    """Work in progress, by the session that watches it; when told to stop, it ends after the current step."""
 
     def stop(self, session: str | None) -> None:
         if watched := self.get(session, None):
@@ -94,7 +94,7 @@ class Underway(Kept[W]):
 
 
 def duration(seconds: float) -> str:
-    """``8 s``, ``4 min 30 s``, ``25 min``, with spaces at which no line is broken."""
+    """``8 s``, ``4 min 30 s``, ``25 min``, with non-breaking spaces."""
     if seconds < 90:
         words = f"{seconds:.1f} s" if seconds < 3 else f"{seconds:.0f} s"
     else:
@@ -104,6 +104,6 @@ def duration(seconds: float) -> str:
 
 
 def modestly() -> None:
-    """Let this thread, and those that it starts, have what other threads leave of the processor."""
+    """Let this thread, and those that it starts, have only the CPU time that other threads leave."""
     if sys.platform == "linux":  # elsewhere it would be the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

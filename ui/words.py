@@ -1,6 +1,6 @@
-"""The page's words in Spanish, for whoever's browser asks for them; the English ones stand where they are used.
+"""The page's words in Spanish, for browsers that ask for them; the English ones stand where they are used.
 
-What the library refuses is told in English alone.
+The library's refusals are told in English alone.
 """
 
 from collections.abc import Callable, Iterable
@@ -468,24 +468,24 @@ una pantalla bastante ancha.
 
 
 def words_of(request: gr.Request) -> Callable[[str], str]:
-    """What says English words in the language that a browser asks for, where the server makes the sentence."""
+    """A function that translates English words for a browser, where the server makes the sentence."""
     spanish = request.headers.get("accept-language", "").startswith("es")
     return SPANISH.__getitem__ if spanish else str
 
 
 WORDS = gr.I18n(en={"common.complete": "Done"}, es=SPANISH)
-"""For ``launch``. A browser of any other language finds nothing here, and shows what it looked for: the English. Of
-what Gradio itself looks for, it has no words for what it reads out when something is done."""
+"""For ``launch``. A browser of any other language finds nothing here, and shows what it looked for: the English.
+Gradio itself lacks the words that it reads out when something is done."""
 
 
 def say(words: str) -> Any:
-    """Words for a component, which the browser says in its language; not all of Gradio's annotations know of it."""
+    """Words for a component, which the browser translates; not all of Gradio's annotations know of that."""
     assert words in SPANISH, words
     return WORDS(words)
 
 
 Phrase = tuple[Any, ...]
-"""Words with ``{}`` in them that there is Spanish for, and what goes there."""
+"""Words with ``{}`` in them, for which there is Spanish, and the values that go there."""
 
 
 def phrase(words: str, *values: object) -> Phrase:
@@ -495,5 +495,5 @@ def phrase(words: str, *values: object) -> Phrase:
 
 
 def spoken(phrases: Iterable[Phrase], worded: Callable[[str], str] = str) -> str:
-    """In English, or in the language of what ``words_of`` gives."""
+    """The phrases as one text, in English or as ``worded`` translates them."""
     return " · ".join(worded(words).format(*values) for words, *values in phrases)

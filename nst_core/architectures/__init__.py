@@ -27,8 +27,8 @@ VERSIONS: dict[tuple[str, int], "Architecture"] = {}
 MAX_VERSION = 9999
 
 Paint = Callable[[Tensor, Progress | None], Tensor]
-"""Repaints RGB in 0–255, uint8 (H, W, 3): gives the same, rounded, clamped and cropped, and tells ``Progress`` at least
-once, at the end."""
+"""Repaints RGB in 0–255, uint8 (H, W, 3): returns the same, rounded, clamped and cropped, and calls ``Progress`` at
+least once, at the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Architecture:
     min_size: int
     """The smallest side, in pixels, that the network takes."""
     fast: Callable[[Any, torch.dtype], Paint] | None = field(default=None, repr=False)
-    """``fast(network, dtype)`` gives a quicker function with the network's result, for a CPU; it keeps feature maps in
+    """``fast(network, dtype)`` returns a faster function with the network's result, for a CPU; it keeps feature maps in
     ``dtype``, float32 or bfloat16."""
 
     @cached_property
@@ -67,7 +67,7 @@ def register(architecture: Architecture) -> Architecture:
 
     Raises:
         NSTError: another architecture has that id and version already, it is no ``Architecture``, or its ``version`` is
-            not in 1–9999, its ``min_size`` no whole number of 1 or more, or its ``network`` nothing that builds one.
+            not in 1–9999, its ``min_size`` no whole number of 1 or more, or its ``network`` no class or function.
     """
     if not isinstance(architecture, Architecture):
         right = "Architecture(id='my-network', version=1, network=MyNetwork, min_size=16)"

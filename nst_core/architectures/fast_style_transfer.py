@@ -8,7 +8,7 @@ from nst_core.architectures import Architecture, register
 
 
 class NormalisedConvolution(nn.Module):
-    """Convolution without bias, padded with zeros as TensorFlow's SAME, and instance normalisation."""
+    """Convolution without bias, zero-padded as TensorFlow's SAME, and instance normalisation."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
@@ -17,9 +17,9 @@ class NormalisedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        # No negative number is divided: exported as ONNX, the result would be rounded up.
+        # No negative number is divided: ONNX would round the quotient up.
         height, width = (max(0, (side - 1) // stride * stride + kernel - side) for side in x.shape[-2:])
-        # Where the number is odd, the bottom and the right get one more.
+        # If the padding is odd, the bottom and the right get one more.
         x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
         return self.norm(self.conv(x))
 

@@ -90,7 +90,7 @@ def test_who_contributes_or_trains_gets_it_too(
 
 
 def no_english(text: str) -> None:
-    """Nothing stands there that there are Spanish words for."""
+    """Check that nothing in it has a Spanish translation."""
     assert text and "__i18n__" not in text
     left = [words for words, spanish in SPANISH.items() if words != spanish and words in text]
     assert not [words for words in left if re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text)]
