@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from made_page import launched_page
+from made_registry import TITLES
 from picking import pick, pick_for_good
 from PIL import Image
 from waiting import wait_until
@@ -72,16 +73,46 @@ def test_a_picture_that_was_made_here_waits_in_line_as_it_was_made(
     expect(strength).to_have_value("0.8")
 
 
-def test_a_tab_that_is_opened_before_the_page_has_filled_another_in_stays_open(blank: "Page", app_url: str) -> None:
-    page = blank
+@contextmanager
+def slow(page: "Page") -> Iterator[None]:
+    """A network on which nothing reaches the server's queue until afterwards."""
     answers, held = Event(), list["Route"]()
     page.route("**/queue/join*", lambda route: route.continue_() if answers.is_set() else held.append(route))
-    page.goto(f"{app_url}/?tab=advanced&preset=paper")
-    page.get_by_role("tab", name="Video").click()
-    expect(page.locator("#film")).to_be_visible()
+    yield
     answers.set()
     for route in held:
         route.continue_()
+
+
+def test_what_a_link_says_is_not_undone_by_who_presses_too_early(blank: "Page", app_url: str) -> None:
+    page = blank
+    example = page.get_by_role("button", name="tower").first
+    with slow(page):
+        page.goto(f"{app_url}/?style=second-style&size=512")
+        box = example.bounding_box()
+        assert box
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(500)  # the photograph would come
+        expect(page.locator("#photo img")).to_have_count(0)
+    example.click()
+    expect(page.locator("#info")).to_contain_text(TITLES["second-style"][0])
+
+
+def test_a_newcomer_need_not_wait(blank: "Page", app_url: str) -> None:
+    page = blank
+    with slow(page):
+        page.goto(app_url)
+        page.get_by_role("button", name="tower").first.click()
+        expect(page.locator("#photo img")).to_be_visible()
+    expect(page.locator("#info")).to_contain_text(TITLES["first-style"][0])
+
+
+def test_a_tab_that_is_opened_before_the_page_has_filled_another_in_stays_open(blank: "Page", app_url: str) -> None:
+    page = blank
+    with slow(page):
+        page.goto(f"{app_url}/?tab=advanced&preset=paper")
+        page.get_by_role("tab", name="Video").click()
+        expect(page.locator("#film")).to_be_visible()
     page.wait_for_timeout(1000)  # the other would be opened
     expect(page.locator("#film")).to_be_visible()
     page.get_by_role("tab", name="Advanced").click()
