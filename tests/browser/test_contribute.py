@@ -106,7 +106,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         page.get_by_role("tab", name="Contribute").click()
         publish = page.locator("#publish")
         publish.click()
-        expect(page.get_by_text("say first that you may")).to_be_visible()
+        expect(page.get_by_text("first confirm that you are allowed to")).to_be_visible()
         page.get_by_label("Title").last.fill("The <b>Wave</b>")
         page.get_by_label("Artist of the picture").fill("Ada")
         page.get_by_label("Licence").click()
@@ -138,7 +138,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
             assert seen.format == "WEBP"
 
         before = page.evaluate("localStorage.repaint")
-        page.get_by_text("Styles of the community").click()
+        page.get_by_text("Community styles").click()
         choice = page.locator("#community-choice input")
         choice.click()
         page.get_by_role("option", name="The <b>Wave</b> by Ada · ada/wave · mit").click()

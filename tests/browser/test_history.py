@@ -101,7 +101,7 @@ def test_a_picture_is_shared_where_the_browser_can(page: "Page", app_url: str) -
     assert page.evaluate("shared") == ["tower-first-style.png", "image/png", 322, 512]
 
 
-@pytest.mark.parametrize(("allowed", "words"), [("null", "Share"), ("false", "No sharing here")])
+@pytest.mark.parametrize(("allowed", "words"), [("null", "Share"), ("false", "Could not share")])
 def test_whoever_does_not_share_is_told_why_or_has_their_way(
     page: "Page", app_url: str, allowed: str, words: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) 
         page.locator("#download").click()
     downloaded.value.save_as(file := tmp_path / "made.png")
     choose(page, "photo", file)
-    expect(page.get_by_test_id("toast-text")).to_contain_text("The settings are as when it was made")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("The settings are now those")
     pick_for_good(page.locator("#styles input[value=second-style]"))
     expect(page.locator("#history .strip button")).to_have_count(3)
     page.get_by_role("button", name="Forget them").click()
