@@ -101,10 +101,10 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None])
             continue
         place = os.path.realpath(path)
         if place in of:
-            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
+            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: give each a file of its own.")
         of[place] = option
         if place in pictures:
-            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")
+            raise NSTError(f"{option} would replace the picture {str(path)!r}: choose another file.")
 
 
 def make_folder(folder: Path) -> None:
@@ -117,7 +117,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     except FileExistsError as error:
-        raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
+        raise NSTError(f"{str(folder)!r} cannot be a folder for several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
 
@@ -129,7 +129,7 @@ def mixed(mix: float | None, second: str | None) -> float:
         NSTError: ``mix`` is given without a second style.
     """
     if mix is not None and not second:
-        raise NSTError("A mix is how much of a second style is seen: give a second style, too.")
+        raise NSTError("A mix says how much of a second style shows: give a second style, too.")
     return 0.5 if mix is None else mix
 
 

@@ -117,9 +117,9 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
                 continue
             if packet.dts is not None:
                 if packet.dts < decoded:
-                    raise FilmError(f"{refused} its clock goes back. One machine alone paints it.")
+                    raise FilmError(f"{refused} its clock jumps back. One machine alone paints it.")
                 if decoded > _EVER and packet.dts > decoded + lasting + LEAP / time_base:
-                    raise FilmError(f"{refused} its clock leaps on. One machine alone paints it.")
+                    raise FilmError(f"{refused} its clock jumps ahead. One machine alone paints it.")
                 decoded, lasting = packet.dts, packet.duration or 0
             kinds = packet.is_keyframe, packet.is_discard
             packets.append(_Packet(bytes(packet), time, packet.dts, packet.duration, *kinds))

@@ -345,7 +345,9 @@ def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
     # A rate too low for any sound would become a thousand times as much data.
     kept = [sound for sound in sounds if (sound.rate or 0) >= SLOWEST]
     if len(kept) < len(sounds):
-        log.warning("Sound of fewer than %s samples a second, or of an unknown number, is left out.", f"{SLOWEST:,}")
+        log.warning(
+            "Sound with fewer than %s samples a second, or an unknown number of them, is left out.", f"{SLOWEST:,}"
+        )
     return kept
 
 
@@ -374,7 +376,7 @@ def _packets(
         try:
             packet = next(packets, None)
         except (av.FFmpegError, IndexError):
-            log.warning("The film's sound is damaged from somewhere on; it ends there.")
+            log.warning("The film's sound is damaged from some point on; it ends there.")
             break
         if packet is None:
             break

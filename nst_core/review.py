@@ -92,7 +92,9 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     if entry.repo and (name := present_name(entry.repo)) != entry.repo:
         objections.append(f"{entry.repo} is called {name} on the Hub")
     if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):
-        objections.append(f"{entry.revision} is no commit of {entry.repo}'s main branch: anybody may have proposed it")
+        objections.append(
+            f"{entry.revision} is not a commit of {entry.repo}'s main branch: anybody may have proposed it"
+        )
     if not report.usable:
         return Review(report, None, [], objections)
     style = proposed.open(entry.id)

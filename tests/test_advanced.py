@@ -144,14 +144,14 @@ def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> R
 
 def test_nobody_goes_on_with_another_s_run(easel: Easel) -> None:
     ended(easel.watch("ann", order()))
-    with pytest.raises(NSTError, match="no run to go on with"):
+    with pytest.raises(NSTError, match="no longer a run to continue"):
         next(easel.go_on("bob", 5))
     easel.finish("ann", ended(easel.watch("bob", order())))
     assert easel.ended("ann") and easel.ended("bob")
     run = easel.ended("ann")
     assert run
     easel.finish("ann", run)
-    with pytest.raises(NSTError, match="no run to go on with"):
+    with pytest.raises(NSTError, match="no longer a run to continue"):
         next(easel.go_on("ann", 5))
 
 
@@ -161,7 +161,7 @@ def test_who_is_pushed_out_still_has_the_picture(easel: Easel) -> None:
         ended(easel.watch(other, order()))
     assert easel.ended("ann") is run and run.picture and run.picture.is_file()
     assert not easel.goes_on(run)
-    with pytest.raises(NSTError, match="no run to go on with"):
+    with pytest.raises(NSTError, match="no longer a run to continue"):
         next(easel.go_on("ann", 5))
 
 
@@ -372,7 +372,7 @@ def test_a_run_that_saturates_says_nothing_of_the_pace(easel: Easel) -> None:
     method = easel.method("quick", size=48, steps=200, scales=1, saturation=0.9)
     first = easel.seconds(method, "compact")
     run = ended(easel.watch("ann", order(method)))
-    assert "hardly fall" in spoken(run.said) and 10 <= run.losses["step"][-1] < 200
+    assert "all but stopped falling" in spoken(run.said) and 10 <= run.losses["step"][-1] < 200
     assert easel.seconds(method, "compact") == first
 
 

@@ -349,7 +349,7 @@ def test_output_that_nobody_reads_is_no_error(made: Path) -> None:
 
 def test_train_leaves_steps_for_the_painting(made: Path) -> None:
     words = ("train", "photo.png", "--photos", ".", "-o", "new", "--steps")
-    assert "of 150 none is left for the painting" in refusal(*words, 150, folder=made)
+    assert "leaves none of 150 for the painting" in refusal(*words, 150, folder=made)
 
 
 @pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", "preview.webp"])
@@ -453,7 +453,7 @@ def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> N
     ("option", "told"),
     [
         ("--strength 80", "The strength should be"), ("--stroke 9", "The stroke should be"),
-        ("--second wave --mix 2", "The mix should be"), ("--mix 0.3", "A mix is how much of a second style"),
+        ("--second wave --mix 2", "The mix should be"), ("--mix 0.3", "A mix says how much of a second style"),
         ("--mask photo.png", "give a second style"),
     ],
 )  # fmt: skip

@@ -94,7 +94,9 @@ def test_a_picture_its_losses_and_its_frames_are_written(made: Path) -> None:
 
 def test_what_stands_for_a_presets_layers_is_said(made: Path) -> None:
     done = nst("optimize", "photo.png", "painting.png", "--size", 24, "--steps", 1, "-o", "quick.png", folder=made)
-    assert done.stderr.startswith("This feature network has no conv3_3; its nearest style layers are used: conv1_2, ")
+    assert done.stderr.startswith(
+        "This feature network has no conv3_3; its nearest style layers are used instead: conv1_2, "
+    )
 
 
 def test_where_the_picture_cannot_be_written_its_state_is(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,7 @@ def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path)
     film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
     cinema = Cinema(studio, max_seconds=2)
     first = cinema.first("ann", film, wish())
-    assert " of its 20 s fit into 2" in spoken(first.said).replace("\u00a0", " ")
+    assert " of its 20 s can be painted in 2" in spoken(first.said).replace("\u00a0", " ")
     lines = [spoken(screening.said).replace("\u00a0", " ") for screening in cinema.watch("ann", film, wish())]
     assert any("of its 20 s can be painted in 2" in line for line in lines)
     assert lines[-1].startswith("Ended: its time was up · ")

@@ -498,7 +498,7 @@ def test_weights_must_be_finite_and_not_negative(weight: Any) -> None:
         ({"styles": StyleTarget(torch.rand(1, 3, 8, 8))}, "The styles should be a list of StyleTarget"),
         ({"styles": [torch.rand(1, 3, 8, 8)]}, "The styles should be a list of StyleTarget"),
         ({"content_layers": ["relu1_1"]}, r"The content layers should be weights by name .*, not \['relu1_1'\]\."),
-        ({"convention": ["johnson"]}, r"There is no loss convention \['johnson'\]; there are article"),
+        ({"convention": ["johnson"]}, r"There is no loss convention \['johnson'\]: choose one of article"),
     ],
 )
 def test_what_no_loss_can_be_made_of(wrong: dict[str, Any], reason: str) -> None:

@@ -143,14 +143,14 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
         "ada", publish(wave, "bob/wave"), publish(bare, "ada/bare"), publish(wave, "ada/a", "bob/none"), fails=True
     )
     assert "answered 403 when asked for bob/wave: log in" in others
-    card = "To be published: it lacks 'artist', each to be a line of its front matter as `title: My Style`."
+    card = "Not ready to be published: it lacks 'artist', each a line of its front matter, as in `title: My Style`."
     assert unfinished == card and "no repository bob/none" in nowhere
     assert list(hub.repos) == ["bob/registry"]
 
     ask("ada", publish(wave, "ada/wave"))
     hub.repos["bob/registry"].merge(hub.repos["bob/registry"].pulls[0])
     [taken] = ask("bob", publish(styles / "night", "bob/wave"), fails=True)
-    assert taken == "The registry has a style 'wave' already: another name would be right."
+    assert taken == "The registry already has a style 'wave': choose another name."
     assert "bob/wave" not in hub.repos
     hub.new("ada/model", {"config.json": b"{}", "pytorch_model.bin": b"weights", "README.md": b"# Mine"})
     hub.new("ada/large", {"model.safetensors": b"0" * 2**20})
@@ -255,7 +255,7 @@ def test_what_is_not_the_owners_word_is_not_merged(
         "Not to be merged as it is: the title of udnie-2 is 'Udnie', and in its card 'The Wave'; the artist of udnie-2 "
         "is 'Eve', and in its card 'Ada'; the license of udnie-2 is 'cc0-1.0', and in its card 'mit'."
     )
-    assert strange.endswith("is no commit of ada/wave's main branch: anybody may have proposed it.")
+    assert strange.endswith("is not a commit of ada/wave's main branch: anybody may have proposed it.")
     hub.renamed["ada/former"] = "ada/wave"
     propose(repo="ada/former")
     [renamed] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)

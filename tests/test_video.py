@@ -107,7 +107,7 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
     wider = Image.frombytes("L", (512, 128), Image.linear_gradient("L").tobytes())
     others: list[tuple[str, Any]] = [("mask", mask) for mask in (Image.radial_gradient("L"), wider, None)]
     for name, other in [("second", style), ("mix", 0.5), *others]:
-        with pytest.raises(FilmError, match=f"begun with another '{name}': the same would be right"):
+        with pytest.raises(FilmError, match=f"begun with another '{name}': use the same"):
             next(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings | {name: other}))
     steps = list(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings))
     assert steps[0].frame > 1 and len(see(tmp_path / "out.mp4").pictures) == 30
@@ -389,7 +389,7 @@ def test_pixels_that_are_not_square_are_turned_too(tmp_path: Path, degrees: int,
 @pytest.mark.parametrize(("codec", "pixels"), [("jpeg2000", "yuv420p"), ("tiff", "rgb24")])
 def test_pictures_that_are_no_films_own_are_not_decoded(tmp_path: Path, codec: str, pixels: str) -> None:
     made = make_film(tmp_path / "film.mov", frames=1, codec=codec, pixels=pixels)
-    with pytest.raises(FilmError, match=f"is coded as {codec}, which is not read here: as H.264 it would be right"):
+    with pytest.raises(FilmError, match=f"is encoded as {codec}, which cannot be read here: convert it to H.264"):
         open_film(made)
 
 
@@ -425,8 +425,8 @@ def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
     make_film(tmp_path / "none.mkv", frames=0, sound="aac", clock=Fraction(1, 1000))
     make_film(tmp_path / "film.mp4")
     cases = {
-        "missing.mp4": "does not exist", "text.mp4": "no film", "list.m3u8": "no film", "list.mp4": "no film",
-        "empty.mp4": "no film", "picture.png": "is a picture", "picture.mp4": "is a picture",
+        "missing.mp4": "does not exist", "text.mp4": "not a film", "list.m3u8": "not a film", "list.mp4": "not a film",
+        "empty.mp4": "not a film", "picture.png": "is a picture", "picture.mp4": "is a picture",
         "sound.mp4": "only sound", "none.mkv": "no frame|damaged|only sound",
     }  # fmt: skip
     for name, says in cases.items():
@@ -471,9 +471,7 @@ def test_a_film_that_says_it_holds_ten_million_pictures_is_refused(style: Style,
     whole = film.read_bytes()
     place = whole.index(b"stsz") + 12
     film.write_bytes(whole[:place] + (80_000_000).to_bytes(4, "big") + whole[place + 4 :])
-    with pytest.raises(
-        FilmError, match="is built of more parts than a film needs: saved anew it would be right"
-    ) as caught:
+    with pytest.raises(FilmError, match="is built of more parts than a film needs: save it again") as caught:
         painted(film, style, tmp_path / "out.mp4")
     assert_sentence(caught.value)
 
@@ -511,7 +509,7 @@ def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(
     painted(film, style, tmp_path / "out.mp4")
     seen = see(tmp_path / "out.mp4")
     assert len(seen.pictures) == 5 and not seen.sound
-    assert "Sound of fewer than 4,000 samples a second, or of an unknown number, is left out." in caplog.text
+    assert "Sound with fewer than 4,000 samples a second, or an unknown number of them, is left out." in caplog.text
 
 
 def test_damaged_sound_does_not_cost_the_pictures(tmp_path: Path) -> None:
@@ -734,7 +732,7 @@ def test_two_runs_do_not_paint_one_film(style: Style, tmp_path: Path) -> None:
     film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
     with closing(stylize_video(film, style, out, strength=0.0)) as run:
         next(run)
-        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume goes on") as caught:
+        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume continues") as caught:
             painted(film, style, out, resume=True)
     assert_sentence(caught.value)
     painted(film, style, out, resume=True)
@@ -750,7 +748,7 @@ def test_a_film_whose_part_is_gone_is_not_finished(style: Style, tmp_path: Path,
     run = stylize_video(film, style, out, strength=0.0, resume=resume)
     next(run)
     shutil.rmtree(tmp_path / "out.mp4.part")
-    with pytest.raises(FilmError, match="is gone from the folder" if resume else "No such file") as caught:
+    with pytest.raises(FilmError, match="is missing from the folder" if resume else "No such file") as caught:
         list(run)
     assert_sentence(caught.value)
     assert not out.exists()
@@ -759,7 +757,7 @@ def test_a_film_whose_part_is_gone_is_not_finished(style: Style, tmp_path: Path,
 def test_a_file_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
     film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.part.mp4"
     thesis.write_text("thesis")
-    with pytest.raises(FilmError, match=r"in 'out.part.mp4' .* is there already: another name") as caught:
+    with pytest.raises(FilmError, match=r"in 'out.part.mp4' .* exists already: choose another name") as caught:
         painted(film, style, tmp_path / "out.mp4")
     assert_sentence(caught.value)
     assert thesis.read_text() == "thesis" and len(list(tmp_path.iterdir())) == 2

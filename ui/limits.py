@@ -140,7 +140,7 @@ class Limits:
             raise Refusal(429, "You are already in the queue: try again when your turn has begun.")
         if len(sessions) >= (LONG | SHORT).get(kind, QUEUE):
             later = "a quarter of an hour" if kind in LONG else "a minute"
-            raise Refusal(503, f"{len(sessions)} people are already waiting for this: try again in {later}.")
+            raise Refusal(503, f"There are already {len(sessions)} people waiting for this: try again in {later}.")
         if self.page.queued() >= QUEUE:
             raise Refusal(503, "Too many people are here at once: try again in a minute.")
 

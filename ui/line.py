@@ -43,7 +43,7 @@ class Crowded(NSTError):
     """The person has all the places in the line that one may have."""
 
     def __init__(self) -> None:
-        super().__init__(f"{PLACES} of your pictures are already waiting: try again when one is done.")
+        super().__init__(f"You already have {PLACES} pictures waiting: try again when one is done.")
 
 
 class Turn(Generic[T]):

@@ -215,7 +215,7 @@ def test_a_text_file_is_no_film(film: "Page", tmp_path: Path) -> None:
     choose(page, tmp_path / "text.mp4")
     # Gradio says in a toast of its own that the browser cannot play it.
     toast = page.get_by_test_id("toast-text").filter(has_text="text.mp4")
-    expect(toast).to_have_text(re.compile(r"^[^/]+ would be right\.$"))
+    expect(toast).to_have_text(re.compile(r"^[^/]+: use an MP4[^/]+\.$"))
 
 
 def test_the_browser_sees_the_colours_and_the_turn(page: "Page", tmp_path: Path) -> None:
