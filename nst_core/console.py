@@ -31,15 +31,16 @@ RegistryOption = Annotated[
     str | None,
     typer.Option(
         "--registry",
-        help="In place of the bundled one: a registry.yaml, a folder with one, or user/repo on the Hub.",
+        help="A registry to use instead of the bundled one: a registry.yaml, a folder with one, or user/repo on the "
+        "Hub.",
     ),
 ]
 StyleOption = Annotated[
-    str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")
+    str, typer.Option(help="A style's id in the registry, a folder, or user/repo on the Hugging Face Hub.")
 ]
 SecondOption = Annotated[str | None, typer.Option(help="A second style, laid over the first.")]
-MixOption = Annotated[float | None, typer.Option(help="How much of the second style is seen, 0 to 1; by default half.")]
-MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")]
+MixOption = Annotated[float | None, typer.Option(help="How much of the second style shows, 0 to 1; 0.5 by default.")]
+MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style shows.")]
 PrecisionOption = Annotated[
     Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
 ]
@@ -158,5 +159,5 @@ def weighted_layers(words: list[str] | None) -> dict[str, float]:
     """
     layers = dict(weighted(words))
     if wrong := next((word for word in words or [] if "=" in word and word in layers), None):
-        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, and {wrong!r:.80} has none.")
+        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, but {wrong!r:.80} has none.")
     return layers

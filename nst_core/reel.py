@@ -46,12 +46,12 @@ def suffix(*, lossless: bool) -> str:
 
 
 def recoded(film: Film, *, lossless: bool) -> str:
-    """What becomes of sound that cannot be copied: ``mp2 before, is AAC now``; empty if all of it can be."""
+    """What becomes of sound that cannot be copied: ``from mp2 to AAC``; empty if all of it can be."""
     with opened(film.path) as source:
         changed = (_codec_of(sound) for sound in _sounds_of(source) if not _is_held(sound, mp4=not lossless))
         codecs = [*dict.fromkeys(changed)]
     became = "FLAC" if lossless else "AAC"
-    return f"{' and '.join(codecs)} before, is {became} now" if codecs else ""
+    return f"from {' and '.join(codecs)} to {became}" if codecs else ""
 
 
 class Part:

@@ -93,7 +93,7 @@ class Photographs(Dataset[Tensor]):
             if is_photograph(path) and not (left and left in path.resolve().parents)
         )
         if not self.paths:
-            raise TrainingError(f"The folder {folder} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
+            raise TrainingError(f"The folder {folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
 
     def __len__(self) -> int:

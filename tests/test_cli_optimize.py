@@ -89,7 +89,7 @@ def test_a_picture_its_losses_and_its_frames_are_written(made: Path) -> None:
         assert value["style"] == pytest.approx(value["style/conv1_1"] + value["style/conv2_1"], rel=1e-5)
     best = min(float(one["total"]) for one in written)
     assert done.stdout.startswith("out.png  24 × 18 px, 5 steps, ")
-    assert done.stdout.endswith(f" s, loss {best:.4g}, all steps made\n")
+    assert done.stdout.endswith(f" s, loss {best:.4g}, all steps taken\n")
 
 
 def test_what_stands_for_a_presets_layers_is_said(made: Path) -> None:
@@ -142,7 +142,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     assert nst(*words(*kept, "--steps", end, "--resume"), folder=made).returncode == 0
     resumed, picture = losses(made / "run.csv"), (made / "run.png").read_bytes()
     monkeypatch.chdir(made)
-    with pytest.raises(NSTError, match=rf"'run\.pt' holds a run at step {end}: --resume goes on with it; with another"):
+    with pytest.raises(NSTError, match=rf"'run\.pt' holds a run at step {end}: --resume continues it; to begin a new"):
         optimize(*kept, "--steps", end)
     assert State.load("run.pt").step == end and resumed == losses(made / "run.csv")
     Path("run.pt").unlink()

@@ -189,7 +189,7 @@ def test_on_this_machine_alone_interrupted_and_gone_on_with(tmp_path: Path) -> N
     run.send_signal(signal.SIGINT)
     told = run.communicate(timeout=60)[1]
     assert run.returncode == 130, told
-    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
+    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume continues.\n"
     half = len(see(tmp_path / "out.part.mp4").pictures)
     assert 0 < half < 480 and half % pieces.FRAMES == 0
     again = nst(*words[:-1], "--resume", folder=tmp_path)  # and without Ray

@@ -238,7 +238,7 @@ def test_tensor_missing(tmp_path: Path) -> None:
 def test_tensor_too_many(tmp_path: Path) -> None:
     data = save({**STATE, "in1.running_mean": torch.zeros(32)})
     assert refusal(write(tmp_path, data)) == (
-        "model.safetensors does not hold a johnson network: it has 'in1.running_mean' too many."
+        "model.safetensors does not hold a johnson network: it has the unexpected 'in1.running_mean'."
     )
 
 
@@ -247,7 +247,7 @@ def test_another_network_altogether(tmp_path: Path) -> None:
     sentence = refusal(write(tmp_path, data))
     assert "it lacks 'conv1.conv2d.bias'" in sentence or "it lacks 'conv1.conv2d.weight'" in sentence
     assert "and 59 more" in sentence
-    assert "'layers.0.\\u202eweight'" in sentence and "and 6 more too many" in sentence
+    assert "'layers.0.\\u202eweight'" in sentence and "and 6 more." in sentence
 
 
 def test_wrong_shape(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_header_length_that_begins_like_a_pickle_is_fine(tmp_path: Path) -> No
     assert data[:2] == b"\x80\x20"
     assert len(read_weights(write(tmp_path, data), JOHNSON)) == 62
     data = (0x0380).to_bytes(8, "little") + b"{" * 0x380
-    assert "is not the JSON" in refusal(write(tmp_path, data)) and data[:2] == b"\x80\x03"
+    assert "is not valid JSON" in refusal(write(tmp_path, data)) and data[:2] == b"\x80\x03"
 
 
 def test_a_pointer_of_git_lfs(tmp_path: Path) -> None:

@@ -139,7 +139,9 @@ def test_what_is_not_such_a_network_is_refused(tmp_path: Path) -> None:
     refused("{", "not JSON|JSON")
     entries = json.loads(good)
     refused(json.dumps({name: entry for name, entry in entries.items() if name != "Variable_7"}), "no Variable_7")
-    refused(json.dumps({**entries, "Variable_3": {"filename": "Variable_3", "shape": [3, 3, 64, 32]}}), "Variable_3 is")
+    refused(
+        json.dumps({**entries, "Variable_3": {"filename": "Variable_3", "shape": [3, 3, 64, 32]}}), "Variable_3 has"
+    )
     refused(json.dumps({**entries, "Variable_3": {"filename": "gone", "shape": [3, 3, 32, 64]}}), "gone could not be")
     refused(json.dumps({**entries, "Variable_3": {"filename": "Variable", "shape": [3, 3, 32, 64]}}), "holds 7,776")
     outside = {**entries, "Variable": {"filename": "../ml5/Variable_99", "shape": [9, 9, 3, 32]}}

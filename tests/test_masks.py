@@ -80,5 +80,5 @@ def test_what_is_no_mask_is_refused(make: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize("mask", [7, None, ["iVBORw0KGgo"], {"path": "mask.png"}, True])
 def test_what_is_no_text_is_refused(mask: object) -> None:
-    with pytest.raises(PageError, match="'mask' in what was asked for should be a valid string"):
+    with pytest.raises(PageError, match="'mask' in the request should be a valid string"):
         Wish.of(style="udnie", mask=mask)

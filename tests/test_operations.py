@@ -234,7 +234,7 @@ def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
 def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
-    with pytest.raises(PageError, match="GRADIO_TEMP_DIR names another"):
+    with pytest.raises(PageError, match="set GRADIO_TEMP_DIR to another"):
         build_page(Registry(()), max_side=64)
 
 
@@ -272,7 +272,7 @@ def test_without_room_nothing_is_taken(
         monkeypatch.setattr(limits, "ROOM", 2**63)
         for path, body in (("upload", {"files": {"files": photo.read_bytes()}}), ("mcp/", {"json": {}})):
             refused = http.post(f"/gradio_api/{path}", **body)
-            assert refused.status_code == 507 and "no room" in refused.json()["detail"]
+            assert refused.status_code == 507 and "no space" in refused.json()["detail"]
 
 
 class Slow(BaseHTTPRequestHandler):

@@ -142,9 +142,9 @@ ask()
     assert hub.requests == [f"GET {resolve}", f"GET {cdn}"] * 2 * 3, "three times fetched"
     assert hub.with_token == [resolve] * 2 * 3, "no token leaves the Hub"
     assert hub.sent / 3 < len(hub.repos[REPO].commits[REVISION][FILE]) / 50
-    assert cut.startswith(f"Passed over: {kept} cannot be used: ")
+    assert cut.startswith(f"Skipped: {kept} cannot be used: ")
     wrong = "features.0.bias holds NaN or infinity, but every weight should be a finite number"
-    assert nan == f"Passed over: {kept} cannot be used: {wrong}."
+    assert nan == f"Skipped: {kept} cannot be used: {wrong}."
 
 
 def test_what_cannot_be_had_leaves_nothing(hub: LoopbackHub, ask: Any, kept: Path) -> None:

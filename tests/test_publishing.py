@@ -156,9 +156,9 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
     hub.new("ada/large", {"model.safetensors": b"0" * 2**20})
     names = ("ada/wave", "ada/large", "ada/model")
     answers = ask("ada", *(("publish", styles / "night", "--repo", name) for name in names), fails=True)
-    instead = "already: choose another name for the repository."
-    full = [f"{name} holds another style {instead}" for name in names[:2]]
-    assert answers == [*full, f"ada/model holds 'config.json', 'pytorch_model.bin' {instead}"]
+    instead = "choose another name for the repository."
+    full = [f"{name} already holds another style: {instead}" for name in names[:2]]
+    assert answers == [*full, f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
     assert not list((tmp_path / "home-ada").rglob("models--ada--large/blobs/*")), "it was not fetched to be compared"
     assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1]
 

@@ -491,7 +491,7 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert after.entries == (*before.entries, new)
     assert re.findall("#.*", added) == re.findall("#.*", text)
     assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
-    with pytest.raises(RegistryError, match="has a style 'great-wave' already"):
+    with pytest.raises(RegistryError, match="already has a style 'great-wave'"):
         add_entry(added, new)
 
 

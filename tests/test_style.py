@@ -316,7 +316,7 @@ def test_a_new_style_takes_the_place_of_nothing(tmp_path: Path, name: str) -> No
     (tmp_path / "notes.txt").write_text("mine")
     check_new(tmp_path)
     (tmp_path / name).symlink_to(tmp_path / "elsewhere")  # a link that leads nowhere is somebody's, too
-    with pytest.raises(StyleError, match=f"has a {name} already"):
+    with pytest.raises(StyleError, match=f"already has a {name}"):
         check_new(tmp_path)
 
 

@@ -825,8 +825,8 @@ def test_two_processes_train_as_one_does(
         done = two_processes("-o", out, *words, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [  # each once
-            f"{out}/training shows losses and samples as it goes.",
-            f"{out} is a style now: python -m nst_core stylize PHOTO --style ./{out}",
+            f"{out}/training shows the losses and samples as training goes on.",
+            f"{out} is now a style: python -m nst_core stylize PHOTO --style ./{out}",
         ]
         written = np.genfromtxt(tmp_path / out / "training" / "losses.csv", delimiter=",", names=True)
         for column in ("step", "total", "content", "style", "total_variation", "learning_rate"):

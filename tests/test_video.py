@@ -702,9 +702,9 @@ def test_interrupted_while_it_is_closed_a_film_loses_nothing(
 @pytest.mark.parametrize(
     ("there", "told"),
     [
-        (["out.part.mp4", "out.mp4.part/"], "out.part.mp4 has what was painted so far; --resume goes on."),
-        (["out.mp4.part/"], "no film is there yet; --resume goes on."),
-        ([], "nothing is painted yet."),
+        (["out.part.mp4", "out.mp4.part/"], "out.part.mp4 has what was painted so far; --resume continues."),
+        (["out.mp4.part/"], "there is no film yet; --resume continues."),
+        ([], "nothing has been painted yet."),
     ],
 )
 def test_whoever_interrupts_a_film_is_told_what_is_there(
@@ -805,7 +805,7 @@ def test_films_that_were_joined_go_on(
 @pytest.mark.parametrize("codec", ["pcm_mulaw", "pcm_alaw", "adpcm_ima_qt"])
 def test_no_sample_is_lost_where_matroska_does_not_hold_it(style: Style, tmp_path: Path, codec: str) -> None:
     film = make_film(tmp_path / "film.mov", sound=codec, sound_rate=8000, frames=25)
-    assert recoded(open_film(film), lossless=True) == f"{codec} before, is FLAC now"
+    assert recoded(open_film(film), lossless=True) == f"from {codec} to FLAC"
     painted(film, style, tmp_path / "out.mkv", lossless=True)
     with av.open(str(tmp_path / "out.mkv")) as made, av.open(str(film)) as source:
         assert made.streams.audio[0].codec_context.name == "flac"
@@ -817,7 +817,7 @@ def test_no_sample_is_lost_where_matroska_does_not_hold_it(style: Style, tmp_pat
 
 def test_an_mp3_that_mp4_does_not_hold_becomes_aac(style: Style, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mkv", sound="libmp3lame", sound_rate=8000, clock=Fraction(1, 1000))
-    assert recoded(open_film(film), lossless=False) == "mp3 before, is AAC now"
+    assert recoded(open_film(film), lossless=False) == "from mp3 to AAC"
     assert recoded(open_film(film), lossless=True) == ""
     painted(film, style, tmp_path / "out.mp4")
     assert see(tmp_path / "out.mp4").sound[0][0] == "aac"
@@ -931,7 +931,7 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 130, told
-    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
+    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume continues.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
     assert 0 < done < 400 and not (tmp_path / "out.mp4").exists()
     again = nst(*command[3:], "--resume", folder=tmp_path)

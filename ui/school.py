@@ -152,7 +152,7 @@ class School:
         try:
             lesson = Lesson(**said)
         except ValidationError as error:
-            raise PageError(explain(error, "what was asked for")) from error
+            raise PageError(explain(error, "the request")) from error
         if lesson.start not in [entry.id for entry in self.starts]:
             known = ", ".join(entry.id for entry in self.starts)
             raise PageError(f"A training cannot start with {lesson.start!r:.80} here: choose one of {known}.")

@@ -91,7 +91,7 @@ class Wish(BaseModel):
         try:
             wish = cls(**said)
         except ValidationError as error:
-            raise PageError(explain(error, "what was asked for")) from error
+            raise PageError(explain(error, "the request")) from error
         check_blend(wish.strength, wish.color)
         check_second(None, wish.mix, None)
         read_mask(wish.mask)
