@@ -154,7 +154,7 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
             f"{path.name} is a pickle under another name: only safetensors are read, as a pickle can run any program."
         )
     if data.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path.name} is only a pointer of Git LFS: `git lfs pull` fetches the weights themselves.")
+        raise WeightsError(f"{path.name} is only a Git LFS pointer: `git lfs pull` fetches the weights themselves.")
     if len(data) > limit:
         raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
     return data
@@ -177,7 +177,7 @@ def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
         end = stop
     if len(data) < start + end:
         raise WeightsError(
-            f"{file} was cut short: its header promises {start + end:,} bytes and the file has {len(data):,}."
+            f"{file} was cut short: its header promises {start + end:,} bytes, but the file has {len(data):,}."
         )
     if len(data) > start + end:
         raise WeightsError(

@@ -467,7 +467,7 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
     except HFValidationError as error:
         raise HubError(f"{quoted(what)} is not the name of a repository: it should read user/name.") from error
     except LocalTokenNotFoundError as error:
-        raise HubError("The Hugging Face Hub wants to know who you are: log in with `hf auth login`.") from error
+        raise HubError("The Hugging Face Hub needs to know who you are: log in with `hf auth login`.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         remedy = "try again later"

@@ -221,13 +221,13 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
         return
     if picture.has_transparency_data and not encoder.alpha:
         raise PictureError(
-            f"{encoder.format} files have no transparency and the picture has: instead of {path.suffix}, "
-            f"the suffix of {quoted(path.name)} should be {_either(False)}."
+            f"{encoder.format} files have no transparency, but the picture has: instead of {path.suffix}, the suffix "
+            f"of {quoted(path.name)} should be {_either(False)}."
         )
     side = longer_side or max(picture.size)
     if encoder.longest and side > encoder.longest:
         raise PictureError(
-            f"{encoder.format} files have at most {encoder.longest} pixels to a side and the picture has {side}: "
+            f"{encoder.format} files have at most {encoder.longest} pixels to a side, but the picture has {side}: "
             "make it smaller, or choose a name that ends in .png."
         )
 

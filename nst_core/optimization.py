@@ -180,7 +180,7 @@ def optimize(
     """
     if not isinstance(method, Method):
         if not isinstance(method, str) or method not in METHODS:
-            raise MethodError(f"There is no method {method!r:.80}; there are {', '.join(METHODS)}.")
+            raise MethodError(f"There is no method {method!r:.80}: choose one of {', '.join(METHODS)}.")
         method = METHODS[method]
     if unknown := changes.keys() - {one.name for one in fields(Method)}:
         known = ", ".join(one.name for one in fields(Method))
@@ -195,8 +195,8 @@ def optimize(
     masks = [None] * len(paintings) if masks is None else _listed(masks)
     if not len(paintings) == len(weights) == len(masks):
         raise MethodError(
-            f"There are {len(paintings)} paintings, {len(weights)} weights and {len(masks)} masks: give the same "
-            "number of each."
+            f"The numbers of paintings, weights and masks should be equal, not {len(paintings)}, {len(weights)} and "
+            f"{len(masks)}."
         )
     areas = [mask if mask is None else open_picture(mask) for mask in masks]
     if all(area and not mask_greys(area).getbbox() for area in areas):
@@ -306,7 +306,9 @@ class _Run:
         if resume is not None and resume.asked != self.asked:
             names = self.asked.keys() | resume.asked.keys()
             changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
-            raise OptimizationError(f"The state to continue from is that of a run with different {', '.join(changed)}.")
+            raise OptimizationError(
+                f"The state to continue from is that of a run that differs in {', '.join(changed)}."
+            )
         if resume and (resume.step >= self.method.steps or resume.seconds >= (self.method.seconds or math.inf)):
             raise OptimizationError(
                 f"The run to continue ended after {resume.step} steps and {resume.seconds:.1f} s: allow more steps, "

@@ -390,13 +390,13 @@ def _packets(
             try:
                 yield from tracks[index].packets(packet)
             except av.FFmpegError:
-                log.warning("One of the film's sounds cannot be recoded: it is left out from there on.")
+                log.warning("One of the film's sound tracks cannot be converted: it is left out from there on.")
                 going_on.remove(index)
     for track in tracks.values():
         try:
             yield from track.rest()
         except av.FFmpegError:
-            log.warning("The end of one of the film's sounds cannot be recoded: it is left out.")
+            log.warning("The end of one of the film's sound tracks cannot be converted: it is left out.")
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     objections = [finding.words.rstrip(".") for finding in report.findings if not finding.passed]
     # The page shows what the entry says; the style's owner has said what the card says.
     objections += [
-        f"the {name} of {entry.id} is {quoted(said)}, and in its card {quoted(meant)}"
+        f"the {name} of {entry.id} is {quoted(said)}, but in its card {quoted(meant)}"
         for name in ("title", "artist", "license")
         if (said := getattr(entry, name)) != (meant := getattr(card, name)) and meant
     ]
@@ -101,7 +101,7 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     likeness = {other.id: cosine(style, other) for other in others if other.architecture is style.architecture}
     nearest = max(likeness.items(), key=lambda item: item[1], default=None)
     if nearest and nearest[1] >= DUPLICATE:
-        objections.append(f"its weights are as good as those of {nearest[0]}")
+        objections.append(f"its weights are practically those of {nearest[0]}")
     shown = any(finding.part == PREVIEW and finding.passed for finding in report.findings)
     preview = [fit(open_picture(folder / PREVIEW), SIDE)] if shown else []
     painted = [repaint(photo, style, size=SIDE) for photo in photos]

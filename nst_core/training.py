@@ -294,8 +294,8 @@ def train(
     asked = json.loads(json.dumps(told))  # plain values: NumPy's text is not, and would not be read back
     if checkpoint and os.path.exists(checkpoint) and not resume:
         raise TrainingError(
-            f"A training was begun already, and {checkpoint} is what there is of it: resume continues it; to start "
-            "over, delete it or name another folder."
+            f"A training was begun already, and its checkpoint is {checkpoint}: resume continues it; to start over, "
+            "delete it or name another folder."
         )
     start = _resume(begun, asked, network, optimizer) if begun else 0
 

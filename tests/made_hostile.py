@@ -172,7 +172,7 @@ def _files(files: dict[str, bytes]) -> Iterator[Upload]:
         (
             "a Git LFS pointer",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
-            "only a pointer of Git",
+            "only a Git LFS pointer",
         ),
     ]:
         yield Upload(name, data, "upload", reason)

@@ -102,7 +102,9 @@ def test_johnson_takes_no_picture_below_its_least_side() -> None:
 
 
 def test_an_id_and_version_are_taken_once() -> None:
-    with pytest.raises(NSTError, match=r"^There is an architecture 'johnson', version 1, already: another id, .*\.$"):
+    with pytest.raises(
+        NSTError, match=r"^There is already an architecture 'johnson', version 1: choose another id, .*\.$"
+    ):
         register(Architecture(id="johnson", version=1, network=nn.Identity, min_size=1))
     assert ARCHITECTURES["johnson"] is JOHNSON
 

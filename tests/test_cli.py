@@ -284,7 +284,7 @@ def test_damaged_styles_are_refused(made: Path) -> None:
     assert "in1.weight in model.safetensors holds NaN" in " ".join(done.stdout.split())
     weights = load_file(made / "extra" / "model.safetensors")
     save_file(weights | {"extra": weights["in1.weight"].clone()}, made / "extra" / "model.safetensors")
-    assert "'extra' too many" in refusal("stylize", "photo.png", "--style", "extra", folder=made)
+    assert "the unexpected 'extra'" in refusal("stylize", "photo.png", "--style", "extra", folder=made)
     with (made / "cut" / "model.safetensors").open("r+b") as file:
         file.truncate(100_000)
     assert "cut short" in refusal("stylize", "photo.png", "--style", "cut", folder=made)
@@ -360,7 +360,7 @@ def test_train_and_import_write_over_nothing(file: str, made: Path, tmp_path: Pa
         ("import", made / "wave" / "model.safetensors", "--sample", made / "photo.png"),
     ):
         told = refusal(*words, "-o", ".", folder=tmp_path)
-        assert f"The folder '.' has a {file} already" in told and "another folder" in told
+        assert f"The folder '.' already has a {file}" in told and "another folder" in told
     assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
@@ -399,9 +399,9 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     assert (working / "losses.csv").read_text() == losses
     (working / "checkpoint.pt").rename(tmp_path / "elsewhere.pt")
-    assert "has a README.md already" in refusal(*words, folder=tmp_path)
+    assert "already has a README.md" in refusal(*words, folder=tmp_path)
     (tmp_path / "elsewhere.pt").rename(working / "checkpoint.pt")
-    assert "has a README.md already" in refusal(*words, folder=tmp_path)
+    assert "already has a README.md" in refusal(*words, folder=tmp_path)
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     told = nst(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
     assert told.returncode == 1

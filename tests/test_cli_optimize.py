@@ -153,7 +153,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
 
     with pytest.raises(NSTError, match=f"ended after {end} steps"):
         optimize(*kept, "--steps", end, "--resume")
-    with pytest.raises(NSTError, match="other color"):
+    with pytest.raises(NSTError, match="differs in color"):
         optimize(*kept, "--steps", end + 1, "--resume", "--color", "photo")
     assert resumed == losses(made / "run.csv")
 
@@ -220,7 +220,7 @@ def test_refusals_are_one_sentence(made: Path) -> None:
         ("clear.png", ["-o", "x.jpg"], "no transparency"),
         ("photo.png", ["-o", "x.png", "--state", "wave"], "a folder has that name"),
         ("photo.png", ["-o", "x.png", "--frames", "photo.png", "--steps", 1], "a file has that name"),
-        ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "there are 1, 1 and 2"),
+        ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "not 1, 1 and 2"),
         ("photo.png", ["-o", "x.png", "--state", "clear.png"], "'clear.png' holds no state"),
         ("photo.png", ["-o", "photo.png"], "--out would replace the picture 'photo.png'"),
         ("photo.png", ["-o", "./painting.png"], "--out would replace"),

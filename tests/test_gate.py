@@ -133,7 +133,7 @@ def test_cut_short_in_the_tensors(tmp_path: Path, keep: int) -> None:
     _, body = split()
     data = GOOD[: len(GOOD) - len(body) + keep]
     assert refusal(write(tmp_path, data)) == (
-        f"model.safetensors was cut short: its header promises {len(GOOD):,} bytes and the file has {len(data):,}."
+        f"model.safetensors was cut short: its header promises {len(GOOD):,} bytes, but the file has {len(data):,}."
     )
 
 

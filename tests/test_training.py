@@ -454,7 +454,7 @@ def test_what_was_begun_is_not_begun_anew(painting: Path, photos: Path) -> None:
     run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"
     kept = checkpoint.read_bytes()
-    with pytest.raises(TrainingError, match=r"begun already, and .*checkpoint\.pt is what there is of it"):
+    with pytest.raises(TrainingError, match=r"begun already, and its checkpoint is .*checkpoint\.pt: resume"):
         run(RECIPE, painting, photos)
     assert checkpoint.read_bytes() == kept
 

@@ -767,7 +767,7 @@ def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) ->
     film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.mp4.part" / "thesis.txt"
     thesis.parent.mkdir()
     thesis.touch()
-    with pytest.raises(FilmError, match=r"'out.mp4.part' .* holds other things: another name") as caught:
+    with pytest.raises(FilmError, match=r"'out.mp4.part' .* holds other things: choose another name") as caught:
         painted(film, style, tmp_path / "out.mp4")
     assert_sentence(caught.value)
     assert thesis.exists()
