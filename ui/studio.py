@@ -359,7 +359,7 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     """
     path = photo.get("path") if isinstance(photo, dict) else None
     if not isinstance(path, str) or not path:
-        raise PageError(f"There is no {what} yet: choose one, or drop one in its place.")
+        raise PageError(f"There is no {what} yet: choose or drop one.")
     if LINK.match(path) or path.startswith("data:"):
         raise PageError(f"A {what} cannot be loaded from a link: upload it, or choose a file.")
     try:

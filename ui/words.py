@@ -10,43 +10,41 @@ import gradio as gr
 
 ABOUT = """
 A style is a small convolutional network, trained once on a single painting to repaint any photograph in its manner
-([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after
-[Gatys, Ecker and Bethge, 2015](https://arxiv.org/abs/1508.06576)). A single pass through it makes the picture.
-*Strength* and *Colours* blend that picture with the photograph without running the network again; keeping the
-photograph's colours takes only light and dark from the painting
-([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)). A style called *lite* is a network that does an eighth of the
-work, for films, cameras and phones.
+([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after [Gatys, Ecker and Bethge,
+2015](https://arxiv.org/abs/1508.06576)). A single pass through it makes the picture. *Strength* and *Colours* blend
+that picture with the photograph without running the network again; keeping the photograph's colours takes only light
+and dark from the painting ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)). A style called *lite* is a network
+that does an eighth of the work, for films, cameras and phones.
 
 The *Advanced* tab uses no such network: the optimisation of Gatys et al. changes the picture's own pixels, step by
-step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
-it. It takes any painting, and about a hundred times as long. The network that looks is one of this project's own: a
-smaller VGG19, distilled from the full one.
+step, until a network that was trained to recognise things sees the photograph's content and the painting's style in it.
+It takes any painting, and about a hundred times as long. The network that looks is one of this project's own: a smaller
+VGG19, distilled from the full one.
 
 On the *Live* tab your own device does all the work, with your camera too, and no picture leaves it unless you let the
 server paint: then what the camera sees is sent to the server, which does not keep it.
 
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture you
-download is a lossless PNG that contains nothing else except how it was made: drop it here again, and all its settings
-return. A link that you copy holds the settings, and no picture. Your last twenty pictures and your settings are
-remembered only by your browser, which forgets the pictures when you tell it to. It also keeps what you choose, for a
-day at most, and puts it back in its place when the page is reloaded in the same tab, unless you remove it.
+download is a lossless PNG that carries nothing else but a note of how it was made: drop it here again, and all its
+settings return. A link that you copy holds the settings, and no picture. Your last twenty pictures and your settings
+are remembered only by your browser, which forgets the pictures when you tell it to. It also keeps what you choose, for
+a day at most, and puts it back in its place when the page is reloaded in the same tab, unless you remove it.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
 the page, on a wide enough screen.
 """
 
 LOSSES = """
-**Content** measures how far what the feature network sees in the picture is from what it sees in the photograph,
-place by place. **Style** measures how far the picture is from the painting in which features occur together, wherever
-they do: it compares their Gram matrices, layer by layer (*A layer …* draws the curve of one). **Smoothness** measures
-how much neighbouring pixels differ, if that has a weight. **Total** is the sum of the three, which the optimiser
-lowers.
+**Content** measures how far what the feature network sees in the picture is from what it sees in the photograph, place
+by place. **Style** measures how far the picture is from the painting in which features occur together, wherever they
+do: it compares their Gram matrices, layer by layer (*A layer …* draws the curve of one). **Smoothness** measures how
+much neighbouring pixels differ, if that has a weight. **Total** is the sum of the three, which the optimiser lowers.
 
 Each is shown multiplied by its weight: to compare runs with different weights, divide by these. With *Quick look* and
-*From noise*, content and style before their weights are 1 where the picture is as far off as if the network saw
-nothing at all, and 0 where it sees exactly the same. With *The paper*, *Neural-style* and *Tutorial* they are mean
-squares, of which only the trend means anything. The scale is logarithmic: the same distance down always divides by the
-same factor. At a dotted line the picture grows.
+*From noise*, content and style before weighting are 1 where the picture is as far off as if the network saw nothing at
+all, and 0 where it sees exactly the same. With *The paper*, *Neural-style* and *Tutorial* they are mean squares, of
+which only the trend means anything. The scale is logarithmic: the same distance down always divides by the same factor.
+At a dotted line the picture grows.
 """
 
 SPANISH = {
