@@ -348,7 +348,7 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
         steps.fill(typed)
         steps.press("Tab")
         expect(steps).to_have_value(taken)
-    expect(page.locator("#plan")).to_contain_text("At most")
+    expect(page.locator("#plan")).to_contain_text("Up to about")
     expect(page.locator("#plan .wrong")).to_have_count(0)
     expect(page.get_by_label("Content weight")).to_have_value("1")
     page.get_by_label("A fast style's picture").click()

@@ -323,7 +323,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     whole = page.evaluate_handle("WebAssembly")
     page.evaluate("delete window.WebAssembly")
     choose(page, photo)
-    expect(line).to_contain_text("This browser has no WebAssembly")
+    expect(line).to_contain_text("Painting here needs WebAssembly")
     page.evaluate("whole => { window.WebAssembly = whole }", whole)
     choose(page, photo)
     expect(line).to_contain_text("40 × 30 px")

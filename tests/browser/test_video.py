@@ -131,7 +131,7 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     page.locator("#paint-film").dblclick()
     expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
     pick_option(page.locator("#film-style input"), "Second")
-    expect(page.get_by_test_id("toast-text")).to_contain_text("goes on as it began")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("keeps its settings")
     page.locator("#stop-film").click()
     expect(page.locator("#reel .line")).to_contain_text("Stopped")
     expect(page.locator("#painted-film video")).to_be_visible()
