@@ -165,6 +165,6 @@ def test_another_package_brings_an_architecture_along_and_a_broken_one_stops_non
     )
     assert done.stdout == f"{nn.Conv2d(3, 3, 1)}\n", done.stderr
     assert done.stderr == (
-        "The architecture a-broken is left out, for its module a_broken cannot be imported: "
+        "The architecture a-broken is left out, as its module a_broken cannot be imported: "
         "ModuleNotFoundError(\"No module named 'nothing_of_that_name'\").\n"
     )

@@ -173,7 +173,7 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     page.get_by_role("tab", name="Contribute").click()
     (tmp_path / "note.bin").write_text("I am a text.")
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.bin")
-    expect(page.locator("#report")).to_contain_text("The file is of an unknown kind: weights as .safeten")
+    expect(page.locator("#report")).to_contain_text("The file is of an unknown kind: upload weights as .safeten")
     page.locator("#upload").get_by_label("Clear").click()
     with page.expect_file_chooser() as chooser:
         page.locator("#upload").get_by_role("button").first.click()
