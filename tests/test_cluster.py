@@ -165,7 +165,7 @@ def test_a_folder_is_painted_although_a_machine_is_lost(cluster: Cluster, tmp_pa
     names = [f"{number:02}-udnie-lite.png" for number in range(60) if number != 7]
     assert [line.split()[0] for line in lines] == [f"out/{name}" for name in names]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
-    assert run.returncode == 1 and "'07.jpg' begins like JPEG but is damaged" in told.splitlines()[-1]
+    assert run.returncode == 1 and "'07.jpg' looks like JPEG but is damaged" in told.splitlines()[-1]
     style = Registry.load().open("udnie-lite")
     for number in (0, 31, 59):
         photo = open_picture(tmp_path / "photos" / f"{number:02}.jpg")
