@@ -126,6 +126,16 @@ def test_what_broke_off_on_its_way_is_done_again(easel: Easel) -> None:
     assert [step for step, _ in run.snapshots[:-1]] == sorted(step for step, _ in run.snapshots[:-1])
 
 
+def test_what_was_left_as_it_went_on_has_ended_as_before(easel: Easel) -> None:
+    run = stopped_after(easel, "ann", order(replace(FEW, steps=50)))
+    before = run.steps, [*run.said]
+    going_on = easel.go_on("ann", 1000)
+    assert next(going_on).running
+    going_on.close()
+    assert (run.steps, run.said) == before and not run.running
+    assert easel.ended("ann") is run and easel.goes_on(run)
+
+
 def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> Run:
     """Stopped while it is at its steps, from another thread, as a click would be."""
     watched = easel.watch(session, order)

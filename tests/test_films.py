@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from ui.films import Cinema, Screening
 from ui.kept import expire
+from ui.line import Ended
 from ui.studio import PageError, Studio, Wish
 from ui.words import spoken
 
@@ -120,6 +122,24 @@ def test_what_is_slow_for_the_first_time_alone_is_not_foretold(
     first = cinema.first("ann", film, wish())
     [pace] = cinema._paces.values()
     assert first.snapshots and pace * 96 * 64 < 0.5
+
+
+def test_a_first_frame_that_nobody_wants_any_more_leaves_the_line(cinema: Cinema, film: Path) -> None:
+    """Else a few presses would take all places that a session has in it, and the last of them would be refused."""
+    let = threading.Event()
+    cinema.studio.line.join("eve", lambda progress: let.wait(60))
+    with ThreadPoolExecutor() as presses:
+        before = presses.submit(cinema.first, "ann", film, wish(strength=0.0))
+        wait_until(lambda: cinema.studio.line.waiting() == 1)
+        last = presses.submit(cinema.first, "ann", film, wish(strength=0.5))
+        with pytest.raises(Ended):
+            before.result(30)
+        wait_until(lambda: cinema.studio.line.waiting() == 1)
+        cinema.dismiss("ann")
+        with pytest.raises(Ended):
+            last.result(30)
+        assert not cinema.studio.line.waiting()
+        let.set()
 
 
 def test_pixels_that_are_not_square_are_shown_as_players_do(cinema: Cinema, tmp_path: Path) -> None:
@@ -253,6 +273,14 @@ def test_a_closed_page_ends_it(cinema: Cinema, tmp_path: Path) -> None:
     done = screening.done
     time.sleep(0.5)
     assert screening.done == done and not screening.running and cinema.ended("ann") is None
+
+
+def test_left_at_the_first_look_it_has_never_begun(cinema: Cinema, film: Path) -> None:
+    """As Gradio leaves it to somebody who presses Stop while it begins."""
+    film_that_begins = cinema.watch("ann", film, wish())
+    next(film_that_begins)
+    film_that_begins.close()  # type: ignore[attr-defined]
+    assert not any(screening.running for screening in cinema.running.values())
 
 
 def test_closing_it_waits_for_nobody(cinema: Cinema, tmp_path: Path) -> None:

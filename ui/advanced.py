@@ -1,5 +1,6 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -207,7 +208,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         return easel.method(preset, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
     def fill(preset: str) -> list[Any]:
-        method = easel.method(preset if known(preset) else "quick")
+        method = easel.method(preset)
         values = [getattr(method, name) for name in settings]
         return [write_layers(value) if isinstance(value, Mapping) else value for value in values]
 
@@ -325,35 +326,32 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
     copies(link, linked, "advanced")
     filled_in = page.load(found_open, remembered, [*linked.values()], **quiet, js=EDITED)
     planned = [preset, features, *settings.values()]
-    # One at a time, so that the last plan shown is that of the last choice.
+    # One at a time and none skipped, so that the last plan shown is that of the last choice.
     planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
+    planning |= {"trigger_mode": "always_last"}
     tab.select(describe, planned, [plan, fast], **planning)
     # A layer's name is not valid until it is complete.
     chosen = [
         setting.blur if isinstance(setting, gr.Textbox) else setting.input  # type: ignore[attr-defined]
         for setting in (features, *settings.values())
     ]
-    gr.on(
-        chosen,
-        describe,
-        planned,
-        [plan, fast],
-        **planning,
-        trigger_mode="always_last",
-    )
-    restored = content.upload(restore, content, [*linked.values()], js=unless_again("content"), **quiet)
-    restored.then(describe, planned, [plan, fast], **planning)
-    filled = preset.input(fill, preset, list(settings.values()), **quiet, queue=False)
-    filled.then(describe, planned, [plan, fast], **planning)
+    # First: Gradio calls the listeners of one event one after the other, and nothing is to wait for a trial to be kept.
     remembering: dict[str, Any] = {
         "inputs": [*linked.values()],
         "outputs": remembered,
         "js": remembers("advanced", linked),
         **quiet,
     }
+    gr.on([fast.input, *chosen], None, **remembering)
+    gr.on(chosen, describe, planned, [plan, fast], **planning)
+    restored = content.upload(restore, content, [*linked.values()], js=unless_again("content"), **quiet)
+    restored.then(describe, planned, [plan, fast], **planning)
+    # In the browser, at once: another preset, or Run, may be pressed right after this one.
+    filling = f"(preset) => ({json.dumps({id: fill(id) for id in PRESETS})})[preset]"
+    filled = preset.input(None, preset, [*settings.values()], **quiet, js=filling)
+    filled.then(describe, planned, [plan, fast], **planning)
     filled.then(None, **remembering)
     restored.then(None, **remembering)
-    gr.on([fast.input, *chosen], None, **remembering)
 
     running: dict[str, Any] = {
         "preprocess": False,

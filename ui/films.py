@@ -98,7 +98,11 @@ class Cinema:
                 stylize(frame, styles[0], **settings, progress=progress)
                 self._paces[_kind(styles)] = (time.perf_counter() - began) / math.prod(frame.size)
 
-        self.studio.line.join(session, paint).result()
+        turn = self.studio.line.join(session, paint)
+        for _ in turn.watch():
+            if not self._wants(session, wish):  # a few presses would take all of a session's places
+                self.studio.line.leave(turn)
+        turn.result()
         if not self._wants(session, wish):
             raise Ended
         if not screening.snapshots:
@@ -128,8 +132,8 @@ class Cinema:
         with keeping("the film"):
             own.parent.mkdir()
             shutil.copyfile(path, own)
-        self.running.put(session, None, screening)
         yield screening
+        self.running.put(session, None, screening)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
         run = stylize_video(own, styles[0], out, size=size, **settings)
         try:

@@ -29,14 +29,17 @@ const newestFirst = async () => (await store((pictures) => pictures.getAll())).s
 
 // A photograph that is there again after a reload is painted again: that must not bring back what was forgotten.
 const wish = ({ key, recipe }) => `${key} ${recipe}`;
-function forget(pictures) { sessionStorage.forgotten = JSON.stringify(pictures.map(wish)); }
+const forgotten = () => JSON.parse(sessionStorage.forgotten ?? "[]");
+function forget(pictures) { sessionStorage.forgotten = JSON.stringify([...forgotten(), ...pictures.map(wish)]); }
 
 async function keep() {
   const made = props.value;
-  if (!made?.url || JSON.parse(sessionStorage.forgotten ?? "[]").includes(wish(made))) return;
+  if (!made?.url || forgotten().includes(wish(made))) return;
   delete sessionStorage.forgotten;
-  // A touched-up picture replaces its earlier version: only the last of a moment is fetched, in the order of making.
-  const overtaken = () => props.value?.key === made.key && props.value.url !== made.url;
+  // A touched-up picture replaces its earlier version: only the last of a moment is fetched, in the order of making. One
+  // that is forgotten meanwhile is not kept.
+  const another = () => props.value?.key === made.key && props.value.url !== made.url;
+  const overtaken = () => another() || forgotten().includes(wish(made));
   await new Promise((done) => setTimeout(done, 700));
   // The pictures in view come first: on a slow network, each would keep the other waiting.
   await Promise.all([...document.querySelectorAll("#result img")].map((image) => image.decode().catch(() => {})));
@@ -98,7 +101,7 @@ find(".forget").onclick = async ({ target }) => { // there is no way back, so it
   const sure = target.textContent === say("All of them?");
   target.textContent = say(sure ? "Forget them" : "All of them?");
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
-  forget(await newestFirst());
+  forget([...(await newestFirst()), props.value].filter(Boolean)); // the last one may not be kept yet
   await store((pictures) => pictures.clear());
   await show();
 };

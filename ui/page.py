@@ -46,7 +46,8 @@ OPEN_TAB = f"""() => {{
     const edited = memory.edited === location.search;  // see ui/links.py
     const left = edited || !NAMES.some((name) => linked.has(name));
     const tab = left ? memory.tab : linked.get("tab");
-    if (WHEN) {opens("tab")}
+    const [first] = document.querySelectorAll("[role=tab]");  // else somebody has opened another one already
+    if (first.ariaSelected === "true" && WHEN) {opens("tab")}
     addEventListener("pagehide", () => {{
         memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
     }});
@@ -135,9 +136,9 @@ def build_page(
             elem_id="masthead",
             most=MAX_FILE,
         )
-        remembered = {tab: memory(tab) for tab in ("video", "advanced")}
+        remembered = {tab: memory(tab) for tab in ("repaint", "video", "advanced")}
         with gr.Tab(say("Repaint"), id="repaint"):
-            desk = repaint_tab(studio)
+            desk = repaint_tab(studio, remembered["repaint"])
         with gr.Tab(say("Live"), id="live"):
             live_tab(studio, runtime)
         with gr.Tab(say("Video"), id="video"):
@@ -154,7 +155,7 @@ def build_page(
         filled_in.then(None, None, None, js=open_tab.replace("WHEN", 'tab === "advanced"'))
         page.load(None, None, None, js=FOR_EVERYBODY)
         add_api(studio, easel)
-        restore(studio, desk, page)
+        restore(studio, desk, page, remembered["repaint"])
         page.unload(leave)
     for event in page.fns.values():
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool

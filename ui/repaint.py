@@ -15,7 +15,7 @@ from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.gallery import EXAMPLES, Desk, registry_choices
 from ui.line import Ended
-from ui.links import copies
+from ui.links import copies, remembers
 from ui.masks import SIDE, read_mask
 from ui.sliders import slider, within
 from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
@@ -66,9 +66,9 @@ HINT = (
 )
 
 
-def repaint_tab(studio: Studio) -> Desk:
-    """Lay the tab out in the ``gr.Blocks`` around it and wire it up."""
-    guests = gr.State([])
+def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
+    """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``."""
+    guests, found = gr.State([]), gr.State()
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             photo = gr.Image(
@@ -258,7 +258,19 @@ def repaint_tab(studio: Studio) -> Desk:
     result.change(None, result, share, js=MAY_SHARE)
     share.click(None, result, share, js=SHARE)
 
-    wishes = [photo, style, strength, color, size, stroke, second, mix, mask]
+    settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
+    settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
+    # First: Gradio calls the listeners of one event in turn, and what is chosen is remembered before it is painted.
+    gr.on(
+        [*(setting.input for setting in settings.values()), found.change],  # type: ignore[attr-defined]
+        None,
+        [*settings.values()],
+        remembered,
+        js=remembers("repaint", settings),
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    wishes = [photo, *settings.values()]
     shown = [download, info, result, history]  # in this order: no picture is shown with another's download
     # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
     # gate, and the sliders would refuse a number in other words than the library.
@@ -280,15 +292,13 @@ def repaint_tab(studio: Studio) -> Desk:
     # These find the painting kept: there is nothing to wait for, or to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
     gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
-    settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
-    settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     copies(link, settings, "repaint")
     choices = {
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
     desk = Desk(
-        photo, style, guests, history, settings, choices, cards, gr.State(), lambda on: on(show, wishes, shown, **anew)
+        photo, style, guests, history, settings, choices, cards, found, lambda on: on(show, wishes, shown, **anew)
     )
     with community:
         community_styles(studio.registry, desk)

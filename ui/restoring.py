@@ -9,7 +9,7 @@ import gradio as gr
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
 from ui.gallery import Desk, with_guest
-from ui.links import EDITED, TABS, dropping, memory, read_recipe, remembers, said_at_first, unless_again
+from ui.links import EDITED, TABS, dropping, read_recipe, said_at_first, unless_again
 from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import words_of
 
@@ -17,8 +17,11 @@ SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
 """Only now may the picture chosen before be there again, as it is painted with these settings."""
 
 
-def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
-    """Have the page open as a link says or as its browser was left, and take the settings of pictures made before."""
+def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserState) -> None:
+    """Have the page open as a link says or as its browser was left, and take the settings of pictures made before.
+
+    ``remembered`` is the ``ui.links.memory`` of *Repaint*.
+    """
     settings = [*desk.settings.values()]
 
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
@@ -42,14 +45,13 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
         return [*opened(studio, desk, guests, said), time.monotonic()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    remembered = memory("repaint")
-    changes = [setting.input for setting in settings]  # type: ignore[attr-defined]
     found = page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
     found.then(None, None, None, js=SETTLED)
 
     # Whoever opens a link has no photograph yet; here there is one, which is painted with the settings.
     to_set = [*settings, desk.guests, desk.found]
-    desk.photo.upload(
+    # Not upload: Gradio calls the listeners of one event in turn, and this one would wait for the painting.
+    desk.photo.input(
         dropped,
         [desk.photo, desk.guests],
         to_set,
@@ -60,7 +62,6 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks) -> None:
     )
     desk.history.select(chosen, desk.guests, to_set, **quiet)
     desk.paint_after(desk.found.change)
-    gr.on([*changes, desk.found.change], None, settings, remembered, js=remembers("repaint", desk.settings), **quiet)
 
 
 def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:

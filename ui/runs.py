@@ -223,8 +223,8 @@ class Easel:
         run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
         try:
             yield from self._watch(session, run, ended.order, ended.state)
-        except NSTError:
-            run.steps, run.said = before
+        except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
+            run.running, (run.steps, run.said) = False, before
             raise
 
     def ended(self, session: str | None) -> Run | None:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import gradio as gr
 
+from nst_core.errors import NSTError
 from ui.advanced import PAINTINGS, picture
 from ui.gallery import Desk, offer_own
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
@@ -180,8 +182,11 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
     def paint(photo: Any, request: gr.Request) -> Any:
         if not photo or not school.ended(request.session_hash):
             return None
-        with refusals():
+        try:
             return tuple(map(str, school.paint(request.session_hash, received(photo))))
+        except NSTError as error:  # no error of Gradio's, with which whatever was chosen meanwhile would be lost
+            gr.Warning(escape(str(error), quote=False))
+            return None
 
     painted: dict[str, Any] = {
         "preprocess": False,

@@ -174,6 +174,7 @@ def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) 
     downloaded.value.save_as(file := tmp_path / "made.png")
     choose(page, "photo", file)
     expect(page.get_by_test_id("toast-text")).to_contain_text("The settings are now those")
+    expect(page.locator("#history .strip button")).to_have_count(2)
     pick_for_good(page.locator("#styles input[value=second-style]"))
     expect(page.locator("#history .strip button")).to_have_count(3)
     page.get_by_role("button", name="Forget them").click()
@@ -186,6 +187,34 @@ def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) 
     expect(page.locator("#history .strip button")).to_have_count(0)
     pick_for_good(page.get_by_role("radio", name="Broad"))
     expect(page.locator("#history .strip button")).to_have_count(1)
+
+
+def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
+    """Neither when it is on its way, nor when the page is loaded again."""
+    paint(page, "first-style", 1)
+    held: list[Route] = []
+    page.route(re.compile(r"second-style\.png"), lambda route: held.append(route))
+    with page.expect_request(re.compile(r"second-style\.png")):
+        pick(page.locator("#styles input[value=second-style]"))
+    page.get_by_role("button", name="Forget them").click()
+    page.get_by_role("button", name="All of them?").click()
+    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    held[0].continue_()
+    page.wait_for_timeout(1000)  # it would come
+    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+
+    page.unroute(re.compile(r"second-style\.png"))
+    page.get_by_role("radio", name="Broad").click()
+    expect(page.locator("#history .strip button")).to_have_count(1)
+    paint(page, "first-style", 2)
+    for left in (1, 0):
+        page.locator("#history .strip button").first.click()
+        page.locator("#history dialog").get_by_role("button", name="Forget it").click()
+        expect(page.locator("#history .strip button")).to_have_count(left)
+    page.reload()
+    expect(page.locator("#result img")).to_have_count(2)
+    page.wait_for_timeout(2000)
+    expect(page.get_by_text("Your last pictures")).to_be_hidden()
 
 
 def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(page: "Page", tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import pytest
 from made_optimization import made_picture
-from made_page import served_page
+from made_page import launched_page
+from waiting import wait_until
 
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
+from ui.server import Page as Repaint
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -22,16 +25,22 @@ RECIPE = Recipe(steps=300, reconstruction_steps=0, batch_size=1, crop=64)
 
 
 @pytest.fixture(scope="module")
-def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """In place of the app: this page has photographs to train on."""
+def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repaint]:
+    """It has photographs to train on."""
     photos = tmp_path_factory.mktemp("photos")
     for seed in range(3):
         made_picture(seed, (90, 70)).save(photos / f"{seed}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ui.school.TRIAL", (2, 0.0))
         patch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
-        with served_page(registry_file, tmp_path_factory.mktemp("page"), photos=photos, recipe=RECIPE) as url:
-            yield url
+        with launched_page(registry_file, tmp_path_factory.mktemp("page"), photos=photos, recipe=RECIPE) as page:
+            yield page
+
+
+@pytest.fixture(scope="module")
+def app_url(server: Repaint) -> str:
+    """In place of the app."""
+    return str(server.local_url).rstrip("/")
 
 
 @pytest.fixture
@@ -50,7 +59,7 @@ def choose(page: "Page", place: str, file: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
-def test_train_stop_take_home_try(training: "Page", tmp_path: Path) -> None:
+def test_train_stop_take_home_try(training: "Page", server: Repaint, tmp_path: Path) -> None:
     page = training
     made_picture(9, (80, 60)).save(tmp_path / "blots.png")
     made_picture(7, (80, 60)).save(tmp_path / "holiday.png")
@@ -81,6 +90,18 @@ def test_train_stop_take_home_try(training: "Page", tmp_path: Path) -> None:
 
     choose(page, "#own-photo", tmp_path / "holiday.png")
     expect(page.locator("#own-result img")).to_have_count(2)
+    # One that cannot be read, and another in its place while somebody else's is painted.
+    (tmp_path / "broken.png").write_text("I am a text.")
+    done, photo = Event(), page.locator("#own-photo")
+    server.studio.line.join("eve", lambda progress: done.wait(60))
+    for name in ("broken", "blots"):
+        photo.locator(".icon-button-wrapper button").last.click()
+        photo.locator("input[type=file]").set_input_files(tmp_path / f"{name}.png")
+        expect(photo.locator("img")).to_have_attribute("src", re.compile(name))
+        wait_until(lambda: server.studio.line.waiting())
+    done.set()
+    expect(page.get_by_test_id("toast-text")).to_contain_text("'broken.png' is not of a kind that can be read")
+    expect(page.locator("#own-result img").first).to_have_attribute("src", re.compile("blots"))
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
 

@@ -1,0 +1,142 @@
+"""An impatient person: what they do while something else is under way, or right after it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+from made_page import launched_page
+from made_registry import TITLES
+from picking import pick, pick_for_good
+from PIL import Image
+from waiting import wait_until
+
+from nst_core.images import save_picture
+from ui.server import Page as Repaint
+from ui.studio import Wish
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+
+@pytest.fixture(scope="module")
+def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repaint]:
+    with launched_page(registry_file, tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def app_url(server: Repaint) -> str:
+    """In place of the app."""
+    return str(server.local_url).rstrip("/")
+
+
+@contextmanager
+def somebody_else(server: Repaint) -> Iterator[None]:
+    """Whose picture takes its time; whoever asks for one meanwhile waits in line."""
+    done = Event()
+    server.studio.line.join("eve", lambda progress: done.wait(60))
+    try:
+        yield
+        assert server.studio.line.waiting() == 1
+    finally:
+        done.set()
+
+
+def test_who_waits_in_line_finds_their_settings_again(page: "Page", server: Repaint, tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "photo.png")
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.png")
+    expect(page.locator("#result img")).to_have_count(2)
+    with somebody_else(server):
+        pick_for_good(page.locator("#styles input[value=second-style]"))
+        wait_until(lambda: server.studio.line.waiting())
+
+
+def test_a_picture_that_was_made_here_waits_in_line_as_it_was_made(
+    page: "Page", server: Repaint, tmp_path: Path
+) -> None:
+    """What somebody chooses while it waits stays so."""
+    made = Wish(style="second-style", strength=0.5).recipe()
+    save_picture(Image.linear_gradient("L").convert("RGB"), tmp_path / "made.png", note=made)
+    strength = page.locator("#strength input[type=range]")
+    with somebody_else(server):
+        page.locator("#photo input[type=file]").set_input_files(tmp_path / "made.png")
+        expect(page.locator("#styles input[value=second-style]")).to_be_checked()
+        expect(strength).to_have_value("0.5")
+        strength.fill("0.8")
+        wait_until(lambda: server.studio.line.waiting())
+    expect(page.locator("#info")).to_contain_text("Second")
+    expect(strength).to_have_value("0.8")
+
+
+@contextmanager
+def slow(page: "Page") -> Iterator[None]:
+    """A network on which nothing reaches the server's queue until afterwards."""
+    answers, held = Event(), list["Route"]()
+    page.route("**/queue/join*", lambda route: route.continue_() if answers.is_set() else held.append(route))
+    yield
+    answers.set()
+    for route in held:
+        route.continue_()
+
+
+def test_what_a_link_says_is_not_undone_by_who_presses_too_early(blank: "Page", app_url: str) -> None:
+    page = blank
+    example = page.get_by_role("button", name="tower").first
+    with slow(page):
+        page.goto(f"{app_url}/?style=second-style&size=512")
+        box = example.bounding_box()
+        assert box
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(500)  # the photograph would come
+        expect(page.locator("#photo img")).to_have_count(0)
+    example.click()
+    expect(page.locator("#info")).to_contain_text(TITLES["second-style"][0])
+
+
+def test_a_newcomer_need_not_wait(blank: "Page", app_url: str) -> None:
+    page = blank
+    with slow(page):
+        page.goto(app_url)
+        page.get_by_role("button", name="tower").first.click()
+        expect(page.locator("#photo img")).to_be_visible()
+    expect(page.locator("#info")).to_contain_text(TITLES["first-style"][0])
+
+
+def test_a_tab_that_is_opened_before_the_page_has_filled_another_in_stays_open(blank: "Page", app_url: str) -> None:
+    page = blank
+    with slow(page):
+        page.goto(f"{app_url}/?tab=advanced&preset=paper")
+        page.get_by_role("tab", name="Video").click()
+        expect(page.locator("#film")).to_be_visible()
+    page.wait_for_timeout(1000)  # the other would be opened
+    expect(page.locator("#film")).to_be_visible()
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.get_by_role("radio", name="The paper")).to_be_checked()
+
+
+def test_presets_one_after_another(page: "Page", server: Repaint, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.locator("#plan")).to_contain_text("512 px, at most 120 steps")
+    # Run may be pressed before the server has answered.
+    answers, held = Event(), list["Route"]()
+    page.route("**/gradio_api/**", lambda route: route.continue_() if answers.is_set() else held.append(route))
+    pick(page.get_by_role("radio", name="From noise"))
+    expect(page.get_by_label("number input for Maximum steps")).to_have_value("200")
+    answers.set()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#plan")).to_contain_text("512 px, at most 200 steps")
+
+    seconds, tried = server.easel.seconds, Event()
+    monkeypatch.setattr(server.easel, "seconds", lambda *said: tried.wait(60) and seconds(*said))
+    pick_for_good(page.get_by_role("radio", name="256"), "advanced")
+    pick(page.get_by_role("radio", name="The paper"))
+    pick(page.get_by_role("radio", name="Tutorial"))
+    assert "at most 200 steps" in page.locator("#plan").inner_text()
+    tried.set()
+    expect(page.locator("#plan")).to_contain_text("512 px, at most 300 steps")
