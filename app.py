@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 if find_spec("gradio") is None:
-    sys.exit("The page takes Gradio: pip install -r requirements.txt installs that.")
+    sys.exit("The page needs Gradio: pip install -r requirements.txt installs it.")
 
 # Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

@@ -36,7 +36,7 @@ LOOK = 1.0
 """Seconds for which a person looks at what they got."""
 STAY = 12
 """How many things a person does, at most, before somebody else comes in their place."""
-TURNED_AWAY = re.compile("who wait for this|wait for your turn|of your pictures wait|queue is full", re.IGNORECASE)
+TURNED_AWAY = re.compile("waiting for this|already in the queue|pictures waiting|queue is full", re.IGNORECASE)
 
 
 class Failure(Exception):

@@ -64,7 +64,7 @@ def photographs(paths: Sequence[Path], styles: Collection[str] = ()) -> list[Pat
             painted = {_result_name(name, style) for name in names for style in styles}
             found = [file for file in found if file.name not in painted]
         if not found:
-            raise NSTError(f"The folder {str(path)!r} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
+            raise NSTError(f"The folder {str(path)!r} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         for file in found:
             files.setdefault(os.path.realpath(file), file)
     return list(files.values())

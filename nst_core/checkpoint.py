@@ -31,9 +31,9 @@ def unpacked_size(path: Path) -> int:
         with ZipFile(path) as archive:
             entries = archive.infolist()
     except _DAMAGED as error:
-        raise ValueError("is damaged, or no checkpoint of PyTorch") from error
+        raise ValueError("is damaged, or not a checkpoint of PyTorch") from error
     if any(entry.compress_type != ZIP_STORED for entry in entries):
-        raise ValueError("is compressed, and should be as PyTorch saves a checkpoint, which is not")
+        raise ValueError("is compressed, which a checkpoint that PyTorch saved never is")
     return max(size, sum(entry.file_size for entry in entries))
 
 
@@ -48,8 +48,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Any
         return torch.load(path, map_location=device, weights_only=True)
     except UnpicklingError as error:
         raise ValueError(
-            "is no checkpoint of tensors alone: it is something else, is damaged, or wants to run something of its "
-            "own, which it may not"
+            "is not a checkpoint of tensors alone: it is something else, is damaged, or holds code, which is not run"
         ) from error
     except _DAMAGED as error:
-        raise ValueError("is damaged, or no checkpoint of PyTorch") from error
+        raise ValueError("is damaged, or not a checkpoint of PyTorch") from error

@@ -45,7 +45,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 # Commands import what they need when they run: torch takes seconds, and --help needs none of it.
 
 app = typer.Typer(
-    help="Neural style transfer: repaint photographs, and train networks that do.",
+    help="Neural style transfer: repaint photographs, and train networks to do it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,7 +62,7 @@ class _Command(TyperCommand):
         for parameter in self.params:
             value = given.get(parameter.name)
             if parameter.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
-                raise typer.BadParameter("it is empty, and . would be the current folder.", ctx, parameter)
+                raise typer.BadParameter("it is empty; for the current folder, give . instead.", ctx, parameter)
         return super().parse_args(ctx, args)
 
 
@@ -78,7 +78,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _begin(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -86,7 +86,7 @@ def _begin(
 
 @command()
 def styles(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     registry: RegistryOption = None,
 ) -> None:
     """List the styles."""
@@ -108,7 +108,9 @@ def styles(
 
 @command()
 def stylize(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of such.")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO…", help="Photographs to repaint, or folders of photographs.")
+    ],
     style: StyleOption,
     # As text: a Path would lose the trailing slash that marks a folder.
     out: Annotated[
@@ -117,13 +119,13 @@ def stylize(
             "-o",
             "--out",
             metavar="PATH",
-            help="The file to write; of several photographs, or with a / at its end, the folder.",
+            help="The file to write; for several photographs, or with a / at its end, the folder.",
         ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Longer side of the result in pixels; by default the photograph's.")
+        int | None, typer.Option(help="Longer side of the result in pixels; by default, the photograph's.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="0 gives the photograph back, 1 the network's picture.")] = 1.0,
+    strength: Annotated[float, typer.Option(help="0 returns the photograph, 1 the network's picture.")] = 1.0,
     color: Annotated[
         Literal["style", "photo"], typer.Option(help="The painting's colours, or the photograph's.")
     ] = "style",
@@ -135,10 +137,10 @@ def stylize(
     ray: RayOption = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Repaint photographs in a style: in a folder, as PHOTO-STYLE.png.
+    """Repaint photographs in a style; in a folder, the results are named PHOTO-STYLE.png.
 
-    Of a folder, its subfolders and what was painted there before are left out. Ctrl-C ends it early: no picture is half
-    written, and the exit status is 130.
+    A folder's subfolders, and what was painted there before, are skipped. Ctrl-C ends the command early: no picture is
+    left half written, and the exit status is 130.
     """
     from nst_core.batch import (
         Painted,
@@ -159,7 +161,7 @@ def stylize(
     target = Path(out or "")
     is_folder = not out or out.endswith(("/", os.sep)) or os.path.isdir(out)
     if not is_folder and len(photos) > 1 and target.suffix.lower() in SAVED_SUFFIXES:
-        raise NSTError(f"{out!r} names one picture, and there are {len(photos)} photographs: choose a folder (-o).")
+        raise NSTError(f"{out!r} names one picture, but there are {len(photos)} photographs: choose a folder (-o).")
     one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
     if one_file:
         check_suffix(target)
@@ -179,7 +181,7 @@ def stylize(
     asked |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
     if lost := [path for path in targets if os.path.realpath(path) in asked]:
         what, right = asked[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
-        raise NSTError(f"{str(lost[0])!r} is {what}, and would be written over: choose {right} (-o).")
+        raise NSTError(f"{str(lost[0])!r} is {what}, and would be overwritten: choose {right} (-o).")
     if not one_file and any(map(os.path.exists, photos)):
         make_folder(target)
 
@@ -219,19 +221,19 @@ def stylize(
         stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
         raise typer.Exit(130)
     if left_out := folders_inside(given, target if out else None):
-        stderr.print(f"Folders in a folder are left out unless they are named: {few(left_out)}.", markup=False)
+        stderr.print(f"Folders inside a folder are skipped unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)
 
 
 @command()
 def check(
-    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO|ID", help="A style, or its weights alone.")],
+    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO|ID", help="A style, or just its weights.")],
     registry: RegistryOption = None,
 ) -> None:
-    """Check a style as it is checked before it is used, and report what is right and what is wrong with it.
+    """Check a style as before it is used, and report what is right and what is wrong with it.
 
-    Where both are there, what is checked is the folder of that name, and not the registry's style.
+    If there is both a folder and a style of the registry with that name, the folder is checked.
     """
     from nst_core.report import examine, examine_weights
 
@@ -252,8 +254,8 @@ def check(
         table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
     print_table(table)
     if not report.usable:
-        raise NSTError(f"{what} cannot be used: mend what is marked with ✗.")
-    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, mend what is marked.")
+        raise NSTError(f"{what} cannot be used: fix what is marked with ✗.")
+    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, fix what is marked.")
 
 
 command()(optimize)
@@ -301,4 +303,4 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):  # as PyTorch says it, of a GPU too
             raise
-        _refuse("There is too little memory for that: a smaller size, crop or batch would be right.")
+        _refuse("There is too little memory for that: choose a smaller size, crop or batch.")

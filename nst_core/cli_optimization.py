@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 else:
     MethodName = Literal[tuple(METHODS)]
 
-FINISHED = {"saturated": "saturated", "steps": "all steps made", "time": "time is up", None: "stopped"}
+FINISHED = {"saturated": "saturated", "steps": "all steps taken", "time": "time is up", None: "stopped"}
 """Why an optimisation ended, in words."""
 
 
@@ -44,118 +44,132 @@ def optimize(
     content: Annotated[Path, typer.Argument(help="The photograph to repaint.")],
     style_image: Annotated[Path, typer.Argument(help="The painting.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
-    method: Annotated[MethodName, typer.Option(help="Where settings that are not given come from.")] = "quick",
-    steps: Annotated[int | None, typer.Option(help="The most steps.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="The longest that it may take.")] = None,
+    method: Annotated[MethodName, typer.Option(help="The preset for all settings that are not given.")] = "quick",
+    steps: Annotated[int | None, typer.Option(help="Maximum number of steps.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Maximum time, in seconds.")] = None,
     saturation: Annotated[
-        float | None, typer.Option(help="Stop when ten steps lower the loss by less than this part; 0 never does.")
+        float | None, typer.Option(help="Stop when ten steps lower the loss by less than this fraction; 0 never stops.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Longer side of the result in pixels.")] = None,
     style_size: Annotated[
-        float | None, typer.Option(help="Longer side of the painting in parts of the result's: larger, larger strokes.")
+        float | None,
+        typer.Option(help="Longer side of the painting, relative to the result's: larger gives larger strokes."),
     ] = None,
     scales: Annotated[
-        int | None, typer.Option(help="Coarse to fine: each has half the side of the next; 1 is full size alone.")
+        int | None,
+        typer.Option(
+            help="How many sizes to work through, from coarse to fine, each half the next; 1 is full size only."
+        ),
     ] = None,
-    init: Annotated[Init | None, typer.Option(help="What it begins with.")] = None,
+    init: Annotated[Init | None, typer.Option(help="What to start from.")] = None,
     start: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Begin with this picture instead of --init's.")
+        Path | None, typer.Option(metavar="FILE", help="Start from this picture instead of --init's.")
     ] = None,
     start_style: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Begin with what this style makes of the photograph; named as stylize's --style."
+            metavar="ID", help="Start from what this style makes of the photograph; named as for stylize --style."
         ),
     ] = None,
     optimizer: Annotated[OptimizerName | None, typer.Option(help="What changes the pixels.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="About what the first step changes, where 1 is from black to white.")
+        float | None, typer.Option(help="Roughly how much the first step changes, where 1 is from black to white.")
     ] = None,
     features: Annotated[
         str, typer.Option(help="compact, vgg19 (fetched from the Hub once), or a folder of feature networks.")
     ] = "compact",
     draft: Annotated[
         str | None,
-        typer.Option(help="A cheaper feature network to bring the picture close with before --features: compact."),
+        typer.Option(
+            help="A cheaper feature network, compact, to bring the picture close before --features takes over."
+        ),
     ] = None,
     pooling: Annotated[
-        Literal["max", "average"] | None, typer.Option(help="Between the blocks of the feature network.")
+        Literal["max", "average"] | None, typer.Option(help="Pooling between the blocks of the feature network.")
     ] = None,
     convention: Annotated[
         str | None,
         typer.Option(
-            help="Of the losses: relative, johnson, gatys, tutorial, or article (pictures of one size, no masks).",
+            help="Form of the losses: relative, johnson, gatys, tutorial, or article (pictures of one size, no masks).",
             metavar="NAME",
         ),
     ] = None,
-    content_weight: Annotated[float | None, typer.Option(help="Larger keeps more of the photograph.")] = None,
-    style_weight: Annotated[float | None, typer.Option(help="Larger keeps more of the painting.")] = None,
-    total_variation: Annotated[float | None, typer.Option(help="Larger gives smoother pictures.")] = None,
+    content_weight: Annotated[float | None, typer.Option(help="Higher values keep more of the photograph.")] = None,
+    style_weight: Annotated[float | None, typer.Option(help="Higher values keep more of the painting.")] = None,
+    total_variation: Annotated[float | None, typer.Option(help="Higher values give smoother pictures.")] = None,
     content_layer: Annotated[
         list[str] | None,
-        typer.Option(help="As conv2_2=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]"),
+        typer.Option(
+            help="A layer to use instead of the method's, as in conv2_2=0.5; may be repeated.", metavar="NAME[=WEIGHT]"
+        ),
     ] = None,
     style_layer: Annotated[
         list[str] | None,
-        typer.Option(help="As conv4_1=0.5, instead of the method's; may be repeated.", metavar="NAME[=WEIGHT]"),
+        typer.Option(
+            help="A layer to use instead of the method's, as in conv4_1=0.5; may be repeated.", metavar="NAME[=WEIGHT]"
+        ),
     ] = None,
     color: Annotated[
-        Color | None, typer.Option(help="The painting's colours, the photograph's, or only its luminance changed.")
+        Color | None,
+        typer.Option(
+            help="The painting's colours, the photograph's, or the photograph with only its luminance changed."
+        ),
     ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the noise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise.")] = None,
     more_style: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE[=WEIGHT]",
-            help="A further painting, by default weighted 1 as STYLE_IMAGE is; may be repeated.",
+            help="Another painting, weighted 1 by default, as STYLE_IMAGE is; may be repeated.",
         ),
     ] = None,
     mask: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Where in the result, white on black, STYLE_IMAGE is to be had; repeated, each --more-style in turn. "
-            "Paintings without one are everywhere.",
+            help="A picture that is white where STYLE_IMAGE applies in the result, and black elsewhere; further masks "
+            "are for each --more-style in turn. Paintings without a mask apply everywhere.",
         ),
     ] = None,
     history: Annotated[
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Write the losses of every step there as it goes: over what is there, or after it with --resume.",
+            help="Write the losses of every step to this file: replacing it, or appending to it with --resume.",
         ),
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Save pictures on the way there, as step-000010.png.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Save intermediate pictures to this folder, as step-000010.png."),
     ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Steps between the pictures in --frames.")] = 10,
+    every: Annotated[int, typer.Option(min=1, help="Number of steps between the pictures in --frames.")] = 10,
     state: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Save where it stands there, now and then and when it ends; a run that is there needs --resume.",
+            help="Save the run to this file, now and then and at the end; if it holds a run already, give --resume.",
         ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on from --state, if that file exists; only --steps, --seconds and --saturation may differ.",
+            help="Continue from --state, if that file exists; only --steps, --seconds and --saturation may differ.",
         ),
     ] = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Repaint a photograph after any painting, by optimising its pixels: slow, and no training is needed.
+    """Repaint a photograph after any painting by optimising its pixels: slow, but without any training.
 
-    Ctrl-C, or SIGTERM, ends it early: the best picture so far is written, and the exit status is 130.
+    Ctrl-C, or SIGTERM, ends the run early: the best picture so far is written, and the exit status is 130.
     """
     if sum(beginning is not None for beginning in (init, start, start_style)) > 1:
-        raise typer.BadParameter("Only one of --init, --start and --start-style can be what it begins with.")
+        raise typer.BadParameter("--init, --start and --start-style exclude each other: give only one.")
     if resume and state is None:
-        raise typer.BadParameter("--resume needs --state, the file to go on from.")
+        raise typer.BadParameter("--resume needs --state, the file to continue from.")
     changes: dict[str, Any] = {
         "content_layers": weighted_layers(content_layer) or None,
         "style_layers": weighted_layers(style_layer) or None,
@@ -197,8 +211,8 @@ def optimize(
     saved = State.load(state) if state is not None and os.path.exists(state) else None
     if saved and not resume:
         raise NSTError(
-            f"{quoted(state)} holds a run at step {saved.step}: --resume goes on with it; with another name, or once "
-            "it is deleted, a new one begins."
+            f"{quoted(state)} holds a run at step {saved.step}: --resume continues it; to begin a new one, give "
+            "another name or delete it."
         )
     if frames is not None:
         make_folder(frames)
@@ -277,7 +291,7 @@ def _follow(
                 save_picture(step.best, out)
             why = "interrupted" if interrupted else FINISHED[step.finished]
             if max(step.size) < size:
-                why += " before it was at its full size"
+                why += " before it reached its full size"
             print(
                 f"{out}  {step.best.width} × {step.best.height} px, {step.step} steps, {step.seconds:.1f} s, "
                 f"loss {step.state.best.total:.4g}, {why}"

@@ -27,19 +27,21 @@ def import_style(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="A .pth, a .safetensors, ml5.js' folder with manifest.json, or the checkpoint.pt of a training."
+            help="A .pth, a .safetensors, an ml5.js folder with manifest.json, or the checkpoint.pt of a training."
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
-    sample: Annotated[Path, typer.Option(metavar="PHOTO", help="What the preview shows repainted.")],
-    title: Annotated[str, typer.Option(help="Of the painting.")] = "",
+    sample: Annotated[Path, typer.Option(metavar="PHOTO", help="The photograph that the preview shows repainted.")],
+    title: Annotated[str, typer.Option(help="Title of the painting.")] = "",
     artist: Annotated[str, typer.Option(help="Who painted it.")] = "",
-    license: Annotated[str, typer.Option(help="Of the checkpoint, as the Hub writes it: mit, bsd-3-clause.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the style by; may be repeated.")] = None,
+    license: Annotated[
+        str, typer.Option(help="The checkpoint's licence, as the Hub writes it: mit, bsd-3-clause.")
+    ] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A tag to find the style by; may be repeated.")] = None,
 ) -> None:
-    """Make a style folder of another project's network, or of an unfinished training; whose it is, its tensors tell.
+    """Make a style folder from another project's network, recognised by its tensors, or from an unfinished training.
 
-    Known are pytorch/examples, gordicaleksa/pytorch-neural-style-transfer-johnson,
+    The projects known are pytorch/examples, gordicaleksa/pytorch-neural-style-transfer-johnson,
     eriklindernoren/Fast-Neural-Style-Transfer, and lengstrom/fast-style-transfer as ml5.js has it.
     """
     import torch
@@ -75,27 +77,27 @@ def import_style(
         preview=painted(network, photo),
         dtype=torch.float32,  # it is to paint exactly as in its own project
     )
-    print(f"{out} is a style now, of {imported.origin}: python -m nst_core stylize PHOTO --style {style_word(out)}")
+    print(f"{out} is now a style, from {imported.origin}: python -m nst_core stylize PHOTO --style {style_word(out)}")
 
 
 def export(
     style: Annotated[
-        str, typer.Argument(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")
+        str, typer.Argument(help="A style's id in the registry, a folder, or user/repo on the Hugging Face Hub.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The .onnx to write.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The .onnx file to write.")],
     precision: Annotated[
         Literal["fp32", "fp16"], typer.Option(help="fp16 is half as large, and computes in float16 where that is safe.")
     ] = "fp32",
     second: SecondOption = None,
     mix: Annotated[
-        float, typer.Option(help="How much of the second style is seen, 0 to 1, where the file's user does not say.")
+        float, typer.Option(help="How much of the second style shows, 0 to 1, unless the file's user sets it.")
     ] = 0.5,
     registry: RegistryOption = None,
 ) -> None:
-    """Write a style as ONNX, for telephones and browsers: takes and gives float32 (1, 3, height, width), RGB in 0–255.
+    """Write a style as ONNX, for phones and browsers: it takes and gives float32 (1, 3, height, width), RGB in 0–255.
 
-    Height and width may be any; what comes out has the size of what went in, and is clamped to 0–255. With a second
-    style, it takes mix, too: float32 (1), 0 to 1.
+    Height and width may be any; the output has the size of the input, and is clamped to 0–255. With a second style, the
+    network takes mix as well: float32 (1), 0 to 1.
     """
     check_place(out)
     from nst_core.exporting import check_export, export_style
@@ -109,7 +111,7 @@ def export(
 
 def publish(
     folder: Annotated[Path, typer.Argument(help="The style's folder.")],
-    repo: Annotated[str, typer.Option(metavar="USER/NAME", help="The repository to make of it.")],
+    repo: Annotated[str, typer.Option(metavar="USER/NAME", help="The repository to create for it.")],
     registry: Annotated[
         str | None, typer.Option(metavar="USER/REPO", help="A registry on the Hub to propose it to.")
     ] = None,
@@ -125,14 +127,14 @@ def publish(
 
 def review(
     registry: RegistryRepo,
-    number: Annotated[int, typer.Argument(min=1, help="Of the pull request.")],
-    photo: Annotated[list[Path], typer.Option(help="What the sheet shows; may be repeated.")],
+    number: Annotated[int, typer.Argument(min=1, help="Number of the pull request.")],
+    photo: Annotated[list[Path], typer.Option(help="A photograph for the sheet to show; may be repeated.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="SHEET", help="The picture to write.")],
     merge: Annotated[
-        bool, typer.Option("--merge", help="Add its styles and close it, if there is nothing to object to.")
+        bool, typer.Option("--merge", help="Add its styles and close it, if there are no objections.")
     ] = False,
 ) -> None:
-    """Look at the styles that a pull request adds to a registry: report, likeness to others, a sheet of pictures."""
+    """Examine the styles that a pull request adds to a registry: reports, likeness to others, a sheet of pictures."""
     from nst_core import hub
     from nst_core.images import check_suffix, open_picture, save_picture
     from nst_core.review import changes, repeated
@@ -173,7 +175,7 @@ def review(
         raise NSTError(f"Not to be merged as it is: {'; '.join(objections)}.")
     if merge:
         hub.accept(registry, number, found.added)
-        print(f"{registry} has what pull request {number} adds, and that is closed.")
+        print(f"The styles of pull request {number} were added to {registry}, and it is closed.")
 
 
 def _known_styles(registry: Registry) -> Iterator["Style"]:

@@ -26,42 +26,48 @@ RECIPE = Recipe()
 
 def train(
     style_image: Annotated[Path, typer.Argument(help="The painting to learn.")],
-    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn on; a thousand are enough.")],
+    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn from; a thousand are enough.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="The style folder to write.")],
-    title: Annotated[str, typer.Option(help="Of the painting.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the painting.")] = "",
     artist: Annotated[str, typer.Option(help="Who painted it.")] = "",
-    painting: Annotated[str, typer.Option(help="Its year, where it hangs, its licence: a line for the card.")] = "",
-    license: Annotated[
-        str, typer.Option(help="Of the style, as the Hub writes it: cc0-1.0, cc-by-4.0, apache-2.0.")
+    painting: Annotated[
+        str, typer.Option(help="The painting's year, where it hangs and its licence: a line for the card.")
     ] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the style by; may be repeated.")] = None,
+    license: Annotated[
+        str, typer.Option(help="The style's licence, as the Hub writes it: cc0-1.0, cc-by-4.0, apache-2.0.")
+    ] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A tag to find the style by; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(min=1)] = RECIPE.steps,
     reconstruction_steps: Annotated[
-        int, typer.Option(min=0, help="Of these, the first, that learn to give the photograph back.")
+        int, typer.Option(min=0, help="How many of these, at the start, learn to reproduce the photograph.")
     ] = RECIPE.reconstruction_steps,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Photographs a step, of all processes together.")
+        int, typer.Option(min=1, help="Photographs per step, over all processes together.")
     ] = RECIPE.batch_size,
     crop: Annotated[
-        int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares cut from the photographs, pixels.")
+        int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares cut from the photographs, in pixels.")
     ] = RECIPE.crop,
     zoom: Annotated[
-        float, typer.Option(min=1, help="Photographs are enlarged at random up to this: more shows smoother areas.")
+        float,
+        typer.Option(min=1, help="Photographs are enlarged at random up to this factor: more shows smoother areas."),
     ] = RECIPE.zoom,
     noise: Annotated[
-        float, typer.Option(min=0, help="On what the network sees, levels of 255: more makes films flicker less.")
+        float,
+        typer.Option(min=0, help="Noise on what the network sees, in levels of 255: more makes films flicker less."),
     ] = RECIPE.noise,
     style_size: Annotated[
         int,
         typer.Option(
-            min=64, max=MAX_SIDE, help="Longer side at which the painting is looked at: larger, larger strokes."
+            min=64,
+            max=MAX_SIDE,
+            help="Longer side at which the painting is studied, in pixels: larger gives larger strokes.",
         ),
     ] = RECIPE.style_size,
     content_layer: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=WEIGHT]",
-            help="As relu3_1=0.5, instead of the usual; may be repeated.",
+            help="A layer to use instead of the default ones, as in relu3_1=0.5; may be repeated.",
             show_default=", ".join(RECIPE.content_layers),
         ),
     ] = None,
@@ -69,24 +75,24 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="NAME[=WEIGHT]",
-            help="As relu4_1=0.5, instead of the usual; may be repeated.",
+            help="A layer to use instead of the default ones, as in relu4_1=0.5; may be repeated.",
             show_default=", ".join(RECIPE.style_layers),
         ),
     ] = None,
     content_weight: Annotated[
-        float, typer.Option(min=0, help="Larger keeps more of the photograph.")
+        float, typer.Option(min=0, help="Higher values keep more of the photograph.")
     ] = RECIPE.content_weight,
     content_focus: Annotated[
-        float, typer.Option(min=0, help="Larger keeps faces, and leaves skies to the painting; 0.75 is much.")
+        float, typer.Option(min=0, help="Higher values keep faces and leave skies to the painting; 0.75 is a lot.")
     ] = RECIPE.content_focus,
     style_weight: Annotated[
-        float, typer.Option(min=0, help="Larger keeps more of the painting.")
+        float, typer.Option(min=0, help="Higher values keep more of the painting.")
     ] = RECIPE.style_weight,
     total_variation: Annotated[
-        float, typer.Option(min=0, help="Larger gives smoother pictures.")
+        float, typer.Option(min=0, help="Higher values give smoother pictures.")
     ] = RECIPE.total_variation,
     convention: Annotated[
-        str, typer.Option(help="Of the losses: relative, johnson, gatys, tutorial or article.")
+        str, typer.Option(help="Form of the losses: relative, johnson, gatys, tutorial or article.")
     ] = RECIPE.convention,
     learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
     warm_up: Annotated[
@@ -99,21 +105,25 @@ def train(
     ] = "vgg19",
     architecture: Annotated[
         str | None,
-        typer.Option(help="Of the network.", show_default=f"that of --warm-start, or else {RECIPE.architecture}"),
+        typer.Option(
+            help="Architecture of the network.", show_default=f"that of --warm-start, or else {RECIPE.architecture}"
+        ),
     ] = None,
-    warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.")] = None,
+    warm_start: Annotated[str | None, typer.Option(metavar="STYLE", help="Start from this style's network.")] = None,
     sample: Annotated[
         Path | None,
-        typer.Option(metavar="PHOTO", help="Shown while it trains, and the preview; by default one of PHOTOS."),
+        typer.Option(
+            metavar="PHOTO", help="The photograph shown during training and in the preview; by default, one of PHOTOS."
+        ),
     ] = None,
-    sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples.")] = 200,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    sample_every: Annotated[int, typer.Option(min=1, help="Number of steps between samples.")] = 200,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the folder's last checkpoint.")] = False,
     registry: RegistryOption = None,
 ) -> None:
     """Train a network to paint like a picture, and write it as a style folder.
 
-    Ctrl-C ends it after the step that it is at: --resume goes on from there, and the exit status is 130. A second one
-    ends it at once.
+    Ctrl-C ends the training after the current step: --resume continues from there, and the exit status is 130. A second
+    Ctrl-C ends it at once.
 
     Several GPUs, or machines, share each batch: accelerate launch -m nst_core train …
     """
@@ -170,7 +180,7 @@ def train(
         deque(training, maxlen=0)
         return
     done = steps
-    print(f"{folder.working} shows losses and samples as it goes.", flush=True)
+    print(f"{folder.working} shows the losses and samples as training goes on.", flush=True)
     with _deferring(interrupted), progress_bar() as progress:
         task = progress.add_task("training", total=steps)
         for step in folder.record(training, resume=resume):
@@ -184,12 +194,12 @@ def train(
             done = step.step
     if done < steps:
         stderr.print(
-            f"Interrupted after {done} of {steps} steps: --resume goes on from there, and import makes a style of "
+            f"Interrupted after {done} of {steps} steps: --resume continues from there, and import makes a style of "
             f"{folder.checkpoint} as it is."
         )
         raise typer.Exit(130)
     if finished:
-        print(f"{out} is a style already, and is left as it is.")
+        print(f"{out} is already a style, and is left as it is.")
         return
     folder.finish(
         network,
@@ -204,33 +214,34 @@ def train(
         license=license,
         tags=tuple(tag or ()),
     )
-    print(f"{out} is a style now: python -m nst_core stylize PHOTO --style {style_word(out)}")
+    print(f"{out} is now a style: python -m nst_core stylize PHOTO --style {style_word(out)}")
 
 
 def search(
     style_image: Annotated[Path, typer.Argument(help="The painting to learn.")],
-    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn on.")],
+    photos: Annotated[Path, typer.Option(help="A folder of photographs to learn from.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="SHEET", help="The picture to write.")],
     content_weight: Annotated[
-        list[float] | None, typer.Option(min=0, help="One to try; may be repeated.", show_default="0.3, 1 and 3")
+        list[float] | None, typer.Option(min=0, help="A value to try; may be repeated.", show_default="0.3, 1 and 3")
     ] = None,
     style_size: Annotated[
         list[int] | None,
-        typer.Option(min=64, max=MAX_SIDE, help="One to try; may be repeated.", show_default="300 and 500"),
+        typer.Option(min=64, max=MAX_SIDE, help="A value to try; may be repeated.", show_default="300 and 500"),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of each of the trainings.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Photographs a step.")] = 2,
-    crop: Annotated[int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares, pixels.")] = RECIPE.crop,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photographs per step.")] = 2,
+    crop: Annotated[int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares, in pixels.")] = RECIPE.crop,
     features: Annotated[str, typer.Option(help="As for train.")] = "vgg19",
     warm_start: Annotated[
-        str | None, typer.Option(metavar="STYLE", help="Begin with this style's network.", show_default="the first")
+        str | None, typer.Option(metavar="STYLE", help="Start from this style's network.", show_default="the first")
     ] = None,
     sample: Annotated[
-        Path | None, typer.Option(metavar="PHOTO", help="What the sheet shows; by default one of PHOTOS.")
+        Path | None,
+        typer.Option(metavar="PHOTO", help="The photograph that the sheet shows; by default, one of PHOTOS."),
     ] = None,
     registry: RegistryOption = None,
 ) -> None:
-    """Train a little with several weights and sizes of the painting, and draw what each gives on one sheet."""
+    """Train briefly with several weights and sizes of the painting, and draw what each gives on one sheet."""
     from nst_core.features import load_features
     from nst_core.images import check_suffix, fit, open_picture, save_picture
     from nst_core.sheet import draw_sheet
@@ -241,7 +252,7 @@ def search(
     check_apart({"--out": out}, [style_image, sample])
     known = Registry.load(registry)
     if warm_start is None and not len(known):
-        raise typer.BadParameter("The registry has no style to begin with: --warm-start names one.")
+        raise typer.BadParameter("The registry has no style to start from: name one with --warm-start.")
     start = known.open(warm_start or next(iter(known)).id)
     weights, sizes = content_weight or [0.3, 1.0, 3.0], style_size or [300, 500]
     base = replace(
@@ -269,7 +280,7 @@ def search(
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
     tries = len(weights) * len(sizes)
     what = f"{tries} alternative{'s' * (tries > 1)} after {steps} step{'s' * (steps > 1)}"
-    print(f"{out} shows {what}; train takes those options.")
+    print(f"{out} shows {what}; give those options to train.")
 
 
 def _told(source: str | None) -> str | None:

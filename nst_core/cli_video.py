@@ -29,24 +29,24 @@ def video(
     style: StyleOption,
     out: Annotated[Path, typer.Option("-o", "--out", help="The .mp4 to write; with --lossless, the .mkv.")],
     size: Annotated[
-        int | None, typer.Option(help="Longer side of the result in pixels; by default the film's.")
+        int | None, typer.Option(help="Longer side of the result in pixels; by default, the film's.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="0 gives the film back, 1 the network's pictures.")] = 1.0,
+    strength: Annotated[float, typer.Option(help="0 returns the film, 1 the network's pictures.")] = 1.0,
     color: Annotated[Literal["style", "photo"], typer.Option(help="The painting's colours, or the film's.")] = "style",
     second: SecondOption = None,
     mix: MixOption = None,
     mask: MaskOption = None,
     precision: PrecisionOption = "auto",
-    steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, so that it flickers less.")] = True,
+    steady: Annotated[bool, typer.Option(help="Let the painting follow what moves, to reduce flicker.")] = True,
     lossless: Annotated[bool, typer.Option("--lossless", help="Every pixel as painted: FFV1 in Matroska.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     ray: RayOption = False,
     registry: RegistryOption = None,
 ) -> None:
     """Repaint a film in a style, every frame of it, with its sound.
 
-    Ctrl-C ends it early: what is painted so far is a film that can be played, --resume goes on from there, and the exit
-    status is 130.
+    Ctrl-C ends the run early: what was painted so far is a film that can be played, --resume continues from there, and
+    the exit status is 130.
     """
     from nst_core.film import open_film
     from nst_core.images import open_picture
@@ -79,17 +79,17 @@ def video(
                 left = "" if step.remaining is None else f"{timedelta(seconds=round(step.remaining))} left"
                 bar.update(task, completed=step.frame, total=step.frames, left=f"{step.rate:.1f} frames/s  {left}")
     except KeyboardInterrupt:
-        kept = "nothing is painted yet."
+        kept = "nothing has been painted yet."
         if os.path.isfile(partial_film(out)):
-            kept = f"{partial_film(out)} has what was painted so far; --resume goes on."
+            kept = f"{partial_film(out)} has what was painted so far; --resume continues."
         elif os.path.isdir(work_folder(out)):
-            kept = "no film is there yet; --resume goes on."
+            kept = "there is no film yet; --resume continues."
         stderr.print(f"Interrupted: {kept}", markup=False)
         raise typer.Exit(130) from None
     if step is None:
-        print(f"{out} was finished already but for its sound.")
+        print(f"{out} was already finished except for its sound.")
         return
     height, width, _ = step.pixels.shape
     print(f"{out}  {width} × {height} px, {step.frame} frames, {step.seconds:.1f} s, {step.rate:.2f} frames/s")
     if changed := recoded(open_film(film), lossless=lossless):
-        print(f"Its sound, {changed}: such a file does not hold it as it was.")
+        print(f"Its sound was converted {changed}: a file of this kind cannot hold it as it was.")

@@ -67,7 +67,7 @@ def _connected() -> tuple[ModuleType, bool]:
     try:
         import ray
     except ImportError as error:
-        raise ClusterError("Several machines take Ray: pip install 'nst-core[cluster]' installs that.") from error
+        raise ClusterError("Painting in parallel needs Ray: pip install 'nst-core[cluster]' installs it.") from error
     if ray.is_initialized():
         return ray, False
     try:
@@ -77,7 +77,9 @@ def _connected() -> tuple[ModuleType, bool]:
         ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"at {address}, which is RAY_ADDRESS" if address else "on this machine"
-        raise ClusterError(f"No Ray cluster answers {where}: the address of one that runs would be right.") from error
+        raise ClusterError(
+            f"No Ray cluster answers {where}: start one, or set RAY_ADDRESS to the address of a running one."
+        ) from error
     return ray, True
 
 
@@ -188,12 +190,12 @@ class _Crew:
         self._ended[number] += 1
         if self._ended[number] < TRIES:
             if name:
-                log.warning("A worker ended with %s; another one does that again.", name)
+                log.warning("A worker ended with %s; another one repeats its part.", name)
             return None
         if number is None:
             reason = str(error).strip().splitlines()[-1]
             raise ClusterError(f"No worker of the Ray cluster starts: {reason}") from error
-        return ClusterError(f"{TRIES} workers ended one after the other, each with {name}: it may take more memory.")
+        return ClusterError(f"{TRIES} workers ended one after the other, each with {name}: it may need more memory.")
 
     def dismiss(self) -> None:
         for worker in self._workers:
@@ -212,6 +214,6 @@ def _refusal(error: Any, getting_ready: bool) -> Exception:
     if getting_ready:
         reason = str(error.cause).strip().splitlines()[-1]
         return ClusterError(
-            f"A worker of the Ray cluster cannot start ({reason}): every machine needs nst-core, in this version, too."
+            f"A worker of the Ray cluster cannot start ({reason}): every machine needs this version of nst-core, too."
         )
     return error

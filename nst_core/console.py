@@ -31,15 +31,16 @@ RegistryOption = Annotated[
     str | None,
     typer.Option(
         "--registry",
-        help="In place of the bundled one: a registry.yaml, a folder with one, or user/repo on the Hub.",
+        help="A registry to use instead of the bundled one: a registry.yaml, a folder with one, or user/repo on the "
+        "Hub.",
     ),
 ]
 StyleOption = Annotated[
-    str, typer.Option(help="An id of the registry, a folder, or user/repo on the Hugging Face Hub.")
+    str, typer.Option(help="A style's id in the registry, a folder, or user/repo on the Hugging Face Hub.")
 ]
 SecondOption = Annotated[str | None, typer.Option(help="A second style, laid over the first.")]
-MixOption = Annotated[float | None, typer.Option(help="How much of the second style is seen, 0 to 1; by default half.")]
-MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style is to be seen.")]
+MixOption = Annotated[float | None, typer.Option(help="How much of the second style shows, 0 to 1; 0.5 by default.")]
+MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style shows.")]
 PrecisionOption = Annotated[
     Precision, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")
 ]
@@ -101,10 +102,10 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None])
             continue
         place = os.path.realpath(path)
         if place in of:
-            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: a file for each would be right.")
+            raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: give each a file of its own.")
         of[place] = option
         if place in pictures:
-            raise NSTError(f"{option} would replace the picture {str(path)!r}: a file of its own would be right.")
+            raise NSTError(f"{option} would replace the picture {str(path)!r}: choose another file.")
 
 
 def make_folder(folder: Path) -> None:
@@ -117,7 +118,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     except FileExistsError as error:
-        raise NSTError(f"{str(folder)!r} cannot be the folder of several results: a file has that name.") from error
+        raise NSTError(f"{str(folder)!r} cannot be a folder for several results: a file has that name.") from error
     except OSError as error:
         raise NSTError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
 
@@ -129,7 +130,7 @@ def mixed(mix: float | None, second: str | None) -> float:
         NSTError: ``mix`` is given without a second style.
     """
     if mix is not None and not second:
-        raise NSTError("A mix is how much of a second style is seen: give a second style, too.")
+        raise NSTError("A mix says how much of a second style shows: give a second style, too.")
     return 0.5 if mix is None else mix
 
 
@@ -158,5 +159,5 @@ def weighted_layers(words: list[str] | None) -> dict[str, float]:
     """
     layers = dict(weighted(words))
     if wrong := next((word for word in words or [] if "=" in word and word in layers), None):
-        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, and {wrong!r:.80} has none.")
+        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, but {wrong!r:.80} has none.")
     return layers

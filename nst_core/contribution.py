@@ -17,15 +17,15 @@ MAX_LIST = 2**17
 """The most bytes of a zip's list of entries: each usually has a hundred, and a trainer's samples may be among them."""
 IGNORED = {"training", "__MACOSX", ".DS_Store", ".gitattributes", "Thumbs.db", "desktop.ini"}
 """Folders and files of our own trainer and of operating systems, which are skipped."""
-RIGHT = f"{', '.join(MAX_BYTES)}, all at the top or in one folder, are right"
+RIGHT = f"a style's zip holds only {', '.join(MAX_BYTES)}, all at the top or in one folder"
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
 """The fewest bytes of the header before an entry's data."""
 
-TAKEN = "weights as .safetensors, or a style's folder as a zip, would be right"
+TAKEN = "upload weights as .safetensors, or a style's folder as a zip"
 CHECKPOINT = (
-    "The file is a checkpoint of PyTorch, which is a pickle, and those can run any program: "
-    "the folder that python -m nst_core import makes of it, as a zip, would be right."
+    "The file is a checkpoint of PyTorch, which is a pickle, and a pickle can run any program: make a style of it "
+    "with python -m nst_core import, and upload that folder as a zip."
 )
 BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF"
 """How checkpoints began before PyTorch 1.6; since then they are zips."""
@@ -73,10 +73,10 @@ def unpack(upload: Path, folder: Path) -> None:
     if head[8:9] != b"{" and (name := _other(head)):
         raise ContributionError(f"The file is {name}: {TAKEN}.")
     if head[8:9] != b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
-        raise ContributionError(f"The file is of no kind that is known here: {TAKEN}.")
+        raise ContributionError(f"The file is of an unknown kind: {TAKEN}.")
     if (size := upload.stat().st_size) > MAX_BYTES[WEIGHTS]:
         raise ContributionError(
-            f"The file has {size:,} bytes, and weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."
+            f"The file has {size:,} bytes, but weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."
         )
     # Under a name of ours: refusals name the file, and the upload's name is a stranger's.
     shutil.copyfile(upload, folder / WEIGHTS)
@@ -90,7 +90,7 @@ def _other(head: bytes) -> str:
     if head[4:8] == b"ftyp":
         return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"
     if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):
-        return "a film" if head[8:12] == b"AVI " else "a sound"
+        return "a film" if head[8:12] == b"AVI " else "a sound file"
     return next((name for beginning, name in _OTHERS.items() if head.lstrip().startswith(beginning)), "")
 
 
@@ -99,7 +99,7 @@ class _Reader(FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_LIST:
-            raise ContributionError(f"The zip's list of files has {size:,} bytes, where a style has four files.")
+            raise ContributionError(f"The zip's list of files has {size:,} bytes, but a style has only four files.")
         return super().read(size) or b""
 
 
@@ -107,12 +107,12 @@ def _unzip(upload: Path, folder: Path) -> None:
     with _Reader(upload) as file:
         try:
             if not zipfile.is_zipfile(upload):
-                raise ContributionError("The zip was cut short: upload it again, whole.")
+                raise ContributionError("The zip was cut short: upload the whole file again.")
             archive = zipfile.ZipFile(file)
         except NSTError:
             raise
         except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
-            raise ContributionError("The zip's list of files is damaged: make the zip anew.") from error
+            raise ContributionError("The zip's list of files is damaged: create the zip again.") from error
         _refuse_overlaps(archive.infolist(), upload.stat().st_size)
         for name, entry in _wanted(archive.infolist()).items():
             _extract(archive, entry, folder / name, MAX_BYTES[name])
@@ -124,12 +124,12 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
             raise ContributionError(
-                f"The zip's entry {quoted(entry.filename)} lies over another: each should have bytes of its own."
+                f"The zip's entry {quoted(entry.filename)} overlaps another: each entry should have bytes of its own."
             )
         end = entry.header_offset + LOCAL_HEADER + entry.compress_size
         if end > size:
             raise ContributionError(
-                f"The zip's entry {quoted(entry.filename)} should lie within the zip, and ends {end - size:,} bytes "
+                f"The zip's entry {quoted(entry.filename)} should lie within the zip, but ends {end - size:,} bytes "
                 "after it."
             )
 
@@ -145,21 +145,21 @@ def _wanted(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if path.is_absolute() or ".." in path.parts or {"\\", ":", "\0"}.intersection(entry.orig_filename):
             raise ContributionError(f"The zip's entry {shown} may lead out of its folder: {RIGHT}.")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise ContributionError(f"The zip's entry {shown} is a link or a device: files alone are right.")
+            raise ContributionError(f"The zip's entry {shown} is a link or a device: only plain files are allowed.")
         if entry.is_dir() or IGNORED.intersection(path.parts) or path.name.startswith("._"):
             continue
         if path.name not in MAX_BYTES or len(path.parts) > 2:
-            raise ContributionError(f"The zip holds {shown}, where {RIGHT}.")
+            raise ContributionError(f"The zip holds {shown}: {RIGHT}.")
         if path.name in wanted:
-            raise ContributionError(f"The zip holds {path.name} twice: each file once is right.")
+            raise ContributionError(f"The zip holds {path.name} twice: include each file only once.")
         if entry.flag_bits & 0x2041:  # encrypted, strongly, with its list
-            raise ContributionError(f"{path.name} in the zip is locked by a password: a zip without one is right.")
+            raise ContributionError(f"{path.name} in the zip is locked with a password: create the zip without one.")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ContributionError(f"{path.name} in the zip is packed in an unusual way: Deflate, as usual, is right.")
+            raise ContributionError(f"{path.name} in the zip is packed in an unusual way: use the usual Deflate.")
         wanted[path.name] = entry
         places.add(path.parent)
     if len(places) > 1:
-        raise ContributionError("The zip spreads the style's files over several folders: one is right.")
+        raise ContributionError("The zip spreads the style's files over several folders: put them in one.")
     if missing := [name for name in (CONFIG, WEIGHTS) if name not in wanted]:
         raise ContributionError(f"The zip lacks {' and '.join(missing)}: a style has {CONFIG} and {WEIGHTS}.")
     return wanted
@@ -176,6 +176,6 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, most:
     except OSError as error:
         raise ContributionError(f"{file.name} could not be written: {error.strerror}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-        raise ContributionError(f"{file.name} in the zip is damaged: make the zip anew.") from error
+        raise ContributionError(f"{file.name} in the zip is damaged: create the zip again.") from error
     if size > most:
-        raise ContributionError(f"{file.name} in the zip has more than the {most:,} bytes that it may have.")
+        raise ContributionError(f"{file.name} in the zip has more than the {most:,} bytes allowed.")

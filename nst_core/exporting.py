@@ -113,7 +113,7 @@ def write_graph(architecture: Architecture, precision: ExportPrecision) -> None:
         nn.init.uniform_(parameter)  # of equal ones, the exporter would keep only one
     model, state = _traced(portable, architecture.min_size), portable.state_dict()
     weights = [initializer for initializer in model.graph.initializer if initializer.name in state]
-    assert len(weights) == len(state), "the exporter has renamed or folded some of the weights"
+    assert len(weights) == len(state), "the exporter renamed or folded some of the weights"
     for initializer in weights:
         initializer.ClearField("raw_data")
     (GRAPHS / _graph_name(architecture, precision)).write_bytes(model.SerializeToString())
@@ -126,7 +126,9 @@ def check_export(path: Path) -> None:
         ExportingError: a package is missing, or the file does not end in .onnx.
     """
     if missing := [package for package in ("onnx", "onnxscript") if find_spec(package) is None]:
-        raise ExportingError(f"Exporting takes {few(missing)}: pip install 'nst-core[export]' installs that.")
+        raise ExportingError(
+            f"Exporting needs {few(missing)}: pip install 'nst-core[export]' installs what is missing."
+        )
     if path.suffix.lower() != ".onnx":
         raise ExportingError(f"The file {quoted(path.name)} should end in .onnx, the format that is written.")
 
@@ -169,7 +171,9 @@ def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "Model
 def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
     portable = _Portable(style.network, DTYPES[precision]).eval()
     if any(not parameter.isfinite().all() for parameter in portable.parameters()):
-        raise ExportingError(f"A weight of {quoted(style.title)} is beyond 65,504, float16's largest: fp32 has it.")
+        raise ExportingError(
+            f"A weight of {quoted(style.title)} is beyond 65,504, the largest that float16 holds: use fp32."
+        )
     return portable
 
 

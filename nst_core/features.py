@@ -157,8 +157,8 @@ class VGG19(nn.Module):
         height, width = pictures.shape[-2:]
         if min(height, width) < side:
             raise FeaturesError(
-                f"A picture of {width} × {height} pixels is too small to reach {deepest}: "
-                f"at least {side} × {side} would be right."
+                f"A picture of {width} × {height} pixels is too small to reach {deepest}: it should be at least "
+                f"{side} × {side}."
             )
 
 
@@ -195,7 +195,7 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
         FeaturesError: naming the unknown ones and those there are.
     """
     if unknown := [layer for layer in wanted if layer not in given]:
-        raise FeaturesError(f"No layer {', '.join(unknown)}; this feature network gives {', '.join(given)}.")
+        raise FeaturesError(f"There is no layer {', '.join(unknown)}: this feature network has {', '.join(given)}.")
 
 
 _PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]
@@ -252,7 +252,7 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
             are not cached and the Hub cannot be reached.
     """
     if pooling not in get_args(Pooling):
-        raise FeaturesError(f"There is no pooling {quoted(pooling)}: max or average would be right.")
+        raise FeaturesError(f"There is no pooling {quoted(pooling)}: choose max or average.")
     network: VGG19 | Hybrid
     if source == "vgg19":
         network = _load_torchvision()
@@ -262,8 +262,8 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
         network = _load_hybrid(Path(source))
     else:
         raise FeaturesError(
-            f"There are no features {quoted(source)}: vgg19, compact or a folder that holds {EXACT_FILE} and "
-            f"{DISTILLED_FILE} would be right."
+            f"There are no features {quoted(source)}: choose vgg19, compact or a folder that holds {EXACT_FILE} and "
+            f"{DISTILLED_FILE}."
         )
     for module in network.modules():
         if isinstance(module, VGG19):
@@ -279,7 +279,7 @@ def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
     """
     network = source if isinstance(source, VGG19 | Hybrid) else load_features(source, pooling=pooling)
     if any(parameter.dtype == torch.float16 for parameter in network.parameters()):
-        raise FeaturesError("The feature network is of float16: network.float() would be right.")
+        raise FeaturesError("The feature network is in float16: convert it with network.float().")
     return network
 
 
@@ -345,7 +345,7 @@ def _imagenet_scale() -> dict[str, Tensor]:
 
 
 def _load_hybrid(folder: Path) -> Hybrid:
-    refusal = "{} does not hold the VGG19 that its name says."
+    refusal = "{} does not hold the VGG19 that its name promises."
     state = _read(folder / EXACT_FILE)
     state["conv0.weight"] = 255 * torch.diag(_values((1, 1, 1))).flip(0)[:, :, None, None]  # RGB to BGR
     state["conv0.bias"] = -_values(CAFFE_MEAN_BGR)

@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: the file cannot be replaced.
     """
     if "\0" in str(path):  # for which Python raises ValueError
-        raise OSError(errno.EINVAL, "there is a null character in its name, and should be none")
+        raise OSError(errno.EINVAL, "its name contains a null character, which no file name can")
     real = Path(os.path.realpath(path))
     # Opened like any file: one by tempfile would be readable by its owner alone.
     new = real.parent / f".{uuid4().hex}.new{path.suffix}"
@@ -50,8 +50,8 @@ def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTErr
         raise error(f"{what} cannot be written as {quoted(path.name)}: a folder has that name.")
     if not os.path.isdir(path.parent):
         raise error(
-            f"{what} cannot be written to the folder {quoted(path.parent.name)}, which does not exist: "
-            "make it first or name another."
+            f"{what} cannot be written to the folder {quoted(path.parent.name)}, which does not exist: create it "
+            "first, or name another."
         )
 
 

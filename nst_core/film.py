@@ -149,21 +149,19 @@ def open_film(source: str | Path) -> Film:
     with opened(path) as container:
         stream = pictures_of(container)
         if stream is None:
-            raise FilmError(
-                f"{subject} has no pictures, only sound: a film with both, or without sound, would be right."
-            )
+            raise FilmError(f"{subject} has no pictures, only sound: choose a film that has pictures.")
         coded = stream.codec_context
         if coded.codec.canonical_name not in _CODECS:
             coding = coded.codec.canonical_name
-            raise FilmError(f"{subject} is coded as {coding}, which is not read here: as H.264 it would be right.")
+            raise FilmError(f"{subject} is encoded as {coding}, which cannot be read here: convert it to H.264.")
         if coded.width * coded.height > MAX_PIXELS:
             raise FilmError(
-                f"{subject} has frames of {coded.width} × {coded.height} pixels: "
-                f"at most {MAX_PIXELS:,} in all would be right."
+                f"{subject} has frames of {coded.width} × {coded.height} pixels: at most {MAX_PIXELS:,} in total are "
+                "allowed."
             )
         frame = next(_decoded(stream), None)
         if frame is None:
-            raise FilmError(f"{subject} has no frame that can be read: a complete file would be right.")
+            raise FilmError(f"{subject} has no frame that can be read: try a complete file.")
         turns = round(frame.rotation / 90) % 4
         aspect = stream.sample_aspect_ratio or Fraction(1)
         sides = frame.width, frame.height
@@ -230,7 +228,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     try:
         import av
     except ImportError as error:
-        raise FilmError("Films take PyAV: pip install 'nst-core[video]' installs that.") from error
+        raise FilmError("Films need PyAV: pip install 'nst-core[video]' installs it.") from error
     subject = f"The film {quoted(path.name)}"
     try:
         file = path.open("rb")
@@ -239,16 +237,14 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     try:
         with file:
             if too_many_samples(file):
-                raise FilmError(f"{subject} is built of more parts than a film needs: saved anew it would be right.")
+                raise FilmError(f"{subject} is built of more parts than a film needs: save it again.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"} | _LOOK
         # Old films may have their titles in any encoding.
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         if _is_picture(path):
-            raise FilmError(
-                f"{subject} is a picture: a film would be right; pictures are repainted as such."
-            ) from error
-        raise FilmError(f"{subject} is damaged, incomplete or no film: {_READABLE} would be right.") from error
+            raise FilmError(f"{subject} is a picture, not a film: repaint it as a picture.") from error
+        raise FilmError(f"{subject} is damaged, incomplete or not a film: use {_READABLE}.") from error
     with container:
         for stream in container.streams.video:
             if stream.codec_context:
@@ -284,7 +280,7 @@ def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Ou
             continue
         yield from decoded
     if damaged:
-        log.warning("The film has %d places that are damaged; they are left out.", damaged)
+        log.warning("The film is damaged in %d places; they are left out.", damaged)
 
 
 def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":

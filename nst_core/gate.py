@@ -55,8 +55,8 @@ def read_weights(path: Path, architecture: Architecture, *, sha256: str | None =
     _check_layout(data, path.name, architecture)
     if sha256 is not None and (actual := hashlib.sha256(data).hexdigest()) != sha256:
         raise WeightsError(
-            f"{path.name} is not the file that was promised: its SHA-256 is {actual[:16]}…, and {sha256[:16]}… is "
-            "right."
+            f"{path.name} is not the file that was promised: its SHA-256 begins with {actual[:16]}, but should begin "
+            f"with {sha256[:16]}."
         )
     try:
         tensors = load(data)
@@ -64,7 +64,7 @@ def read_weights(path: Path, architecture: Architecture, *, sha256: str | None =
         raise WeightsError(f"{path.name} is not a valid safetensors file: {error}.") from error
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise WeightsError(f"{name} in {path.name} holds NaN or infinity, where every weight should be a number.")
+            raise WeightsError(f"{name} in {path.name} holds NaN or infinity: every weight should be a finite number.")
     return {name: tensor.float() for name, tensor in tensors.items()}
 
 
@@ -120,14 +120,14 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
     if len(shape) != 4 or shape[:2] != (1, 3) or min(shape[2:]) < side:
         given = shape or type(painted).__name__
         raise WeightsError(
-            f"The network in {name} gives {given} of a picture of (1, 3, {side}, {side}): a tensor of that shape, or "
-            "of larger sides, would be right."
+            f"The network in {name} gives {given} for a picture of (1, 3, {side}, {side}): it should give a tensor "
+            "of that shape, or with larger sides."
         )
     painted = painted[..., :side, :side]
     if not torch.isfinite(painted).all():
-        raise WeightsError(f"The network in {name} paints NaN or infinity, where every value should be a number.")
+        raise WeightsError(f"The network in {name} paints NaN or infinity: every value should be a finite number.")
     if ((painted < -255) | (painted > 510)).float().mean() > 0.5:
-        raise WeightsError(f"The network in {name} paints mostly far outside 0–255, where a picture's values lie.")
+        raise WeightsError(f"The network in {name} paints mostly far outside 0–255, the range of a picture's values.")
     painted = painted.clamp(0, 255)
     if (painted.amax(dim=(2, 3)) - painted.amin(dim=(2, 3))).max() < 8:
         raise WeightsError(f"The network in {name} paints one flat colour instead of a picture.")
@@ -154,7 +154,7 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
             f"{path.name} is a pickle under another name: only safetensors are read, as a pickle can run any program."
         )
     if data.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path.name} is only a pointer of Git LFS: `git lfs pull` fetches the weights themselves.")
+        raise WeightsError(f"{path.name} is only a Git LFS pointer: `git lfs pull` fetches the weights themselves.")
     if len(data) > limit:
         raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
     return data
@@ -163,7 +163,7 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
 def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
     """Refuse a file that is not exactly the architecture's tensors, one after the other and nothing else."""
     if not data:
-        raise WeightsError(f"{file} is empty, where {architecture.id} weights should be.")
+        raise WeightsError(f"{file} is empty: it should hold {architecture.id} weights.")
     start = _start(data, file)
     tensors = _check_tensors(_parse(data[8:start], file), file, architecture)
 
@@ -172,17 +172,17 @@ def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
         stop = end + DTYPE_BYTES[tensor.dtype] * math.prod(tensor.shape)
         if tensor.data_offsets != [end, stop]:
             raise WeightsError(
-                f"{file} places {name} wrongly: [{end}, {stop}], right after the tensor before it, is its place."
+                f"{file} places {name} wrongly: it belongs at [{end}, {stop}], right after the tensor before it."
             )
         end = stop
     if len(data) < start + end:
         raise WeightsError(
-            f"{file} was cut short: its header promises {start + end:,} bytes and the file has {len(data):,}."
+            f"{file} was cut short: its header promises {start + end:,} bytes, but the file has {len(data):,}."
         )
     if len(data) > start + end:
         raise WeightsError(
-            f"{file} has {len(data) - start - end:,} bytes after its last tensor, where it should end: "
-            "weights and nothing else."
+            f"{file} has {len(data) - start - end:,} bytes after its last tensor, where it should end: it should "
+            "hold weights and nothing else."
         )
 
 
@@ -194,7 +194,7 @@ def _start(data: bytes, file: str) -> int:
             f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
         )
     if len(data) < max(8, start):
-        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, less than its header takes.")
+        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, fewer than its header takes.")
     return start
 
 
@@ -206,12 +206,12 @@ def _parse(header: bytes, file: str) -> dict[str, Any]:
     except ValueError as error:
         # For a number of too many digits, Python's message goes on to say how to allow it.
         reason = str(error).partition(";")[0]
-        raise WeightsError(f"The header of {file} is not the JSON that it should be: {reason}.") from error
+        raise WeightsError(f"The header of {file} is not valid JSON: {reason}.") from error
     if not isinstance(parsed, dict):
         raise WeightsError(f"The header of {file} should be a JSON object of tensors.")
     metadata = parsed.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise WeightsError(f"The header of {file} should have text alone in its __metadata__.")
+        raise WeightsError(f"The header of {file} should have only text in its __metadata__.")
     return parsed
 
 
@@ -220,7 +220,7 @@ def _check_tensors(header: Mapping[str, Any], file: str, architecture: Architect
     foreign = [name for name in header if name not in architecture.shapes]
     if missing or foreign:
         lacks = f"it lacks {few(missing)}" if missing else ""
-        extra = f"it has {few(foreign)} too many" if foreign else ""
+        extra = f"it has the unexpected {few(foreign)}" if foreign else ""
         faults = " and ".join(filter(None, (lacks, extra)))
         raise WeightsError(f"{file} does not hold a {architecture.id} network: {faults}.")
     tensors = {}
@@ -231,6 +231,6 @@ def _check_tensors(header: Mapping[str, Any], file: str, architecture: Architect
             raise WeightsError(explain(error, f"{file}'s header of {name}")) from error
         if tensors[name].shape != list(shape):
             raise WeightsError(
-                f"{name} in {file} has the shape {plain(str(tensors[name].shape), 60)}, and {list(shape)} is right."
+                f"{name} in {file} has the shape {plain(str(tensors[name].shape), 60)}, but should have {list(shape)}."
             )
     return tensors

@@ -74,7 +74,7 @@ class HistoryWriter:
             for one in found:
                 rows.append(one)
         if os.path.getsize(self.path) and names[: len(self.first)] != self.first:
-            raise NSTError(f"The file {quoted(self.path.name)} is no history of losses: another name would be right.")
+            raise NSTError(f"The file {quoted(self.path.name)} is not a history of losses: choose another name.")
         self._columns = names
         whole = (one for one in rows if None not in one and None not in one.values())
         return [one for one in whole if one["step"].isdecimal() and int(one["step"]) < before]

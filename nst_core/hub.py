@@ -139,7 +139,7 @@ def fetch_preview(repo: str, revision: str) -> Path:
             return kept / PREVIEW
         size = get_hf_file_metadata(hf_hub_url(repo, PREVIEW, revision=revision), timeout=TIMEOUT).size or 0
         if size > MAX_BYTES[PREVIEW]:
-            raise HubError(f"{PREVIEW} of {repo} has {size:,} bytes, and at most {MAX_BYTES[PREVIEW]:,} are right.")
+            raise HubError(f"{PREVIEW} of {repo} has {size:,} bytes, but at most {MAX_BYTES[PREVIEW]:,} are allowed.")
         return Path(hf_hub_download(repo, PREVIEW, revision=revision))
 
 
@@ -170,7 +170,7 @@ def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
         try:
             found.append(_Listed.model_validate(model).found())
         except ValidationError:
-            logger.warning("Something that the Hugging Face Hub lists as a style is passed over.")
+            logger.warning("Something that the Hugging Face Hub lists as a style is skipped.")
     return found
 
 
@@ -210,9 +210,9 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
             if sizes[WEIGHTS] != len(weights) or (
                 Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
             ):
-                raise HubError(f"{repo} holds another style already: choose another name for the repository.")
+                raise HubError(f"{repo} already holds another style: choose another name for the repository.")
         elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
-            raise HubError(f"{repo} holds {few(others)} already: choose another name for the repository.")
+            raise HubError(f"{repo} already holds {few(others)}: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
         # A card's example opens the card's folder, which its readers on the Hub do not have.
         card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
@@ -360,7 +360,9 @@ def _info(repo: str, revision: str | None, *, token: str | Literal[False] | None
     try:
         info = HfApi(token=token).repo_info(**_place(repo), revision=revision, files_metadata=True, timeout=TIMEOUT)
     except (TypeError, AttributeError) as error:  # the client passes a card's keys to its own functions
-        raise HubError(f"The card of {repo} has something at its top that the Hub's client cannot read.") from error
+        raise HubError(
+            f"The card of {repo} has something in its front matter that the Hub's client cannot read."
+        ) from error
     assert isinstance(info, (ModelInfo, SpaceInfo))
     return info
 
@@ -416,7 +418,7 @@ def _download(
         raise HubError(f"{repo} on the Hugging Face Hub is not {what}: it lacks {' and '.join(missing)}.")
     for file, limit in most.items():
         if sizes.get(file, 0) > limit:
-            raise HubError(f"{file} of {repo} has {sizes[file]:,} bytes, and at most {limit:,} are right.")
+            raise HubError(f"{file} of {repo} has {sizes[file]:,} bytes, but at most {limit:,} are allowed.")
     folder = into and into / _sha(info)
     for file in most:
         if file in sizes:
@@ -463,18 +465,18 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
             f"{what} has no revision {quoted(revision)}: it should be a branch, tag or commit hash."
         ) from error
     except HFValidationError as error:
-        raise HubError(f"{quoted(what)} is no name of a repository: it should read user/name.") from error
+        raise HubError(f"{quoted(what)} is not the name of a repository: it should read user/name.") from error
     except LocalTokenNotFoundError as error:
-        raise HubError("The Hugging Face Hub wants to know who you are: log in with `hf auth login`.") from error
+        raise HubError("The Hugging Face Hub needs to know who you are: log in with `hf auth login`.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         remedy = "try again later"
         if status in (401, 403):
-            remedy = PUBLIC if anybody else "log in with a token that may do it"
+            remedy = PUBLIC if anybody else "log in with a token that permits it"
         raise HubError(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
     except (httpx.TransportError, json.JSONDecodeError, OSError, RuntimeError) as error:  # the last is hf_xet's
         if isinstance(error, OSError) and error.errno:
-            raise HubError(f"{what} could not be kept on this machine: {error.strerror}.") from error
+            raise HubError(f"{what} could not be saved on this machine: {error.strerror}.") from error
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "check the connection"
         lacking = ", and no copy of it is kept here" if kept else ""
         raise HubError(f"The Hugging Face Hub could not be reached for {what}{lacking}: {reason}.") from error

@@ -221,14 +221,14 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
         return
     if picture.has_transparency_data and not encoder.alpha:
         raise PictureError(
-            f"{encoder.format} files have no transparency and the picture has: instead of {path.suffix}, "
-            f"the suffix of {quoted(path.name)} should be {_either(False)}."
+            f"{encoder.format} files have no transparency, but the picture has: instead of {path.suffix}, the suffix "
+            f"of {quoted(path.name)} should be {_either(False)}."
         )
     side = longer_side or max(picture.size)
     if encoder.longest and side > encoder.longest:
         raise PictureError(
-            f"{encoder.format} files have at most {encoder.longest} pixels to a side and the picture has {side}: a "
-            "smaller picture, or a name that ends in .png, would be right."
+            f"{encoder.format} files have at most {encoder.longest} pixels to a side, but the picture has {side}: "
+            "make it smaller, or choose a name that ends in .png."
         )
 
 
@@ -297,9 +297,9 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
         kinds = "a path, a file's content, a binary file, a Pillow image, or an array of uint8"
         raise PictureError(f"A picture cannot be read from {type(source).__name__}: give {kinds}.")
     if isinstance(source, TextIOBase):
-        raise PictureError(f"{subject} was opened as text: a binary file, open(path, 'rb'), would be right.")
+        raise PictureError(f"{subject} was opened as text: open it as a binary file, with open(path, 'rb').")
     if getattr(source, "closed", False):
-        raise PictureError(f"{subject} was closed: an open file would be right.")
+        raise PictureError(f"{subject} was closed: give an open file.")
     if not source.seekable():
         return BytesIO(source.read())
     source.seek(0)
@@ -335,7 +335,7 @@ def _of_array(array: np.ndarray | Tensor) -> Image.Image:
         right = f"255 * {right}.astype('uint8')"
     elif "uint8" not in kind:
         most, right = 255, f"{right}.astype('uint8')"
-    remedy = f": {right} would be right{f', of values in 0–{most}' if most else ''}" if _is_picture(shape) else ""
+    remedy = f": give {right}{f', for values in 0–{most}' if most else ''}" if _is_picture(shape) else ""
     raise PictureError(f"A picture is an array of uint8, (H, W), (H, W, 3) or (H, W, 4), not {kind}{remedy}.")
 
 
@@ -348,29 +348,29 @@ def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
     with _reading(subject):
         prefix = stream.read(16)
     if not prefix:
-        raise PictureError(f"{subject} is an empty file: {_READABLE} would be right.")
+        raise PictureError(f"{subject} is an empty file: use {_READABLE}.")
     damaged: tuple[str, Exception] | None = None
     for name in _DECODERS:
         decoder, accepts = (None, is_heif) if name == "HEIF" else Image.OPEN[name]
         if accepts and accepts(prefix):
             if too_many_parts(stream, name):
                 parts = "is built of more parts than a picture needs"
-                raise PictureError(f"{subject} {parts}: saved anew as PNG or JPEG it would be right.")
+                raise PictureError(f"{subject} {parts}: save it again as PNG or JPEG.")
             stream.seek(0)
             try:
                 return decoder(stream, "") if decoder else open_heif(stream.read(), max_pixels)
             except Image.DecompressionBombError as error:
                 raise PictureError(
-                    f"{subject} has too many pixels: at most {max_pixels:,} in all would be right."
+                    f"{subject} has too many pixels: at most {max_pixels:,} in total are allowed."
                 ) from error
             except _BROKEN as error:
                 damaged = name, error
     if damaged:
         raise PictureError(
-            f"{subject} begins like {damaged[0]} but is damaged, incomplete or of a kind that cannot be read: "
-            "a complete file, or the picture saved anew as PNG or JPEG, would be right."
+            f"{subject} looks like {damaged[0]} but is damaged, incomplete or of an unsupported kind: try a complete "
+            "file, or save it again as PNG or JPEG."
         ) from damaged[1]
-    raise PictureError(f"{subject} is not of a kind that can be read: {_READABLE} would be right.")
+    raise PictureError(f"{subject} is not of a kind that can be read: use {_READABLE}.")
 
 
 def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | None = None) -> Image.Image:
@@ -400,18 +400,18 @@ def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | 
 
 def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int | None) -> None:
     if not math.prod(picture.size):
-        raise PictureError(f"{subject} has no pixels: at least 1 × 1 would be right.")
+        raise PictureError(f"{subject} has no pixels: it should have at least 1 × 1.")
     sizes: list[tuple[int, ...]] = [picture.size]
     if isinstance(picture, TiffImageFile):
         # Pillow decodes that as noise, unless it is compressed.
         apart = picture.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
         deep = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
         if apart and deep and picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) == 1:
-            right = "saved anew as PNG or interleaved TIFF it would be right"
-            raise PictureError(f"{subject} keeps its colours apart with 16 bits each: {right}.")
+            right = "save it again as PNG or interleaved TIFF"
+            raise PictureError(f"{subject} stores its colours separately with 16 bits each: {right}.")
         kind = picture.tag_v2.get(ExifTags.Base.NewSubfileType)
         if isinstance(kind, int) and kind & 1:  # all that Pillow opens of such a file
-            right = "exported as JPEG, PNG or TIFF it would be right"
+            right = "export it as JPEG, PNG or TIFF"
             raise PictureError(f"{subject} begins with a preview, as raw files do: {right}.")
         # A tile is decoded whole, however little of it the picture shows.
         tile = (picture.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
@@ -419,7 +419,7 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
     for size in sizes:
         if math.prod(size) > max_pixels:
             sides = " × ".join(str(side) for side in size)
-            raise PictureError(f"{subject} has {sides} pixels: at most {max_pixels:,} in all would be right.")
+            raise PictureError(f"{subject} has {sides} pixels: at most {max_pixels:,} in total are allowed.")
     if isinstance(picture, TiffImageFile) and picture.tile:
         # Otherwise Pillow would apply its own limit to the size as well.
         picture.im = Image.new(picture.mode, picture._tile_size, None).im
@@ -432,8 +432,8 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
         picture.load()
     except (*_BROKEN, AssertionError) as error:
         if isinstance(error, AssertionError) or "closed" in str(error):  # Pillow's word
-            raise PictureError(f"{subject} was closed: an open one would be right.") from error
-        raise PictureError(f"{subject} is damaged or incomplete: a complete file would be right.") from error
+            raise PictureError(f"{subject} was closed: give an open one.") from error
+        raise PictureError(f"{subject} is damaged or incomplete: try a complete file.") from error
 
 
 def _scale_key(key: Any, samples: Any) -> Any:
@@ -474,13 +474,13 @@ def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.
         inverted = picture.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0
     if not (samples.min() >= 0 and samples.max() <= white):  # NaN is not within either
         raise PictureError(
-            f"{subject} has samples outside 0–{white:g}, of which nobody knows how bright they are meant: "
-            "the picture saved anew with 8 or 16 bits a sample would be right."
+            f"{subject} has samples outside 0–{white:g}, whose brightness is unclear: save it again with 8 or 16 "
+            "bits a sample."
         )
     if picture.mode != "F" and picture.format is None and 1 < samples.max() <= 255:  # as from Pillow's convert("I")
         raise PictureError(
-            f"{subject} is of 16 bits or more, where white is 65535, and has no sample above {samples.max()}: "
-            "picture.convert('L') would be right if its white is 255."
+            f"{subject} has 16 bits or more a sample, where white is 65535, but no sample above {samples.max()}: use "
+            "picture.convert('L') if its white is 255."
         )
     scaled = np.multiply(samples, 255 / white, dtype=np.float32)
     grey = Image.fromarray((255 - scaled if inverted else scaled).round().astype(np.uint8))

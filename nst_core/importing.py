@@ -78,8 +78,8 @@ def read_checkpoint(path: Path) -> Imported:
     if trained_as is not None:
         if trained_as not in ARCHITECTURES:
             raise ImportingError(
-                f"{path.name} is of a training of the architecture {quoted(trained_as)}, which is none of those here: "
-                f"{few(list(ARCHITECTURES), 8)}."
+                f"{path.name} comes from a training of the architecture {quoted(trained_as)}, which is not one of "
+                f"those here: {few(list(ARCHITECTURES), 8)}."
             )
         architecture = ARCHITECTURES[trained_as]
         return Imported(architecture, _checked(state, architecture), "nst-core")
@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> Imported:
             ours = _checked(renamed, JOHNSON)
             return Imported(JOHNSON, _of_pixels(ours) if family.normalises else ours, family.origin)
     known = ", ".join(family.origin for family in FAMILIES)
-    raise ImportingError(f"{path.name} holds {few(list(state))}: that is a network of none of {known}.")
+    raise ImportingError(f"{path.name} holds {few(list(state))}: that is not a network of any of {known}.")
 
 
 def _unpickle(path: Path) -> tuple[State, str | None]:
@@ -102,14 +102,14 @@ def _unpickle(path: Path) -> tuple[State, str | None]:
     except ValueError as error:
         raise ImportingError(f"{path.name} {error}.") from error
     if size > MAX_CHECKPOINT:
-        raise ImportingError(f"{path.name} has {size:,} bytes, and at most {MAX_CHECKPOINT:,} are right.")
+        raise ImportingError(f"{path.name} has {size:,} bytes, but at most {MAX_CHECKPOINT:,} are allowed.")
     asked = held.get("asked") if isinstance(held, dict) else None
     trained_as = str(asked["architecture"]) if isinstance(asked, dict) and "architecture" in asked else None
     if isinstance(held, dict):
         names = ("state_dict", "model_state_dict", "model") if trained_as is None else ("network",)
         held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
-        raise ImportingError(f"{path.name} holds no state dict: a dict of tensors by their names would be right.")
+        raise ImportingError(f"{path.name} holds no state dict: it should be a dict of tensors by their names.")
     # PyTorch's DataParallel, for several GPUs, and torch.compile prefix the names.
     return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, trained_as
 
@@ -126,13 +126,13 @@ def _checked(state: State, architecture: Architecture) -> State:
     """
     shapes = architecture.shapes
     if wrong := [name for name in shapes if name not in state] or [name for name in state if name not in shapes]:
-        raise ImportingError(f"It is much like {architecture.id}, but {few(wrong)} is missing, or one too many.")
+        raise ImportingError(f"It is close to {architecture.id}, but {few(wrong)} is missing or unexpected.")
     for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
-            raise ImportingError(f"{quoted(name)} is of the shape {tuple(state[name].shape)}, and should be {shape}.")
+            raise ImportingError(f"{quoted(name)} has the shape {tuple(state[name].shape)}, but should have {shape}.")
         if not state[name].is_floating_point() or state[name].is_meta:
             held = "no numbers at all" if state[name].is_meta else f"{state[name].dtype}".removeprefix("torch.")
-            raise ImportingError(f"{quoted(name)} holds {held}, and should hold floating-point numbers.")
+            raise ImportingError(f"{quoted(name)} holds {held}, but should hold floating-point numbers.")
     return {name: state[name].to(torch.float32) for name in shapes}
 
 
@@ -227,7 +227,7 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
         theirs = tuple(shape[place] for place in (2, 3, 1, 0)) if len(shape) == 4 else shape
         entry = manifest[variable]
         if entry.shape != theirs:
-            raise ImportingError(f"{variable} is of the shape {entry.shape}, and {name} should be {theirs}.")
+            raise ImportingError(f"{variable} has the shape {entry.shape}, but {name} should have {theirs}.")
         path = folder / Path(entry.filename).name
         file = plain(path.name)
         try:
@@ -237,10 +237,10 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
             raise ImportingError(f"{file} could not be read: {error.strerror}.") from error
         except ValueError as error:  # such as one with a NUL
             raise ImportingError(
-                f"{MANIFEST} gives {variable} the file {quoted(path.name)}, which no file can be called."
+                f"{MANIFEST} gives {variable} the file {quoted(path.name)}, which is not a valid file name."
             ) from error
         if held != math.prod(theirs):
-            raise ImportingError(f"{file} holds {held:,} numbers, and {variable} has {math.prod(theirs):,}.")
+            raise ImportingError(f"{file} holds {held:,} numbers, but {variable} has {math.prod(theirs):,}.")
         tensor = torch.from_numpy(values.astype(np.float32)).reshape(theirs)
         state[name] = tensor.permute(3, 2, 0, 1).contiguous() if len(shape) == 4 else tensor
     return state

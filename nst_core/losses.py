@@ -296,7 +296,7 @@ class PerceptualLoss(nn.Module):
         if not isinstance(styles, Sequence) or not all(isinstance(one, StyleTarget) for one in styles):
             raise LossError("The styles should be a list of StyleTarget, such as [StyleTarget(painting)].")
         if convention not in list(CONVENTIONS):
-            raise LossError(f"There is no loss convention {convention!r}; there are {', '.join(CONVENTIONS)}.")
+            raise LossError(f"There is no loss convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
         self.content_layers, self.style_layers = content_layers, style_layers
         check_layer_weights(LossError, self)
         if not content_layers and not style_layers:

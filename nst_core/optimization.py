@@ -96,7 +96,7 @@ class State:
             state = load_checkpoint(path, best_device())
             return cls(**{**state, "point": Point(**state["point"]), "best": Point(**state["best"])})
         except (OSError, ValueError, TypeError, LookupError) as error:
-            raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to go on from.") from error
+            raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to continue.") from error
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def optimize(
     """
     if not isinstance(method, Method):
         if not isinstance(method, str) or method not in METHODS:
-            raise MethodError(f"There is no method {method!r:.80}; there are {', '.join(METHODS)}.")
+            raise MethodError(f"There is no method {method!r:.80}: choose one of {', '.join(METHODS)}.")
         method = METHODS[method]
     if unknown := changes.keys() - {one.name for one in fields(Method)}:
         known = ", ".join(one.name for one in fields(Method))
@@ -195,17 +195,17 @@ def optimize(
     masks = [None] * len(paintings) if masks is None else _listed(masks)
     if not len(paintings) == len(weights) == len(masks):
         raise MethodError(
-            f"Of paintings, weights and masks there are {len(paintings)}, {len(weights)} and {len(masks)}: "
-            "as many of each would be right."
+            f"The numbers of paintings, weights and masks should be equal, not {len(paintings)}, {len(weights)} and "
+            f"{len(masks)}."
         )
     areas = [mask if mask is None else open_picture(mask) for mask in masks]
     if all(area and not mask_greys(area).getbbox() for area in areas):
-        raise MethodError("The mask is black all over: white would be right where its painting applies.")
+        raise MethodError("The mask is black all over: it should be white where its painting applies.")
     weights = [check_number(MethodError, "weight of a painting", weight, 0) for weight in weights]
     if not 0 < sum(weights) < float("inf"):
         raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
     if not isinstance(resume, State | None):
-        raise OptimizationError(f"A run goes on from a step's state, or State.load(file), not {resume!r:.80}.")
+        raise OptimizationError(f"A run continues from a step's state, or State.load(file), not {resume!r:.80}.")
     run = _Run(
         method,
         feature_network(features, pooling=method.pooling),
@@ -255,7 +255,7 @@ class _Run:
         if not 0 < self.unit < float("inf"):
             raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
         if any(one.picture.mode == "RGBA" and not one.picture.getchannel("A").getbbox() for one in paintings):
-            raise MethodError("A painting is transparent all over: one with something to see would be right.")
+            raise MethodError("A painting is completely transparent: choose one with something to see.")
         self.weights = {
             kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
         }
@@ -265,7 +265,7 @@ class _Run:
         for part in (part for network in networks.values() for part in network.modules() if isinstance(part, VGG19)):
             if part.pooling != method.pooling:
                 raise MethodError(
-                    f"The feature network has {part.pooling} pooling, and the method asks for {method.pooling}: load "
+                    f"The feature network has {part.pooling} pooling, but the method asks for {method.pooling}: load "
                     f"it with pooling={method.pooling!r}, or give its name."
                 )
         self.networks = {
@@ -297,7 +297,7 @@ class _Run:
         if free is not None and needed > free:
             smaller = "a smaller size or strokes" if self.method.style_size > 1 else "a smaller size"
             raise OptimizationError(
-                f"To optimise {width} × {height} px takes some {needed / 1e9:.1f} GB of memory, and "
+                f"To optimise {width} × {height} px takes about {needed / 1e9:.1f} GB of memory, but only "
                 f"{free / 1e9:.1f} GB are free: choose {smaller}."
             )
 
@@ -306,11 +306,13 @@ class _Run:
         if resume is not None and resume.asked != self.asked:
             names = self.asked.keys() | resume.asked.keys()
             changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
-            raise OptimizationError(f"The state to go on from is that of a run with other {', '.join(changed)}.")
+            raise OptimizationError(
+                f"The state to continue from is that of a run that differs in {', '.join(changed)}."
+            )
         if resume and (resume.step >= self.method.steps or resume.seconds >= (self.method.seconds or math.inf)):
             raise OptimizationError(
-                f"The run to go on with ended after {resume.step} steps and {resume.seconds:.1f} s: more steps, or "
-                "seconds, would be right."
+                f"The run to continue ended after {resume.step} steps and {resume.seconds:.1f} s: allow more steps, "
+                "or seconds."
             )
         return self._steps(resume)
 
@@ -480,7 +482,7 @@ class _Run:
         values = torch.stack(list(named.values())).tolist()
         numbers = {name: self.unit * value for name, value in zip(named, values, strict=True)}
         if not torch.isfinite(gradient).all() or not all(abs(value) < float("inf") for value in values):
-            raise OptimizationError("The losses are no longer numbers: smaller weights or a lower learning rate help.")
+            raise OptimizationError("The losses are no longer numbers: try smaller weights or a lower learning rate.")
         return Point(
             picture.detach(),
             gradient.contiguous(),
@@ -504,7 +506,7 @@ def _layers(wanted: Mapping[str, Mapping[str, float]], given: Sequence[str]) -> 
             presets = [getattr(preset, f"{kind}_layers").keys() for preset in METHODS.values()]
             logger.log(
                 logging.INFO if wanted[kind].keys() in presets else logging.WARNING,
-                "This feature network has no %s; its nearest %s layers are used: %s.",
+                "This feature network has no %s; its nearest %s layers are used instead: %s.",
                 ", ".join(absent),
                 kind,
                 ", ".join(chosen[kind]),

@@ -99,7 +99,7 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
         codec, time_base = stream.codec_context, stream.time_base
         # AVI has no times, and FFmpeg makes some up for H.264: in packet order, which is not the order shown.
         if container.format.name == "avi" and codec.codec.canonical_name == "h264" and codec.has_b_frames:
-            raise FilmError(f"{refused} it does not say when its frames are shown. One machine alone paints it.")
+            raise FilmError(f"{refused} it does not say when its frames are shown. Only a single machine can paint it.")
         settings = {name: getattr(codec, name) for name in _SETTINGS}
         packets: list[_Packet] = []
         times: list[int] = []  # of the frames in these packets, in order
@@ -117,9 +117,9 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
                 continue
             if packet.dts is not None:
                 if packet.dts < decoded:
-                    raise FilmError(f"{refused} its clock goes back. One machine alone paints it.")
+                    raise FilmError(f"{refused} its clock jumps back. Only a single machine can paint it.")
                 if decoded > _EVER and packet.dts > decoded + lasting + LEAP / time_base:
-                    raise FilmError(f"{refused} its clock leaps on. One machine alone paints it.")
+                    raise FilmError(f"{refused} its clock jumps ahead. Only a single machine can paint it.")
                 decoded, lasting = packet.dts, packet.duration or 0
             kinds = packet.is_keyframe, packet.is_discard
             packets.append(_Packet(bytes(packet), time, packet.dts, packet.duration, *kinds))
@@ -134,7 +134,9 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
                 packets, times = _needed(packets, times, begin, before)
                 size = sum(len(one.data) for one in packets)
             if size > 2 * MOST_BYTES:
-                raise FilmError(f"{refused} {len(packets)} frames have no keyframe. One machine alone paints it.")
+                raise FilmError(
+                    f"{refused} {len(packets)} frames have no keyframe. Only a single machine can paint it."
+                )
         while times and times[-1] >= begin:
             end = _next_begin(times, begin, times[-1] + 1, FRAMES)
             yield piece(end)

@@ -66,7 +66,7 @@ def torchvision_weights(
             if os.path.isfile(path):  # pathlib's is_file raises where the folder may not be read
                 return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
         except FeaturesError as error:
-            logger.warning("Passed over: %s", error)
+            logger.warning("Skipped: %s", error)
     data = _fetch(repo, revision, shapes)
     _keep(data, kept)
     return load(data)
@@ -89,7 +89,7 @@ def _read_pickle(path: Path, shapes: Shapes, sha256: str) -> dict[str, Tensor]:
             while block := file.read(2**20):
                 digest.update(block)
         if not digest.hexdigest().startswith(sha256):
-            raise ValueError(f"its SHA-256 is {digest.hexdigest()[:8]}…, and {sha256}… is right")
+            raise ValueError(f"its SHA-256 begins with {digest.hexdigest()[:8]}, but should begin with {sha256}")
         # Not memory-mapped: torchvision's file is from 2017, and PyTorch refuses mmap for the format of that time.
         state = load_checkpoint(path)
         weights = {name: state[name].detach() for name in shapes}
@@ -103,10 +103,10 @@ def _check(weights: Mapping[str, Tensor], shapes: Shapes) -> None:
     for name, tensor in weights.items():
         if tensor.shape != shapes[name] or tensor.dtype != torch.float32:
             raise ValueError(
-                f"{name} is {tensor.dtype} of {tuple(tensor.shape)}, and torch.float32 of {shapes[name]} is right"
+                f"{name} is {tensor.dtype} of {tuple(tensor.shape)}, but should be torch.float32 of {shapes[name]}"
             )
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} holds NaN or infinity, where every weight should be a number")
+            raise ValueError(f"{name} holds NaN or infinity, but every weight should be a finite number")
 
 
 def _fetch(repo: str, revision: str, shapes: Shapes) -> bytes:
@@ -124,7 +124,7 @@ def _fetch(repo: str, revision: str, shapes: Shapes) -> bytes:
             case SafetensorError() | ValueError():
                 reason, remedy = f"{FILE} is not as it should be: {error}", "choose compact or a folder instead"
             case _:
-                reason = "it could not be reached, or the connection broke off"
+                reason = "it could not be reached, or the connection was lost"
         raise FeaturesError(
             f"VGG19's weights could not be fetched from {repo} on the Hugging Face Hub ({reason}); {remedy}."
         ) from error
@@ -145,7 +145,7 @@ def _fetch_tensors(url: str, shapes: Shapes) -> bytes:
         given = header[name]
         if given.dtype != "F32" or given.shape != shape:
             raise ValueError(
-                f"{name} is {quoted(given.dtype)} of {plain(str(given.shape))}, and 'F32' of {shape} is right"
+                f"{name} is {quoted(given.dtype)} of {plain(str(given.shape))}, but should be 'F32' of {shape}"
             )
     # The tensors lie in the order of their names, so that those of the convolutions are one range.
     first = min(header[name].data_offsets[0] for name in shapes)
@@ -178,12 +178,12 @@ def _fetch_range(url: str, first: int, size: int) -> bytes:
         hf_raise_for_status(response)
         # A server that ignores the range would send the whole file, 575 MB.
         if not response.headers.get("Content-Range", "").startswith(f"bytes {first}-"):
-            raise ValueError("a range of it was asked for, and something else came")
+            raise ValueError("the server did not send the range that was asked for")
         with tqdm(total=size, unit="B", unit_scale=True, desc="VGG19", disable=size <= MAX_HEADER or None) as progress:
             for chunk in response.iter_bytes():
                 data += chunk
                 if len(data) > size:
-                    raise ValueError("more of it came than was asked for")
+                    raise ValueError("the server sent more than was asked for")
                 progress.update(len(chunk))
     return bytes(data)
 
@@ -196,7 +196,7 @@ def _keep(data: bytes, path: Path) -> None:
             new.write_bytes(data)
     except OSError as error:
         logger.warning(
-            "VGG19's weights could not be kept in %s (%s): they will be fetched again the next time.",
+            "VGG19's weights could not be saved in %s (%s): they will be fetched again next time.",
             path.parent,
             error.strerror,
         )

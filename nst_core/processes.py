@@ -44,7 +44,7 @@ class Processes:
                 from accelerate import Accelerator
             except ImportError as error:
                 raise ProcessesError(
-                    "Training in several processes takes accelerate: pip install 'nst-core[train]' installs that."
+                    "Training in several processes needs accelerate: pip install 'nst-core[train]' installs it."
                 ) from error
             # Whatever is configured for other trainings, these losses are to be those of one process.
             self._accelerator = Accelerator(mixed_precision="no", dynamo_backend="no")
@@ -60,8 +60,8 @@ class Processes:
         """
         if batch_size % self._count:
             raise ProcessesError(
-                f"{self._count} processes cannot share a batch of {batch_size} equally: "
-                f"a batch size of {-(-batch_size // self._count) * self._count} would be right."
+                f"{self._count} processes cannot share a batch of {batch_size} equally: choose a batch size of "
+                f"{-(-batch_size // self._count) * self._count}."
             )
         size = batch_size // self._count
         return slice(self._index * size, (self._index + 1) * size)

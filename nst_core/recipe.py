@@ -126,6 +126,6 @@ def check_recipe(recipe: object) -> None:
         raise RecipeError(f"A recipe is Recipe(architecture='johnson', …), not {recipe!r:.80}.")
     if recipe.reconstruction_steps >= recipe.steps:
         raise RecipeError(
-            f"The first {recipe.reconstruction_steps} steps teach the network to give a photograph back, and of "
-            f"{recipe.steps} none is left for the painting: more steps, or fewer reconstruction steps, would be right."
+            f"The first {recipe.reconstruction_steps} steps teach the network to give a photograph back, which "
+            f"leaves none of {recipe.steps} for the painting: choose more steps, or fewer reconstruction steps."
         )

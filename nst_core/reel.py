@@ -46,12 +46,12 @@ def suffix(*, lossless: bool) -> str:
 
 
 def recoded(film: Film, *, lossless: bool) -> str:
-    """What becomes of sound that cannot be copied: ``mp2 before, is AAC now``; empty if all of it can be."""
+    """What becomes of sound that cannot be copied: ``from mp2 to AAC``; empty if all of it can be."""
     with opened(film.path) as source:
         changed = (_codec_of(sound) for sound in _sounds_of(source) if not _is_held(sound, mp4=not lossless))
         codecs = [*dict.fromkeys(changed)]
     became = "FLAC" if lossless else "AAC"
-    return f"{' and '.join(codecs)} before, is {became} now" if codecs else ""
+    return f"from {' and '.join(codecs)} to {became}" if codecs else ""
 
 
 class Part:
@@ -345,7 +345,9 @@ def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
     # A rate too low for any sound would become a thousand times as much data.
     kept = [sound for sound in sounds if (sound.rate or 0) >= SLOWEST]
     if len(kept) < len(sounds):
-        log.warning("Sound of fewer than %s samples a second, or of an unknown number, is left out.", f"{SLOWEST:,}")
+        log.warning(
+            "Sound with fewer than %s samples a second, or an unknown number of them, is left out.", f"{SLOWEST:,}"
+        )
     return kept
 
 
@@ -374,7 +376,7 @@ def _packets(
         try:
             packet = next(packets, None)
         except (av.FFmpegError, IndexError):
-            log.warning("The film's sound is damaged from somewhere on; it ends there.")
+            log.warning("The film's sound is damaged from some point on; it ends there.")
             break
         if packet is None:
             break
@@ -388,13 +390,13 @@ def _packets(
             try:
                 yield from tracks[index].packets(packet)
             except av.FFmpegError:
-                log.warning("One of the film's sounds cannot be recoded: it is left out from there on.")
+                log.warning("One of the film's sound tracks cannot be converted: it is left out from there on.")
                 going_on.remove(index)
     for track in tracks.values():
         try:
             yield from track.rest()
         except av.FFmpegError:
-            log.warning("The end of one of the film's sounds cannot be recoded: it is left out.")
+            log.warning("The end of one of the film's sound tracks cannot be converted: it is left out.")
 
 
 @contextmanager

@@ -166,7 +166,7 @@ class Registry:
         except ValueError as error:
             raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
         if not isinstance(read, dict):
-            raise RegistryError(f"{path.name} is no registry: 'version: 1' and a list of 'styles' would be right.")
+            raise RegistryError(f"{path.name} is not a registry: it should have 'version: 1' and a list of 'styles'.")
         try:
             file = _File.model_validate(read)
         except ValidationError as error:
@@ -174,8 +174,8 @@ class Registry:
         entries = _entries(file.styles, path)
         if repo and (local := [entry.id for entry in entries if entry.path]):
             raise RegistryError(
-                f"{path.name} of {repo} gives a path to {few(local)}, and on the Hub each entry should have a repo and "
-                "its revision."
+                f"{path.name} of {repo} gives a path to {few(local)}, but on the Hub each entry should have a repo "
+                "and its revision."
             )
         return cls(entries, file.blocked, repo=repo)
 
@@ -319,7 +319,7 @@ def add_entry(text: str, entry: Entry) -> str:
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
     if any(known.id == entry.id for known in registry.entries):
-        raise RegistryError(f"The registry has a style {quoted(entry.id)} already: another name would be right.")
+        raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
     if entry.repo:
         registry.refuse_blocked(entry.repo, entry.revision)
     root = yaml.compose(text)

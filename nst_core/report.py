@@ -103,14 +103,18 @@ def _trial(network: nn.Module) -> Finding:
         painted = network(picture)
     seconds = time.perf_counter() - began
     if not torch.isfinite(painted).all():
-        return Finding(TRIAL, False, f"Of {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: numbers are right.")
+        return Finding(
+            TRIAL,
+            False,
+            f"At {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: every value should be a finite number.",
+        )
     clipped = ((painted < 0) | (painted > 255)).float().mean().item()
     painted = painted.clamp(0, 255)
     if clipped > MAX_CLIPPED:
         return Finding(
             TRIAL,
             False,
-            f"{clipped:.1%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} are right.",
+            f"{clipped:.1%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} may.",
         )
     words = (
         f"{TRIAL_SIDE} × {TRIAL_SIDE} px in {seconds:.2f} s; of 0–255 the mean is {painted.mean().item():.0f} and the "
@@ -122,26 +126,29 @@ def _trial(network: nn.Module) -> Finding:
 def _card(card: Card) -> Finding:
     faults = []
     if missing := [name for name in ("title", "artist", "license") if not getattr(card, name)]:
-        faults.append(f"it lacks {few(missing)}, each to be a line of its front matter as `title: My Style`")
+        faults.append(f"it lacks {few(missing)}, each a line of its front matter, as in `title: My Style`")
     if card.license and card.license not in LICENSES:
-        faults.append(f"the licence {quoted(card.license, 40)} is none of {', '.join(LICENSES)}")
+        faults.append(f"the licence {quoted(card.license, 40)} is not one of {', '.join(LICENSES)}")
     if faults:
-        return Finding(CARD, False, f"To be published: {'; '.join(faults)}.", hinders=False)
+        return Finding(CARD, False, f"Not ready to be published: {'; '.join(faults)}.", hinders=False)
     return Finding(CARD, True, f"{card.title}, {card.artist}, {card.license}.")
 
 
 def _preview(path: Path) -> Finding:
     if not os.path.isfile(path):
         return Finding(
-            PREVIEW, False, "To be published: it lacks this picture of what the style paints.", hinders=False
+            PREVIEW,
+            False,
+            "Not ready to be published: this picture of what the style paints is missing.",
+            hinders=False,
         )
     try:
         if (size := path.stat().st_size) > MAX_BYTES[PREVIEW]:
-            raise PictureError(f"It has {size:,} bytes, and at most {MAX_BYTES[PREVIEW]:,} are right.")
+            raise PictureError(f"It has {size:,} bytes, but at most {MAX_BYTES[PREVIEW]:,} are allowed.")
         picture = open_picture(path, max_pixels=MAX_PREVIEW_SIDE**2)
         sides = f"{picture.width} × {picture.height} px"
         if max(picture.size) > MAX_PREVIEW_SIDE:
-            raise PictureError(f"It has {sides}, and at most {MAX_PREVIEW_SIDE} to a side are right.")
+            raise PictureError(f"It has {sides}, but at most {MAX_PREVIEW_SIDE} px to a side are allowed.")
     except PictureError as error:
         return Finding(PREVIEW, False, str(error), hinders=False)
     return Finding(PREVIEW, True, f"{sides}.")

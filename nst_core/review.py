@@ -84,7 +84,7 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     objections = [finding.words.rstrip(".") for finding in report.findings if not finding.passed]
     # The page shows what the entry says; the style's owner has said what the card says.
     objections += [
-        f"the {name} of {entry.id} is {quoted(said)}, and in its card {quoted(meant)}"
+        f"the {name} of {entry.id} is {quoted(said)}, but in its card {quoted(meant)}"
         for name in ("title", "artist", "license")
         if (said := getattr(entry, name)) != (meant := getattr(card, name)) and meant
     ]
@@ -92,14 +92,16 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     if entry.repo and (name := present_name(entry.repo)) != entry.repo:
         objections.append(f"{entry.repo} is called {name} on the Hub")
     if entry.repo and entry.revision and not is_on_main(entry.repo, entry.revision):
-        objections.append(f"{entry.revision} is no commit of {entry.repo}'s main branch: anybody may have proposed it")
+        objections.append(
+            f"{entry.revision} is not a commit of {entry.repo}'s main branch: anybody may have proposed it"
+        )
     if not report.usable:
         return Review(report, None, [], objections)
     style = proposed.open(entry.id)
     likeness = {other.id: cosine(style, other) for other in others if other.architecture is style.architecture}
     nearest = max(likeness.items(), key=lambda item: item[1], default=None)
     if nearest and nearest[1] >= DUPLICATE:
-        objections.append(f"its weights are as good as those of {nearest[0]}")
+        objections.append(f"its weights are practically those of {nearest[0]}")
     shown = any(finding.part == PREVIEW and finding.passed for finding in report.findings)
     preview = [fit(open_picture(folder / PREVIEW), SIDE)] if shown else []
     painted = [repaint(photo, style, size=SIDE) for photo in photos]

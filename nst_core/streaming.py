@@ -158,7 +158,7 @@ class StripNetwork:
             if free is None or needed <= free:
                 return kept
         raise NSTError(
-            f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and "
+            f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, but only "
             f"{max(0, free or 0) / 1e9:.1f} GB are free: choose a smaller size."
         )
 

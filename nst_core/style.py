@@ -82,18 +82,18 @@ class StyleConfig(BaseModel):
         newest = ARCHITECTURES.get(self.architecture)
         if newest is None:
             raise StyleError(
-                f"{CONFIG} names the architecture {quoted(self.architecture)}, and there are "
+                f"{CONFIG} names the architecture {quoted(self.architecture)}, but there are only "
                 f"{few(list(ARCHITECTURES))}."
             )
         architecture = VERSIONS.get((newest.id, self.architecture_version))
         if architecture is None:
             raise StyleError(
-                f"{CONFIG} asks for version {self.architecture_version} of {newest.id}, and this nst_core "
-                f"knows up to version {newest.version}: a newer nst_core is needed."
+                f"{CONFIG} asks for version {self.architecture_version} of {newest.id}, but this nst_core knows only "
+                f"up to version {newest.version}: a newer nst_core is needed."
             )
         if self.arguments:
             raise StyleError(
-                f"{CONFIG} gives the arguments {few(list(self.arguments))}, and {architecture.id} has none."
+                f"{CONFIG} gives the arguments {few(list(self.arguments))}, but {architecture.id} takes none."
             )
         return architecture
 
@@ -220,14 +220,14 @@ class Style:
         needed, free = self.bytes_per_pixel * height * width, free_memory()
         if self.device.type == "cpu" and free is not None and needed > free:
             raise NSTError(
-                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are "
-                "free: choose a smaller size."
+                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, but only {free / 1e9:.1f} GB "
+                "are free: choose a smaller size."
             )
         with torch.inference_mode():
             painted = self.network(photo.permute(2, 0, 1)[None].to(self._sample))
         if painted.shape[-2] < height or painted.shape[-1] < width:
             given = f"{painted.shape[-1]} × {painted.shape[-2]} px of {width} × {height} px"
-            raise NSTError(f"The network of {self.architecture.id} gives {given}: at least as many would be right.")
+            raise NSTError(f"The network of {self.architecture.id} gives {given}: it should give at least as many.")
         pixels = painted[0].permute(1, 2, 0)[:height, :width].round().clamp(0, 255).to("cpu", torch.uint8)
         if progress:
             progress(1.0)
@@ -327,8 +327,8 @@ def check_new(folder: Path) -> None:
     for file in MAX_BYTES:
         if os.path.lexists(folder / file):
             raise StyleError(
-                f"The folder {quoted(folder)} has a {file} already, and a style's own is never written over one: "
-                "name another folder."
+                f"The folder {quoted(folder)} already has a {file}, which a style's own does not replace: name "
+                "another folder."
             )
 
 
@@ -378,7 +378,7 @@ def write_style(
 
 def _real(folder: str | Path) -> Path:
     if "\0" in str(folder):
-        raise StyleError(f"{quoted(folder)} names no folder: there is a null character in it, and should be none.")
+        raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
     return Path(os.path.realpath(folder))
 
 

@@ -102,8 +102,8 @@ def repaint(
     photo = open_picture(photo)
     if (pixels := pixels_seen(photo, size, stroke, _least_side(style))) > MAX_PIXELS:
         raise NSTError(
-            f"That is {pixels:,} pixels to paint, and at most {MAX_PIXELS:,} are painted: choose a smaller size"
-            f"{' or a broader stroke' if stroke < 1 else ''}."
+            f"That is {pixels:,} pixels to paint, but at most {MAX_PIXELS:,} are allowed: choose a smaller "
+            f"size{' or a broader stroke' if stroke < 1 else ''}."
         )
 
     photo = blackened(photo)
@@ -242,7 +242,7 @@ def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
     if second is not None:
         check_style(second)
     elif mask is not None:
-        raise NSTError("A mask is where a second style is to be seen: give a second style, too.")
+        raise NSTError("A mask says where a second style shows: give a second style, too.")
 
 
 def check_size(size: int | None) -> int | None:

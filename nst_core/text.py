@@ -78,13 +78,13 @@ class _Loader(yaml.BaseLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.get_event().start_mark
-            raise yaml.MarkedYAMLError(problem="an alias (*) is not taken", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem="an alias (*) is not allowed", problem_mark=mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
-            raise yaml.MarkedYAMLError(problem="a key stands twice in one mapping", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(problem="a key appears twice in one mapping", problem_mark=node.start_mark)
         return mapping
 
 
@@ -115,7 +115,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) < len(pairs):
         [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"it has {quoted(name)} twice, and once is right")
+        raise ValueError(f"it has {quoted(name)} twice, but each name should appear once")
     return unique
 
 
@@ -129,11 +129,11 @@ def check_json(text: str) -> None:
     def number(digits: str) -> float:
         value = float(digits)
         if value in (float("inf"), -float("inf")):
-            raise ValueError(f"it has the number {plain(digits, 20)}, and 1e308 is about the largest that there can be")
+            raise ValueError(f"it has the number {plain(digits, 20)}, but the largest possible is about 1e308")
         return value
 
     def no_number(name: str) -> None:
-        raise ValueError(f"it has {name}, which is no number, where one or null should be")
+        raise ValueError(f"it has {name}, which is not a number, instead of a number or null")
 
     json.loads(text, object_pairs_hook=unique_keys, parse_int=number, parse_float=number, parse_constant=no_number)
 

@@ -93,7 +93,7 @@ class Photographs(Dataset[Tensor]):
             if is_photograph(path) and not (left and left in path.resolve().parents)
         )
         if not self.paths:
-            raise TrainingError(f"The folder {folder} holds no photograph ({', '.join(sorted(PHOTO_SUFFIXES))}).")
+            raise TrainingError(f"The folder {folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
 
     def __len__(self) -> int:
@@ -140,7 +140,7 @@ class Photographs(Dataset[Tensor]):
                     )
             except PictureError as error:
                 if path not in self.skipped:
-                    logger.warning("Passed over: %s", error)
+                    logger.warning("Skipped: %s", error)
                     self.skipped.add(path)
                 continue
             return picture
@@ -157,7 +157,7 @@ def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Im
     seen = None
     if painting.mode == "RGBA":
         if not painting.getchannel("A").getbbox():
-            raise TrainingError("The painting is transparent all over: one with something to see would be right.")
+            raise TrainingError("The painting is completely transparent: choose one with something to see.")
         painting = blackened(painting)
         seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
     return PerceptualLoss(
@@ -178,7 +178,7 @@ def check_architecture(id: str) -> None:
         TrainingError: it is not in ``ARCHITECTURES``.
     """
     if id not in ARCHITECTURES:
-        raise TrainingError(f"There is no architecture {quoted(id)}; there are {', '.join(ARCHITECTURES)}.")
+        raise TrainingError(f"There is no architecture {quoted(id)}: choose one of {', '.join(ARCHITECTURES)}.")
 
 
 @torch.inference_mode(False)
@@ -203,7 +203,7 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
         check_style(start)
         if start.architecture.id != recipe.architecture:
             raise TrainingError(
-                f"{start.id} is a {start.architecture.id} network, and a {recipe.architecture} one is to be trained."
+                f"{start.id} is a {start.architecture.id} network, but a {recipe.architecture} one is to be trained."
             )
         network.load_state_dict(start.network.state_dict())
     return network
@@ -294,8 +294,8 @@ def train(
     asked = json.loads(json.dumps(told))  # plain values: NumPy's text is not, and would not be read back
     if checkpoint and os.path.exists(checkpoint) and not resume:
         raise TrainingError(
-            f"A training was begun already, and {checkpoint} is what there is of it: resume goes on with it; to begin "
-            "anew, delete it or name another folder."
+            f"A training was begun already, and its checkpoint is {checkpoint}: resume continues it; to start over, "
+            "delete it or name another folder."
         )
     start = _resume(begun, asked, network, optimizer) if begun else 0
 
@@ -368,9 +368,9 @@ def _contrast(output: Tensor) -> Tensor:
 def _check(total: float, contrast: float, step: int) -> None:
     """Raise a TrainingError when there is nothing left to train."""
     if not math.isfinite(total):
-        raise TrainingError(f"The losses stopped being numbers at step {step + 1}; a lower learning rate helps.")
+        raise TrainingError(f"The losses stopped being numbers at step {step + 1}; try a lower learning rate.")
     if step >= 100 and contrast < 0.004:
-        raise TrainingError(f"The output is one flat colour at step {step + 1}; a lower learning rate helps.")
+        raise TrainingError(f"The output is one flat colour at step {step + 1}; try a lower learning rate.")
 
 
 def _generator(*seeds: int) -> torch.Generator:
@@ -401,7 +401,7 @@ def _begun(path: Path) -> dict[str, Any]:
         state = load_checkpoint(path)
         return state | {"asked": dict(state["asked"]), "step": int(state["step"])}
     except (OSError, ValueError, TypeError, LookupError) as error:
-        raise TrainingError(f"The checkpoint {path} cannot be read; delete it to begin anew.") from error
+        raise TrainingError(f"The checkpoint {path} cannot be read; delete it to start over.") from error
 
 
 def _resume(state: dict[str, Any], asked: dict[str, object], network: nn.Module, optimizer: Muon) -> int:
@@ -416,7 +416,7 @@ def _resume(state: dict[str, Any], asked: dict[str, object], network: nn.Module,
         optimizer.load_state_dict(state["optimizer"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            "The checkpoint was made by another version of nst_core; delete it to begin anew."
+            "The checkpoint was made by another version of nst_core; delete it to start over."
         ) from error
     step: int = state["step"]
     return step

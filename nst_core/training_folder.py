@@ -59,7 +59,7 @@ class TrainingFolder:
         try:
             self.working.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TrainingError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+            raise TrainingError(f"The folder {folder} cannot be created: {error.strerror}.") from error
 
     def record(self, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
         """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued.

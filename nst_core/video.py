@@ -116,12 +116,12 @@ def stylize_video(
     full = film.size(size)
     if full[0] * full[1] > MAX_PIXELS:
         raise NSTError(
-            f"That is {full[0] * full[1]:,} pixels to paint, and at most {MAX_PIXELS:,} are painted: "
-            "choose a smaller size."
+            f"That is {full[0] * full[1]:,} pixels to paint, but at most {MAX_PIXELS:,} are allowed: choose a "
+            "smaller size."
         )
     width, height = full if lossless else (side - side % 2 for side in full)
     if not width or not height:
-        raise FilmError(f"The film would have {full[0]} × {full[1]} pixels: at least 2 × 2 would be right.")
+        raise FilmError(f"The film would have {full[0]} × {full[1]} pixels: it should have at least 2 × 2.")
 
     settings = {
         "film": film.path.name,
@@ -244,15 +244,15 @@ class _Work:
         if not os.path.isfile(file):
             if os.path.lexists(unfinished):
                 raise FilmError(
-                    f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, and that "
-                    "is there already: another name would be right, or to move that file."
+                    f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, but "
+                    "that file exists already: choose another name, or move that file."
                 )
             try:
                 self._folder.mkdir(exist_ok=True)
                 if any(self._folder.iterdir()):
                     raise FilmError(
                         f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
-                        "finished, and that holds other things: another name would be right."
+                        "finished, but that holds other things: choose another name."
                     )
                 file.write_text(json.dumps(settings), encoding="utf-8")
             except OSError as error:
@@ -262,13 +262,11 @@ class _Work:
                 ) from error
         elif not resume:
             raise FilmError(
-                f"The film {quoted(out.name)} was begun already: resume goes on with it, and once "
-                f"{quoted(self._folder.name)} and {quoted(unfinished.name)} are deleted it begins anew."
+                f"The film {quoted(out.name)} was begun already: resume continues it, or delete "
+                f"{quoted(self._folder.name)} and {quoted(unfinished.name)} to start over."
             )
         elif others := _differing(_begun(file), settings):
-            raise FilmError(
-                f"The film {quoted(out.name)} was begun with another {few(others)}: the same would be right."
-            )
+            raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: use the same.")
         self._lock = ExitStack()
         try:
             ours = self._lock.enter_context(locked(file))
@@ -276,8 +274,8 @@ class _Work:
             raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
         if not ours:
             raise FilmError(
-                f"The film {quoted(out.name)} is being painted by another run: once that has ended, "
-                "resume goes on with it."
+                f"The film {quoted(out.name)} is being painted by another run: once that has ended, resume continues "
+                "it."
             )
         counts = {part: count_frames(part) for part in self._files()}
         self.parts = [part for part in counts if counts[part]]
@@ -304,8 +302,8 @@ class _Work:
             files, unfinished = self._files(), partial_film(self._out)
             if gone := [part.name for part in self.parts if part not in files]:
                 raise FilmError(
-                    f"The film {quoted(self._out.name)} cannot be put together: {few(gone)} is gone from the folder "
-                    f"{quoted(self._folder.name)}, where it should be until the film is finished."
+                    f"The film {quoted(self._out.name)} cannot be put together: {few(gone)} is missing from the "
+                    f"folder {quoted(self._folder.name)}, where it should be until the film is finished."
                 )
             if painted := any(map(count_frames, files)):
                 if not complete and (last := last_time(files, film)) >= self.end:  # the last part broke off
@@ -322,8 +320,8 @@ def _begun(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise FilmError(
-            f"What was begun in {quoted(file.parent.name)} cannot be gone on with, for its settings cannot be read: "
-            "once that folder is deleted the film begins anew."
+            f"What was begun in {quoted(file.parent.name)} cannot be continued, as its settings cannot be read: "
+            "delete that folder to start the film over."
         ) from error
 
 

@@ -161,10 +161,10 @@ def _files(files: dict[str, bytes]) -> Iterator[Upload]:
         ("a PNG", picture("PNG"), "a picture"),
         ("an HTML page", b"\n<!DOCTYPE html><script>alert(1)</script>", "a web page"),
         ("a checkpoint of PyTorch", out.getvalue(), "a checkpoint of PyTorch, which is a pickle"),
-        ("a film", film, "The file is a film: weights as .safetensors, or a style's folder as"),
-        ("a sound", b"RIFF\0\1\0\0WAVEfmt " + bytes(40), "The file is a sound"),
+        ("a film", film, "The file is a film: upload weights as .safetensors, or a style's folder as"),
+        ("a sound file", b"RIFF\0\1\0\0WAVEfmt " + bytes(40), "The file is a sound"),
         ("Lua's Torch", b"\4\0\0\0\1\0\0\0\3\0\0\0V 1" + bytes(40), "a network of Lua’s Torch"),
-        ("text", b"hello, this is no style, but I like it", "The file is of no kind that is known here"),
+        ("text", b"hello, this is no style, but I like it", "The file is of an unknown kind"),
     ]:
         yield Upload(name, data, "upload", reason)
     for name, data, reason in [
@@ -172,7 +172,7 @@ def _files(files: dict[str, bytes]) -> Iterator[Upload]:
         (
             "a Git LFS pointer",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
-            "only a pointer of Git",
+            "only a Git LFS pointer",
         ),
     ]:
         yield Upload(name, data, "upload", reason)
@@ -204,7 +204,7 @@ def _headers(good: bytes) -> Iterator[Upload]:
         ("header longer than the file", joined(once, b"")[:3000], "cut short: it has 3,000 bytes"),
         ("header in Latin-1", joined(b'{"\xe9": 1}', body), "can't decode byte 0xe9"),
         ("header in UTF-16", joined(once.encode("utf-16"), body), "can't decode byte 0xff"),
-        ("header that is no JSON", joined(once[:-1], body), "is not the JSON that it should be: Expecting ','"),
+        ("header that is no JSON", joined(once[:-1], body), "is not valid JSON: Expecting ','"),
         ("two headers", joined(once + once, body), "Extra data"),
         ("header with a comment", joined("{// mine\n" + once[1:], body), "Expecting property name"),
         ("nested lists", joined("[" * 60_000, body), "nested too deeply"),
@@ -213,7 +213,7 @@ def _headers(good: bytes) -> Iterator[Upload]:
         (
             "metadata that is no text",
             joined({"__metadata__": {"a": 1}, **header}, body),
-            "text alone in its __metadata_",
+            "only text in its __metadata_",
         ),
         ("a key twice", joined(f'{{"in1.bias": {json.dumps(spec)}, {once[1:]}', body), "it has 'in1.bias' twice"),
         (
@@ -242,7 +242,11 @@ def _headers(good: bytes) -> Iterator[Upload]:
     ]:
         yield Upload(f"header: {name}", data, "upload", reason)
     for name, data, reason in [
-        ("a foreign tensor", save({**lite_state(), "in1.running_mean": torch.zeros(8)}), "'in1.running_mean' too many"),
+        (
+            "a foreign tensor",
+            save({**lite_state(), "in1.running_mean": torch.zeros(8)}),
+            "the unexpected 'in1.running_mean'",
+        ),
         ("an unknown type", changed("in1.bias", dtype="Q4_K"), "header of in1.bias should be 'F32', 'F16' or 'BF16'"),
         ("double precision", changed("in2.bias", dtype="F64"), "header of in2.bias should be 'F32', 'F16' or 'BF16'"),
         ("sizes that are no integers", changed("in3.bias", shape=[float(LITE.shapes["in3.bias"][0])]), "'shape.0'"),
@@ -251,7 +255,7 @@ def _headers(good: bytes) -> Iterator[Upload]:
         ("a key of its own", changed("in3.weight", module="os"), "has 'module', which means nothing"),
         ("no offsets", lied("in1.bias", json.dumps({k: spec[k] for k in ("dtype", "shape")})), "lacks 'data_offsets'"),
         ("an overlap", moved("in2.bias", -2, -2), "places in2.bias wrongly"),
-        ("a gap", moved("in3.bias", 2, 2), "is its place"),
+        ("a gap", moved("in3.bias", 2, 2), "it belongs at"),
         ("offsets the wrong way round", changed(FIRST, data_offsets=header[FIRST]["data_offsets"][::-1]), FIRST),
         ("offsets beyond all bounds", moved("in2.weight", 2**63, 2**64), "places"),
         ("another length", moved("in4.bias", 0, 2), "places in4.bias wrongly"),
@@ -356,8 +360,8 @@ def _zips(files: dict[str, bytes]) -> Iterator[Upload]:
             packed(replace(config, stored=bomb, size=2**31), weights),
             "config.json in the zi",
         ),
-        ("entries on the same bytes", packed(config, replace(weights, at=0)), "'model.safetensors' lies over another"),
-        ("an entry inside another", packed(config, weights, replace(card, at=300)), "'README.md' lies over another"),
+        ("entries on the same bytes", packed(config, replace(weights, at=0)), "'model.safetensors' overlaps another"),
+        ("an entry inside another", packed(config, weights, replace(card, at=300)), "'README.md' overlaps another"),
         ("an entry after the end", packed(config, weights, replace(card, at=2**31)), "ends 2,14"),
         ("an entry of 4 GB", packed(replace(config, stored_size=2**32 - 1), weights), "ends 4,29"),
         (
@@ -405,7 +409,7 @@ def _configs() -> Iterator[tuple[str, bytes, str]]:
     yield (
         "an unknown architecture",
         b'{"architecture": "os.system", "architecture_version": 1}',
-        "'os.system', and there",
+        "'os.system', but there",
     )
     yield (
         "an architecture turned around",
@@ -431,9 +435,9 @@ def _cards() -> Iterator[tuple[str, bytes, str]]:
     named = "title: A Title\nartist: An Artist\n"
     aliases = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 99))
     for name, front, reason in [
-        ("exploding aliases", aliases, "an alias (*) is not taken in line 2"),
-        ("an alias of itself", "title: &a [*a]\n", "an alias (*) is not taken in line 1"),
-        ("a key twice", f"license: mit\n{named}license: mit\n", "a key stands twice"),
+        ("exploding aliases", aliases, "an alias (*) is not allowed in line 2"),
+        ("an alias of itself", "title: &a [*a]\n", "an alias (*) is not allowed in line 1"),
+        ("a key twice", f"license: mit\n{named}license: mit\n", "a key appears twice"),
         ("a title of 1 MB", f"title: {'x' * 1_000_000}\n", "should have at most 32,768 characters"),
         ("deep nesting", "[" * 20_000 + "\n", "nested too deeply"),
         ("a list", "- title\n", "lines that read `key: value`"),
@@ -448,7 +452,7 @@ def _cards() -> Iterator[tuple[str, bytes, str]]:
         (
             "a licence that the Hub does not know",
             f"{named}license: do what you like\n",
-            "'do what you like' is none of",
+            "'do what you like' is not one of",
         ),
         ("a licence that is markup", f"{named}license: '<script>{'x' * 999}'\n", "the licence '<script>x"),
         ("nothing but a bad licence", f"license: {'é' * 999}\n", "it lacks 'title', 'artist'"),
@@ -466,7 +470,7 @@ def _previews() -> Iterator[tuple[str, bytes, str]]:
     yield "an SVG", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', "is not of a kind that can be read"
     yield "a decompression bomb", png[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:], "50000 × 50000"
     yield "a bomb of black", picture("PNG", (16_000, 8_000), "1"), "16000 × 8000"
-    yield "a side too long", picture("WEBP", (2049, 8)), "2049 × 8 px, and at most 2048"
+    yield "a side too long", picture("WEBP", (2049, 8)), "2049 × 8 px, but at most 2048"
     yield "nothing", b"", "is an empty file"
     yield "cut short", picture("WEBP")[:40], "damaged"
     yield "PNG cut short", png[:-40], "is damaged or incomplete"

@@ -102,7 +102,9 @@ def test_johnson_takes_no_picture_below_its_least_side() -> None:
 
 
 def test_an_id_and_version_are_taken_once() -> None:
-    with pytest.raises(NSTError, match=r"^There is an architecture 'johnson', version 1, already: another id, .*\.$"):
+    with pytest.raises(
+        NSTError, match=r"^There is already an architecture 'johnson', version 1: choose another id, .*\.$"
+    ):
         register(Architecture(id="johnson", version=1, network=nn.Identity, min_size=1))
     assert ARCHITECTURES["johnson"] is JOHNSON
 
@@ -163,6 +165,6 @@ def test_another_package_brings_an_architecture_along_and_a_broken_one_stops_non
     )
     assert done.stdout == f"{nn.Conv2d(3, 3, 1)}\n", done.stderr
     assert done.stderr == (
-        "The architecture a-broken is left out, for its module a_broken cannot be imported: "
+        "The architecture a-broken is left out, as its module a_broken cannot be imported: "
         "ModuleNotFoundError(\"No module named 'nothing_of_that_name'\").\n"
     )

@@ -182,7 +182,7 @@ def test_a_body_that_is_not_what_it_should_be_is_refused(server: Server, body: b
         ("/call/v2/styles", {"tag": "test"}, "There is no parameter 'tag'; styles takes none."),
         ("/call/stylize", {"photo": None}, "a list 'data' of the parameters; stylize takes 9: photo, style"),
         ("/run/optimize", {"data": 3}, "a list 'data' of the parameters; optimize takes 18: content, style"),
-        ("/call/styles", {}, "The body should have a list 'data' of the parameters; styles takes none."),
+        ("/call/styles", {}, "The request body should have a list 'data' of the parameters; styles takes none."),
     ],
 )
 def test_what_is_wrong_with_the_parameters_is_told(server: Server, path: str, body: dict[str, Any], says: str) -> None:

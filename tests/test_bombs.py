@@ -108,7 +108,9 @@ def test_what_is_built_of_too_many_parts_is_refused(what: str) -> None:
     picture = open_picture(made(few))
     assert min(picture.size) >= 1
     for read in (open_picture, read_note):
-        with pytest.raises(PictureError, match="built of more parts than a picture needs: saved anew as PNG or JPEG"):
+        with pytest.raises(
+            PictureError, match="built of more parts than a picture needs: save it again as PNG or JPEG"
+        ):
             read(made(many))
 
 

@@ -100,7 +100,7 @@ def test_what_would_be_lost_or_passed_over_in_silence_is_told(made: Path) -> Non
     (mine / "photo.png").write_bytes((made / "photo.png").read_bytes())
     (mine / "photo-wave.png").write_bytes(b"somebody's own")
     words = ["mine/photo.png", "mine/photo-wave.png", "--style", "wave", "-o", "mine"]
-    assert "is one of the photographs, and would be written over" in refusal("stylize", *words, folder=made)
+    assert "is one of the photographs, and would be overwritten" in refusal("stylize", *words, folder=made)
     assert (mine / "photo-wave.png").read_bytes() == b"somebody's own"
     (mine / "photo-wave.png").unlink()
     (mine / "holiday.JXL").write_bytes(b"\xff\n")
@@ -128,7 +128,7 @@ def test_a_folders_notes_and_folders_are_not_taken_for_photographs(made: Path) -
     (made / "camera" / "photo.png").write_bytes((made / "photo.png").read_bytes())
     done = nst("stylize", "camera", "--style", "wave", "-o", "developed", folder=made)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.endswith("left out unless they are named: 'trip.jpg'.\n")
+    assert done.stderr.endswith("skipped unless they are named: 'trip.jpg'.\n")
     assert [file.name for file in (made / "developed").iterdir()] == ["photo-wave.png"]
     # Nor is what was painted there before.
     for _ in range(2):
@@ -166,13 +166,13 @@ def test_out_is_the_folder_or_the_file_that_is_meant(made: Path) -> None:
     words = ("stylize", "mirror.jpg", "--style", "wave", "-o")
     for out in ("mirror.jpg", "link.jpg", made / "wave" / ".." / "mirror.jpg"):
         told = refusal(*words, out, folder=made)
-        assert told == f"'{out}' is one of the photographs, and would be written over: choose another name (-o).\n"
+        assert told == f"'{out}' is one of the photographs, and would be overwritten: choose another name (-o).\n"
     assert (made / "mirror.jpg").read_bytes() == encoded and (made / "link.jpg").is_symlink()
     for out in ("trip-2024.05/", "all.png/"):
         assert nst(*words, out, folder=made).returncode == 0
         assert [file.name for file in (made / out).iterdir()] == ["mirror-wave.png"]
     told = refusal(*words[:2], "photo.png", *words[2:], "both.PNG", folder=made)
-    assert told == "'both.PNG' names one picture, and there are 2 photographs: choose a folder (-o).\n"
+    assert told == "'both.PNG' names one picture, but there are 2 photographs: choose a folder (-o).\n"
     assert not (made / "both.PNG").exists()
     assert nst(*words[:2], "photo.png", *words[2:], "all.png", folder=made).returncode == 0  # for there it is a folder
 
@@ -228,7 +228,7 @@ def test_for_photographs_that_are_not_there_no_folder_is_made(made: Path) -> Non
 )
 def test_nothing_is_not_the_current_folder(made: Path, command: list[str], option: str) -> None:
     told = refusal(*command, folder=made, code=2)
-    assert option in told and "it is empty, and . would be the current folder" in told
+    assert option in told and "it is empty; for the current folder, give ." in told
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
@@ -284,7 +284,7 @@ def test_damaged_styles_are_refused(made: Path) -> None:
     assert "in1.weight in model.safetensors holds NaN" in " ".join(done.stdout.split())
     weights = load_file(made / "extra" / "model.safetensors")
     save_file(weights | {"extra": weights["in1.weight"].clone()}, made / "extra" / "model.safetensors")
-    assert "'extra' too many" in refusal("stylize", "photo.png", "--style", "extra", folder=made)
+    assert "the unexpected 'extra'" in refusal("stylize", "photo.png", "--style", "extra", folder=made)
     with (made / "cut" / "model.safetensors").open("r+b") as file:
         file.truncate(100_000)
     assert "cut short" in refusal("stylize", "photo.png", "--style", "cut", folder=made)
@@ -349,7 +349,7 @@ def test_output_that_nobody_reads_is_no_error(made: Path) -> None:
 
 def test_train_leaves_steps_for_the_painting(made: Path) -> None:
     words = ("train", "photo.png", "--photos", ".", "-o", "new", "--steps")
-    assert "of 150 none is left for the painting" in refusal(*words, 150, folder=made)
+    assert "leaves none of 150 for the painting" in refusal(*words, 150, folder=made)
 
 
 @pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", "preview.webp"])
@@ -360,7 +360,7 @@ def test_train_and_import_write_over_nothing(file: str, made: Path, tmp_path: Pa
         ("import", made / "wave" / "model.safetensors", "--sample", made / "photo.png"),
     ):
         told = refusal(*words, "-o", ".", folder=tmp_path)
-        assert f"The folder '.' has a {file} already" in told and "another folder" in told
+        assert f"The folder '.' already has a {file}" in told and "another folder" in told
     assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
@@ -378,7 +378,7 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     ]  # fmt: skip
     done = nst(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("new is a style now: python -m nst_core stylize PHOTO --style ./new\n")
+    assert done.stdout.endswith("new is now a style: python -m nst_core stylize PHOTO --style ./new\n")
     style = Style.open(tmp_path / "new")
     assert (style.title, style.artist, style.license) == ("A Ramp", "Nobody", "cc0-1.0")
     assert set(Recipe.__dataclass_fields__) <= set(style.config.training)
@@ -399,9 +399,9 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     assert (working / "losses.csv").read_text() == losses
     (working / "checkpoint.pt").rename(tmp_path / "elsewhere.pt")
-    assert "has a README.md already" in refusal(*words, folder=tmp_path)
+    assert "already has a README.md" in refusal(*words, folder=tmp_path)
     (tmp_path / "elsewhere.pt").rename(working / "checkpoint.pt")
-    assert "has a README.md already" in refusal(*words, folder=tmp_path)
+    assert "already has a README.md" in refusal(*words, folder=tmp_path)
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == weights
     told = nst(*words[:7], 9, *words[8:], "--resume", folder=tmp_path)
     assert told.returncode == 1
@@ -428,7 +428,7 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     assert ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
     place = words.index(50)
     told = nst(*words[: place - 1], *words[place + 1 :], "--steps", 1, "-o", "one.png", folder=tmp_path).stdout
-    assert told == "one.png shows 1 alternative after 1 step; train takes those options.\n"
+    assert told == "one.png shows 1 alternative after 1 step; give those options to train.\n"
     assert "nowhere" in refusal(*words, "-o", "nowhere/sheet.png", folder=tmp_path)
     assert "4096" in refusal(*words, "--style-size", 200_000, "-o", "large.png", folder=tmp_path, code=2)
     # Before the weights ahead of it are tried.
@@ -453,7 +453,7 @@ def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> N
     ("option", "told"),
     [
         ("--strength 80", "The strength should be"), ("--stroke 9", "The stroke should be"),
-        ("--second wave --mix 2", "The mix should be"), ("--mix 0.3", "A mix is how much of a second style"),
+        ("--second wave --mix 2", "The mix should be"), ("--mix 0.3", "A mix says how much of a second style"),
         ("--mask photo.png", "give a second style"),
     ],
 )  # fmt: skip
@@ -578,7 +578,8 @@ def test_an_interrupted_training_goes_on_where_it_was(
         signal.signal(signal.SIGINT, before)
     kept = Path("ended", "training", "checkpoint.pt")
     assert told == (
-        f"Interrupted after 2 of 12 steps: --resume goes on from there, and import makes a style of {kept} as it is.\n"
+        "Interrupted after 2 of 12 steps: --resume continues from there, and import makes a style of "
+        f"{kept} as it is.\n"
     )
     assert losses("ended") == losses("whole")[:3]
     assert not (tmp_path / "ended" / "model.safetensors").exists()

@@ -89,12 +89,14 @@ def test_a_picture_its_losses_and_its_frames_are_written(made: Path) -> None:
         assert value["style"] == pytest.approx(value["style/conv1_1"] + value["style/conv2_1"], rel=1e-5)
     best = min(float(one["total"]) for one in written)
     assert done.stdout.startswith("out.png  24 × 18 px, 5 steps, ")
-    assert done.stdout.endswith(f" s, loss {best:.4g}, all steps made\n")
+    assert done.stdout.endswith(f" s, loss {best:.4g}, all steps taken\n")
 
 
 def test_what_stands_for_a_presets_layers_is_said(made: Path) -> None:
     done = nst("optimize", "photo.png", "painting.png", "--size", 24, "--steps", 1, "-o", "quick.png", folder=made)
-    assert done.stderr.startswith("This feature network has no conv3_3; its nearest style layers are used: conv1_2, ")
+    assert done.stderr.startswith(
+        "This feature network has no conv3_3; its nearest style layers are used instead: conv1_2, "
+    )
 
 
 def test_where_the_picture_cannot_be_written_its_state_is(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +142,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     assert nst(*words(*kept, "--steps", end, "--resume"), folder=made).returncode == 0
     resumed, picture = losses(made / "run.csv"), (made / "run.png").read_bytes()
     monkeypatch.chdir(made)
-    with pytest.raises(NSTError, match=rf"'run\.pt' holds a run at step {end}: --resume goes on with it; with another"):
+    with pytest.raises(NSTError, match=rf"'run\.pt' holds a run at step {end}: --resume continues it; to begin a new"):
         optimize(*kept, "--steps", end)
     assert State.load("run.pt").step == end and resumed == losses(made / "run.csv")
     Path("run.pt").unlink()
@@ -151,7 +153,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
 
     with pytest.raises(NSTError, match=f"ended after {end} steps"):
         optimize(*kept, "--steps", end, "--resume")
-    with pytest.raises(NSTError, match="other color"):
+    with pytest.raises(NSTError, match="differs in color"):
         optimize(*kept, "--steps", end + 1, "--resume", "--color", "photo")
     assert resumed == losses(made / "run.csv")
 
@@ -218,7 +220,7 @@ def test_refusals_are_one_sentence(made: Path) -> None:
         ("clear.png", ["-o", "x.jpg"], "no transparency"),
         ("photo.png", ["-o", "x.png", "--state", "wave"], "a folder has that name"),
         ("photo.png", ["-o", "x.png", "--frames", "photo.png", "--steps", 1], "a file has that name"),
-        ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "there are 1, 1 and 2"),
+        ("photo.png", ["-o", "x.png", "--mask", "mask.png", "--mask", "mask.png"], "not 1, 1 and 2"),
         ("photo.png", ["-o", "x.png", "--state", "clear.png"], "'clear.png' holds no state"),
         ("photo.png", ["-o", "photo.png"], "--out would replace the picture 'photo.png'"),
         ("photo.png", ["-o", "./painting.png"], "--out would replace"),

@@ -102,7 +102,7 @@ def test_a_lost_workers_item_is_done_again_and_no_other(
     assert list(results) == [(item, "udnie-lite") for item in range(1, 20)]
     assert Counter((tmp_path / "log").read_text().split()) == {str(item): 1 + (item == 3) for item in range(20)}
     assert [record.getMessage() for record in caplog.records if record.name == "nst_core.cluster"] == [
-        "A worker ended with number 3; another one does that again."
+        "A worker ended with number 3; another one repeats its part."
     ]
     given = list(spread(partial(work, tmp_path / "log"), styles, [1, 100, 2], "number {}".format))
     assert given[::2] == [(1, "udnie-lite"), (2, "udnie-lite")]
@@ -132,7 +132,7 @@ def test_a_film_that_one_machine_began_is_gone_on_with_although_a_worker_is_kill
     told, warned = run.communicate(timeout=200)
     assert run.returncode == 0, warned
     assert "96 × 64 px, 400 frames" in told.splitlines()[-1]
-    assert warned.count("another one does that again.") == warned.count("\n") == 1, warned
+    assert warned.count("another one repeats its part.") == warned.count("\n") == 1, warned
     seen, before = see(tmp_path / "out.mkv"), see(made)
     assert (seen.times, seen.seconds) == (before.times, before.seconds)
     assert [b"".join(packets) for _, packets, _ in seen.sound] == [b"".join(packets) for _, packets, _ in before.sound]
@@ -165,7 +165,7 @@ def test_a_folder_is_painted_although_a_machine_is_lost(cluster: Cluster, tmp_pa
     names = [f"{number:02}-udnie-lite.png" for number in range(60) if number != 7]
     assert [line.split()[0] for line in lines] == [f"out/{name}" for name in names]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
-    assert run.returncode == 1 and "'07.jpg' begins like JPEG but is damaged" in told.splitlines()[-1]
+    assert run.returncode == 1 and "'07.jpg' looks like JPEG but is damaged" in told.splitlines()[-1]
     style = Registry.load().open("udnie-lite")
     for number in (0, 31, 59):
         photo = open_picture(tmp_path / "photos" / f"{number:02}.jpg")
@@ -189,7 +189,7 @@ def test_on_this_machine_alone_interrupted_and_gone_on_with(tmp_path: Path) -> N
     run.send_signal(signal.SIGINT)
     told = run.communicate(timeout=60)[1]
     assert run.returncode == 130, told
-    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
+    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume continues.\n"
     half = len(see(tmp_path / "out.part.mp4").pictures)
     assert 0 < half < 480 and half % pieces.FRAMES == 0
     again = nst(*words[:-1], "--resume", folder=tmp_path)  # and without Ray

@@ -191,7 +191,9 @@ def test_compact_is_shipped() -> None:
     assert [part.pooling for part in network.networks] == ["average", "average"]
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert len(network.layers) == 14
-    with pytest.raises(FeaturesError, match=r"of 64 × 31 pixels is too small to reach conv5_1: at least 32 × 32 would"):
+    with pytest.raises(
+        FeaturesError, match=r"of 64 × 31 pixels is too small to reach conv5_1: it should be at least 32 × 32"
+    ):
         network(torch.rand(1, 3, 31, 64), ["conv5_1"])
     features = network(torch.rand(1, 3, 64, 64), network.layers)
     assert all(torch.isfinite(feature).all() and feature.std() > 0 for feature in features.values())
@@ -211,7 +213,7 @@ def test_pooling_is_that_of_every_network(tmp_path: Path) -> None:
     torch.testing.assert_close(with_max["relu1_2"], features["relu1_2"])
     for layer in ("conv2_1", "relu4_1", "conv5_1"):
         assert (with_max[layer] - features[layer]).abs().max() > 0.01
-    with pytest.raises(FeaturesError, match=r"^There is no pooling 'min': max or average would be right\.$"):
+    with pytest.raises(FeaturesError, match=r"^There is no pooling 'min': choose max or average\.$"):
         load_features(folder, pooling="min")  # type: ignore[arg-type]
 
 
@@ -233,7 +235,7 @@ def test_the_least_size_is_said_and_is_enough(
     if least > 1:
         sentence = (
             f"A picture of {2 * least} × {least - 1} pixels is too small to reach {layer}: "
-            f"at least {least} × {least} would be right."
+            f"it should be at least {least} × {least}."
         )
         with pytest.raises(FeaturesError, match=f"^{re.escape(sentence)}$"):
             network(torch.rand(1, 3, least - 1, 2 * least), ["conv1_1", layer])
@@ -241,9 +243,11 @@ def test_the_least_size_is_said_and_is_enough(
 
 def test_refusals_are_sentences(tmp_path: Path) -> None:
     network = VGG19(channels=(4, 4, 4, 4, 4))
-    with pytest.raises(FeaturesError, match=r"No layer conv6_1; .* conv1_1, relu1_1"):
+    with pytest.raises(FeaturesError, match=r"no layer conv6_1: .* conv1_1, relu1_1"):
         network(torch.rand(1, 3, 32, 32), ["conv6_1"])
-    with pytest.raises(FeaturesError, match=r"^There are no features 'vgg16': vgg19, compact or a folder that holds "):
+    with pytest.raises(
+        FeaturesError, match=r"^There are no features 'vgg16': choose vgg19, compact or a folder that holds "
+    ):
         load_features("vgg16")
     with pytest.raises(FeaturesError, match="could not be read"):
         load_features(tmp_path)
@@ -282,5 +286,5 @@ def test_under_autocast_a_picture_keeps_its_digits(padding_mode: Literal["zeros"
 def test_a_network_of_float16_is_refused() -> None:
     network = compact_network()
     assert feature_network(network) is network
-    with pytest.raises(FeaturesError, match=r"^The feature network is of float16: network\.float\(\) would be"):
+    with pytest.raises(FeaturesError, match=r"^The feature network is in float16: convert it with network\.float\(\)"):
         feature_network(network.half())

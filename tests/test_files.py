@@ -60,7 +60,7 @@ def test_what_cannot_be_written_is_an_error_of_the_system(name: str, tmp_path: P
 def test_where_no_file_can_be_is_told_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(NSTError, match=r"^A film cannot be written as 'test_\w+': a folder has that name\.$"):
         check_place(tmp_path, "A film")
-    sentence = "A file cannot be written to the folder 'none', which does not exist: make it first or name another."
+    sentence = "A file cannot be written to the folder 'none', which does not exist: create it first, or name another."
     with pytest.raises(FilmError, match=f"^{re.escape(sentence)}$"):
         check_place(tmp_path / "none" / "losses.csv", error=FilmError)
     check_place(tmp_path / "losses.csv")

@@ -100,7 +100,7 @@ def test_of_a_film_that_does_not_say_how_long_it_is_no_end_is_foretold(cinema: C
 
 def test_the_first_frame_comes_at_once_with_an_estimate(cinema: Cinema, film: Path) -> None:
     screening = cinema.first("ann", film, wish(size=320))
-    assert spoken(screening.said).startswith("96 × 64 px · the first of 40 frames · all of them take about ")
+    assert spoken(screening.said).startswith("96 × 64 px · the first of 40 frames · painting all of them takes about ")
     [(_, file)] = screening.snapshots
     assert open_picture(file).size == (96, 64)
     expected = stylize(Image.fromarray(see(film).pictures[0]), cinema.studio.registry.open("udnie-lite"))
@@ -226,10 +226,10 @@ def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path)
     film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
     cinema = Cinema(studio, max_seconds=2)
     first = cinema.first("ann", film, wish())
-    assert " of its 20 s fit into 2" in spoken(first.said).replace("\u00a0", " ")
+    assert " of its 20 s can be painted in 2" in spoken(first.said).replace("\u00a0", " ")
     lines = [spoken(screening.said).replace("\u00a0", " ") for screening in cinema.watch("ann", film, wish())]
-    assert any("of its 20 s fit into 2" in line for line in lines)
-    assert lines[-1].startswith("Ended, for its time was up · ")
+    assert any("of its 20 s can be painted in 2" in line for line in lines)
+    assert lines[-1].startswith("Ended: its time was up · ")
     trimmed = cinema.ended("ann")
     assert trimmed and trimmed.film and 0 < len(see(trimmed.film).pictures) < 500
 
@@ -259,7 +259,7 @@ def test_a_film_waits_for_photographs(cinema: Cinema, film: Path) -> None:
     until = time.monotonic() + 2
     while time.monotonic() < until:
         lines.add(spoken((screening := next(screenings)).said))
-    assert "1 person is before you" in lines and not screening.done
+    assert "1 person is ahead of you" in lines and not screening.done
     painted.set()
     assert ended(screenings).finished
 
@@ -304,12 +304,12 @@ def test_closing_it_waits_for_nobody(cinema: Cinema, tmp_path: Path) -> None:
 
 
 def test_a_first_frame_that_finds_no_room_is_no_answer(cinema: Cinema, film: Path) -> None:
-    with no_room(), pytest.raises(PageError, match="no room for the first frame"):
+    with no_room(), pytest.raises(PageError, match="no space for the first frame"):
         cinema.first("ann", film, wish())
 
 
 def test_a_film_that_finds_no_room_is_told(cinema: Cinema, film: Path) -> None:
-    with no_room(), pytest.raises(PageError, match=r"^This server cannot keep the film \(File too large\): try again"):
+    with no_room(), pytest.raises(PageError, match=r"^This server cannot save the film \(File too large\): try again"):
         ended(cinema.watch("ann", film, wish()))
     assert cinema.running.get("ann", None) is None
 

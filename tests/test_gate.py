@@ -133,12 +133,12 @@ def test_cut_short_in_the_tensors(tmp_path: Path, keep: int) -> None:
     _, body = split()
     data = GOOD[: len(GOOD) - len(body) + keep]
     assert refusal(write(tmp_path, data)) == (
-        f"model.safetensors was cut short: its header promises {len(GOOD):,} bytes and the file has {len(data):,}."
+        f"model.safetensors was cut short: its header promises {len(GOOD):,} bytes, but the file has {len(data):,}."
     )
 
 
 def test_empty(tmp_path: Path) -> None:
-    assert refusal(write(tmp_path, b"")) == "model.safetensors is empty, where johnson weights should be."
+    assert refusal(write(tmp_path, b"")) == "model.safetensors is empty: it should hold johnson weights."
 
 
 def test_no_file_or_a_folder(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_too_large_is_not_read_into_memory(tmp_path: Path) -> None:
 )
 def test_header_that_is_not_json(tmp_path: Path, header: str | bytes, reason: str) -> None:
     sentence = refusal(write(tmp_path, joined(header, split()[1])))
-    assert sentence.startswith("The header of model.safetensors is not the JSON that it should be: ")
+    assert sentence.startswith("The header of model.safetensors is not valid JSON: ")
     assert reason in sentence and "sys." not in sentence
 
 
@@ -212,7 +212,7 @@ def test_header_that_is_no_object(tmp_path: Path, header: str) -> None:
 @pytest.mark.parametrize("metadata", [{"a": 1}, {"a": {"b": "c"}}, [], "text", None])
 def test_metadata_of_anything_else(tmp_path: Path, metadata: Any) -> None:
     data = with_header(lambda header: header.update(__metadata__=metadata))
-    assert "should have text alone in its __metadata__" in refusal(write(tmp_path, data))
+    assert "should have only text in its __metadata__" in refusal(write(tmp_path, data))
 
 
 @pytest.mark.parametrize("key", [NAME, "__metadata__"])
@@ -238,7 +238,7 @@ def test_tensor_missing(tmp_path: Path) -> None:
 def test_tensor_too_many(tmp_path: Path) -> None:
     data = save({**STATE, "in1.running_mean": torch.zeros(32)})
     assert refusal(write(tmp_path, data)) == (
-        "model.safetensors does not hold a johnson network: it has 'in1.running_mean' too many."
+        "model.safetensors does not hold a johnson network: it has the unexpected 'in1.running_mean'."
     )
 
 
@@ -247,17 +247,17 @@ def test_another_network_altogether(tmp_path: Path) -> None:
     sentence = refusal(write(tmp_path, data))
     assert "it lacks 'conv1.conv2d.bias'" in sentence or "it lacks 'conv1.conv2d.weight'" in sentence
     assert "and 59 more" in sentence
-    assert "'layers.0.\\u202eweight'" in sentence and "and 6 more too many" in sentence
+    assert "'layers.0.\\u202eweight'" in sentence and "and 6 more." in sentence
 
 
 def test_wrong_shape(tmp_path: Path) -> None:
     data = save({**STATE, "in1.weight": torch.ones(33)})
-    assert refusal(write(tmp_path, data)) == "in1.weight in model.safetensors has the shape [33], and [32] is right."
+    assert refusal(write(tmp_path, data)) == "in1.weight in model.safetensors has the shape [33], but should have [32]."
 
 
 def test_same_size_in_another_shape(tmp_path: Path) -> None:
     data = save({**STATE, NAME: STATE[NAME].reshape(3, 32, 9, 9)})
-    assert "has the shape [3, 32, 9, 9], and [32, 3, 9, 9] is right" in refusal(write(tmp_path, data))
+    assert "has the shape [3, 32, 9, 9], but should have [32, 3, 9, 9]" in refusal(write(tmp_path, data))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.int32, torch.uint8, torch.float8_e4m3fn])
@@ -278,7 +278,7 @@ def test_wrong_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
         ({"dtype": "F32", "shape": [True], "data_offsets": [0, 128]}, "should be a valid integer"),
         ({"dtype": "F32", "shape": [32], "data_offsets": [0, "128"]}, "should be a valid integer"),
         ({"dtype": "F32", "shape": [32], "data_offsets": [0, 64, 128]}, "should have at most 2 items"),
-        ({"dtype": "F32", "shape": [10**4000], "data_offsets": [0, 128]}, "and [32] is right"),
+        ({"dtype": "F32", "shape": [10**4000], "data_offsets": [0, 128]}, "but should have [32]"),
     ],
 )
 def test_tensor_described_wrongly(tmp_path: Path, spec: Any, reason: str) -> None:
@@ -299,14 +299,14 @@ def test_offsets_that_overlap_or_leave_a_gap(tmp_path: Path, shift: int) -> None
     def move(header: dict[str, Any]) -> None:
         header[NAME]["data_offsets"] = [offset + shift for offset in header[NAME]["data_offsets"]]
 
-    assert "is its place" in refusal(write(tmp_path, with_header(move)))
+    assert "it belongs at" in refusal(write(tmp_path, with_header(move)))
 
 
 def test_two_tensors_on_the_same_bytes(tmp_path: Path) -> None:
     def alias(header: dict[str, Any]) -> None:
         header["res1.in1.weight"]["data_offsets"] = header["res1.in1.bias"]["data_offsets"]
 
-    assert "is its place" in refusal(write(tmp_path, with_header(alias)))
+    assert "it belongs at" in refusal(write(tmp_path, with_header(alias)))
 
 
 @pytest.mark.parametrize("end", [0, 1])
@@ -314,7 +314,7 @@ def test_offsets_of_another_length(tmp_path: Path, end: int) -> None:
     def stretch(header: dict[str, Any]) -> None:
         header[NAME]["data_offsets"][end] += 4
 
-    assert "is its place" in refusal(write(tmp_path, with_header(stretch)))
+    assert "it belongs at" in refusal(write(tmp_path, with_header(stretch)))
 
 
 def test_trailing_bytes(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_header_length_that_begins_like_a_pickle_is_fine(tmp_path: Path) -> No
     assert data[:2] == b"\x80\x20"
     assert len(read_weights(write(tmp_path, data), JOHNSON)) == 62
     data = (0x0380).to_bytes(8, "little") + b"{" * 0x380
-    assert "is not the JSON" in refusal(write(tmp_path, data)) and data[:2] == b"\x80\x03"
+    assert "is not valid JSON" in refusal(write(tmp_path, data)) and data[:2] == b"\x80\x03"
 
 
 def test_a_pointer_of_git_lfs(tmp_path: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_network_that_gives_no_picture(given: Callable[[Tensor], Any], said: s
     network = nn.Identity()
     network.register_forward_hook(lambda _, x, same: given(same))
     architecture = Architecture(id="odd", version=1, network=nn.Identity, min_size=1)
-    with pytest.raises(WeightsError, match=rf"^The network in it gives {said} of a picture of \(1, 3, 64, 64\): "):
+    with pytest.raises(WeightsError, match=rf"^The network in it gives {said} for a picture of \(1, 3, 64, 64\): "):
         try_network(network, architecture, "it")
 
 

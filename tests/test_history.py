@@ -70,7 +70,7 @@ def test_no_other_file_is_gone_on_with(tmp_path: Path, step: OptimizationStep, o
     """A spreadsheet may have saved it anew: its rows would be lost."""
     path = tmp_path / "run.csv"
     path.write_text(other, encoding="latin-1")
-    with pytest.raises(NSTError, match=r"The file 'run\.csv' is no history of losses: another name would be right"):
+    with pytest.raises(NSTError, match=r"The file 'run\.csv' is not a history of losses: choose another name"):
         write(path, step, 2, resume=True)
     assert path.read_text(encoding="latin-1") == other
     write(path, step, 2)

@@ -197,17 +197,17 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
         f"user/wave@{'0' * 40}": f"user/wave has no revision '{'0' * 40}': it should be a branch, tag or commit hash.",
         "user/gated": f"user/gated is gated: ask for access on its page on the Hugging Face Hub, and {login}",
         "user/fails": "The Hugging Face Hub answered 503 when asked for user/fails: try again later.",
-        "user/forbids": "The Hugging Face Hub answered 403 when asked for user/forbids: log in with a token that may "
-        "do it.",
+        "user/forbids": "The Hugging Face Hub answered 403 when asked for user/forbids: log in with a token that "
+        "permits it.",
         "user/hangs": UNREACHED.format("user/hangs") + "check the connection.",
         "user/limits": "The Hugging Face Hub answered 429 when asked for user/limits: try again later.",
         "user/cuts": UNREACHED.format("user/cuts") + "check the connection.",
         "user/empty": "user/empty on the Hugging Face Hub is not a style: it lacks config.json and model.safetensors.",
-        "user/huge": "model.safetensors of user/huge has 7,000,000 bytes, and at most 6,782,484 are right.",
-        "a--b/c": "'a--b/c' is no name of a repository: it should read user/name.",
+        "user/huge": "model.safetensors of user/huge has 7,000,000 bytes, but at most 6,782,484 are allowed.",
+        "a--b/c": "'a--b/c' is not the name of a repository: it should read user/name.",
         "user/bad": "config.json lacks 'architecture'.",
-        "wave": "model.safetensors is not the file that was promised: its SHA-256 is "
-        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]}…, and 0000000000000000… is right.",
+        "wave": "model.safetensors is not the file that was promised: its SHA-256 begins with "
+        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]}, but should begin with 0000000000000000.",
     }
     answers, _ = ask(*expected, entries=[{**curated, "repo": "user/wave", "revision": revision}])
     assert {ref: sentence for ref, (_, sentence, _) in zip(expected, answers, strict=True)} == expected
@@ -274,7 +274,7 @@ def test_a_card_that_the_client_stumbles_over(hub: LoopbackHub, folder: Path, as
     listed = "import json; from nst_core import hub; print(json.dumps([found.title for found in hub.find()]))"
     assert sorted(hub.run(listed, tmp_path / "home")) == ["Evil", "The Wave", "[1]"]
     [answer], _ = ask("eve/evil")
-    words = "The card of eve/evil has something at its top that the Hub's client cannot read."
+    words = "The card of eve/evil has something in its front matter that the Hub's client cannot read."
     assert answer[:2] == ["HubError", words]
 
 
@@ -317,7 +317,7 @@ def test_a_preview_is_fetched_alone_and_none_that_is_too_large(hub: LoopbackHub,
     ]
     size, refusal = hub.run(PREVIEWS.format(refs=refs), tmp_path / "home")
     assert size == (folder / PREVIEW).stat().st_size
-    assert refusal == f"{PREVIEW} of user/huge has {most + 1:,} bytes, and at most {most:,} are right."
+    assert refusal == f"{PREVIEW} of user/huge has {most + 1:,} bytes, but at most {most:,} are allowed."
     assert {request.rsplit("/", 1)[1] for request in hub.requests if request.startswith("GET")} == {PREVIEW}
     assert not any(request.startswith("GET /user/huge") for request in hub.requests)
 

@@ -169,7 +169,7 @@ def test_a_run_that_is_refused_more_steps_stays_as_it_is(answer: dict[str, Any])
 
 
 def test_a_broken_connection_is_a_sentence(answer: dict[str, Any]) -> None:
-    assert answer["cut off"].startswith("The GPU that this Space shares with others could not go on")
+    assert answer["cut off"].startswith("The GPU that this Space shares with others could not continue")
 
 
 def test_every_loan_is_for_what_was_asked_and_is_given_back(answer: dict[str, Any], keeper: Keeper) -> None:

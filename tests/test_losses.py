@@ -498,7 +498,7 @@ def test_weights_must_be_finite_and_not_negative(weight: Any) -> None:
         ({"styles": StyleTarget(torch.rand(1, 3, 8, 8))}, "The styles should be a list of StyleTarget"),
         ({"styles": [torch.rand(1, 3, 8, 8)]}, "The styles should be a list of StyleTarget"),
         ({"content_layers": ["relu1_1"]}, r"The content layers should be weights by name .*, not \['relu1_1'\]\."),
-        ({"convention": ["johnson"]}, r"There is no loss convention \['johnson'\]; there are article"),
+        ({"convention": ["johnson"]}, r"There is no loss convention \['johnson'\]: choose one of article"),
     ],
 )
 def test_what_no_loss_can_be_made_of(wrong: dict[str, Any], reason: str) -> None:
@@ -515,7 +515,7 @@ def test_a_region_has_the_shape_of_its_features(shape: tuple[int, ...]) -> None:
 
 def test_what_does_not_exist_is_named() -> None:
     picture = torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    with pytest.raises(FeaturesError, match=r"relu9_9.*gives conv1_1, relu1_1"):
+    with pytest.raises(FeaturesError, match=r"relu9_9.*has conv1_1, relu1_1"):
         PerceptualLoss(small_network(), [StyleTarget(picture)], content_layers={}, style_layers={"relu9_9": 1})
     with pytest.raises(LossError, match=r"'nobody'.*johnson"):
         PerceptualLoss(

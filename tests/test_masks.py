@@ -73,12 +73,12 @@ def test_nothing_is_no_mask() -> None:
 )
 def test_what_is_no_mask_is_refused(make: Callable[[], str]) -> None:
     for read in (read_mask, lambda text: Wish.of(style="udnie", mask=text)):
-        with pytest.raises(MaskError, match=r"^The mask [^/]+ would be right\.$") as caught:
+        with pytest.raises(MaskError, match=r"^[^/]+ mask[^/]*: send a PNG of at most [^/]+\.$") as caught:
             read(make())
         assert isinstance(caught.value, NSTError) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("mask", [7, None, ["iVBORw0KGgo"], {"path": "mask.png"}, True])
 def test_what_is_no_text_is_refused(mask: object) -> None:
-    with pytest.raises(PageError, match="'mask' in what was asked for should be a valid string"):
+    with pytest.raises(PageError, match="'mask' in the request should be a valid string"):
         Wish.of(style="udnie", mask=mask)

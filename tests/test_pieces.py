@@ -108,19 +108,21 @@ def test_frames_that_a_file_hides_stay_hidden(tmp_path: Path) -> None:
 def test_what_cannot_be_cut_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [make_film(tmp_path / f"{n}.ts", clock=Fraction(1, 90000), frames=20) for n in range(2)]
     (tmp_path / "film.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(FilmError, match=r"clock goes back. One machine alone paints it\.$"):
+    with pytest.raises(FilmError, match=r"clock jumps back. Only a single machine can paint it\.$"):
         list(cut(open_film(tmp_path / "film.ts")))
     hours = [3 * 3600 * 90000 + 3600 * n for n in range(20)]
     late = make_film(tmp_path / "late.ts", clock=Fraction(1, 90000), frames=20, times=hours)
     (tmp_path / "film.ts").write_bytes(parts[0].read_bytes() + late.read_bytes())
-    with pytest.raises(FilmError, match=r"clock leaps on. One machine alone paints it\.$"):
+    with pytest.raises(FilmError, match=r"clock jumps ahead. Only a single machine can paint it\.$"):
         list(cut(open_film(tmp_path / "film.ts")))
     ahead = make_film(tmp_path / "film.avi", clock=Fraction(1, RATE), options={"bf": "2"}, frames=20)
-    with pytest.raises(FilmError, match=r"does not say when its frames are shown. One machine alone paints it\.$"):
+    with pytest.raises(
+        FilmError, match=r"does not say when its frames are shown. Only a single machine can paint it\.$"
+    ):
         list(cut(open_film(ahead)))
     film = open_film(make_film(tmp_path / "film.mkv", frames=30, clock=MATROSKA))
     monkeypatch.setattr(pieces, "MOST_BYTES", 500)
-    with pytest.raises(FilmError, match=r"frames have no keyframe. One machine alone paints it\.$"):
+    with pytest.raises(FilmError, match=r"frames have no keyframe. Only a single machine can paint it\.$"):
         list(cut(film))
 
 

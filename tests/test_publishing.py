@@ -143,22 +143,22 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
         "ada", publish(wave, "bob/wave"), publish(bare, "ada/bare"), publish(wave, "ada/a", "bob/none"), fails=True
     )
     assert "answered 403 when asked for bob/wave: log in" in others
-    card = "To be published: it lacks 'artist', each to be a line of its front matter as `title: My Style`."
+    card = "Not ready to be published: it lacks 'artist', each a line of its front matter, as in `title: My Style`."
     assert unfinished == card and "no repository bob/none" in nowhere
     assert list(hub.repos) == ["bob/registry"]
 
     ask("ada", publish(wave, "ada/wave"))
     hub.repos["bob/registry"].merge(hub.repos["bob/registry"].pulls[0])
     [taken] = ask("bob", publish(styles / "night", "bob/wave"), fails=True)
-    assert taken == "The registry has a style 'wave' already: another name would be right."
+    assert taken == "The registry already has a style 'wave': choose another name."
     assert "bob/wave" not in hub.repos
     hub.new("ada/model", {"config.json": b"{}", "pytorch_model.bin": b"weights", "README.md": b"# Mine"})
     hub.new("ada/large", {"model.safetensors": b"0" * 2**20})
     names = ("ada/wave", "ada/large", "ada/model")
     answers = ask("ada", *(("publish", styles / "night", "--repo", name) for name in names), fails=True)
-    instead = "already: choose another name for the repository."
-    full = [f"{name} holds another style {instead}" for name in names[:2]]
-    assert answers == [*full, f"ada/model holds 'config.json', 'pytorch_model.bin' {instead}"]
+    instead = "choose another name for the repository."
+    full = [f"{name} already holds another style: {instead}" for name in names[:2]]
+    assert answers == [*full, f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
     assert not list((tmp_path / "home-ada").rglob("models--ada--large/blobs/*")), "it was not fetched to be compared"
     assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1]
 
@@ -225,7 +225,7 @@ def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Pat
     merged, copied, removing, nothing, anonymous, missing = ask("bob", *reviews, fails=True)
     start = "Not to be merged as it is: "
     assert merged == f"{start}it is merged."
-    assert copied == f"{start}own has the weights of wave; its weights are as good as those of wave."
+    assert copied == f"{start}own has the weights of wave; its weights are practically those of wave."
     assert removing == f"{start}it removes wave."
     assert nothing == f"{start}it adds no style."
     assert "it lacks 'title', 'artist', 'license'" in anonymous
@@ -252,10 +252,10 @@ def test_what_is_not_the_owners_word_is_not_merged(
     look = ("--photo", photo, "-o", tmp_path / "sheet.png", "--merge")
     said, strange = ask("bob", *(("review", "bob/registry", number, *look) for number in (2, 3)), fails=True)
     assert said == (
-        "Not to be merged as it is: the title of udnie-2 is 'Udnie', and in its card 'The Wave'; the artist of udnie-2 "
-        "is 'Eve', and in its card 'Ada'; the license of udnie-2 is 'cc0-1.0', and in its card 'mit'."
+        "Not to be merged as it is: the title of udnie-2 is 'Udnie', but in its card 'The Wave'; the artist of udnie-2 "
+        "is 'Eve', but in its card 'Ada'; the license of udnie-2 is 'cc0-1.0', but in its card 'mit'."
     )
-    assert strange.endswith("is no commit of ada/wave's main branch: anybody may have proposed it.")
+    assert strange.endswith("is not a commit of ada/wave's main branch: anybody may have proposed it.")
     hub.renamed["ada/former"] = "ada/wave"
     propose(repo="ada/former")
     [renamed] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)
@@ -265,7 +265,7 @@ def test_what_is_not_the_owners_word_is_not_merged(
     propose(id="wave-2")
     registry.merge(registry.pulls[0])
     [copied] = ask("bob", ("review", "bob/registry", len(registry.pulls), *look), fails=True)
-    assert "its weights are as good as those of wave" in copied
+    assert "its weights are practically those of wave" in copied
     # A style that is gone or blocked keeps nobody from looking at the others.
     listed = yaml.safe_load(registry.commits[registry.branches["main"]]["registry.yaml"])
     blocked = {**listed, "blocked": [{"repo": listed["styles"][0]["repo"], "reason": "stolen"}]}

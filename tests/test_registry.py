@@ -201,8 +201,8 @@ def test_hashes_of_digits_are_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "registry.yaml is no registry: 'version: 1' and a list of 'styles' would be right."),
-        ("- a", "registry.yaml is no registry: 'version: 1' and"),
+        ("", "registry.yaml is not a registry: it should have 'version: 1' and a list of 'styles'."),
+        ("- a", "registry.yaml is not a registry: it should have 'version: 1' and"),
         ("styles: []", "registry.yaml lacks 'version'."),
         ("version: 1", "registry.yaml lacks 'styles'."),
         ("version: 2\nstyles: []", "'version' in registry.yaml should be '1'."),
@@ -210,8 +210,8 @@ def test_hashes_of_digits_are_text(tmp_path: Path) -> None:
         ("version: 1\nstyles: [a]", "'styles.0' in registry.yaml should be a"),
         ("version: 1\nstyles: []\nextra: 1", "registry.yaml has 'extra', which means nothing there."),
         ("version: 1\nstyles: [", "registry.yaml is not a registry that can be read: "),
-        ("version: 1\nversion: 1\nstyles: []", "a key stands twice in one mapping in line 1"),
-        ("version: 1\nstyles:\n- &a {id: x}\n- *a", "an alias (*) is not taken in line 4"),
+        ("version: 1\nversion: 1\nstyles: []", "a key appears twice in one mapping in line 1"),
+        ("version: 1\nstyles:\n- &a {id: x}\n- *a", "an alias (*) is not allowed in line 4"),
         ("version: 1\nstyles: []\n---\nversion: 1", "found another document"),
         ("[" * 100_000, "it is nested too deeply"),
         ("\xff", "is not UTF-8 text"),
@@ -226,7 +226,7 @@ def test_a_file_that_is_no_registry(tmp_path: Path, text: str, reason: str) -> N
 def test_a_billion_laughs(tmp_path: Path) -> None:
     lines = ["a0: &a0 [lol]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
     (tmp_path / "registry.yaml").write_text("\n".join(lines))
-    assert "an alias (*) is not taken in line 2" in refusal(tmp_path)
+    assert "an alias (*) is not allowed in line 2" in refusal(tmp_path)
 
 
 def test_ids_are_unique(tmp_path: Path) -> None:
@@ -491,7 +491,7 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert after.entries == (*before.entries, new)
     assert re.findall("#.*", added) == re.findall("#.*", text)
     assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
-    with pytest.raises(RegistryError, match="has a style 'great-wave' already"):
+    with pytest.raises(RegistryError, match="already has a style 'great-wave'"):
         add_entry(added, new)
 
 

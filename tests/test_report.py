@@ -66,10 +66,10 @@ def test_three_faults_are_told_at_once(folder: Path) -> None:
     report = examine(folder)
     assert not report.usable and not report.publishable
     assert faults(report) == {
-        WEIGHTS: "in3.bias in model.safetensors holds NaN or infinity, where every weight should be a number.",
-        CARD: "To be published: it lacks 'artist', each to be a line of its front matter as `title: My Style`; "
-        f"the licence 'all rights reserved' is none of {', '.join(LICENSES)}.",
-        PREVIEW: "It has 2049 × 8 px, and at most 2048 to a side are right.",
+        WEIGHTS: "in3.bias in model.safetensors holds NaN or infinity: every weight should be a finite number.",
+        CARD: "Not ready to be published: it lacks 'artist', each a line of its front matter, as in `title: My Style`; "
+        f"the licence 'all rights reserved' is not one of {', '.join(LICENSES)}.",
+        PREVIEW: "It has 2049 × 8 px, but at most 2048 px to a side are allowed.",
     }
 
 
@@ -128,7 +128,7 @@ def test_a_network_that_paints_little_but_white(tmp_path: Path) -> None:
     state["deconv3.conv2d.bias"] += 200  # a little is left, as a flat picture is refused before
     (tmp_path / WEIGHTS).write_bytes(save(state))
     report = examine_weights(tmp_path / WEIGHTS)
-    assert "of its values lie outside 0–255 and are cut off: at most 90% are right." in faults(report)[TRIAL]
+    assert "of its values lie outside 0–255 and are cut off: at most 90% may." in faults(report)[TRIAL]
     assert not report.usable
 
 
@@ -152,7 +152,7 @@ def test_a_preview_as_large_as_it_may_be(folder: Path) -> None:
     assert PREVIEW not in faults(examine(folder))
     with (folder / PREVIEW).open("r+b") as file:
         file.truncate(MAX_BYTES[PREVIEW] + 1)
-    assert faults(examine(folder))[PREVIEW] == "It has 8,388,609 bytes, and at most 8,388,608 are right."
+    assert faults(examine(folder))[PREVIEW] == "It has 8,388,609 bytes, but at most 8,388,608 are allowed."
 
 
 def test_the_longest_of_everything_is_a_sentence_still(folder: Path) -> None:

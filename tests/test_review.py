@@ -106,9 +106,9 @@ def test_what_is_to_be_said_against_it(folder: Path) -> None:
     found = review(proposed.entries[0], proposed, others, [])
     assert found.nearest is not None and found.nearest[0] == "wave"
     assert found.objections == [
-        "the title of copy is 'Kopie', and in its card 'copy'",
-        "the license of copy is 'cc0-1.0', and in its card 'mit'",
-        "its weights are as good as those of wave",
+        "the title of copy is 'Kopie', but in its card 'copy'",
+        "the license of copy is 'cc0-1.0', but in its card 'mit'",
+        "its weights are practically those of wave",
     ]
 
 

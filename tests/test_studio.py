@@ -132,7 +132,7 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
     assert studio.style("ann", name).title == "Mine" and studio.is_here(name)
     assert studio.painting("ann", photo, Wish(style=name)).result().style.title == "Mine"
     for session in ("bob", None):
-        with pytest.raises(PageError, match="no longer here: please drop its file again"):
+        with pytest.raises(PageError, match="no longer here: drop its file again"):
             studio.style(session, name)
     studio.forget("ann")  # its painting; the style is what cannot be had again
     assert studio.style("ann", name).title == "Mine"
@@ -187,7 +187,7 @@ def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
         turns = [studio.painting(name, photo, Wish(style="first-style")) for name in ("ann", "bob")]
         time.sleep(CALM)
         words = [spoken(next(turn.watch())) for turn in turns]
-        assert words == ["1 person is before you", "2 people are before you"]
+        assert words == ["1 person is ahead of you", "2 people are ahead of you"]
         studio.forget("ann")
         assert spoken(next(turns[1].watch())) == words[0]
         with pytest.raises(Ended):
@@ -202,7 +202,7 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
     wait_until(lambda: turns[0].began)
     assert [studio.line.before(turn) for turn in turns] == [0, 0, 1, 1, 2, 3]
     time.sleep(CALM)
-    assert spoken(next(turns[1].watch())) == "What you asked for before comes first"
+    assert spoken(next(turns[1].watch())) == "Your earlier request comes first"
     over.set()
     turns[-1].result()
 
@@ -210,7 +210,7 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
 def test_a_session_has_half_of_the_places(studio: Studio, photo: Path) -> None:
     with busy(studio):
         turns = [studio.stylize("ann", photo, Wish(style="first-style")) for _ in range(PLACES)]
-        with pytest.raises(Crowded, match="ask again when one is done"):
+        with pytest.raises(Crowded, match="try again when one is done"):
             studio.stylize("ann", photo, Wish(style="first-style"))
         turns.append(studio.stylize("bob", photo, Wish(style="first-style")))
         studio.forget("ann")
@@ -224,7 +224,7 @@ def test_what_waits_when_the_server_stops_is_told_so(studio: Studio, photo: Path
     with busy(studio):
         turn = studio.stylize("ann", photo, Wish(style="first-style"))
         studio.line.close()
-        with pytest.raises(Closed, match="being restarted"):
+        with pytest.raises(Closed, match="is restarting"):
             turn.result()
         with pytest.raises(Closed):
             studio.stylize("bob", photo, Wish(style="first-style"))
@@ -237,12 +237,12 @@ def test_only_what_was_uploaded_is_opened(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / name).touch()
     assert received({"path": str(tmp_path / "uploads" / "photo.png")}) == tmp_path / "uploads" / "photo.png"
     for path in ("secret.png", "uploads/../secret.png", "uploads"):
-        with pytest.raises(PageError, match="not on this server"):
+        with pytest.raises(PageError, match="not, or no longer, on this server"):
             received({"path": str(tmp_path / path)})
     save_picture(Image.new("RGB", (4, 4)), tmp_path / "secret.png", note="tab=repaint&strength=0.25")
     assert recipe_of({"path": str(tmp_path / "secret.png")}, "repaint") == {}
     for link in ("https://example.com/a.png", "HTTP://example.com/a.png", "data:image/png;base64,AAAA"):
-        with pytest.raises(PageError, match="not fetched from elsewhere"):
+        with pytest.raises(PageError, match="cannot be loaded from a link"):
             received({"path": link})
 
 

@@ -429,7 +429,7 @@ def test_pixels_are_counted_as_the_network_is_shown_them(style: Style) -> None:
     demanding = replace(style, architecture=replace(style.architecture, min_size=37))
     line, short = (Image.new("RGB", (width, 1)) for width in (9_000_000, 4_000_000))
     for photo, one, seen in ((line, style, "144,000,000"), (short, demanding, "148,000,000")):
-        with watched(one) as looked, pytest.raises(NSTError, match=f"^That is {seen} pixels to paint, and at most"):
+        with watched(one) as looked, pytest.raises(NSTError, match=f"^That is {seen} pixels to paint, but at most"):
             repaint(photo, one)
         assert not looked
     assert pixels_seen(line, None, stroke=4) == 36_000_000

@@ -132,14 +132,14 @@ def test_it_paints_for_its_session_alone(school: School, painting: Path, photo: 
     other = school.studio.painting("ann", photo, wish)
     school.paint("ann", photo)
     assert school.studio.wants("ann", wish) and other.result().style.id == "first-style"
-    with pytest.raises(NSTError, match="no style of your own"):
+    with pytest.raises(NSTError, match="own style is no longer here"):
         school.paint("bob", photo)
     with pytest.raises(NSTError):
         school.studio.style("bob", pupil.style)
 
 
 def test_a_full_disk_is_told(school: School, painting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with no_room(), pytest.raises(PageError, match=r"^This server cannot keep the painting \(File too large\): try"):
+    with no_room(), pytest.raises(PageError, match=r"^This server cannot save the painting \(File too large\): try"):
         ended(school.watch("ann", painting, lesson(school)))
 
     def pack(self: Pupil, style: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_full_disk_is_told(school: School, painting: Path, monkeypatch: pytest
     packed = Pupil.pack
     monkeypatch.setattr(Pupil, "pack", pack)
     pupil = ended(school.watch("ann", painting, lesson(school)))
-    assert str(pupil.trouble) == "This server cannot keep the style (File too large): try again in an hour."
+    assert str(pupil.trouble) == "This server cannot save the style (File too large): try again in an hour."
     assert spoken(pupil.said) == "Ended at step 5, without a style" and school.ended("ann") is None
 
 
@@ -208,7 +208,7 @@ def test_there_are_as_many_steps_as_fit_in(school: School, painting: Path) -> No
     short = lesson(school).model_copy(update={"minutes": 0.06})
     pupil = ended(school.watch("ann", painting, short))
     assert 1 < pupil.losses["step"][-1] <= pupil.steps < 2000
-    assert spoken(pupil.said).startswith(("Finished", "Ended, for its time was up"))
+    assert spoken(pupil.said).startswith(("Finished", "Ended: its time was up"))
     assert pupil.zip.is_file()
 
 

@@ -181,7 +181,7 @@ def test_a_new_network_is_its_seeds() -> None:
 
 def test_a_warm_start_has_the_architecture() -> None:
     start = Registry.load().open("udnie")
-    with pytest.raises(TrainingError, match="udnie is a johnson network, and a johnson-lite one is to be trained"):
+    with pytest.raises(TrainingError, match="udnie is a johnson network, but a johnson-lite one is to be trained"):
         new_network(replace(RECIPE, architecture="johnson-lite"), start)
 
 
@@ -207,7 +207,7 @@ def test_a_warm_start_may_be_of_another_registry(tmp_path: Path, monkeypatch: py
 
 def test_an_architecture_that_is_not_is_refused_before_anything_else() -> None:
     words = ["gone.jpg", "--photos", "gone", "-o", "styles/udnie", "--architecture", "huge", "--warm-start", "gone"]
-    assert refusal("train", *words).startswith("There is no architecture 'huge'; there are ")
+    assert refusal("train", *words).startswith("There is no architecture 'huge': choose one of ")
 
 
 def test_a_focus_is_that_of_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_of_a_painting_what_is_transparent_is_not_learned(tmp_path: Path, photos
 
     nothing = tmp_path / "nothing.png"
     Image.new("RGBA", (90, 70), (9, 9, 9, 0)).save(nothing)
-    with pytest.raises(TrainingError, match="The painting is transparent all over"):
+    with pytest.raises(TrainingError, match="The painting is completely transparent"):
         run(RECIPE, nothing, photos)
 
 
@@ -354,8 +354,16 @@ def test_a_feature_network_may_be_named(painting: Path, photos: Path) -> None:
         ({"style_image": None}, PictureError, "A picture cannot be read from NoneType: give a path, "),
         ({"photos": None}, TrainingError, "There is no folder None; name one that holds photographs to train on."),
         ({"network": "johnson"}, TrainingError, "A network to train is what new_network(recipe) gives, not 'johnson'."),
-        ({"features": None}, FeaturesError, "There are no features 'None': vgg19, compact or a folder that holds "),
-        ({"features": "vgg"}, FeaturesError, "There are no features 'vgg': vgg19, compact or a folder that holds "),
+        (
+            {"features": None},
+            FeaturesError,
+            "There are no features 'None': choose vgg19, compact or a folder that holds ",
+        ),
+        (
+            {"features": "vgg"},
+            FeaturesError,
+            "There are no features 'vgg': choose vgg19, compact or a folder that holds ",
+        ),
     ],
     ids=["recipe", "painting", "photographs", "network", "features", "name of features"],
 )
@@ -446,7 +454,7 @@ def test_what_was_begun_is_not_begun_anew(painting: Path, photos: Path) -> None:
     run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"
     kept = checkpoint.read_bytes()
-    with pytest.raises(TrainingError, match=r"begun already, and .*checkpoint\.pt is what there is of it"):
+    with pytest.raises(TrainingError, match=r"begun already, and its checkpoint is .*checkpoint\.pt: resume"):
         run(RECIPE, painting, photos)
     assert checkpoint.read_bytes() == kept
 
@@ -475,7 +483,7 @@ def test_a_damaged_checkpoint_is_refused(painting: Path, photos: Path) -> None:
     torch.save(state, checkpoint)
     for damaged in (checkpoint.read_bytes(), b"", whole[:500], b"not a checkpoint"):
         checkpoint.write_bytes(damaged)
-        with pytest.raises(TrainingError, match="cannot be read; delete it to begin anew"):
+        with pytest.raises(TrainingError, match="cannot be read; delete it to start over"):
             run(RECIPE, painting, photos, resume=True)
 
 
@@ -817,8 +825,8 @@ def test_two_processes_train_as_one_does(
         done = two_processes("-o", out, *words, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [  # each once
-            f"{out}/training shows losses and samples as it goes.",
-            f"{out} is a style now: python -m nst_core stylize PHOTO --style ./{out}",
+            f"{out}/training shows the losses and samples as training goes on.",
+            f"{out} is now a style: python -m nst_core stylize PHOTO --style ./{out}",
         ]
         written = np.genfromtxt(tmp_path / out / "training" / "losses.csv", delimiter=",", names=True)
         for column in ("step", "total", "content", "style", "total_variation", "learning_rate"):
@@ -834,5 +842,5 @@ def test_two_processes_train_as_one_does(
 def test_two_processes_refuse_once(painting: Path, photos: Path, tmp_path: Path) -> None:
     refused = two_processes("--batch-size", 3, "-o", "odd", folder=tmp_path)
     assert refused.returncode == 1
-    told = "2 processes cannot share a batch of 3 equally: a batch size of 4 would be right.\n"
+    told = "2 processes cannot share a batch of 3 equally: choose a batch size of 4.\n"
     assert refused.stderr.count(told) == 1

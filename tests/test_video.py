@@ -107,7 +107,7 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
     wider = Image.frombytes("L", (512, 128), Image.linear_gradient("L").tobytes())
     others: list[tuple[str, Any]] = [("mask", mask) for mask in (Image.radial_gradient("L"), wider, None)]
     for name, other in [("second", style), ("mix", 0.5), *others]:
-        with pytest.raises(FilmError, match=f"begun with another '{name}': the same would be right"):
+        with pytest.raises(FilmError, match=f"begun with another '{name}': use the same"):
             next(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings | {name: other}))
     steps = list(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings))
     assert steps[0].frame > 1 and len(see(tmp_path / "out.mp4").pictures) == 30
@@ -389,7 +389,7 @@ def test_pixels_that_are_not_square_are_turned_too(tmp_path: Path, degrees: int,
 @pytest.mark.parametrize(("codec", "pixels"), [("jpeg2000", "yuv420p"), ("tiff", "rgb24")])
 def test_pictures_that_are_no_films_own_are_not_decoded(tmp_path: Path, codec: str, pixels: str) -> None:
     made = make_film(tmp_path / "film.mov", frames=1, codec=codec, pixels=pixels)
-    with pytest.raises(FilmError, match=f"is coded as {codec}, which is not read here: as H.264 it would be right"):
+    with pytest.raises(FilmError, match=f"is encoded as {codec}, which cannot be read here: convert it to H.264"):
         open_film(made)
 
 
@@ -425,8 +425,8 @@ def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
     make_film(tmp_path / "none.mkv", frames=0, sound="aac", clock=Fraction(1, 1000))
     make_film(tmp_path / "film.mp4")
     cases = {
-        "missing.mp4": "does not exist", "text.mp4": "no film", "list.m3u8": "no film", "list.mp4": "no film",
-        "empty.mp4": "no film", "picture.png": "is a picture", "picture.mp4": "is a picture",
+        "missing.mp4": "does not exist", "text.mp4": "not a film", "list.m3u8": "not a film", "list.mp4": "not a film",
+        "empty.mp4": "not a film", "picture.png": "is a picture", "picture.mp4": "is a picture",
         "sound.mp4": "only sound", "none.mkv": "no frame|damaged|only sound",
     }  # fmt: skip
     for name, says in cases.items():
@@ -471,9 +471,7 @@ def test_a_film_that_says_it_holds_ten_million_pictures_is_refused(style: Style,
     whole = film.read_bytes()
     place = whole.index(b"stsz") + 12
     film.write_bytes(whole[:place] + (80_000_000).to_bytes(4, "big") + whole[place + 4 :])
-    with pytest.raises(
-        FilmError, match="is built of more parts than a film needs: saved anew it would be right"
-    ) as caught:
+    with pytest.raises(FilmError, match="is built of more parts than a film needs: save it again") as caught:
         painted(film, style, tmp_path / "out.mp4")
     assert_sentence(caught.value)
 
@@ -511,7 +509,7 @@ def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(
     painted(film, style, tmp_path / "out.mp4")
     seen = see(tmp_path / "out.mp4")
     assert len(seen.pictures) == 5 and not seen.sound
-    assert "Sound of fewer than 4,000 samples a second, or of an unknown number, is left out." in caplog.text
+    assert "Sound with fewer than 4,000 samples a second, or an unknown number of them, is left out." in caplog.text
 
 
 def test_damaged_sound_does_not_cost_the_pictures(tmp_path: Path) -> None:
@@ -704,9 +702,9 @@ def test_interrupted_while_it_is_closed_a_film_loses_nothing(
 @pytest.mark.parametrize(
     ("there", "told"),
     [
-        (["out.part.mp4", "out.mp4.part/"], "out.part.mp4 has what was painted so far; --resume goes on."),
-        (["out.mp4.part/"], "no film is there yet; --resume goes on."),
-        ([], "nothing is painted yet."),
+        (["out.part.mp4", "out.mp4.part/"], "out.part.mp4 has what was painted so far; --resume continues."),
+        (["out.mp4.part/"], "there is no film yet; --resume continues."),
+        ([], "nothing has been painted yet."),
     ],
 )
 def test_whoever_interrupts_a_film_is_told_what_is_there(
@@ -734,7 +732,7 @@ def test_two_runs_do_not_paint_one_film(style: Style, tmp_path: Path) -> None:
     film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
     with closing(stylize_video(film, style, out, strength=0.0)) as run:
         next(run)
-        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume goes on") as caught:
+        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume continues") as caught:
             painted(film, style, out, resume=True)
     assert_sentence(caught.value)
     painted(film, style, out, resume=True)
@@ -750,7 +748,7 @@ def test_a_film_whose_part_is_gone_is_not_finished(style: Style, tmp_path: Path,
     run = stylize_video(film, style, out, strength=0.0, resume=resume)
     next(run)
     shutil.rmtree(tmp_path / "out.mp4.part")
-    with pytest.raises(FilmError, match="is gone from the folder" if resume else "No such file") as caught:
+    with pytest.raises(FilmError, match="is missing from the folder" if resume else "No such file") as caught:
         list(run)
     assert_sentence(caught.value)
     assert not out.exists()
@@ -759,7 +757,7 @@ def test_a_film_whose_part_is_gone_is_not_finished(style: Style, tmp_path: Path,
 def test_a_file_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) -> None:
     film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.part.mp4"
     thesis.write_text("thesis")
-    with pytest.raises(FilmError, match=r"in 'out.part.mp4' .* is there already: another name") as caught:
+    with pytest.raises(FilmError, match=r"in 'out.part.mp4' .* exists already: choose another name") as caught:
         painted(film, style, tmp_path / "out.mp4")
     assert_sentence(caught.value)
     assert thesis.read_text() == "thesis" and len(list(tmp_path.iterdir())) == 2
@@ -769,7 +767,7 @@ def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) ->
     film, thesis = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.mp4.part" / "thesis.txt"
     thesis.parent.mkdir()
     thesis.touch()
-    with pytest.raises(FilmError, match=r"'out.mp4.part' .* holds other things: another name") as caught:
+    with pytest.raises(FilmError, match=r"'out.mp4.part' .* holds other things: choose another name") as caught:
         painted(film, style, tmp_path / "out.mp4")
     assert_sentence(caught.value)
     assert thesis.exists()
@@ -807,7 +805,7 @@ def test_films_that_were_joined_go_on(
 @pytest.mark.parametrize("codec", ["pcm_mulaw", "pcm_alaw", "adpcm_ima_qt"])
 def test_no_sample_is_lost_where_matroska_does_not_hold_it(style: Style, tmp_path: Path, codec: str) -> None:
     film = make_film(tmp_path / "film.mov", sound=codec, sound_rate=8000, frames=25)
-    assert recoded(open_film(film), lossless=True) == f"{codec} before, is FLAC now"
+    assert recoded(open_film(film), lossless=True) == f"from {codec} to FLAC"
     painted(film, style, tmp_path / "out.mkv", lossless=True)
     with av.open(str(tmp_path / "out.mkv")) as made, av.open(str(film)) as source:
         assert made.streams.audio[0].codec_context.name == "flac"
@@ -819,7 +817,7 @@ def test_no_sample_is_lost_where_matroska_does_not_hold_it(style: Style, tmp_pat
 
 def test_an_mp3_that_mp4_does_not_hold_becomes_aac(style: Style, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mkv", sound="libmp3lame", sound_rate=8000, clock=Fraction(1, 1000))
-    assert recoded(open_film(film), lossless=False) == "mp3 before, is AAC now"
+    assert recoded(open_film(film), lossless=False) == "from mp3 to AAC"
     assert recoded(open_film(film), lossless=True) == ""
     painted(film, style, tmp_path / "out.mp4")
     assert see(tmp_path / "out.mp4").sound[0][0] == "aac"
@@ -933,7 +931,7 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 130, told
-    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume goes on.\n"
+    assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume continues.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
     assert 0 < done < 400 and not (tmp_path / "out.mp4").exists()
     again = nst(*command[3:], "--resume", folder=tmp_path)

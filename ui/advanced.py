@@ -38,13 +38,15 @@ class Preset(NamedTuple):
 
 
 PRESETS = {
-    "quick": Preset("Quick look", "The photograph is repainted from coarse to fine: the soonest way to a picture."),
-    "noise": Preset("From noise", "The same, out of nothing but random dots: the most to watch."),
-    "paper": Preset("The paper", "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time."),
-    "neural-style": Preset(
-        "Neural-style", "As in jcjohnson's neural-style: from noise, with a weight on smoothness; it takes the longest."
+    "quick": Preset("Quick look", "Repaints the photograph from coarse to fine: the quickest way to a picture."),
+    "noise": Preset("From noise", "The same, but starting from random dots: the most to watch."),
+    "paper": Preset(
+        "The paper", "From noise, with the layers that Gatys, Ecker and Bethge used in 2015; takes its time."
     ),
-    "tutorial": Preset("Tutorial", "As in PyTorch's tutorial: shallow layers, and a great weight on style."),
+    "neural-style": Preset(
+        "Neural-style", "As in jcjohnson's neural-style: from noise, with a weight on smoothness; takes the longest."
+    ),
+    "tutorial": Preset("Tutorial", "As in PyTorch's tutorial: shallow layers and a heavy weight on style."),
 }
 """By their ids in ``METHODS``, which has the numbers."""
 
@@ -55,24 +57,24 @@ FAST = "fast"
 STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting", FAST: "a fast style's picture"}
 COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
 PLAN = (
-    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>At most about {time}</b> on this machine "
-    "as it is now, less if the losses stop falling."
+    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
+    "at its current load, less if the losses stop falling."
 )
 SCALES, WEIGHTS, SMOOTH, STAND_IN = (
-    "over {} sizes at most, from coarse to fine",
+    "over up to {} sizes, from coarse to fine",
     "content {content:g} to style {style:g}",
     "smoothness {:g}",
     "{other} in place of {layer}",
 )
-AS_BEGUN = "It goes on with the settings that it began with; Run starts with the new ones."
-COLORED = {"photo": "in the photograph’s colours", "luminance": "only light and dark changed"}
+AS_BEGUN = "Continue keeps the settings this run started with; Run starts over with the new ones."
+COLORED = {"photo": "in the photograph’s colours", "luminance": "changing only light and dark"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
-LAYERS = "conv1_1 to conv5_4, or relu…; conv4_1=0.5 gives one half the weight."
-MASKS = "A mask is white where its painting applies and black elsewhere; without one it applies everywhere."
+LAYERS = "conv1_1 to conv5_4, or relu…; conv4_1=0.5 halves a layer's weight."
+MASKS = "A mask is white where its painting applies and black elsewhere; without one, the painting applies everywhere."
 HINT = (
-    "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
-    "below while they fall."
+    "<b>Watch a picture being painted</b>Choose a photograph and a painting, then press Run.<br>The losses are "
+    "plotted below as they fall."
 )
 
 
@@ -114,7 +116,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 size = gr.Radio(
                     sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
-                steps = slider(1, MAX_STEPS, value=default.steps, step=1, label=say("Steps at most"), min_width=280)
+                steps = slider(1, MAX_STEPS, value=default.steps, step=1, label=say("Maximum steps"), min_width=280)
             with gr.Row():
                 starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
                 init = gr.Radio(
@@ -164,7 +166,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 gr.Markdown(say(MASKS))
                 further: list[gr.components.Component] = []
                 for place in range(1, 2 + FURTHER):
-                    mask, weight = "Mask of the painting above", "Weight of the painting above"
+                    mask, weight = "Mask for the painting above", "Weight of the painting above"
                     with gr.Row(elem_classes="further"):
                         if place > 1:
                             mask, weight = "Mask", "Its weight"
@@ -223,7 +225,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         preset = said.pop("preset", "quick")
         with dropping():
             if preset not in PRESETS:
-                raise PageError(f"There is no preset '{plain(preset, 20)}'; there are {', '.join(PRESETS)}.")
+                raise PageError(f"There is no preset '{plain(preset, 20)}': choose one of {', '.join(PRESETS)}.")
         preset = preset if preset in PRESETS else "quick"
         values = {"preset": preset} | dict(zip(settings, fill(preset), strict=True))
 
@@ -240,7 +242,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                     value = type(values[name])(words)
                 easel.method(preset, **{name: value})
                 if name == "size" and value not in sizes:
-                    raise PageError(f"There is no size {value}, and there are {', '.join(map(str, sizes))}.")
+                    raise PageError(f"There is no size {value}: choose one of {', '.join(map(str, sizes))}.")
                 return value
             return words
 
@@ -280,7 +282,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             masks, weights, styles = [more[0]], [more[1]], [painting]
             for place, another, mask, weight in zip(count(2), more[2::3], more[3::3], more[4::3], strict=False):
                 if mask and not another:
-                    raise PageError(f"Mask {place} has no painting: drop one beside it, or take the mask away.")
+                    raise PageError(f"Mask {place} has no painting: add one next to it, or remove the mask.")
                 if another:
                     styles.append(another)
                     masks.append(mask)

@@ -21,8 +21,9 @@ FRESH = 600
 PATIENCE = 10
 """Seconds to wait for the Hub: its client alone would try for minutes."""
 INTRODUCTION = (
-    "<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has reviewed "
-    "them; their weights pass the same gate as all others, and are fetched when you choose one.</p>"
+    "<p>Styles that people have shared on the Hugging Face Hub with the tag <code>nst-style</code>. Nobody has "
+    "reviewed them; their weights go through the same checks as all others and are downloaded when you choose "
+    "one.</p>"
 )
 
 
@@ -58,7 +59,7 @@ class Noticeboard:
                     listing = [found for found in listing if not self._registry.why_blocked(found.repo, found.revision)]
                     self._listings[sort] = (time.monotonic(), listing)
                     trouble = ""
-            return listing, f"{trouble} This is the list as it last was." if trouble and listing else trouble
+            return listing, f"{trouble} This is the list as it was last time." if trouble and listing else trouble
 
     def find(self, name: str) -> Found | None:
         """The listed style that ``user/repo@revision`` names."""
@@ -70,24 +71,24 @@ class Noticeboard:
 def community_styles(registry: Registry, desk: Desk) -> None:
     """Lay the accordion out in the ``gr.Blocks`` around it and wire it up."""
     board = Noticeboard(registry)
-    with gr.Accordion(say("Styles of the community"), open=False, elem_id="community") as fold:
+    with gr.Accordion(say("Community styles"), open=False, elem_id="community") as fold:
         gr.HTML(say(INTRODUCTION))
         sort = gr.Radio(
-            [(say("Most liked"), "likes"), (say("Newest"), "last_modified")], value="likes", label=say("First come the")
+            [(say("Most liked"), "likes"), (say("Newest"), "last_modified")], value="likes", label=say("Sort by")
         )
         choice = gr.Dropdown([], value=None, label=say("Style, artist, repository"), elem_id="community-choice")
         notice = gr.HTML()
 
     def listed(sort: Any) -> tuple[Any, str]:
         styles, trouble = board.styles("last_modified" if sort == "last_modified" else "likes")
-        words = trouble or ("" if styles else "There is none yet.")
+        words = trouble or ("" if styles else "There are none yet.")
         choices = [(in_words(found), f"{found.repo}@{found.revision}") for found in styles]
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
     def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
         found = board.find(name)
         if found is None:
-            raise gr.Error("That style is not in the list any more: open the list again.", print_exception=False)
+            raise gr.Error("That style is no longer in the list: open the list again.", print_exception=False)
         return *with_guest(registry, guests, found.title, name), time.monotonic()
 
     asked: dict[str, Any] = {

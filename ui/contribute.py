@@ -28,12 +28,11 @@ from ui.studio import PageError, Studio, received
 from ui.words import say, words_of
 
 INTRODUCTION = (
-    "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
-    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
-    "everybody.</p>"
+    "<p>Have you trained a style, on the <i>Advanced</i> tab or with <code>python -m nst_core train</code>? Drop its "
+    "<code>model.safetensors</code> here, or its folder as a zip. Once it has been checked, you can try it until you "
+    "leave or reload this page, for an hour at most; nobody else sees it. If you like, publish it for everybody.</p>"
 )
-BY_COMMAND = "On your own machine, with the style’s folder at hand:"
+BY_COMMAND = "On your own computer, where the style’s folder is:"
 RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
@@ -69,7 +68,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             report = gr.HTML(elem_id="report")
         with gr.Column(scale=7, min_width=340):
             gr.HTML(
-                say("<p>What your style paints appears here, and what it takes to publish it.</p>"),
+                say("<p>What your style paints will appear here, along with what it takes to publish it.</p>"),
                 elem_id="contribute-hint",
             )
             with gr.Column(visible=False, elem_id="offer") as offer:
@@ -152,11 +151,11 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         with refusals():
             if token is None:
                 raise PageError(
-                    "To publish it, sign in with Hugging Face first: the button is above, and your style has to be "
-                    "dropped again."
+                    "To publish it, first sign in with Hugging Face, with the button above; after that, drop your "
+                    "style again."
                 )
             if rights is not True:
-                raise PageError("To publish it, say first that you may: tick the box above.")
+                raise PageError("To publish it, first confirm that you are allowed to: tick the box above.")
             title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in said)
             style = studio.style(request.session_hash, mine)  # its folder goes when it does
             describe(style.folder, title, artist, license)
@@ -238,7 +237,7 @@ def links(published: Published) -> str:
     if published.pull_request:
         lines.append(f"Proposed for the gallery in {anchor(published.pull_request, 'a pull request')}.")
         until = "until it is merged, "
-    words = f"{until}everybody can use it by the link".capitalize()
+    words = f"{until}everybody can use it with the link".capitalize()
     lines.append(f"{words} <code>?style={escape(published.repo)}</code>.")
     return "".join(f"<p>{line}</p>" for line in lines)
 

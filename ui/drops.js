@@ -4,11 +4,11 @@
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 const RIGHT = {
-  image: say("That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here."),
-  video: say("That is no film: an MP4, MOV, MKV, WebM or GIF would be right here."),
-  style: say("That is no style: weights (.safetensors), or a style’s folder as .zip, would be right here."),
+  image: say("That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file."),
+  video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),
+  style: say("That is not a style: use its weights (.safetensors), or its folder as a .zip file."),
 };
-const TOO_LARGE = say("That file is too large: at most 64 MB are right here.");
+const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes

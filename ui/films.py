@@ -42,7 +42,7 @@ class Screening(Watched):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(0, folder)
-        self.said = [phrase("Looking at the film …")]
+        self.said = [phrase("Examining the film …")]
         self.film: Path | None = None
         """The painted film, in the end."""
         self.before: Screening | None = None
@@ -106,7 +106,7 @@ class Cinema:
         if not self._wants(session, wish):
             raise Ended
         if not screening.snapshots:
-            raise PageError("This server has no room for the first frame at the moment: try again in an hour.")
+            raise PageError("This server has no space for the first frame at the moment: try again in an hour.")
         shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
         screening.said = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
         screening.running = False
@@ -157,15 +157,15 @@ class Cinema:
         if not out.is_file():
             if screening.trouble:
                 raise screening.trouble
-            raise PageError("It was stopped before its first frame was done.")
+            raise PageError("The film was stopped before its first frame was finished.")
         if screening.finished:
             how, screening.before = "Finished", None
         else:
-            how = "Stopped" if screening.stopped or screening.trouble else "Ended, for its time was up"
+            how = "Stopped" if screening.stopped or screening.trouble else "Ended: its time was up"
         done = phrase("1 frame") if screening.done == 1 else phrase("{} frames", screening.done)
         screening.said = [phrase(how), done, phrase("{}", duration(screening.worked))]
         if recoded(film, lossless=False):
-            screening.said.append(phrase("its sound is AAC now"))
+            screening.said.append(phrase("sound converted to AAC"))
         screening.film, screening.progress = out, 1.0
         note("filmed", frames=screening.done, seconds=screening.worked)
         self._ended.put(session, None, screening)
@@ -184,7 +184,9 @@ class Cinema:
         """The styles, the film, its longer side (None for its own: it is never enlarged) and the other settings."""
         most = self.sizes[-1]
         if wish.size is None or not 0 < wish.size <= most:
-            raise PageError(f"This server paints films of at most {most} px to a side: choose such a size.")
+            raise PageError(
+                f"This server paints films of up to {most} px on the longer side: choose a size up to that."
+            )
         styles = [self.studio.style(session, name) for name in wish.styles]
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
@@ -252,7 +254,7 @@ class Cinema:
         if not film.frames:
             return [phrase("at most {}", duration(self.max_seconds))]
         seconds = film.frames * self._paces[_kind(styles)] * width * height
-        return self._bound(film, styles, size) or [phrase("all of them take about {}", duration(seconds))]
+        return self._bound(film, styles, size) or [phrase("painting all of them takes about {}", duration(seconds))]
 
     def _bound(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
         """How much of a film fits, and at which size all of it would; nothing if all of it fits."""
@@ -267,9 +269,9 @@ class Cinema:
         if film.frames <= fit(size):
             return []
         shown, whole = (duration(float(frames / film.rate)) for frames in (fit(size), film.frames))
-        words, values = "the first {} of its {} fit into {}", (shown, whole, duration(self.max_seconds))
+        words, values = "only the first {} of its {} can be painted in {}", (shown, whole, duration(self.max_seconds))
         if smaller := [one for one in self.sizes if one < (size or max(film.size())) and fit(one) >= film.frames]:
-            return [phrase(f"{words}, at {{}} px all of it", *values, smaller[-1])]
+            return [phrase(f"{words}; at {{}} px, all of it", *values, smaller[-1])]
         return [phrase(words, *values)]
 
 

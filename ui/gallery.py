@@ -113,7 +113,7 @@ def style_cards(registry: Registry) -> str:
     """CSS that puts each style's preview and artist on its radio button."""
     rules = [
         '#styles label:has(input[value*="/"])::after { content: "community, unreviewed" }',
-        '#styles label:has(input[value^="own:"])::after { content: "your own, seen by you alone" }',
+        '#styles label:has(input[value^="own:"])::after { content: "your own, seen only by you" }',
     ]
     for entry in registry:
         label = f'#styles label:has(input[value="{entry.id}"])'

@@ -4,9 +4,9 @@ const MOST = 20, SIDE = 180;
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
-  <p class="privacy">${say("Your last pictures, kept in this browser alone.")} <button class="forget">${say("Forget them")}</button></p>
+  <p class="privacy">${say("Your latest pictures, kept only in this browser.")} <button class="forget">${say("Forget them")}</button></p>
   <div class="strip"></div>
-  <dialog aria-label="${say("A picture of yours")}">
+  <dialog aria-label="${say("One of your pictures")}">
     <img alt=""><p></p>
     <div><button class="share" hidden>${say("Share")}</button><a download>${say("Download PNG")}</a><button class="recipe">${say("Use its settings")}</button>
     <button class="remove">${say("Forget it")}</button><button class="close">${say("Close")}</button></div>
@@ -81,7 +81,7 @@ function look(picture) {
   share.hidden = !navigator.canShare?.({ files });
   share.textContent = say("Share");
   share.onclick = () => navigator.share({ files }).catch((error) => {
-    if (error.name !== "AbortError") share.textContent = say("No sharing here"); // an AbortError is a change of mind
+    if (error.name !== "AbortError") share.textContent = say("Could not share"); // an AbortError is a change of mind
   });
   find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
   find(".recipe").onclick = () => {

@@ -53,7 +53,7 @@ def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, Non
                 yield from batch
     except (gr.Error, RuntimeError, httpx.HTTPError) as error:
         why = getattr(error, "message", error)
-        raise PageError(f"The GPU that this Space shares with others could not go on: {why}") from error
+        raise PageError(f"The GPU that this Space shares with others could not continue: {why}") from error
 
 
 def _optimize(seconds: int, packed: bytes) -> Generator[bytes, None, None]:

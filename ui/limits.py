@@ -61,8 +61,8 @@ ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<na
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
 
 
-MALFORMED = "That is not what this endpoint takes: 'Use via API' at the foot of the page says what is."
-FAILED = "Something went wrong on this server, and has been noted: try again."
+MALFORMED = "This endpoint does not accept that: 'Use via API' at the foot of the page shows what it takes."
+FAILED = "Something went wrong on this server and has been logged: try again."
 
 
 class Refusal(Exception):
@@ -105,10 +105,10 @@ class Limits:
         if scope["method"] != "POST":
             return
         if self.page.stopping and not path.endswith("/cancel"):
-            raise Refusal(503, "This server is being restarted: try again in a minute.")
+            raise Refusal(503, "This server is restarting: try again in a minute.")
         # Files that come with an agent's request are written to the same place.
         if path.rstrip("/").endswith(("/upload", "/mcp")) and shutil.disk_usage(self.page.studio.folder).free < ROOM:
-            raise Refusal(507, "This server has no room for uploads at the moment: try again in an hour.")
+            raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
         """Check what a body says, unless it is a form."""
@@ -120,7 +120,7 @@ class Limits:
                 exchange.replay = json.dumps(said).encode()
         except (ValueError, RecursionError):
             if exchange.is_json:
-                raise Refusal(400, "The body should be JSON, nested less than 32 deep.") from None
+                raise Refusal(400, "The request body should be JSON, nested fewer than 32 levels deep.") from None
             return
         if asking := ASKING.search(scope["path"]):
             said = said if isinstance(said, dict) else {}
@@ -132,15 +132,15 @@ class Limits:
         # As Gradio does: in some kinds of request, the number takes precedence over the name; others ignore it.
         kind = self.page.line_of(name, number if how in ("run", "api", "queue") else None)
         if kind is None:
-            raise Refusal(404, "There is no such endpoint: /stylize, /optimize and /styles are what there is.")
+            raise Refusal(404, "There is no such endpoint: the endpoints are /stylize, /optimize and /styles.")
         if how in ("run", "api"):  # these wait for nothing
             return
         sessions = self.page.sessions_waiting(kind)
         if sessions.count(session) >= (1 if kind in LONG else EACH):
-            raise Refusal(429, "You wait for your turn already: ask again when it has begun.")
+            raise Refusal(429, "You are already in the queue: try again when your turn has begun.")
         if len(sessions) >= (LONG | SHORT).get(kind, QUEUE):
             later = "a quarter of an hour" if kind in LONG else "a minute"
-            raise Refusal(503, f"There are {len(sessions)} who wait for this: try again in {later}.")
+            raise Refusal(503, f"There are already {len(sessions)} people waiting for this: try again in {later}.")
         if self.page.queued() >= QUEUE:
             raise Refusal(503, "Too many people are here at once: try again in a minute.")
 
@@ -151,7 +151,7 @@ class Limits:
         taken = takes(name, parameters)
         if how != "call/v2":
             if not isinstance(said.get("data"), list):
-                raise Refusal(400, f"The body should have a list 'data' of the parameters; {taken}.")
+                raise Refusal(400, f"The request body should have a list 'data' of the parameters; {taken}.")
         elif unknown := [key for key in said if key not in parameters]:
             raise Refusal(400, f"There is no parameter {few(unknown, 1)}; {taken}.")
         elif missing := [key for key, optional in parameters.items() if not optional and key not in said]:
@@ -257,10 +257,10 @@ class Exchange:
         try:
             message = await asyncio.wait_for(self._receive(), max(0, patience))
         except asyncio.TimeoutError:
-            raise Refusal(408, "The body came too slowly: send it again, over a better connection.") from None
+            raise Refusal(408, "The request body arrived too slowly: send it again over a better connection.") from None
         if message["type"] == "http.disconnect":
             self.gone = True
-            raise Refusal(400, "The connection ended before the body did.")
+            raise Refusal(400, "The connection closed before the whole request body had arrived.")
         self._size += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._size > self.most:
@@ -279,9 +279,11 @@ class Exchange:
 
     def _too_large(self) -> Refusal:
         if self.is_form:
-            return Refusal(413, f"A file may have {MAX_FILE // 2**20} MB at most: send a smaller one.")
+            return Refusal(413, f"A file may have at most {MAX_FILE // 2**20} MB: send a smaller one.")
         return Refusal(
-            413, f"This body may have {self.most // 2**10} kB at most: upload pictures to {API}/upload, and name them."
+            413,
+            f"This request body may have at most {self.most // 2**10} kB: upload pictures to {API}/upload and "
+            "give their paths.",
         )
 
 
@@ -326,7 +328,7 @@ def unlink(said: Any) -> bool:
 def explained(error: Exception) -> Refusal:
     """The answer to what Gradio raised instead: because of the request, or because of the server."""
     if isinstance(error.__cause__, HTTPException):  # too late to be said
-        return Refusal(error.__cause__.status_code, "There is nothing to listen to.")
+        return Refusal(error.__cause__.status_code, "There is no such event to listen to.")
     if isinstance(error, FnIndexInferError | InvalidURL | LookupError | TypeError | ValueError):
         return Refusal(400, MALFORMED)
     note_failure(error)

@@ -29,21 +29,21 @@ class Ended(NSTError):
     """Nobody waits for it any more: its person left, or asked for something else."""
 
     def __init__(self) -> None:
-        super().__init__("Something else was asked for in the meantime.")
+        super().__init__("Something else was requested in the meantime.")
 
 
 class Closed(NSTError):
     """The server stops before that person's turn."""
 
     def __init__(self) -> None:
-        super().__init__("This server is being restarted: ask again in a minute.")
+        super().__init__("This server is restarting: try again in a minute.")
 
 
 class Crowded(NSTError):
     """The person has all the places in the line that one may have."""
 
     def __init__(self) -> None:
-        super().__init__(f"{PLACES} of your pictures wait already: ask again when one is done.")
+        super().__init__(f"You already have {PLACES} pictures waiting: try again when one is done.")
 
 
 class Turn(Generic[T]):
@@ -74,14 +74,14 @@ class Turn(Generic[T]):
         if self.began is None:
             before = self._line.before(self)
             if not before:
-                return [phrase("What you asked for before comes first")]
-            return [phrase("1 person is before you") if before == 1 else phrase("{} people are before you", before)]
+                return [phrase("Your earlier request comes first")]
+            return [phrase("1 person is ahead of you") if before == 1 else phrase("{} people are ahead of you", before)]
         if self.done < FIRST:
             return []
         left = (now - self.began) * (1 / self.done - 1)
         if now - self.joined + left < 2 * CALM:
             return []
-        return [phrase("Painted {} %, about {} s more", round(100 * self.done), max(1, round(left)))]
+        return [phrase("{} % painted, about {} s left", round(100 * self.done), max(1, round(left)))]
 
     def result(self) -> T:
         """Its result, once it is done.

@@ -50,7 +50,7 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
             document.body.appendChild(text).select();
             const copied = document.execCommand("copy");
             text.remove();
-            if (!copied) return {json.dumps(str(say("No clipboard here")))};
+            if (!copied) return {json.dumps(str(say("Could not copy")))};
         }}
         return own ? {without} : {copied};
     }}"""

@@ -11,7 +11,7 @@ element.innerHTML = `
     <p class="privacy"></p>
     <div class="buttons"><button class="camera">${say("Start the camera")}</button>
       <button class="file">${say("Choose a photograph")}</button><input type="file" accept="image/*" hidden></div>
-    <fieldset><legend>${say("Style")}</legend><div class="styles"></div><p class="few" hidden>${say("The camera is painted in the quick styles alone.")}</p></fieldset>
+    <fieldset><legend>${say("Style")}</legend><div class="styles"></div><p class="few" hidden>${say("Only the quick styles work with the camera.")}</p></fieldset>
     <label class="size">${say("Size (longer side, px)")} <select></select></label>
     <label class="size" hidden>${say("Painted by")} <select class="who"><option value="device">${say("this device")}</option>
       <option value="server">${say("the server")}</option></select></label>
@@ -21,7 +21,7 @@ element.innerHTML = `
       <p class="hint"><b>${say("See yourself painted")}</b>${say("Start the camera, or choose a photograph or drop it here.")}</p></figure>
     <p class="line" role="status"></p><p class="rate"></p>
     <div class="buttons" hidden><button class="save">${say("Download PNG")}</button>
-      <button class="turn" hidden>${say("The other camera")}</button><button class="stop" hidden>${say("Take the picture")}</button></div>
+      <button class="turn" hidden>${say("Switch camera")}</button><button class="stop" hidden>${say("Take the picture")}</button></div>
   </div>`;
 const find = (selector) => element.querySelector(selector);
 const [canvas, line, rate, sizes, who, figure, few] =
@@ -103,8 +103,8 @@ const once = (work) => { // a promise kept for later, unless it failed
   };
 };
 
-const lost = () => tried ? say("The program that paints could not be fetched: try again, or let the server paint.")
-  : say("The program that paints could not be fetched: try again, or paint on the tab Repaint.");
+const lost = () => tried ? say("The painting program could not be downloaded: try again, or let the server paint.")
+  : say("The painting program could not be downloaded: try again, or use the Repaint tab.");
 
 const heard = (answer) => answer.catch(() => null); // Gradio itself gives nothing where the server does not answer
 
@@ -115,7 +115,7 @@ async function fetched(url, integrity) {
 }
 
 const runtime = once(async () => {
-  if (typeof WebAssembly !== "object") throw new Refusal(say("This browser has no WebAssembly, which paints here; the tab Repaint needs none."));
+  if (typeof WebAssembly !== "object") throw new Refusal(say("Painting here needs WebAssembly, which this browser lacks: use the Repaint tab."));
   const kind = (await navigator.gpu?.requestAdapter().catch(() => null)) ? "webgpu" : "wasm";
   const [script, program] = await Promise.all(props.runtimes[kind].map(([url, integrity]) => fetched(url, integrity)));
   return { kind, program, script: URL.createObjectURL(new Blob([script], { type: "text/javascript" })) };
@@ -136,9 +136,9 @@ const weightsOf = once(async (style) => {
 async function painters(count, wanted) { // `count` of them, with the chosen style; none if nobody wants them any more
   const style = chosen().value, weights = weightsOf(style);
   weights.catch(() => {}); // handled below
-  tell(say("Fetching the program that paints …"));
+  tell(say("Downloading the painting program …"));
   const all = await Promise.all(Array.from({ length: count }, (_, number) => painter(number)));
-  if (wanted()) tell(say("Fetching the style; the first time, it is made ready for you …"));
+  if (wanted()) tell(say("Downloading the style; the first time, it has to be prepared …"));
   const taken = await weights;
   if (!wanted()) return [];
   await Promise.all(all.map((one) => one.take(style, taken)));
@@ -166,7 +166,7 @@ function show(state) {
   if (!live) { find(".turn").hidden = true; rate.textContent = ""; }
   who.parentNode.hidden = !tried; // where this device cannot, the server may
   find(".privacy").textContent = live && who.value === "server"
-    ? say("The server paints: what the camera sees goes there, and is kept nowhere.")
+    ? say("The server paints: what the camera sees is sent there and not kept.")
     : say("Your own device paints here, and no picture leaves it.");
 }
 
@@ -180,7 +180,7 @@ function choose(next) { // between photograph and camera
   }
   few.hidden = !live;
   const options = SIDES[mode].map((side) => new Option(side, side));
-  if (mode === "camera") options.unshift(new Option(say("As quick as it can"), 0));
+  if (mode === "camera") options.unshift(new Option(say("Automatic, for speed"), 0));
   sizes.replaceChildren(...options);
   sizes.value = mode === "camera" ? asked : 512;
 }
@@ -213,7 +213,7 @@ async function attempt(work) { // whatever fails is told in one sentence
     wish++; // the other painters end as well
     console.warn(error);
     rest();
-    tell(error instanceof Refusal ? error.message : say("This device could not do it: choose a smaller size, another style, or the tab Repaint."), true);
+    tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
   }
 }
 
@@ -246,10 +246,10 @@ const where = ({ kind }) => kind === "webgpu" ? say("by this device's graphics c
 // --- the camera
 
 const REFUSALS = { // by the name that a browser gives its refusal
-  NotAllowedError: say("The camera was not allowed: allow it beside the page's address, and start it again."),
-  NotFoundError: say("This device has no camera: choose a photograph in its place."),
-  OverconstrainedError: say("The camera has gone."),
-  NotReadableError: say("The camera is in use elsewhere: close what uses it, and start it again."),
+  NotAllowedError: say("Camera access was denied: allow it next to the page's address, then start the camera again."),
+  NotFoundError: say("This device has no camera: choose a photograph instead."),
+  OverconstrainedError: say("The camera was disconnected."),
+  NotReadableError: say("Another program is using the camera: close it, then start the camera again."),
 };
 
 const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
@@ -257,8 +257,8 @@ const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).fi
 const startCamera = (turned) => attempt(async (wanted) => {
   tried = true;
   rest();
-  if (!navigator.mediaDevices) throw new Refusal(say("Browsers let only pages on https use a camera: choose a photograph in its place."));
-  tell(say("Asking for the camera …"));
+  if (!navigator.mediaDevices) throw new Refusal(say("Browsers allow only https pages to use a camera: choose a photograph instead."));
+  tell(say("Asking for access to the camera …"));
   const wishes = { video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } };
   const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
     camera = { facingMode: "user" }; // the one that was wanted may be gone
@@ -273,7 +273,7 @@ const startCamera = (turned) => attempt(async (wanted) => {
   };
   if (unwanted()) return;
   video.srcObject = stream;
-  track.onended = () => leave(say("The camera has gone."));
+  track.onended = () => leave(say("The camera was disconnected."));
   await video.play();
   const several = (await cameras()).length > 1;
   if (unwanted()) return;

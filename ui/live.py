@@ -90,14 +90,16 @@ class Frames:
         """
         entry = self.studio.registry[id]
         if LITE not in entry.tags:
-            raise PageError("This server paints lite styles live: choose one, or let your own device paint.")
+            raise PageError("This server paints only lite styles live: choose one, or let your own device paint.")
         try:
             jpeg = base64.b64decode(photo.removeprefix(PREFIX), validate=True)
         except ValueError as error:
             raise PageError("A frame should be a JPEG, in base64.") from error
         self._turns = [turn for turn in self._turns if not turn.future.done()]
         if len(self._turns) >= FRAMES:
-            raise PageError("Too many people are live on this server: let your own device paint, or try again later.")
+            raise PageError(
+                "Too many people are painting live on this server: let your own device paint, or try again later."
+            )
         turn = self.studio.line.join(None, lambda progress: self._paint(entry.id, jpeg))
         self._turns.append(turn)
         return turn.future
@@ -121,8 +123,8 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
     for file, digest in digests.items():
         if not file.is_file() or base64.b64encode(sha384(file.read_bytes()).digest()).decode() != digest:
             raise PageError(
-                f"{quoted(runtime)} should be the folder dist of onnxruntime-web {RUNTIME}: its {file.name} is "
-                "missing, or another version's."
+                f"{quoted(runtime)} should be the dist folder of onnxruntime-web {RUNTIME}: its {file.name} is "
+                "missing, or from another version."
             )
     exports, frames = Exports(studio), Frames(studio)
     gr.set_static_paths([exports.folder, *digests])
@@ -142,7 +144,7 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
                 await run_sync(studio.style, None, style)
             return {"painted": await asyncio.wrap_future(frames.painted(style, photo))}
         except (TypeError, KeyError):
-            return {"refusal": "A frame has a style and a photo."}
+            return {"refusal": "A frame should have a style and a photo."}
         except NSTError as error:
             return {"refusal": str(error)}
 

@@ -16,7 +16,7 @@ from nst_core import images
 
 logger = logging.getLogger("nst")
 
-EVENTS = Counter("nst_events", "What happened, by the name that it has in the log.", ["event"])
+EVENTS = Counter("nst_events", "What happened, by its name in the log.", ["event"])
 PAINTING = Histogram(
     "nst_painting_seconds",
     "How long a network took to paint a photograph.",
@@ -25,7 +25,7 @@ PAINTING = Histogram(
 )
 WAITING = Histogram(
     "nst_waiting_seconds",
-    "How long a person stood in the line before their turn.",
+    "How long a person waited in the queue before their turn.",
     buckets=(0.01, 0.1, 1, 5, 15, 60, 300),
 )
 HUB = get_logger().name

@@ -31,11 +31,11 @@ def read_mask(text: str) -> Image.Image | None:
     """
     if not text:
         return None
-    right = f"a PNG of at most {SIDE} × {SIDE} pixels in base64, as this page draws it, would be right"
+    right = f"send a PNG of at most {SIDE} × {SIDE} pixels in base64, as this page draws it"
     if len(text) > LONGEST:
         raise MaskError(f"The mask has more than {LONGEST:,} characters: {right}.")
     if not re.fullmatch(rf"{PNG}[\w-]+", text, re.ASCII):
-        raise MaskError(f"The mask is none: {right}.")
+        raise MaskError(f"The text is not a mask: {right}.")
     try:
         return open_picture(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), max_pixels=SIDE**2)
     except (PictureError, binascii.Error) as error:

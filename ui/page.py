@@ -115,7 +115,7 @@ def build_page(
         tempfile.TemporaryFile(dir=previews).close()
     except OSError as error:
         raise PageError(
-            f"The page cannot write to {folder} ({error}): GRADIO_TEMP_DIR names another folder."
+            f"The page cannot write to {folder} ({error}): set GRADIO_TEMP_DIR to another folder."
         ) from error
     studio = Studio(registry, folder, max_side)
     easel = Easel(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))

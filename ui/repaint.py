@@ -48,7 +48,7 @@ SHARE = f"""async ([, picture]) => {{
     try {{
         await navigator.share({{ files: [file] }});
     }} catch (error) {{
-        if (error.name !== "AbortError") return {json.dumps(str(say("No sharing here")))};  // that is a change of mind
+        if (error.name !== "AbortError") return {json.dumps(str(say("Could not share")))};  // that is a change of mind
     }}
     return {json.dumps(str(say("Share")))};
 }}"""
@@ -122,7 +122,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
             with gr.Row():
                 sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]
                 size = gr.Radio(
-                    [(say("As it is"), AS_IT_IS), *((str(n), n) for n in sizes)],
+                    [(say("Original"), AS_IT_IS), *((str(n), n) for n in sizes)],
                     value=max((n for n in sizes if n <= 1024), default=AS_IT_IS),
                     label=say("Size (longer side, px)"),
                     min_width=280,
@@ -138,7 +138,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
                 second = gr.Dropdown(
                     [(say("None"), ""), *registry_choices(studio.registry)],
                     value="",
-                    label=say("A second style over it"),
+                    label=say("A second style on top"),
                     min_width=280,
                     elem_id="second",
                 )
@@ -197,7 +197,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
             wish = Wish.of(style=style, second=over, mask=mask if over else "", **said_all)
             path = received(photo)
             if not all(studio.is_here(name) for name in wish.styles):
-                said = worded("Fetching the style from the Hugging Face Hub …")
+                said = worded("Downloading the style from the Hugging Face Hub …")
                 yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
             turn = studio.painting(session, path, wish)
             for phrases in turn.watch():
@@ -320,7 +320,7 @@ def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) ->
     named = (filter(None, (f"<b>{escape(style.title)}</b>", escape(style.artist))) for style in styles)
     who = " + ".join(", ".join(names) for names in named)
     licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles if style.license))
-    pixels = f"{width} × {height} px{worded(', the most this server paints') if bounded else ''}"
+    pixels = f"{width} × {height} px{worded(', the largest this server paints') if bounded else ''}"
     how = f"{pixels} · {worded('painted in')} {seconds:.2f} s"
     if licences:
         how += f" · {worded('the style’s licence:')} {licences}"

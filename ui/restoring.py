@@ -27,7 +27,7 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserS
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
         with dropping():
             if (tab := request.query_params.get("tab", TABS[0])) not in TABS:
-                raise PageError(f"There is no tab {quoted(tab, 20)}; there are {', '.join(TABS)}.")
+                raise PageError(f"There is no tab {quoted(tab, 20)}: the tabs are {', '.join(TABS)}.")
         return opened(studio, desk, [], said_at_first("repaint", desk.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]], request: gr.Request) -> list[Any]:
@@ -38,7 +38,9 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserS
         said = read_recipe(str(event.recipe))
         if "style" not in said:
             gr.Warning(
-                words_of(request)("That style was somebody's own, which no picture names: the chosen one stays.")
+                words_of(request)(
+                    "That picture was painted in a private style, which pictures do not name: the chosen style stays."
+                )
             )
         return [*opened(studio, desk, guests, said), time.monotonic()]
 
@@ -92,5 +94,5 @@ def read(
                     del values[name]
                     # 0 is the photograph's own size.
                     known = ", ".join(str(choice) for choice in choices[name] if choice)
-                    raise PageError(f"There is no {name} {plain(said[name], 20)}, and there are {known}.")
+                    raise PageError(f"There is no {name} {plain(said[name], 20)}: choose one of {known}.")
     return values

@@ -75,7 +75,9 @@ def read_layers(text: str) -> dict[str, float]:
                 raise ValueError("a weight alone")
             layers[name] = float(weight or 1)
         except ValueError as error:
-            raise PageError(f"{word!r:.80} is no layer: its name, or its name and weight as conv4_1=0.5.") from error
+            raise PageError(
+                f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5."
+            ) from error
     return layers
 
 
@@ -99,7 +101,7 @@ class Run(Watched):
         for name, value in row(step).items():
             self.losses.setdefault(name, []).append(value)
         first = step.step == 1
-        left = phrase("looking how fast it goes") if first else phrase("about {} left", duration(step.remaining))
+        left = phrase("measuring the speed") if first else phrase("about {} left", duration(step.remaining))
         at = phrase("Step {} of at most {}", step.step, self.steps)
         self.said = [at, _size(step), phrase("{}", duration(step.seconds)), left]
         self.progress = step.progress
@@ -120,9 +122,9 @@ class Run(Watched):
         if self.trouble or self.stopped:
             how = "Stopped"
         elif last.finished == "saturated":
-            how = "Finished, for the losses hardly fall any more"
+            how = "Finished: the losses have all but stopped falling"
         elif last.finished == "time":
-            how = "Stopped, for others may be waiting"
+            how = "Stopped: others may be waiting"
         else:
             how = "Finished"
         done = phrase("1 step") if last.step == 1 else phrase("{} steps", last.step)
@@ -172,7 +174,7 @@ class Easel:
             NSTError: a setting makes no sense or is beyond the bounds.
         """
         if not isinstance(name, str) or name not in METHODS:
-            raise PageError(f"There is no method {name!r:.80}; there are {', '.join(METHODS)}.")
+            raise PageError(f"There is no method {name!r:.80}: choose one of {', '.join(METHODS)}.")
         bounds = {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS), "seconds": (0.1, MAX_SECONDS)}
         for setting, (least, most) in bounds.items():
             if setting in changes:
@@ -183,8 +185,7 @@ class Easel:
         side = round(method.size * method.style_size)
         if side > self.max_side:
             raise PageError(
-                f"This server looks at a painting at {self.max_side} px at most, not {side}: choose a smaller style "
-                "size."
+                f"This server studies a painting at up to {self.max_side} px, not {side}: choose a smaller style size."
             )
         return method
 
@@ -214,12 +215,12 @@ class Easel:
         """
         ended = self._ended.get(session, None)
         if ended is None:
-            raise PageError("There is no run to go on with any more: press Run to start one.")
+            raise PageError("There is no longer a run to continue: press Run to start one.")
         if ended.state.step >= MAX_STEPS:
-            raise PageError(f"This run has had the {MAX_STEPS} steps that a run has here.")
+            raise PageError(f"This run has taken {MAX_STEPS} steps, the most that a run may take here.")
         steps = check_number(PageError, "steps on this server", steps, 1, MAX_STEPS, whole=True)
         run, before = ended.run, (ended.run.steps, ended.run.said)
-        run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Going on …")]
+        run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
         try:
             yield from self._watch(session, run, ended.order, ended.state)
         except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look

@@ -152,12 +152,12 @@ class School:
         try:
             lesson = Lesson(**said)
         except ValidationError as error:
-            raise PageError(explain(error, "what was asked for")) from error
+            raise PageError(explain(error, "the request")) from error
         if lesson.start not in [entry.id for entry in self.starts]:
             known = ", ".join(entry.id for entry in self.starts)
-            raise PageError(f"A training cannot begin with {lesson.start!r:.80} here; it can with {known}.")
+            raise PageError(f"A training cannot start with {lesson.start!r:.80} here: choose one of {known}.")
         if lesson.minutes > self.most_minutes:
-            raise PageError(f"A training has at most {self.most_minutes} minutes here, not {lesson.minutes:g}.")
+            raise PageError(f"A training may take at most {self.most_minutes} minutes here, not {lesson.minutes:g}.")
         return lesson
 
     def watch(self, session: str | None, painting: Path, lesson: Lesson) -> Iterator[Pupil]:
@@ -167,7 +167,7 @@ class School:
             NSTError: whatever the library refuses before the first step; later, the pupil has it as its ``trouble``.
         """
         if self.photos is None:
-            raise PageError("This server trains nothing: it has no photographs to learn on.")
+            raise PageError("This server does not train styles: it has no photographs to learn from.")
         start = self.studio.registry.open(lesson.start)
         recipe = replace(
             self.recipe,
@@ -216,7 +216,7 @@ class School:
         """
         pupil = self.ended(session)
         if pupil is None:
-            raise PageError("There is no style of your own any more: press Train to make one.")
+            raise PageError("Your own style is no longer here: press Train to make one.")
         wish = Wish.of(style=pupil.style, size=min(SIZE, self.studio.max_side))
         # Not as a painting of the tab Repaint, which it would replace.
         painted = self.studio.stylize(session, photo, wish).result()
@@ -234,7 +234,7 @@ class School:
         folder = TrainingFolder(pupil.folder / "style" / pupil.name, painting, open_picture(SAMPLE))
         recipe, network = pupil.recipe, new_network(pupil.recipe, start)
         cost = self._snap(pupil, network, folder.sample, 0)
-        pupil.said = [phrase("Looking how fast it goes …")]
+        pupil.said = [phrase("Measuring the speed …")]
         yield
         before, paces = 0.0, list[float]()
         for step in self._steps(pupil, train(recipe, painting, photos, network, features)):
@@ -261,7 +261,7 @@ class School:
             if now - shown > GLANCE:
                 shown = now
                 yield
-        pupil.said = [phrase("Writing the style …")]
+        pupil.said = [phrase("Saving the style …")]
         yield
         with keeping("the style"):
             self._thread.submit(
@@ -282,7 +282,7 @@ class School:
         note("trained", steps=step.step, seconds=step.seconds)
         how, done = "Finished", phrase("1 step") if step.step == 1 else phrase("{} steps", step.step)
         if step.step < pupil.steps:
-            how = "Stopped" if pupil.stopped else "Ended, for its time was up"
+            how = "Stopped" if pupil.stopped else "Ended: its time was up"
             done = phrase("{} of {} steps", step.step, pupil.steps)
         pupil.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
 

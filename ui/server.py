@@ -53,8 +53,8 @@ KEEP_FILES = 2 * KEEP
 SWEEP = KEEP_FILES / 8
 """Seconds between two looks for files that are to be deleted."""
 
-WAITING = Gauge("nst_waiting", "Pictures that wait for their turn.")
-RUNNING = Gauge("nst_running", "Pictures that are being worked on.")
+WAITING = Gauge("nst_waiting", "Pictures waiting for their turn.")
+RUNNING = Gauge("nst_running", "Pictures being worked on.")
 
 
 class Unheard(dict[str, AsyncQueue[EventMessage]]):
@@ -120,7 +120,9 @@ class Page(gr.Blocks):
         except gr.Error:
             raise
         except InvalidPathError as error:
-            raise gr.Error("A file has to be uploaded first, and then named.", print_exception=False) from error
+            raise gr.Error(
+                "Upload a file first, then give the path it has on this server.", print_exception=False
+            ) from error
         except Exception as error:
             raise gr.Error(MALFORMED, print_exception=False) from error
 
@@ -295,7 +297,7 @@ def await_port(seconds: float) -> None:
 
 def taken(why: object) -> NoReturn:
     """End the process, which has no port."""
-    sys.exit(f"The page cannot be served at port {INITIAL_PORT_VALUE} ({why}): GRADIO_SERVER_PORT names another.")
+    sys.exit(f"The page cannot be served at port {INITIAL_PORT_VALUE} ({why}): set GRADIO_SERVER_PORT to another.")
 
 
 def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:

@@ -62,17 +62,17 @@ function shownRow() { // the row that the legend reads out
 function show() {
   element.dataset.state = !run ? "empty" : run.running ? "running" : run.progress ? "ended" : "first";
   element.toggleAttribute("data-waits", place > 0);
-  const others = place > 1 ? say("At most {} people are before you.") // Gradio does not say when one of them leaves
-    : say("Somebody else's is being made first; yours is next.");
-  const waits = `${others.replace("{}", place)} ${say("Stop leaves the line.")}`;
+  const others = place > 1 ? say("At most {} people are ahead of you.") // Gradio does not say when one of them leaves
+    : say("Somebody else is ahead of you; you are next.");
+  const waits = `${others.replace("{}", place)} ${say("Press Stop to leave the queue.")}`;
   hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
-  if (place) hint.innerHTML = `<b>${say("You are in line")}</b>${waits}`;
+  if (place) hint.innerHTML = `<b>${say("You are in the queue")}</b>${waits}`;
   hint.hidden = !!run?.snapshots.length;
   image.hidden = !run?.snapshots.length;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
-  line.textContent = place ? waits : looksBack ? `${say("The run before")} · ${told(before.said)}` : told(run.said);
+  line.textContent = place ? waits : looksBack ? `${say("Previous run")} · ${told(before.said)}` : told(run.said);
   scrub.max = Math.max(0, run.snapshots.length - 1);
   scrub.disabled = run.snapshots.length < 2;
   look();
@@ -83,7 +83,7 @@ function look() { // what changes when another step is looked at
     const index = shownSnapshot(), snapshot = run.snapshots[index];
     const url = looksBack ? before.picture : snapshot.url;
     if (image.getAttribute("src") !== url) image.src = url;
-    image.alt = looksBack ? say("The run before") : `${say(props.each)} ${snapshot.step}`;
+    image.alt = looksBack ? say("Previous run") : `${say(props.each)} ${snapshot.step}`;
     scrub.value = index;
     scrub.setAttribute("aria-valuetext", `${say(props.each)} ${snapshot.step}`);
   }
@@ -108,7 +108,7 @@ function lookBack() {
   const entry = Object.assign(document.createElement("button"), { className: "before", type: "button" });
   entry.dataset.name = "before";
   entry.title = say("Its curves are dashed; press to see its last picture, and again for this run's");
-  entry.append(document.createElement("i"), say("The run before"));
+  entry.append(document.createElement("i"), say("Previous run"));
   entry.onclick = () => { looksBack = !looksBack; show(); };
   return entry;
 }

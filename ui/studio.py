@@ -61,7 +61,7 @@ def keeping(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PageError(f"This server cannot keep {what} ({error.strerror}): try again in an hour.") from error
+        raise PageError(f"This server cannot save {what} ({error.strerror}): try again in an hour.") from error
 
 
 class Wish(BaseModel):
@@ -91,7 +91,7 @@ class Wish(BaseModel):
         try:
             wish = cls(**said)
         except ValidationError as error:
-            raise PageError(explain(error, "what was asked for")) from error
+            raise PageError(explain(error, "the request")) from error
         check_blend(wish.strength, wish.color)
         check_second(None, wish.mix, None)
         read_mask(wish.mask)
@@ -172,7 +172,7 @@ class Studio:
         if name.startswith("own:"):
             if own := self._own.get(session, name):
                 return own
-            raise PageError("That style of your own is no longer here: please drop its file again.")
+            raise PageError("Your own style is no longer here: drop its file again.")
         if guest := self._guests.get(None, name):
             return guest
         if self.is_here(name):
@@ -186,7 +186,9 @@ class Studio:
             if not wanted():
                 raise Ended
         if not coming.done():
-            raise PageError(f"{plain(name)} is still coming from the Hugging Face Hub: try again in a moment.")
+            raise PageError(
+                f"{plain(name)} is still being downloaded from the Hugging Face Hub: try again in a moment."
+            )
         if not wanted():
             raise Ended  # whatever the Hub says of it
         return coming.result()
@@ -334,7 +336,7 @@ class Studio:
             return limit if max(photo.size) > limit else None
         if wish.size > limit:
             raise PageError(
-                f"This server paints at most {limit} px with such strokes, not {wish.size}: choose a smaller size."
+                f"With these strokes, this server paints at most {limit} px, not {wish.size}: choose a smaller size."
             )
         return wish.size
 
@@ -357,16 +359,16 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     """
     path = photo.get("path") if isinstance(photo, dict) else None
     if not isinstance(path, str) or not path:
-        raise PageError(f"There is no {what} yet: choose one, or drop it on its place.")
+        raise PageError(f"There is no {what} yet: choose or drop one.")
     if LINK.match(path) or path.startswith("data:"):
-        raise PageError(f"A {what} is not fetched from elsewhere: upload it, or choose a file.")
+        raise PageError(f"A {what} cannot be loaded from a link: upload it, or choose a file.")
     try:
         here = is_in_or_equal(path, get_upload_folder())
     except (OSError, ValueError):  # no system could have such a path
         here = False
     # Gradio checks that only for what declares itself a file.
     if not here or not Path(path).is_file():
-        raise PageError(f"The {what} is not on this server, or not any more: please choose it again.")
+        raise PageError(f"The {what} is not, or no longer, on this server: choose it again.")
     return Path(path)
 
 
@@ -374,6 +376,10 @@ def recipe_of(photo: dict[str, Any] | None, tab: str, worded: Callable[[str], st
     """How a dropped picture says that it was made on a tab, if it does; the person is told so."""
     with suppress(PageError, PictureError):  # told by whatever needs more of it than its recipe
         if photo and (said := of_tab(tab, read_recipe(read_note(received(photo))))):
-            gr.Info(worded("The settings are as when it was made: drop a photograph to have it so, too."))
+            gr.Info(
+                worded(
+                    "The settings are now those this picture was made with: drop a photograph to paint it the same way."
+                )
+            )
             return said
     return {}

@@ -17,25 +17,25 @@ from ui.studio import PEOPLE, received
 from ui.words import say
 
 HINT = (
-    "<b>Watch a network learn to paint</b>Choose a painting, and press Train.<br>The losses are drawn below, and a "
-    "photograph is repainted, while it learns."
+    "<b>Watch a network learn to paint</b>Choose a painting, then press Train.<br>As it learns, the losses are "
+    "plotted below and a photograph is repainted."
 )
 INTRODUCTION = (
-    "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
-    "are well recognised after a few hundred steps. The style is yours to download and, for an hour or until you leave "
-    "this page, to paint with on *Repaint* and *Video*; dropped on *Contribute*, the download is there again. "
-    "`nst_core` takes it too."
+    "A network that can already paint is trained further until it paints like a picture of your choice: most "
+    "paintings are recognisable after a few hundred steps. The style is yours to download and, for an hour or until "
+    "you leave this page, to paint with on *Repaint* and *Video*. To use it later, drop the download on "
+    "*Contribute*, or give it to `nst_core`."
 )
 ELSEWHERE = (
-    "A network that already paints is trained further until it paints like the picture of your choice. This server "
-    f"does not do that: it lacks a GPU, or photographs to learn on. On your own computer {STEPS} steps take half "
-    "an hour of two processor cores, and a folder of photographs of anything; a thousand are enough. In a checkout of "
-    "this project, with `painting.jpg` the picture:"
+    "A network that can already paint is trained further until it paints like a picture of your choice. This server "
+    f"does not do that: it lacks a GPU, or photographs to learn from. On your own computer {STEPS} steps take half "
+    "an hour on two processor cores and need a folder of photographs of anything; a thousand are enough. In a "
+    "checkout of this project, with your picture as `painting.jpg`:"
 )
 
 
 # The style trained before can be downloaded and used meanwhile, and its label says that it is not this one.
-EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("The style before (ZIP)")))} }})"""
+EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous style (ZIP)")))} }})"""
 
 
 def train_accordion(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
@@ -59,21 +59,21 @@ def _settings(school: School) -> list[gr.components.Component]:
     start = gr.Dropdown(
         [(entry.title, entry.id) for entry in school.starts],
         value=school.starts[0].id,
-        label=say("Begin with the network of"),
+        label=say("Start with the network of"),
     )
     weight = slider(
         *WEIGHT,
         value=default.content_weight,
         step=0.1,
         label=say("Content weight"),
-        info=say("More keeps more of the photograph."),
+        info=say("Higher values keep more of the photograph."),
     )
     size = slider(
         *STYLE_SIZE,
         value=default.style_size,
         step=32,
         label=say("Style size (px)"),
-        info=say("How large the painting is looked at: more gives larger strokes."),
+        info=say("The size at which the painting is studied: larger gives larger strokes."),
     )
     return [title, start, weight, size]
 
@@ -132,8 +132,8 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
                 school.most_minutes,
                 value=school.minutes,
                 step=1,
-                label=say("Minutes at most"),
-                info=say("There are as many steps as fit in."),
+                label=say("Maximum minutes"),
+                info=say("As many steps are taken as fit into this time."),
             )
             train = gr.Button(say("Train"), elem_id="train")
         with gr.Column(scale=7, min_width=340):
@@ -145,7 +145,7 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
                 )
                 file, before = (
                     gr.DownloadButton(say(words), visible=False, size="md", elem_id=id, min_width=120)
-                    for words, id in (("Style (ZIP)", "zip"), ("The style before (ZIP)", "zip-before"))
+                    for words, id in (("Style (ZIP)", "zip"), ("Previous style (ZIP)", "zip-before"))
                 )
             with gr.Row(visible=False) as trial:
                 photo = picture(

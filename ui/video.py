@@ -20,11 +20,11 @@ from ui.words import say, words_of
 SIZE = 480
 """The longer side chosen at first, in pixels."""
 HINT = (
-    "<b>Watch a film being painted</b>Choose a film: its first frame is painted at once.<br>The others, and the sound, "
-    "follow when you press Paint."
+    "<b>Watch a film being painted</b>Choose a film: its first frame is painted straight away.<br>The rest, and the "
+    "sound, follow when you press Paint."
 )
 
-EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("The film before (MP4)")))} }})"""
+EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous film (MP4)")))} }})"""
 
 # On a telephone the first frame would be below the fold.
 SHOW_STAGE = """() => {
@@ -70,7 +70,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 second = gr.Dropdown(
                     [(say("None"), ""), *choices],
                     value="",
-                    label=say("A second style over it"),
+                    label=say("A second style on top"),
                     min_width=280,
                 )
                 mix = slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
@@ -92,7 +92,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                     say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
                 )
                 whole = gr.DownloadButton(
-                    say("The last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
+                    say("Last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
                 )
 
     named: dict[str, gr.components.Component] = {"style": style, "size": size, "strength": strength}
@@ -109,7 +109,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
 
     def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
         # The film painted before can still be downloaded, and its label says that it is not this one.
-        earlier = gr.Video(label=say("The film before")), gr.DownloadButton(say("The film before (MP4)"))
+        earlier = gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
         if not film:
             cinema.dismiss(request.session_hash)
             return None, *earlier
@@ -117,7 +117,9 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         if painted and painted.running:
             if not painted.told:
                 painted.told = True
-                gr.Info(words_of(request)("The film that is being painted goes on as it began; Paint begins anew."))
+                gr.Info(
+                    words_of(request)("The film being painted keeps its settings; Paint starts over with the new ones.")
+                )
             return gr.skip(), *earlier
         with refusals():
             try:

@@ -37,7 +37,7 @@ class Watched:
         """One column is ``step``."""
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
-        self.said = [phrase("Getting the feature network and the pictures ready …")]
+        self.said = [phrase("Preparing the feature network and the pictures …")]
         """Its status, in words."""
         self.progress = 0.0
         self.running = True

@@ -9,42 +9,42 @@ from typing import Any
 import gradio as gr
 
 ABOUT = """
-A style is a small convolutional network, trained once on one painting to repaint any photograph in its manner
-([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after
-[Gatys, Ecker and Bethge, 2015](https://arxiv.org/abs/1508.06576)). One pass through it makes the picture. *Strength*
-and *Colours* blend that picture with the photograph and do not need the network again; keeping the photograph's colours
-transfers the painting's light and dark alone ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)). A style that is
-called *lite* is a network of an eighth of the work, for films, cameras and telephones.
+A style is a small convolutional network, trained once on a single painting to repaint any photograph in its manner
+([Johnson, Alahi and Fei-Fei, 2016](https://arxiv.org/abs/1603.08155), after [Gatys, Ecker and Bethge,
+2015](https://arxiv.org/abs/1508.06576)). A single pass through it makes the picture. *Strength* and *Colours* blend
+that picture with the photograph without running the network again; keeping the photograph's colours takes only light
+and dark from the painting ([Gatys et al., 2016](https://arxiv.org/abs/1606.05897)). A style called *lite* is a network
+that does an eighth of the work, for films, cameras and phones.
 
-On the tab *Advanced* there is no such network: the optimisation of Gatys et al. changes the picture's own pixels, step
-by step, until a network that was trained to recognise things sees the photograph's content and the painting's style in
-it. It takes any painting, and a hundred times as long. The network that looks is one of this project's own, a
-smaller VGG19, distilled from the full one.
+The *Advanced* tab uses no such network: the optimisation of Gatys et al. changes the picture's own pixels, step by
+step, until a network that was trained to recognise things sees the photograph's content and the painting's style in it.
+It takes any painting, and about a hundred times as long. The network that looks is one of this project's own: a smaller
+VGG19, distilled from the full one.
 
-On the tab *Live* your own device does all of it, with your camera too, and no picture leaves it, unless you let the
-server paint: then what the camera sees goes there, and is kept nowhere.
+On the *Live* tab your own device does all the work, with your camera too, and no picture leaves it unless you let the
+server paint: then what the camera sees is sent to the server, which does not keep it.
 
 **Your photograph** is kept on this server for about an hour, for you alone, and used for nothing else. The picture you
-download is a lossless PNG that holds nothing else but how it was made: dropped here again, it sets everything so. A
-link that you copy holds the settings, and no picture. Your last twenty pictures and your settings are remembered by
-your browser alone, which forgets the pictures when you say so. What you choose is kept there as well, for a day at
-most, and is in its place again when the page is loaded anew in the same tab, unless you take it away.
+download is a lossless PNG that carries nothing else but a note of how it was made: drop it here again, and all its
+settings return. A link that you copy holds the settings, and no picture. Your last twenty pictures and your settings
+are remembered only by your browser, which forgets the pictures when you tell it to. It also keeps what you choose, for
+a day at most, and puts it back in its place when the page is reloaded in the same tab, unless you remove it.
 
 **From a program**, the endpoints `/stylize`, `/optimize` and `/styles` do the same: see *Use via API* at the foot of
-the page, on a screen wide enough.
+the page, on a wide enough screen.
 """
 
 LOSSES = """
-**Content** is how far what the feature network sees in the picture is from what it sees in the photograph, place by
-place. **Style** is how far the picture is from the painting in which features occur together, wherever they do: their
-Gram matrices, layer by layer (*A layer …* draws the curve of one). **Smoothness** is what neighbouring pixels differ
-by, if that has a weight. **Total** is the sum of the three, which the optimiser lowers.
+**Content** measures how far what the feature network sees in the picture is from what it sees in the photograph, place
+by place. **Style** measures how far the picture is from the painting in which features occur together, wherever they
+do: it compares their Gram matrices, layer by layer (*A layer …* draws the curve of one). **Smoothness** measures how
+much neighbouring pixels differ, if that has a weight. **Total** is the sum of the three, which the optimiser lowers.
 
-Each is shown times its weight: to compare runs whose weights differ, divide by these. With *Quick look* and *From
-noise*, content and style before their weights are 1 where the picture is as far off as if the network saw nothing at
-all, and 0 where it sees the very same. With *The paper*, *Neural-style* and *Tutorial* they are mean squares, of which
-the course alone says something. The scale is logarithmic: as far down again is as many times less. At a dotted line
-the picture grows.
+Each is shown multiplied by its weight: to compare runs with different weights, divide by these. With *Quick look* and
+*From noise*, content and style before weighting are 1 where the picture is as far off as if the network saw nothing at
+all, and 0 where it sees exactly the same. With *The paper*, *Neural-style* and *Tutorial* they are mean squares, of
+which only the trend means anything. The scale is logarithmic: the same distance down always divides by the same factor.
+At a dotted line the picture grows.
 """
 
 SPANISH = {
@@ -104,33 +104,34 @@ una pantalla bastante ancha.
         "<span class='busy'>Se está pintando.</span></p>"
     ),
     "painted in": "pintado en",
-    "On your own machine, with the style’s folder at hand:": "En su propio equipo, con la carpeta del estilo a mano:",
-    "<p>Styles that people shared on the Hugging Face Hub under the tag <code>nst-style</code>. Nobody has reviewed "
-    "them; their weights pass the same gate as all others, and are fetched when you choose one.</p>": (
+    "On your own computer, where the style’s folder is:": "En su propio equipo, con la carpeta del estilo a mano:",
+    "<p>Styles that people have shared on the Hugging Face Hub with the tag <code>nst-style</code>. Nobody has "
+    "reviewed them; their weights go through the same checks as all others and are downloaded when you choose "
+    "one.</p>": (
         "<p>Estilos que la gente compartió en el Hugging Face Hub con la etiqueta <code>nst-style</code>. Nadie los ha "
         "revisado; sus pesos pasan por el mismo control que todos y se descargan cuando usted elige uno.</p>"
     ),
     "the style’s licence:": "licencia del estilo:",
     "Link to settings": "Enlace a los ajustes",
     "Share": "Compartir",
-    "No sharing here": "Aquí no se puede compartir",
-    ", the most this server paints": ", lo máximo que pinta este servidor",
+    "Could not share": "Aquí no se puede compartir",
+    ", the largest this server paints": ", lo máximo que pinta este servidor",
     "Link copied": "Enlace copiado",
     "Copied, without your style": "Copiado, sin su estilo",
-    "No clipboard here": "Sin portapapeles",
+    "Could not copy": "Sin portapapeles",
     "Download PNG": "Descargar PNG",
     "Strength": "Intensidad",
     "Colours of the": "Colores de",
     "Painting": "Cuadro",
     "Size (longer side, px)": "Tamaño (lado mayor, px)",
-    "As it is": "Original",
+    "Original": "Original",
     "Brush strokes": "Pinceladas",
     "Fine": "Finas",
     "Medium": "Medias",
     "Broad": "Anchas",
     "Bold": "Gruesas",
     "None": "Ninguno",
-    "A second style over it": "Un segundo estilo encima",
+    "A second style on top": "Un segundo estilo encima",
     "How much of it": "Cuánto de él",
     "Where it shows: choose, or draw on the picture": "Dónde se ve: elija o dibuje en la imagen",
     "Everywhere": "En todas partes",
@@ -146,29 +147,29 @@ una pantalla bastante ancha.
     "Invert": "Invertir",
     "As drawn": "Como se dibujó",
     "Your picture, to draw on": "Su imagen, para dibujar en ella",
-    "Your last pictures, kept in this browser alone.": "Sus últimas imágenes, guardadas solo en este navegador.",
+    "Your latest pictures, kept only in this browser.": "Sus últimas imágenes, guardadas solo en este navegador.",
     "Forget them": "Olvidarlas",
     "All of them?": "¿Todas?",
-    "A picture of yours": "Una imagen suya",
+    "One of your pictures": "Una imagen suya",
     "Use its settings": "Usar sus ajustes",
     "Forget it": "Olvidarla",
     "Close": "Cerrar",
     "Your own device paints here, and no picture leaves it.": "Aquí pinta su dispositivo; ninguna imagen sale de él.",
-    "The server paints: what the camera sees goes there, and is kept nowhere.": (
+    "The server paints: what the camera sees is sent there and not kept.": (
         "Pinta el servidor: lo que ve la cámara va allí y no se guarda en ninguna parte."
     ),
-    "The camera is painted in the quick styles alone.": "La cámara se pinta solo con los estilos rápidos.",
-    "That is no picture: a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF would be right here.": (
+    "Only the quick styles work with the camera.": "La cámara se pinta solo con los estilos rápidos.",
+    "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
         "Eso no es una imagen: aquí corresponde un PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
-    "That is no style: weights (.safetensors), or a style’s folder as .zip, would be right here.": (
+    "That is not a style: use its weights (.safetensors), or its folder as a .zip file.": (
         "Eso no es un estilo: aquí corresponden unos pesos (.safetensors) o la carpeta de un estilo en .zip."
     ),
-    "That file is too large: at most 64 MB are right here.": (
+    "That file is too large: the limit is 64 MB.": (
         "Ese archivo es demasiado grande: aquí corresponden 64 MB como máximo."
     ),
     "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
-    "That is no film: an MP4, MOV, MKV, WebM or GIF would be right here.": (
+    "That is not a film: use an MP4, MOV, MKV, WebM or GIF file.": (
         "Eso no es una película: aquí corresponde un MP4, MOV, MKV, WebM o GIF."
     ),
     "Painted by": "Pinta",
@@ -185,23 +186,23 @@ una pantalla bastante ancha.
     "Start the camera, or choose a photograph or drop it here.": (
         "Encienda la cámara, elija una fotografía o suéltela aquí."
     ),
-    "The other camera": "La otra cámara",
-    "As quick as it can": "Según la rapidez",
-    "The program that paints could not be fetched: try again, or paint on the tab Repaint.": (
+    "Switch camera": "La otra cámara",
+    "Automatic, for speed": "Según la rapidez",
+    "The painting program could not be downloaded: try again, or use the Repaint tab.": (
         "No se pudo descargar el programa que pinta; pruebe otra vez o pinte en la pestaña Repintar."
     ),
-    "The program that paints could not be fetched: try again, or let the server paint.": (
+    "The painting program could not be downloaded: try again, or let the server paint.": (
         "No se pudo descargar el programa que pinta; pruebe otra vez o deje que pinte el servidor."
     ),
-    "This browser has no WebAssembly, which paints here; the tab Repaint needs none.": (
+    "Painting here needs WebAssembly, which this browser lacks: use the Repaint tab.": (
         "Este navegador no tiene WebAssembly, que es lo que pinta aquí; la pestaña Repintar no lo necesita."
     ),
-    "Fetching the program that paints …": "Descargando el programa que pinta …",
-    "Fetching the style; the first time, it is made ready for you …": (
+    "Downloading the painting program …": "Descargando el programa que pinta …",
+    "Downloading the style; the first time, it has to be prepared …": (
         "Descargando el estilo; la primera vez hay que prepararlo …"
     ),
     "Painting …": "Pintando …",
-    "This device could not do it: choose a smaller size, another style, or the tab Repaint.": (
+    "This device could not paint it: choose a smaller size, another style, or the Repaint tab.": (
         "Este dispositivo no pudo: elija un tamaño menor, otro estilo o la pestaña Repintar."
     ),
     "This browser cannot read that file: choose a PNG, JPEG or WebP.": (
@@ -209,39 +210,39 @@ una pantalla bastante ancha.
     ),
     "by this device's processor": "con el procesador de este dispositivo",
     "by this device's graphics chip": "con el chip gráfico de este dispositivo",
-    "The camera was not allowed: allow it beside the page's address, and start it again.": (
+    "Camera access was denied: allow it next to the page's address, then start the camera again.": (
         "No se permitió la cámara: permítala junto a la dirección de la página y enciéndala otra vez."
     ),
-    "This device has no camera: choose a photograph in its place.": (
+    "This device has no camera: choose a photograph instead.": (
         "Este dispositivo no tiene cámara: elija una fotografía en su lugar."
     ),
-    "The camera is in use elsewhere: close what uses it, and start it again.": (
+    "Another program is using the camera: close it, then start the camera again.": (
         "Otro programa usa la cámara: ciérrelo y enciéndala otra vez."
     ),
-    "Browsers let only pages on https use a camera: choose a photograph in its place.": (
+    "Browsers allow only https pages to use a camera: choose a photograph instead.": (
         "Solo las páginas con https pueden usar la cámara: elija una fotografía en su lugar."
     ),
-    "Asking for the camera …": "Pidiendo la cámara …",
+    "Asking for access to the camera …": "Pidiendo la cámara …",
     "The camera is off: you left this tab.": "La cámara está apagada: dejó esta pestaña.",
     "Turn the camera off": "Apagar la cámara",
     "The camera is off.": "La cámara está apagada.",
     "Take the picture": "Tomar la foto",
-    "The camera has gone.": "La cámara se ha desconectado.",
+    "The camera was disconnected.": "La cámara se ha desconectado.",
     "frames a second": "imágenes por segundo",
     "behind": "de retraso",
     "Video": "Vídeo",
     "Film": "Película",
     "Paint": "Pintar",
     "Film (MP4)": "Película (MP4)",
-    "The film before": "La película anterior",
-    "The film before (MP4)": "La película anterior (MP4)",
-    "The last finished film (MP4)": "La última película terminada (MP4)",
+    "Previous film": "La película anterior",
+    "Previous film (MP4)": "La película anterior (MP4)",
+    "Last finished film (MP4)": "La última película terminada (MP4)",
     "Your film": "Su película",
-    "The film that is being painted goes on as it began; Paint begins anew.": (
+    "The film being painted keeps its settings; Paint starts over with the new ones.": (
         "La película que se está pintando sigue como empezó; Pintar empieza de nuevo."
     ),
-    "Styles of the community": "Estilos de la comunidad",
-    "First come the": "Primero los",
+    "Community styles": "Estilos de la comunidad",
+    "Sort by": "Primero los",
     "Most liked": "más apreciados",
     "Newest": "más nuevos",
     "Style, artist, repository": "Estilo, artista, repositorio",
@@ -257,12 +258,12 @@ una pantalla bastante ancha.
     "Run": "Empezar",
     "Stop": "Parar",
     "Continue": "Continuar",
-    "It goes on with the settings that it began with; Run starts with the new ones.": (
+    "Continue keeps the settings this run started with; Run starts over with the new ones.": (
         "Continúa con los ajustes con los que empezó; Empezar usa los nuevos."
     ),
     "Picture (PNG)": "Imagen (PNG)",
     "Losses (CSV)": "Pérdidas (CSV)",
-    "Steps at most": "Pasos como máximo",
+    "Maximum steps": "Pasos como máximo",
     "Start from": "Comenzar desde",
     "The photograph": "La fotografía",
     "Noise": "Ruido",
@@ -273,7 +274,7 @@ una pantalla bastante ancha.
     "Weights, optimiser, network, layers": "Pesos, optimizador, red, capas",
     "Content layers": "Capas del contenido",
     "Style layers": "Capas del estilo",
-    "conv1_1 to conv5_4, or relu…; conv4_1=0.5 gives one half the weight.": (
+    "conv1_1 to conv5_4, or relu…; conv4_1=0.5 halves a layer's weight.": (
         "de conv1_1 a conv5_4, o relu…; conv4_1=0.5 le da a una la mitad del peso."
     ),
     "What the losses mean": "Qué significan las pérdidas",
@@ -285,34 +286,34 @@ una pantalla bastante ancha.
     "Compact, quick": "Compacta, rápida",
     "VGG19, the paper's": "VGG19, la del artículo",
     "Seed of the noise": "Semilla del ruido",
-    "The photograph is repainted from coarse to fine: the soonest way to a picture.": (
+    "Repaints the photograph from coarse to fine: the quickest way to a picture.": (
         "La fotografía se repinta de lo grueso a lo fino: es lo que antes da una imagen."
     ),
-    "The same, out of nothing but random dots: the most to watch.": (
+    "The same, but starting from random dots: the most to watch.": (
         "Lo mismo, a partir de puntos al azar y nada más: es lo que más da que ver."
     ),
-    "From noise, with the layers of Gatys, Ecker and Bethge 2015; it takes its time.": (
+    "From noise, with the layers that Gatys, Ecker and Bethge used in 2015; takes its time.": (
         "Desde ruido, con las capas de Gatys, Ecker y Bethge 2015; se toma su tiempo."
     ),
-    "As in jcjohnson's neural-style: from noise, with a weight on smoothness; it takes the longest.": (
+    "As in jcjohnson's neural-style: from noise, with a weight on smoothness; takes the longest.": (
         "Como en neural-style, de jcjohnson: desde ruido, con un peso en la suavidad; es lo que más tarda."
     ),
-    "As in PyTorch's tutorial: shallow layers, and a great weight on style.": (
+    "As in PyTorch's tutorial: shallow layers and a heavy weight on style.": (
         "Como en el tutorial de PyTorch: capas poco profundas y mucho peso en el estilo."
     ),
-    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>At most about {time}</b> on this machine "
-    "as it is now, less if the losses stop falling.": (
+    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
+    "at its current load, less if the losses stop falling.": (
         "{size} px, como máximo {steps} pasos de {optimizer} desde {start}; {more}. <b>Como máximo {time}</b>, más o "
         "menos, en esta máquina tal como está; menos, si las pérdidas dejan de bajar."
     ),
     "{other} in place of {layer}": "{other} en lugar de {layer}",
-    "over {} sizes at most, from coarse to fine": "en {} tamaños a lo sumo, de grueso a fino",
+    "over up to {} sizes, from coarse to fine": "en {} tamaños a lo sumo, de grueso a fino",
     "content {content:g} to style {style:g}": "contenido {content:g} frente a estilo {style:g}",
     "smoothness {:g}": "suavidad {:g}",
     "in the photograph’s colours": "con los colores de la fotografía",
-    "only light and dark changed": "solo cambian luz y sombra",
+    "changing only light and dark": "solo cambian luz y sombra",
     "More paintings, and where each applies": "Más cuadros, y dónde se aplica cada uno",
-    "A mask is white where its painting applies and black elsewhere; without one it applies everywhere.": (
+    "A mask is white where its painting applies and black elsewhere; without one, the painting applies everywhere.": (
         "Una máscara es blanca donde se aplica su cuadro y negra en lo demás; sin ella se aplica en todas partes."
     ),
     "Painting 2": "Cuadro 2",
@@ -320,25 +321,25 @@ una pantalla bastante ancha.
     "Painting 4": "Cuadro 4",
     "Mask": "Máscara",
     "Its weight": "Su peso",
-    "Mask of the painting above": "Máscara del cuadro de arriba",
+    "Mask for the painting above": "Máscara del cuadro de arriba",
     "Weight of the painting above": "Peso del cuadro de arriba",
-    "<b>Watch a picture being painted</b>Choose a photograph and a painting, and press Run.<br>The losses are drawn "
-    "below while they fall.": (
+    "<b>Watch a picture being painted</b>Choose a photograph and a painting, then press Run.<br>The losses are "
+    "plotted below as they fall.": (
         "<b>Vea cómo se pinta una imagen</b>Elija una fotografía y un cuadro y pulse Empezar.<br>Abajo se dibujan las "
         "pérdidas mientras bajan."
     ),
-    "<b>Watch a film being painted</b>Choose a film: its first frame is painted at once.<br>The others, and the sound, "
-    "follow when you press Paint.": (
+    "<b>Watch a film being painted</b>Choose a film: its first frame is painted straight away.<br>The rest, and the "
+    "sound, follow when you press Paint.": (
         "<b>Vea cómo se pinta una película</b>Elija una película: su primera imagen se pinta enseguida.<br>Las demás, "
         "y el sonido, siguen cuando pulse Pintar."
     ),
-    "Getting the feature network and the pictures ready …": "Preparando la red de características y las imágenes …",
-    "Looking at the film …": "Mirando la película …",
-    "Looking how fast it goes …": "Mirando lo rápido que va …",
-    "looking how fast it goes": "mirando lo rápido que va",
-    "Going on …": "Continuando …",
-    "Writing the style …": "Escribiendo el estilo …",
-    "Fetching the style from the Hugging Face Hub …": "Descargando el estilo del Hugging Face Hub …",
+    "Preparing the feature network and the pictures …": "Preparando la red de características y las imágenes …",
+    "Examining the film …": "Mirando la película …",
+    "Measuring the speed …": "Mirando lo rápido que va …",
+    "measuring the speed": "mirando lo rápido que va",
+    "Continuing …": "Continuando …",
+    "Saving the style …": "Escribiendo el estilo …",
+    "Downloading the style from the Hugging Face Hub …": "Descargando el estilo del Hugging Face Hub …",
     "{}": "{}",
     "{} × {} px": "{} × {} px",
     "Step {} of at most {}": "Paso {} de {} como máximo",
@@ -348,38 +349,40 @@ una pantalla bastante ancha.
     "{} a second": "{} por segundo",
     "about {} left": "faltan unos {}",
     "at most {}": "como máximo {}",
-    "all of them take about {}": "todos llevan unos {}",
+    "painting all of them takes about {}": "todos llevan unos {}",
     "the first of {} frames": "el primero de {} fotogramas",
     "the first frame": "el primer fotograma",
-    "the first {} of its {} fit into {}": "los primeros {} de sus {} caben en {}",
-    "the first {} of its {} fit into {}, at {} px all of it": "los primeros {} de sus {} caben en {}; a {} px, todo",
+    "only the first {} of its {} can be painted in {}": "los primeros {} de sus {} caben en {}",
+    "only the first {} of its {} can be painted in {}; at {} px, all of it": (
+        "los primeros {} de sus {} caben en {}; a {} px, todo"
+    ),
     "Finished": "Terminado",
-    "Finished, for the losses hardly fall any more": "Terminado: las pérdidas apenas bajan ya",
+    "Finished: the losses have all but stopped falling": "Terminado: las pérdidas apenas bajan ya",
     "Stopped": "Parado",
     "Stopped before it began": "Parado antes de empezar",
-    "Stopped, for others may be waiting": "Parado, pues puede que otros esperen",
-    "Ended, for its time was up": "Terminado: se acabó su tiempo",
+    "Stopped: others may be waiting": "Parado, pues puede que otros esperen",
+    "Ended: its time was up": "Terminado: se acabó su tiempo",
     "Ended at step {}, without a style": "Terminado en el paso {}, sin un estilo",
     "{} steps": "{} pasos",
     "1 step": "1 paso",
     "{} of {} steps": "{} de {} pasos",
     "1 frame": "1 fotograma",
     "{} frames": "{} fotogramas",
-    "its sound is AAC now": "su sonido es AAC ahora",
-    "What you asked for before comes first": "Antes va lo que usted ya pidió",
-    "1 person is before you": "Hay 1 persona antes que usted",
-    "{} people are before you": "Hay {} personas antes que usted",
-    "Painted {} %, about {} s more": "Pintado el {} %, unos {} s más",
-    "The settings are as when it was made: drop a photograph to have it so, too.": (
+    "sound converted to AAC": "su sonido es AAC ahora",
+    "Your earlier request comes first": "Antes va lo que usted ya pidió",
+    "1 person is ahead of you": "Hay 1 persona antes que usted",
+    "{} people are ahead of you": "Hay {} personas antes que usted",
+    "{} % painted, about {} s left": "Pintado el {} %, unos {} s más",
+    "The settings are now those this picture was made with: drop a photograph to paint it the same way.": (
         "Los ajustes son como cuando se hizo: suelte una fotografía para tenerla igual."
     ),
-    "That style was somebody's own, which no picture names: the chosen one stays.": (
+    "That picture was painted in a private style, which pictures do not name: the chosen style stays.": (
         "Ese estilo era propio de alguien, y ninguna imagen lo nombra: se queda el elegido."
     ),
-    "You are in line": "Está en la fila",
-    "Somebody else's is being made first; yours is next.": "Antes se hace lo de otra persona; lo suyo va después.",
-    "At most {} people are before you.": "Hay como mucho {} personas antes que usted.",
-    "Stop leaves the line.": "Parar le saca de la fila.",
+    "You are in the queue": "Está en la fila",
+    "Somebody else is ahead of you; you are next.": "Antes se hace lo de otra persona; lo suyo va después.",
+    "At most {} people are ahead of you.": "Hay como mucho {} personas antes que usted.",
+    "Press Stop to leave the queue.": "Parar le saca de la fila.",
     "<b>One moment</b>The first picture is on its way.": "<b>Un momento</b>La primera imagen está en camino.",
     "Picture at step": "Imagen en el paso",
     "Frame": "Fotograma",
@@ -387,7 +390,7 @@ una pantalla bastante ancha.
     "Show or hide this curve": "Mostrar u ocultar esta curva",
     "The curve of a layer": "La curva de una capa",
     "A layer …": "Una capa …",
-    "The run before": "La prueba anterior",
+    "Previous run": "La prueba anterior",
     "Its curves are dashed; press to see its last picture, and again for this run's": (
         "Sus curvas van a trazos; al pulsar se ve su última imagen, y otra vez, la de esta"
     ),
@@ -395,25 +398,25 @@ una pantalla bastante ancha.
     "Total": "Total",
     "Content": "Contenido",
     "Smoothness": "Suavidad",
-    "<b>Watch a network learn to paint</b>Choose a painting, and press Train.<br>The losses are drawn below, and a "
-    "photograph is repainted, while it learns.": (
+    "<b>Watch a network learn to paint</b>Choose a painting, then press Train.<br>As it learns, the losses are "
+    "plotted below and a photograph is repainted.": (
         "<b>Vea cómo una red aprende a pintar</b>Elija un cuadro y pulse Entrenar.<br>Mientras aprende, abajo se "
         "dibujan las pérdidas y se repinta una fotografía."
     ),
     "Train a style of your own": "Entrenar un estilo propio",
-    "A network that already paints is trained further until it paints like the picture of your choice: most paintings "
-    "are well recognised after a few hundred steps. The style is yours to download and, for an hour or until you leave "
-    "this page, to paint with on *Repaint* and *Video*; dropped on *Contribute*, the download is there again. "
-    "`nst_core` takes it too.": (
+    "A network that can already paint is trained further until it paints like a picture of your choice: most "
+    "paintings are recognisable after a few hundred steps. The style is yours to download and, for an hour or until "
+    "you leave this page, to paint with on *Repaint* and *Video*. To use it later, drop the download on "
+    "*Contribute*, or give it to `nst_core`.": (
         "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija: la mayoría se "
         "reconoce bien al cabo de unos cientos de pasos. El estilo es suyo: puede descargarlo y, durante una hora o "
         "hasta que salga de esta página, pintar con él en *Repintar* y *Vídeo*; si suelta la descarga en *Contribuir*, "
         "vuelve a estar ahí. También lo admite `nst_core`."
     ),
-    "A network that already paints is trained further until it paints like the picture of your choice. This server "
-    "does not do that: it lacks a GPU, or photographs to learn on. On your own computer 1200 steps take half "
-    "an hour of two processor cores, and a folder of photographs of anything; a thousand are enough. In a checkout of "
-    "this project, with `painting.jpg` the picture:": (
+    "A network that can already paint is trained further until it paints like a picture of your choice. This server "
+    "does not do that: it lacks a GPU, or photographs to learn from. On your own computer 1200 steps take half an "
+    "hour on two processor cores and need a folder of photographs of anything; a thousand are enough. In a checkout "
+    "of this project, with your picture as `painting.jpg`:": (
         "Una red que ya pinta se sigue entrenando hasta que pinta como el cuadro que usted elija. Este servidor no lo "
         "hace: le falta una GPU, o fotografías con las que aprender. En su propio ordenador 1200 pasos llevan "
         "media hora con dos núcleos, y hace falta una carpeta con fotografías de lo que sea; "
@@ -422,23 +425,22 @@ una pantalla bastante ancha.
     "Command": "Comando",
     "Title": "Título",
     "My style": "Mi estilo",
-    "Begin with the network of": "Comenzar con la red de",
-    "More keeps more of the photograph.": "Cuanto mayor, más queda de la fotografía.",
+    "Start with the network of": "Comenzar con la red de",
+    "Higher values keep more of the photograph.": "Cuanto mayor, más queda de la fotografía.",
     "Style size (px)": "Tamaño del cuadro (px)",
-    "How large the painting is looked at: more gives larger strokes.": (
+    "The size at which the painting is studied: larger gives larger strokes.": (
         "A qué tamaño se mira el cuadro: cuanto mayor, más grandes las pinceladas."
     ),
-    "Minutes at most": "Minutos como máximo",
-    "There are as many steps as fit in.": "Se dan tantos pasos como quepan.",
+    "Maximum minutes": "Minutos como máximo",
+    "As many steps are taken as fit into this time.": "Se dan tantos pasos como quepan.",
     "Train": "Entrenar",
     "Style (ZIP)": "Estilo (ZIP)",
-    "The style before (ZIP)": "El estilo anterior (ZIP)",
+    "Previous style (ZIP)": "El estilo anterior (ZIP)",
     "Use it on Repaint and Video": "Usarlo en Repintar y Vídeo",
     "Try it on a photograph": "Pruébelo con una fotografía",
-    "<p>You trained a style, on the tab <i>Advanced</i> or with <code>python -m nst_core train</code>: drop its "
-    "<code>model.safetensors</code> here, or its folder as a zip. It is examined, and then you can try it until you "
-    "leave this page or load it again, for an hour at most; nobody else sees it. If you like, publish it for "
-    "everybody.</p>": (
+    "<p>Have you trained a style, on the <i>Advanced</i> tab or with <code>python -m nst_core train</code>? Drop its "
+    "<code>model.safetensors</code> here, or its folder as a zip. Once it has been checked, you can try it until you "
+    "leave or reload this page, for an hour at most; nobody else sees it. If you like, publish it for everybody.</p>": (
         "<p>Ha entrenado un estilo, en la pestaña <i>Avanzado</i> o con <code>python -m nst_core train</code>: suelte "
         "aquí su <code>model.safetensors</code>, o su carpeta en un zip. Se examina y después puede probarlo hasta que "
         "salga de esta página o la recargue, una hora como máximo; nadie más lo ve. Si quiere, publíquelo para "
@@ -448,7 +450,7 @@ una pantalla bastante ancha.
         "<tr><th>Título, cuadro</th><th>Autor</th><th>Licencia del estilo</th></tr>"
     ),
     "model.safetensors, or a folder as .zip": "model.safetensors, o una carpeta en .zip",
-    "<p>What your style paints appears here, and what it takes to publish it.</p>": (
+    "<p>What your style paints will appear here, along with what it takes to publish it.</p>": (
         "<p>Aquí aparecerá lo que pinta su estilo, y lo necesario para publicarlo.</p>"
     ),
     "What it paints": "Lo que pinta",

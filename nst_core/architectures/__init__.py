@@ -82,8 +82,8 @@ def register(architecture: Architecture) -> Architecture:
     key = architecture.id, architecture.version
     if key in VERSIONS:
         raise NSTError(
-            f"There is an architecture {quoted(architecture.id)}, version {architecture.version}, already: "
-            "another id, or a higher version, would be right."
+            f"There is already an architecture {quoted(architecture.id)}, version {architecture.version}: choose "
+            "another id, or a higher version."
         )
     VERSIONS[key] = architecture
     newest = ARCHITECTURES.get(architecture.id)
@@ -99,7 +99,7 @@ for _entry in entry_points(group=__name__):
         importlib.import_module(_entry.module)
     except Exception as _error:  # noqa: BLE001, for it is another's, and the other architectures serve without it
         logger.warning(
-            "The architecture %s is left out, for its module %s cannot be imported: %r.",
+            "The architecture %s is left out, as its module %s cannot be imported: %r.",
             _entry.name,
             _entry.module,
             _error,

@@ -45,7 +45,7 @@ def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def advanced(page: "Page") -> "Page":
     page.get_by_role("tab", name="Advanced").click()
-    expect(page.locator("#plan")).to_contain_text("At most about")
+    expect(page.locator("#plan")).to_contain_text("Up to about")
     return page
 
 
@@ -59,7 +59,7 @@ def choose(page: "Page", steps: int) -> None:
 
 
 def set_steps(page: "Page", steps: int) -> None:
-    box = page.get_by_label("number input for Steps at most")
+    box = page.get_by_label("number input for Maximum steps")
     box.fill(str(steps))
     box.press("Tab")
     expect(page.locator("#plan")).to_contain_text(f"at most {steps} steps")
@@ -154,7 +154,7 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     choose(page, 12)
     page.locator("#run").click()
     wait_until_it_rests(page, "12 steps")
-    picture, back = page.locator("#easel figure img"), page.get_by_role("button", name="The run before")
+    picture, back = page.locator("#easel figure img"), page.get_by_role("button", name="Previous run")
     assert back.count() == 0
     first, total = picture.evaluate(PIXELS), page.locator("#easel .curve.total")
     alone = total.get_attribute("d")
@@ -179,7 +179,7 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     assert second != first
     line = page.locator("#easel .line")
     back.click()
-    expect(line).to_have_text(re.compile("^The run before · Finished · 12 steps"))
+    expect(line).to_have_text(re.compile("^Previous run · Finished · 12 steps"))
     page.wait_for_function(f"([image, first]) => ({PIXELS})(image) === first", arg=[picture.element_handle(), first])
     back.click()
     expect(line).to_have_text(re.compile("^Finished · 12 steps"))
@@ -217,7 +217,7 @@ def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Brow
     advanced.locator("#run").click()
     expect(advanced.locator("#easel .line")).to_contain_text("left")
     second, third = (browser.new_context(locale=locale).new_page() for locale in ("en", "es"))
-    for page, tab, told in ((second, "Advanced", "You are in line"), (third, "Avanzado", "Está en la fila")):
+    for page, tab, told in ((second, "Advanced", "You are in the queue"), (third, "Avanzado", "Está en la fila")):
         page.goto(app_url)
         page.get_by_role("tab", name=tab).click()
         page.locator("#contents button").first.click()
@@ -227,7 +227,7 @@ def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Brow
         page.locator("#run").click()
         expect(page.locator("#easel .hint b")).to_have_text(told)
         expect(page.locator("#easel [data-testid=status-tracker]")).to_be_hidden()
-    expect(second.locator("#easel .hint")).to_contain_text("Somebody else's is being made first; yours is next.")
+    expect(second.locator("#easel .hint")).to_contain_text("Somebody else is ahead of you; you are next.")
     expect(third.locator("#easel .hint")).to_contain_text("como mucho 2 personas antes que usted. Parar le")
     second.locator("#leave").click()
     expect(second.locator("#easel .hint")).to_contain_text("Watch a picture being painted")
@@ -259,7 +259,7 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
     page.set_default_timeout(PATIENCE)
     page.goto(app_url)
     page.get_by_role("tab", name="Advanced").click()
-    expect(page.locator("#plan")).to_contain_text("At most about")
+    expect(page.locator("#plan")).to_contain_text("Up to about")
     choose(page, 2000)
     page.locator("#run").click()
     expect(page.locator("#easel figure img")).to_be_visible()
@@ -344,11 +344,11 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     expect(page.locator("#plan .wrong")).to_have_count(0)
     # A number beyond the slider's ends becomes the end, and so it is planned.
     for typed, taken in (("99999", "2000"), ("0", "1")):
-        steps = page.get_by_label("number input for Steps at most")
+        steps = page.get_by_label("number input for Maximum steps")
         steps.fill(typed)
         steps.press("Tab")
         expect(steps).to_have_value(taken)
-    expect(page.locator("#plan")).to_contain_text("At most")
+    expect(page.locator("#plan")).to_contain_text("Up to about")
     expect(page.locator("#plan .wrong")).to_have_count(0)
     expect(page.get_by_label("Content weight")).to_have_value("1")
     page.get_by_label("A fast style's picture").click()

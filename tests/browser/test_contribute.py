@@ -94,7 +94,9 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         expect(page.locator("#login")).to_be_visible()
         page.locator("#upload input[type=file]").set_input_files(archive)
         expect(page.locator("#report")).to_contain_text("It can be used.")
-        expect(page.locator("#report")).to_contain_text("To be published: it lacks 'title', 'artist', 'license'")
+        expect(page.locator("#report")).to_contain_text(
+            "Not ready to be published: it lacks 'title', 'artist', 'license'"
+        )
         expect(page.locator("#sample img")).to_be_visible()
 
         page.locator("#try").click()
@@ -106,7 +108,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         page.get_by_role("tab", name="Contribute").click()
         publish = page.locator("#publish")
         publish.click()
-        expect(page.get_by_text("say first that you may")).to_be_visible()
+        expect(page.get_by_text("first confirm that you are allowed to")).to_be_visible()
         page.get_by_label("Title").last.fill("The <b>Wave</b>")
         page.get_by_label("Artist of the picture").fill("Ada")
         page.get_by_label("Licence").click()
@@ -138,7 +140,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
             assert seen.format == "WEBP"
 
         before = page.evaluate("localStorage.repaint")
-        page.get_by_text("Styles of the community").click()
+        page.get_by_text("Community styles").click()
         choice = page.locator("#community-choice input")
         choice.click()
         page.get_by_role("option", name="The <b>Wave</b> by Ada · ada/wave · mit").click()
@@ -171,7 +173,7 @@ def test_what_is_dropped_is_examined_and_shown_as_text(page: "Page", tmp_path: P
     page.get_by_role("tab", name="Contribute").click()
     (tmp_path / "note.bin").write_text("I am a text.")
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "note.bin")
-    expect(page.locator("#report")).to_contain_text("The file is of no kind that is known here: weights as .safeten")
+    expect(page.locator("#report")).to_contain_text("The file is of an unknown kind: upload weights as .safeten")
     page.locator("#upload").get_by_label("Clear").click()
     with page.expect_file_chooser() as chooser:
         page.locator("#upload").get_by_role("button").first.click()

@@ -69,7 +69,7 @@ def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str
     missing = info.get_by_text("The Hugging Face Hub could not be reached for user/slow")
 
     labels.filter(has_text="Slow").click()
-    expect(info).to_have_text("Fetching the style from the Hugging Face Hub …")
+    expect(info).to_have_text("Downloading the style from the Hugging Face Hub …")
     paint(others, photo)
     assert not missing.count()  # while somebody else's was painted
     expect(missing).to_be_visible()

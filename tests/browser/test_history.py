@@ -23,7 +23,7 @@ def paint(page: "Page", style: str, pictures: int) -> None:
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> None:
-    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
     pick(page.get_by_role("radio", name="Broad"))
     paint(page, "first-style", 1)
     paint(page, "second-style", 2)
@@ -64,10 +64,10 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     page.get_by_role("button", name="Forget them").click()
     expect(page.locator("#history .strip button")).to_have_count(1)
     page.get_by_role("button", name="All of them?").click()
-    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
     page.reload()
     expect(page.locator("#styles label").first).to_be_visible()
-    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
 
 
 def shares(page: "Page", allowed: str) -> None:
@@ -101,7 +101,7 @@ def test_a_picture_is_shared_where_the_browser_can(page: "Page", app_url: str) -
     assert page.evaluate("shared") == ["tower-first-style.png", "image/png", 322, 512]
 
 
-@pytest.mark.parametrize(("allowed", "words"), [("null", "Share"), ("false", "No sharing here")])
+@pytest.mark.parametrize(("allowed", "words"), [("null", "Share"), ("false", "Could not share")])
 def test_whoever_does_not_share_is_told_why_or_has_their_way(
     page: "Page", app_url: str, allowed: str, words: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) 
         page.locator("#download").click()
     downloaded.value.save_as(file := tmp_path / "made.png")
     choose(page, "photo", file)
-    expect(page.get_by_test_id("toast-text")).to_contain_text("The settings are as when it was made")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("The settings are now those")
     expect(page.locator("#history .strip button")).to_have_count(2)
     pick_for_good(page.locator("#styles input[value=second-style]"))
     expect(page.locator("#history .strip button")).to_have_count(3)
@@ -198,10 +198,10 @@ def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
         pick(page.locator("#styles input[value=second-style]"))
     page.get_by_role("button", name="Forget them").click()
     page.get_by_role("button", name="All of them?").click()
-    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
     held[0].continue_()
     page.wait_for_timeout(1000)  # it would come
-    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
 
     page.unroute(re.compile(r"second-style\.png"))
     page.get_by_role("radio", name="Broad").click()
@@ -214,7 +214,7 @@ def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
     page.reload()
     expect(page.locator("#result img")).to_have_count(2)
     page.wait_for_timeout(2000)
-    expect(page.get_by_text("Your last pictures")).to_be_hidden()
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
 
 
 def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(page: "Page", tmp_path: Path) -> None:

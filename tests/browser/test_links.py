@@ -45,7 +45,7 @@ def test_what_is_wrong_in_a_link_is_dropped_and_said(blank: "Page", app_url: str
     for words in (
         "There is no style 'secnd-style'; did you mean second-style",
         "There is no style 'nobody'",
-        "There is no size 513, and there are 512.",
+        "There is no size 513: choose one of 512.",
         "'style' or 'photo'",
         "The strength should be a number from 0 to 1, not 7",
     ):
@@ -85,7 +85,7 @@ def test_a_tab_that_was_linked_to_does_not_come_back_once_it_was_left(blank: "Pa
 def test_a_tab_that_there_is_not_is_said(blank: "Page", app_url: str) -> None:
     page = blank
     page.goto(f"{app_url}/?tab=nowhere<b>")
-    words = "There is no tab 'nowhere<b>'; there are repaint, live, video, advanced, contribute, about."
+    words = "There is no tab 'nowhere<b>': the tabs are repaint, live, video, advanced, contribute, about."
     expect(page.get_by_test_id("toast-text")).to_have_text(words)
     expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
 
@@ -181,8 +181,8 @@ def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(blank: "Pa
     wrong = "size=100&steps=many&init=nothing&features=vgg&fast=nobody&content_weight=-1&optimizer=adam"
     page.goto(f"{app_url}/?tab=advanced&preset=speedy&{wrong}")
     for words in (
-        "There is no preset 'speedy'; there are quick",
-        "There is no size 100, and there are 128",
+        "There is no preset 'speedy': choose one of quick",
+        "There is no size 100: choose one of 128",
         "The steps on this server should be a whole number from 1",
         "not 'nothing'",
         "no feature network 'vgg'",
@@ -248,7 +248,7 @@ def test_a_picture_that_was_made_here_sets_the_page_as_it_was(page: "Page", tmp_
     page.reload()
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "painted.png")
-    expect(page.get_by_text("The settings are as when it was made")).to_be_visible()
+    expect(page.get_by_text("The settings are now those")).to_be_visible()
     expect(page.locator("#styles input[value=second-style]")).to_be_checked()
     for name in ("Photograph", "512", "Broad"):
         expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()

@@ -119,12 +119,12 @@ def test_it_paints_as_the_server_does_and_asks_for_nothing_more(live: "Page", tm
 def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page = live
     page.context.grant_permissions(["camera"])
-    expect(page.get_by_text("in the quick styles alone")).to_be_hidden()
+    expect(page.get_by_text("Only the quick styles work")).to_be_hidden()
     page.locator("#live .styles input[value=the-scream]").click()
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
     expect(page.locator("#live .styles input[value=the-scream-lite]")).to_be_checked()
-    expect(page.get_by_text("in the quick styles alone")).to_be_visible()
+    expect(page.get_by_text("Only the quick styles work")).to_be_visible()
     page.locator(f"#live .styles input[value={STYLE}]").click()
     titles = [label.inner_text() for label in page.locator("#live .styles label").all() if label.is_visible()]
     assert titles and all(title.endswith(", lite") for title in titles)
@@ -164,7 +164,7 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
     page.evaluate("given.getTracks()[0].dispatchEvent(new Event('ended'))")
-    expect(page.locator("#live .line")).to_have_text("The camera has gone.")
+    expect(page.locator("#live .line")).to_have_text("The camera was disconnected.")
     page.locator("#live .styles input[value=the-scream]").click()
     expect(page.locator("#live .line")).to_contain_text("512 × 384 px")
 
@@ -178,7 +178,7 @@ def test_the_server_paints_the_camera_when_it_is_told_to(live: "Page") -> None:
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_contain_text("by this device's processor")
     page.locator("#live .who").select_option("the server")
-    expect(page.locator("#live .privacy")).to_contain_text("goes there, and is kept nowhere")
+    expect(page.locator("#live .privacy")).to_contain_text("is sent there and not kept")
     expect(page.locator("#live .rate")).to_contain_text("by the server")
     expect(page.locator("#live .rate")).to_have_text(LIVE)
     expect(page.locator("#live .stop")).to_be_in_viewport(ratio=0.9)
@@ -240,7 +240,7 @@ def test_the_other_camera_is_another(live: "Page") -> None:
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
     page.get_by_label("Size (longer side, px)").select_option("240")
-    other = page.get_by_role("button", name="The other camera")
+    other = page.get_by_role("button", name="Switch camera")
     other.press("Enter")
     page.wait_for_function("given.length === 2")
     expect(page.locator("#live .rate")).to_contain_text("240 × 180 px")
@@ -279,7 +279,7 @@ def test_what_failed_once_is_tried_again(live: "Page", tmp_path: Path) -> None:
         };
     }""")
     choose(page, tmp_path / "small.png")
-    expect(line).to_contain_text("This device could not do it")
+    expect(line).to_contain_text("This device could not paint it")
     choose(page, tmp_path / "small.png")
     expect(line).to_contain_text("40 × 30 px")
 
@@ -296,11 +296,13 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     start = page.get_by_role("button", name="Start the camera")
     start.click()
-    expect(line).to_have_text("The camera was not allowed: allow it beside the page's address, and start it again.")
+    expect(line).to_have_text(
+        "Camera access was denied: allow it next to the page's address, then start the camera again."
+    )
     none = "async () => { throw new DOMException('', 'NotFoundError'); }"
     page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {none}; }}")
     start.click()
-    expect(line).to_have_text("This device has no camera: choose a photograph in its place.")
+    expect(line).to_have_text("This device has no camera: choose a photograph instead.")
     page.evaluate("delete Navigator.prototype.mediaDevices")
     start.click()
     expect(line).to_contain_text("https")
@@ -316,12 +318,12 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     # It stays: a request that is under way as a route is taken away may never be answered.
     page.route("**/*.wasm", lambda route: route.fulfill(body=others[0]) if others else route.fallback())
     choose(page, photo)
-    expect(line).to_have_text("The program that paints could not be fetched: try again, or paint on the tab Repaint.")
+    expect(line).to_have_text("The painting program could not be downloaded: try again, or use the Repaint tab.")
     others.clear()
     whole = page.evaluate_handle("WebAssembly")
     page.evaluate("delete window.WebAssembly")
     choose(page, photo)
-    expect(line).to_contain_text("This browser has no WebAssembly")
+    expect(line).to_contain_text("Painting here needs WebAssembly")
     page.evaluate("whole => { window.WebAssembly = whole }", whole)
     choose(page, photo)
     expect(line).to_contain_text("40 × 30 px")

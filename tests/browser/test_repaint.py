@@ -68,7 +68,7 @@ def test_repaint_change_download(page: "Page", photo: Path, registry_file: Path,
 
     choose(page, photo)
     wait_for(page, f"{MAX_SIDE} px")
-    page.get_by_label("As it is", exact=True).click()
+    page.get_by_label("Original", exact=True).click()
     wait_for(page, "140 × 200 px")  # upright
     before = page.locator("#result img").first.get_attribute("src")
 
@@ -215,7 +215,7 @@ def test_who_waits_sees_the_line_and_may_change_their_mind(page: "Page", app_url
     while not jobs[-1].status().progress_data:
         page.wait_for_timeout(50)
     choose(page, photo)
-    expect(page.locator("#info")).to_contain_text(re.compile(r"\d (person is|people are) before you"))
+    expect(page.locator("#info")).to_contain_text(re.compile(r"\d (person is|people are) ahead of you"))
     page.locator("#styles label").nth(1).click()
     wait_for(page, TITLES["second-style"][0])
     for job in jobs:

@@ -143,14 +143,14 @@ def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page",
     stop()
     assert zips() == ["Style (ZIP): red.zip"]
     begin("green")
-    expect(made).to_have_text("The style before (ZIP)")
-    assert zips() == ["The style before (ZIP): red.zip"]
+    expect(made).to_have_text("Previous style (ZIP)")
+    assert zips() == ["Previous style (ZIP): red.zip"]
     stop()
-    assert zips() == ["Style (ZIP): green.zip", "The style before (ZIP): red.zip"]
+    assert zips() == ["Style (ZIP): green.zip", "Previous style (ZIP): red.zip"]
     begin("blue")
-    expect(made).to_have_text("The style before (ZIP)")
+    expect(made).to_have_text("Previous style (ZIP)")
     stop()
-    assert zips()[-1] == "The style before (ZIP): green.zip"
+    assert zips()[-1] == "Previous style (ZIP): green.zip"
 
     page.locator("#use-style").click()
     expect(page.get_by_role("tab", name="Repaint")).to_be_focused()

@@ -59,7 +59,9 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     choose(page, tmp_path / "my holiday.mp4")
     expect(page.locator("#reel figure img")).to_be_visible()
     assert page.locator("#reel figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
-    expect(page.locator("#reel .line")).to_contain_text("96 × 64 px · the first of 20 frames · all of them take about")
+    expect(page.locator("#reel .line")).to_contain_text(
+        "96 × 64 px · the first of 20 frames · painting all of them takes about"
+    )
     page.locator("#paint-film").click()
     expect(page.locator("#reel .line")).to_contain_text("Finished · 20 frames")
     video = page.locator("#painted-film video")
@@ -75,7 +77,7 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     expect(page.locator("#reel figure")).to_be_hidden()
     pick_option(page.locator("#film-style input"), "Second")
     expect(page.locator("#reel figure img")).to_be_visible()
-    expect(page.locator("#download-film")).to_have_text("The film before (MP4)")
+    expect(page.locator("#download-film")).to_have_text("Previous film (MP4)")
     much = page.get_by_label("How much of it").locator("visible=true")
     expect(much).to_have_count(0)
     pick_option(page.get_by_label("A second style").locator("visible=true"), "First")
@@ -117,7 +119,7 @@ def test_on_a_wide_screen_the_frames_stay_in_sight(film: "Page", tmp_path: Path)
     expect(page.locator("#painted-film video")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")
     pick_option(page.locator("#film-style input"), "Second")
-    expect(page.locator("#painted-film")).to_contain_text("The film before")
+    expect(page.locator("#painted-film")).to_contain_text("Previous film")
     expect(frame).to_be_in_viewport(ratio=0.95)
 
 
@@ -129,7 +131,7 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     page.locator("#paint-film").dblclick()
     expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
     pick_option(page.locator("#film-style input"), "Second")
-    expect(page.get_by_test_id("toast-text")).to_contain_text("goes on as it began")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("keeps its settings")
     page.locator("#stop-film").click()
     expect(page.locator("#reel .line")).to_contain_text("Stopped")
     expect(page.locator("#painted-film video")).to_be_visible()
@@ -156,13 +158,13 @@ def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path
     page.locator("#paint-film").click()
     expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
     expect(page.locator("#painted-film video")).to_be_hidden()
-    expect(page.locator("#download-film")).to_have_text("The film before (MP4)")
+    expect(page.locator("#download-film")).to_have_text("Previous film (MP4)")
     assert frames(page, "#download-film") == 20
     page.locator("#stop-film").click()
     expect(page.locator("#reel .line")).to_contain_text("Stopped")
     expect(page.locator("#download-film")).to_have_text("Film (MP4)")
     assert 0 < frames(page, "#download-film") < 2000
-    expect(page.locator("#whole-film")).to_have_text("The last finished film (MP4)")
+    expect(page.locator("#whole-film")).to_have_text("Last finished film (MP4)")
     assert frames(page, "#whole-film") == 20
 
 
@@ -182,7 +184,7 @@ def test_who_waits_for_another_film_is_told_so(film: "Page", browser: "Browser",
         choose(one, tmp_path / "long.mp4")
         expect(one.locator("#reel .line")).to_contain_text("the first of 2000 frames")
         one.locator("#paint-film").click()
-        told = re.compile(r"Frame \d+" if one == other else "Somebody else's is being made first; yours is next. Stop")
+        told = re.compile(r"Frame \d+" if one == other else "Somebody else is ahead of you; you are next. Press Stop")
         expect(one.locator("#reel .line")).to_contain_text(told)
     expect(page.locator("#reel figure img")).to_be_visible()
     page.locator("#leave-film").click()
@@ -199,9 +201,9 @@ def test_stopped_before_its_first_frame_it_is_over(film: "Page", server: Repaint
     done = Event()
     server.studio.line.join("eve", lambda progress: done.wait(60))
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_have_text("1 person is before you")
+    expect(page.locator("#reel .line")).to_have_text("1 person is ahead of you")
     page.locator("#stop-film").click()
-    expect(page.get_by_text("It was stopped before its first frame was done.")).to_be_visible()
+    expect(page.get_by_text("The film was stopped before its first frame was finished.")).to_be_visible()
     expect(page.locator("#paint-film")).to_be_enabled()
     expect(page.locator("#reel [data-state]")).to_have_attribute("data-state", "empty")
     done.set()
@@ -213,7 +215,7 @@ def test_a_text_file_is_no_film(film: "Page", tmp_path: Path) -> None:
     choose(page, tmp_path / "text.mp4")
     # Gradio says in a toast of its own that the browser cannot play it.
     toast = page.get_by_test_id("toast-text").filter(has_text="text.mp4")
-    expect(toast).to_have_text(re.compile(r"^[^/]+ would be right\.$"))
+    expect(toast).to_have_text(re.compile(r"^[^/]+: use an MP4[^/]+\.$"))
 
 
 def test_the_browser_sees_the_colours_and_the_turn(page: "Page", tmp_path: Path) -> None:
