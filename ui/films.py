@@ -71,6 +71,8 @@ class Cinema:
         self._firsts: Kept[Screening] = Kept(16, KEEP)
         self._wishes: Kept[Wish] = Kept(1000, KEEP)
         """The wish whose first frame each page asked for last."""
+        self._bare: Kept[bool] = Kept(1000, KEEP)
+        """Pages whose film was taken away."""
         self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
         self._ended: Kept[Screening] = Kept(8, KEEP)
         self._paces: dict[str, float] = {}
@@ -84,6 +86,8 @@ class Cinema:
             Ended: the page has asked for another one since, for the whole film, or for none.
             NSTError: the film, the style or a number is refused.
         """
+        if self._bare.get(session, None):
+            raise Ended
         self._wishes.put(session, None, wish)
         styles, film, size, settings = self._asked(session, path, wish)
         screening = Screening(self.studio.folder)
@@ -113,9 +117,16 @@ class Cinema:
         self._firsts.put(session, None, screening)
         return screening
 
-    def dismiss(self, session: str | None) -> None:
-        """Give up any first frame that the session's page has asked for."""
+    def choose(self, session: str | None, film: bool) -> None:
+        """Note that the session's page has another film now, or none: the first frames it asked for are given up.
+
+        A setting that was changed before the film was taken away may arrive after that, and then asks for nothing.
+        """
         self._wishes.forget(session)
+        if film:
+            self._bare.forget(session)
+        else:
+            self._bare.put(session, None, True)
 
     def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
         """Repaint the film; yields the same screening again and again, a few times a second, as it goes on.
@@ -123,7 +134,7 @@ class Cinema:
         Raises:
             NSTError: whatever the library refuses before the first frame; later, the screening has it as ``trouble``.
         """
-        self.dismiss(session)
+        self._wishes.forget(session)
         styles, film, size, settings = self._asked(session, path, wish)
         screening, earlier = Screening(self.studio.folder), self.ended(session)
         screening.before = earlier.before if earlier and not earlier.finished else earlier

@@ -107,11 +107,14 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         values = read(cinema.studio, named, {"size": cinema.sizes}, said)
         return [values.get(name, gr.skip()) for name in named]
 
+    def chosen(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
+        cinema.choose(request.session_hash, bool(film))
+        return first(request, film, *said)
+
     def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
         # The film painted before can still be downloaded, and its label says that it is not this one.
         earlier = gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
         if not film:
-            cinema.dismiss(request.session_hash)
             return None, *earlier
         painted = cinema.running.get(request.session_hash, None)
         if painted and painted.running:
@@ -154,7 +157,8 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    gr.on([film.change, *pressed], first, **previewed, trigger_mode="multiple")
+    film.change(chosen, **previewed, trigger_mode="multiple")
+    gr.on(pressed, first, **previewed, trigger_mode="multiple")
     gr.on(dragged, first, **previewed, trigger_mode="always_last")
     film.change(js=SHOW_STAGE)
     gr.on([style.change, second.change], None, [style, second], mix, js=SHOW_MIX)

@@ -18,7 +18,7 @@ from nst_core.video import stylize_video
 from ui.server import Page as Repaint
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -104,6 +104,34 @@ def test_a_film_that_is_taken_away_leaves_no_frame(film: "Page", server: Repaint
     wait_until(lambda: not server.studio.line.waiting())
     page.wait_for_timeout(500)  # its frame would come
     expect(page.locator("#reel .hint")).to_be_visible()
+
+
+def test_a_setting_that_arrives_after_its_film_was_taken_away_paints_nothing(film: "Page", tmp_path: Path) -> None:
+    """Gradio tells of a choice once more as its list loses the focus, which is when something else is pressed."""
+    page, held, released = film, list["Route"](), Event()
+    make_film(tmp_path / "film.mp4")
+    choose(page, tmp_path / "film.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
+    asked = re.compile('"film.mp4"')  # of the two, only the setting's has a film
+
+    def late(route: "Route") -> None:
+        if released.is_set() or not asked.search(route.request.post_data or ""):
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/queue/join*", late)
+    pick_option(page.locator("#film-style input"), "Second")
+    page.locator("#film").get_by_label("Clear").click()
+    expect(page.locator("#reel .hint")).to_be_visible()
+    assert held
+    released.set()
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(1000)  # its frame would come
+    expect(page.locator("#reel .hint")).to_be_visible()
+    choose(page, tmp_path / "film.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
 
 
 def test_on_a_wide_screen_the_frames_stay_in_sight(film: "Page", tmp_path: Path) -> None:
