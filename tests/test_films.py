@@ -135,7 +135,7 @@ def test_a_first_frame_that_nobody_wants_any_more_leaves_the_line(cinema: Cinema
         with pytest.raises(Ended):
             before.result(30)
         wait_until(lambda: cinema.studio.line.waiting() == 1)
-        cinema.dismiss("ann")
+        cinema.choose("ann", False)
         with pytest.raises(Ended):
             last.result(30)
         assert not cinema.studio.line.waiting()
