@@ -52,7 +52,7 @@ def test_where_the_exporter_is_not_installed_a_sentence_says_so(
 ) -> None:
     for package in ("onnx", "onnxscript"):
         monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(NSTError, match=r"^Exporting takes 'onnx', 'onnxscript': .* installs that\.$"):
+    with pytest.raises(NSTError, match=r"^Exporting needs 'onnx', 'onnxscript': .* installs what is missing\.$"):
         exports.of("first-style").result()
 
 
