@@ -100,7 +100,7 @@ def test_from_one_persons_folder_to_anothers_picture(
     seen, merged, added = ask("bob", review, (*review, "--merge"), second)
     for words in ("The Wave", "Ada", "mit", revision, "62 tensors of johnson", "most alike the bundled"):
         assert words in seen
-    assert "what pull request 1 adds" in merged and "what pull request 2 adds" in added
+    assert "The styles of pull request 1 were added" in merged and "pull request 2 were added" in added
     assert [pull.status for pull in registry.pulls] == ["closed", "closed"]
     assert [entry["id"] for entry in entries(hub)] == ["wave", "night"]
     assert list(registry.commits[registry.branches["main"]]) == ["registry.yaml"]
