@@ -46,7 +46,8 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserS
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     found = page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
-    found.then(None, None, None, js=SETTLED)
+    for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
+        after(None, None, None, js=SETTLED)
 
     # Whoever opens a link has no photograph yet; here there is one, which is painted with the settings.
     to_set = [*settings, desk.guests, desk.found]

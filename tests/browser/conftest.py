@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from made_page import launched_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+    from ui.server import Page as Repaint
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 60_000
@@ -27,6 +30,13 @@ def browser() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Repaint"]:
+    """The page in this process, which tests can look into; a module that uses it says that ``app_url`` is its."""
+    with launched_page(registry_file, tmp_path_factory.mktemp("page")) as page:
+        yield page
 
 
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}

@@ -7,7 +7,6 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from made_page import launched_page
 from made_registry import TITLES
 from picking import pick, pick_for_good
 from PIL import Image
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-
-
-@pytest.fixture(scope="module")
-def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repaint]:
-    with launched_page(registry_file, tmp_path_factory.mktemp("page")) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +89,16 @@ def test_what_a_link_says_is_not_undone_by_who_presses_too_early(blank: "Page", 
         expect(page.locator("#photo img")).to_have_count(0)
     example.click()
     expect(page.locator("#info")).to_contain_text(TITLES["second-style"][0])
+
+
+def test_who_was_refused_what_a_link_says_can_go_on(blank: "Page", app_url: str) -> None:
+    page = blank
+    page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "The server is full."}))
+    page.goto(f"{app_url}/?style=second-style")
+    expect(page.get_by_test_id("toast-text").first).to_be_visible()
+    page.route("**/queue/join*", lambda route: route.continue_())  # the latest counts
+    page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#info")).to_contain_text(TITLES["first-style"][0])
 
 
 def test_a_newcomer_need_not_wait(blank: "Page", app_url: str) -> None:

@@ -1,7 +1,6 @@
 """A person's film: its first frame, the whole of it, stopped, played and taken home; with the colours that it had."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from made_films import make_film, see
-from made_page import launched_page
 from picking import pick_option
 from waiting import wait_until
 
@@ -269,13 +267,6 @@ def test_the_browser_sees_the_colours_and_the_turn(page: "Page", tmp_path: Path)
         for number in range(6):
             rows = slice(16 * number + 4, 16 * number + 12)
             assert np.abs(seen[rows] - upright[rows].astype(int)).max() <= 6, (name, number)
-
-
-@pytest.fixture(scope="module")
-def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repaint]:
-    """In this process, which has the style's network already."""
-    with launched_page(registry_file, tmp_path_factory.mktemp("page")) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
