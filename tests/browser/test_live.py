@@ -125,7 +125,8 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     expect(page.locator("#live .rate")).to_have_text(LIVE)
     expect(page.locator("#live .styles input[value=the-scream-lite]")).to_be_checked()
     expect(page.get_by_text("Only the quick styles work")).to_be_visible()
-    page.locator(f"#live .styles input[value={STYLE}]").click()
+    with page.expect_response("**/*.onnx"):  # what is asked for is looked at below, and this may take its time
+        page.locator(f"#live .styles input[value={STYLE}]").click()
     titles = [label.inner_text() for label in page.locator("#live .styles label").all() if label.is_visible()]
     assert titles and all(title.endswith(", lite") for title in titles)
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
