@@ -1,9 +1,9 @@
-"""Choosing among Gradio's radio buttons, and in its lists, in a browser."""
+"""Choosing among Gradio's radio buttons, in its lists and in its accordions, in a browser."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Locator, Page
 
 
 def pick(button: "Locator") -> None:
@@ -29,3 +29,9 @@ def pick_for_good(button: "Locator", tab: str = "repaint") -> None:
     before = button.page.evaluate("tab => localStorage[tab]", tab)
     pick(button)
     button.page.wait_for_function("([tab, before]) => localStorage[tab] !== before", arg=[tab, before])
+
+
+def unfold(page: "Page", name: str) -> None:
+    """Open an accordion, and wait: Gradio sets what is in it back to how it was, some frames after it is seen."""
+    page.get_by_role("button", name=name).click()
+    page.wait_for_timeout(1000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_page import served_page
-from picking import pick
+from picking import pick, unfold
 from PIL import Image
 from waiting import wait_until
 
@@ -159,7 +159,7 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     first, total = picture.evaluate(PIXELS), page.locator("#easel .curve.total")
     alone = total.get_attribute("d")
 
-    page.get_by_role("button", name="Weights, optimiser").click()
+    unfold(page, "Weights, optimiser")
     page.get_by_label("Style layers").fill("conv1_1, conv2_1=0.5 conv9_1")
     page.get_by_label("Style layers").press("Tab")
     expect(page.locator("#plan")).to_contain_text("conv9_1")
@@ -322,7 +322,7 @@ def test_a_mask_without_a_painting_is_named(advanced: "Page", tmp_path: Path) ->
     page = advanced
     choose(page, 2)
     Image.new("L", (9, 9)).save(tmp_path / "mask.png")
-    page.get_by_text("More paintings, and where each applies").click()
+    unfold(page, "More paintings, and where each applies")
     for place, sentence in ((0, "The mask is black all over"), (1, "Mask 2 has no painting")):
         row = page.locator(".further").nth(place)
         row.locator("input[type=file]").last.set_input_files(tmp_path / "mask.png")
@@ -336,7 +336,7 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     page = advanced
     page.get_by_label("From noise").click()
     expect(page.locator("#plan")).to_contain_text("from noise")
-    page.get_by_text("Weights, optimiser, network").click()
+    unfold(page, "Weights, optimiser")
     page.get_by_label("Content weight").fill("-3")
     page.get_by_label("Content weight").press("Tab")
     expect(page.locator("#plan .wrong")).to_contain_text("content weight")
@@ -360,10 +360,9 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
 
 def test_where_nothing_is_trained_there_is_a_command(advanced: "Page") -> None:
     page = advanced
-    page.get_by_role("button", name="Train a style of your own").click()
+    unfold(page, "Train a style of your own")
     command = page.locator("#command .cm-content")
     expect(command).to_contain_text("python -m nst_core train painting.jpg")
-    page.wait_for_timeout(2000)  # Gradio lays out what is in an accordion anew while that opens
     page.get_by_label("number input for Content weight").fill("2.5")
     page.get_by_label("number input for Content weight").press("Tab")
     expect(command).to_contain_text("--content-weight 2.5")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import serving
-from picking import pick, pick_for_good, pick_option
+from picking import pick, pick_for_good, pick_option, unfold
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -115,14 +115,14 @@ def test_a_link_to_the_other_tab_has_its_whole_recipe(page: "Page", app_url: str
     expect(page.get_by_text("steps of L-BFGS from noise")).to_be_visible()
     pick(page.get_by_role("radio", name="a fast style"))
     pick_option(page.get_by_label("The fast style"), "Second")
-    page.get_by_role("button", name="Weights, optimiser").click()
+    unfold(page, "Weights, optimiser")
     pick(page.get_by_role("radio", name="Adam"))
     page.get_by_label("Seed of the noise").fill("7")
     page.get_by_role("button", name="Link to settings").locator("visible=true").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     page.goto(page.evaluate("navigator.clipboard.readText()"))
     expect(page.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
-    page.get_by_role("button", name="Weights, optimiser").click()
+    unfold(page, "Weights, optimiser")
     for name in ("From noise", "a fast style", "Adam"):
         expect(page.get_by_role("radio", name=name)).to_be_checked()
     expect(page.get_by_label("Seed of the noise")).to_have_value("7")
@@ -142,13 +142,13 @@ def test_the_browser_remembers_the_settings_of_the_other_tab(blank: "Page", app_
     page.goto(f"{app_url}/?tab=advanced&preset=paper&optimizer=adam&strength=0.5")
     expect(page.get_by_role("radio", name="The paper")).to_be_checked()
     pick_for_good(page.get_by_role("radio", name="From noise"), "advanced")
-    page.get_by_role("button", name="Weights, optimiser").click()
+    unfold(page, "Weights, optimiser")
     expect(page.get_by_role("radio", name="L-BFGS")).to_be_checked()  # as the preset has it
     pick_for_good(page.get_by_role("radio", name="SGD"), "advanced")
     assert page.url == f"{app_url}/?tab=advanced&strength=0.5"  # of what the address said, no other tab's is forgotten
     page.reload()
     expect(page.get_by_role("radio", name="From noise")).to_be_checked()
-    page.get_by_role("button", name="Weights, optimiser").click()
+    unfold(page, "Weights, optimiser")
     expect(page.get_by_role("radio", name="SGD")).to_be_checked()
     expect(page.get_by_text("steps of SGD from noise")).to_be_visible()
 
@@ -190,7 +190,7 @@ def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(blank: "Pa
         "The content weight should be a number of at least 0, not -1",
     ):
         expect(page.get_by_text(words).first).to_be_visible()
-    page.get_by_role("button", name="Weights, optimiser").click()
+    unfold(page, "Weights, optimiser")
     expect(page.get_by_role("radio", name="Adam")).to_be_checked()
     expect(page.get_by_role("radio", name="Quick look")).to_be_checked()
 

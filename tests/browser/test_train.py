@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import pytest
 from made_optimization import made_picture
 from made_page import launched_page
+from picking import unfold
 from waiting import wait_until
 
 from nst_core.recipe import Recipe
@@ -46,7 +47,7 @@ def app_url(server: Repaint) -> str:
 @pytest.fixture
 def training(page: "Page") -> "Page":
     page.get_by_role("tab", name="Advanced").click()
-    page.get_by_role("button", name="Train a style of your own").click()
+    unfold(page, "Train a style of your own")
     expect(page.locator("#lesson .hint")).to_be_visible()
     return page
 
