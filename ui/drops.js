@@ -54,6 +54,7 @@ async function hand(box, file) { // as if it had been chosen there
 // Gradio itself reloads the page where the connection broke: what was chosen is kept for this tab alone, and a day.
 const DAY = 24 * 60 * 60 * 1000;
 const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by the block of their examples
+const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
 let tab;
 const opened = new Promise((done, fail) => { // fails where a frame may store nothing
@@ -73,6 +74,7 @@ function keep(box, file) { // or forget, without one
   const place = box.id;
   if (!Object.values(PLACES).includes(place)) return;
   waiting.delete(place);
+  presses.delete(place);
   delete box.dataset.again;
   store((pictures) => (file ? pictures.put({ tab, place, file, time: Date.now() }) : pictures.delete([tab, place])));
 }
@@ -102,9 +104,10 @@ document.addEventListener("click", async (event) => {
   if (event.isTrusted && box && target.closest(".icon-button-wrapper button:last-of-type")) keep(box);
   const place = example && document.querySelector(`#${PLACES[example.closest(".block")?.id]}`);
   if (!place) return;
+  presses.set(place.id, event);
   const { src } = example.querySelector("img"), answer = await fetch(src).catch(() => null);
-  if (!answer?.ok) return;
-  const file = await answer.blob();
+  const file = answer?.ok && await answer.blob().catch(() => null);
+  if (!file || presses.get(place.id) !== event) return; // or something else has been chosen since
   keep(place, new File([file], decodeURIComponent(src.split("/").pop()), { type: file.type }));
 }, { capture: true });
 

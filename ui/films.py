@@ -127,6 +127,7 @@ class Cinema:
             self._bare.forget(session)
         else:
             self._bare.put(session, None, True)
+            self._firsts.forget(session)
 
     def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
         """Repaint the film; yields the same screening again and again, a few times a second, as it goes on.
@@ -180,7 +181,12 @@ class Cinema:
         screening.film, screening.progress = out, 1.0
         note("filmed", frames=screening.done, seconds=screening.worked)
         self._ended.put(session, None, screening)
+        self._firsts.forget(session)
         yield screening
+
+    def shown(self, session: str | None) -> Screening | None:
+        """What the session's stage showed last: a first frame, or a film that has ended."""
+        return self._firsts.get(session, None) or self.ended(session)
 
     def ended(self, session: str | None) -> Screening | None:
         """The session's last film."""

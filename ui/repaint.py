@@ -221,6 +221,8 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
             message = escape(str(error), quote=False)
             # The message stays, but beside a photograph that cannot be read, the picture of another one does not.
             gone = isinstance(error, PictureError)
+            if gone:
+                studio.shown.forget(session)
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
             yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
             raise gr.Error(message, print_exception=False) from error
@@ -232,12 +234,13 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
         if not studio.wants(session, wish):
             yield overtaken
             return
+        studio.shown.put(session, None, wish)
         files = str(painting.sitter.file), str(seen)
         bounded = wish.size is None and max(picture.size) == studio.limit(wish)
         yield gr.DownloadButton(interactive=False), describe(painting, worded, bounded), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
-        if studio.wants(session, wish):
+        if studio.shown.get(session, None) is wish:  # though something else may be wanted since
             made = {
                 # A picture that is touched up replaces its earlier version.
                 "key": f"{path.parent.name}-{wish.style}-{wish.second}",

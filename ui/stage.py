@@ -83,11 +83,13 @@ def follow(
     left: Callable[[W | None], list[Any]],
     ended: Callable[[str | None], W | None],
     running: Underway[W],
+    before: Callable[[str | None], W | None] | None = None,
 ) -> list[Dependency]:
     """Wire up what follows ``events``, each of which ``shown`` feeds; returns what follows their success.
 
     ``watched`` are the stage and its two buttons, the one that leaves the queue first; ``results`` are the components
-    for what a session's last work, if it has ``ended`` well, has ``left`` to download.
+    for what a session's last work, if it has ``ended`` well, has ``left`` to download. ``before`` tells what a stage
+    showed before work that failed, if that may be something else.
     """
     stage, leave, stop = watched
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
@@ -97,8 +99,8 @@ def follow(
         return [gr.Button(interactive=True), *hidden, *left(ended(request.session_hash))]
 
     def refused(request: gr.Request) -> list[Any]:
-        before = ended(request.session_hash)
-        return [before and view(before), *rest(request)]
+        earlier = (before or ended)(request.session_hash)
+        return [earlier and view(earlier), *rest(request)]
 
     def end(request: gr.Request) -> None:
         running.stop(request.session_hash)

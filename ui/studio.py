@@ -150,6 +150,8 @@ class Studio:
         self.line = Line()
         self._wishes: Kept[Wish] = Kept(1000, KEEP)
         """What each page asked for last."""
+        self.shown: Kept[Wish] = Kept(1000, KEEP)
+        """What made the picture that each page shows."""
 
     def take(self, session: str | None, style: Style) -> str:
         """Keep a style of a person's own, which nobody else can ask for; returns the name to ask for it by.
@@ -282,13 +284,15 @@ class Studio:
         return self._wishes.get(session, None) is wish
 
     def dismiss(self, session: str | None) -> None:
-        """Give up whatever the session's page has asked for."""
+        """Give up whatever the session's page has asked for, or shows."""
         self._wishes.forget(session)
+        self.shown.forget(session)
         self.line.end(session, keyed=True)
 
     def forget(self, session: str | None) -> None:
         """End what is painted for a session, and drop its pictures, which could be painted again."""
         self._wishes.forget(session)
+        self.shown.forget(session)
         self.line.end(session)
         self._sitters.forget(session)
         self._paintings.forget(session)

@@ -174,5 +174,6 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         concurrency_limit=1,
         api_visibility="private",
     )
-    follow([event], paint, [stage, leave, stop], [file, whole, result], left, cinema.ended, cinema.running)
+    watched = [stage, leave, stop]
+    follow([event], paint, watched, [file, whole, result], left, cinema.ended, cinema.running, cinema.shown)
     return style

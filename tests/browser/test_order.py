@@ -1,5 +1,6 @@
 """An impatient person: what they do while something else is under way, or right after it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from waiting import wait_until
 
 from nst_core.images import save_picture
+from ui import repaint
 from ui.server import Page as Repaint
 from ui.studio import Wish
 
@@ -143,3 +145,51 @@ def test_presets_one_after_another(page: "Page", server: Repaint, monkeypatch: p
     assert "at most 200 steps" in page.locator("#plan").inner_text()
     tried.set()
     expect(page.locator("#plan")).to_contain_text("512 px, at most 300 steps")
+
+
+def test_a_picture_that_is_seen_can_be_taken_home_whatever_is_refused_next(
+    page: "Page", server: Repaint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal comes while its PNG is written."""
+    Image.linear_gradient("L").save(tmp_path / "photo.png")
+    written = Event()
+
+    def write(picture: Image.Image, file: Path, **options: str) -> None:
+        assert file.suffix != ".png" or written.wait(60)
+        save_picture(picture, file, **options)
+
+    monkeypatch.setattr(repaint, "save_picture", write)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.png")
+    expect(page.locator("#result img")).to_have_count(2)
+    page.get_by_role("radio", name="Fine").click()
+    expect(page.locator("#info .wrong")).to_contain_text("this server paints at most 256 px, not 512")
+    expect(page.locator("#download")).to_be_disabled()
+    written.set()
+    expect(page.locator("#download")).to_be_enabled()
+    expect(page.locator("#history button img")).to_have_count(1)
+    expect(page.locator("#result img")).to_have_count(2)
+
+
+def test_an_example_that_comes_late_is_not_what_a_reload_finds(page: "Page", tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "photo.png")
+    held = list["Route"]()
+
+    def late(route: "Route") -> None:
+        if route.request.resource_type == "fetch":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile("file=.*tower"), late)
+    page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#photo img")).to_be_visible()
+    example = page.locator("#photo img").get_attribute("src") or ""
+    assert "tower" in example and len(held) == 1
+    page.locator("#photo").get_by_label("Remove Image").click()
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.png")
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("photo.png"))
+    with page.expect_response(re.compile("file=.*tower")):
+        held[0].continue_()
+    page.wait_for_timeout(300)  # it would be kept
+    page.reload()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("photo.png"))

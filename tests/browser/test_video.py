@@ -231,7 +231,8 @@ def test_stopped_before_its_first_frame_it_is_over(film: "Page", server: Repaint
     page.locator("#stop-film").click()
     expect(page.get_by_text("The film was stopped before its first frame was finished.")).to_be_visible()
     expect(page.locator("#paint-film")).to_be_enabled()
-    expect(page.locator("#reel [data-state]")).to_have_attribute("data-state", "empty")
+    expect(page.locator("#reel [data-state]")).to_have_attribute("data-state", "first")
+    expect(page.locator("#reel .line")).to_contain_text("the first of")
     done.set()
 
 
