@@ -16,7 +16,7 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.gallery import EXAMPLES, drawn
+from ui.gallery import EXAMPLES, drawn, examples
 from ui.links import EDITED, copies, dropping, remembers, said_at_first, unless_again
 from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
 from ui.sliders import slider, within
@@ -89,18 +89,10 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             with gr.Row():
                 with gr.Column(min_width=150):
                     content = picture(say("Photograph"), drop, elem_id="content")
-                    gr.Examples(
-                        EXAMPLES, content, label=say("Or one of these"), elem_id="contents", api_visibility="private"
-                    )
+                    examples(EXAMPLES, content, "contents", "Or one of these")
                 with gr.Column(min_width=150):
                     painting = picture(say("Painting"), drop, elem_id="painting")
-                    gr.Examples(
-                        PAINTINGS,
-                        painting,
-                        label=say("Or one of these"),
-                        elem_id="paintings",
-                        api_visibility="private",
-                    )
+                    examples(PAINTINGS, painting, "paintings", "Or one of these")
             preset = gr.Radio(
                 [(say(preset.label), id) for id, preset in PRESETS.items()],
                 value="quick",

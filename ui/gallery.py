@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.context import get_blocks_context
+from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
 from ui.stage import refusals
 from ui.studio import PageError, Studio, address_of
+from ui.words import say
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
@@ -102,6 +105,18 @@ def guest_card(name: str, preview: Path) -> str:
 def drawn(suffix: str) -> list[Path]:
     """Examples that ``scripts/draw.py`` drew: paintings (``.jpg``) or films (``.mp4``)."""
     return sorted(Path(__file__).with_name("drawn").glob(f"*{suffix}"))
+
+
+def examples(
+    files: list[Path], place: gr.components.Component, id: str, label: str = "Or try one of these"
+) -> Dependency:
+    """Lay out files to try in a ``place``; returns the listener that puts the pressed one there."""
+    event = gr.Examples(files, place, label=say(label), elem_id=id, api_visibility="private").load_input_event
+    blocks = get_blocks_context()
+    assert blocks
+    # As Gradio has it, whatever is pressed while another one is on its way is ignored.
+    blocks.fns[event["id"]].trigger_mode = "always_last"
+    return event
 
 
 def registry_choices(registry: Registry) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.gallery import EXAMPLES, Desk, registry_choices
+from ui.gallery import EXAMPLES, Desk, examples, registry_choices
 from ui.line import Ended
 from ui.links import copies, remembers
 from ui.masks import SIDE, read_mask
@@ -80,9 +80,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
                 height=220,
                 elem_id="photo",
             )
-            examples = gr.Examples(
-                EXAMPLES, photo, label=say("Or try one of these"), elem_id="examples", api_visibility="private"
-            )
+            tried = examples(EXAMPLES, photo, "examples")
             style = gr.Radio(
                 registry_choices(studio.registry),
                 value=next((entry.id for entry in studio.registry), None),
@@ -291,7 +289,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
     gr.on(chosen, show, wishes, shown, **anew)
     # When an example is taken away, Gradio still sends its photograph.
     photo.clear(show, wishes, shown, js="(photo, ...wishes) => [null, ...wishes]", **anew)
-    examples.load_input_event.success(show, wishes, shown, **anew)
+    tried.success(show, wishes, shown, **anew)
     # These find the painting kept: there is nothing to wait for, or to end.
     touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
     gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)

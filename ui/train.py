@@ -9,7 +9,7 @@ import gradio as gr
 
 from nst_core.errors import NSTError
 from ui.advanced import PAINTINGS, picture
-from ui.gallery import Desk, offer_own
+from ui.gallery import Desk, examples, offer_own
 from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
 from ui.sliders import slider, within
 from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
@@ -119,13 +119,7 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="model")
-            gr.Examples(
-                PAINTINGS,
-                painting,
-                label=say("Or one of these"),
-                elem_id="models",
-                api_visibility="private",
-            )
+            examples(PAINTINGS, painting, "models", "Or one of these")
             settings = _settings(school)
             minutes = slider(
                 1,

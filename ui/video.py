@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ui.films import Cinema, Screening
-from ui.gallery import drawn, registry_choices
+from ui.gallery import drawn, examples, registry_choices
 from ui.line import Ended
 from ui.links import EDITED, remembers, said_at_first
 from ui.repaint import SHOW_MIX
@@ -43,13 +43,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
             film = gr.Video(
                 label=say("Film"), sources=["upload"], buttons=[], height=260, elem_id="film", elem_classes="pick"
             )
-            gr.Examples(
-                drawn(".mp4"),
-                film,
-                label=say("Or try one of these"),
-                elem_id="films",
-                api_visibility="private",
-            )
+            examples(drawn(".mp4"), film, "films")
             style = gr.Dropdown(
                 choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
             )

@@ -193,3 +193,18 @@ def test_an_example_that_comes_late_is_not_what_a_reload_finds(page: "Page", tmp
     page.wait_for_timeout(300)  # it would be kept
     page.reload()
     expect(page.locator("#photo img")).to_have_attribute("src", re.compile("photo.png"))
+
+
+def test_of_two_examples_the_last_comes(page: "Page") -> None:
+    """Though the first takes its time."""
+    answers, held = Event(), list["Route"]()
+    page.route("**/gradio_api/run/**", lambda route: route.continue_() if answers.is_set() else held.append(route))
+    page.get_by_role("button", name="tower").first.click()
+    page.get_by_role("button", name="cheetah").first.click()
+    answers.set()
+    assert held
+    for route in held:
+        route.continue_()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("cheetah"))
+    expect(page.locator("#info")).to_contain_text(TITLES["first-style"][0])
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("cheetah"))
