@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.architectures import ARCHITECTURES, Architecture
+from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError
 from nst_core.text import explain, few, plain, unique_keys
 
@@ -98,7 +99,7 @@ def load_network(path: Path, architecture: Architecture, *, sha256: str | None =
     """
     state = read_weights(path, architecture, sha256=sha256)
     # Not on the meta device: what a network keeps outside its state dict, such as a mean, is made on this device.
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay unchanged
+    with torch.device("cpu"), OwnNumbers():
         network = architecture.network()
     network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
+from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, feature_network, fingerprint
 from nst_core.files import replacing
@@ -191,14 +192,8 @@ def new_network(recipe: Recipe, start: Style | None = None) -> nn.Module:
     """
     check_recipe(recipe)
     check_architecture(recipe.architecture)
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)  # with another type, the same seed gives other numbers
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # the program's own stay unchanged
-            torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would seed the GPUs', too
-            network = ARCHITECTURES[recipe.architecture].network().float()
-    finally:
-        torch.set_default_dtype(usual)
+    with torch.device("cpu"), OwnNumbers(recipe.seed):  # with another type, the same seed gives other numbers
+        network = ARCHITECTURES[recipe.architecture].network().float()
     if start is not None:
         check_style(start)
         if start.architecture.id != recipe.architecture:

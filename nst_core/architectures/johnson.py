@@ -51,7 +51,7 @@ class JohnsonNetwork(nn.Module):
         last = self.deconv3.conv2d
         assert last.bias is not None
         reach = self.deconv3.padding
-        middle = torch.exp(-0.5 * torch.arange(-reach, reach + 1.0).square())
+        middle = torch.exp(-0.5 * torch.arange(-reach, reach + 1, dtype=torch.float32).square())
         taper = torch.outer(middle, middle)
         taper /= taper.square().mean().sqrt()
         with torch.no_grad():
