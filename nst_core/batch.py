@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +29,7 @@ from nst_core.images import (
     save_picture,
     whole_file,
 )
+from nst_core.memory import out_of_memory
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize
@@ -150,11 +151,12 @@ def stylize_files(
     def save(made: tuple[Path, Future[tuple[Image.Image, float]]]) -> None:
         target, painting = made
         picture, seconds = painting.result()
-        save_picture(picture, target)
+        with _named(target.name):
+            save_picture(picture, target)
         wrote(target, Painted(*picture.size, seconds))
 
     # Ctrl-C may be raised in here, the innermost generator, which then stops what is being painted.
-    paintings = ahead(paint, enumerate(ahead(open_picture, photos)), at_once, stop=ended.set)
+    paintings = ahead(paint, enumerate(ahead(_opened, photos)), at_once, stop=ended.set)
     painted = zip(targets, paintings, strict=True)
     with closing(ahead(save, painted)) as saved:
         try:
@@ -227,13 +229,31 @@ def _paint_file(settings: dict[str, Any], styles: Sequence[Style], sent: _Sent) 
     file = BytesIO(sent.data)
     file.name = sent.name  # which error messages mention
     try:
-        picture = _painted(open_picture(file), sent.name, styles, settings)
+        with _named(sent.name):
+            photo = open_picture(file)
+        picture = _painted(photo, sent.name, styles, settings)
         painted = Painted(*picture.size, time.perf_counter() - began)
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, _named(sent.target):
             save_picture(picture, Path(folder, sent.target))
             return _Returned(Path(folder, sent.target).read_bytes(), painted)
     except NSTError as error:
         return error
+
+
+def _opened(photo: Path) -> Image.Image:
+    with _named(photo.name):
+        return open_picture(photo)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which photograph there is too little memory for; the others may need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise NSTError(f"There is too little memory for {quoted(name)}.") from error.with_traceback(None)
 
 
 def _painted(
@@ -241,6 +261,7 @@ def _painted(
 ) -> Image.Image:
     second = styles[1] if len(styles) > 1 else None
     try:
-        return stylize(photo, styles[0], second=second, progress=progress, **settings)
+        with _named(name):
+            return stylize(photo, styles[0], second=second, progress=progress, **settings)
     except NSTError as error:  # whose message lacks the file's name
         raise NSTError(f"{quoted(name)}: {error}") from error

@@ -34,7 +34,7 @@ from nst_core.console import (
     stderr,
 )
 from nst_core.errors import NSTError
-from nst_core.memory import keep_freed_memory
+from nst_core.memory import keep_freed_memory, out_of_memory
 from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
 from nst_core.text import few
@@ -301,6 +301,6 @@ def main() -> None:
     except NSTError as error:
         _refuse(str(error))
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):  # as PyTorch says it, of a GPU too
+        if not out_of_memory(error):
             raise
         _refuse("There is too little memory for that: choose a smaller size, crop or batch.")

@@ -48,6 +48,11 @@ def free_memory() -> int | None:
     return available + int(libc.mallinfo2().fordblks)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that says so: Python's own error, or PyTorch's of a CPU or a GPU."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error))
+
+
 class _Mallinfo(ctypes.Structure):
     """``struct mallinfo2``."""
 

@@ -611,3 +611,27 @@ def test_too_little_memory_is_a_sentence(work: str, told: str) -> None:
     script = f"import torch; from nst_core import cli; cli.app = lambda **_: {work}; cli.main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and done.stderr.startswith(told)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process has no such limit")
+def test_a_photograph_that_does_not_fit_into_memory_is_told_and_the_others_are_painted(made: Path) -> None:
+    Image.new("1", (11500, 11500)).save(made / "b-large.png")
+    for name in ("a.png", "c.png"):
+        (made / name).write_bytes((made / "photo.png").read_bytes())
+    script = """
+import re, resource, sys
+from pathlib import Path
+from nst_core import Style
+from nst_core.batch import stylize_files
+style = Style.open("wave")
+photos = [Path(name) for name in ("a.png", "b-large.png", "c.png")]
+taken = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (taken + 600 * 2**20,) * 2)
+targets = [Path("out", photo.name) for photo in photos]
+Path("out").mkdir()
+errors = stylize_files(photos, targets, [style], progress=lambda part: None, wrote=lambda *told: None, size=32)
+print(*errors)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=made, capture_output=True, text=True)
+    assert done.stdout == "There is too little memory for 'b-large.png'.\n", done.stderr
+    assert {file.name for file in (made / "out").iterdir()} == {"a.png", "c.png"}
