@@ -245,8 +245,8 @@ def check(
         with perhaps_a_folder(what):
             folder = fetch(match[1], match[2])
         report = examine(folder)
-    elif not os.path.isdir(what) and what in (known := Registry.load(registry)):
-        report = examine(known.open(what).folder)
+    elif not os.path.exists(what) and Path(what).name == what:
+        report = examine(Registry.load(registry).open(what).folder)
     else:
         report = examine(Path(what))
     table = Table(show_header=False, box=None)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from nst_core.console import RegistryOption, SecondOption, check_apart, print_table, stderr, style_word
+from nst_core.console import (
+    MixOption,
+    RegistryOption,
+    SecondOption,
+    check_apart,
+    mixed,
+    print_table,
+    stderr,
+    style_word,
+)
 from nst_core.errors import NSTError
 from nst_core.files import check_place
 from nst_core.registry import Registry
@@ -89,22 +98,21 @@ def export(
         Literal["fp32", "fp16"], typer.Option(help="fp16 is half as large, and computes in float16 where that is safe.")
     ] = "fp32",
     second: SecondOption = None,
-    mix: Annotated[
-        float, typer.Option(help="How much of the second style shows, 0 to 1, unless the file's user sets it.")
-    ] = 0.5,
+    mix: MixOption = None,
     registry: RegistryOption = None,
 ) -> None:
     """Write a style as ONNX, for phones and browsers: it takes and gives float32 (1, 3, height, width), RGB in 0–255.
 
     Height and width may be any; the output has the size of the input, and is clamped to 0–255. With a second style, the
-    network takes mix as well: float32 (1), 0 to 1.
+    network takes mix as well: float32 (1), 0 to 1, by default the one given here.
     """
     check_place(out)
     from nst_core.exporting import check_export, export_style
 
     check_export(out)
+    much = mixed(mix, second)
     styles = [Registry.load(registry).open(name) for name in (style, second) if name]
-    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=mix)
+    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=much)
     titles = " + ".join(one.title for one in styles)
     print(f"{out} paints {titles}, {precision}: {out.stat().st_size / 1e6:.2f} MB.")
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -347,7 +348,8 @@ def write_style(
     interruption leaves no folder, or one without the file that makes it a style.
 
     Raises:
-        StyleError: the architecture is not known, or the folder cannot be written.
+        StyleError: the architecture is not known, the card or ``config.json`` is none that could be read again, or the
+            folder cannot be written.
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
         PictureError: the preview cannot be read.
     """
@@ -363,6 +365,7 @@ def write_style(
             new = Path(temporary)
             (new / CARD).write_text(card.render(), encoding="utf-8")
             (new / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            read_card(new), read_config(new)  # as whoever opens it does
             save_picture(fit(shown, min(PREVIEW_SIZE, max(shown.size))), new / PREVIEW)
             (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable by its owner alone
             read_weights(new / WEIGHTS, architecture)
@@ -370,6 +373,10 @@ def write_style(
                 (new / file).replace(folder / file)
     except OSError as error:
         raise StyleError(f"The style {quoted(folder.name)} could not be written: {error.strerror}.") from error
+    except PydanticSerializationError as error:
+        raise StyleError(
+            f"{CONFIG} can hold Python's own numbers, texts, lists and dictionaries alone: {error}."
+        ) from error
     finally:
         if not there:
             with suppress(OSError):  # there is something in it

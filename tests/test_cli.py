@@ -304,7 +304,7 @@ def test_check_takes_an_id_where_no_folder_has_that_name(made: Path, tmp_path: P
     assert "udnie-lite is sound." in nst("check", "udnie-lite", folder=tmp_path).stdout
     mine = ("--registry", make_registry(tmp_path / "mine"))
     assert "first-style " in nst("check", "first-style", *mine, folder=tmp_path).stdout
-    assert "There is no folder 'first-style'" in refusal("check", "first-style", folder=tmp_path)
+    assert "did you mean udnie-lite" in refusal("check", "udnie-lit", folder=tmp_path)
     (tmp_path / "udnie-lite").symlink_to(made / "wave", target_is_directory=True)
     assert "1,679,235 parameters" in nst("check", "udnie-lite", folder=tmp_path).stdout
 

@@ -304,6 +304,28 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "style").exists()
 
 
+@pytest.mark.parametrize(
+    ("about", "sentence"),
+    [
+        ({"training": {"losses": [0.125] * 60000}}, "config.json cannot be used: it has more than 262,144 bytes"),
+        ({"metrics": {"loss": torch.ones(1)}}, "config.json can hold Python's own numbers, texts, lists"),
+        ({"text": "long " * 300_000}, "README.md cannot be used: it has more than 1,048,576 bytes"),
+    ],
+)
+def test_a_style_that_could_not_be_opened_is_not_written(made: Path, about: dict[str, Any], sentence: str) -> None:
+    style, before = Style.open(made), (made / "config.json").read_bytes()
+    text = about.pop("text", "")
+    with pytest.raises(StyleError, match=sentence):
+        write_style(
+            made,
+            network_state=style.network.state_dict(),
+            config=style.config.model_copy(update=about),
+            card=Card(text=text),
+            preview=Image.new("RGB", (8, 8)),
+        )
+    assert (made / "config.json").read_bytes() == before
+
+
 def test_what_is_written_needs_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file cannot be moved at once from one for temporary files, which may be on another disk."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
