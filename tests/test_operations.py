@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import ROOT, _serve, launched
+from gradio_client import Client, handle_file
 from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
 from PIL import Image
@@ -322,6 +323,18 @@ def test_who_waits_is_not_forgotten_for_others(registry_file: Path, photo: Path,
         wait_until(lambda: page.waiting() == 12)
         painted.set()
         assert all("event: complete" in http.get(stream).text for stream in asked)
+
+
+def test_what_a_client_cancels_leaves_the_line(registry_file: Path, photo: Path, tmp_path: Path) -> None:
+    painted = Event()
+    with launched_page(registry_file, tmp_path) as page:
+        client = Client(str(page.local_url), verbose=False)
+        page.studio.line.join("bob", lambda progress: painted.wait(60))
+        jobs = [client.submit(handle_file(photo), "first-style", api_name="/stylize") for _ in range(3)]
+        wait_until(lambda: page.studio.line.waiting() == 3)
+        jobs[0].cancel()
+        wait_until(lambda: not page.studio.line.waiting())
+        painted.set()
 
 
 def test_without_gradio_the_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

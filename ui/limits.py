@@ -127,6 +127,8 @@ class Limits:
             session = None if of_agents(Headers(scope=scope)) else said.get("session_hash")
             self._check_line(asking["how"], asking["name"], said.get("fn_index"), session)
             self._check_names(asking["how"], asking["name"], said)
+        elif scope["path"].endswith(f"{API}/cancel") and isinstance(said, dict):
+            self.page.cancelled(said.get("session_hash"), said.get("fn_index"))
 
     def _check_line(self, how: str, name: str, number: Any, session: Any) -> None:
         # As Gradio does: in some kinds of request, the number takes precedence over the name; others ignore it.

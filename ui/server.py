@@ -194,6 +194,14 @@ class Page(gr.Blocks):
         for tab in (self.easel, self.school, self.cinema):
             tab.running.stop(session)
 
+    def cancelled(self, session: Any, number: Any) -> None:
+        """Take pictures that a client cancels out of the line; Gradio itself cancels all of a session's, by an event's
+        number, but only waits for them no longer.
+        """
+        event = self.fns.get(number) if type(number) is int else None
+        if event and event.api_name == "stylize" and isinstance(session, str):
+            self.studio.line.end(session)
+
     def heard(self, session: str) -> None:
         """Forget that a session whose stream has ended waited for something, unless it still does; Gradio would
         remember it for as long as the server runs.
