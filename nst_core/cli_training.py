@@ -129,7 +129,7 @@ def train(
     """
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
-    from nst_core.style import MAX_BYTES, check_new
+    from nst_core.style import check_new
     from nst_core.training import check_architecture, new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
@@ -138,7 +138,6 @@ def train(
         check_architecture(architecture)
     if not resume:
         check_new(out)
-    finished = all(os.path.exists(out / file) for file in MAX_BYTES)
     recipe = Recipe(
         architecture=architecture or RECIPE.architecture,
         steps=steps,
@@ -165,6 +164,9 @@ def train(
     network = new_network(recipe, start)
     shown = _sample(sample, photos, recipe)
     folder = TrainingFolder(out, style_image, shown)
+    finished = resume and folder.is_finished()
+    if not finished:
+        check_new(out)  # with --resume, too: files may have come there since
     interrupted = Event()
     training = train_network(
         recipe,
@@ -195,7 +197,7 @@ def train(
     if done < steps:
         stderr.print(
             f"Interrupted after {done} of {steps} steps: --resume continues from there, and import makes a style of "
-            f"{folder.checkpoint} as it is."
+            f"{folder.checkpoint} as it is, in another folder."
         )
         raise typer.Exit(130)
     if finished:

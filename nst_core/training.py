@@ -393,6 +393,16 @@ def _save(path: Path, state: dict[str, object]) -> None:
         ) from error
 
 
+def is_complete(checkpoint: Path) -> bool:
+    """Whether the training of a checkpoint has made all its steps.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    begun = _begun(checkpoint)
+    return bool(begun["step"] == begun["asked"].get("steps"))
+
+
 def _begun(path: Path) -> dict[str, Any]:
     """The content of a checkpoint."""
     if not os.path.exists(path):

@@ -20,9 +20,9 @@ from nst_core.architectures import Architecture
 from nst_core.history import HistoryWriter
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
-from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
+from nst_core.style import MAX_BYTES, PREVIEW_SIZE, Card, StyleConfig, write_style
 from nst_core.text import plain, quoted
-from nst_core.training import TrainingError, TrainingStep, painted
+from nst_core.training import TrainingError, TrainingStep, is_complete, painted
 
 MEASURED_STEPS = 100
 """How many of the last steps, except for reconstruction, the losses in ``config.json`` are averaged over."""
@@ -60,6 +60,14 @@ class TrainingFolder:
             self.working.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"The folder {folder} cannot be created: {error.strerror}.") from error
+
+    def is_finished(self) -> bool:
+        """Whether its training has made all steps, and the folder is a style.
+
+        Raises:
+            TrainingError: there is no checkpoint, or it cannot be read.
+        """
+        return is_complete(self.checkpoint) and all(os.path.exists(self.folder / file) for file in MAX_BYTES)
 
     def record(self, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
         """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued.

@@ -28,7 +28,7 @@ from nst_core.console import progress_bar
 from nst_core.errors import NSTError
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
-from nst_core.style import Style
+from nst_core.style import MAX_BYTES, Style
 from nst_core.stylization import stylize
 from nst_core.training import TrainingStep
 from nst_core.training_folder import TrainingFolder
@@ -545,49 +545,79 @@ def test_what_commands_do_not_all_need_is_not_imported_for_all() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_an_interrupted_training_goes_on_where_it_was(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "photos").mkdir()
-    Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
-    words = ["train", made / "photo.png", "--photos", "photos", "--steps", 12, "--batch-size", 1, "--crop", 64]
-    words += ["--style-size", 64, "--features", "compact", "--reconstruction-steps", 1]
-    words += ["--architecture", "johnson-lite"]
-
-    def losses(name: str) -> list[list[str]]:
-        text = (tmp_path / name / "training" / "losses.csv").read_text()
-        return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
-
+def interrupted(*words: object, folder: Path, how: int = signal.SIGINT) -> str:
+    """What a training says that is told to end in its second step."""
     record = TrainingFolder.record
 
     def pressed(self: TrainingFolder, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
         for step in record(self, steps, resume=resume):
             if step.step == 2:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(how)
             yield step
 
-    assert nst(*words, "-o", "whole", folder=tmp_path).returncode == 0
     # Where the tests run in the background, Ctrl-C is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TrainingFolder, "record", pressed)
-            told = refusal(*words, "-o", "ended", folder=tmp_path, code=130)
+            told = refusal(*words, folder=folder, code=130)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+    return told
+
+
+@pytest.fixture
+def training(made: Path, tmp_path: Path) -> list[object]:
+    """Words that train for twelve steps, on the photographs of a folder beside the style's."""
+    (tmp_path / "photos").mkdir()
+    Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
+    words = ["train", made / "photo.png", "--photos", "photos", "--steps", 12, "--batch-size", 1, "--crop", 64]
+    words += ["--style-size", 64, "--features", "compact", "--reconstruction-steps", 1]
+    return [*words, "--architecture", "johnson-lite"]
+
+
+def test_an_interrupted_training_goes_on_where_it_was(training: list[object], tmp_path: Path) -> None:
+    def losses(name: str) -> list[list[str]]:
+        text = (tmp_path / name / "training" / "losses.csv").read_text()
+        return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
+
+    assert nst(*training, "-o", "whole", folder=tmp_path).returncode == 0
+    told = interrupted(*training, "-o", "ended", folder=tmp_path)
     kept = Path("ended", "training", "checkpoint.pt")
     assert told == (
         "Interrupted after 2 of 12 steps: --resume continues from there, and import makes a style of "
-        f"{kept} as it is.\n"
+        f"{kept} as it is, in another folder.\n"
     )
     assert losses("ended") == losses("whole")[:3]
     assert not (tmp_path / "ended" / "model.safetensors").exists()
-    resumed = nst(*words, "-o", "ended", "--resume", folder=tmp_path)
+    resumed = nst(*training, "-o", "ended", "--resume", folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert losses("ended") == losses("whole")
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("ended", "whole")]
     assert weights[0] == weights[1]
+
+
+def test_a_resumed_training_writes_over_nothing_and_makes_no_step_in_vain(
+    training: list[object], tmp_path: Path
+) -> None:
+    words = [*training, "-o", "ended"]
+    interrupted(*words, folder=tmp_path)
+    kept = (tmp_path / "ended" / "training" / "checkpoint.pt").read_bytes()
+    own = tmp_path / "ended" / "README.md"
+    own.write_text("My own words.")
+    assert "The folder 'ended' already has a README.md" in refusal(*words, "--resume", folder=tmp_path)
+    assert own.read_text() == "My own words."
+    own.unlink()
+    checkpoint = Path("ended", "training", "checkpoint.pt")
+    done = nst("import", checkpoint, "-o", "ended", "--sample", "photos/one.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = refusal(*words, "--resume", folder=tmp_path)
+    assert "already has a README.md" in told and "move it away" in told
+    assert (tmp_path / checkpoint).read_bytes() == kept
+    for file in MAX_BYTES:
+        (tmp_path / "ended" / file).unlink()
+    assert nst(*words, "--resume", folder=tmp_path).stdout.splitlines()[-1].startswith("ended is now a style: ")
 
 
 @pytest.mark.slow
