@@ -8,6 +8,7 @@ import platform
 import shlex
 import statistics
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import nn
 
 from nst_core.architectures import Architecture
+from nst_core.files import locked
 from nst_core.history import HistoryWriter
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
@@ -74,12 +76,31 @@ class TrainingFolder:
 
         Raises:
             NSTError: the file cannot be written.
+            TrainingError: another training is running in the folder.
         """
-        # A training goes on even if its losses were lost.
-        history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
-        for step in steps:
-            history.write(asdict(step))
-            yield step
+        with self._alone():
+            # A training goes on even if its losses were lost.
+            history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
+            for step in steps:
+                history.write(asdict(step))
+                yield step
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other trainings out of the folder."""
+        lock = self.working / ".lock"  # the other files may be replaced by new ones, which nobody has locked
+        with ExitStack() as held:
+            try:
+                lock.touch()
+                ours = held.enter_context(locked(lock))
+            except OSError as error:
+                raise TrainingError(f"The folder {self.working} cannot be written to: {error.strerror}.") from error
+            if not ours:
+                raise TrainingError(
+                    f"Another training is running in the folder {quoted(self.folder)}: wait for its end, or name "
+                    "another folder."
+                )
+            yield
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
         """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; returns the repainted sample."""

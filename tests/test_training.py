@@ -617,6 +617,23 @@ def test_a_training_goes_on_without_the_losses_that_were_lost(
     assert "6 steps of 1 squares" in (folder.folder / "README.md").read_text()
 
 
+def test_two_trainings_do_not_share_a_folder(painting: Path, photos: Path, tmp_path: Path) -> None:
+    def begin(*, resume: bool = False) -> tuple[TrainingFolder, Iterator[TrainingStep]]:
+        folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
+        steps = steps_of(RECIPE, painting, photos, folder.checkpoint, resume=resume)
+        return folder, folder.record(steps, resume=resume)
+
+    (folder, first), (_, second) = begin(), begin()
+    begun = [next(first)]  # of which there is no checkpoint yet
+    kept = folder.losses.read_bytes()
+    for other in (second, begin(resume=True)[1]):
+        with pytest.raises(TrainingError, match=r"^Another training is running in the folder '.*style': wait for"):
+            next(other)
+    assert folder.losses.read_bytes() == kept
+    assert len([*begun, *first]) == RECIPE.steps
+    assert list(begin(resume=True)[1]) == []
+
+
 def test_losses_that_cannot_be_written_are_a_sentence(painting: Path, photos: Path, tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
     folder.losses.mkdir()
