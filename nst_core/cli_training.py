@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RECIPE = Recipe()
 """Where the defaults come from."""
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What tells a training to end: Ctrl-C, a stopped container, a closed terminal, which Windows has no signal for."""
 
 
 def train(
@@ -122,8 +124,8 @@ def train(
 ) -> None:
     """Train a network to paint like a picture, and write it as a style folder.
 
-    Ctrl-C ends the training after the current step: --resume continues from there, and the exit status is 130. A second
-    Ctrl-C ends it at once.
+    Ctrl-C, or SIGTERM, ends the training after the current step: --resume continues from there, and the exit status is
+    130. A second one ends it at once.
 
     Several GPUs, or machines, share each batch: accelerate launch -m nst_core train …
     """
@@ -303,19 +305,22 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
 
 @contextmanager
 def _deferring(interrupted: Event) -> Iterator[None]:
-    """The first Ctrl-C only sets ``interrupted``, so that a step is completed; a second one interrupts at once."""
-    before = signal.getsignal(signal.SIGINT)
-    # Where Ctrl-C is ignored, it stays so. No process of several may end alone: the others would wait for it.
-    if before is not signal.default_int_handler or not is_alone():
-        yield
-        return
+    """The first Ctrl-C, or other signal to end, only sets ``interrupted``, so that a step is completed; a second one
+    interrupts at once."""
+    # Where one is ignored, it stays so. No process of several may end alone: the others would wait for it.
+    before = {number: handler for number in ENDING if callable(handler := signal.getsignal(number)) and is_alone()}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def defer(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        restore()
         interrupted.set()
 
-    signal.signal(signal.SIGINT, defer)
+    for number in before:
+        signal.signal(number, defer)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from commands import nst, refusal
 from made_features import make_features
 from made_registry import make_registry
@@ -545,14 +546,14 @@ def test_what_commands_do_not_all_need_is_not_imported_for_all() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def interrupted(*words: object, folder: Path, how: int = signal.SIGINT) -> str:
+def interrupted(*words: object, folder: Path) -> str:
     """What a training says that is told to end in its second step."""
     record = TrainingFolder.record
 
     def pressed(self: TrainingFolder, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
         for step in record(self, steps, resume=resume):
             if step.step == 2:
-                signal.raise_signal(how)
+                signal.raise_signal(signal.SIGINT)
             yield step
 
     # Where the tests run in the background, Ctrl-C is ignored.
@@ -596,6 +597,34 @@ def test_an_interrupted_training_goes_on_where_it_was(training: list[object], tm
     assert losses("ended") == losses("whole")
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("ended", "whole")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_training_in_the_background_that_is_told_to_end_keeps_every_step(
+    how: signal.Signals, training: list[object], tmp_path: Path
+) -> None:
+    def in_the_background() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's shell sets it
+        signal.signal(how, signal.SIG_DFL)
+
+    words = [*training, "-o", "ended", "--steps", 5000]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_core", *map(str, words)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=in_the_background,
+    )
+    working = tmp_path / "ended" / "training"
+    while not (working / "losses.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(how)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    done = len((working / "losses.csv").read_text().splitlines()) - 1
+    assert told.startswith(f"Interrupted after {done} of 5000 steps: --resume continues")
+    assert torch.load(working / "checkpoint.pt", weights_only=True)["step"] == done
 
 
 def test_a_resumed_training_writes_over_nothing_and_makes_no_step_in_vain(
