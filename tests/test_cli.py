@@ -627,6 +627,13 @@ def test_a_training_in_the_background_that_is_told_to_end_keeps_every_step(
     assert torch.load(working / "checkpoint.pt", weights_only=True)["step"] == done
 
 
+def test_what_a_training_drew_does_not_become_its_sample(training: list[object], tmp_path: Path) -> None:
+    words = [*training, "-o", "photos/a-style"]
+    interrupted(*words, "--sample-every", 1, folder=tmp_path)
+    assert nst(*words, "--resume", folder=tmp_path).returncode == 0
+    assert open_picture(tmp_path / "photos" / "a-style" / "preview.webp").size == (512, 455)
+
+
 def test_a_resumed_training_writes_over_nothing_and_makes_no_step_in_vain(
     training: list[object], tmp_path: Path
 ) -> None:

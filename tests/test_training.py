@@ -443,6 +443,28 @@ def test_what_it_draws_among_the_photographs_is_nothing_to_learn_from(painting: 
     assert [*losses(begun)[:2], *losses(resumed)] == whole
 
 
+def test_what_other_trainings_drew_and_what_is_hidden_is_no_photograph(photos: Path) -> None:
+    for beside, drawn in {
+        "a-style/model.safetensors": "a-style/preview.webp",
+        "a-style/config.json": "a-style/training/losses.png",
+        "b-style/training/losses.csv": "b-style/training/sample-000200.webp",
+        "c-style/training/checkpoint.pt": "c-style/training/losses.png",
+        ".trash/note": ".trash/0.png",
+        ".trash/album/note": ".trash/album/0.png",
+        "d-style/README.md": "d-style/0.png",
+        "training/note": "training/0.png",
+    }.items():
+        (photos / beside).parent.mkdir(parents=True, exist_ok=True)
+        (photos / beside).touch()
+        (photos / drawn).parent.mkdir(exist_ok=True)
+        draw(photos / drawn, 7)
+    found = [path.relative_to(photos).as_posix() for path in Photographs(photos, RECIPE).paths]
+    assert found == [*(f"{seed}.png" for seed in range(5)), "d-style/0.png", "training/0.png"]
+    # The folder that was asked for is looked into, whatever it is called or holds.
+    for name, there in ((".trash/album", "0.png"), ("a-style", "preview.webp")):
+        assert there in {path.name for path in Photographs(photos / name, RECIPE).paths}
+
+
 def test_a_style_s_network_is_not_trained(painting: Path, photos: Path) -> None:
     frozen = JohnsonNetwork().eval().requires_grad_(False)
     with pytest.raises(TrainingError, match=r"^The network is frozen, .* can be trained\.$"):
