@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nst_core.console import RegistryOption, check_apart, progress_bar, stderr, style_word, weighted_layers
+from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
+from nst_core.text import quoted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -254,6 +256,10 @@ def search(
 
     check_suffix(out)
     check_apart({"--out": out}, [style_image, sample])
+    if photos.resolve() in out.resolve().parents:
+        raise NSTError(
+            f"The sheet {quoted(out)} would be among the photographs of {quoted(photos)}: choose another folder."
+        )
     known = Registry.load(registry)
     if warm_start is None and not len(known):
         raise typer.BadParameter("The registry has no style to start from: name one with --warm-start.")

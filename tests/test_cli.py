@@ -435,6 +435,12 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     # Before the weights ahead of it are tried.
     assert "not inf" in refusal(*words, "--content-weight", "inf", "-o", "inf.png", folder=tmp_path)
     assert "its suffix should be" in refusal(*words, "-o", "sheet.pgn", folder=tmp_path)
+    kept = (tmp_path / "photos" / "one.png").read_bytes()
+    (tmp_path / "linked").symlink_to("photos")
+    for inside in ("photos/one.png", "linked/new.png", "photos/../photos/new.png"):
+        told = refusal(*words, "-o", inside, folder=tmp_path)
+        assert told == f"The sheet {inside!r} would be among the photographs of 'photos': choose another folder.\n"
+    assert [path.read_bytes() for path in (tmp_path / "photos").iterdir()] == [kept]
 
 
 def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> None:
