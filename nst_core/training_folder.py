@@ -174,7 +174,7 @@ class TrainingFolder:
                 artist=artist,
                 license=license,
                 tags=tags,
-                text=_card_text(title, artist, painting, recipe, done, len(measured), metrics) + again,
+                text=card_text(title, artist, painting, recipe, done, len(measured), metrics) + again,
             ),
             preview=self.show(network, done),
         )
@@ -220,9 +220,10 @@ def _means(losses: list[dict[str, float]]) -> dict[str, float]:
     return {f"training_{name}": round(statistics.fmean(row[name] for row in losses), 5) for name in names}
 
 
-def _card_text(
+def card_text(
     title: str, artist: str, painting: str, recipe: Recipe, done: int, measured: int, metrics: dict[str, float]
 ) -> str:
+    """A card's text on a training of ``done`` steps; the metrics are means over the last ``measured``."""
     steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
     by = f" by {artist}" if artist else ""
     painting = f"The painting: {painting}.\n" if painting else ""

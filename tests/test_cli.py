@@ -1,6 +1,7 @@
 """The command line, run as a person runs it."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +29,7 @@ import nst_core
 from nst_core import batch, console
 from nst_core.console import progress_bar
 from nst_core.errors import NSTError
+from nst_core.features import fingerprint, load_features
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
 from nst_core.style import MAX_BYTES, Style
@@ -631,6 +634,25 @@ def test_a_training_in_the_background_that_is_told_to_end_keeps_every_step(
     done = len((working / "losses.csv").read_text().splitlines()) - 1
     assert told.startswith(f"Interrupted after {done} of 5000 steps: --resume continues")
     assert torch.load(working / "checkpoint.pt", weights_only=True)["step"] == done
+
+
+def test_an_interrupted_training_that_is_imported_tells_how_it_was_made(training: list[object], tmp_path: Path) -> None:
+    interrupted(*training, "-o", "ended", folder=tmp_path)
+    checkpoint = Path("ended", "training", "checkpoint.pt")
+    words = ("--sample", "photos/one.png", "--title", "A Ramp", "--artist", "Nobody")
+    done = nst("import", checkpoint, "-o", "tried", *words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made, told = Path(str(training[1])), Style.open(tmp_path / "tried").config.training
+    assert told == {
+        **asdict(replace(Recipe(), architecture="johnson-lite", steps=12, batch_size=1, crop=64, style_size=64)),
+        "reconstruction_steps": 1,
+        "imported_from": "nst-core",
+        "style_image_sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
+        "feature_network": fingerprint(load_features("compact")),
+        "stopped_after": 2,
+    }
+    card = (tmp_path / "tried" / "README.md").read_text()
+    assert "after *A Ramp* by Nobody." in card and "2 of 12 steps of 1 squares of 64 px" in card
 
 
 def test_what_a_training_drew_does_not_become_its_sample(training: list[object], tmp_path: Path) -> None:
