@@ -43,8 +43,13 @@ def train(
     tag: Annotated[list[str] | None, typer.Option(help="A tag to find the style by; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(min=1)] = RECIPE.steps,
     reconstruction_steps: Annotated[
-        int, typer.Option(min=0, help="How many of these, at the start, learn to reproduce the photograph.")
-    ] = RECIPE.reconstruction_steps,
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many of these, at the start, learn to reproduce the photograph.",
+            show_default=f"{RECIPE.reconstruction_steps}, or 0 with --warm-start",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Photographs per step, over all processes together.")
     ] = RECIPE.batch_size,
@@ -140,12 +145,18 @@ def train(
 
     if architecture is not None:
         check_architecture(architecture)
+    if warm_start and reconstruction_steps:
+        raise typer.BadParameter(
+            "--reconstruction-steps is for a network that begins at random: leave it out with --warm-start."
+        )
+    if reconstruction_steps is None:
+        reconstruction_steps = 0 if warm_start else RECIPE.reconstruction_steps
     if not resume:
         check_new(out)
     recipe = Recipe(
         architecture=architecture or RECIPE.architecture,
         steps=steps,
-        reconstruction_steps=0 if warm_start else reconstruction_steps,
+        reconstruction_steps=reconstruction_steps,
         batch_size=batch_size,
         crop=crop,
         zoom=zoom,

@@ -267,7 +267,8 @@ def train(
         ProcessesError: the processes cannot share a batch equally, or accelerate is not installed.
         RecipeError: as ``check_recipe``.
         TrainingError: there is nothing to train, or to train on; the checkpoint is of another training, or is there
-            without ``resume``; the losses are no longer numbers, or the output has become one flat colour.
+            without ``resume``, or is not given with it; the losses are no longer numbers, or the output has become one
+            flat colour.
         PictureError: the painting cannot be read.
         LossError, FeaturesError: the recipe asks for a convention or a layer that does not exist, or
             ``load_features`` refuses the features.
@@ -280,6 +281,8 @@ def train(
             "The network is frozen, as a style's is: what new_network(recipe, style) gives can be trained."
         )
     checkpoint = Path(checkpoint) if checkpoint else None
+    if resume and not checkpoint:
+        raise TrainingError("Resuming takes the checkpoint to continue from: give its file.")
     check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
     processes = Processes()
     device = processes.device

@@ -195,6 +195,13 @@ def test_a_warm_start_brings_its_architecture_along(monkeypatch: pytest.MonkeyPa
         assert recipe_of([*words, *more], monkeypatch).architecture == architecture
 
 
+def test_a_warm_start_learns_no_reconstruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["painting.jpg", "--photos", "photos", "-o", "out", "--warm-start", "udnie-lite"]
+    for more in ([], ["--reconstruction-steps", "0"]):
+        assert recipe_of([*words, *more], monkeypatch).reconstruction_steps == 0
+    assert "--reconstruction-steps is for" in refusal("train", *words, "--reconstruction-steps", 3, code=2)
+
+
 def test_a_warm_start_may_be_of_another_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = Registry.load()["udnie-lite"]
     assert entry.path is not None
@@ -408,6 +415,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: 
 def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, photos: Path) -> None:
     with pytest.raises(TrainingError, match="no checkpoint"):
         run(RECIPE, painting, photos, resume=True)
+    with pytest.raises(TrainingError, match=r"^Resuming takes the checkpoint to continue from: give its file\.$"):
+        next(train(RECIPE, painting, photos, JohnsonNetwork(), "compact", resume=True))
     run(RECIPE, painting, photos, upto=3)
     with pytest.raises(TrainingError, match=r"with content_weight [\d.]+, another feature network, seed \d+; resume"):
         run(replace(RECIPE, seed=4, content_weight=9.0), painting, photos, resume=True)
