@@ -6,9 +6,11 @@ from typing import Any
 
 
 def main() -> None:
-    """Run; Ctrl-C, or SIGTERM, ends it quietly at any moment, with exit status 130."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _interrupt)
+    """Run; Ctrl-C, SIGTERM, or a closed terminal ends it quietly at any moment, with exit status 130."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     try:
         from nst_core import cli  # here: it takes a while, and Ctrl-C is to be quiet then, too
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -60,6 +60,7 @@ def import_style(
     from nst_core.importing import read_checkpoint
     from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, check_new, write_style
     from nst_core.training import painted
+    from nst_core.training_folder import card_text
 
     check_new(out)
     photo = fit(open_picture(sample).convert("RGB"), PREVIEW_SIZE)
@@ -68,20 +69,27 @@ def import_style(
     network.load_state_dict(imported.state)
     try_network(network, imported.architecture, checkpoint.name)
     title = plain(title or Path(os.path.abspath(out)).name)  # which need not be text
+    training: dict[str, object] = {"imported_from": imported.origin}
+    text = f"# {title}\n\nA style for nst-core, imported: the network is one of {imported.origin}."
+    if begun := imported.begun:
+        training |= asdict(begun.recipe) | {"style_image_sha256": begun.painting, "feature_network": begun.features}
+        if begun.step < begun.recipe.steps:
+            training["stopped_after"] = begun.step
+        text = card_text(title, plain(artist), "", begun.recipe, begun.step, 0, {})
     write_style(
         out,
         network_state=imported.state,
         config=StyleConfig(
             architecture=imported.architecture.id,
             architecture_version=imported.architecture.version,
-            training={"imported_from": imported.origin},
+            training=training,
         ),
         card=Card(
             title=title,
             artist=artist,
             license=license,
             tags=tuple(tag or ()),
-            text=f"# {title}\n\nA style for nst-core, imported: the network is one of {imported.origin}.",
+            text=text,
         ),
         preview=painted(network, photo),
         dtype=torch.float32,  # it is to paint exactly as in its own project

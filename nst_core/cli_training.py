@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nst_core.console import RegistryOption, check_apart, progress_bar, stderr, style_word, weighted_layers
+from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
+from nst_core.text import quoted
 
 if TYPE_CHECKING:
     from PIL import Image
 
 RECIPE = Recipe()
 """Where the defaults come from."""
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What tells a training to end: Ctrl-C, a stopped container, a closed terminal, which Windows has no signal for."""
 
 
 def train(
@@ -39,8 +43,13 @@ def train(
     tag: Annotated[list[str] | None, typer.Option(help="A tag to find the style by; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(min=1)] = RECIPE.steps,
     reconstruction_steps: Annotated[
-        int, typer.Option(min=0, help="How many of these, at the start, learn to reproduce the photograph.")
-    ] = RECIPE.reconstruction_steps,
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many of these, at the start, learn to reproduce the photograph.",
+            show_default=f"{RECIPE.reconstruction_steps}, or 0 with --warm-start",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Photographs per step, over all processes together.")
     ] = RECIPE.batch_size,
@@ -122,27 +131,32 @@ def train(
 ) -> None:
     """Train a network to paint like a picture, and write it as a style folder.
 
-    Ctrl-C ends the training after the current step: --resume continues from there, and the exit status is 130. A second
-    Ctrl-C ends it at once.
+    Ctrl-C, or SIGTERM, ends the training after the current step: --resume continues from there, and the exit status is
+    130. A second one ends it at once.
 
     Several GPUs, or machines, share each batch: accelerate launch -m nst_core train …
     """
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
-    from nst_core.style import MAX_BYTES, check_new
+    from nst_core.style import check_new
     from nst_core.training import check_architecture, new_network
     from nst_core.training import train as train_network
     from nst_core.training_folder import TrainingFolder
 
     if architecture is not None:
         check_architecture(architecture)
+    if warm_start and reconstruction_steps:
+        raise typer.BadParameter(
+            "--reconstruction-steps is for a network that begins at random: leave it out with --warm-start."
+        )
+    if reconstruction_steps is None:
+        reconstruction_steps = 0 if warm_start else RECIPE.reconstruction_steps
     if not resume:
         check_new(out)
-    finished = all(os.path.exists(out / file) for file in MAX_BYTES)
     recipe = Recipe(
         architecture=architecture or RECIPE.architecture,
         steps=steps,
-        reconstruction_steps=0 if warm_start else reconstruction_steps,
+        reconstruction_steps=reconstruction_steps,
         batch_size=batch_size,
         crop=crop,
         zoom=zoom,
@@ -165,6 +179,9 @@ def train(
     network = new_network(recipe, start)
     shown = _sample(sample, photos, recipe)
     folder = TrainingFolder(out, style_image, shown)
+    finished = resume and folder.is_finished()
+    if not finished:
+        check_new(out)  # with --resume, too: files may have come there since
     interrupted = Event()
     training = train_network(
         recipe,
@@ -195,7 +212,7 @@ def train(
     if done < steps:
         stderr.print(
             f"Interrupted after {done} of {steps} steps: --resume continues from there, and import makes a style of "
-            f"{folder.checkpoint} as it is."
+            f"{folder.checkpoint} as it is, in another folder."
         )
         raise typer.Exit(130)
     if finished:
@@ -250,6 +267,10 @@ def search(
 
     check_suffix(out)
     check_apart({"--out": out}, [style_image, sample])
+    if photos.resolve() in out.resolve().parents:
+        raise NSTError(
+            f"The sheet {quoted(out)} would be among the photographs of {quoted(photos)}: choose another folder."
+        )
     known = Registry.load(registry)
     if warm_start is None and not len(known):
         raise typer.BadParameter("The registry has no style to start from: name one with --warm-start.")
@@ -301,19 +322,22 @@ def _sample(sample: Path | None, photos: Path, recipe: Recipe) -> "Image.Image":
 
 @contextmanager
 def _deferring(interrupted: Event) -> Iterator[None]:
-    """The first Ctrl-C only sets ``interrupted``, so that a step is completed; a second one interrupts at once."""
-    before = signal.getsignal(signal.SIGINT)
-    # Where Ctrl-C is ignored, it stays so. No process of several may end alone: the others would wait for it.
-    if before is not signal.default_int_handler or not is_alone():
-        yield
-        return
+    """The first Ctrl-C, or other signal to end, only sets ``interrupted``, so that a step is completed; a second one
+    interrupts at once."""
+    # Where one is ignored, it stays so. No process of several may end alone: the others would wait for it.
+    before = {number: handler for number in ENDING if callable(handler := signal.getsignal(number)) and is_alone()}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def defer(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        restore()
         interrupted.set()
 
-    signal.signal(signal.SIGINT, defer)
+    for number in before:
+        signal.signal(number, defer)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

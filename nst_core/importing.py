@@ -4,11 +4,12 @@ The page never imports this file: others' styles are unpickled only here, on a p
 ``torch.load(weights_only=True)``, which builds tensors and containers and calls nothing else.
 """
 
+import json
 import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.checkpoint import load_checkpoint, unpacked_size
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_number
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.gate import load_network, recognise
+from nst_core.losses import CONVENTIONS
+from nst_core.recipe import Recipe
 from nst_core.text import explain, few, plain, quoted, read_text
 
 MANIFEST = "manifest.json"
@@ -32,6 +35,7 @@ MAX_CHECKPOINT = 2**28
 """Bytes: a checkpoint may hold the optimiser's state beside a network of 7 MB."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """Batch statistics, which old versions of PyTorch saved for instance normalisation, too; nothing reads them."""
+LAYER, SHA256 = re.compile("(conv|relu)[1-5]_[1-4]"), re.compile("[0-9a-f]{64}")
 State = dict[str, Tensor]
 
 
@@ -49,6 +53,18 @@ class _Manifest(RootModel[dict[str, _Variable]]):
 
 
 @dataclass(frozen=True)
+class Begun:
+    """What an unfinished training was asked for, and how far it came."""
+
+    recipe: Recipe
+    step: int
+    painting: str
+    """Its SHA-256."""
+    features: int
+    """The feature network's ``fingerprint``."""
+
+
+@dataclass(frozen=True)
 class Imported:
     """Another project's network, as one of an architecture here."""
 
@@ -56,6 +72,8 @@ class Imported:
     state: State
     origin: str
     """The project it is from."""
+    begun: Begun | None = None
+    """If a training here wrote it, and says it in full, how it was made."""
 
 
 def read_checkpoint(path: Path) -> Imported:
@@ -74,15 +92,16 @@ def read_checkpoint(path: Path) -> Imported:
     if path.suffix.lower() == ".safetensors":
         architecture = recognise(path)
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
-    state, trained_as = _unpickle(path)
-    if trained_as is not None:
+    state, asked = _unpickle(path)
+    if asked is not None:
+        trained_as = str(asked["architecture"])
         if trained_as not in ARCHITECTURES:
             raise ImportingError(
                 f"{path.name} comes from a training of the architecture {quoted(trained_as)}, which is not one of "
                 f"those here: {few(list(ARCHITECTURES), 8)}."
             )
         architecture = ARCHITECTURES[trained_as]
-        return Imported(architecture, _checked(state, architecture), "nst-core")
+        return Imported(architecture, _checked(state, architecture), "nst-core", _begun(asked))
     for family in FAMILIES:
         if renamed := family.rename(state):
             ours = _checked(renamed, JOHNSON)
@@ -91,9 +110,9 @@ def read_checkpoint(path: Path) -> Imported:
     raise ImportingError(f"{path.name} holds {few(list(state))}: that is not a network of any of {known}.")
 
 
-def _unpickle(path: Path) -> tuple[State, str | None]:
-    """The state dict in a ``torch.save`` file, even among other things, and the architecture's id if a training here
-    wrote it."""
+def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
+    """The state dict in a ``torch.save`` file, even among other things, and if a training here wrote it, what it was
+    asked for, and its ``step``."""
     try:
         size = unpacked_size(path)
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
@@ -103,15 +122,32 @@ def _unpickle(path: Path) -> tuple[State, str | None]:
         raise ImportingError(f"{path.name} {error}.") from error
     if size > MAX_CHECKPOINT:
         raise ImportingError(f"{path.name} has {size:,} bytes, but at most {MAX_CHECKPOINT:,} are allowed.")
-    asked = held.get("asked") if isinstance(held, dict) else None
-    trained_as = str(asked["architecture"]) if isinstance(asked, dict) and "architecture" in asked else None
+    asked = None
     if isinstance(held, dict):
-        names = ("state_dict", "model_state_dict", "model") if trained_as is None else ("network",)
+        if isinstance(held.get("asked"), dict) and "architecture" in held["asked"]:
+            asked = {**held["asked"], "step": held.get("step")}
+        names = ("state_dict", "model_state_dict", "model") if asked is None else ("network",)
         held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: it should be a dict of tensors by their names.")
     # PyTorch's DataParallel, for several GPUs, and torch.compile prefix the names.
-    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, trained_as
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, asked
+
+
+def _begun(asked: dict[Any, Any]) -> Begun | None:
+    """How a training here was begun, if that makes sense: anybody can have written it, and a style's files tell it."""
+    names = [setting.name for setting in fields(Recipe)]
+    try:
+        # Tensors are no JSON, and what refuses a setting would print them.
+        told = json.loads(json.dumps({name: asked[name] for name in [*names, "step", "painting", "feature network"]}))
+        recipe = Recipe(**{name: told[name] for name in names})
+        step = check_number(ImportingError, "step", told["step"], 1, recipe.steps, whole=True)
+        features = check_number(ImportingError, "fingerprint", told["feature network"], 0, 2**32 - 1, whole=True)
+        layers = [*recipe.content_layers, *recipe.style_layers]
+        known = recipe.convention in CONVENTIONS, SHA256.fullmatch(told["painting"]), *map(LAYER.fullmatch, layers)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return Begun(recipe, step, told["painting"], features) if all(known) else None
 
 
 def _named_tensor(name: Any, value: Any) -> bool:

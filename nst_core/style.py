@@ -328,8 +328,8 @@ def check_new(folder: Path) -> None:
     for file in MAX_BYTES:
         if os.path.lexists(folder / file):
             raise StyleError(
-                f"The folder {quoted(folder)} already has a {file}, which a style's own does not replace: name "
-                "another folder."
+                f"The folder {quoted(folder)} already has a {file}, which a style's own does not replace: move "
+                "it away, or name another folder."
             )
 
 

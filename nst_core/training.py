@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
 from nst_core.recipe import Recipe, check_recipe
-from nst_core.style import Style, check_style
+from nst_core.style import WEIGHTS, Style, check_style
 from nst_core.stylization import MIN_SIDE
 from nst_core.text import few, quoted
 
@@ -72,8 +72,9 @@ class TrainingStep:
 
 
 class Photographs(Dataset[Tensor]):
-    """Endless random squares (3, crop, crop), RGB in 0–1, from a folder of photographs.
+    """Endless random squares (3, crop, crop), RGB in 0–1, from a folder of photographs and its subfolders.
 
+    Subfolders that are hidden, are a style's, or hold what a training draws as it runs are left out.
     Sample i is the same whenever it is asked for: that is what makes a resumed training equal an uninterrupted one.
     Photographs that cannot be read, or are under 32 px, are passed over with a message.
 
@@ -88,11 +89,7 @@ class Photographs(Dataset[Tensor]):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
         inside, out = Path(folder).resolve(), without and without.resolve()
         left = out if out and inside in out.parents else None
-        self.paths = sorted(
-            path
-            for path in Path(folder).rglob("*")
-            if is_photograph(path) and not (left and left in path.resolve().parents)
-        )
+        self.paths = sorted(path for path in _pictures(Path(folder)) if not (left and left in path.resolve().parents))
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -146,6 +143,20 @@ class Photographs(Dataset[Tensor]):
                 continue
             return picture
         raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """The photographs in a folder and its subfolders, except those that ``Photographs`` leaves out."""
+    for place, inside, files in os.walk(folder):
+        here = Path(place)
+        yield from (here / file for file in files if is_photograph(here / file))
+        inside[:] = [name for name in inside if not name.startswith(".") and not _is_trained(here / name)]
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether a folder is a style's, or the one where a training draws as it runs."""
+    drawn = ("losses.csv", "checkpoint.pt") if folder.name == "training" else ()
+    return any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
 
 
 def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Image) -> PerceptualLoss:
@@ -251,7 +262,8 @@ def train(
         ProcessesError: the processes cannot share a batch equally, or accelerate is not installed.
         RecipeError: as ``check_recipe``.
         TrainingError: there is nothing to train, or to train on; the checkpoint is of another training, or is there
-            without ``resume``; the losses are no longer numbers, or the output has become one flat colour.
+            without ``resume``, or is not given with it; the losses are no longer numbers, or the output has become one
+            flat colour.
         PictureError: the painting cannot be read.
         LossError, FeaturesError: the recipe asks for a convention or a layer that does not exist, or
             ``load_features`` refuses the features.
@@ -264,6 +276,8 @@ def train(
             "The network is frozen, as a style's is: what new_network(recipe, style) gives can be trained."
         )
     checkpoint = Path(checkpoint) if checkpoint else None
+    if resume and not checkpoint:
+        raise TrainingError("Resuming takes the checkpoint to continue from: give its file.")
     check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
     processes = Processes()
     device = processes.device
@@ -386,6 +400,16 @@ def _save(path: Path, state: dict[str, object]) -> None:
         raise TrainingError(
             f"The checkpoint could not be written to {path} ({error}); the one before it is intact."
         ) from error
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether the training of a checkpoint has made all its steps.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    begun = _begun(checkpoint)
+    return bool(begun["step"] == begun["asked"].get("steps"))
 
 
 def _begun(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import platform
 import shlex
 import statistics
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,12 +18,13 @@ from PIL import Image
 from torch import nn
 
 from nst_core.architectures import Architecture
+from nst_core.files import locked
 from nst_core.history import HistoryWriter
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
-from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, write_style
+from nst_core.style import MAX_BYTES, PREVIEW_SIZE, Card, StyleConfig, write_style
 from nst_core.text import plain, quoted
-from nst_core.training import TrainingError, TrainingStep, painted
+from nst_core.training import TrainingError, TrainingStep, is_complete, painted
 
 MEASURED_STEPS = 100
 """How many of the last steps, except for reconstruction, the losses in ``config.json`` are averaged over."""
@@ -61,17 +63,44 @@ class TrainingFolder:
         except OSError as error:
             raise TrainingError(f"The folder {folder} cannot be created: {error.strerror}.") from error
 
+    def is_finished(self) -> bool:
+        """Whether its training has made all steps, and the folder is a style.
+
+        Raises:
+            TrainingError: there is no checkpoint, or it cannot be read.
+        """
+        return is_complete(self.checkpoint) and all(os.path.exists(self.folder / file) for file in MAX_BYTES)
+
     def record(self, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
         """Pass the steps on and write each one's losses to ``losses.csv``; a resumed file is continued.
 
         Raises:
             NSTError: the file cannot be written.
+            TrainingError: another training is running in the folder.
         """
-        # A training goes on even if its losses were lost.
-        history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
-        for step in steps:
-            history.write(asdict(step))
-            yield step
+        with self._alone():
+            # A training goes on even if its losses were lost.
+            history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
+            for step in steps:
+                history.write(asdict(step))
+                yield step
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other trainings out of the folder."""
+        lock = self.working / ".lock"  # the other files may be replaced by new ones, which nobody has locked
+        with ExitStack() as held:
+            try:
+                lock.touch()
+                ours = held.enter_context(locked(lock))
+            except OSError as error:
+                raise TrainingError(f"The folder {self.working} cannot be written to: {error.strerror}.") from error
+            if not ours:
+                raise TrainingError(
+                    f"Another training is running in the folder {quoted(self.folder)}: wait for its end, or name "
+                    "another folder."
+                )
+            yield
 
     def show(self, network: nn.Module, step: int) -> Image.Image:
         """Repaint the sample, save it as ``sample-<step>.webp``, draw the loss curves; returns the repainted sample."""
@@ -145,7 +174,7 @@ class TrainingFolder:
                 artist=artist,
                 license=license,
                 tags=tags,
-                text=_card_text(title, artist, painting, recipe, done, len(measured), metrics) + again,
+                text=card_text(title, artist, painting, recipe, done, len(measured), metrics) + again,
             ),
             preview=self.show(network, done),
         )
@@ -191,9 +220,10 @@ def _means(losses: list[dict[str, float]]) -> dict[str, float]:
     return {f"training_{name}": round(statistics.fmean(row[name] for row in losses), 5) for name in names}
 
 
-def _card_text(
+def card_text(
     title: str, artist: str, painting: str, recipe: Recipe, done: int, measured: int, metrics: dict[str, float]
 ) -> str:
+    """A card's text on a training of ``done`` steps; the metrics are means over the last ``measured``."""
     steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
     by = f" by {artist}" if artist else ""
     painting = f"The painting: {painting}.\n" if painting else ""

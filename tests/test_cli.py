@@ -1,6 +1,7 @@
 """The command line, run as a person runs it."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -10,11 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from commands import nst, refusal
 from made_features import make_features
 from made_registry import make_registry
@@ -26,9 +29,10 @@ import nst_core
 from nst_core import batch, console
 from nst_core.console import progress_bar
 from nst_core.errors import NSTError
+from nst_core.features import fingerprint, load_features
 from nst_core.images import open_picture
 from nst_core.recipe import Recipe
-from nst_core.style import Style
+from nst_core.style import MAX_BYTES, Style
 from nst_core.stylization import stylize
 from nst_core.training import TrainingStep
 from nst_core.training_folder import TrainingFolder
@@ -434,6 +438,12 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     # Before the weights ahead of it are tried.
     assert "not inf" in refusal(*words, "--content-weight", "inf", "-o", "inf.png", folder=tmp_path)
     assert "its suffix should be" in refusal(*words, "-o", "sheet.pgn", folder=tmp_path)
+    kept = (tmp_path / "photos" / "one.png").read_bytes()
+    (tmp_path / "linked").symlink_to("photos")
+    for inside in ("photos/one.png", "linked/new.png", "photos/../photos/new.png"):
+        told = refusal(*words, "-o", inside, folder=tmp_path)
+        assert told == f"The sheet {inside!r} would be among the photographs of 'photos': choose another folder.\n"
+    assert [path.read_bytes() for path in (tmp_path / "photos").iterdir()] == [kept]
 
 
 def test_photographs_that_differ_in_their_suffix_are_told_apart(made: Path) -> None:
@@ -545,19 +555,8 @@ def test_what_commands_do_not_all_need_is_not_imported_for_all() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_an_interrupted_training_goes_on_where_it_was(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "photos").mkdir()
-    Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
-    words = ["train", made / "photo.png", "--photos", "photos", "--steps", 12, "--batch-size", 1, "--crop", 64]
-    words += ["--style-size", 64, "--features", "compact", "--reconstruction-steps", 1]
-    words += ["--architecture", "johnson-lite"]
-
-    def losses(name: str) -> list[list[str]]:
-        text = (tmp_path / name / "training" / "losses.csv").read_text()
-        return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
-
+def interrupted(*words: object, folder: Path) -> str:
+    """What a training says that is told to end in its second step."""
     record = TrainingFolder.record
 
     def pressed(self: TrainingFolder, steps: Iterator[TrainingStep], *, resume: bool) -> Iterator[TrainingStep]:
@@ -566,28 +565,123 @@ def test_an_interrupted_training_goes_on_where_it_was(
                 signal.raise_signal(signal.SIGINT)
             yield step
 
-    assert nst(*words, "-o", "whole", folder=tmp_path).returncode == 0
     # Where the tests run in the background, Ctrl-C is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TrainingFolder, "record", pressed)
-            told = refusal(*words, "-o", "ended", folder=tmp_path, code=130)
+            told = refusal(*words, folder=folder, code=130)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+    return told
+
+
+@pytest.fixture
+def training(made: Path, tmp_path: Path) -> list[object]:
+    """Words that train for twelve steps, on the photographs of a folder beside the style's."""
+    (tmp_path / "photos").mkdir()
+    Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
+    words = ["train", made / "photo.png", "--photos", "photos", "--steps", 12, "--batch-size", 1, "--crop", 64]
+    words += ["--style-size", 64, "--features", "compact", "--reconstruction-steps", 1]
+    return [*words, "--architecture", "johnson-lite"]
+
+
+def test_an_interrupted_training_goes_on_where_it_was(training: list[object], tmp_path: Path) -> None:
+    def losses(name: str) -> list[list[str]]:
+        text = (tmp_path / name / "training" / "losses.csv").read_text()
+        return [line.split(",")[:-1] for line in text.splitlines()]  # but for the seconds
+
+    assert nst(*training, "-o", "whole", folder=tmp_path).returncode == 0
+    told = interrupted(*training, "-o", "ended", folder=tmp_path)
     kept = Path("ended", "training", "checkpoint.pt")
     assert told == (
         "Interrupted after 2 of 12 steps: --resume continues from there, and import makes a style of "
-        f"{kept} as it is.\n"
+        f"{kept} as it is, in another folder.\n"
     )
     assert losses("ended") == losses("whole")[:3]
     assert not (tmp_path / "ended" / "model.safetensors").exists()
-    resumed = nst(*words, "-o", "ended", "--resume", folder=tmp_path)
+    resumed = nst(*training, "-o", "ended", "--resume", folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert losses("ended") == losses("whole")
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("ended", "whole")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_training_in_the_background_that_is_told_to_end_keeps_every_step(
+    how: signal.Signals, training: list[object], tmp_path: Path
+) -> None:
+    def in_the_background() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's shell sets it
+        signal.signal(how, signal.SIG_DFL)
+
+    words = [*training, "-o", "ended", "--steps", 5000]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_core", *map(str, words)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=in_the_background,
+    )
+    working = tmp_path / "ended" / "training"
+    while not (working / "losses.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(how)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, told
+    done = len((working / "losses.csv").read_text().splitlines()) - 1
+    assert told.startswith(f"Interrupted after {done} of 5000 steps: --resume continues")
+    assert torch.load(working / "checkpoint.pt", weights_only=True)["step"] == done
+
+
+def test_an_interrupted_training_that_is_imported_tells_how_it_was_made(training: list[object], tmp_path: Path) -> None:
+    interrupted(*training, "-o", "ended", folder=tmp_path)
+    checkpoint = Path("ended", "training", "checkpoint.pt")
+    words = ("--sample", "photos/one.png", "--title", "A Ramp", "--artist", "Nobody")
+    done = nst("import", checkpoint, "-o", "tried", *words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made, told = Path(str(training[1])), Style.open(tmp_path / "tried").config.training
+    assert told == {
+        **asdict(replace(Recipe(), architecture="johnson-lite", steps=12, batch_size=1, crop=64, style_size=64)),
+        "reconstruction_steps": 1,
+        "imported_from": "nst-core",
+        "style_image_sha256": hashlib.sha256(made.read_bytes()).hexdigest(),
+        "feature_network": fingerprint(load_features("compact")),
+        "stopped_after": 2,
+    }
+    card = (tmp_path / "tried" / "README.md").read_text()
+    assert "after *A Ramp* by Nobody." in card and "2 of 12 steps of 1 squares of 64 px" in card
+
+
+def test_what_a_training_drew_does_not_become_its_sample(training: list[object], tmp_path: Path) -> None:
+    words = [*training, "-o", "photos/a-style"]
+    interrupted(*words, "--sample-every", 1, folder=tmp_path)
+    assert nst(*words, "--resume", folder=tmp_path).returncode == 0
+    assert open_picture(tmp_path / "photos" / "a-style" / "preview.webp").size == (512, 455)
+
+
+def test_a_resumed_training_writes_over_nothing_and_makes_no_step_in_vain(
+    training: list[object], tmp_path: Path
+) -> None:
+    words = [*training, "-o", "ended"]
+    interrupted(*words, folder=tmp_path)
+    kept = (tmp_path / "ended" / "training" / "checkpoint.pt").read_bytes()
+    own = tmp_path / "ended" / "README.md"
+    own.write_text("My own words.")
+    assert "The folder 'ended' already has a README.md" in refusal(*words, "--resume", folder=tmp_path)
+    assert own.read_text() == "My own words."
+    own.unlink()
+    checkpoint = Path("ended", "training", "checkpoint.pt")
+    done = nst("import", checkpoint, "-o", "ended", "--sample", "photos/one.png", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = refusal(*words, "--resume", folder=tmp_path)
+    assert "already has a README.md" in told and "move it away" in told
+    assert (tmp_path / checkpoint).read_bytes() == kept
+    for file in MAX_BYTES:
+        (tmp_path / "ended" / file).unlink()
+    assert nst(*words, "--resume", folder=tmp_path).stdout.splitlines()[-1].startswith("ended is now a style: ")
 
 
 @pytest.mark.slow

@@ -2,12 +2,13 @@
 
 import ast
 import json
+import math
 import os
 import pickle
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -25,6 +26,7 @@ from nst_core import architectures, importing
 from nst_core.architectures import ARCHITECTURES, register
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.importing import ImportingError, read_checkpoint, read_ml5
+from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from nst_core.style import Style
 
@@ -314,6 +316,36 @@ def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path,
     assert (style.title, style.config.architecture) == ("my-style", architecture.id)
     for key, tensor in network.state_dict().items():
         torch.testing.assert_close(style.network.state_dict()[key], tensor, rtol=0, atol=0)
+
+
+def loop() -> list[Any]:
+    within: list[Any] = []
+    within.append(within)
+    return within
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step": 13}, {"step": 0}, {"step": torch.ones(1)}, {"step": None}, {"crop": -1}, {"crop": math.nan},
+        {"noise": math.inf}, {"noise": torch.empty(3, device="meta")}, {"content_layers": {"\ud800": 1.0}},
+        {"content_layers": {"[x](http://evil)": 1.0}}, {"style_layers": {f"relu1_{i}": 1.0 for i in range(10**5)}},
+        {"style_layers": loop()}, {"convention": "\u202egatys"}, {"painting": "<script>"}, {"painting": None},
+        {"feature network": 2**32}, {"feature network": "compact"}, {"seed": 2**63}, {},
+    ],
+    ids=lambda wrong: next(iter(wrong), "nothing"),
+)  # fmt: skip
+def test_what_a_checkpoint_says_of_its_training_is_taken_only_if_it_makes_sense(
+    tmp_path: Path, sitter: Path, wrong: dict[str, Any]
+) -> None:
+    recipe = asdict(Recipe(steps=12, reconstruction_steps=1))
+    asked = {**recipe, "painting": 64 * "0", "feature network": 1, "step": 7, **wrong}
+    state = {"step": asked.pop("step"), "asked": asked, "network": JOHNSON.network().state_dict()}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    done = nst("import", "checkpoint.pt", "-o", "mine", "--sample", sitter, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = Style.open(tmp_path / "mine").config.training
+    assert told["imported_from"] == "nst-core" and (len(told) == 1 if wrong else recipe.items() <= told.items())
 
 
 def test_an_unfinished_training_is_of_its_own_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,13 @@ def test_a_warm_start_brings_its_architecture_along(monkeypatch: pytest.MonkeyPa
         assert recipe_of([*words, *more], monkeypatch).architecture == architecture
 
 
+def test_a_warm_start_learns_no_reconstruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["painting.jpg", "--photos", "photos", "-o", "out", "--warm-start", "udnie-lite"]
+    for more in ([], ["--reconstruction-steps", "0"]):
+        assert recipe_of([*words, *more], monkeypatch).reconstruction_steps == 0
+    assert "--reconstruction-steps is for" in refusal("train", *words, "--reconstruction-steps", 3, code=2)
+
+
 def test_a_warm_start_may_be_of_another_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = Registry.load()["udnie-lite"]
     assert entry.path is not None
@@ -408,6 +415,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: 
 def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, photos: Path) -> None:
     with pytest.raises(TrainingError, match="no checkpoint"):
         run(RECIPE, painting, photos, resume=True)
+    with pytest.raises(TrainingError, match=r"^Resuming takes the checkpoint to continue from: give its file\.$"):
+        next(train(RECIPE, painting, photos, JohnsonNetwork(), "compact", resume=True))
     run(RECIPE, painting, photos, upto=3)
     with pytest.raises(TrainingError, match=r"with content_weight [\d.]+, another feature network, seed \d+; resume"):
         run(replace(RECIPE, seed=4, content_weight=9.0), painting, photos, resume=True)
@@ -441,6 +450,28 @@ def test_what_it_draws_among_the_photographs_is_nothing_to_learn_from(painting: 
     draw(training / "sample-000002.png", 7)
     resumed = list(steps_of(RECIPE, painting, photos, training / "checkpoint.pt", resume=True))
     assert [*losses(begun)[:2], *losses(resumed)] == whole
+
+
+def test_what_other_trainings_drew_and_what_is_hidden_is_no_photograph(photos: Path) -> None:
+    for beside, drawn in {
+        "a-style/model.safetensors": "a-style/preview.webp",
+        "a-style/config.json": "a-style/training/losses.png",
+        "b-style/training/losses.csv": "b-style/training/sample-000200.webp",
+        "c-style/training/checkpoint.pt": "c-style/training/losses.png",
+        ".trash/note": ".trash/0.png",
+        ".trash/album/note": ".trash/album/0.png",
+        "d-style/README.md": "d-style/0.png",
+        "training/note": "training/0.png",
+    }.items():
+        (photos / beside).parent.mkdir(parents=True, exist_ok=True)
+        (photos / beside).touch()
+        (photos / drawn).parent.mkdir(exist_ok=True)
+        draw(photos / drawn, 7)
+    found = [path.relative_to(photos).as_posix() for path in Photographs(photos, RECIPE).paths]
+    assert found == [*(f"{seed}.png" for seed in range(5)), "d-style/0.png", "training/0.png"]
+    # The folder that was asked for is looked into, whatever it is called or holds.
+    for name, there in ((".trash/album", "0.png"), ("a-style", "preview.webp")):
+        assert there in {path.name for path in Photographs(photos / name, RECIPE).paths}
 
 
 def test_a_style_s_network_is_not_trained(painting: Path, photos: Path) -> None:
@@ -615,6 +646,23 @@ def test_a_training_goes_on_without_the_losses_that_were_lost(
     style = finish(folder, JohnsonNetwork())
     assert style.config.metrics == {} and "stopped_after" not in style.config.training
     assert "6 steps of 1 squares" in (folder.folder / "README.md").read_text()
+
+
+def test_two_trainings_do_not_share_a_folder(painting: Path, photos: Path, tmp_path: Path) -> None:
+    def begin(*, resume: bool = False) -> tuple[TrainingFolder, Iterator[TrainingStep]]:
+        folder = TrainingFolder(tmp_path / "style", painting, open_picture(painting))
+        steps = steps_of(RECIPE, painting, photos, folder.checkpoint, resume=resume)
+        return folder, folder.record(steps, resume=resume)
+
+    (folder, first), (_, second) = begin(), begin()
+    begun = [next(first)]  # of which there is no checkpoint yet
+    kept = folder.losses.read_bytes()
+    for other in (second, begin(resume=True)[1]):
+        with pytest.raises(TrainingError, match=r"^Another training is running in the folder '.*style': wait for"):
+            next(other)
+    assert folder.losses.read_bytes() == kept
+    assert len([*begun, *first]) == RECIPE.steps
+    assert list(begin(resume=True)[1]) == []
 
 
 def test_losses_that_cannot_be_written_are_a_sentence(painting: Path, photos: Path, tmp_path: Path) -> None:
