@@ -8,6 +8,7 @@ from nst_core.hub import Found, HubError
 from nst_core.registry import Blocked, Registry
 from ui import community
 from ui.community import Noticeboard, Sort, in_words
+from ui.words import SPANISH
 
 WAVE = Found("ada/wave", "a" * 40, "The Wave", "Ada", "mit", 3)
 NIGHT = Found("eve/night", "b" * 40, "The Night", "", "", 0)
@@ -66,3 +67,4 @@ def test_what_is_blocked_is_not_listed(hub: Hub) -> None:
 def test_a_line_says_who_and_what() -> None:
     assert in_words(WAVE) == "The Wave by Ada · ada/wave · ♥ 3 · mit"
     assert in_words(NIGHT) == "The Night · eve/night · no licence"
+    assert in_words(WAVE, SPANISH.__getitem__) == "The Wave de Ada · ada/wave · ♥ 3 · mit"

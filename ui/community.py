@@ -13,7 +13,7 @@ from nst_core import hub
 from nst_core.hub import Found, HubError
 from nst_core.registry import Registry
 from ui.gallery import Desk, with_guest
-from ui.words import say
+from ui.words import say, words_of
 
 Sort = Literal["likes", "last_modified"]
 FRESH = 600
@@ -79,10 +79,11 @@ def community_styles(registry: Registry, desk: Desk) -> None:
         choice = gr.Dropdown([], value=None, label=say("Style, artist, repository"), elem_id="community-choice")
         notice = gr.HTML()
 
-    def listed(sort: Any) -> tuple[Any, str]:
+    def listed(sort: Any, request: gr.Request) -> tuple[Any, str]:
+        worded = words_of(request)
         styles, trouble = board.styles("last_modified" if sort == "last_modified" else "likes")
-        words = trouble or ("" if styles else "There are none yet.")
-        choices = [(in_words(found), f"{found.repo}@{found.revision}") for found in styles]
+        words = trouble or ("" if styles else worded("There are none yet."))
+        choices = [(in_words(found, worded), f"{found.repo}@{found.revision}") for found in styles]
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
     def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
@@ -110,8 +111,8 @@ def community_styles(registry: Registry, desk: Desk) -> None:
     )
 
 
-def in_words(found: Found) -> str:
-    """One line of the listing."""
-    by = f" by {found.artist}" if found.artist else ""
+def in_words(found: Found, worded: Callable[[str], str] = str) -> str:
+    """One line of the listing; ``worded`` translates its English words."""
+    by = worded(" by {}").format(found.artist) if found.artist else ""
     likes = f" · ♥ {found.likes}" if found.likes else ""
-    return f"{found.title}{by} · {found.repo}{likes} · {found.license or 'no licence'}"
+    return f"{found.title}{by} · {found.repo}{likes} · {found.license or worded('no licence')}"

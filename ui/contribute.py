@@ -101,6 +101,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
     fields: list[Any] = [title, artist, license, name]
 
     def examined(upload: Any, request: gr.Request) -> list[Any]:
+        worded = words_of(request)
         if not upload:
             return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
@@ -113,10 +114,10 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return ["", in_words(found, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+            return ["", in_words(found, worded, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
-        style = Style.open(folder, name=named or "Your style")
+        style = Style.open(folder, name=named or worded("Your style"))
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
             if login:  # what is published from here has it
@@ -130,7 +131,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         zipped = top_folder(path)
         return [
             studio.take(request.session_hash, style),
-            in_words(found),
+            in_words(found, worded),
             gr.Column(visible=True),
             str(shown),
             card.title,
@@ -138,7 +139,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             card.license if card.license in LICENSES else None,
             named,
             zipped,
-            "" if login else commands(zipped, named, registry, words_of(request)),
+            "" if login else commands(zipped, named, registry, worded),
         ]
 
     def sent(
@@ -162,9 +163,9 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
             # Outside a Space, Gradio mocks the sign-in and gives a fake token: there, the machine's own is used.
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
-            return links(publish_style(style.folder, repo, registry=registry, token=own))
+            return links(publish_style(style.folder, repo, registry=registry, token=own), words_of(request))
 
-    def worded(name: str, folder: str, request: gr.Request) -> str:
+    def renamed(name: str, folder: str, request: gr.Request) -> str:
         return commands(folder, name, registry, words_of(request))
 
     quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
@@ -184,7 +185,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
     else:
         name.change(
-            worded,
+            renamed,
             [name, folder_name],
             published,
             **quiet,
@@ -202,14 +203,14 @@ def describe(folder: Path, title: str, artist: str, license: str) -> None:
     (folder / CARD).write_text(said.render(), encoding="utf-8")
 
 
-def in_words(report: Report | None, refusal: str = "") -> str:
-    """A report, or what refused the file before there was one, as HTML."""
+def in_words(report: Report | None, worded: Callable[[str], str], refusal: str = "") -> str:
+    """A report, or what refused the file before there was one, as HTML; ``worded`` translates the verdict."""
     lines = [f'<li class="wrong">{escape(refusal)}</li>'] if refusal else []
     for finding in report.findings if report else []:
         sign = "" if finding.passed else ' class="wrong"'
         lines.append(f"<li{sign}><b>{escape(finding.part)}</b> {escape(finding.words)}</li>")
     verdict = "It can be used." if report and report.usable else "It cannot be used as it is."
-    return f"<p><b>{verdict}</b></p><ul>{''.join(lines)}</ul>"
+    return f"<p><b>{worded(verdict)}</b></p><ul>{''.join(lines)}</ul>"
 
 
 def top_folder(upload: Path) -> str:
@@ -230,15 +231,15 @@ def commands(folder: str, name: str, registry: str | None, worded: Callable[[str
     return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 
-def links(published: Published) -> str:
-    """Where a published style is now, as HTML."""
-    lines = [f"Published as {anchor(published.url, published.repo)}."]
-    until = ""
+def links(published: Published, worded: Callable[[str], str]) -> str:
+    """Where a published style is now, as HTML; ``worded`` translates the English words around the links."""
+    lines = [worded("Published as {}.").format(anchor(published.url, published.repo))]
+    words = "Everybody can use it with the link {}."
     if published.pull_request:
-        lines.append(f"Proposed for the gallery in {anchor(published.pull_request, 'a pull request')}.")
-        until = "until it is merged, "
-    words = f"{until}everybody can use it with the link".capitalize()
-    lines.append(f"{words} <code>?style={escape(published.repo)}</code>.")
+        request = anchor(published.pull_request, worded("a pull request"))
+        lines.append(worded("Proposed for the gallery in {}.").format(request))
+        words = "Until it is merged, everybody can use it with the link {}."
+    lines.append(worded(words).format(f"<code>?style={escape(published.repo)}</code>"))
     return "".join(f"<p>{line}</p>" for line in lines)
 
 

@@ -14,7 +14,7 @@ from gradio.utils import get_upload_folder
 from nst_core.registry import Entry, Registry
 from ui.stage import refusals
 from ui.studio import PageError, Studio, address_of
-from ui.words import say
+from ui.words import SPANISH, say
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
@@ -126,10 +126,10 @@ def registry_choices(registry: Registry) -> list[tuple[str, str]]:
 
 def style_cards(registry: Registry) -> str:
     """CSS that puts each style's preview and artist on its radio button."""
-    rules = [
-        '#styles label:has(input[value*="/"])::after { content: "community, unreviewed" }',
-        '#styles label:has(input[value^="own:"])::after { content: "your own, seen only by you" }',
-    ]
+    rules = []
+    for value, words in (('*="/"', "community, unreviewed"), ('^="own:"', "your own, seen only by you")):
+        for language, said in ("", words), (":lang(es)", SPANISH[words]):
+            rules.append(f"#styles label{language}:has(input[value{value}])::after {{ content: {css_string(said)} }}")
     for entry in registry:
         label = f'#styles label:has(input[value="{entry.id}"])'
         rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")

@@ -242,6 +242,21 @@ una pantalla bastante ancha.
         "La película que se está pintando sigue como empezó; Pintar empieza de nuevo."
     ),
     "Community styles": "Estilos de la comunidad",
+    "community, unreviewed": "de la comunidad, sin revisar",
+    "your own, seen only by you": "suyo, solo usted lo ve",
+    "There are none yet.": "Todavía no hay ninguno.",
+    " by {}": " de {}",
+    "no licence": "sin licencia",
+    "Your style": "Su estilo",
+    "It can be used.": "Se puede usar.",
+    "It cannot be used as it is.": "Así como está no se puede usar.",
+    "Published as {}.": "Publicado como {}.",
+    "a pull request": "una solicitud de cambios (pull request)",
+    "Proposed for the gallery in {}.": "Propuesto para la galería en {}.",
+    "Everybody can use it with the link {}.": "Todo el mundo puede usarlo con el enlace {}.",
+    "Until it is merged, everybody can use it with the link {}.": (
+        "Hasta que se acepte, todo el mundo puede usarlo con el enlace {}."
+    ),
     "Sort by": "Primero los",
     "Most liked": "más apreciados",
     "Newest": "más nuevos",

@@ -56,6 +56,23 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.close()
 
 
+@pytest.mark.parametrize(
+    ("locale", "said"), [("es-ES", "suyo, solo usted lo ve"), ("de-DE", "your own, seen only by you")]
+)
+def test_a_style_of_ones_own_is_marked_in_ones_language(
+    browser: "Browser", app_url: str, locale: str, said: str
+) -> None:
+    page = browser.new_page(locale=locale)
+    page.goto(app_url)
+    label = page.locator("#styles label").first
+    label.locator("input").evaluate("input => input.setAttribute('value', 'own:1')")  # as one's own is called
+    page.wait_for_function(
+        "([label, said]) => getComputedStyle(label, '::after').content === JSON.stringify(said)",
+        arg=[label.element_handle(), said],
+    )
+    page.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("trains", [False, True], ids=["told how to train", "trains"])
 def test_who_contributes_or_trains_gets_it_too(
