@@ -225,7 +225,7 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(browser: "Browser", app_ur
     page.get_by_role("tab", name=re.compile("^Contrib")).click()
     settle(page)
     drop(page, ROOT / "styles" / "udnie-lite" / "model.safetensors", "", "#contribute-hint")
-    expect(page.locator("#report")).to_contain_text("It can be used.")
+    expect(page.locator("#report")).to_contain_text("Se puede usar.")
     expect(page.locator("#sample img")).to_be_visible()
     # It takes the place of what is there; what can be no style takes nothing away.
     drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
