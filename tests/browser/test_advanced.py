@@ -11,12 +11,13 @@ import pytest
 from made_page import served_page
 from picking import pick, unfold
 from PIL import Image
-from waiting import wait_until
+from waiting import wait_long, wait_until
 
 from browser.conftest import CHROMIUM, PATIENCE
 from nst_core.optimization import optimize
 from ui import runs
 from ui.advanced import AS_BEGUN
+from ui.studio import KEEP
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -316,6 +317,27 @@ def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
     wait_until_it_rests(page, "12 steps")
     expect(page.locator("#easel figure img")).to_be_visible()
     expect(page.locator("#png")).to_be_visible()
+
+
+def test_a_run_that_is_too_old_to_continue_is_there_all_the_same(
+    advanced: "Page", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = advanced
+    choose(page, 12)
+    page.locator("#run").click()
+    wait_until_it_rests(page, "12 steps")
+    wait_long(monkeypatch, KEEP + 1)
+    page.locator("#go-on").click()
+    expect(page.get_by_test_id("toast-text")).to_contain_text("There is no longer a run to continue")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#go-on")).to_be_hidden()
+    expect(page.locator("#easel .line")).to_contain_text("12 steps")
+    assert len(rows(download(page, "#csv", tmp_path))) == 12
+    with Image.open(download(page, "#png", tmp_path)) as taken:
+        assert max(taken.size) == 128
+    page.locator("#easel .scrub").fill("0")
+    picture = page.locator("#easel figure img")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_a_mask_without_a_painting_is_named(advanced: "Page", tmp_path: Path) -> None:
