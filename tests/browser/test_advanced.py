@@ -280,6 +280,30 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
     browser.close()
 
 
+LOOK_BACK = """() => {
+    const scrub = document.querySelector("#easel .scrub");
+    if (scrub.max < 8) return false;
+    scrub.value = 4; // an even one, which stays when every second one goes
+    scrub.dispatchEvent(new Event("input"));
+    return [document.querySelector("#easel figure img").alt, scrub.max];
+}"""
+
+
+def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
+    advanced: "Page", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = advanced
+    monkeypatch.setattr("ui.watched.SNAPSHOTS", 12)
+    choose(page, 2000)
+    page.locator("#run").click()
+    step, most = page.wait_for_function(LOOK_BACK).json_value()
+    page.wait_for_function("most => +document.querySelector('#easel .scrub').max < most", arg=int(most))
+    expect(page.locator("#easel .scrub")).to_have_value("2")
+    expect(page.locator("#easel figure img")).to_have_attribute("alt", step)
+    page.locator("#stop").click()
+    wait_until_it_rests(page, "Stopped")
+
+
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
     page = advanced
