@@ -1,7 +1,10 @@
-"""Waiting for what another thread does."""
+"""Waiting for what another thread does, and having waited long."""
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
 
 
 def wait_until(holds: Callable[[], object]) -> None:
@@ -10,3 +13,8 @@ def wait_until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < until, "it never came about"
         time.sleep(0.001)
+
+
+def wait_long(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have so much time gone by for all that the page keeps of people."""
+    patch.setattr("ui.kept.time", SimpleNamespace(monotonic=lambda: time.monotonic() + seconds))

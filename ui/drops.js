@@ -9,6 +9,7 @@ const RIGHT = {
   style: say("That is not a style: use its weights (.safetensors), or its folder as a .zip file."),
 };
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
+const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
 const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
@@ -131,9 +132,12 @@ document.addEventListener("drop", (event) => {
 }, { capture: true });
 
 document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
+  // In a text field, a cell of a spreadsheet is the text that it is, too.
+  if (event.target.matches?.(TEXT_FIELD) && event.clipboardData.types.includes("text/plain")) return;
   const [file] = [...event.clipboardData.files].map((one) => typed(one, "image"));
+  const boxes = ":is(#photo, .pick:not(#film, #painted-film))";
   const open = [...document.querySelectorAll("#photo, #content")].find((place) => place.checkVisibility());
-  const box = document.querySelector(":is(#photo, .pick:not(#film, #painted-film)):hover") ?? open;
+  const box = document.querySelector(`${boxes}:hover`) ?? document.activeElement.closest(boxes) ?? open;
   if (!file || !box) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();

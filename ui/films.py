@@ -68,13 +68,13 @@ class Cinema:
         self.studio = studio
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
-        self._firsts: Kept[Screening] = Kept(16, KEEP)
+        self._firsts: Kept[Screening] = Kept(64, 2 * KEEP)
         self._wishes: Kept[Wish] = Kept(1000, KEEP)
         """The wish whose first frame each page asked for last."""
         self._bare: Kept[bool] = Kept(1000, KEEP)
         """Pages whose film was taken away."""
         self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
-        self._ended: Kept[Screening] = Kept(8, KEEP)
+        self._ended: Kept[Screening] = Kept(64, 2 * KEEP)  # as long as the files
         self._paces: dict[str, float] = {}
         """Seconds per pixel, by what paints."""
         self._closers = ThreadPoolExecutor(1, "film")

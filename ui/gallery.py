@@ -88,7 +88,6 @@ def offer_own(press: gr.Button, own: gr.State, studio: Studio, desk: Desk, film_
             [desk.style, desk.guests, film_style, desk.cards],
             preprocess=False,
             api_visibility="private",
-            queue=False,
         )
         .success(None, None, None, js=OPEN_REPAINT)
         .success

@@ -102,7 +102,11 @@ function take(said) { // and have the picture blended anew
 }
 
 function change(said) {
-  if (said === props.value) return;
+  if (said === props.value) { // no picture comes that would show it
+    figure.classList.remove("drawn");
+    show();
+    return;
+  }
   earlier.push(props.value);
   take(said);
 }

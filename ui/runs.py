@@ -117,6 +117,7 @@ class Run(Watched):
         """Write the best picture, with a note, and the losses, and say why it ended."""
         assert self.last is not None
         last, point = self.last, self.last.state.best
+        self.last = None  # it holds the pictures and all that the optimiser remembers
         totals = zip(self.losses["step"], self.losses["total"], strict=True)
         step = next((int(step) for step, total in totals if total == point.total), last.step)
         if self.trouble or self.stopped:
@@ -137,7 +138,6 @@ class Run(Watched):
             writer.writerow(self.losses)
             writer.writerows(zip(*self.losses.values(), strict=True))
         self.picture, self.table = picture, table
-        self.last = None  # it holds the pictures and all that the optimiser remembers
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,9 @@ class Easel:
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
         self.running: Underway[Run] = Underway(16, KEEP)
+        self._ended: Kept[Run] = Kept(64, 2 * KEEP)  # as long as the files
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
-        self._ended: Kept[Resumable] = Kept(3, KEEP)
+        self._resumable: Kept[Resumable] = Kept(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if lent.LENT else modestly)
@@ -213,7 +214,7 @@ class Easel:
         Raises:
             NSTError: there is none to go on with, or it has had its steps.
         """
-        ended = self._ended.get(session, None)
+        ended = self._resumable.get(session, None)
         if ended is None:
             raise PageError("There is no longer a run to continue: press Run to start one.")
         if ended.state.step >= MAX_STEPS:
@@ -229,25 +230,23 @@ class Easel:
 
     def ended(self, session: str | None) -> Run | None:
         """The session's last run that ended well; it may be too late to continue it, see ``goes_on``."""
-        if ended := self._ended.get(session, None):
-            return ended.run
-        run = self.running.get(session, None)
-        return run if run and run.picture and not run.running else None
+        return self._ended.get(session, None)
 
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
         """The settings of the run that the session would go on with, as its order has ``said``."""
-        ended = self._ended.get(session, None)
+        ended = self._resumable.get(session, None)
         return ended.order.said if ended else {}
 
     def goes_on(self, run: Run) -> bool:
         """Whether a run can still be continued: what that takes is kept of a few alone."""
-        return any(ended.run is run for ended in self._ended.values())
+        self._resumable.expire()
+        return any(ended.run is run for ended in self._resumable.values())
 
     def finish(self, session: str | None, run: Run) -> None:
         """Stop a run, and drop what continuing it would take; its pictures can be fetched for a while."""
         run.stopped = True
         if self.goes_on(run):
-            self._ended.forget(session)
+            self._resumable.forget(session)
 
     def seconds(self, method: Method, features: str) -> float:
         """About how long a run would take here at most: by the pace of the last one, or of a trial.
@@ -333,7 +332,8 @@ class Easel:
             raise PageError("The run ended before its first step.")
         if state is None and len(order.styles) == 1:  # as the estimate assumes
             self._remember_pace(run, method, order.features)
-        self._ended.put(session, None, Resumable(run, order, run.last.state))
+        self._ended.put(session, None, run)
+        self._resumable.put(session, None, Resumable(run, order, run.last.state))
         width, height = run.last.size
         note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
         said = order.said and recipe("advanced", {**order.said, "steps": run.steps})

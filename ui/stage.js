@@ -27,7 +27,7 @@ let place = 0; // in Gradio's queue; 0: not in it
 let queued = null; // since when, in milliseconds
 let layer = "";
 let hidden = new Set();
-let at = null; // index of the snapshot that is looked at; null: the newest
+let at = null; // step of the snapshot that is looked at; null: the newest
 let hovered = null; // index of the row under the pointer
 const loaded = new Map(); // pictures by address, so that scrubbing never waits
 
@@ -48,9 +48,10 @@ function nearest(steps, step) { // index of the last one that is not later
 }
 
 function shownSnapshot() {
-  const snapshots = run.snapshots;
-  if (hovered !== null) return nearest(snapshots.map((one) => one.step), rows()[hovered]);
-  return Math.min(at ?? snapshots.length - 1, snapshots.length - 1);
+  const steps = run.snapshots.map((one) => one.step);
+  if (hovered !== null) return nearest(steps, rows()[hovered]);
+  if (at === null) return steps.length - 1;
+  return steps.includes(at) ? steps.indexOf(at) : nearest(steps, at); // the server lets every second one go
 }
 
 function shownRow() { // the row that the legend reads out
@@ -248,7 +249,7 @@ function draw() {
 scrub.oninput = () => {
   for (const { url } of run.snapshots) if (!loaded.has(url)) loaded.set(url, Object.assign(new Image(), { src: url }));
   const index = Number(scrub.value);
-  at = index === run.snapshots.length - 1 ? null : index;
+  at = index === run.snapshots.length - 1 ? null : run.snapshots[index].step;
   looksBack = false;
   hovered = null;
   show();
@@ -262,8 +263,8 @@ chart.onpointerleave = () => { hovered = null; if (run) look(); };
 chart.onclick = (event) => {
   hovered = under(event);
   if (hovered === null) return;
-  at = run.snapshots.length ? shownSnapshot() : null;
-  if (at === run.snapshots.length - 1) at = null;
+  const snapshot = run.snapshots[shownSnapshot()];
+  at = snapshot && snapshot !== run.snapshots.at(-1) ? snapshot.step : null;
   if (event.pointerType !== "mouse") hovered = null; // a finger has left already
   look();
 };

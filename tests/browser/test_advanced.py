@@ -11,12 +11,13 @@ import pytest
 from made_page import served_page
 from picking import pick, unfold
 from PIL import Image
-from waiting import wait_until
+from waiting import wait_long, wait_until
 
 from browser.conftest import CHROMIUM, PATIENCE
 from nst_core.optimization import optimize
 from ui import runs
 from ui.advanced import AS_BEGUN
+from ui.studio import KEEP
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -279,6 +280,30 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
     browser.close()
 
 
+LOOK_BACK = """() => {
+    const scrub = document.querySelector("#easel .scrub");
+    if (scrub.max < 8) return false;
+    scrub.value = 4; // an even one, which stays when every second one goes
+    scrub.dispatchEvent(new Event("input"));
+    return [document.querySelector("#easel figure img").alt, scrub.max];
+}"""
+
+
+def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
+    advanced: "Page", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = advanced
+    monkeypatch.setattr("ui.watched.SNAPSHOTS", 12)
+    choose(page, 2000)
+    page.locator("#run").click()
+    step, most = page.wait_for_function(LOOK_BACK).json_value()
+    page.wait_for_function("most => +document.querySelector('#easel .scrub').max < most", arg=int(most))
+    expect(page.locator("#easel .scrub")).to_have_value("2")
+    expect(page.locator("#easel figure img")).to_have_attribute("alt", step)
+    page.locator("#stop").click()
+    wait_until_it_rests(page, "Stopped")
+
+
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
     page = advanced
@@ -316,6 +341,27 @@ def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
     wait_until_it_rests(page, "12 steps")
     expect(page.locator("#easel figure img")).to_be_visible()
     expect(page.locator("#png")).to_be_visible()
+
+
+def test_a_run_that_is_too_old_to_continue_is_there_all_the_same(
+    advanced: "Page", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = advanced
+    choose(page, 12)
+    page.locator("#run").click()
+    wait_until_it_rests(page, "12 steps")
+    wait_long(monkeypatch, KEEP + 1)
+    page.locator("#go-on").click()
+    expect(page.get_by_test_id("toast-text")).to_contain_text("There is no longer a run to continue")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#go-on")).to_be_hidden()
+    expect(page.locator("#easel .line")).to_contain_text("12 steps")
+    assert len(rows(download(page, "#csv", tmp_path))) == 12
+    with Image.open(download(page, "#png", tmp_path)) as taken:
+        assert max(taken.size) == 128
+    page.locator("#easel .scrub").fill("0")
+    picture = page.locator("#easel figure img")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_a_mask_without_a_painting_is_named(advanced: "Page", tmp_path: Path) -> None:

@@ -82,11 +82,12 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     page.close()
 
 
-PASTE = """([data, name, type]) => {
+PASTE = """([data, name, type, text]) => {
     const files = new DataTransfer(), bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
     files.items.add(new File([bytes], name, { type }));
+    if (text) files.setData("text/plain", text);
     const paste = new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: files });
-    document.body.dispatchEvent(paste);
+    return !document.activeElement.dispatchEvent(paste);
 }"""
 
 
@@ -100,3 +101,26 @@ def test_what_is_pasted_is_the_photograph_also_in_place_of_another(page: "Page",
     page.evaluate(PASTE, [base64.b64encode(b"I am a text.").decode(), "text.txt", "text/plain"])
     expect(page.get_by_role("alert")).to_contain_text("That is not a picture")
     expect(page.locator("#result img").first).to_have_attribute("src", re.compile("maroon"))
+
+
+def paste(page: "Page", file: Path, text: str = "") -> bool:
+    """Paste a picture, as text, too, where the focus is; returns whether the page took it."""
+    data = base64.b64encode(file.read_bytes()).decode()
+    return bool(page.evaluate(PASTE, [data, file.name, "image/png", text]))
+
+
+def test_what_is_pasted_goes_where_the_focus_is(page: "Page", tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Advanced").click()
+    settle(page)
+    for color in ("teal", "maroon"):
+        Image.new("RGB", (90, 60), color).save(tmp_path / f"{color}.png")
+    page.locator("#painting").get_by_role("button").first.focus()
+    assert paste(page, tmp_path / "teal.png")
+    expect(page.locator("#painting img")).to_have_attribute("src", re.compile("teal"))
+    expect(page.locator("#content img")).to_have_count(0)
+    # A cell of a spreadsheet is both a text and a picture.
+    steps = page.get_by_label("number input for Maximum steps")
+    steps.focus()
+    assert not paste(page, tmp_path / "maroon.png", "40")
+    assert paste(page, tmp_path / "maroon.png")
+    expect(page.locator("#content img")).to_have_attribute("src", re.compile("maroon"))

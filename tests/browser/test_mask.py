@@ -91,6 +91,22 @@ def test_what_is_drawn_stays_in_sight_while_the_picture_of_an_earlier_stroke_com
     expect(two.locator("#mask canvas")).to_have_css("opacity", "0")
 
 
+def test_a_stroke_that_changes_nothing_leaves_nothing_on_the_picture(two: "Page") -> None:
+    page, canvas = two, two.locator("#mask canvas")
+    press(page, "Left")
+    expect(canvas).to_have_css("opacity", "0")
+    box = canvas.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.4 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.6 * box["height"], steps=4)
+    expect(canvas).to_have_css("opacity", "0.5")
+    page.mouse.up()
+    page.mouse.move(0, 0)
+    expect(canvas).to_have_css("opacity", "0")
+    expect(page.get_by_role("button", name="Left", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_a_finger_scrolls_past_the_picture_until_it_is_told_to_draw(two: "Page") -> None:
     canvas, draws = two.locator("#mask canvas"), two.get_by_role("button", name="Draw")

@@ -11,11 +11,12 @@ import pytest
 from made_optimization import made_picture
 from made_page import launched_page
 from picking import unfold
-from waiting import wait_until
+from waiting import wait_long, wait_until
 
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from ui.server import Page as Repaint
+from ui.studio import KEEP
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -164,6 +165,24 @@ def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page",
     page.get_by_role("tab", name="Video").click()
     page.locator("#film-style input").click()
     expect(page.get_by_role("option", name="blue")).to_be_visible()
+
+
+def test_a_style_whose_hour_is_over_is_said_to_be_gone(
+    training: "Page", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = training
+    made_picture(9, (80, 60)).save(tmp_path / "blots.png")
+    choose(page, "#model", tmp_path / "blots.png")
+    page.get_by_label("number input for Style size (px)").fill("128")
+    page.get_by_label("number input for Style size (px)").press("Tab")
+    page.locator("#train").click()
+    page.wait_for_function("+document.querySelector('#lesson .legend .step span')?.textContent > 0")
+    page.locator("#stop-lesson").click()
+    expect(page.locator("#use-style")).to_be_visible()
+    wait_long(monkeypatch, 2 * KEEP + 1)
+    page.locator("#use-style").click()
+    expect(page.get_by_test_id("toast-text")).to_have_text("Your own style is no longer here: drop its file again.")
+    expect(page.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
 
 
 def test_without_a_painting_it_says_so(training: "Page") -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from made_films import make_film, see
 from picking import pick_option
-from waiting import wait_until
+from waiting import wait_long, wait_until
 
 from nst_core.registry import Registry
 from nst_core.video import stylize_video
 from ui.server import Page as Repaint
+from ui.studio import KEEP
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -192,6 +193,25 @@ def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path
     assert 0 < frames(page, "#download-film") < 2000
     expect(page.locator("#whole-film")).to_have_text("Last finished film (MP4)")
     assert frames(page, "#whole-film") == 20
+
+
+def test_a_film_of_half_an_hour_ago_stays_though_another_is_refused(
+    film: "Page", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = film
+    make_film(tmp_path / "film.mp4", frames=20)
+    choose(page, tmp_path / "film.mp4")
+    expect(page.locator("#reel figure img")).to_be_visible()
+    page.locator("#paint-film").click()
+    expect(page.locator("#reel .line")).to_contain_text("Finished · 20 frames")
+    wait_long(monkeypatch, KEEP + 1)
+    page.locator("#film").get_by_label("Clear").click()
+    expect(page.locator("#reel .hint")).to_be_visible()
+    page.locator("#paint-film").click()
+    expect(page.get_by_test_id("toast-text")).to_contain_text("There is no film yet")
+    expect(page.locator("#paint-film")).to_be_enabled()
+    expect(page.locator("#painted-film video")).to_be_visible()
+    assert frames(page, "#download-film") == 20
 
 
 def frames(page: "Page", button: str) -> int:
