@@ -1,6 +1,7 @@
 // Dropped files: one that misses its place does not open instead of the page, one dropped near its place finds it, one
 // of another kind removes nothing, and one that the browser cannot show is named; chosen pictures are there again when
-// the page is reloaded. Gradio runs this with `element` (the masthead).
+// the page is reloaded; and a file that can no longer be taken home is said to be gone. Gradio runs this with `element`
+// (the masthead).
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;
 const RIGHT = {
@@ -9,6 +10,7 @@ const RIGHT = {
   style: say("That is not a style: use its weights (.safetensors), or its folder as a .zip file."),
 };
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
+const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
 const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
@@ -110,6 +112,15 @@ document.addEventListener("click", async (event) => {
   const file = answer?.ok && await answer.blob().catch(() => null);
   if (!file || presses.get(place.id) !== event) return; // or something else has been chosen since
   keep(place, new File([file], decodeURIComponent(src.split("/").pop()), { type: file.type }));
+}, { capture: true });
+
+let pressed; // the row of the last button: Gradio's make a link for a moment, and press that
+document.addEventListener("click", async ({ target, isTrusted }) => { // the browser says nothing
+  if (isTrusted) pressed = target.closest(".row");
+  if (!pressed || !target.matches("a[download][href*='/file=']")) return;
+  const answer = await fetch(target.href, { method: "HEAD" }).catch(() => null);
+  document.querySelector(".dropped")?.remove();
+  if ([403, 404].includes(answer?.status)) refuse(pressed, GONE);
 }, { capture: true });
 
 document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });

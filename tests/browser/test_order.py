@@ -170,6 +170,17 @@ def test_a_picture_that_is_seen_can_be_taken_home_whatever_is_refused_next(
     expect(page.locator("#result img")).to_have_count(2)
 
 
+def test_a_picture_that_is_taken_home_too_late_is_said_to_be_gone(page: "Page", server: Repaint) -> None:
+    page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#download")).to_be_enabled()
+    for file in server.studio.folder.rglob("tower-first-style.png"):
+        file.unlink()  # as the server does after an hour
+    page.locator("#download").click()
+    expect(page.get_by_role("alert")).to_have_text(
+        "That file is no longer on the server, which keeps files for an hour: make it again."
+    )
+
+
 def test_an_example_that_comes_late_is_not_what_a_reload_finds(page: "Page", tmp_path: Path) -> None:
     Image.linear_gradient("L").save(tmp_path / "photo.png")
     held = list["Route"]()
