@@ -20,6 +20,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, TextContent, Tool
 from PIL import Image
+from waiting import wait_until
 
 PART = (ROOT / "docs" / "api.md").read_text()
 URL = "http://127.0.0.1:7860"
@@ -175,3 +176,26 @@ def test_an_agent_is_refused_what_is_elsewhere(url: str, address: str) -> None:
     _, [result] = run(with_tools(url, call))
     assert result.isError and isinstance(result.content[0], TextContent)
     assert "root:" not in result.content[0].text and "Traceback" not in result.content[0].text
+
+
+def test_what_an_agent_no_longer_waits_for_ends(url: str, photo: Path) -> None:
+    """Be it under way or still in the queue; it would take ten minutes."""
+    picture = f"data:image/jpeg;base64,{base64.b64encode(photo.read_bytes()).decode()}"
+    asked = {"content": picture, "style": picture, "size": 256, "steps": 2000, "seconds": 600, "method": "noise"}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "optimize", "arguments": asked}}
+    accept = {"accept": "application/json, text/event-stream"}
+
+    def at_work() -> int:
+        said = httpx.get(f"{url}/health").json()
+        return int(said["running"]) + int(said["waiting"])
+
+    def hang_up() -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/gradio_api/mcp/", json=call, headers=accept, timeout=httpx.Timeout(60, read=4))
+
+    with ThreadPoolExecutor(2) as agents:
+        hanging = [agents.submit(hang_up) for _ in range(2)]
+        wait_until(lambda: at_work() == 2)
+        for one in hanging:
+            one.result()
+    wait_until(lambda: at_work() == 0)

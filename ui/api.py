@@ -11,7 +11,8 @@ from gradio.events import api
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
-from ui.limits import of_agents
+from ui.limits import caller
+from ui.line import Ended
 from ui.masks import write_mask
 from ui.runs import MAX_STEPS, Easel, Order, read_layers
 from ui.studio import PEOPLE, Studio, Wish, received
@@ -20,6 +21,13 @@ from ui.words import spoken
 
 def add_api(studio: Studio, easel: Easel) -> None:
     """Add the endpoints to the ``gr.Blocks`` around it."""
+
+    def asking(request: gr.Request) -> str | None:
+        """Who asks, unless they have gone while this was waiting in Gradio's queue."""
+        who = caller(request)
+        if studio.gone.get(who, None):
+            raise Ended
+        return who
 
     def stylize(
         request: gr.Request,
@@ -67,7 +75,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
                 mix=mix,
                 mask=write_mask(where) if where else "",
             )
-            session = None if of_agents(request.headers) else request.session_hash
+            session = asking(request)
             turn = studio.stylize(session, path, wish, where)
             for said in turn.watch():
                 gr.Progress()(turn.done, desc=spoken(said))  # as a parameter, it would be one of the endpoint's
@@ -140,14 +148,15 @@ def add_api(studio: Studio, easel: Easel) -> None:
             "seconds": seconds,
         }
         layers = {"content_layers": content_layers, "style_layers": style_layers}
-        begun = None
+        begun, session = None, caller(request)
         try:
+            asking(request)
             changes |= {name: read_layers(words) for name, words in layers.items() if words is not None}
             chosen = easel.method(method, **{name: value for name, value in changes.items() if value is not None})
             paths = received(content), received(style, "painting")  # type: ignore[arg-type]
             photo, painting = (opened(path) for path in paths)
             order = Order(f"{paths[0].stem}-{paths[1].stem}", photo, [painting], chosen, features)
-            for run in easel.watch(request.session_hash, order):
+            for run in easel.watch(session, order):
                 begun = run
                 if run.trouble:
                     raise run.trouble
@@ -159,7 +168,7 @@ def add_api(studio: Studio, easel: Easel) -> None:
             raise gr.Error(str(error), print_exception=False) from error
         finally:
             if begun:
-                easel.finish(request.session_hash, begun)  # nobody goes on with it
+                easel.finish(session, begun)  # nobody goes on with it
 
     def styles() -> list[dict[str, Any]]:
         """The styles that stylize takes: id, title, artist, licence and tags of each."""

@@ -7,6 +7,7 @@ picture is followed, work that nobody waits for any more ends, and whatever goes
 import asyncio
 import json
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
+from gradio import Request
 from gradio.route_utils import FnIndexInferError
 from httpx import InvalidURL
 from starlette.datastructures import Headers
@@ -58,6 +60,9 @@ API = "/gradio_api"
 # Parts of Gradio that the page does not use: they fetch whatever they are told, run ffmpeg, write files, or never end.
 CLOSED = re.compile(rf"{API}/(process_recording|deep_link|dev/|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
 ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
+AGENTS = f"{API}/mcp"
+MESSAGE = "x-nst-message"
+"""The header that tells one message of an agent from all others: Gradio hands an agent's headers on."""
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
 
 
@@ -83,6 +88,9 @@ class Limits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if AGENTS in scope["path"]:
+            others = [header for header in scope["headers"] if header[0] != MESSAGE.encode()]
+            scope = {**scope, "headers": [*others, (MESSAGE.encode(), secrets.token_hex(16).encode())]}
         exchange = Exchange(scope, receive, send)
         try:
             self._admit(scope)
@@ -163,6 +171,7 @@ class Limits:
     def _listening(self, scope: Scope, exchange: "Exchange") -> Iterator[None]:
         """Give up what a client asked for if they hang up while they listen for it."""
         event, session = LISTENING.search(scope["path"]), ""
+        message = Headers(scope=scope)[MESSAGE] if AGENTS in scope["path"] else ""
         if event:
             session = self.page.session_of(event["event"])
         elif scope["path"].endswith(f"{API}/queue/data"):
@@ -172,6 +181,9 @@ class Limits:
         finally:
             if session and exchange.gone:
                 self.page.hung_up(session)
+            if message and exchange.gone:
+                self.page.studio.gone.put(message, None, True)  # it may not have begun
+                self.page.hung_up(message)
             self.page.heard(session)
             if event and session == event["event"]:
                 self.page.drop(session)  # a caller without a session has one for as long as they listen
@@ -187,7 +199,7 @@ class Exchange:
         self.is_json = "json" in kind
         self.is_form = kind.startswith("multipart/form-data") and scope["path"].rstrip("/").endswith(f"{API}/upload")
         """Whether it is an upload, which goes to the disk as it comes; all other bodies are read first."""
-        self.most = MAX_FORM if self.is_form else MAX_MESSAGE if f"{API}/mcp" in scope["path"] else MAX_JSON
+        self.most = MAX_FORM if self.is_form else MAX_MESSAGE if AGENTS in scope["path"] else MAX_JSON
         self._until = time.monotonic() + (FORM_SECONDS if self.is_form else BODY_SECONDS)
         self.replay: bytes | None = None
         """A body for Gradio that has been read here."""
@@ -292,6 +304,11 @@ class Exchange:
 def of_agents(headers: Mapping[str, str]) -> bool:
     """Whether a request is Gradio's own on behalf of an agent: all agents share one session."""
     return headers.get("x-gradio-user") == "mcp"
+
+
+def caller(request: Request) -> str | None:
+    """Who asks for something: a session or, of an agent, the message."""
+    return request.headers.get(MESSAGE) if of_agents(request.headers) else request.session_hash
 
 
 def takes(name: str, parameters: Collection[str]) -> str:

@@ -150,6 +150,8 @@ class Studio:
         self.line = Line()
         self._wishes: Kept[Wish] = Kept(1000, KEEP)
         """What each page asked for last."""
+        self.gone: Kept[bool] = Kept(1000, KEEP)
+        """Agents' messages for whose answer nobody waits any more."""
         self.shown: Kept[Wish] = Kept(1000, KEEP)
         """What made the picture that each page shows."""
 
