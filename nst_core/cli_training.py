@@ -180,8 +180,8 @@ def train(
     shown = _sample(sample, photos, recipe)
     folder = TrainingFolder(out, style_image, shown)
     finished = resume and folder.is_finished()
-    if not finished:
-        check_new(out)  # with --resume, too: files may have come there since
+    if resume and not finished:
+        check_new(out)  # files may have come there since
     interrupted = Event()
     training = train_network(
         recipe,

@@ -148,9 +148,9 @@ def add_api(studio: Studio, easel: Easel) -> None:
             "seconds": seconds,
         }
         layers = {"content_layers": content_layers, "style_layers": style_layers}
-        begun, session = None, caller(request)
+        begun = None
         try:
-            asking(request)
+            session = asking(request)
             changes |= {name: read_layers(words) for name, words in layers.items() if words is not None}
             chosen = easel.method(method, **{name: value for name, value in changes.items() if value is not None})
             paths = received(content), received(style, "painting")  # type: ignore[arg-type]

@@ -195,8 +195,8 @@ class Page(gr.Blocks):
             tab.running.stop(session)
 
     def cancelled(self, session: Any, number: Any) -> None:
-        """Take pictures that a client cancels out of the line; Gradio itself cancels all of a session's, by an event's
-        number, but only waits for them no longer.
+        """Take a session's pictures out of the line when a client cancels them: Gradio only stops waiting for all of a
+        session's events of that number, and leaves them running.
         """
         event = self.fns.get(number) if type(number) is int else None
         if event and event.api_name == "stylize" and isinstance(session, str):
