@@ -37,6 +37,7 @@ let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
 let camera = { facingMode: "user" }; // the constraints of the camera that is wanted
 let asked = 0; // the size asked for of the camera; 0: as quick as it can
+let choice = 0; // counts what the visitor chose to see painted: a file that is read too late is dropped
 let wish = 0; // counts requests: work under way for an earlier one is dropped
 let side = 320; // the camera's size, while it is chosen for the visitor
 
@@ -232,14 +233,20 @@ const paintPhoto = () => attempt(async (wanted) => {
   tell(`${width} × ${height} px · ${((performance.now() - began) / 1000).toFixed(2)} s · ${where(one)}`);
 });
 
-const take = (file) => file && attempt(async (wanted) => {
-  const taken = await createImageBitmap(file).catch(() => { throw new Refusal(say("This browser cannot read that file: choose a PNG, JPEG or WebP.")); });
-  if (!wanted()) return taken.close();
-  rest();
-  photo?.close?.();
-  photo = taken;
-  paintPhoto();
-});
+async function take(file) { // whatever is painted goes on until it can be read
+  if (!file) return;
+  const mine = ++choice, taken = await createImageBitmap(file).catch(() => null);
+  if (mine !== choice) taken?.close();
+  else if (!taken) {
+    comeIntoView();
+    tell(say("This browser cannot read that file: choose a PNG, JPEG or WebP."), true);
+  } else {
+    rest();
+    photo?.close?.();
+    photo = taken;
+    paintPhoto();
+  }
+}
 
 const where = ({ kind }) => kind === "webgpu" ? say("by this device's graphics chip") : say("by this device's processor");
 
@@ -255,6 +262,7 @@ const REFUSALS = { // by the name that a browser gives its refusal
 const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
 
 const startCamera = (turned) => attempt(async (wanted) => {
+  choice++;
   tried = true;
   rest();
   if (!navigator.mediaDevices) throw new Refusal(say("Browsers allow only https pages to use a camera: choose a photograph instead."));

@@ -269,6 +269,35 @@ def test_where_the_server_is_lost_the_last_picture_stays(live: "Page") -> None:
     assert page.locator("#live .camera").is_enabled()
 
 
+def test_a_file_that_cannot_be_read_ends_nothing(live: "Page", tmp_path: Path) -> None:
+    page, line = live, live.locator("#live .line")
+    text = tmp_path / "photo.png"
+    text.write_text("I am a text.")
+    made_picture(1, (40, 30)).save(tmp_path / "small.png")
+    page.evaluate("""() => {
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, transfer) {
+            if (message.task === "paint") window.go = () => post.call(this, message, transfer);
+            else post.call(this, message, transfer);
+        };
+        window.back = () => { Worker.prototype.postMessage = post; go(); };
+    }""")
+    choose(page, tmp_path / "small.png")
+    page.wait_for_function("!!window.go")
+    choose(page, text)
+    expect(line).to_contain_text("This browser cannot read that file")
+    page.evaluate("back()")
+    expect(line).to_contain_text("40 × 30 px")
+
+    page.context.grant_permissions(["camera"])
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live .rate")).to_have_text(LIVE)
+    choose(page, text)
+    expect(line).to_contain_text("This browser cannot read that file")
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("button", name="Take the picture")).to_be_visible()
+
+
 def test_what_failed_once_is_tried_again(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     made_picture(1, (40, 30)).save(tmp_path / "small.png")
