@@ -42,10 +42,10 @@ from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards
-from ui.lent import LENT
 from ui.looks import CSS, THEME
 from ui.server import GRACE, RETURN, await_port, serve
 from ui.words import WORDS
+from ui.zerogpu import ZERO_GPU
 
 
 def number(name: str, default: float, least: float) -> float:
@@ -64,7 +64,7 @@ def number(name: str, default: float, least: float) -> float:
 keep_freed_memory()
 heed_quota()
 photos = os.environ.get("NST_PHOTOS")
-trains = not LENT and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
+trains = not ZERO_GPU and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
 if photos and trains and find_spec("matplotlib") is None:
     sys.exit("Training draws its losses with matplotlib: pip install matplotlib, or leave NST_PHOTOS out.")
 runtime = os.environ.get("NST_ORT")

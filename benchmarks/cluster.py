@@ -20,8 +20,8 @@ from pathlib import Path
 from film import make_film
 
 from nst_core import Registry, stylize_video
-from nst_core.film import open_film
-from nst_core.pieces import FRAMES, cut
+from nst_core.video_reader import open_film
+from nst_core.video_segments import FRAMES, cut
 
 LONG = 2 * 60 * 60 * 24
 """Frames of two hours, 24 a second."""

@@ -6,9 +6,9 @@
 Clips are drawn from photographs: the camera pans, zooms or turns over one, while a disc of another moves by on its own
 way, with a little noise as sensors have it. The warping error is the mean difference, in levels of 255, of a frame from
 the one before it that is moved by the true motion, wherever both show the same place. Columns: of the film itself; of
-what the network makes of its frames one by one; of the same with ``nst_core.steady``, and by how much that is less;
-and how sharp the steady film is, by the strength of its edges beside those of the other (1 is as sharp), in all and
-where something has just come into sight, where a smear would be.
+what the network makes of its frames one by one; of the same with ``nst_core.temporal_consistency``, and by how much
+that is less; and how sharp the steady film is, by the strength of its edges beside those of the other (1 is as sharp),
+in all and where something has just come into sight, where a smear would be.
 """
 
 import argparse
@@ -22,8 +22,8 @@ import numpy as np
 
 from nst_core import Registry, Style, open_picture
 from nst_core.memory import keep_freed_memory
-from nst_core.steady import Steady
 from nst_core.stylization import paint_pixels
+from nst_core.temporal_consistency import Steady
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NOISE = 1.5

@@ -13,8 +13,8 @@ from PIL import Image
 
 from nst_core import Registry, open_picture
 from nst_core.sheet import draw_sheet
-from nst_core.steady import Steady
 from nst_core.stylization import paint_pixels
+from nst_core.temporal_consistency import Steady
 
 STYLE = "great-wave"
 SHOWN = range(8, 12)

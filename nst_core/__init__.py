@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nst_core.images import open_picture, save_picture
     from nst_core.losses import PerceptualLoss, StyleTarget, gram_matrix
     from nst_core.method import METHODS, Method
-    from nst_core.optimization import OptimizationStep, State, optimize
+    from nst_core.optimization import OptimizationState, OptimizationStep, optimize
     from nst_core.recipe import Recipe
     from nst_core.registry import Registry
     from nst_core.style import Card, Style, StyleConfig, write_style
@@ -33,7 +33,7 @@ _HOMES = {
     "PerceptualLoss": "losses",
     "Recipe": "recipe",
     "Registry": "registry",
-    "State": "optimization",
+    "OptimizationState": "optimization",
     "Style": "style",
     "StyleConfig": "style",
     "StyleTarget": "losses",
@@ -61,11 +61,11 @@ __all__ = [
     "Card",
     "Method",
     "NSTError",
+    "OptimizationState",
     "OptimizationStep",
     "PerceptualLoss",
     "Recipe",
     "Registry",
-    "State",
     "Style",
     "StyleConfig",
     "StyleTarget",

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from nst_core.ahead import ahead
 from nst_core.cluster import spread
 from nst_core.cores import LARGE, compute_on, painters
 from nst_core.errors import NSTError
@@ -30,6 +29,7 @@ from nst_core.images import (
     whole_file,
 )
 from nst_core.memory import out_of_memory
+from nst_core.prefetch import ahead
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize

@@ -200,7 +200,7 @@ def optimize(
     check_apart({"--out": out, "--history": history, "--state": state}, read)
 
     from nst_core.images import check_suffix, open_picture
-    from nst_core.optimization import State
+    from nst_core.optimization import OptimizationState
     from nst_core.optimization import optimize as optimize_pixels
     from nst_core.stylization import repaint
 
@@ -208,7 +208,7 @@ def optimize(
     check_suffix(out, photo, settings.size)
     paintings = [open_picture(style_image), *(open_picture(name) for name, _ in further)]
     masks = [open_picture(path) for path in mask or []]
-    saved = State.load(state) if state is not None and os.path.exists(state) else None
+    saved = OptimizationState.load(state) if state is not None and os.path.exists(state) else None
     if saved and not resume:
         raise NSTError(
             f"{quoted(state)} holds a run at step {saved.step}: --resume continues it; to begin a new one, give "

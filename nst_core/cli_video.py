@@ -48,10 +48,10 @@ def video(
     Ctrl-C ends the run early: what was painted so far is a film that can be played, --resume continues from there, and
     the exit status is 130.
     """
-    from nst_core.film import open_film
     from nst_core.images import open_picture
-    from nst_core.reel import recoded
     from nst_core.video import partial_film, stylize_video, work_folder
+    from nst_core.video_reader import open_film
+    from nst_core.video_writer import recoded
 
     styles = Registry.load(registry)
     opened = styles.open(style)

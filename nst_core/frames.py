@@ -12,15 +12,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from nst_core.ahead import ahead
 from nst_core.cores import compute_on, painters
-from nst_core.film import Film, Frame
-from nst_core.pieces import Piece
 from nst_core.precision import Precision
-from nst_core.reel import CLOSED, Part
-from nst_core.steady import Steady
+from nst_core.prefetch import ahead
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, paint_pixels
+from nst_core.temporal_consistency import Steady
+from nst_core.video_reader import Film, Frame
+from nst_core.video_segments import Piece
+from nst_core.video_writer import CLOSED, Part
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class OptimizationError(NSTError):
 
 
 @dataclass(frozen=True)
-class State:
+class OptimizationState:
     """Where an optimisation stands: enough to go on as if it had never stopped."""
 
     step: int
@@ -86,7 +86,7 @@ class State:
 
     @classmethod
     @torch.inference_mode(False)
-    def load(cls, path: str | Path) -> "State":
+    def load(cls, path: str | Path) -> "OptimizationState":
         """Read what ``save`` wrote.
 
         Raises:
@@ -121,7 +121,7 @@ class OptimizationStep:
     """Width and height at this scale, in pixels."""
     finished: Literal["saturated", "steps", "time"] | None
     """Why this is the last step, if it is."""
-    state: State = field(repr=False)
+    state: OptimizationState = field(repr=False)
     """To go on from here: ``optimize(…, resume=step.state)``."""
     photo: Image.Image = field(repr=False)
     """The content picture at this size; its transparency is the result's."""
@@ -152,7 +152,7 @@ def optimize(
     masks: Source | Sequence[Source | None] | None = None,
     start: Source | None = None,
     draft: VGG19 | Hybrid | str | Path | None = None,
-    resume: State | None = None,
+    resume: OptimizationState | None = None,
     **changes: Any,
 ) -> Generator[OptimizationStep, None, None]:
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
@@ -204,8 +204,10 @@ def optimize(
     weights = [check_number(MethodError, "weight of a painting", weight, 0) for weight in weights]
     if not 0 < sum(weights) < float("inf"):
         raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
-    if not isinstance(resume, State | None):
-        raise OptimizationError(f"A run continues from a step's state, or State.load(file), not {resume!r:.80}.")
+    if not isinstance(resume, OptimizationState | None):
+        raise OptimizationError(
+            f"A run continues from a step's state, or OptimizationState.load(file), not {resume!r:.80}."
+        )
     run = _Run(
         method,
         feature_network(features, pooling=method.pooling),
@@ -301,7 +303,7 @@ class _Run:
                 f"{free / 1e9:.1f} GB are free: choose {smaller}."
             )
 
-    def steps(self, resume: State | None) -> Generator[OptimizationStep, None, None]:
+    def steps(self, resume: OptimizationState | None) -> Generator[OptimizationStep, None, None]:
         """Check the state to resume from, and begin."""
         if resume is not None and resume.asked != self.asked:
             names = self.asked.keys() | resume.asked.keys()
@@ -317,7 +319,7 @@ class _Run:
         return self._steps(resume)
 
     @unaffected
-    def _steps(self, state: State | None) -> Generator[OptimizationStep, None, None]:
+    def _steps(self, state: OptimizationState | None) -> Generator[OptimizationStep, None, None]:
         plan, most = self.plan, self.method.seconds or float("inf")
         began = time.perf_counter() - (state.seconds if state else 0)
         for number, stage in enumerate(plan.stages):
@@ -334,7 +336,7 @@ class _Run:
             evaluate = partial(self._evaluate, loss=loss, targets=targets, exact=stage.exact)
             if state is None:
                 point = evaluate(self._beginning(photo))
-                state = State(
+                state = OptimizationState(
                     step=0,
                     stage=number,
                     stage_began=0,

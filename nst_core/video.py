@@ -21,15 +21,15 @@ from nst_core.cluster import ClusterError, spread
 from nst_core.errors import NSTError
 from nst_core.features import fingerprint
 from nst_core.files import check_place, locked
-from nst_core.film import Film, FilmError, Frame, open_film, read_frames
 from nst_core.frames import FramePainter, paint_piece
 from nst_core.images import MAX_PIXELS, Source, open_picture
-from nst_core.pieces import BEFORE, Piece, cut
 from nst_core.precision import Precision
-from nst_core.reel import CLOSED, OPEN, Part, count_frames, join, last_time, save_part, suffix
 from nst_core.style import Style, check_style
 from nst_core.stylization import check_blend, check_precision, check_second, check_size, shares
 from nst_core.text import few, quoted
+from nst_core.video_reader import Film, FilmError, Frame, open_film, read_frames
+from nst_core.video_segments import BEFORE, Piece, cut
+from nst_core.video_writer import CLOSED, OPEN, Part, count_frames, join, last_time, save_part, suffix
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def stylize_video(
     own ends: after that, they are apart by the difference of their lengths. ``out`` ends in .mp4 and holds H.264, of
     even width and height (an odd column or row at the end is left out); with ``lossless`` it ends in .mkv and holds
     FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the painting follows what
-    moves in the film (see ``nst_core.steady``). The other settings are those of ``stylize``; the ``mask`` applies to
-    every frame.
+    moves in the film (see ``nst_core.temporal_consistency``). The other settings are those of ``stylize``; the ``mask``
+    applies to every frame.
 
     The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
     ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
 
     With ``ray`` the cores of a Ray cluster paint (see ``nst_core.cluster``), each a piece of five seconds or so at a
-    time, and there is a step for every piece. A steady painting starts ``nst_core.pieces.BEFORE`` frames before its
-    piece.
+    time, and there is a step for every piece. A steady painting starts ``nst_core.video_segments.BEFORE`` frames before
+    its piece.
 
     Raises:
         NSTError: a setting is out of its range, or there is too little memory for a frame.

@@ -29,11 +29,19 @@ from nst_core.images import read_note
 from nst_core.method import METHODS, Method
 from nst_core.optimization import optimize
 from nst_core.registry import Registry
-from ui import build_page, runs
+from ui import build_page, optimization_service
 from ui.advanced import PRESETS
 from ui.line import Closed
 from ui.links import read_recipe
-from ui.runs import MAX_SECONDS, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
+from ui.optimization_service import (
+    MAX_SECONDS,
+    MAX_STEPS,
+    OptimizationRequest,
+    OptimizationRun,
+    OptimizationService,
+    read_layers,
+    write_layers,
+)
 from ui.studio import Studio
 from ui.watched import SNAPSHOTS, Watched, duration
 from ui.words import spoken
@@ -57,31 +65,31 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def easel(registry_file: Path, features: Path, tmp_path: Path) -> Easel:
-    return Easel(Studio(Registry.load(registry_file), tmp_path, max_side=512), {"compact": features})
+def optimizations(registry_file: Path, features: Path, tmp_path: Path) -> OptimizationService:
+    return OptimizationService(Studio(Registry.load(registry_file), tmp_path, max_side=512), {"compact": features})
 
 
-def order(method: Method = FEW, **changes: Any) -> Order:
-    return replace(Order("lion-wave", photo(), [painting()], method, "compact"), **changes)
+def request(method: Method = FEW, **changes: Any) -> OptimizationRequest:
+    return replace(OptimizationRequest("lion-wave", photo(), [painting()], method, "compact"), **changes)
 
 
-def ended(steps: Iterator[Run]) -> Run:
+def ended(steps: Iterator[OptimizationRun]) -> OptimizationRun:
     *_, last = steps
     return last
 
 
-def table(run: Run) -> list[dict[str, str]]:
+def table(run: OptimizationRun) -> list[dict[str, str]]:
     assert run.table
     with run.table.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_a_run_is_the_library_s(easel: Easel, features: Path, alpha: bool) -> None:
+def test_a_run_is_the_library_s(optimizations: OptimizationService, features: Path, alpha: bool) -> None:
     content = photo()
     if alpha:
         content.putalpha(Image.radial_gradient("L").resize(content.size))
-    run = ended(easel.watch("ann", order(content=content)))
+    run = ended(optimizations.watch("ann", request(content=content)))
     expected = list(optimize(content, painting(), FEW, features=features))
     rows = table(run)
     assert [float(row["total"]) for row in rows] == [step.total for step in expected] == run.losses["total"]
@@ -93,57 +101,61 @@ def test_a_run_is_the_library_s(easel: Easel, features: Path, alpha: bool) -> No
     assert not run.running and "6 steps" in spoken(run.said) and "48 × 32 px" in spoken(run.said)
 
 
-def test_several_paintings_with_weights_and_masks(easel: Easel, features: Path) -> None:
+def test_several_paintings_with_weights_and_masks(optimizations: OptimizationService, features: Path) -> None:
     mask = Image.new("L", (60, 40))
     mask.paste(255, (0, 0, 30, 40))
     wish: dict[str, Any] = {"weights": [2.0, 1.0], "masks": [mask, ImageChops.invert(mask)]}
-    run = ended(easel.watch("ann", order(styles=[painting(), photo(50, 50)], start=painting(), **wish)))
+    run = ended(optimizations.watch("ann", request(styles=[painting(), photo(50, 50)], start=painting(), **wish)))
     expected = list(optimize(photo(), [painting(), photo(50, 50)], FEW, features=features, start=painting(), **wish))
     assert run.losses["total"] == [step.total for step in expected]
 
 
-def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(easel: Easel, features: Path) -> None:
-    run = stopped_after(easel, "ann", order(replace(FEW, steps=50), said={"seed": 7, "steps": 50}))
+def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(
+    optimizations: OptimizationService, features: Path
+) -> None:
+    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50), said={"seed": 7, "steps": 50}))
     done = len(run.losses["step"])
     assert 1 <= done < 50 and spoken(run.said).startswith("Stopped") and run.picture and run.picture.is_file()
     assert read_recipe(read_note(run.picture)) == {"tab": "advanced", "seed": "7", "steps": "50"}
-    run = ended(easel.go_on("ann", 4))
+    run = ended(optimizations.go_on("ann", 4))
     assert run.picture and read_recipe(read_note(run.picture))["steps"] == str(done + 4)
     assert run.losses["step"] == list(range(1, done + 5))
     expected = [step.total for step in optimize(photo(), painting(), FEW, features=features, steps=done + 4)]
     assert run.losses["total"] == expected
 
 
-def test_what_broke_off_on_its_way_is_done_again(easel: Easel) -> None:
-    run = stopped_after(easel, "ann", order(replace(FEW, steps=50)))
+def test_what_broke_off_on_its_way_is_done_again(optimizations: OptimizationService) -> None:
+    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50)))
     done = len(run.losses["step"])
-    going_on = easel.go_on("ann", 1000)
+    going_on = optimizations.go_on("ann", 1000)
     while len(run.losses["step"]) < done + 2:
         next(going_on)
     going_on.close()
-    run = ended(easel.go_on("ann", 4))
+    run = ended(optimizations.go_on("ann", 4))
     assert run.losses["step"] == list(range(1, done + 5))
     assert [step for step, _ in run.snapshots[:-1]] == sorted(step for step, _ in run.snapshots[:-1])
 
 
-def test_what_was_left_as_it_went_on_has_ended_as_before(easel: Easel) -> None:
-    run = stopped_after(easel, "ann", order(replace(FEW, steps=50)))
+def test_what_was_left_as_it_went_on_has_ended_as_before(optimizations: OptimizationService) -> None:
+    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50)))
     before = run.steps, [*run.said]
-    going_on = easel.go_on("ann", 1000)
+    going_on = optimizations.go_on("ann", 1000)
     assert next(going_on).running
     going_on.close()
     assert (run.steps, run.said) == before and not run.running
-    assert easel.ended("ann") is run and easel.goes_on(run)
+    assert optimizations.ended("ann") is run and optimizations.goes_on(run)
 
 
-def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> Run:
+def stopped_after(
+    optimizations: OptimizationService, session: str, request: OptimizationRequest, steps: int = 2
+) -> OptimizationRun:
     """Stopped while it is at its steps, from another thread, as a click would be."""
-    watched = easel.watch(session, order)
+    watched = optimizations.watch(session, request)
     run = next(watched)
 
     def stop() -> None:
         wait_until(lambda: len(run.losses.get("step", [])) >= steps)
-        easel.running.stop(session)
+        optimizations.running.stop(session)
 
     thread = threading.Thread(target=stop, daemon=True)
     thread.start()
@@ -152,55 +164,57 @@ def stopped_after(easel: Easel, session: str, order: Order, steps: int = 2) -> R
     return run
 
 
-def test_nobody_goes_on_with_another_s_run(easel: Easel) -> None:
-    ended(easel.watch("ann", order()))
+def test_nobody_goes_on_with_another_s_run(optimizations: OptimizationService) -> None:
+    ended(optimizations.watch("ann", request()))
     with pytest.raises(NSTError, match="no longer a run to continue"):
-        next(easel.go_on("bob", 5))
-    easel.finish("ann", ended(easel.watch("bob", order())))
-    assert easel.ended("ann") and easel.ended("bob")
-    run = easel.ended("ann")
+        next(optimizations.go_on("bob", 5))
+    optimizations.finish("ann", ended(optimizations.watch("bob", request())))
+    assert optimizations.ended("ann") and optimizations.ended("bob")
+    run = optimizations.ended("ann")
     assert run
-    easel.finish("ann", run)
+    optimizations.finish("ann", run)
     with pytest.raises(NSTError, match="no longer a run to continue"):
-        next(easel.go_on("ann", 5))
+        next(optimizations.go_on("ann", 5))
 
 
-def test_who_is_pushed_out_still_has_the_picture(easel: Easel) -> None:
-    run = ended(easel.watch("ann", order()))
+def test_who_is_pushed_out_still_has_the_picture(optimizations: OptimizationService) -> None:
+    run = ended(optimizations.watch("ann", request()))
     for other in ("bob", "cid", "dan"):
-        ended(easel.watch(other, order()))
-    assert easel.ended("ann") is run and run.picture and run.picture.is_file()
-    assert not easel.goes_on(run)
+        ended(optimizations.watch(other, request()))
+    assert optimizations.ended("ann") is run and run.picture and run.picture.is_file()
+    assert not optimizations.goes_on(run)
     with pytest.raises(NSTError, match="no longer a run to continue"):
-        next(easel.go_on("ann", 5))
+        next(optimizations.go_on("ann", 5))
 
 
-def test_a_run_whose_picture_finds_no_room_can_be_gone_on_with(easel: Easel) -> None:
+def test_a_run_whose_picture_finds_no_room_can_be_gone_on_with(optimizations: OptimizationService) -> None:
     with no_room(), pytest.raises(NSTError, match=r"^The picture 'lion-wave.png' could not be written: .*\.$"):
-        ended(easel.watch("ann", order()))
-    run = easel.ended("ann")
+        ended(optimizations.watch("ann", request()))
+    run = optimizations.ended("ann")
     assert run and spoken(run.said).startswith("Finished · 6 steps") and not run.running
-    assert ended(easel.go_on("ann", 2)).picture
+    assert ended(optimizations.go_on("ann", 2)).picture
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is full")
-def test_losses_that_find_no_room_are_told(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = easel.studio.file
-    monkeypatch.setattr(easel.studio, "file", lambda name: Path("/dev/full") if name.endswith(".csv") else file(name))
+def test_losses_that_find_no_room_are_told(optimizations: OptimizationService, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = optimizations.studio.file
+    monkeypatch.setattr(
+        optimizations.studio, "file", lambda name: Path("/dev/full") if name.endswith(".csv") else file(name)
+    )
     with pytest.raises(NSTError, match=r"^This server cannot save the losses \(No space left on device\): try again"):
-        ended(easel.watch("ann", order()))
-    assert easel.ended("ann")
+        ended(optimizations.watch("ann", request()))
+    assert optimizations.ended("ann")
 
 
-def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
-    watched = easel.watch("ann", order(replace(FEW, steps=2000)))
+def test_a_server_that_ends_does_not_wait_for_a_step(optimizations: OptimizationService) -> None:
+    watched = optimizations.watch("ann", request(replace(FEW, steps=2000)))
     run = next(watched)
     over = threading.Event()
 
     def close() -> None:
         wait_until(lambda: "step" in run.losses)
-        easel._thread.submit(over.wait, 30)  # as a step that takes so long
-        easel.studio.line.close()
+        optimizations._thread.submit(over.wait, 30)  # as a step that takes so long
+        optimizations.studio.line.close()
 
     thread = threading.Thread(target=close, daemon=True)
     thread.start()
@@ -212,21 +226,23 @@ def test_a_server_that_ends_does_not_wait_for_a_step(easel: Easel) -> None:
 
 
 @pytest.mark.parametrize("steps", [None, 0, "many", 1.5, MAX_STEPS + 1])
-def test_steps_to_go_on_with_are_checked(easel: Easel, steps: Any) -> None:
-    ended(easel.watch("ann", order()))
+def test_steps_to_go_on_with_are_checked(optimizations: OptimizationService, steps: Any) -> None:
+    ended(optimizations.watch("ann", request()))
     with pytest.raises(NSTError, match=f"steps on this server should be a whole number from 1 to {MAX_STEPS}, not "):
-        next(easel.go_on("ann", steps))
+        next(optimizations.go_on("ann", steps))
 
 
-def test_a_run_that_cannot_begin_leaves_the_earlier_one(easel: Easel) -> None:
-    first = ended(easel.watch("ann", order()))
+def test_a_run_that_cannot_begin_leaves_the_earlier_one(optimizations: OptimizationService) -> None:
+    first = ended(optimizations.watch("ann", request()))
     with pytest.raises(NSTError):
-        ended(easel.watch("ann", order(weights=[0.0])))
-    assert easel.ended("ann") is first and all(file.is_file() for _, file in first.snapshots)
-    assert len(ended(easel.go_on("ann", 2)).losses["step"]) == 8
+        ended(optimizations.watch("ann", request(weights=[0.0])))
+    assert optimizations.ended("ann") is first and all(file.is_file() for _, file in first.snapshots)
+    assert len(ended(optimizations.go_on("ann", 2)).losses["step"]) == 8
 
 
-def test_a_run_that_breaks_keeps_what_it_had(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_breaks_keeps_what_it_had(
+    optimizations: OptimizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held: list[weakref.ref[Any]] = []
 
     def breaks(*args: Any, **options: Any) -> Iterator[Any]:
@@ -239,16 +255,16 @@ def test_a_run_that_breaks_keeps_what_it_had(easel: Easel, monkeypatch: pytest.M
                     raise NSTError("The losses are no longer numbers.") from error
             yield step
 
-    monkeypatch.setattr(runs, "optimize", breaks)
-    run = ended(easel.watch("ann", order()))
+    monkeypatch.setattr(optimization_service, "optimize", breaks)
+    run = ended(optimizations.watch("ann", request()))
     assert str(run.trouble) == "The losses are no longer numbers."
     assert run.picture and run.picture.is_file() and len(table(run)) == 2
     gc.collect()
     assert not held[2]()  # which holds all that the optimiser remembers
 
 
-def test_a_picture_on_the_way_that_cannot_be_kept_is_left_out(easel: Easel) -> None:
-    watched = easel.watch("ann", order())
+def test_a_picture_on_the_way_that_cannot_be_kept_is_left_out(optimizations: OptimizationService) -> None:
+    watched = optimizations.watch("ann", request())
     run = next(watched)
     shutil.rmtree(run.folder)
     run = ended(watched)
@@ -265,15 +281,15 @@ def test_what_goes_on_stays_young(tmp_path: Path) -> None:
     assert first.stat().st_ctime_ns > before
 
 
-def test_the_same_picture_twice(easel: Easel) -> None:
-    run = ended(easel.watch("ann", order(styles=[photo()], content=photo(50, 50))))
+def test_the_same_picture_twice(optimizations: OptimizationService) -> None:
+    run = ended(optimizations.watch("ann", request(styles=[photo()], content=photo(50, 50))))
     assert run.picture and all(np.isfinite(run.losses["total"]))
-    run = ended(easel.watch("ann", order(styles=[photo(48, 48)], content=photo(48, 48))))
+    run = ended(optimizations.watch("ann", request(styles=[photo(48, 48)], content=photo(48, 48))))
     assert run.picture and spoken(run.said).startswith("Finished")
 
 
-def test_pictures_are_few_and_go_with_the_run(easel: Easel, tmp_path: Path) -> None:
-    run = Run(500, tmp_path)
+def test_pictures_are_few_and_go_with_the_run(optimizations: OptimizationService, tmp_path: Path) -> None:
+    run = OptimizationRun(500, tmp_path)
     for step in range(500):
         run.snap(step, Image.new("RGB", (8, 8)))
         assert run.snapshots[-1][0] == step and len(run.snapshots) <= SNAPSHOTS
@@ -285,12 +301,12 @@ def test_pictures_are_few_and_go_with_the_run(easel: Easel, tmp_path: Path) -> N
     assert not folder.exists()
 
 
-def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> None:
-    steps = easel.watch("ann", order(replace(FEW, steps=200)))
+def test_it_gives_way_while_somebody_s_photograph_is_painted(optimizations: OptimizationService) -> None:
+    steps = optimizations.watch("ann", request(replace(FEW, steps=200)))
     run = next(steps)
     thread = threading.Thread(target=ended, args=[steps], daemon=True)
     painted = threading.Event()
-    turn = easel.studio.line.join("bob", lambda progress: painted.wait(60))
+    turn = optimizations.studio.line.join("bob", lambda progress: painted.wait(60))
     wait_until(lambda: turn.began)
     thread.start()
     wait_until(lambda: run.losses)
@@ -298,7 +314,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
     assert len(run.losses["step"]) == 1
     painted.set()
     wait_until(lambda: len(run.losses["step"]) > 1)
-    easel.running.stop("ann")
+    optimizations.running.stop("ann")
     thread.join(10)
     assert not thread.is_alive() and len(run.losses["step"]) < 200
 
@@ -326,42 +342,46 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(easel: Easel) -> No
         ({"learning_rate": 0}, "learning rate should be a number from 1e-06 to 10"),
     ],
 )
-def test_settings_beyond_the_bounds_are_refused(easel: Easel, changes: dict[str, Any], says: str) -> None:
+def test_settings_beyond_the_bounds_are_refused(
+    optimizations: OptimizationService, changes: dict[str, Any], says: str
+) -> None:
     with pytest.raises(NSTError, match=says):
-        easel.method("quick", **changes)
+        optimizations.method("quick", **changes)
 
 
 @pytest.mark.parametrize("name", ["fast", None, ["quick"]])
-def test_there_is_no_such_method(easel: Easel, name: Any) -> None:
+def test_there_is_no_such_method(optimizations: OptimizationService, name: Any) -> None:
     with pytest.raises(NSTError, match="quick"):
-        easel.method(name)
+        optimizations.method(name)
 
 
-def test_only_networks_on_offer_are_opened(easel: Easel, features: Path) -> None:
+def test_only_networks_on_offer_are_opened(optimizations: OptimizationService, features: Path) -> None:
     for name in (str(features), "vgg19", None):
         with pytest.raises(NSTError, match="compact"):
-            easel.network(name)  # type: ignore[arg-type]
+            optimizations.network(name)  # type: ignore[arg-type]
 
 
-def test_presets_are_all_methods(easel: Easel) -> None:
+def test_presets_are_all_methods(optimizations: OptimizationService) -> None:
     assert [*PRESETS] == [*METHODS]
     for preset in PRESETS:
-        easel.method(preset)
+        optimizations.method(preset)
 
 
-def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> None:
-    method = easel.method("quick", size=64, steps=20)
-    first = easel.seconds(method, "compact")
-    assert 0 < first < easel.seconds(replace(method, size=128, steps=40), "compact")
+def test_the_estimate_grows_with_what_is_asked_for_and_learns(optimizations: OptimizationService) -> None:
+    method = optimizations.method("quick", size=64, steps=20)
+    first = optimizations.seconds(method, "compact")
+    assert 0 < first < optimizations.seconds(replace(method, size=128, steps=40), "compact")
     lasting = replace(method, saturation=0.0)
-    run = ended(easel.watch("ann", order(lasting, content=photo(60, 60))))
-    learned = easel.seconds(method, "compact")
+    run = ended(optimizations.watch("ann", request(lasting, content=photo(60, 60))))
+    learned = optimizations.seconds(method, "compact")
     assert learned == pytest.approx(run.losses["seconds"][-1], rel=0.01) and learned != first
     # Runs that say nothing about the pace: with several paintings, or continued at full size.
-    ended(easel.watch("ann", order(lasting, styles=[painting(), photo()], weights=[1, 1], masks=[None, None])))
-    assert easel.seconds(method, "compact") == learned
-    ended(easel.go_on("ann", 20))
-    assert easel.seconds(method, "compact") == learned
+    ended(
+        optimizations.watch("ann", request(lasting, styles=[painting(), photo()], weights=[1, 1], masks=[None, None]))
+    )
+    assert optimizations.seconds(method, "compact") == learned
+    ended(optimizations.go_on("ann", 20))
+    assert optimizations.seconds(method, "compact") == learned
 
 
 @pytest.mark.parametrize(
@@ -373,17 +393,19 @@ def test_the_estimate_grows_with_what_is_asked_for_and_learns(easel: Easel) -> N
         ("tutorial", {}),
     ],
 )
-def test_the_layers_that_stand_in_for_others_are_told(easel: Easel, preset: str, stand_ins: dict[str, str]) -> None:
-    easel.features = {"compact": "compact"}  # the one that is shipped, which lacks some
-    assert easel.stand_ins(easel.method(preset), "compact") == stand_ins
+def test_the_layers_that_stand_in_for_others_are_told(
+    optimizations: OptimizationService, preset: str, stand_ins: dict[str, str]
+) -> None:
+    optimizations.features = {"compact": "compact"}  # the one that is shipped, which lacks some
+    assert optimizations.stand_ins(optimizations.method(preset), "compact") == stand_ins
 
 
-def test_a_run_that_saturates_says_nothing_of_the_pace(easel: Easel) -> None:
-    method = easel.method("quick", size=48, steps=200, scales=1, saturation=0.9)
-    first = easel.seconds(method, "compact")
-    run = ended(easel.watch("ann", order(method)))
+def test_a_run_that_saturates_says_nothing_of_the_pace(optimizations: OptimizationService) -> None:
+    method = optimizations.method("quick", size=48, steps=200, scales=1, saturation=0.9)
+    first = optimizations.seconds(method, "compact")
+    run = ended(optimizations.watch("ann", request(method)))
     assert "all but stopped falling" in spoken(run.said) and 10 <= run.losses["step"][-1] < 200
-    assert easel.seconds(method, "compact") == first
+    assert optimizations.seconds(method, "compact") == first
 
 
 def test_durations() -> None:
@@ -448,13 +470,15 @@ def test_the_endpoint_takes_what_the_library_does(client: Client, pictures: list
     np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(expected.best))
 
 
-def test_a_run_ends_after_the_seconds_that_it_was_given(client: Client, pictures: list[Path], easel: Easel) -> None:
+def test_a_run_ends_after_the_seconds_that_it_was_given(
+    client: Client, pictures: list[Path], optimizations: OptimizationService
+) -> None:
     wish: dict[str, Any] = {"size": 96, "steps": MAX_STEPS, "init": "noise", "seconds": 0.5}
     _, losses = client.predict(*map(handle_file, pictures), **wish, api_name="/optimize")
     assert losses["seconds"] < 30 and losses["step"] < MAX_STEPS
-    method = easel.method("noise", seconds=0.5)
-    assert easel.seconds(method, "compact") <= 0.5
-    assert easel.method("noise").seconds == MAX_SECONDS
+    method = optimizations.method("noise", seconds=0.5)
+    assert optimizations.seconds(method, "compact") <= 0.5
+    assert optimizations.method("noise").seconds == MAX_SECONDS
 
 
 def test_pictures_on_the_way_can_be_fetched_after_the_end(client: Client, pictures: list[Path]) -> None:

@@ -25,7 +25,7 @@ from nst_core.errors import NSTError
 from nst_core.history import HistoryWriter
 from nst_core.images import open_picture
 from nst_core.method import METHODS
-from nst_core.optimization import State
+from nst_core.optimization import OptimizationState
 
 LAYERS = ["content/conv2_1", "style/conv1_1", "style/conv2_1"]
 LOSSES = ["total", "content", "style", "total_variation", *LAYERS]
@@ -103,7 +103,7 @@ def test_where_the_picture_cannot_be_written_its_state_is(made: Path, monkeypatc
     monkeypatch.chdir(made)
     with pytest.raises(NSTError, match=r"'none\.png' could not be written"):
         optimize("--steps", 2, "--state", "kept.pt", "-o", "/proc/none.png")
-    assert State.load("kept.pt").step == 2
+    assert OptimizationState.load("kept.pt").step == 2
     with pytest.raises(NSTError, match="state could not be written"):
         optimize("--steps", 2, "--state", "/proc/kept.pt", "-o", "kept.png")
     assert open_picture("kept.png").size == (24, 18)
@@ -131,7 +131,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     assert told == "Interrupted: the best picture so far was written.\n"
     assert out.endswith(", interrupted\n")
     assert open_picture(made / "run.png").size == (24, 18)
-    stopped = State.load(made / "run.pt").step
+    stopped = OptimizationState.load(made / "run.pt").step
     assert stopped >= 3  # the fourth is written down, and perhaps not kept yet
     assert [one[0] for one in losses(made / "run.csv")][:stopped] == [str(n) for n in range(1, stopped + 1)]
 
@@ -144,7 +144,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     monkeypatch.chdir(made)
     with pytest.raises(NSTError, match=rf"'run\.pt' holds a run at step {end}: --resume continues it; to begin a new"):
         optimize(*kept, "--steps", end)
-    assert State.load("run.pt").step == end and resumed == losses(made / "run.csv")
+    assert OptimizationState.load("run.pt").step == end and resumed == losses(made / "run.csv")
     Path("run.pt").unlink()
     optimize(*kept, "--steps", end)
     assert resumed == losses(made / "run.csv")
@@ -176,7 +176,7 @@ def test_what_is_kept_is_of_no_step_that_the_history_lacks(made: Path) -> None:
     running.send_signal(signal.SIGTERM)  # as when a container is stopped: the same happens
     running.communicate(timeout=60)
     assert running.returncode == 130
-    assert State.load(made / "caught.pt").step == len(rows(made / "written.csv"))
+    assert OptimizationState.load(made / "caught.pt").step == len(rows(made / "written.csv"))
 
 
 def test_several_paintings_regions_and_a_fast_style_to_begin_with(
@@ -190,7 +190,7 @@ def test_several_paintings_regions_and_a_fast_style_to_begin_with(
         "--state", "none-yet.pt", "--method", "neural-style", "--pooling", "average", "--seconds", 60,
     )  # fmt: skip
     assert "more.png  24 × 18 px, 2 steps" in capsys.readouterr().out
-    assert State.load("none-yet.pt").step == 2
+    assert OptimizationState.load("none-yet.pt").step == 2
 
 
 def test_what_was_waited_for_is_kept_when_it_fails_on_the_way(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_what_was_waited_for_is_kept_when_it_fails_on_the_way(made: Path, monkey
     with pytest.raises(NSTError, match="No space"):
         optimize("-o", "failed.png", "--steps", 9, "--state", "failed.pt", "--history", "failed.csv")
     assert open_picture("failed.png").size == (24, 18)
-    assert State.load("failed.pt").step == 2  # as many as the history has
+    assert OptimizationState.load("failed.pt").step == 2  # as many as the history has
 
 
 def test_refusals_are_one_sentence(made: Path) -> None:

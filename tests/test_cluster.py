@@ -23,16 +23,16 @@ os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED
 ray: Any = pytest.importorskip("ray", reason="Ray is part of the extra cluster")
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from nst_core import pieces  # noqa: E402
+from nst_core import video_segments  # noqa: E402
 from nst_core.cluster import ClusterError, spread  # noqa: E402
 from nst_core.errors import NSTError  # noqa: E402
-from nst_core.film import open_film  # noqa: E402
 from nst_core.frames import FramePainter, paint_piece  # noqa: E402
 from nst_core.images import open_picture  # noqa: E402
 from nst_core.registry import Registry  # noqa: E402
 from nst_core.style import Style  # noqa: E402
 from nst_core.stylization import stylize  # noqa: E402
 from nst_core.video import stylize_video  # noqa: E402
+from nst_core.video_reader import open_film  # noqa: E402
 
 pytestmark = pytest.mark.slow
 # Workers could not import modules of this process, tests included.
@@ -139,7 +139,7 @@ def test_a_film_that_one_machine_began_is_gone_on_with_although_a_worker_is_kill
     np.testing.assert_array_equal(seen.pictures[:20], first)
     # And each piece is what this machine makes of it.
     painter = FramePainter(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
-    for piece in pieces.cut(film, after=(done - 1) * film.step):
+    for piece in video_segments.cut(film, after=(done - 1) * film.step):
         result = paint_piece(film, painter, [style], piece)
         done += result.frames
         np.testing.assert_array_equal(result.pixels, seen.pictures[done - 1])
@@ -191,7 +191,7 @@ def test_on_this_machine_alone_interrupted_and_gone_on_with(tmp_path: Path) -> N
     assert run.returncode == 130, told
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume continues.\n"
     half = len(see(tmp_path / "out.part.mp4").pictures)
-    assert 0 < half < 480 and half % pieces.FRAMES == 0
+    assert 0 < half < 480 and half % video_segments.FRAMES == 0
     again = nst(*words[:-1], "--resume", folder=tmp_path)  # and without Ray
     told, warned = again.communicate(timeout=200)
     assert again.returncode == 0 and warned == "", warned

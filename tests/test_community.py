@@ -7,7 +7,7 @@ import pytest
 from nst_core.hub import Found, HubError
 from nst_core.registry import Blocked, Registry
 from ui import community
-from ui.community import Noticeboard, Sort, in_words
+from ui.community import CommunityStyles, Sort, in_words
 from ui.words import SPANISH
 
 WAVE = Found("ada/wave", "a" * 40, "The Wave", "Ada", "mit", 3)
@@ -37,7 +37,7 @@ def hub() -> Hub:
 
 
 def test_it_is_asked_once_in_a_while(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    board = Noticeboard(Registry(()), hub.find)
+    board = CommunityStyles(Registry(()), hub.find)
     assert board.styles("likes") == board.styles("likes") == ([WAVE, NIGHT], "")
     board.styles("last_modified")
     assert hub.asked == ["likes", "last_modified"]
@@ -50,7 +50,7 @@ def test_it_is_asked_once_in_a_while(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_it_is_not_waited_for_without_end(hub: Hub) -> None:
-    board = Noticeboard(Registry(()), hub.find)
+    board = CommunityStyles(Registry(()), hub.find)
     hub.open.clear()
     slow = "The Hugging Face Hub is slow to answer: open the list again in a moment."
     assert board.styles("likes", patience=0.05) == board.styles("likes", patience=0.05) == ([], slow)
@@ -61,7 +61,7 @@ def test_it_is_not_waited_for_without_end(hub: Hub) -> None:
 
 def test_what_is_blocked_is_not_listed(hub: Hub) -> None:
     registry = Registry((), [Blocked(repo="Ada/Wave", reason="Stolen")])
-    assert Noticeboard(registry, hub.find).styles("likes") == ([NIGHT], "")
+    assert CommunityStyles(registry, hub.find).styles("likes") == ([NIGHT], "")
 
 
 def test_a_line_says_who_and_what() -> None:

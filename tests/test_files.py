@@ -7,7 +7,7 @@ import pytest
 
 from nst_core.errors import NSTError
 from nst_core.files import check_place, locked, replacing
-from nst_core.film import FilmError
+from nst_core.video_reader import FilmError
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:

@@ -261,17 +261,19 @@ def test_a_pth_paints_as_at_home(tmp_path: Path, origin: str, wrap: Callable[[An
 
 
 @pytest.fixture
-def sitter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photos") / "sitter.png"
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "original.png"
     Image.radial_gradient("L").resize((2100, 90)).convert("RGB").save(path)  # too wide for a preview
     return path
 
 
-def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
+def test_an_imported_folder_is_a_style(tmp_path: Path, original: Path) -> None:
     origin = "gordicaleksa/pytorch-neural-style-transfer-johnson"
     torch.save(beside_others(made(origin)), tmp_path / "mosaic.pth")
     words = ["--title", "A Mosaic", "--artist", "Somebody", "--license", "mit", "--tag", "mosaic"]
-    done = nst("import", str(tmp_path / "mosaic.pth"), "-o", str(tmp_path / "mosaic"), "--sample", str(sitter), *words)
+    done = nst(
+        "import", str(tmp_path / "mosaic.pth"), "-o", str(tmp_path / "mosaic"), "--sample", str(original), *words
+    )
     assert done.returncode == 0, done.stderr
     assert nst("check", str(tmp_path / "mosaic")).stdout.endswith("is sound.\n")
     style = Style.open(tmp_path / "mosaic")
@@ -282,7 +284,7 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
         torch.testing.assert_close(tensor, imported[name], rtol=0, atol=0)
     # And its weights alone, as somebody shares them.
     again = nst(
-        "import", str(tmp_path / "mosaic" / "model.safetensors"), "-o", str(tmp_path / "b"), "--sample", str(sitter)
+        "import", str(tmp_path / "mosaic" / "model.safetensors"), "-o", str(tmp_path / "b"), "--sample", str(original)
     )
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
@@ -290,18 +292,18 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, sitter: Path) -> None:
 
 @pytest.mark.parametrize("out", ["udnie", "My Udnie", "styles/udnie"])
 def test_the_command_that_is_told_paints_with_what_was_imported(
-    tmp_path: Path, sitter: Path, out: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, original: Path, out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(made("pytorch/examples"), tmp_path / "mosaic.pth")
     (tmp_path / "styles").mkdir()
-    done = nst("import", "mosaic.pth", "-o", out, "--sample", sitter, "--title", "Mine", folder=tmp_path)
+    done = nst("import", "mosaic.pth", "-o", out, "--sample", original, "--title", "Mine", folder=tmp_path)
     monkeypatch.chdir(tmp_path)
     *_, option, word = shlex.split(done.stdout)
     assert option == "--style" and Registry.load().open(word).title == "Mine"
 
 
 @pytest.mark.parametrize("name", ["johnson", "johnson-lite"])
-def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path, name: str) -> None:
+def test_an_unfinished_training_may_become_a_style(tmp_path: Path, original: Path, name: str) -> None:
     architecture = ARCHITECTURES[name]
     network = architecture.network()
     asked = {"seed": 1, "architecture": name}
@@ -310,7 +312,7 @@ def test_an_unfinished_training_may_become_a_style(tmp_path: Path, sitter: Path,
     imported = read_checkpoint(tmp_path / "checkpoint.pt")
     assert (imported.origin, imported.architecture) == ("nst-core", architecture)
     (tmp_path / "my-style").mkdir()
-    done = nst("import", "../checkpoint.pt", "-o", ".", "--sample", sitter, folder=tmp_path / "my-style")
+    done = nst("import", "../checkpoint.pt", "-o", ".", "--sample", original, folder=tmp_path / "my-style")
     assert done.returncode == 0, done.stderr
     style = Style.open(tmp_path / "my-style")
     assert (style.title, style.config.architecture) == ("my-style", architecture.id)
@@ -336,13 +338,13 @@ def loop() -> list[Any]:
     ids=lambda wrong: next(iter(wrong), "nothing"),
 )  # fmt: skip
 def test_what_a_checkpoint_says_of_its_training_is_taken_only_if_it_makes_sense(
-    tmp_path: Path, sitter: Path, wrong: dict[str, Any]
+    tmp_path: Path, original: Path, wrong: dict[str, Any]
 ) -> None:
     recipe = asdict(Recipe(steps=12, reconstruction_steps=1))
     asked = {**recipe, "painting": 64 * "0", "feature network": 1, "step": 7, **wrong}
     state = {"step": asked.pop("step"), "asked": asked, "network": JOHNSON.network().state_dict()}
     torch.save(state, tmp_path / "checkpoint.pt")
-    done = nst("import", "checkpoint.pt", "-o", "mine", "--sample", sitter, folder=tmp_path)
+    done = nst("import", "checkpoint.pt", "-o", "mine", "--sample", original, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     told = Style.open(tmp_path / "mine").config.training
     assert told["imported_from"] == "nst-core" and (len(told) == 1 if wrong else recipe.items() <= told.items())
@@ -364,10 +366,10 @@ def test_an_unfinished_training_is_of_its_own_architecture(tmp_path: Path, monke
         read_checkpoint(tmp_path / "checkpoint.pt")
 
 
-def test_a_folder_whose_name_is_no_text_is_a_style(tmp_path: Path, sitter: Path) -> None:
+def test_a_folder_whose_name_is_no_text_is_a_style(tmp_path: Path, original: Path) -> None:
     torch.save(made("pytorch/examples"), tmp_path / "mosaic.pth")
     folder = tmp_path / os.fsdecode(b"mo\xffsaic")
-    done = nst("import", tmp_path / "mosaic.pth", "-o", folder, "--sample", sitter)
+    done = nst("import", tmp_path / "mosaic.pth", "-o", folder, "--sample", original)
     assert done.returncode == 0, done.stderr
     assert Style.open(folder).title == "mosaic"
 
@@ -380,13 +382,15 @@ class Bomb:
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_a_hostile_pth_runs_nothing(tmp_path: Path, sitter: Path, bare: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_pth_runs_nothing(
+    tmp_path: Path, original: Path, bare: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "bomb.pth"
     if bare:
         path.write_bytes(pickle.dumps(Bomb()))
     else:
         torch.save({"state_dict": made("pytorch/examples"), "bomb": Bomb()}, path)
-    done = nst("import", "bomb.pth", "-o", "style", "--sample", str(sitter), folder=tmp_path)
+    done = nst("import", "bomb.pth", "-o", "style", "--sample", str(original), folder=tmp_path)
     assert done.returncode == 1 and "is not a checkpoint of tensors alone" in done.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
     if not bare:  # the same bytes do it where they are unpickled
@@ -507,7 +511,7 @@ def test_the_page_unpickles_nothing_from_outside() -> None:
     readers, modules_that_are = r"torch\.load\(|load_checkpoint\(|allow_pickle", "pickle|joblib|marshal|shelve|dill"
     unpickling = re.compile(rf"{readers}|^\s*(import|from) ({modules_that_are})\b", re.MULTILINE)
     found = {name for name, text in modules.items() if unpickling.search(text)}
-    assert found == UNPICKLES.keys() | {"ui.lent"}  # which talks to a process of its own
-    from_outside = [text for name, text in modules.items() if name != "ui.lent"]
+    assert found == UNPICKLES.keys() | {"ui.zerogpu"}  # which talks to a process of its own
+    from_outside = [text for name, text in modules.items() if name != "ui.zerogpu"]
     loads = [line for text in from_outside for line in text.splitlines() if "torch.load(" in line]
     assert len(loads) == 1 and "weights_only=True" in loads[0]

@@ -20,7 +20,7 @@ from nst_core import optimization
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, load_features
 from nst_core.losses import CONVENTIONS
-from nst_core.optimization import OptimizationError, OptimizationStep, State, optimize
+from nst_core.optimization import OptimizationError, OptimizationState, OptimizationStep, optimize
 from nst_core.optimizers import OPTIMIZERS
 
 NETWORK = small_network()
@@ -85,7 +85,7 @@ def test_resumed_is_as_never_interrupted(optimizer: str, after: int, tmp_path: P
     resumed = run(optimizer=optimizer, resume=whole[after - 1].state)
     assert len(resumed) == 6 - after and all(map(same, whole[after:], resumed))
     whole[after - 1].state.save(tmp_path / "state")
-    loaded = run(optimizer=optimizer, resume=State.load(tmp_path / "state"))
+    loaded = run(optimizer=optimizer, resume=OptimizationState.load(tmp_path / "state"))
     assert all(map(same, whole[after:], loaded))
 
 
@@ -111,7 +111,7 @@ def test_resumed_is_as_never_interrupted_across_scales(optimizer: str, tmp_path:
     assert 4 < border < 23 and whole[border - 1].size == (64, 64)
     for after in (border - 2, border + 2, border):  # in the coarse scale, in the fine, and just between the two
         whole[after - 1].state.save(tmp_path / "state")
-        resumed = run(resume=State.load(tmp_path / "state"), **settings)
+        resumed = run(resume=OptimizationState.load(tmp_path / "state"), **settings)
         assert len(resumed) == 24 - after and all(map(same, whole[after:], resumed))
 
 
@@ -178,7 +178,7 @@ def test_a_state_is_read_in_inference_mode_too(tmp_path: Path) -> None:
     (drafted,) = (step for step in whole[:-1] if step.state.ended)  # what comes next begins with its picture
     drafted.state.save(tmp_path / "state")
     with torch.inference_mode():
-        resumed = run(draft=draft, resume=State.load(tmp_path / "state"))
+        resumed = run(draft=draft, resume=OptimizationState.load(tmp_path / "state"))
     assert resumed and all(map(same, whole[drafted.step :], resumed))
 
 
@@ -302,7 +302,7 @@ def test_pictures_are_told_apart_by_their_shape() -> None:
 
 def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
     next(begin(content_weight=np.float64(0.3), style_weight=np.float64(2))).state.save(tmp_path / "state")
-    assert State.load(tmp_path / "state").step == 1
+    assert OptimizationState.load(tmp_path / "state").step == 1
 
 
 @pytest.mark.parametrize("name", ["nowhere/state", "n" * 300])
@@ -324,13 +324,13 @@ def test_what_is_no_state_is_refused(content: bytes | str, tmp_path: Path) -> No
         made: dict[str, Any] = {"list": [1], "other": {"step": 1}, "wrong": {"point": {}, "best": {}}}
         torch.save(made[content], path)
     with pytest.raises(OptimizationError) as refused:
-        State.load(path)
+        OptimizationState.load(path)
     assert_sentence(refused.value)
 
 
 def test_a_state_that_is_not_there_or_has_nowhere_to_go(tmp_path: Path) -> None:
     with pytest.raises(OptimizationError):
-        State.load(tmp_path / "nothing")
+        OptimizationState.load(tmp_path / "nothing")
     with pytest.raises(OptimizationError):
         next(begin()).state.save(tmp_path / "nowhere" / "state")
 
@@ -836,7 +836,7 @@ def test_settings_are_looked_at_before_anything_begins() -> None:
 def test_a_step_and_its_state_are_a_line_of_numbers() -> None:
     step = next(begin())
     assert f"content={step.content}" in repr(step) and len(repr(step)) < 300
-    assert repr(step.state).startswith("State(step=1, ") and len(repr(step.state)) < 150
+    assert repr(step.state).startswith("OptimizationState(step=1, ") and len(repr(step.state)) < 150
 
 
 def test_a_state_can_be_looked_into() -> None:

@@ -19,9 +19,9 @@ from nst_core.images import open_picture, save_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
-from ui.kept import Kept, expire
 from ui.line import CALM, PLACES, Closed, Crowded, Ended
 from ui.log import EVENTS
+from ui.session_cache import SessionCache, expire
 from ui.studio import PageError, Studio, Wish, received, recipe_of
 from ui.words import spoken
 
@@ -64,9 +64,9 @@ def test_a_second_style_is_painted_beside_what_is_kept_of_the_first(studio: Stud
 def test_the_photograph_to_compare_with_is_written_once(studio: Studio, photo: Path) -> None:
     first = studio.painting("ann", photo, Wish(style="first-style", size=48)).result()
     second = studio.painting("ann", photo, Wish(style="second-style", size=48)).result()
-    assert second.sitter is first.sitter
-    assert open_picture(first.sitter.file).size == first.painted.size == (48, 32)
-    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).result().sitter is not first.sitter
+    assert second.original is first.original
+    assert open_picture(first.original.file).size == first.painted.size == (48, 32)
+    assert studio.painting("ann", photo, Wish(style="second-style", size=32)).result().original is not first.original
 
 
 @pytest.mark.parametrize("stroke", [0.5, 1.0, 2.0])
@@ -78,7 +78,7 @@ def test_what_is_kept_changes_no_pixel(studio: Studio, photo: Path, stroke: floa
 
 
 def test_what_is_kept_is_bounded() -> None:
-    kept: Kept[str] = Kept(2, seconds=60)
+    kept: SessionCache[str] = SessionCache(2, seconds=60)
     kept.put("ann", 1, "one")
     kept.put("ann", 2, "two")
     assert kept.get("ann", 1) == "one"
@@ -89,7 +89,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_nobody_pushes_out_what_others_keep() -> None:
-    kept: Kept[int] = Kept(4, seconds=60)
+    kept: SessionCache[int] = SessionCache(4, seconds=60)
     kept.put("ann", 0, 0)
     for number in range(10):
         kept.put("eve", number, number)
@@ -98,7 +98,7 @@ def test_nobody_pushes_out_what_others_keep() -> None:
 
 
 def test_what_is_kept_expires() -> None:
-    kept: Kept[str] = Kept(2, seconds=0.01)
+    kept: SessionCache[str] = SessionCache(2, seconds=0.01)
     kept.put("ann", 1, "one")
     time.sleep(0.02)
     assert kept.get("ann", 1) is None

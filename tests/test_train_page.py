@@ -26,9 +26,9 @@ from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from nst_core.training import TrainingError
-from ui.kept import expire
-from ui.school import RECIPE, STEPS, Lesson, Pupil, School
+from ui.session_cache import expire
 from ui.studio import PageError, Studio, Wish
+from ui.training_service import RECIPE, STEPS, TrainingRequest, TrainingRun, TrainingService
 from ui.words import spoken
 
 FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)
@@ -42,7 +42,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.school.TRIAL", (2, 0.0))
+    monkeypatch.setattr("ui.training_service.TRIAL", (2, 0.0))
     monkeypatch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
 
 
@@ -74,171 +74,173 @@ def studio(registry_file: Path, tmp_path: Path) -> Studio:
 
 
 @pytest.fixture
-def school(studio: Studio, features: Path, photos: Path) -> School:
-    return School(studio, features, photos, FEW)
+def trainings(studio: Studio, features: Path, photos: Path) -> TrainingService:
+    return TrainingService(studio, features, photos, FEW)
 
 
-def lesson(school: School, **said: Any) -> Lesson:
-    return school.lesson(**{"start": "first-style", "style_size": 128, "content_weight": 2.0, **said})
+def request(trainings: TrainingService, **said: Any) -> TrainingRequest:
+    return trainings.request(**{"start": "first-style", "style_size": 128, "content_weight": 2.0, **said})
 
 
-def ended(steps: Iterator[Pupil]) -> Pupil:
+def ended(steps: Iterator[TrainingRun]) -> TrainingRun:
     *_, last = steps
     return last
 
 
-def test_what_is_trained_is_a_style(school: School, painting: Path, tmp_path: Path) -> None:
-    pupil = ended(school.watch("ann", painting, lesson(school, title="My <b>Style</b>")))
-    assert not pupil.running and not pupil.trouble and spoken(pupil.said).startswith("Finished · 5 steps")
-    assert pupil.losses["step"] == [1, 2, 3, 4, 5]
-    assert all(len(pupil.losses[name]) == 5 and np.isfinite(pupil.losses[name]).all() for name in pupil.losses)
-    steps = [step for step, _ in pupil.snapshots]
+def test_what_is_trained_is_a_style(trainings: TrainingService, painting: Path, tmp_path: Path) -> None:
+    run = ended(trainings.watch("ann", painting, request(trainings, title="My <b>Style</b>")))
+    assert not run.running and not run.trouble and spoken(run.said).startswith("Finished · 5 steps")
+    assert run.losses["step"] == [1, 2, 3, 4, 5]
+    assert all(len(run.losses[name]) == 5 and np.isfinite(run.losses[name]).all() for name in run.losses)
+    steps = [step for step, _ in run.snapshots]
     assert steps[0] == 0 and steps[-1] == 5
-    assert pupil.zip.name == "my-b-style-b.zip"
-    with ZipFile(pupil.zip) as archive:
+    assert run.zip.name == "my-b-style-b.zip"
+    with ZipFile(run.zip) as archive:
         assert sorted(archive.namelist()) == [f"my-b-style-b/{name}" for name in FILES]
         archive.extractall(tmp_path / "unzipped")
-    style = school.studio.registry.open(tmp_path / "unzipped" / "my-b-style-b")
+    style = trainings.studio.registry.open(tmp_path / "unzipped" / "my-b-style-b")
     assert style.title == "My <b>Style</b>"
     training = style.config.training
     assert training["warm_start"] == "first-style" and training["steps"] == 5 and "stopped_after" not in training
     assert training["content_weight"] == 2.0 and training["style_size"] == 128
-    start = school.studio.registry.open("first-style").network.state_dict()
+    start = trainings.studio.registry.open("first-style").network.state_dict()
     changes = [float((tensor - start[name]).abs().max()) for name, tensor in style.network.state_dict().items()]
     assert 0 < max(changes) < 1  # it is that network, trained further
 
 
-def test_the_style_before_stays_until_the_next_but_one(school: School, painting: Path) -> None:
-    first, second = (ended(school.watch("ann", painting, lesson(school, title=title))) for title in ("One", "Two"))
+def test_the_style_before_stays_until_the_next_but_one(trainings: TrainingService, painting: Path) -> None:
+    first, second = (
+        ended(trainings.watch("ann", painting, request(trainings, title=title))) for title in ("One", "Two")
+    )
     assert first.before is None and second.before is first and first.zip.is_file()
-    other = ended(school.watch("bob", painting, lesson(school)))
+    other = ended(trainings.watch("bob", painting, request(trainings)))
     assert other.before is None
-    third = ended(school.watch("ann", painting, lesson(school)))
+    third = ended(trainings.watch("ann", painting, request(trainings)))
     assert third.before is second and second.before is None  # what goes on for ever would keep them all
     folder = first.folder
     del first
     assert not folder.exists() and second.zip.is_file()
 
 
-def test_it_paints_for_its_session_alone(school: School, painting: Path, photo: Path) -> None:
-    pupil = ended(school.watch("ann", painting, lesson(school)))
-    before, after = school.paint("ann", photo)
+def test_it_paints_for_its_session_alone(trainings: TrainingService, painting: Path, photo: Path) -> None:
+    run = ended(trainings.watch("ann", painting, request(trainings)))
+    before, after = trainings.paint("ann", photo)
     assert after.name == "holiday-groes-bild.png"
-    style = school.studio.style("ann", pupil.style)
+    style = trainings.studio.style("ann", run.style)
     expected = stylize(open_picture(photo), style, size=96)
     np.testing.assert_array_equal(np.asarray(Image.open(after)), np.asarray(expected))
     assert Image.open(before).size == expected.size
     wish = Wish.of(style="first-style")
-    other = school.studio.painting("ann", photo, wish)
-    school.paint("ann", photo)
-    assert school.studio.wants("ann", wish) and other.result().style.id == "first-style"
+    other = trainings.studio.painting("ann", photo, wish)
+    trainings.paint("ann", photo)
+    assert trainings.studio.wants("ann", wish) and other.result().style.id == "first-style"
     with pytest.raises(NSTError, match="own style is no longer here"):
-        school.paint("bob", photo)
+        trainings.paint("bob", photo)
     with pytest.raises(NSTError):
-        school.studio.style("bob", pupil.style)
+        trainings.studio.style("bob", run.style)
 
 
-def test_a_full_disk_is_told(school: School, painting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told(trainings: TrainingService, painting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with no_room(), pytest.raises(PageError, match=r"^This server cannot save the painting \(File too large\): try"):
-        ended(school.watch("ann", painting, lesson(school)))
+        ended(trainings.watch("ann", painting, request(trainings)))
 
-    def pack(self: Pupil, style: Path) -> None:
+    def pack(self: TrainingRun, style: Path) -> None:
         with no_room():
             packed(self, style)
 
-    packed = Pupil.pack
-    monkeypatch.setattr(Pupil, "pack", pack)
-    pupil = ended(school.watch("ann", painting, lesson(school)))
-    assert str(pupil.trouble) == "This server cannot save the style (File too large): try again in an hour."
-    assert spoken(pupil.said) == "Ended at step 5, without a style" and school.ended("ann") is None
+    packed = TrainingRun.pack
+    monkeypatch.setattr(TrainingRun, "pack", pack)
+    run = ended(trainings.watch("ann", painting, request(trainings)))
+    assert str(run.trouble) == "This server cannot save the style (File too large): try again in an hour."
+    assert spoken(run.said) == "Ended at step 5, without a style" and trainings.ended("ann") is None
 
 
-def test_the_files_go_with_the_session(school: School, painting: Path) -> None:
-    pupil = ended(school.watch("ann", painting, lesson(school)))
-    folder, style = pupil.folder, school.studio.style("ann", pupil.style).folder
-    assert folder.parent == school.studio.folder and style.is_relative_to(folder)
-    del pupil
-    school.studio.forget("ann")
-    assert school.ended("ann") and folder.exists()
-    for kept in (school.running, school._ended, school.studio._own):
+def test_the_files_go_with_the_session(trainings: TrainingService, painting: Path) -> None:
+    run = ended(trainings.watch("ann", painting, request(trainings)))
+    folder, style = run.folder, trainings.studio.style("ann", run.style).folder
+    assert folder.parent == trainings.studio.folder and style.is_relative_to(folder)
+    del run
+    trainings.studio.forget("ann")
+    assert trainings.ended("ann") and folder.exists()
+    for kept in (trainings.running, trainings._ended, trainings.studio._own):
         kept.seconds = 0
     expire()
     assert not folder.exists()
-    assert school.ended("ann") is None
+    assert trainings.ended("ann") is None
 
 
-def stopped_after(school: School, painting: Path, steps: int) -> Pupil:
+def stopped_after(trainings: TrainingService, painting: Path, steps: int) -> TrainingRun:
     """A training of many steps that is stopped from another thread, as a click would."""
-    school.recipe = replace(FEW, steps=2000)
-    pupils = school.watch("ann", painting, lesson(school))
-    pupil = next(pupils)
+    trainings.recipe = replace(FEW, steps=2000)
+    runs = trainings.watch("ann", painting, request(trainings))
+    run = next(runs)
 
     def act() -> None:
-        wait_until(lambda: len(pupil.losses.get("step", [])) >= steps)
-        school.running.stop("ann")
+        wait_until(lambda: len(run.losses.get("step", [])) >= steps)
+        trainings.running.stop("ann")
 
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
-    pupil = ended(pupils)
+    run = ended(runs)
     thread.join()
-    return pupil
+    return run
 
 
-def test_stopped_it_keeps_what_there_is(school: School, painting: Path, photo: Path) -> None:
-    pupil = stopped_after(school, painting, 2)
-    done = len(pupil.losses["step"])
-    assert 2 <= done < pupil.steps and spoken(pupil.said).startswith(f"Stopped · {done} of {pupil.steps} steps")
-    config = json.loads(ZipFile(pupil.zip).read(f"{pupil.name}/config.json"))
-    assert config["training"]["steps"] == pupil.steps and config["training"]["stopped_after"] == done
-    card = ZipFile(pupil.zip).read(f"{pupil.name}/README.md").decode()
-    assert f"{done} of {pupil.steps} steps" in card
-    school.paint("ann", photo)
+def test_stopped_it_keeps_what_there_is(trainings: TrainingService, painting: Path, photo: Path) -> None:
+    run = stopped_after(trainings, painting, 2)
+    done = len(run.losses["step"])
+    assert 2 <= done < run.steps and spoken(run.said).startswith(f"Stopped · {done} of {run.steps} steps")
+    config = json.loads(ZipFile(run.zip).read(f"{run.name}/config.json"))
+    assert config["training"]["steps"] == run.steps and config["training"]["stopped_after"] == done
+    card = ZipFile(run.zip).read(f"{run.name}/README.md").decode()
+    assert f"{done} of {run.steps} steps" in card
+    trainings.paint("ann", photo)
 
 
-def test_stopped_before_its_first_step_it_keeps_the_earlier_style(school: School, painting: Path) -> None:
-    first = ended(school.watch("ann", painting, lesson(school)))
-    second = stopped_after(school, painting, 0)
+def test_stopped_before_its_first_step_it_keeps_the_earlier_style(trainings: TrainingService, painting: Path) -> None:
+    first = ended(trainings.watch("ann", painting, request(trainings)))
+    second = stopped_after(trainings, painting, 0)
     assert spoken(second.said) == "Stopped before it began" and not second.losses and not second.running
-    assert school.ended("ann") is first and first.zip.is_file()
+    assert trainings.ended("ann") is first and first.zip.is_file()
 
 
-def test_there_are_as_many_steps_as_fit_in(school: School, painting: Path) -> None:
-    school.recipe = replace(FEW, steps=2000)
+def test_there_are_as_many_steps_as_fit_in(trainings: TrainingService, painting: Path) -> None:
+    trainings.recipe = replace(FEW, steps=2000)
     # Less than a person may ask for.
-    short = lesson(school).model_copy(update={"minutes": 0.06})
-    pupil = ended(school.watch("ann", painting, short))
-    assert 1 < pupil.losses["step"][-1] <= pupil.steps < 2000
-    assert spoken(pupil.said).startswith(("Finished", "Ended: its time was up"))
-    assert pupil.zip.is_file()
+    short = request(trainings).model_copy(update={"minutes": 0.06})
+    run = ended(trainings.watch("ann", painting, short))
+    assert 1 < run.losses["step"][-1] <= run.steps < 2000
+    assert spoken(run.said).startswith(("Finished", "Ended: its time was up"))
+    assert run.zip.is_file()
 
 
-def test_a_closed_page_ends_it(school: School, painting: Path) -> None:
-    school.recipe = replace(FEW, steps=2000)
-    pupils = school.watch("ann", painting, lesson(school))
-    while not (pupil := next(pupils)).losses:
+def test_a_closed_page_ends_it(trainings: TrainingService, painting: Path) -> None:
+    trainings.recipe = replace(FEW, steps=2000)
+    runs = trainings.watch("ann", painting, request(trainings))
+    while not (run := next(runs)).losses:
         pass
-    pupils.close()  # type: ignore[attr-defined]
-    done = len(pupil.losses["step"])
+    runs.close()  # type: ignore[attr-defined]
+    done = len(run.losses["step"])
     time.sleep(1)
-    assert len(pupil.losses["step"]) == done and not pupil.running and not pupil.zip.exists()
+    assert len(run.losses["step"]) == done and not run.running and not run.zip.exists()
 
 
-def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, painting: Path) -> None:
-    school.recipe = replace(FEW, steps=2000)
-    pupils = school.watch("ann", painting, lesson(school))
-    while not (pupil := next(pupils)).losses:
+def test_it_gives_way_while_somebody_s_photograph_is_painted(trainings: TrainingService, painting: Path) -> None:
+    trainings.recipe = replace(FEW, steps=2000)
+    runs = trainings.watch("ann", painting, request(trainings))
+    while not (run := next(runs)).losses:
         pass
-    thread = threading.Thread(target=ended, args=[pupils], daemon=True)
+    thread = threading.Thread(target=ended, args=[runs], daemon=True)
     painted = threading.Event()
-    turn = school.studio.line.join("bob", lambda progress: painted.wait(60))
+    turn = trainings.studio.line.join("bob", lambda progress: painted.wait(60))
     wait_until(lambda: turn.began)
     thread.start()
     time.sleep(0.5)
-    done = len(pupil.losses["step"])
+    done = len(run.losses["step"])
     time.sleep(1)
-    assert len(pupil.losses["step"]) == done
+    assert len(run.losses["step"]) == done
     painted.set()
-    school.running.stop("ann")
+    trainings.running.stop("ann")
     thread.join(60)
     assert not thread.is_alive()
 
@@ -261,24 +263,24 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(school: School, pai
         ({"title": {"a": 1}}, "'title'"),
     ],
 )
-def test_what_is_beyond_the_bounds_is_refused(school: School, said: dict[str, Any], says: str) -> None:
+def test_what_is_beyond_the_bounds_is_refused(trainings: TrainingService, said: dict[str, Any], says: str) -> None:
     with pytest.raises(NSTError, match=says) as caught:
-        lesson(school, **said)
+        request(trainings, **said)
     sentence = str(caught.value)
     assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 300
 
 
-def test_what_cannot_be_trained_is_refused(school: School, painting: Path, tmp_path: Path) -> None:
-    first = ended(school.watch("ann", painting, lesson(school)))
+def test_what_cannot_be_trained_is_refused(trainings: TrainingService, painting: Path, tmp_path: Path) -> None:
+    first = ended(trainings.watch("ann", painting, request(trainings)))
     text = tmp_path / "text.png"
     text.write_text("I am a text.")
     for picture, start in [(text, "first-style"), (painting, "broken-style")]:
         with pytest.raises(NSTError, match=r"^[^/]+\.$"):
-            ended(school.watch("ann", picture, lesson(school, start=start)))
-    school.recipe = replace(FEW, learning_rate=1e18, warm_up=0.0)
+            ended(trainings.watch("ann", picture, request(trainings, start=start)))
+    trainings.recipe = replace(FEW, learning_rate=1e18, warm_up=0.0)
     with pytest.raises(TrainingError, match="stopped being numbers"):
-        ended(school.watch("ann", painting, lesson(school)))
-    assert school.ended("ann") is first
+        ended(trainings.watch("ann", painting, request(trainings)))
+    assert trainings.ended("ann") is first
 
 
 def test_a_training_that_breaks_off_leaves_no_style(studio: Studio, features: Path, tmp_path: Path) -> None:
@@ -286,31 +288,31 @@ def test_a_training_that_breaks_off_leaves_no_style(studio: Studio, features: Pa
     folder.mkdir()
     made_picture(1, (90, 70)).save(folder / "1.png")
     made_picture(2).save(tmp_path / "painting.png")
-    school = School(studio, features, folder, replace(FEW, steps=2000))
-    pupils = school.watch("ann", tmp_path / "painting.png", lesson(school))
-    while not (pupil := next(pupils)).losses:
+    trainings = TrainingService(studio, features, folder, replace(FEW, steps=2000))
+    runs = trainings.watch("ann", tmp_path / "painting.png", request(trainings))
+    while not (run := next(runs)).losses:
         pass
     (folder / "1.png").unlink()
-    pupil = ended(pupils)
-    assert isinstance(pupil.trouble, TrainingError) and not pupil.running
-    assert spoken(pupil.said) == f"Ended at step {len(pupil.losses['step'])}, without a style"
-    assert school.ended("ann") is None and not pupil.zip.exists()
+    run = ended(runs)
+    assert isinstance(run.trouble, TrainingError) and not run.running
+    assert spoken(run.said) == f"Ended at step {len(run.losses['step'])}, without a style"
+    assert trainings.ended("ann") is None and not run.zip.exists()
 
 
 def test_photographs_are_looked_for_at_the_start(studio: Studio, features: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no folder"):
-        School(studio, features, tmp_path / "nowhere")
+        TrainingService(studio, features, tmp_path / "nowhere")
 
 
 def test_without_photographs_nothing_is_trained(studio: Studio, features: Path, painting: Path) -> None:
-    school = School(studio, features)
+    trainings = TrainingService(studio, features)
     with pytest.raises(NSTError, match="no photographs"):
-        next(school.watch("ann", painting, lesson(school)))
+        next(trainings.watch("ann", painting, request(trainings)))
 
 
 @pytest.mark.parametrize("title", ["", "My Style", "it's $(rm -rf ~) `x` <b> \\ \"", "-o", "夜\n--steps 3"])
-def test_the_command_is_what_the_page_would_do(school: School, title: str) -> None:
-    wish = lesson(school, title=title, content_weight=1.5, style_size=384)
+def test_the_command_is_what_the_page_would_do(trainings: TrainingService, title: str) -> None:
+    wish = request(trainings, title=title, content_weight=1.5, style_size=384)
     words = shlex.split(wish.command().replace("\\\n", ""))
     assert words[:4] == ["python", "-m", "nst_core", "train"]
     train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]

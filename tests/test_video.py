@@ -26,18 +26,18 @@ from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
 from test_bombs import scans
-from test_steady import noisy, texture
+from test_temporal_consistency import noisy, texture
 
-from nst_core import film as film_module
+from nst_core import video_reader
 from nst_core.cli_video import video
 from nst_core.errors import NSTError
-from nst_core.film import Clock, FilmError, open_film, read_frames
 from nst_core.images import open_picture
-from nst_core.reel import Part, join, recoded
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, paint_pixels
 from nst_core.video import VideoStep, partial_film, stylize_video
+from nst_core.video_reader import Clock, FilmError, open_film, read_frames
+from nst_core.video_writer import Part, join, recoded
 
 
 @pytest.fixture(scope="module")
@@ -562,7 +562,7 @@ def test_interrupted_while_it_finds_its_place_a_film_loses_nothing(
     with closing(stylize_video(film, style, out, strength=0.0)) as run:
         for _ in range(80):
             next(run)
-    before, frames, main = see(partial_film(out)), film_module._decoded, threading.main_thread().ident
+    before, frames, main = see(partial_film(out)), video_reader._decoded, threading.main_thread().ident
     seen = 0
 
     def interrupted(stream: Any) -> Any:
@@ -575,7 +575,7 @@ def test_interrupted_while_it_finds_its_place_a_film_loses_nothing(
             time.sleep(0.02)
             yield frame
 
-    monkeypatch.setattr(film_module, "_decoded", interrupted)
+    monkeypatch.setattr(video_reader, "_decoded", interrupted)
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs several tests at once may ignore it
     try:
         with pytest.raises(KeyboardInterrupt):

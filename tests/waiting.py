@@ -17,4 +17,4 @@ def wait_until(holds: Callable[[], object]) -> None:
 
 def wait_long(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """Have so much time gone by for all that the page keeps of people."""
-    patch.setattr("ui.kept.time", SimpleNamespace(monotonic=lambda: time.monotonic() + seconds))
+    patch.setattr("ui.session_cache.time", SimpleNamespace(monotonic=lambda: time.monotonic() + seconds))

@@ -18,10 +18,18 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.gallery import EXAMPLES, drawn, examples
 from ui.links import EDITED, copies, dropping, remembers, said_at_first, unless_again
-from ui.runs import MAX_SIDE, MAX_STEPS, Easel, Order, Run, read_layers, write_layers
+from ui.optimization_service import (
+    MAX_SIDE,
+    MAX_STEPS,
+    OptimizationRequest,
+    OptimizationRun,
+    OptimizationService,
+    read_layers,
+    write_layers,
+)
 from ui.sliders import slider, within
-from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PageError, Wish, received, recipe_of
+from ui.viewer import follow, refusals, shown, stop_button, viewer_for, waiting
 from ui.watched import duration
 from ui.words import LOSSES, say, words_of
 
@@ -78,7 +86,7 @@ HINT = (
 )
 
 
-def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> Any:
+def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> Any:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
 
     Returns the listener that fills it in as the page opens; opened after that, the tab says what a run would do.
@@ -104,7 +112,9 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 run = gr.Button(say("Run"), elem_id="run")
                 link = gr.Button(say("Link to settings"), elem_classes="copy-link", scale=0, min_width=200)
             with gr.Row():
-                sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n < easel.max_side] + [easel.max_side]
+                sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n < optimizations.max_side] + [
+                    optimizations.max_side
+                ]
                 size = gr.Radio(
                     sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
@@ -112,14 +122,14 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             with gr.Row():
                 starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
                 init = gr.Radio(
-                    starts if len(easel.studio.registry) else starts[:-1],
+                    starts if len(optimizations.studio.registry) else starts[:-1],
                     value=default.init,
                     label=say("Start from"),
                     min_width=280,
                 )
                 fast = gr.Dropdown(
-                    [(entry.title, entry.id) for entry in easel.studio.registry],
-                    value=next((entry.id for entry in easel.studio.registry), None),
+                    [(entry.title, entry.id) for entry in optimizations.studio.registry],
+                    value=next((entry.id for entry in optimizations.studio.registry), None),
                     label=say("The fast style"),
                     visible=False,
                 )
@@ -141,8 +151,8 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                         label=say("Optimiser"),
                     )
                     features = gr.Radio(
-                        [(say(FEATURES[id]), id) for id in easel.features],
-                        value=next(iter(easel.features)),
+                        [(say(FEATURES[id]), id) for id in optimizations.features],
+                        value=next(iter(optimizations.features)),
                         label=say("Feature network"),
                     )
                     seed = number(default.seed, say("Seed of the noise"), 0)
@@ -166,7 +176,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                         further.append(picture(say(mask), say("Drop here"), height=130))
                         further.append(number(1, say(weight), 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
-            stage = stage_for("easel", HINT)
+            viewer = viewer_for("optimization-viewer", HINT)
             with gr.Row():
                 leave, stop = stop_button("leave"), stop_button("stop")
                 go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
@@ -192,15 +202,15 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
 
     def method_of(preset: str, values: Sequence[Any]) -> Method:
         said = dict(zip(settings, values, strict=True))
-        usual = easel.method(preset)
+        usual = optimizations.method(preset)
         for name, value in said.items():
             if value is None and getattr(usual, name) is not None:
                 raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
         said |= {name: read_layers(said[name]) for name in said if name.endswith("_layers")}
-        return easel.method(preset, **said | ({"init": "content"} if said["init"] == FAST else {}))
+        return optimizations.method(preset, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
     def fill(preset: str) -> list[Any]:
-        method = easel.method(preset)
+        method = optimizations.method(preset)
         values = [getattr(method, name) for name in settings]
         return [write_layers(value) if isinstance(value, Mapping) else value for value in values]
 
@@ -223,16 +233,16 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
 
         def read(name: str, words: str) -> Any:
             if name == "features":
-                easel.network(words)
+                optimizations.network(words)
             elif name == "fast":
-                easel.studio.registry[words]
+                optimizations.studio.registry[words]
             elif name.endswith("_layers"):
-                easel.method(preset, **{name: read_layers(words)})
+                optimizations.method(preset, **{name: read_layers(words)})
             elif name != "init" or words != FAST:
                 value: Any = words
                 with suppress(ValueError):  # the method says what would be right
                     value = type(values[name])(words)
-                easel.method(preset, **{name: value})
+                optimizations.method(preset, **{name: value})
                 if name == "size" and value not in sizes:
                     raise PageError(f"There is no size {value}: choose one of {', '.join(map(str, sizes))}.")
                 return value
@@ -248,7 +258,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         worded = words_of(request)
         try:
             method = method_of(preset, within(settings.values(), values))
-            seconds, stand_ins = easel.seconds(method, features), easel.stand_ins(method, features)
+            seconds, stand_ins = optimizations.seconds(method, features), optimizations.stand_ins(method, features)
             words = plan_in_words(method, values[2], seconds, stand_ins, worded)
         except NSTError as error:
             words = f'<span class="wrong">{escape(str(error))}</span>'
@@ -268,7 +278,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
         with refusals():
             values, more = rest[: len(settings)], rest[len(settings) :]
             method = method_of(preset, values)
-            easel.network(features)
+            optimizations.network(features)
             paths = received(content), received(painting, "painting")
             photo = opened(paths[0])
             masks, weights, styles = [more[0]], [more[1]], [painting]
@@ -283,7 +293,7 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
             # Named for people who compare the files of several runs.
             usual = zip(settings, values, fill(preset), strict=True)
             differs = [f"{name}-{value}" for name, value, default in usual if value != default]
-            order = Order(
+            wish = OptimizationRequest(
                 "-".join([paths[0].stem, paths[1].stem, preset, *differs]),
                 photo,
                 [opened(received(style, "painting")) for style in styles],
@@ -294,22 +304,22 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
                 said=dict(zip(linked, (preset, features, fast, *values), strict=True)),
             )
             if values[2] == FAST:
-                sitter = fit(photo, method.size)
-                turn = easel.studio.stylize(request.session_hash, sitter, Wish.of(style=fast))
-                order = replace(order, start=turn.result())
-            yield from shown(easel.watch(request.session_hash, order))
+                original = fit(photo, method.size)
+                turn = optimizations.studio.stylize(request.session_hash, original, Wish.of(style=fast))
+                wish = replace(wish, start=turn.result())
+            yield from shown(optimizations.watch(request.session_hash, wish))
 
     def again(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
         with refusals():
-            now, began = dict(zip(linked, values, strict=True)), easel.begun_with(request.session_hash)
+            now, began = dict(zip(linked, values, strict=True)), optimizations.begun_with(request.session_hash)
             if any(began.get(name, value) != value for name, value in now.items() if name != "steps"):
                 gr.Info(words_of(request)(AS_BEGUN))
-            yield from shown(easel.go_on(request.session_hash, now["steps"]))
+            yield from shown(optimizations.go_on(request.session_hash, now["steps"]))
 
-    def left(run: Run | None) -> list[Any]:
+    def left(run: OptimizationRun | None) -> list[Any]:
         files = [run.picture, run.table] if run else [None, None]
         return [
-            gr.Button(visible=bool(run and easel.goes_on(run))),
+            gr.Button(visible=bool(run and optimizations.goes_on(run))),
             *(gr.DownloadButton(value=file and str(file), visible=bool(file)) for file in files),
         ]
 
@@ -347,17 +357,17 @@ def advanced_tab(easel: Easel, tab: gr.Tab, page: gr.Blocks, remembered: gr.Brow
 
     running: dict[str, Any] = {
         "preprocess": False,
-        "show_progress_on": stage,
+        "show_progress_on": viewer,
         "concurrency_id": "optimization",
         "concurrency_limit": 1,
         "api_visibility": "private",
     }
     beginning, buttons = [run.click, go_on.click], [run, leave, stop, *results]
-    gr.on(beginning, None, [content, painting], buttons, js=waiting("easel", 1 + len(results)))
-    watched = [stage, leave, stop]
+    gr.on(beginning, None, [content, painting], buttons, js=waiting("optimization-viewer", 1 + len(results)))
+    watched = [viewer, leave, stop]
     inputs = [content, painting, preset, features, fast, *settings.values(), *further]
     events = [run.click(start, inputs, watched, **running), go_on.click(again, [*linked.values()], watched, **running)]
-    for rested in follow(events, run, watched, results, left, easel.ended, easel.running):
+    for rested in follow(events, run, watched, results, left, optimizations.ended, optimizations.running):
         rested.then(describe, planned, [plan, fast], **planning)  # by now it is known how long a step takes
     return filled_in
 

@@ -14,12 +14,12 @@ from ui.advanced import opened
 from ui.limits import caller
 from ui.line import Ended
 from ui.masks import write_mask
-from ui.runs import MAX_STEPS, Easel, Order, read_layers
+from ui.optimization_service import MAX_STEPS, OptimizationRequest, OptimizationService, read_layers
 from ui.studio import PEOPLE, Studio, Wish, received
 from ui.words import spoken
 
 
-def add_api(studio: Studio, easel: Easel) -> None:
+def add_api(studio: Studio, optimizations: OptimizationService) -> None:
     """Add the endpoints to the ``gr.Blocks`` around it."""
 
     def asking(request: gr.Request) -> str | None:
@@ -152,11 +152,13 @@ def add_api(studio: Studio, easel: Easel) -> None:
         try:
             session = asking(request)
             changes |= {name: read_layers(words) for name, words in layers.items() if words is not None}
-            chosen = easel.method(method, **{name: value for name, value in changes.items() if value is not None})
+            chosen = optimizations.method(
+                method, **{name: value for name, value in changes.items() if value is not None}
+            )
             paths = received(content), received(style, "painting")  # type: ignore[arg-type]
             photo, painting = (opened(path) for path in paths)
-            order = Order(f"{paths[0].stem}-{paths[1].stem}", photo, [painting], chosen, features)
-            for run in easel.watch(session, order):
+            wish = OptimizationRequest(f"{paths[0].stem}-{paths[1].stem}", photo, [painting], chosen, features)
+            for run in optimizations.watch(session, wish):
                 begun = run
                 if run.trouble:
                     raise run.trouble
@@ -168,15 +170,15 @@ def add_api(studio: Studio, easel: Easel) -> None:
             raise gr.Error(str(error), print_exception=False) from error
         finally:
             if begun:
-                easel.finish(session, begun)  # nobody goes on with it
+                optimizations.finish(session, begun)  # nobody goes on with it
 
     def styles() -> list[dict[str, Any]]:
         """The styles that stylize takes: id, title, artist, licence and tags of each."""
         return [entry.model_dump(include={"id", "title", "artist", "license", "tags"}) for entry in studio.registry]
 
     stylize.__doc__ = str(stylize.__doc__).format(most=studio.max_side)
-    usual = easel.method("quick").size
-    optimize.__doc__ = str(optimize.__doc__).format(most=easel.max_side, usual=usual, steps=MAX_STEPS)
+    usual = optimizations.method("quick").size
+    optimize.__doc__ = str(optimize.__doc__).format(most=optimizations.max_side, usual=usual, steps=MAX_STEPS)
     api(stylize, api_name="stylize", concurrency_id="network", concurrency_limit=PEOPLE)
     api(optimize, api_name="optimize", concurrency_id="optimization", concurrency_limit=1)
     api(styles, api_name="styles", queue=False)

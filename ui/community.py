@@ -12,7 +12,7 @@ import gradio as gr
 from nst_core import hub
 from nst_core.hub import Found, HubError
 from nst_core.registry import Registry
-from ui.gallery import Desk, with_guest
+from ui.gallery import RepaintWidgets, with_guest
 from ui.words import say, words_of
 
 Sort = Literal["likes", "last_modified"]
@@ -27,7 +27,7 @@ INTRODUCTION = (
 )
 
 
-class Noticeboard:
+class CommunityStyles:
     """What the Hub lists, asked for at most every ten minutes; where the Hub is away or slow, the last list stays."""
 
     def __init__(self, registry: Registry, find: Callable[[Sort], list[Found]] = hub.find) -> None:
@@ -68,9 +68,9 @@ class Noticeboard:
         return next((found for found in listed if name == f"{found.repo}@{found.revision}"), None)
 
 
-def community_styles(registry: Registry, desk: Desk) -> None:
+def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
     """Lay the accordion out in the ``gr.Blocks`` around it and wire it up."""
-    board = Noticeboard(registry)
+    board = CommunityStyles(registry)
     with gr.Accordion(say("Community styles"), open=False, elem_id="community") as fold:
         gr.HTML(say(INTRODUCTION))
         sort = gr.Radio(
@@ -103,8 +103,8 @@ def community_styles(registry: Registry, desk: Desk) -> None:
     gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **asked)
     choice.input(
         chosen,
-        [choice, desk.guests],
-        [desk.style, desk.guests, desk.found],
+        [choice, widgets.guests],
+        [widgets.style, widgets.guests, widgets.found],
         preprocess=False,
         show_progress="hidden",
         api_visibility="private",

@@ -22,9 +22,9 @@ from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
 from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card, Style, read_card
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
-from ui.gallery import EXAMPLES, SEEN, Desk, offer_own
-from ui.stage import refusals
+from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
 from ui.studio import PageError, Studio, received
+from ui.viewer import refusals
 from ui.words import say, words_of
 
 INTRODUCTION = (
@@ -39,7 +39,9 @@ RIGHTS = (
 )
 
 
-def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, registry: str | None, login: bool) -> None:
+def contribute_tab(
+    studio: Studio, widgets: RepaintWidgets, film_style: gr.Dropdown, *, registry: str | None, login: bool
+) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up.
 
     A style that is tried is offered in the list ``film_style`` too.
@@ -180,7 +182,7 @@ def contribute_tab(studio: Studio, desk: Desk, film_style: gr.Dropdown, *, regis
         concurrency_id="gate",
         concurrency_limit=1,
     )
-    offer_own(tried, mine, studio, desk, film_style)
+    offer_own(tried, mine, studio, widgets, film_style)
     if login:
         publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
     else:

@@ -16,7 +16,7 @@ const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|a
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
-  if (target.closest("#film, #reel, #painted-film")) return [document.querySelector("#film"), "video"];
+  if (target.closest("#film, #film-viewer, #painted-film")) return [document.querySelector("#film"), "video"];
   const upload = document.querySelector("#upload");
   if (upload?.checkVisibility()) return [upload, "style"]; // whose tab has no other place
   return [target.closest("#photo, .pick"), "image"];

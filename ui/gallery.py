@@ -12,8 +12,8 @@ from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
-from ui.stage import refusals
 from ui.studio import PageError, Studio, address_of
+from ui.viewer import refusals
 from ui.words import SPANISH, say
 
 EXAMPLES = [
@@ -32,7 +32,7 @@ OPEN_REPAINT = """() => {
 }"""
 
 
-class Desk(NamedTuple):
+class RepaintWidgets(NamedTuple):
     """What other parts of the page need from the tab *Repaint*."""
 
     photo: gr.Image
@@ -62,7 +62,9 @@ def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, na
     return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
 
 
-def offer_own(press: gr.Button, own: gr.State, studio: Studio, desk: Desk, film_style: gr.Dropdown) -> None:
+def offer_own(
+    press: gr.Button, own: gr.State, studio: Studio, widgets: RepaintWidgets, film_style: gr.Dropdown
+) -> None:
     """Have a button choose the person's own style that ``own`` names in the gallery, and paint with it.
 
     The style is offered in the list ``film_style``, too.
@@ -81,11 +83,11 @@ def offer_own(press: gr.Button, own: gr.State, studio: Studio, desk: Desk, film_
         films = gr.Dropdown(choices=[*registry_choices(studio.registry), *theirs])
         return gallery, guests, films, f"<style>{''.join(rules)}</style>"
 
-    desk.paint_after(
+    widgets.paint_after(
         press.click(
             offered,
-            [own, desk.guests],
-            [desk.style, desk.guests, film_style, desk.cards],
+            [own, widgets.guests],
+            [widgets.style, widgets.guests, film_style, widgets.cards],
             preprocess=False,
             api_visibility="private",
         )

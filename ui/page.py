@@ -20,19 +20,19 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
-from ui.films import Cinema
 from ui.gallery import preview_of
 from ui.limits import MAX_FILE, QUEUE
 from ui.links import memory, opens
 from ui.live import live_tab
+from ui.optimization_service import OptimizationService
 from ui.repaint import repaint_tab
 from ui.restoring import restore
-from ui.runs import Easel
-from ui.school import RECIPE, School
 from ui.server import Page
 from ui.studio import PageError, Studio
 from ui.train import train_accordion
+from ui.training_service import RECIPE, TrainingService
 from ui.video import video_tab
+from ui.video_service import VideoService
 from ui.words import say
 
 DROPS = Path(__file__).with_name("drops.js")
@@ -118,9 +118,9 @@ def build_page(
             f"The page cannot write to {folder} ({error}): set GRADIO_TEMP_DIR to another folder."
         ) from error
     studio = Studio(registry, folder, max_side)
-    easel = Easel(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
-    school = School(studio, features, photos, recipe)
-    cinema = Cinema(studio)
+    optimizations = OptimizationService(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
+    trainings = TrainingService(studio, features, photos, recipe)
+    videos = VideoService(studio)
     gr.set_static_paths([*(entry.preview for entry in registry if entry.preview), previews])
     Thread(target=fetch_previews, args=[registry], daemon=True).start()
 
@@ -129,7 +129,7 @@ def build_page(
         page.hung_up(str(request.session_hash))
         studio.forget(request.session_hash)
 
-    with Page(studio, easel, school, cinema, title="Repaint", fill_width=False) as page:
+    with Page(studio, optimizations, trainings, videos, title="Repaint", fill_width=False) as page:
         gr.HTML(
             say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"),
             js_on_load=DROPS.read_text("utf-8"),
@@ -138,24 +138,24 @@ def build_page(
         )
         remembered = {tab: memory(tab) for tab in ("repaint", "video", "advanced")}
         with gr.Tab(say("Repaint"), id="repaint"):
-            desk = repaint_tab(studio, remembered["repaint"])
+            widgets = repaint_tab(studio, remembered["repaint"])
         with gr.Tab(say("Live"), id="live"):
             live_tab(studio, runtime)
         with gr.Tab(say("Video"), id="video"):
-            film_style = video_tab(cinema, page, remembered["video"])
+            film_style = video_tab(videos, page, remembered["video"])
         with gr.Tab(say("Advanced"), id="advanced") as tab:
-            filled_in = advanced_tab(easel, tab, page, remembered["advanced"])
-            train_accordion(school, desk, film_style)
+            filled_in = advanced_tab(optimizations, tab, page, remembered["advanced"])
+            train_accordion(trainings, widgets, film_style)
         with gr.Tab(say("Contribute"), id="contribute"):
-            contribute_tab(studio, desk, film_style, registry=proposals, login=login)
+            contribute_tab(studio, widgets, film_style, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):
             about_tab(registry)
-        open_tab = OPEN_TAB.replace("NAMES", json.dumps(["tab", *desk.settings]))
+        open_tab = OPEN_TAB.replace("NAMES", json.dumps(["tab", *widgets.settings]))
         page.load(None, None, None, js=open_tab.replace("WHEN", 'tab !== "advanced"'))
         filled_in.then(None, None, None, js=open_tab.replace("WHEN", 'tab === "advanced"'))
         page.load(None, None, None, js=FOR_EVERYBODY)
-        add_api(studio, easel)
-        restore(studio, desk, page, remembered["repaint"])
+        add_api(studio, optimizations)
+        restore(studio, widgets, page, remembered["repaint"])
         page.unload(leave)
     for event in page.fns.values():
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool

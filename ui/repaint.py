@@ -13,7 +13,7 @@ from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.gallery import EXAMPLES, Desk, examples, registry_choices
+from ui.gallery import EXAMPLES, RepaintWidgets, examples, registry_choices
 from ui.line import Ended
 from ui.links import copies, remembers
 from ui.masks import SIDE, read_mask
@@ -66,7 +66,7 @@ HINT = (
 )
 
 
-def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
+def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``."""
     guests, found = gr.State([]), gr.State()
     with gr.Row():
@@ -210,7 +210,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
             whole = painting.painted
             if painting.second:
                 whole = blend(whole, painting.second.painted, strength=wish.mix, mask=read_mask(wish.mask))
-            picture = blend(painting.sitter.picture, whole, strength=wish.strength, color=wish.color)
+            picture = blend(painting.original.picture, whole, strength=wish.strength, color=wish.color)
         except Ended:
             yield overtaken
             return
@@ -233,7 +233,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
             yield overtaken
             return
         studio.shown.put(session, None, wish)
-        files = str(painting.sitter.file), str(seen)
+        files = str(painting.original.file), str(seen)
         bounded = wish.size is None and max(picture.size) == studio.limit(wish)
         yield gr.DownloadButton(interactive=False), describe(painting, worded, bounded), files, gr.skip()
         if seen != file:
@@ -298,12 +298,12 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> Desk:
         name: [value for _, value in radio.choices]
         for name, radio in (("color", color), ("size", size), ("stroke", stroke))
     }
-    desk = Desk(
+    widgets = RepaintWidgets(
         photo, style, guests, history, settings, choices, cards, found, lambda on: on(show, wishes, shown, **anew)
     )
     with community:
-        community_styles(studio.registry, desk)
-    return desk
+        community_styles(studio.registry, widgets)
+    return widgets
 
 
 def styles_of(painting: Painting) -> list[Style]:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
-from ui.gallery import Desk, with_guest
+from ui.gallery import RepaintWidgets, with_guest
 from ui.links import EDITED, TABS, dropping, read_recipe, said_at_first, unless_again
 from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import words_of
@@ -17,22 +17,22 @@ SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
 """Only now may the picture chosen before be there again, as it is painted with these settings."""
 
 
-def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserState) -> None:
+def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered: gr.BrowserState) -> None:
     """Have the page open as a link says or as its browser was left, and take the settings of pictures made before.
 
     ``remembered`` is the ``ui.links.memory`` of *Repaint*.
     """
-    settings = [*desk.settings.values()]
+    settings = [*widgets.settings.values()]
 
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
         with dropping():
             if (tab := request.query_params.get("tab", TABS[0])) not in TABS:
                 raise PageError(f"There is no tab {quoted(tab, 20)}: the tabs are {', '.join(TABS)}.")
-        return opened(studio, desk, [], said_at_first("repaint", desk.settings, remembered, request))
+        return opened(studio, widgets, [], said_at_first("repaint", widgets.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]], request: gr.Request) -> list[Any]:
         said = recipe_of(photo, "repaint", words_of(request))
-        return [*opened(studio, desk, guests, said), time.monotonic() if said else gr.skip()]
+        return [*opened(studio, widgets, guests, said), time.monotonic() if said else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
         said = read_recipe(str(event.recipe))
@@ -42,38 +42,38 @@ def restore(studio: Studio, desk: Desk, page: gr.Blocks, remembered: gr.BrowserS
                     "That picture was painted in a private style, which pictures do not name: the chosen style stays."
                 )
             )
-        return [*opened(studio, desk, guests, said), time.monotonic()]
+        return [*opened(studio, widgets, guests, said), time.monotonic()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    found = page.load(found_open, remembered, [*settings, desk.guests], **quiet, js=EDITED)
+    found = page.load(found_open, remembered, [*settings, widgets.guests], **quiet, js=EDITED)
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
         after(None, None, None, js=SETTLED)
 
     # Whoever opens a link has no photograph yet; here there is one, which is painted with the settings.
-    to_set = [*settings, desk.guests, desk.found]
+    to_set = [*settings, widgets.guests, widgets.found]
     # Not upload: Gradio calls the listeners of one event in turn, and this one would wait for the painting.
-    desk.photo.input(
+    widgets.photo.input(
         dropped,
-        [desk.photo, desk.guests],
+        [widgets.photo, widgets.guests],
         to_set,
         js=unless_again("photo"),
         preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
         **quiet,
     )
-    desk.history.select(chosen, desk.guests, to_set, **quiet)
-    desk.paint_after(desk.found.change)
+    widgets.history.select(chosen, widgets.guests, to_set, **quiet)
+    widgets.paint_after(widgets.found.change)
 
 
-def opened(studio: Studio, desk: Desk, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:
+def opened(studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:
     """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&strength=0.5``; guests."""
     style, invited = said.get("style", ""), gr.skip()
     guest = on_the_hub(style)
-    values = read(studio, [name for name in desk.settings if name != "style" or not guest], desk.choices, said)
+    values = read(studio, [name for name in widgets.settings if name != "style" or not guest], widgets.choices, said)
     if guest:
         title = next((title for title, name in guests if name == style), plain(guest[1]))
         values["style"], invited = with_guest(studio.registry, guests, title, style)
-    return [*(values.get(name, gr.skip()) for name in desk.settings), invited]
+    return [*(values.get(name, gr.skip()) for name in widgets.settings), invited]
 
 
 def read(

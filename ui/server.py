@@ -30,15 +30,15 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import nst_core
-from ui.films import Cinema
 from ui.head import CARD, introduce
-from ui.kept import expire
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
 from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
-from ui.runs import Easel
-from ui.school import School
+from ui.optimization_service import OptimizationService
+from ui.session_cache import expire
 from ui.studio import KEEP, Studio
+from ui.training_service import TrainingService
+from ui.video_service import VideoService
 
 SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
@@ -79,9 +79,16 @@ class Unheard(dict[str, AsyncQueue[EventMessage]]):
 class Page(gr.Blocks):
     """``gr.Blocks`` for the page: a failure in its events is one sentence, and it knows who waits for what."""
 
-    def __init__(self, studio: Studio, easel: Easel, school: School, cinema: Cinema, **options: Any) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        optimizations: OptimizationService,
+        trainings: TrainingService,
+        videos: VideoService,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.studio, self.easel, self.school, self.cinema = studio, easel, school, cinema
+        self.studio, self.optimizations, self.trainings, self.videos = studio, optimizations, trainings, videos
         self.stopping = False
         """Set when nothing new is taken any more."""
 
@@ -191,7 +198,7 @@ class Page(gr.Blocks):
     def hung_up(self, session: str) -> None:
         """End what a session asked for: nobody listens for it any more."""
         self.studio.line.end(session)
-        for tab in (self.easel, self.school, self.cinema):
+        for tab in (self.optimizations, self.trainings, self.videos):
             tab.running.stop(session)
 
     def cancelled(self, session: Any, number: Any) -> None:
@@ -234,7 +241,7 @@ class Page(gr.Blocks):
         until = time.monotonic() + grace
         busy = self.waiting() + self.running() > 0
         while self.waiting() + self.running() and time.monotonic() < until:
-            for tab in (self.easel, self.school, self.cinema):
+            for tab in (self.optimizations, self.trainings, self.videos):
                 tab.running.stop_all()
             time.sleep(0.1)
         self.studio.line.close()

@@ -27,11 +27,11 @@ from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import STROKES, check_blend, check_second, part_of, repaint, stylize
 from nst_core.text import explain, plain
-from ui.kept import Kept
 from ui.line import GLANCE, Ended, Line, Turn
 from ui.links import of_tab, read_recipe, recipe
 from ui.log import PAINTING, note
 from ui.masks import read_mask
+from ui.session_cache import SessionCache
 
 KEEP = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
@@ -108,7 +108,7 @@ class Wish(BaseModel):
 
 
 @dataclass(frozen=True)
-class Sitter:
+class Original:
     """A photograph at the size at which it is painted, and the file that the page compares the painting with."""
 
     picture: Image.Image
@@ -119,7 +119,7 @@ class Sitter:
 class Painting:
     """What the network made of a photograph: enough to change strength and colour without it."""
 
-    sitter: Sitter
+    original: Original
     painted: Image.Image
     style: Style
     seconds: float
@@ -140,19 +140,19 @@ class Studio:
         self.registry = registry
         self.max_side = max_side
         self.folder = folder
-        self._own: Kept[Style] = Kept(32, 2 * KEEP)
-        self._guests: Kept[Style] = Kept(4, KEEP)
+        self._own: SessionCache[Style] = SessionCache(32, 2 * KEEP)
+        self._guests: SessionCache[Style] = SessionCache(4, KEEP)
         self._fetching: dict[str, Future[Style]] = {}
         self._fetching_lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(4, "fetch")
-        self._sitters: Kept[Sitter] = Kept(12, KEEP)
-        self._paintings: Kept[Painting] = Kept(24, KEEP)
+        self._originals: SessionCache[Original] = SessionCache(12, KEEP)
+        self._paintings: SessionCache[Painting] = SessionCache(24, KEEP)
         self.line = Line()
-        self._wishes: Kept[Wish] = Kept(1000, KEEP)
+        self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP)
         """What each page asked for last."""
-        self.gone: Kept[bool] = Kept(1000, KEEP)
+        self.gone: SessionCache[bool] = SessionCache(1000, KEEP)
         """Agents' messages for whose answer nobody waits any more."""
-        self.shown: Kept[Wish] = Kept(1000, KEEP)
+        self.shown: SessionCache[Wish] = SessionCache(1000, KEEP)
         """What made the picture that each page shows."""
 
     def take(self, session: str | None, style: Style) -> str:
@@ -296,7 +296,7 @@ class Studio:
         self._wishes.forget(session)
         self.shown.forget(session)
         self.line.end(session)
-        self._sitters.forget(session)
+        self._originals.forget(session)
         self._paintings.forget(session)
 
     def file(self, name: str) -> Path:
@@ -306,25 +306,25 @@ class Studio:
         stem = re.sub(r"[^\w.-]+", "-", stem).encode()[-200:].decode(errors="ignore").strip(".-")
         return Path(tempfile.mkdtemp(dir=self.folder), f"{stem or 'picture'}{dot}{suffix}")
 
-    def sit(self, picture: Image.Image, name: str) -> Sitter:
+    def sit(self, picture: Image.Image, name: str) -> Original:
         """Write the file that a painting of the picture is compared with."""
         file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
         save_picture(picture, file)
-        return Sitter(picture, file)
+        return Original(picture, file)
 
     def _paint(self, session: str | None, photo: Path, style: Style, wish: Wish, progress: Progress) -> Painting:
         key = (photo, wish.size, wish.stroke)
-        sitter = self._sitters.get(session, key)
-        picture = sitter.picture if sitter and wish.stroke == 1 else open_picture(photo)
+        original = self._originals.get(session, key)
+        picture = original.picture if original and wish.stroke == 1 else open_picture(photo)
         size = self._size(picture, wish)
-        if sitter is None:
-            sitter = self.sit(fit(picture, size) if size else picture, photo.stem)
-            self._sitters.put(session, key, sitter)
+        if original is None:
+            original = self.sit(fit(picture, size) if size else picture, photo.stem)
+            self._originals.put(session, key, original)
         # With other strokes, the network sees the photograph at another size than it is shown at.
-        seen = sitter.picture if wish.stroke == 1 else picture
+        seen = original.picture if wish.stroke == 1 else picture
         started = time.perf_counter()
         painted = repaint(seen, style, size=size, stroke=wish.stroke, progress=progress)
-        return Painting(sitter, painted, style, seconds=time.perf_counter() - started)
+        return Painting(original, painted, style, seconds=time.perf_counter() - started)
 
     def _note(self, name: str, picture: Image.Image, seconds: float) -> None:
         """Tell the operator; for styles that are not the registry's, only their kind."""

@@ -9,11 +9,11 @@ import gradio as gr
 
 from nst_core.errors import NSTError
 from ui.advanced import PAINTINGS, picture
-from ui.gallery import Desk, examples, offer_own
-from ui.school import STEPS, STYLE_SIZE, WEIGHT, Pupil, School
+from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
-from ui.stage import follow, refusals, shown, stage_for, stop_button, waiting
 from ui.studio import PEOPLE, received
+from ui.training_service import STEPS, STYLE_SIZE, WEIGHT, TrainingRun, TrainingService
+from ui.viewer import follow, refusals, shown, stop_button, viewer_for, waiting
 from ui.words import say
 
 HINT = (
@@ -38,27 +38,27 @@ ELSEWHERE = (
 EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous style (ZIP)")))} }})"""
 
 
-def train_accordion(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
+def train_accordion(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dropdown) -> None:
     """Lay it out in the ``gr.Blocks`` around it and wire it up.
 
-    A style that is trained can be taken to ``desk`` and to the list ``film_style``.
+    A style that is trained can be taken to ``widgets`` and to the list ``film_style``.
     """
-    if not school.starts:
+    if not trainings.starts:
         return
     with gr.Accordion(say("Train a style of your own"), open=False, elem_id="training"):
-        if school.photos:
-            _here(school, desk, film_style)
+        if trainings.photos:
+            _here(trainings, widgets, film_style)
         else:
-            _elsewhere(school)
+            _elsewhere(trainings)
 
 
-def _settings(school: School) -> list[gr.components.Component]:
+def _settings(trainings: TrainingService) -> list[gr.components.Component]:
     """Title, the style to begin with, content weight, style size."""
-    default = school.recipe
+    default = trainings.recipe
     title = gr.Textbox(label=say("Title"), placeholder=say("My style"), max_length=120, max_lines=1)
     start = gr.Dropdown(
-        [(entry.title, entry.id) for entry in school.starts],
-        value=school.starts[0].id,
+        [(entry.title, entry.id) for entry in trainings.starts],
+        value=trainings.starts[0].id,
         label=say("Start with the network of"),
     )
     weight = slider(
@@ -78,20 +78,20 @@ def _settings(school: School) -> list[gr.components.Component]:
     return [title, start, weight, size]
 
 
-def _elsewhere(school: School) -> None:
+def _elsewhere(trainings: TrainingService) -> None:
     def command(title: Any, start: Any, content_weight: Any, style_size: Any) -> str:
         with refusals():
             content_weight, style_size = within(settings[2:], [content_weight, style_size])
             said = {"title": title or "", "start": start, "content_weight": content_weight, "style_size": style_size}
-            return school.lesson(**said).command()
+            return trainings.request(**said).command()
 
     gr.Markdown(say(ELSEWHERE))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
-            settings = _settings(school)
+            settings = _settings(trainings)
         with gr.Column(scale=7, min_width=340):
             shell = gr.Code(
-                school.lesson(start=school.starts[0].id).command(),
+                trainings.request(start=trainings.starts[0].id).command(),
                 label=say("Command"),
                 interactive=False,
                 wrap_lines=True,
@@ -113,27 +113,27 @@ def _elsewhere(school: School) -> None:
     )
 
 
-def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
+def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dropdown) -> None:
     own = gr.State("")
     gr.Markdown(say(INTRODUCTION))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="model")
             examples(PAINTINGS, painting, "models", "Or one of these")
-            settings = _settings(school)
+            settings = _settings(trainings)
             minutes = slider(
                 1,
-                school.most_minutes,
-                value=school.minutes,
+                trainings.most_minutes,
+                value=trainings.minutes,
                 step=1,
                 label=say("Maximum minutes"),
                 info=say("As many steps are taken as fit into this time."),
             )
             train = gr.Button(say("Train"), elem_id="train")
         with gr.Column(scale=7, min_width=340):
-            stage = stage_for("lesson", HINT)
+            viewer = viewer_for("training-viewer", HINT)
             with gr.Row():
-                leave, stop = stop_button("leave-lesson"), stop_button("stop-lesson")
+                leave, stop = stop_button("leave-training"), stop_button("stop-training")
                 use = gr.Button(
                     say("Use it on Repaint and Video"), visible=False, size="md", elem_id="use-style", min_width=120
                 )
@@ -158,26 +158,26 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
         painting: Any, title: Any, start: Any, content_weight: Any, style_size: Any, minutes: Any, request: gr.Request
     ) -> Iterator[tuple[Any, Any, Any]]:
         with refusals():
-            lesson = school.lesson(
+            wish = trainings.request(
                 title=title or "", start=start, content_weight=content_weight, style_size=style_size, minutes=minutes
             )
-            yield from shown(school.watch(request.session_hash, received(painting, "painting"), lesson))
+            yield from shown(trainings.watch(request.session_hash, received(painting, "painting"), wish))
 
-    def left(pupil: Pupil | None) -> list[Any]:
-        zips = [str(one.zip) if one else None for one in (pupil, pupil and pupil.before)]
+    def left(run: TrainingRun | None) -> list[Any]:
+        zips = [str(one.zip) if one else None for one in (run, run and run.before)]
         return [
             gr.DownloadButton(say("Style (ZIP)"), value=zips[0], visible=bool(zips[0])),
             gr.DownloadButton(value=zips[1], visible=bool(zips[1])),
-            gr.Button(visible=bool(pupil)),
-            gr.Row(visible=bool(pupil)),
-            pupil.style if pupil else "",
+            gr.Button(visible=bool(run)),
+            gr.Row(visible=bool(run)),
+            run.style if run else "",
         ]
 
     def paint(photo: Any, request: gr.Request) -> Any:
-        if not photo or not school.ended(request.session_hash):
+        if not photo or not trainings.ended(request.session_hash):
             return None
         try:
-            return tuple(map(str, school.paint(request.session_hash, received(photo))))
+            return tuple(map(str, trainings.paint(request.session_hash, received(photo))))
         except NSTError as error:  # no error of Gradio's, with which whatever was chosen meanwhile would be lost
             gr.Warning(escape(str(error), quote=False))
             return None
@@ -190,21 +190,21 @@ def _here(school: School, desk: Desk, film_style: gr.Dropdown) -> None:
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
     }
-    train.click(None, painting, [train, leave, stop, before], js=waiting("lesson", 2))
+    train.click(None, painting, [train, leave, stop, before], js=waiting("training-viewer", 2))
     train.click(None, None, file, js=EARLIER)
-    offer_own(use, own, school.studio, desk, film_style)
+    offer_own(use, own, trainings.studio, widgets, film_style)
     event = train.click(
         start,
         [painting, *settings, minutes],
-        [stage, leave, stop],
+        [viewer, leave, stop],
         preprocess=False,
-        show_progress_on=stage,
+        show_progress_on=viewer,
         concurrency_id="training",
         concurrency_limit=1,
         api_visibility="private",
     )
     results = [file, before, use, trial, own]
-    [success] = follow([event], train, [stage, leave, stop], results, left, school.ended, school.running)
+    [success] = follow([event], train, [viewer, leave, stop], results, left, trainings.ended, trainings.running)
     # A photograph tried with an earlier style is tried with this one.
     success.then(paint, photo, result, **painted)
     photo.change(paint, photo, result, **painted)

@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from ui.films import Cinema, Screening
 from ui.gallery import drawn, examples, registry_choices
 from ui.line import Ended
 from ui.links import EDITED, remembers, said_at_first
 from ui.repaint import SHOW_MIX
 from ui.restoring import read
 from ui.sliders import slider, within
-from ui.stage import follow, refusals, shown, stage_for, stop_button, view, waiting
 from ui.studio import PEOPLE, Wish, received
+from ui.video_service import VideoRun, VideoService
+from ui.viewer import follow, refusals, shown, stop_button, view, viewer_for, waiting
 from ui.words import say, words_of
 
 SIZE = 480
@@ -28,16 +28,16 @@ EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous
 
 # On a telephone the first frame would be below the fold.
 SHOW_STAGE = """() => {
-    if (innerWidth <= 768) document.querySelector("#reel").scrollIntoView({ behavior: "smooth" });
+    if (innerWidth <= 768) document.querySelector("#film-viewer").scrollIntoView({ behavior: "smooth" });
 }"""
 
 
-def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> gr.Dropdown:
+def video_tab(videos: VideoService, page: gr.Blocks, remembered: gr.BrowserState) -> gr.Dropdown:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
 
     Returns its list of styles.
     """
-    choices = registry_choices(cinema.studio.registry)
+    choices = registry_choices(videos.studio.registry)
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             film = gr.Video(
@@ -48,8 +48,8 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
             )
             size = gr.Radio(
-                [(str(one), one) for one in cinema.sizes],
-                value=max((one for one in cinema.sizes if one <= SIZE), default=cinema.sizes[0]),
+                [(str(one), one) for one in videos.sizes],
+                value=max((one for one in videos.sizes if one <= SIZE), default=videos.sizes[0]),
                 label=say("Size (longer side, px)"),
             )
             with gr.Row():
@@ -79,7 +79,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
                 elem_id="painted-film",
                 elem_classes="pick",
             )
-            stage = stage_for("reel", HINT, "Frame")
+            viewer = viewer_for("film-viewer", HINT, "Frame")
             with gr.Row():
                 leave, stop = stop_button("leave-film"), stop_button("stop-film")
                 file = gr.DownloadButton(
@@ -98,11 +98,11 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
 
     def found_open(remembered: Any, request: gr.Request) -> list[Any]:
         said = said_at_first("video", named, remembered, request)
-        values = read(cinema.studio, named, {"size": cinema.sizes}, said)
+        values = read(videos.studio, named, {"size": videos.sizes}, said)
         return [values.get(name, gr.skip()) for name in named]
 
     def chosen(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
-        cinema.choose(request.session_hash, bool(film))
+        videos.choose(request.session_hash, bool(film))
         return first(request, film, *said)
 
     def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
@@ -110,7 +110,7 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
         earlier = gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
         if not film:
             return None, *earlier
-        painted = cinema.running.get(request.session_hash, None)
+        painted = videos.running.get(request.session_hash, None)
         if painted and painted.running:
             if not painted.told:
                 painted.told = True
@@ -120,17 +120,17 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
             return gr.skip(), *earlier
         with refusals():
             try:
-                return view(cinema.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
+                return view(videos.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
             except Ended:  # a later request is answered instead, whatever Gradio's order
                 return gr.skip(), *earlier
 
     def start(request: gr.Request, film: Any, *said: Any) -> Iterator[tuple[Any, Any, Any]]:
         with refusals():
-            yield from shown(cinema.watch(request.session_hash, received(film, "film"), asked(*said)))
+            yield from shown(videos.watch(request.session_hash, received(film, "film"), asked(*said)))
 
-    def left(screening: Screening | None) -> list[Any]:
-        made = str(screening.film) if screening else None
-        finished = str(screening.before.film) if screening and screening.before else None
+    def left(run: VideoRun | None) -> list[Any]:
+        made = str(run.film) if run else None
+        finished = str(run.before.film) if run and run.before else None
         return [
             gr.DownloadButton(say("Film (MP4)"), value=made, visible=bool(made)),
             gr.DownloadButton(value=finished, visible=bool(finished)),
@@ -144,9 +144,9 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
     gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **quiet)
     previewed: dict[str, Any] = {
         "inputs": [film, *settings],
-        "outputs": [stage, result, file],
+        "outputs": [viewer, result, file],
         "preprocess": False,
-        "show_progress_on": stage,
+        "show_progress_on": viewer,
         "concurrency_id": "network",
         "concurrency_limit": PEOPLE,
         "api_visibility": "private",
@@ -156,18 +156,18 @@ def video_tab(cinema: Cinema, page: gr.Blocks, remembered: gr.BrowserState) -> g
     gr.on(dragged, first, **previewed, trigger_mode="always_last")
     film.change(js=SHOW_STAGE)
     gr.on([style.change, second.change], None, [style, second], mix, js=SHOW_MIX)
-    paint.click(None, film, [paint, leave, stop, result], js=waiting("reel", 2))
+    paint.click(None, film, [paint, leave, stop, result], js=waiting("film-viewer", 2))
     paint.click(None, None, file, js=EARLIER)
     event = paint.click(
         start,
         [film, *settings],
-        [stage, leave, stop],
+        [viewer, leave, stop],
         preprocess=False,
-        show_progress_on=stage,
+        show_progress_on=viewer,
         concurrency_id="film",
         concurrency_limit=1,
         api_visibility="private",
     )
-    watched = [stage, leave, stop]
-    follow([event], paint, watched, [file, whole, result], left, cinema.ended, cinema.running, cinema.shown)
+    watched = [viewer, leave, stop]
+    follow([event], paint, watched, [file, whole, result], left, videos.ended, videos.running, videos.shown)
     return style

@@ -15,8 +15,8 @@ from typing import TypeVar
 from PIL import Image
 
 from nst_core.errors import NSTError
-from ui.kept import Kept
 from ui.log import note_failure
+from ui.session_cache import SessionCache
 from ui.words import phrase
 
 SNAPSHOTS = 40
@@ -81,7 +81,7 @@ class Watched:
 W = TypeVar("W", bound=Watched)
 
 
-class Underway(Kept[W]):
+class Underway(SessionCache[W]):
     """Work in progress, by the session that watches it; when told to stop, it ends after the current step."""
 
     def stop(self, session: str | None) -> None:

@@ -15,7 +15,7 @@ from waiting import wait_long, wait_until
 
 from browser.conftest import CHROMIUM, PATIENCE
 from nst_core.optimization import optimize
-from ui import runs
+from ui import optimization_service
 from ui.advanced import AS_BEGUN
 from ui.studio import KEEP
 
@@ -38,7 +38,7 @@ def app_url(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             yield step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "optimize", counted)
+        patch.setattr(optimization_service, "optimize", counted)
         with served_page(registry_file, tmp_path_factory.mktemp("page")) as url:
             yield url
 
@@ -75,11 +75,11 @@ PIXELS = """(image) => {
 
 
 def steps_drawn(page: "Page") -> int:
-    return int(page.locator("#easel .legend .step span").inner_text())
+    return int(page.locator("#optimization-viewer .legend .step span").inner_text())
 
 
 def wait_until_it_rests(page: "Page", words: str) -> None:
-    expect(page.locator("#easel .line")).to_contain_text(words)
+    expect(page.locator("#optimization-viewer .line")).to_contain_text(words)
     expect(page.locator("#go-on")).to_be_visible()
     expect(page.locator("#stop")).to_be_hidden()
     expect(page.locator("#run")).to_be_enabled()
@@ -98,13 +98,15 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     page = advanced
     choose(page, 1500)
     page.locator("#run").press("Enter")
-    picture = page.locator("#easel figure img")
+    picture = page.locator("#optimization-viewer figure img")
     expect(picture).to_be_visible()
-    expect(page.locator("#easel .line")).to_contain_text("left")
+    expect(page.locator("#optimization-viewer .line")).to_contain_text("left")
     expect(page.locator("#run")).to_be_disabled()
     expect(page.locator("#stop")).to_be_focused()
-    curve = (page.locator("#easel .curve.total").get_attribute("d") or "").count("L")
-    grown = "n => document.querySelector('#easel .curve.total').getAttribute('d').split('L').length > n + 5"
+    curve = (page.locator("#optimization-viewer .curve.total").get_attribute("d") or "").count("L")
+    grown = (
+        "n => document.querySelector('#optimization-viewer .curve.total').getAttribute('d').split('L').length > n + 5"
+    )
     page.wait_for_function(grown, arg=curve)
     assert steps_drawn(page) > curve
 
@@ -132,20 +134,20 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     expect(page.locator("#plan")).to_contain_text(f"at most {done + 30} steps of L-BFGS from the photograph")
     expect(page.get_by_role("radio", name="Quick look")).to_be_checked()
 
-    scrub = page.locator("#easel .scrub")
+    scrub = page.locator("#optimization-viewer .scrub")
     last = picture.get_attribute("src") or ""
     scrub.fill("0")
     expect(picture).not_to_have_attribute("src", last)
     step = steps_drawn(page)
     assert step < done
-    total = page.locator("#easel .legend .total span").inner_text()
+    total = page.locator("#optimization-viewer .legend .total span").inner_text()
     assert float(total) == pytest.approx(float(table[step - 1]["total"]), rel=0.01)
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     scrub.fill(scrub.get_attribute("max") or "")
     expect(picture).to_have_attribute("src", last)
 
     page.get_by_label("The curve of a layer").select_option("style/conv1_2")
-    expect(page.locator("#easel .curve.layer")).to_have_count(1)
+    expect(page.locator("#optimization-viewer .curve.layer")).to_have_count(1)
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
 
@@ -155,9 +157,9 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     choose(page, 12)
     page.locator("#run").click()
     wait_until_it_rests(page, "12 steps")
-    picture, back = page.locator("#easel figure img"), page.get_by_role("button", name="Previous run")
+    picture, back = page.locator("#optimization-viewer figure img"), page.get_by_role("button", name="Previous run")
     assert back.count() == 0
-    first, total = picture.evaluate(PIXELS), page.locator("#easel .curve.total")
+    first, total = picture.evaluate(PIXELS), page.locator("#optimization-viewer .curve.total")
     alone = total.get_attribute("d")
 
     unfold(page, "Weights, optimiser")
@@ -178,7 +180,7 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     assert (total.nth(0).get_attribute("d") or "").count("L") == (alone or "").count("L")
     second = picture.evaluate(PIXELS)
     assert second != first
-    line = page.locator("#easel .line")
+    line = page.locator("#optimization-viewer .line")
     back.click()
     expect(line).to_have_text(re.compile("^Previous run · Finished · 12 steps"))
     page.wait_for_function(f"([image, first]) => ({PIXELS})(image) === first", arg=[picture.element_handle(), first])
@@ -204,7 +206,7 @@ def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: P
         page.close(run_before_unload=True)
     download(page, "#png", tmp_path)
     page.reload()
-    expect(page.locator("#easel [data-state=empty]")).to_be_visible()
+    expect(page.locator("#optimization-viewer [data-state=empty]")).to_be_visible()
     assert asked == ["beforeunload"]
 
 
@@ -216,7 +218,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Browser", app_url: str) -> None:
     choose(advanced, 2000)
     advanced.locator("#run").click()
-    expect(advanced.locator("#easel .line")).to_contain_text("left")
+    expect(advanced.locator("#optimization-viewer .line")).to_contain_text("left")
     second, third = (browser.new_context(locale=locale).new_page() for locale in ("en", "es"))
     for page, tab, told in ((second, "Advanced", "You are in the queue"), (third, "Avanzado", "Está en la fila")):
         page.goto(app_url)
@@ -226,14 +228,16 @@ def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Brow
         expect(page.locator("#content img")).to_be_visible()
         expect(page.locator("#painting img")).to_be_visible()
         page.locator("#run").click()
-        expect(page.locator("#easel .hint b")).to_have_text(told)
-        expect(page.locator("#easel [data-testid=status-tracker]")).to_be_hidden()
-    expect(second.locator("#easel .hint")).to_contain_text("Somebody else is ahead of you; you are next.")
-    expect(third.locator("#easel .hint")).to_contain_text("como mucho 2 personas antes que usted. Parar le")
+        expect(page.locator("#optimization-viewer .hint b")).to_have_text(told)
+        expect(page.locator("#optimization-viewer [data-testid=status-tracker]")).to_be_hidden()
+    expect(second.locator("#optimization-viewer .hint")).to_contain_text("Somebody else is ahead of you; you are next.")
+    expect(third.locator("#optimization-viewer .hint")).to_contain_text(
+        "como mucho 2 personas antes que usted. Parar le"
+    )
     second.locator("#leave").click()
-    expect(second.locator("#easel .hint")).to_contain_text("Watch a picture being painted")
+    expect(second.locator("#optimization-viewer .hint")).to_contain_text("Watch a picture being painted")
     advanced.locator("#stop").click()
-    expect(third.locator("#easel figure img")).to_be_visible()
+    expect(third.locator("#optimization-viewer figure img")).to_be_visible()
     for page in (second, third):
         page.context.close()
 
@@ -246,7 +250,7 @@ def test_a_second_run_is_read_out_as_the_first(advanced: "Page") -> None:
         page.locator("#run").click()
         expect(page.locator("#run")).to_be_disabled()
         wait_until_it_rests(page, "Finished · 3 steps")
-        expect(page.locator("#easel .legend")).to_contain_text("Style")
+        expect(page.locator("#optimization-viewer .legend")).to_contain_text("Style")
         assert steps_drawn(page) == 3
 
 
@@ -263,12 +267,14 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
     expect(page.locator("#plan")).to_contain_text("Up to about")
     choose(page, 2000)
     page.locator("#run").click()
-    expect(page.locator("#easel figure img")).to_be_visible()
+    expect(page.locator("#optimization-viewer figure img")).to_be_visible()
     page.once("dialog", lambda question: question.dismiss())
     with page.expect_event("dialog"):
         page.close(run_before_unload=True)
     first = steps_drawn(page)
-    page.wait_for_function("n => +document.querySelector('#easel .legend .step span').textContent > n + 9", arg=first)
+    page.wait_for_function(
+        "n => +document.querySelector('#optimization-viewer .legend .step span').textContent > n + 9", arg=first
+    )
     closed = time.monotonic()
     if leaves:
         page.once("dialog", lambda question: question.accept())
@@ -281,11 +287,11 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
 
 
 LOOK_BACK = """() => {
-    const scrub = document.querySelector("#easel .scrub");
+    const scrub = document.querySelector("#optimization-viewer .scrub");
     if (scrub.max < 8) return false;
     scrub.value = 4; // an even one, which stays when every second one goes
     scrub.dispatchEvent(new Event("input"));
-    return [document.querySelector("#easel figure img").alt, scrub.max];
+    return [document.querySelector("#optimization-viewer figure img").alt, scrub.max];
 }"""
 
 
@@ -297,9 +303,9 @@ def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     choose(page, 2000)
     page.locator("#run").click()
     step, most = page.wait_for_function(LOOK_BACK).json_value()
-    page.wait_for_function("most => +document.querySelector('#easel .scrub').max < most", arg=int(most))
-    expect(page.locator("#easel .scrub")).to_have_value("2")
-    expect(page.locator("#easel figure img")).to_have_attribute("alt", step)
+    page.wait_for_function("most => +document.querySelector('#optimization-viewer .scrub').max < most", arg=int(most))
+    expect(page.locator("#optimization-viewer .scrub")).to_have_value("2")
+    expect(page.locator("#optimization-viewer figure img")).to_have_attribute("alt", step)
     page.locator("#stop").click()
     wait_until_it_rests(page, "Stopped")
 
@@ -313,7 +319,7 @@ def test_without_pictures_it_says_what_is_lacking(advanced: "Page") -> None:
     expect(page.locator("#run")).to_be_in_viewport()
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#leave")).to_be_hidden()
-    expect(page.locator("#easel .hint")).to_be_visible()
+    expect(page.locator("#optimization-viewer .hint")).to_be_visible()
     page.locator("#contents button").first.click()
     expect(page.locator("#content img")).to_be_visible()
     page.locator("#run").click()
@@ -339,7 +345,7 @@ def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
     expect(toast).to_have_text(re.compile(r"^[^/]+\.$"))
     expect(toast.locator("b")).to_have_count(0)
     wait_until_it_rests(page, "12 steps")
-    expect(page.locator("#easel figure img")).to_be_visible()
+    expect(page.locator("#optimization-viewer figure img")).to_be_visible()
     expect(page.locator("#png")).to_be_visible()
 
 
@@ -355,12 +361,12 @@ def test_a_run_that_is_too_old_to_continue_is_there_all_the_same(
     expect(page.get_by_test_id("toast-text")).to_contain_text("There is no longer a run to continue")
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#go-on")).to_be_hidden()
-    expect(page.locator("#easel .line")).to_contain_text("12 steps")
+    expect(page.locator("#optimization-viewer .line")).to_contain_text("12 steps")
     assert len(rows(download(page, "#csv", tmp_path))) == 12
     with Image.open(download(page, "#png", tmp_path)) as taken:
         assert max(taken.size) == 128
-    page.locator("#easel .scrub").fill("0")
-    picture = page.locator("#easel figure img")
+    page.locator("#optimization-viewer .scrub").fill("0")
+    picture = page.locator("#optimization-viewer figure img")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 

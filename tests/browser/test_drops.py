@@ -61,12 +61,12 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     page.get_by_role("tab", name=re.compile("V[ií]deo")).click()
     settle(page)
     first = "el primero de {} fotogramas"
-    for frames, place in ((3, "#reel"), (5, "#film")):
+    for frames, place in ((3, "#film-viewer"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
-        expect(page.locator("#reel .line")).to_contain_text(first.format(frames))
-    expect(page.locator("#reel figure img")).to_have_attribute("alt", re.compile("Fotograma"))
+        expect(page.locator("#film-viewer .line")).to_contain_text(first.format(frames))
+    expect(page.locator("#film-viewer figure img")).to_have_attribute("alt", re.compile("Fotograma"))
     drop(page, make_film(tmp_path / "old.mp4", codec="mpeg4", frames=4), "video/mp4", "#film")
-    expect(page.locator("#reel .line")).to_contain_text(first.format(4))
+    expect(page.locator("#film-viewer .line")).to_contain_text(first.format(4))
     expect(page.locator("#film")).to_have_attribute("data-unseen", re.compile("^old.mp4: "))
     assert not page.get_by_test_id("toast-body").count()
     drop(page, tmp_path / "3.mp4", "video/mp4", "#film")
@@ -76,8 +76,8 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     expect(page.locator("#film video")).to_be_visible()
     moves = [Image.new("RGB", (60, 40), color) for color in ("teal", "maroon")]
     moves[0].save(tmp_path / "moves.gif", save_all=True, append_images=moves[1:])
-    drop(page, tmp_path / "moves.gif", "image/gif", "#reel")
-    expect(page.locator("#reel .line")).to_contain_text("60 × 40 px · " + first.format(2))
+    drop(page, tmp_path / "moves.gif", "image/gif", "#film-viewer")
+    expect(page.locator("#film-viewer .line")).to_contain_text("60 × 40 px · " + first.format(2))
     assert not page.get_by_test_id("toast-body").count()
     page.close()
 

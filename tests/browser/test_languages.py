@@ -48,7 +48,7 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     steps.press("Tab")
     expect(page.locator("#plan")).to_contain_text("como máximo 3 pasos")
     page.get_by_role("button", name="Empezar").click()
-    expect(page.locator("#easel .line")).to_contain_text("Terminado · 3 pasos · ")
+    expect(page.locator("#optimization-viewer .line")).to_contain_text("Terminado · 3 pasos · ")
     page.reload()
     expect(page.get_by_role("tab", name="Avanzado")).to_be_visible()
     page.get_by_role("tab", name="Acerca de").click()
@@ -85,7 +85,7 @@ def test_who_contributes_or_trains_gets_it_too(
         page = browser.new_page(locale="es")
         page.goto(url)
         page.get_by_role("tab", name="Avanzado").click()
-        expect(page.locator("#easel .hint")).to_contain_text("Vea cómo se pinta una imagen")
+        expect(page.locator("#optimization-viewer .hint")).to_contain_text("Vea cómo se pinta una imagen")
         page.get_by_role("button", name="Más cuadros, y dónde se aplica cada uno").click()
         expect(page.get_by_text("Una máscara es blanca donde se aplica su cuadro")).to_be_visible()
         page.get_by_role("button", name="Entrenar un estilo propio").click()
@@ -93,7 +93,7 @@ def test_who_contributes_or_trains_gets_it_too(
         expect(page.get_by_placeholder("Mi estilo")).to_be_visible()
         if trains:
             expect(page.get_by_role("button", name="Entrenar", exact=True)).to_be_visible()
-            expect(page.locator("#lesson .hint")).to_contain_text("Vea cómo una red aprende a pintar")
+            expect(page.locator("#training-viewer .hint")).to_contain_text("Vea cómo una red aprende a pintar")
         else:
             expect(page.get_by_text("En su propio ordenador")).to_be_visible()
         no_english(page.inner_text("#training"))

@@ -137,8 +137,8 @@ def test_presets_one_after_another(page: "Page", server: Repaint, monkeypatch: p
         route.continue_()
     expect(page.locator("#plan")).to_contain_text("512 px, at most 200 steps")
 
-    seconds, tried = server.easel.seconds, Event()
-    monkeypatch.setattr(server.easel, "seconds", lambda *said: tried.wait(60) and seconds(*said))
+    seconds, tried = server.optimizations.seconds, Event()
+    monkeypatch.setattr(server.optimizations, "seconds", lambda *said: tried.wait(60) and seconds(*said))
     pick_for_good(page.get_by_role("radio", name="256"), "advanced")
     pick(page.get_by_role("radio", name="The paper"))
     pick(page.get_by_role("radio", name="Tutorial"))

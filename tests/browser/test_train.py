@@ -33,7 +33,7 @@ def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     for seed in range(3):
         made_picture(seed, (90, 70)).save(photos / f"{seed}.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ui.school.TRIAL", (2, 0.0))
+        patch.setattr("ui.training_service.TRIAL", (2, 0.0))
         patch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
         with launched_page(registry_file, tmp_path_factory.mktemp("page"), photos=photos, recipe=RECIPE) as page:
             yield page
@@ -49,7 +49,7 @@ def app_url(server: Repaint) -> str:
 def training(page: "Page") -> "Page":
     page.get_by_role("tab", name="Advanced").click()
     unfold(page, "Train a style of your own")
-    expect(page.locator("#lesson .hint")).to_be_visible()
+    expect(page.locator("#training-viewer .hint")).to_be_visible()
     return page
 
 
@@ -71,14 +71,14 @@ def test_train_stop_take_home_try(training: "Page", server: Repaint, tmp_path: P
     page.get_by_label("number input for Style size (px)").press("Tab")
     page.locator("#train").click()
     expect(page.locator("#train")).to_be_disabled()
-    expect(page.locator("#lesson figure img")).to_be_visible()
-    page.wait_for_function("+document.querySelector('#lesson .legend .step span')?.textContent > 5")
+    expect(page.locator("#training-viewer figure img")).to_be_visible()
+    page.wait_for_function("+document.querySelector('#training-viewer .legend .step span')?.textContent > 5")
     for curve in ("total", "content", "style"):
-        assert (page.locator(f"#lesson .curve.{curve}").get_attribute("d") or "").count("L") >= 3
-    expect(page.locator("#lesson .legend select")).to_have_count(0)
-    page.locator("#stop-lesson").click()
-    expect(page.locator("#lesson .line")).to_contain_text("Stopped")
-    expect(page.locator("#stop-lesson")).to_be_hidden()
+        assert (page.locator(f"#training-viewer .curve.{curve}").get_attribute("d") or "").count("L") >= 3
+    expect(page.locator("#training-viewer .legend select")).to_have_count(0)
+    page.locator("#stop-training").click()
+    expect(page.locator("#training-viewer .line")).to_contain_text("Stopped")
+    expect(page.locator("#stop-training")).to_be_hidden()
     expect(page.locator("#train")).to_be_enabled()
 
     with page.expect_download() as found:
@@ -118,7 +118,7 @@ def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page",
         page.locator("#model input[type=file]").set_input_files(tmp_path / f"{name}.png")
         expect(page.locator("#model img")).to_have_attribute("src", re.compile(name))
         train.click()
-        expect(page.locator("#lesson [data-state=running]")).to_be_visible()
+        expect(page.locator("#training-viewer [data-state=running]")).to_be_visible()
 
     def zips() -> list[str]:
         buttons = page.get_by_role("link", name=re.compile(r"\(ZIP\)$")).or_(
@@ -132,8 +132,8 @@ def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page",
         return names
 
     def stop() -> None:
-        page.wait_for_function("+document.querySelector('#lesson .legend .step span')?.textContent > 0")
-        page.locator("#stop-lesson").click()
+        page.wait_for_function("+document.querySelector('#training-viewer .legend .step span')?.textContent > 0")
+        page.locator("#stop-training").click()
         expect(train).to_be_enabled()
 
     page.get_by_label("number input for Style size (px)").fill("128")
@@ -176,8 +176,8 @@ def test_a_style_whose_hour_is_over_is_said_to_be_gone(
     page.get_by_label("number input for Style size (px)").fill("128")
     page.get_by_label("number input for Style size (px)").press("Tab")
     page.locator("#train").click()
-    page.wait_for_function("+document.querySelector('#lesson .legend .step span')?.textContent > 0")
-    page.locator("#stop-lesson").click()
+    page.wait_for_function("+document.querySelector('#training-viewer .legend .step span')?.textContent > 0")
+    page.locator("#stop-training").click()
     expect(page.locator("#use-style")).to_be_visible()
     wait_long(monkeypatch, 2 * KEEP + 1)
     page.locator("#use-style").click()
@@ -190,5 +190,5 @@ def test_without_a_painting_it_says_so(training: "Page") -> None:
     page.locator("#train").click()
     expect(page.get_by_test_id("toast-text").first).to_contain_text("There is no painting yet")
     expect(page.locator("#train")).to_be_enabled()
-    expect(page.locator("#leave-lesson")).to_be_hidden()
+    expect(page.locator("#leave-training")).to_be_hidden()
     expect(page.locator("#zip")).to_be_hidden()

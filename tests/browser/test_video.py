@@ -40,7 +40,7 @@ PIXELS = """async (video) => {
 @pytest.fixture
 def film(page: "Page") -> "Page":
     page.get_by_role("tab", name="Video").click()
-    expect(page.locator("#reel .hint")).to_be_visible()
+    expect(page.locator("#film-viewer .hint")).to_be_visible()
     return page
 
 
@@ -56,13 +56,15 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     page = film
     make_film(tmp_path / "my holiday.mp4", frames=20, sound="aac")
     choose(page, tmp_path / "my holiday.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
-    assert page.locator("#reel figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
-    expect(page.locator("#reel .line")).to_contain_text(
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
+    assert (
+        page.locator("#film-viewer figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
+    )
+    expect(page.locator("#film-viewer .line")).to_contain_text(
         "96 × 64 px · the first of 20 frames · painting all of them takes about"
     )
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("Finished · 20 frames")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Finished · 20 frames")
     video = page.locator("#painted-film video")
     expect(video).to_be_visible()
     width, height, seconds, *_ = video.evaluate(PIXELS)
@@ -73,16 +75,16 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     found.value.save_as(tmp_path / "taken.mp4")
     assert see(tmp_path / "taken.mp4").times == see(tmp_path / "my holiday.mp4").times
     # What comes next is seen, and nothing is promised that does not come.
-    expect(page.locator("#reel figure")).to_be_hidden()
+    expect(page.locator("#film-viewer figure")).to_be_hidden()
     pick_option(page.locator("#film-style input"), "Second")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     expect(page.locator("#download-film")).to_have_text("Previous film (MP4)")
     much = page.get_by_label("How much of it").locator("visible=true")
     expect(much).to_have_count(0)
     pick_option(page.get_by_label("A second style").locator("visible=true"), "First")
     expect(much.first).to_be_visible()
     page.locator("#film").get_by_label("Clear").click()
-    expect(page.locator("#reel .hint")).to_contain_text("Watch a film being painted")
+    expect(page.locator("#film-viewer .hint")).to_contain_text("Watch a film being painted")
     width, scroll = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert scroll <= width
 
@@ -92,17 +94,17 @@ def test_a_film_that_is_taken_away_leaves_no_frame(film: "Page", server: Repaint
     page = film
     make_film(tmp_path / "film.mp4")
     choose(page, tmp_path / "film.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     let = Event()
     server.studio.line.join("eve", lambda progress: let.wait(60))
     pick_option(page.locator("#film-style input"), "Second")
     wait_until(lambda: server.studio.line.waiting())
     page.locator("#film").get_by_label("Clear").click()
-    expect(page.locator("#reel .hint")).to_be_visible()
+    expect(page.locator("#film-viewer .hint")).to_be_visible()
     let.set()
     wait_until(lambda: not server.studio.line.waiting())
     page.wait_for_timeout(500)  # its frame would come
-    expect(page.locator("#reel .hint")).to_be_visible()
+    expect(page.locator("#film-viewer .hint")).to_be_visible()
 
 
 def test_a_setting_that_arrives_after_its_film_was_taken_away_paints_nothing(film: "Page", tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_a_setting_that_arrives_after_its_film_was_taken_away_paints_nothing(fil
     page, held, released = film, list["Route"](), Event()
     make_film(tmp_path / "film.mp4")
     choose(page, tmp_path / "film.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     asked = re.compile('"film.mp4"')  # of the two, only the setting's has a film
 
     def late(route: "Route") -> None:
@@ -122,27 +124,27 @@ def test_a_setting_that_arrives_after_its_film_was_taken_away_paints_nothing(fil
     page.route("**/queue/join*", late)
     pick_option(page.locator("#film-style input"), "Second")
     page.locator("#film").get_by_label("Clear").click()
-    expect(page.locator("#reel .hint")).to_be_visible()
+    expect(page.locator("#film-viewer .hint")).to_be_visible()
     assert held
     released.set()
     for route in held:
         route.continue_()
     page.wait_for_timeout(1000)  # its frame would come
-    expect(page.locator("#reel .hint")).to_be_visible()
+    expect(page.locator("#film-viewer .hint")).to_be_visible()
     choose(page, tmp_path / "film.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
 
 
 def test_on_a_wide_screen_the_frames_stay_in_sight(film: "Page", tmp_path: Path) -> None:
     page = film
     make_film(tmp_path / "film.mp4", frames=20)
     choose(page, tmp_path / "film.mp4")
-    frame = page.locator("#reel figure")
+    frame = page.locator("#film-viewer figure")
     expect(frame.locator("img")).to_be_visible()
     page.evaluate("document.querySelector('#paint-film').scrollIntoView({ block: 'start', behavior: 'instant' })")
     expect(frame).to_be_in_viewport(ratio=0.95)
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("Finished · 20 frames")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Finished · 20 frames")
     expect(page.locator("#painted-film video")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")
     pick_option(page.locator("#film-style input"), "Second")
@@ -154,17 +156,17 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     page = film
     make_film(tmp_path / "long.mp4", frames=2000)
     choose(page, tmp_path / "long.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     page.locator("#paint-film").dblclick()
-    expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
+    expect(page.locator("#film-viewer .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
     pick_option(page.locator("#film-style input"), "Second")
     expect(page.get_by_test_id("toast-text")).to_contain_text("keeps its settings")
     page.locator("#stop-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("Stopped")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Stopped")
     expect(page.locator("#painted-film video")).to_be_visible()
     expect(page.locator("#paint-film")).to_be_enabled()
     page.wait_for_timeout(500)  # a second film would begin, and show its line
-    expect(page.locator("#reel .line")).to_contain_text("Stopped")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Stopped")
 
 
 def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path: Path) -> None:
@@ -172,23 +174,23 @@ def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path
     make_film(tmp_path / "whole.mp4", frames=20)
     make_film(tmp_path / "long.mp4", frames=2000)
     choose(page, tmp_path / "whole.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("Finished · 20 frames")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Finished · 20 frames")
     expect(page.locator("#download-film")).to_have_text("Film (MP4)")
     expect(page.locator("#whole-film")).to_be_hidden()
     with page.expect_file_chooser() as chooser:
         page.locator("#film").get_by_label("Clear").click()
         page.locator("#film").get_by_role("button").first.click()
     chooser.value.set_files(tmp_path / "long.mp4")
-    expect(page.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+    expect(page.locator("#film-viewer .line")).to_contain_text("the first of 2000 frames")
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
+    expect(page.locator("#film-viewer .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
     expect(page.locator("#painted-film video")).to_be_hidden()
     expect(page.locator("#download-film")).to_have_text("Previous film (MP4)")
     assert frames(page, "#download-film") == 20
     page.locator("#stop-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("Stopped")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Stopped")
     expect(page.locator("#download-film")).to_have_text("Film (MP4)")
     assert 0 < frames(page, "#download-film") < 2000
     expect(page.locator("#whole-film")).to_have_text("Last finished film (MP4)")
@@ -201,12 +203,12 @@ def test_a_film_of_half_an_hour_ago_stays_though_another_is_refused(
     page = film
     make_film(tmp_path / "film.mp4", frames=20)
     choose(page, tmp_path / "film.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_contain_text("Finished · 20 frames")
+    expect(page.locator("#film-viewer .line")).to_contain_text("Finished · 20 frames")
     wait_long(monkeypatch, KEEP + 1)
     page.locator("#film").get_by_label("Clear").click()
-    expect(page.locator("#reel .hint")).to_be_visible()
+    expect(page.locator("#film-viewer .hint")).to_be_visible()
     page.locator("#paint-film").click()
     expect(page.get_by_test_id("toast-text")).to_contain_text("There is no film yet")
     expect(page.locator("#paint-film")).to_be_enabled()
@@ -228,13 +230,13 @@ def test_who_waits_for_another_film_is_told_so(film: "Page", browser: "Browser",
     other.goto(f"{app_url}/?tab=video")
     for one in (other, page):
         choose(one, tmp_path / "long.mp4")
-        expect(one.locator("#reel .line")).to_contain_text("the first of 2000 frames")
+        expect(one.locator("#film-viewer .line")).to_contain_text("the first of 2000 frames")
         one.locator("#paint-film").click()
         told = re.compile(r"Frame \d+" if one == other else "Somebody else is ahead of you; you are next. Press Stop")
-        expect(one.locator("#reel .line")).to_contain_text(told)
-    expect(page.locator("#reel figure img")).to_be_visible()
+        expect(one.locator("#film-viewer .line")).to_contain_text(told)
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     page.locator("#leave-film").click()
-    expect(page.locator("#reel [data-waits]")).to_have_count(0)
+    expect(page.locator("#film-viewer [data-waits]")).to_have_count(0)
     expect(page.locator("#paint-film")).to_be_enabled()
     other.context.close()
 
@@ -243,16 +245,16 @@ def test_stopped_before_its_first_frame_it_is_over(film: "Page", server: Repaint
     page = film
     make_film(tmp_path / "film.mp4")
     choose(page, tmp_path / "film.mp4")
-    expect(page.locator("#reel figure img")).to_be_visible()
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     done = Event()
     server.studio.line.join("eve", lambda progress: done.wait(60))
     page.locator("#paint-film").click()
-    expect(page.locator("#reel .line")).to_have_text("1 person is ahead of you")
+    expect(page.locator("#film-viewer .line")).to_have_text("1 person is ahead of you")
     page.locator("#stop-film").click()
     expect(page.get_by_text("The film was stopped before its first frame was finished.")).to_be_visible()
     expect(page.locator("#paint-film")).to_be_enabled()
-    expect(page.locator("#reel [data-state]")).to_have_attribute("data-state", "first")
-    expect(page.locator("#reel .line")).to_contain_text("the first of")
+    expect(page.locator("#film-viewer [data-state]")).to_have_attribute("data-state", "first")
+    expect(page.locator("#film-viewer .line")).to_contain_text("the first of")
     done.set()
 
 

@@ -26,8 +26,8 @@ from nst_core.text import explain, plain, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
 from ui.gallery import EXAMPLES, SEEN
-from ui.kept import Kept
 from ui.log import note
+from ui.session_cache import SessionCache
 from ui.studio import KEEP, PageError, Studio, Wish, keeping
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
 from ui.words import phrase
@@ -59,7 +59,7 @@ PART = 0.9
 LOSSES = ("step", "total", "content", "style", "total_variation")
 
 
-class Lesson(BaseModel):
+class TrainingRequest(BaseModel):
     """What is asked for beside the painting."""
 
     model_config = ConfigDict(frozen=True)
@@ -82,7 +82,7 @@ class Lesson(BaseModel):
         return " \\\n    ".join(["python -m nst_core train painting.jpg", *pairs])
 
 
-class Pupil(Watched):
+class TrainingRun(Watched):
     """One training, and the style that comes of it; its files go when it does."""
 
     def __init__(self, name: str, minutes: float, recipe: Recipe, folder: Path) -> None:
@@ -94,7 +94,7 @@ class Pupil(Watched):
         self.style = ""
         """What the studio calls the style, once there is one."""
         self.zip = self.folder / f"{name}.zip"
-        self.before: Pupil | None = None
+        self.before: TrainingRun | None = None
         """The session's training before this one that gave a style, too."""
 
     def over(self) -> bool:
@@ -117,7 +117,7 @@ class Pupil(Watched):
                 archive.write(style / file, f"{self.name}/{file}")
 
 
-class School:
+class TrainingService:
     """Trains for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
     What is kept of a training is found by its session alone.
@@ -139,72 +139,72 @@ class School:
         self.recipe = recipe
         self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (20, 45)
         self.starts = [entry for entry in studio.registry if _is_start(entry)]
-        self.running: Underway[Pupil] = Underway(16, 2 * KEEP)
-        self._ended: Kept[Pupil] = Kept(8, 2 * KEEP)
+        self.running: Underway[TrainingRun] = Underway(16, 2 * KEEP)
+        self._ended: SessionCache[TrainingRun] = SessionCache(8, 2 * KEEP)
         self._thread = ThreadPoolExecutor(1, "training", initializer=modestly)
 
-    def lesson(self, **said: Any) -> Lesson:
+    def request(self, **said: Any) -> TrainingRequest:
         """What was asked for, within this server's bounds.
 
         Raises:
             PageError: something in it is of another type or beyond the bounds.
         """
         try:
-            lesson = Lesson(**said)
+            request = TrainingRequest(**said)
         except ValidationError as error:
             raise PageError(explain(error, "the request")) from error
-        if lesson.start not in [entry.id for entry in self.starts]:
+        if request.start not in [entry.id for entry in self.starts]:
             known = ", ".join(entry.id for entry in self.starts)
-            raise PageError(f"A training cannot start with {lesson.start!r:.80} here: choose one of {known}.")
-        if lesson.minutes > self.most_minutes:
-            raise PageError(f"A training may take at most {self.most_minutes} minutes here, not {lesson.minutes:g}.")
-        return lesson
+            raise PageError(f"A training cannot start with {request.start!r:.80} here: choose one of {known}.")
+        if request.minutes > self.most_minutes:
+            raise PageError(f"A training may take at most {self.most_minutes} minutes here, not {request.minutes:g}.")
+        return request
 
-    def watch(self, session: str | None, painting: Path, lesson: Lesson) -> Iterator[Pupil]:
-        """Train; yields the same pupil again and again, a few times a second, as it learns.
+    def watch(self, session: str | None, painting: Path, request: TrainingRequest) -> Iterator[TrainingRun]:
+        """Train; yields the same run again and again, a few times a second, as it learns.
 
         Raises:
-            NSTError: whatever the library refuses before the first step; later, the pupil has it as its ``trouble``.
+            NSTError: whatever the library refuses before the first step; later, the run has it as its ``trouble``.
         """
         if self.photos is None:
             raise PageError("This server does not train styles: it has no photographs to learn from.")
-        start = self.studio.registry.open(lesson.start)
+        start = self.studio.registry.open(request.start)
         recipe = replace(
             self.recipe,
             architecture=start.architecture.id,
-            content_weight=lesson.content_weight,
-            style_size=lesson.style_size,
+            content_weight=request.content_weight,
+            style_size=request.style_size,
         )
-        title = lesson.title or plain(painting.stem)
-        pupil = Pupil(slug(title), lesson.minutes, recipe, self.studio.folder)
-        self.running.put(session, None, pupil)
+        title = request.title or plain(painting.stem)
+        run = TrainingRun(slug(title), request.minutes, recipe, self.studio.folder)
+        self.running.put(session, None, run)
         if earlier := self.ended(session):
             earlier.touch()
-        yield pupil
+        yield run
         try:
-            for _ in self._train(pupil, self.photos, painting, start, title):
-                yield pupil
-            if pupil.zip.exists():
+            for _ in self._train(run, self.photos, painting, start, title):
+                yield run
+            if run.zip.exists():
                 # Opened as a stranger's would be; its folder is then the studio's to delete.
-                style = Style.open(pupil.folder / "style" / pupil.name)
+                style = Style.open(run.folder / "style" / run.name)
                 with keeping("the style"):
                     shutil.copyfile(style.folder / PREVIEW, style.folder / SEEN)
-                pupil.style = self.studio.take(session, style)
+                run.style = self.studio.take(session, style)
                 if earlier:
                     earlier.touch()
-                    earlier.before, pupil.before = None, earlier
-                self._ended.put(session, None, pupil)
+                    earlier.before, run.before = None, earlier
+                self._ended.put(session, None, run)
         except NSTError as error:
-            if not pupil.losses:
+            if not run.losses:
                 raise
-            pupil.fail(error)
-            pupil.said = [phrase("Ended at step {}, without a style", round(pupil.losses["step"][-1]))]
+            run.fail(error)
+            run.said = [phrase("Ended at step {}, without a style", round(run.losses["step"][-1]))]
         finally:
-            pupil.running = False
-        pupil.progress = 1.0
-        yield pupil
+            run.running = False
+        run.progress = 1.0
+        yield run
 
-    def ended(self, session: str | None) -> Pupil | None:
+    def ended(self, session: str | None) -> TrainingRun | None:
         """The session's last training that gave a style."""
         return self._ended.get(session, None)
 
@@ -214,54 +214,54 @@ class School:
         Raises:
             NSTError: there is no such style, or the photograph is refused.
         """
-        pupil = self.ended(session)
-        if pupil is None:
+        run = self.ended(session)
+        if run is None:
             raise PageError("Your own style is no longer here: press Train to make one.")
-        wish = Wish.of(style=pupil.style, size=min(SIZE, self.studio.max_side))
+        wish = Wish.of(style=run.style, size=min(SIZE, self.studio.max_side))
         # Not as a painting of the tab Repaint, which it would replace.
         painted = self.studio.stylize(session, photo, wish).result()
-        file = self.studio.file(f"{photo.stem}-{pupil.name}.png")
+        file = self.studio.file(f"{photo.stem}-{run.name}.png")
         save_picture(painted, file)
         return self.studio.sit(fit(open_picture(photo), max(painted.size)), photo.stem).file, file
 
-    def _train(self, pupil: Pupil, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
-        painting = pupil.folder / "painting" / upload.name  # an upload may be gone before it is over
+    def _train(self, run: TrainingRun, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
+        painting = run.folder / "painting" / upload.name  # an upload may be gone before it is over
         with keeping("the painting"):
             painting.parent.mkdir()
             shutil.copyfile(upload, painting)
         # Its own copy: a training moves it to the device and changes its memory format.
         features = load_features(self.features)
-        folder = TrainingFolder(pupil.folder / "style" / pupil.name, painting, open_picture(SAMPLE))
-        recipe, network = pupil.recipe, new_network(pupil.recipe, start)
-        cost = self._snap(pupil, network, folder.sample, 0)
-        pupil.said = [phrase("Measuring the speed …")]
+        folder = TrainingFolder(run.folder / "style" / run.name, painting, open_picture(SAMPLE))
+        recipe, network = run.recipe, new_network(run.recipe, start)
+        cost = self._snap(run, network, folder.sample, 0)
+        run.said = [phrase("Measuring the speed …")]
         yield
         before, paces = 0.0, list[float]()
-        for step in self._steps(pupil, train(recipe, painting, photos, network, features)):
+        for step in self._steps(run, train(recipe, painting, photos, network, features)):
             if step.step > 1:  # the first allocates memory that all later ones reuse
                 paces.append(step.seconds - before)
             before = step.seconds
             yield
             if step.step >= TRIAL[0] and step.seconds >= TRIAL[1]:
                 break
-        if pupil.stopped:
-            pupil.said = [phrase("Stopped before it began")]
+        if run.stopped:
+            run.said = [phrase("Stopped before it began")]
             return
         if paces:
-            left = pupil.until - time.monotonic()
+            left = run.until - time.monotonic()
             # The median: one of them may have waited for somebody's painting.
-            pupil.steps = max(1, min(recipe.steps, int(PART * left / statistics.median(paces))))
-        recipe, network = replace(recipe, steps=pupil.steps), new_network(recipe, start)
+            run.steps = max(1, min(recipe.steps, int(PART * left / statistics.median(paces))))
+        recipe, network = replace(recipe, steps=run.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
-        for step in self._steps(pupil, folder.record(train(recipe, painting, photos, network, features), resume=False)):
-            pupil.add(step)
+        for step in self._steps(run, folder.record(train(recipe, painting, photos, network, features), resume=False)):
+            run.add(step)
             now = time.monotonic()
             if now - snapped > max(3, 20 * cost):
-                cost, snapped = self._snap(pupil, network, folder.sample, step.step), now
+                cost, snapped = self._snap(run, network, folder.sample, step.step), now
             if now - shown > GLANCE:
                 shown = now
                 yield
-        pupil.said = [phrase("Saving the style …")]
+        run.said = [phrase("Saving the style …")]
         yield
         with keeping("the style"):
             self._thread.submit(
@@ -277,27 +277,27 @@ class School:
                 license="",
                 tags=(),
             ).result()
-            pupil.pack(folder.folder)
-        pupil.snap(step.step, open_picture(folder.folder / PREVIEW))
+            run.pack(folder.folder)
+        run.snap(step.step, open_picture(folder.folder / PREVIEW))
         note("trained", steps=step.step, seconds=step.seconds)
         how, done = "Finished", phrase("1 step") if step.step == 1 else phrase("{} steps", step.step)
-        if step.step < pupil.steps:
-            how = "Stopped" if pupil.stopped else "Ended: its time was up"
-            done = phrase("{} of {} steps", step.step, pupil.steps)
-        pupil.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
+        if step.step < run.steps:
+            how = "Stopped" if run.stopped else "Ended: its time was up"
+            done = phrase("{} of {} steps", step.step, run.steps)
+        run.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
 
-    def _steps(self, pupil: Pupil, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
+    def _steps(self, run: TrainingRun, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
         """The steps, one by one, in the background, until it is over."""
         while step := self._thread.submit(next, steps, None).result():
             yield step
-            if pupil.over():
+            if run.over():
                 break
             self.studio.line.wait()
 
-    def _snap(self, pupil: Pupil, network: nn.Module, sample: Image.Image, step: int) -> float:
+    def _snap(self, run: TrainingRun, network: nn.Module, sample: Image.Image, step: int) -> float:
         """Show what the network makes of the sample; returns the seconds that it took."""
         began = time.monotonic()
-        pupil.snap(step, self._thread.submit(painted, network, sample).result())
+        run.snap(step, self._thread.submit(painted, network, sample).result())
         return time.monotonic() - began
 
 

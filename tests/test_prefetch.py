@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nst_core.ahead import MOST, ahead
+from nst_core.prefetch import MOST, ahead
 
 
 def test_results_come_in_order_and_errors_with_them() -> None:

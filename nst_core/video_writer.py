@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nst_core.files import replacing
-from nst_core.film import Clock, Film, FilmError, exact_scaling, opened
 from nst_core.text import quoted
+from nst_core.video_reader import Clock, Film, FilmError, exact_scaling, opened
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nst_core import steady as steady_module
-from nst_core.steady import KEEP, Steady
+from nst_core import temporal_consistency
+from nst_core.temporal_consistency import KEEP, Steady
 
 HEIGHT, WIDTH = 128, 192
 
@@ -61,7 +61,7 @@ def test_what_moves_is_followed(speed: tuple[int, int]) -> None:
 
 
 def test_what_moves_is_followed_by_large_pictures_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady_module, "SEEN", WIDTH // 2)
+    monkeypatch.setattr(temporal_consistency, "SEEN", WIDTH // 2)
     test_what_moves_is_followed((5, 4))
 
 

@@ -1,5 +1,5 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
-// empty box), `props.value` (ui/stage.py: view), `props.hint`, `props.each` (what stands before its number), and
+// empty box), `props.value` (ui/viewer.py: view), `props.hint`, `props.each` (what stands before its number), and
 // `watch`, which calls back when the value grows.
 const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
 const say = (english) => spanish?.[english] ?? english;

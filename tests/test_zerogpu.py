@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from made_features import make_features
-from made_lent import METHOD, STEPS, painting, picture
+from made_zerogpu import METHOD, STEPS, painting, picture
 from torch import Tensor
 
 from nst_core.features import FeaturesError, Hybrid, load_features
 from nst_core.optimization import optimize
-from ui import lent
+from ui import zerogpu
 
 pytestmark = pytest.mark.slow
 
@@ -34,13 +34,13 @@ class Keeper(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, list[str]]]] = []
-        super().__init__(("127.0.0.1", 0), Desk)
+        super().__init__(("127.0.0.1", 0), RepaintWidgets)
 
     def asked(self, path: str) -> list[dict[str, list[str]]]:
         return [query for called, query in self.calls if called == path]
 
 
-class Desk(BaseHTTPRequestHandler):
+class RepaintWidgets(BaseHTTPRequestHandler):
     server: Keeper
 
     def do_POST(self) -> None:
@@ -94,12 +94,12 @@ def keeper() -> Iterator[Keeper]:
 
 @pytest.fixture(scope="module")
 def answer(keeper: Keeper, registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What came of the runs in ``made_lent.py``."""
+    """What came of the runs in ``made_zerogpu.py``."""
     folder = tmp_path_factory.mktemp("lent")
     there = f"http://127.0.0.1:{keeper.server_port}"
     # On its disk ``spaces`` keeps notes of processes.
     environment = os.environ | {"SPACES_ZERO_GPU": "1", "SPACES_ZERO_DEVICE_API_URL": there, "HOME": str(folder)}
-    script = Path(__file__).with_name("made_lent.py")
+    script = Path(__file__).with_name("made_zerogpu.py")
     done = subprocess.run(
         [sys.executable, script, registry_file, folder], env=environment, capture_output=True, text=True, timeout=300
     )
@@ -135,7 +135,7 @@ def test_a_loan_is_given_back_by_the_thread_that_may_wait_for_it(answer: dict[st
 
 def test_going_on_is_lent_the_time_of_steps_at_full_size(answer: dict[str, Any], keeper: Keeper) -> None:
     seconds = [int(query["durationSeconds"][0]) for query in keeper.asked("/schedule")]
-    assert lent.LEAST < answer["loan"]["own"] < answer["loan"]["more"] < lent.MOST
+    assert zerogpu.LEAST < answer["loan"]["own"] < answer["loan"]["more"] < zerogpu.MOST
     assert answer["loan"]["more"] in seconds and answer["loan"]["own"] not in seconds
 
 
@@ -143,7 +143,7 @@ def test_steps_before_a_refusal_arrive(tmp_path: Path) -> None:
     make_features(tmp_path)
     exact, distilled = load_features(tmp_path).networks  # type: ignore[misc]
     wish = {"content": picture(), "styles": [painting()], "features": Tired(exact, distilled)}
-    sent, steps = lent.optimize_there(60, method=replace(METHOD, seconds=60.0, scales=1), **wish), list[int]()
+    sent, steps = zerogpu.optimize_there(60, method=replace(METHOD, seconds=60.0, scales=1), **wish), list[int]()
     with pytest.raises(FeaturesError, match="tired"):
         steps.extend(step.step for step in sent)
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > 2
@@ -175,7 +175,7 @@ def test_a_broken_connection_is_a_sentence(answer: dict[str, Any]) -> None:
 def test_every_loan_is_for_what_was_asked_and_is_given_back(answer: dict[str, Any], keeper: Keeper) -> None:
     assert len(keeper.asked("/startup-report")) == 1
     seconds = [int(query["durationSeconds"][0]) for query in keeper.asked("/schedule")]
-    assert all(lent.LEAST <= number <= lent.MOST for number in seconds)
+    assert all(zerogpu.LEAST <= number <= zerogpu.MOST for number in seconds)
     assert len(set(seconds)) > 1  # the long run asked for more
     lent_out = {query["allowToken"][0] for query in keeper.asked("/allow")}
     assert lent_out == {query["allowToken"][0] for query in keeper.asked("/release")}

@@ -10,7 +10,7 @@ from weakref import WeakSet
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class SessionCache(Generic[T]):
     """At most ``limit`` values for ``seconds`` each, found by their session and key alone.
 
     The session with the most values loses its least recently used one first, not those who keep fewer.
@@ -60,7 +60,7 @@ class Kept(Generic[T]):
                 del self._values[key]
 
 
-_ALL: WeakSet[Kept[Any]] = WeakSet()
+_ALL: WeakSet[SessionCache[Any]] = WeakSet()
 
 
 def expire() -> None:

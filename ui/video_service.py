@@ -13,16 +13,16 @@ from typing import Any
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.film import Film, open_film, read_frames
-from nst_core.reel import recoded
 from nst_core.streaming import Progress
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
-from ui.kept import Kept
+from nst_core.video_reader import Film, open_film, read_frames
+from nst_core.video_writer import recoded
 from ui.line import Ended, Turn
 from ui.log import note
+from ui.session_cache import SessionCache
 from ui.studio import KEEP, PageError, Studio, Wish, keeping
 from ui.watched import Underway, Watched, duration
 from ui.words import Phrase, phrase
@@ -37,7 +37,7 @@ TRIAL = (4, 1.5)
 """The fewest frames, and seconds, by which the pace is judged."""
 
 
-class Screening(Watched):
+class VideoRun(Watched):
     """One film as it is repainted; its files go when it does."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,8 +45,8 @@ class Screening(Watched):
         self.said = [phrase("Examining the film …")]
         self.film: Path | None = None
         """The painted film, in the end."""
-        self.before: Screening | None = None
-        """The session's last finished screening, as long as this one is not finished."""
+        self.before: VideoRun | None = None
+        """The session's last finished run, as long as this one is not finished."""
         self.done = 0
         """Frames done."""
         self.worked = 0.0
@@ -58,7 +58,7 @@ class Screening(Watched):
         """The latest turn."""
 
 
-class Cinema:
+class VideoService:
     """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else.
 
     What is kept of a film is found by its session alone.
@@ -68,18 +68,18 @@ class Cinema:
         self.studio = studio
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
-        self._firsts: Kept[Screening] = Kept(64, 2 * KEEP)
-        self._wishes: Kept[Wish] = Kept(1000, KEEP)
+        self._firsts: SessionCache[VideoRun] = SessionCache(64, 2 * KEEP)
+        self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP)
         """The wish whose first frame each page asked for last."""
-        self._bare: Kept[bool] = Kept(1000, KEEP)
+        self._bare: SessionCache[bool] = SessionCache(1000, KEEP)
         """Pages whose film was taken away."""
-        self.running: Underway[Screening] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
-        self._ended: Kept[Screening] = Kept(64, 2 * KEEP)  # as long as the files
+        self.running: Underway[VideoRun] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
+        self._ended: SessionCache[VideoRun] = SessionCache(64, 2 * KEEP)  # as long as the files
         self._paces: dict[str, float] = {}
         """Seconds per pixel, by what paints."""
         self._closers = ThreadPoolExecutor(1, "film")
 
-    def first(self, session: str | None, path: Path, wish: Wish) -> Screening:
+    def first(self, session: str | None, path: Path, wish: Wish) -> VideoRun:
         """The film's first frame, painted, and in words how long all of it would take, or how much of it would fit.
 
         Raises:
@@ -90,13 +90,13 @@ class Cinema:
             raise Ended
         self._wishes.put(session, None, wish)
         styles, film, size, settings = self._asked(session, path, wish)
-        screening = Screening(self.studio.folder)
+        run = VideoRun(self.studio.folder)
 
         def paint(progress: Progress) -> None:
             if not self._wants(session, wish):
                 raise Ended
             frame = Image.fromarray(next(read_frames(film, film.size(size))).pixels)
-            screening.snap(1, _as_shown(stylize(frame, styles[0], **settings, progress=progress), film))
+            run.snap(1, _as_shown(stylize(frame, styles[0], **settings, progress=progress), film))
             if _kind(styles) not in self._paces:  # again, as the very first time takes several times as long
                 began = time.perf_counter()
                 stylize(frame, styles[0], **settings, progress=progress)
@@ -109,13 +109,13 @@ class Cinema:
         turn.result()
         if not self._wants(session, wish):
             raise Ended
-        if not screening.snapshots:
+        if not run.snapshots:
             raise PageError("This server has no space for the first frame at the moment: try again in an hour.")
         shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
-        screening.said = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
-        screening.running = False
-        self._firsts.put(session, None, screening)
-        return screening
+        run.said = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
+        run.running = False
+        self._firsts.put(session, None, run)
+        return run
 
     def choose(self, session: str | None, film: bool) -> None:
         """Note that the session's page has another film now, or none: the first frames it asked for are given up.
@@ -129,66 +129,66 @@ class Cinema:
             self._bare.put(session, None, True)
             self._firsts.forget(session)
 
-    def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[Screening]:
-        """Repaint the film; yields the same screening again and again, a few times a second, as it goes on.
+    def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[VideoRun]:
+        """Repaint the film; yields the same run again and again, a few times a second, as it goes on.
 
         Raises:
-            NSTError: whatever the library refuses before the first frame; later, the screening has it as ``trouble``.
+            NSTError: whatever the library refuses before the first frame; later, the run has it as ``trouble``.
         """
         self._wishes.forget(session)
         styles, film, size, settings = self._asked(session, path, wish)
-        screening, earlier = Screening(self.studio.folder), self.ended(session)
-        screening.before = earlier.before if earlier and not earlier.finished else earlier
-        out = screening.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
-        own = screening.folder / "film" / path.name  # an upload may be gone before its sound is needed
+        run, earlier = VideoRun(self.studio.folder), self.ended(session)
+        run.before = earlier.before if earlier and not earlier.finished else earlier
+        out = run.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
+        own = run.folder / "film" / path.name  # an upload may be gone before its sound is needed
         with keeping("the film"):
             own.parent.mkdir()
             shutil.copyfile(path, own)
-        yield screening
-        self.running.put(session, None, screening)  # not before: if nobody asks for more, it never ends
+        yield run
+        self.running.put(session, None, run)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
-        run = stylize_video(own, styles[0], out, size=size, **settings)
+        painter = stylize_video(own, styles[0], out, size=size, **settings)
         try:
-            yield from self._paint(session, run, screening, film, styles, size)
+            yield from self._paint(session, painter, run, film, styles, size)
         except Ended:
             pass
         except NSTError as error:
-            if not screening.done:
+            if not run.done:
                 raise
-            screening.fail(error)
+            run.fail(error)
         finally:
-            screening.running = False
+            run.running = False
             # In a thread: it may be in the middle of a frame, and this may be the server's own event loop.
-            closing = self._closers.submit(_close, run, screening)
+            closing = self._closers.submit(_close, painter, run)
         try:
             closing.result()
         except NSTError as error:  # what was painted before may be there all the same
-            screening.fail(error)
+            run.fail(error)
         if partial_film(out).is_file():
             partial_film(out).replace(out)
         if not out.is_file():
-            if screening.trouble:
-                raise screening.trouble
+            if run.trouble:
+                raise run.trouble
             raise PageError("The film was stopped before its first frame was finished.")
-        if screening.finished:
-            how, screening.before = "Finished", None
+        if run.finished:
+            how, run.before = "Finished", None
         else:
-            how = "Stopped" if screening.stopped or screening.trouble else "Ended: its time was up"
-        done = phrase("1 frame") if screening.done == 1 else phrase("{} frames", screening.done)
-        screening.said = [phrase(how), done, phrase("{}", duration(screening.worked))]
+            how = "Stopped" if run.stopped or run.trouble else "Ended: its time was up"
+        done = phrase("1 frame") if run.done == 1 else phrase("{} frames", run.done)
+        run.said = [phrase(how), done, phrase("{}", duration(run.worked))]
         if recoded(film, lossless=False):
-            screening.said.append(phrase("sound converted to AAC"))
-        screening.film, screening.progress = out, 1.0
-        note("filmed", frames=screening.done, seconds=screening.worked)
-        self._ended.put(session, None, screening)
+            run.said.append(phrase("sound converted to AAC"))
+        run.film, run.progress = out, 1.0
+        note("filmed", frames=run.done, seconds=run.worked)
+        self._ended.put(session, None, run)
         self._firsts.forget(session)
-        yield screening
+        yield run
 
-    def shown(self, session: str | None) -> Screening | None:
+    def shown(self, session: str | None) -> VideoRun | None:
         """What the session's stage showed last: a first frame, or a film that has ended."""
         return self._firsts.get(session, None) or self.ended(session)
 
-    def ended(self, session: str | None) -> Screening | None:
+    def ended(self, session: str | None) -> VideoRun | None:
         """The session's last film."""
         return self._ended.get(session, None)
 
@@ -213,57 +213,57 @@ class Cinema:
     def _paint(
         self,
         session: str | None,
-        run: Generator[VideoStep, None, None],
-        screening: Screening,
+        painter: Generator[VideoStep, None, None],
+        run: VideoRun,
         film: Film,
         styles: list[Style],
         size: int | None,
-    ) -> Iterator[Screening]:
+    ) -> Iterator[VideoRun]:
         snapped, bound = 0.0, list[Phrase]()
-        while not screening.stopped and screening.worked < self.max_seconds:
-            turn = self.studio.line.join(session, lambda progress: _burst(run, progress))
-            screening.turn = turn
+        while not run.stopped and run.worked < self.max_seconds:
+            turn = self.studio.line.join(session, lambda progress: _burst(painter, progress))
+            run.turn = turn
             try:
-                yield from self._waiting(turn, screening)
+                yield from self._waiting(turn, run)
             finally:
                 if not turn.future.done():
                     self.studio.line.leave(turn)
             steps, seconds = turn.result()
-            screening.worked += seconds
+            run.worked += seconds
             if not steps:
-                screening.finished = True
+                run.finished = True
                 return
-            screening.done = steps[-1].frame
-            rate = screening.done / screening.worked
-            if screening.done >= TRIAL[0] and screening.worked >= TRIAL[1]:
+            run.done = steps[-1].frame
+            rate = run.done / run.worked
+            if run.done >= TRIAL[0] and run.worked >= TRIAL[1]:
                 width, height = film.size(size)
                 self._paces[_kind(styles)] = 1 / (rate * width * height)
                 bound = bound or self._bound(film, styles, size)
             pace = phrase("{} a second", f"{rate:.1f}")
             if film.frames:
-                most = screening.steps = max(screening.done, min(film.frames, int(rate * self.max_seconds)))
-                left = phrase("about {} left", duration((most - screening.done) / rate))
-                screening.said = [phrase("Frame {} of {}", screening.done, most), pace, left, *bound]
-                screening.progress = screening.done / most
+                most = run.steps = max(run.done, min(film.frames, int(rate * self.max_seconds)))
+                left = phrase("about {} left", duration((most - run.done) / rate))
+                run.said = [phrase("Frame {} of {}", run.done, most), pace, left, *bound]
+                run.progress = run.done / most
             else:  # the film does not say how many it has
-                screening.said = [phrase("Frame {}", screening.done), pace]
-                screening.progress = min(1.0, screening.worked / self.max_seconds)
+                run.said = [phrase("Frame {}", run.done), pace]
+                run.progress = min(1.0, run.worked / self.max_seconds)
             if time.monotonic() - snapped > 1:
                 snapped = time.monotonic()
-                screening.snap(screening.done, _as_shown(steps[-1].picture, film))
-            yield screening
+                run.snap(run.done, _as_shown(steps[-1].picture, film))
+            yield run
             if steps[-1].last:  # others need not wait for the rest
-                screening.finished = True
+                run.finished = True
                 return
 
-    def _waiting(self, turn: Turn[Any], screening: Screening) -> Iterator[Screening]:
+    def _waiting(self, turn: Turn[Any], run: VideoRun) -> Iterator[VideoRun]:
         """Say who is ahead of it, until it has had its turn or need not wait for it any more."""
         for said in turn.watch():
             if turn.began is None:
-                if screening.stopped:
+                if run.stopped:
                     self.studio.line.leave(turn)
-                screening.said = said or screening.said
-                yield screening
+                run.said = said or run.said
+                yield run
 
     def _plan(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
         """How long a film would take, or how much of it would fit."""
@@ -304,19 +304,19 @@ def _kind(styles: list[Style]) -> str:
     return " + ".join(style.architecture.id for style in styles)
 
 
-def _burst(run: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
+def _burst(painter: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
     """Some frames, none if no more are left, and the seconds that they took."""
     began, steps = time.monotonic(), list[VideoStep]()
-    while time.monotonic() - began < BURST and not (steps and steps[-1].last) and (step := next(run, None)):
+    while time.monotonic() - began < BURST and not (steps and steps[-1].last) and (step := next(painter, None)):
         steps.append(step)
         progress(0.0)
     return steps, time.monotonic() - began
 
 
-def _close(run: Generator[VideoStep, None, None], screening: Screening) -> None:
+def _close(painter: Generator[VideoStep, None, None], run: VideoRun) -> None:
     """Finish the file once nothing more is painted for it; until then, its folder stays."""
-    if screening.turn:
+    if run.turn:
         with suppress(CancelledError):
-            screening.turn.future.exception()
-    screening.turn = None  # it holds frames
-    run.close()
+            run.turn.future.exception()
+    run.turn = None  # it holds frames
+    painter.close()

@@ -15,7 +15,7 @@ from nst_core.errors import NSTError
 from nst_core.optimization import OptimizationStep, optimize
 from ui.studio import PageError
 
-LENT = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
 LEAST, MOST = 20, 80
 """Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is 1.5 times as fast uses up
@@ -81,7 +81,7 @@ def _together(batch: list[OptimizationStep]) -> list[OptimizationStep]:
     return [replace(step, state=state) for step in batch]
 
 
-if LENT:
+if ZERO_GPU:
     import spaces
 
     _there = spaces.GPU(_optimize, duration=lambda seconds, packed: seconds)

@@ -1,4 +1,4 @@
-"""The stage, where work that takes a while is watched, and what its buttons do; stage.js draws it."""
+"""The viewer, where work that takes a while is watched, and what its buttons do; viewer.js draws it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -15,39 +15,39 @@ from ui.studio import address_of
 from ui.watched import Underway, Watched
 from ui.words import say
 
-STAGE = Path(__file__).with_name("stage.js")
+VIEWER = Path(__file__).with_name("viewer.js")
 
 W = TypeVar("W", bound=Watched)
 
 
-def stage_for(id: str, hint: str, each: str = "Picture at step") -> gr.HTML:
+def viewer_for(id: str, hint: str, each: str = "Picture at step") -> gr.HTML:
     """The place itself; ``hint`` is HTML that stands there before, ``each`` stands before a picture's number."""
     return gr.HTML(
         html_template="",
-        js_on_load=STAGE.read_text("utf-8"),
+        js_on_load=VIEWER.read_text("utf-8"),
         elem_id=id,
-        elem_classes="easel",
+        elem_classes="viewer",
         hint=hint,
         each=each,
     )
 
 
 def stop_button(id: str) -> gr.Button:
-    """One of the two below a stage: one takes the event out of the queue, the other asks the work to end with what it
+    """One of the two below a viewer: one takes the event out of the queue, the other asks the work to end with what it
     has.
     """
     return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, elem_classes="stop", min_width=120)
 
 
-def waiting(stage: str, others: int) -> str:
+def waiting(viewer: str, others: int) -> str:
     """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile.
 
     It is called with what has to be chosen before.
     """
     # Set by the browser at once: the queue may take its time.
     return f"""(...chosen) => {{
-        const stage = document.querySelector("#{stage}");
-        if (innerWidth <= 768 && chosen.every(Boolean)) stage.scrollIntoView({{ behavior: "smooth" }});
+        const viewer = document.querySelector("#{viewer}");
+        if (innerWidth <= 768 && chosen.every(Boolean)) viewer.scrollIntoView({{ behavior: "smooth" }});
         const update = (change) => ({{ __type__: "update", ...change }});
         const others = Array({others}).fill(update({{ visible: false }}));
         return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
@@ -55,7 +55,7 @@ def waiting(stage: str, others: int) -> str:
 
 
 def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
-    """What the page shows of work in progress: the stage, and the buttons that leave the queue and stop it."""
+    """What the page shows of work in progress: the viewer, and the buttons that leave the queue and stop it."""
     yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
     for run in runs:
         if run.trouble:
@@ -64,7 +64,7 @@ def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def view(run: Watched) -> dict[str, Any]:
-    """What ``stage.js`` draws; only differences from the one before are sent, and five digits are enough."""
+    """What ``viewer.js`` draws; only differences from the one before are sent, and five digits are enough."""
     return {
         "running": run.running,
         "said": json.dumps(run.said),  # Gradio's differences of lists within lists lose what comes after a shorter one
@@ -87,11 +87,11 @@ def follow(
 ) -> list[Dependency]:
     """Wire up what follows ``events``, each of which ``shown`` feeds; returns what follows their success.
 
-    ``watched`` are the stage and its two buttons, the one that leaves the queue first; ``results`` are the components
-    for what a session's last work, if it has ``ended`` well, has ``left`` to download. ``before`` tells what a stage
+    ``watched`` are the viewer and its two buttons, the one that leaves the queue first; ``results`` are the components
+    for what a session's last work, if it has ``ended`` well, has ``left`` to download. ``before`` tells what a viewer
     showed before work that failed, if that may be something else.
     """
-    stage, leave, stop = watched
+    viewer, leave, stop = watched
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 
     def rest(request: gr.Request) -> list[Any]:
@@ -107,7 +107,7 @@ def follow(
 
     resting = [press, leave, stop, *results]
     for event in events:
-        event.failure(refused, None, [stage, *resting], **quiet)
+        event.failure(refused, None, [viewer, *resting], **quiet)
     leave.click(rest, None, resting, **quiet, cancels=[*events])
     stop.click(end, None, None, **quiet)
     return [event.success(rest, None, resting, **quiet) for event in events]

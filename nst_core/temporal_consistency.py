@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nst_core.film import FilmError
+from nst_core.video_reader import FilmError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

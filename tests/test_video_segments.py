@@ -9,19 +9,19 @@ import av
 import numpy as np
 import pytest
 from made_films import RATE, make_film
-from test_steady import noisy, texture
+from test_temporal_consistency import noisy, texture
 
-from nst_core import pieces
-from nst_core.film import Film, FilmError, Frame, open_film, read_frames
+from nst_core import video_segments
 from nst_core.frames import FramePainter, paint_piece
-from nst_core.pieces import Piece, cut
-from nst_core.reel import Part
 from nst_core.registry import Registry
+from nst_core.video_reader import Film, FilmError, Frame, open_film, read_frames
+from nst_core.video_segments import Piece, cut
+from nst_core.video_writer import Part
 
 
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "FRAMES", 7)
+    monkeypatch.setattr(video_segments, "FRAMES", 7)
 
 
 def own_and_before(film: Film, piece: Piece) -> tuple[list[Frame], list[Frame]]:
@@ -121,14 +121,14 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         list(cut(open_film(ahead)))
     film = open_film(make_film(tmp_path / "film.mkv", frames=30, clock=MATROSKA))
-    monkeypatch.setattr(pieces, "MOST_BYTES", 500)
+    monkeypatch.setattr(video_segments, "MOST_BYTES", 500)
     with pytest.raises(FilmError, match=r"frames have no keyframe. Only a single machine can paint it\.$"):
         list(cut(film))
 
 
 def test_large_frames_make_short_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_film(tmp_path / "film.mkv", frames=30, codec="ffv1", pixels="bgr0", clock=MATROSKA, options={"g": "1"})
-    monkeypatch.setattr(pieces, "MOST_BYTES", 4 * made.stat().st_size // 30)
+    monkeypatch.setattr(video_segments, "MOST_BYTES", 4 * made.stat().st_size // 30)
     film = open_film(made)
     sizes = [sum(len(packet.data) for packet in piece.packets) for piece in cut(film, before=2)]
     assert len(sizes) > 10 and max(sizes) < 8 * made.stat().st_size // 30
@@ -136,7 +136,7 @@ def test_large_frames_make_short_pieces(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_nobody_sees_where_steady_pieces_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that pans, with a sensor's noise: the film in pieces beside the film as one."""
-    monkeypatch.setattr(pieces, "FRAMES", 20)
+    monkeypatch.setattr(video_segments, "FRAMES", 20)
     world = texture(3, 160, 400)
     drawn = [noisy(world[:96, 3 * n : 3 * n + 144], n, 2) for n in range(60)]
     made = make_film(
@@ -161,7 +161,7 @@ def test_nobody_sees_where_steady_pieces_meet(tmp_path: Path, monkeypatch: pytes
         assert not any(error[:20])
         return [10 * np.log10(255**2 / one) for one in (error[20], error[40])]
 
-    assert min(off(pieces.BEFORE)) > 48 > 40 > max(off(0))
+    assert min(off(video_segments.BEFORE)) > 48 > 40 > max(off(0))
     result = paint_piece(film, painter, [style], next(cut(film)))
     assert result.frames == 20 and result.end == 800
     np.testing.assert_array_equal(result.pixels, whole[19])

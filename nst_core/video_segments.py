@@ -7,8 +7,8 @@ from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from nst_core.film import LEAP, Film, FilmError, Frame, opened, pictures_of, undamaged, upright
 from nst_core.text import quoted
+from nst_core.video_reader import LEAP, Film, FilmError, Frame, opened, pictures_of, undamaged, upright
 
 if TYPE_CHECKING:
     import av

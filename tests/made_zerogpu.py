@@ -1,6 +1,6 @@
 """A Space with a shared GPU, on a machine without one: the real ``spaces`` lends it a processor, in another process.
 
-    SPACES_ZERO_GPU=1 SPACES_ZERO_DEVICE_API_URL=… python made_lent.py REGISTRY FOLDER
+    SPACES_ZERO_GPU=1 SPACES_ZERO_DEVICE_API_URL=… python made_zerogpu.py REGISTRY FOLDER
 
 Prints, as JSON, what came of a few runs.
 """
@@ -24,8 +24,8 @@ from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.method import METHODS
-from ui import lent
-from ui.runs import Easel, Order, Run
+from ui import zerogpu
+from ui.optimization_service import OptimizationRequest, OptimizationRun, OptimizationService
 from ui.words import spoken
 
 # There is no GPU to take.
@@ -44,12 +44,12 @@ def painting() -> Image.Image:
     return Image.linear_gradient("L").resize((50, 50)).convert("RGB")
 
 
-def ended(steps: Iterator[Run]) -> Run:
+def ended(steps: Iterator[OptimizationRun]) -> OptimizationRun:
     *_, last = steps
     return last
 
 
-def said(steps: Iterator[Run]) -> str:
+def said(steps: Iterator[OptimizationRun]) -> str:
     """Why a run is refused."""
     try:
         ended(steps)
@@ -64,30 +64,30 @@ def given_back() -> int:
         return int(answer.read())
 
 
-def beside_a_painter(easel: Easel, order: Order) -> int:
+def beside_a_painter(optimizations: OptimizationService, request: OptimizationRequest) -> int:
     """The steps of a run during which somebody's photograph is being painted; 0 if it waits for that."""
     done = Event()
-    turn = easel.studio.line.join("eve", lambda tell: done.wait(), "long")
+    turn = optimizations.studio.line.join("eve", lambda tell: done.wait(), "long")
     while turn.began is None:
         time.sleep(0.01)
     with ThreadPoolExecutor(1) as pool:
         try:
-            return len(pool.submit(ended, easel.watch("kim", order)).result(timeout=60).losses["step"])
+            return len(pool.submit(ended, optimizations.watch("kim", request)).result(timeout=60).losses["step"])
         except TimeoutError:
             return 0
         finally:
             done.set()
 
 
-def left_alone(easel: Easel, order: Order) -> tuple[int, int]:
+def left_alone(optimizations: OptimizationService, request: OptimizationRequest) -> tuple[int, int]:
     """The loans given back when nobody looks at a run any more: while the run's thread is busy, and soon after."""
-    easel._thread.submit(int).result()  # the loans before it are given back there, too
+    optimizations._thread.submit(int).result()  # the loans before it are given back there, too
     before, done = given_back(), Event()
-    watched = easel.watch("joe", order)
+    watched = optimizations.watch("joe", request)
     for run in watched:
         if run.losses:
             break
-    easel._thread.submit(done.wait)
+    optimizations._thread.submit(done.wait)
     watched.close()  # type: ignore[attr-defined]  # it is a generator
     time.sleep(0.5)
     at_once = given_back() - before
@@ -98,36 +98,38 @@ def left_alone(easel: Easel, order: Order) -> tuple[int, int]:
     return at_once, given_back() - before
 
 
-def loan_to_go_on(easel: Easel, order: Order) -> dict[str, int]:
+def loan_to_go_on(optimizations: OptimizationService, request: OptimizationRequest) -> dict[str, int]:
     """The seconds to be lent for steps after the first ones, and for as many in a run of their own."""
-    ended(easel.watch("amy", order))
-    more = replace(order.method, steps=1500)
-    seconds = {"own": lent.asked(easel.seconds(more, order.features))}
+    ended(optimizations.watch("amy", request))
+    more = replace(request.method, steps=1500)
+    seconds = {"own": zerogpu.asked(optimizations.seconds(more, request.features))}
     more = replace(more, scales=1, precision="exact")
-    seconds["more"] = lent.asked(easel.seconds(more, order.features))
-    for run in easel.go_on("amy", 1500):
-        if run.losses["step"][-1] > order.method.steps:
-            easel.running.stop("amy")
+    seconds["more"] = zerogpu.asked(optimizations.seconds(more, request.features))
+    for run in optimizations.go_on("amy", 1500):
+        if run.losses["step"][-1] > request.method.steps:
+            optimizations.running.stop("amy")
     return seconds
 
 
-def runs(easel: Easel) -> dict[str, Any]:
-    order = Order("lion-wave", picture(), [painting()], METHOD, "compact")
-    whole = ended(easel.watch("ann", order))
+def runs(optimizations: OptimizationService) -> dict[str, Any]:
+    request = OptimizationRequest("lion-wave", picture(), [painting()], METHOD, "compact")
+    whole = ended(optimizations.watch("ann", request))
     losses = list(whole.losses["total"])
-    more = ended(easel.go_on("ann", 3))
-    watched = easel.watch("bob", replace(order, method=replace(METHOD, steps=2000)))
+    more = ended(optimizations.go_on("ann", 3))
+    watched = optimizations.watch("bob", replace(request, method=replace(METHOD, steps=2000)))
     for run in watched:
         if run.losses:
-            easel.running.stop("bob")
+            optimizations.running.stop("bob")
     stopped, line = len(run.losses["step"]), spoken(run.said)
-    again = ended(easel.go_on("bob", 2))
+    again = ended(optimizations.go_on("bob", 2))
     steps = again.losses["step"]
-    refusal = said(easel.watch("eve", replace(order, weights=[0.0])))
+    refusal = said(optimizations.watch("eve", replace(request, weights=[0.0])))
     return {
-        "beside": beside_a_painter(easel, order),
-        "left": left_alone(easel, replace(order, method=replace(METHOD, steps=2000))),
-        "loan": loan_to_go_on(easel, replace(order, method=replace(METHOD, steps=4, size=80, optimizer="adam"))),
+        "beside": beside_a_painter(optimizations, request),
+        "left": left_alone(optimizations, replace(request, method=replace(METHOD, steps=2000))),
+        "loan": loan_to_go_on(
+            optimizations, replace(request, method=replace(METHOD, steps=4, size=80, optimizer="adam"))
+        ),
         "totals": losses,
         "gone on": more.losses["total"],
         "picture": more.picture and Image.open(more.picture).size,
@@ -138,7 +140,7 @@ def runs(easel: Easel) -> dict[str, Any]:
 
 def main(registry: Path, folder: Path) -> None:
     with launched_page(registry, folder) as page:
-        answer = runs(page.easel)
+        answer = runs(page.optimizations)
         picture().save(folder / "photo.png")
         painting().save(folder / "painting.png")
         sent, style = (gradio_client.handle_file(str(folder / name)) for name in ("photo.png", "painting.png"))
@@ -151,12 +153,12 @@ def main(registry: Path, folder: Path) -> None:
             client.predict(sent, style, size=48, steps=3, seed=99, api_name="/optimize")
         except gradio_client.exceptions.AppError as error:
             answer["none left"] = str(error)
-        run = page.easel.ended("amy")
+        run = page.optimizations.ended("amy")
         assert run
         before = [spoken(run.said), run.steps]
-        answer["not gone on"] = [said(page.easel.go_on("amy", 3)), before, [spoken(run.said), run.steps]]
-        order = Order("lion-wave", picture(), [painting()], METHOD, "compact")
-        answer["cut off"] = said(page.easel.watch("joe", order))
+        answer["not gone on"] = [said(page.optimizations.go_on("amy", 3)), before, [spoken(run.said), run.steps]]
+        request = OptimizationRequest("lion-wave", picture(), [painting()], METHOD, "compact")
+        answer["cut off"] = said(page.optimizations.watch("joe", request))
     print(json.dumps(answer))
 
 

@@ -21,13 +21,13 @@ from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
 from nst_core.history import row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, SIZES, Method
-from nst_core.optimization import OptimizationStep, State, optimize
+from nst_core.optimization import OptimizationState, OptimizationStep, optimize
 from nst_core.stages import work, work_of_step
-from ui import lent
-from ui.kept import Kept
+from ui import zerogpu
 from ui.line import Closed
 from ui.links import recipe
 from ui.log import note
+from ui.session_cache import SessionCache
 from ui.studio import KEEP, PageError, Studio, keeping
 from ui.watched import GLANCE, Underway, Watched, duration, modestly
 from ui.words import Phrase, phrase
@@ -42,7 +42,7 @@ MAX_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Order:
+class OptimizationRequest:
     """Pictures and settings of a run."""
 
     name: str
@@ -86,7 +86,7 @@ def write_layers(layers: Mapping[str, float]) -> str:
     return ", ".join(name if weight == 1 else f"{name}={weight:g}" for name, weight in layers.items())
 
 
-class Run(Watched):
+class OptimizationRun(Watched):
     """One optimisation; its losses are the columns of ``nst_core.history``."""
 
     def __init__(self, steps: int, folder: Path) -> None:
@@ -144,12 +144,12 @@ class Run(Watched):
 class Resumable:
     """A run, and what it takes to go on with it."""
 
-    run: Run
-    order: Order
-    state: State
+    run: OptimizationRun
+    request: OptimizationRequest
+    state: OptimizationState
 
 
-class Easel:
+class OptimizationService:
     """Optimises for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
     What is kept of a run is found by its session alone.
@@ -160,13 +160,13 @@ class Easel:
         self.studio = studio
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
-        self.running: Underway[Run] = Underway(16, KEEP)
-        self._ended: Kept[Run] = Kept(64, 2 * KEEP)  # as long as the files
+        self.running: Underway[OptimizationRun] = Underway(16, KEEP)
+        self._ended: SessionCache[OptimizationRun] = SessionCache(64, 2 * KEEP)  # as long as the files
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
-        self._resumable: Kept[Resumable] = Kept(3, KEEP)
+        self._resumable: SessionCache[Resumable] = SessionCache(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if lent.LENT else modestly)
+        self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if zerogpu.ZERO_GPU else modestly)
 
     def method(self, name: str, **changes: Any) -> Method:
         """One of ``METHODS``, changed, within this server's bounds.
@@ -200,15 +200,15 @@ class Easel:
             raise PageError(f"This server has no feature network {name!r:.80}; it has {', '.join(self.features)}.")
         return self.features[name]
 
-    def watch(self, session: str | None, order: Order) -> Iterator[Run]:
+    def watch(self, session: str | None, request: OptimizationRequest) -> Iterator[OptimizationRun]:
         """Run it; yields the same run again and again, a few times a second, as it grows.
 
         Raises:
             NSTError: whatever the library refuses before the first step; later, the run has it as its ``trouble``.
         """
-        yield from self._watch(session, Run(order.method.steps, self.studio.folder), order, None)
+        yield from self._watch(session, OptimizationRun(request.method.steps, self.studio.folder), request, None)
 
-    def go_on(self, session: str | None, steps: int) -> Generator[Run, None, None]:
+    def go_on(self, session: str | None, steps: int) -> Generator[OptimizationRun, None, None]:
         """Make that many more steps of the session's run.
 
         Raises:
@@ -223,26 +223,26 @@ class Easel:
         run, before = ended.run, (ended.run.steps, ended.run.said)
         run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
         try:
-            yield from self._watch(session, run, ended.order, ended.state)
+            yield from self._watch(session, run, ended.request, ended.state)
         except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
             run.running, (run.steps, run.said) = False, before
             raise
 
-    def ended(self, session: str | None) -> Run | None:
+    def ended(self, session: str | None) -> OptimizationRun | None:
         """The session's last run that ended well; it may be too late to continue it, see ``goes_on``."""
         return self._ended.get(session, None)
 
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
-        """The settings of the run that the session would go on with, as its order has ``said``."""
+        """The settings of the run that the session would go on with, as its request has ``said``."""
         ended = self._resumable.get(session, None)
-        return ended.order.said if ended else {}
+        return ended.request.said if ended else {}
 
-    def goes_on(self, run: Run) -> bool:
+    def goes_on(self, run: OptimizationRun) -> bool:
         """Whether a run can still be continued: what that takes is kept of a few alone."""
         self._resumable.expire()
         return any(ended.run is run for ended in self._resumable.values())
 
-    def finish(self, session: str | None, run: Run) -> None:
+    def finish(self, session: str | None, run: OptimizationRun) -> None:
         """Stop a run, and drop what continuing it would take; its pictures can be fetched for a while."""
         run.stopped = True
         if self.goes_on(run):
@@ -255,12 +255,12 @@ class Easel:
             NSTError: the feature network or one of its layers is not available.
         """
         pace = self._paces.get(_kind(method, features))
-        if pace is None and lent.LENT:
-            pace = lent.PACE
+        if pace is None and zerogpu.ZERO_GPU:
+            pace = zerogpu.PACE
         elif pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        most = lent.MOST if lent.LENT else MAX_SECONDS
+        most = zerogpu.MOST if zerogpu.ZERO_GPU else MAX_SECONDS
         return min(most, method.seconds or most, pace * work(method, (1, 1)))  # a square has the most pixels
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
@@ -274,31 +274,33 @@ class Easel:
         nearest = {layer: next(iter(nearest_layers({layer: 1.0}, given))) for layer in wanted}
         return {layer: other for layer, other in nearest.items() if other != layer}
 
-    def _watch(self, session: str | None, run: Run, order: Order, state: State | None) -> Iterator[Run]:
+    def _watch(
+        self, session: str | None, run: OptimizationRun, request: OptimizationRequest, state: OptimizationState | None
+    ) -> Iterator[OptimizationRun]:
         run.running, run.stopped, run.trouble = True, False, None
         run.go_back(state.step if state else 0)
         yield run
         self.running.put(session, None, run)  # only now: the caller may have stopped at the first yield
         earlier = state.seconds if state else 0.0
-        method = replace(order.method, steps=run.steps, seconds=earlier + (order.method.seconds or MAX_SECONDS))
+        method = replace(request.method, steps=run.steps, seconds=earlier + (request.method.seconds or MAX_SECONDS))
         wish: dict[str, Any] = {
-            "content": order.content,
-            "styles": order.styles,
+            "content": request.content,
+            "styles": request.styles,
             "method": method,
-            "weights": order.weights,
-            "masks": order.masks,
-            "start": order.start,
+            "weights": request.weights,
+            "masks": request.masks,
+            "start": request.start,
             "resume": state,
         }
-        network = self.network(order.features)
+        network = self.network(request.features)
         began = shown = snapped = time.monotonic()
         try:
-            if lent.LENT:
-                left = replace(order.method, steps=run.steps - (state.step if state else 0))
+            if zerogpu.ZERO_GPU:
+                left = replace(request.method, steps=run.steps - (state.step if state else 0))
                 if state:  # a continuation is at full size, and exact
                     left = replace(left, scales=1, precision="exact")
-                loan = lent.asked(self.seconds(left, order.features))
-                optimizing = lent.optimize_there(loan, features=network, **wish)
+                loan = zerogpu.asked(self.seconds(left, request.features))
+                optimizing = zerogpu.optimize_there(loan, features=network, **wish)
             else:
                 optimizing = optimize(features=_load(network, method.pooling), **wish)
             context = copy_context()  # a lent GPU's owner asks whose request it is for
@@ -317,7 +319,7 @@ class Easel:
                     if now - shown > GLANCE:
                         shown = now
                         yield run
-                    if not lent.LENT:  # a lent GPU takes nothing from those who paint, and costs
+                    if not zerogpu.ZERO_GPU:  # a lent GPU takes nothing from those who paint, and costs
                         self.studio.line.wait()
             finally:
                 # Returning a lent GPU takes time, and this may be the server's own event loop.
@@ -330,14 +332,14 @@ class Easel:
             run.running = False
         if run.last is None:
             raise PageError("The run ended before its first step.")
-        if state is None and len(order.styles) == 1:  # as the estimate assumes
-            self._remember_pace(run, method, order.features)
+        if state is None and len(request.styles) == 1:  # as the estimate assumes
+            self._remember_pace(run, method, request.features)
         self._ended.put(session, None, run)
-        self._resumable.put(session, None, Resumable(run, order, run.last.state))
+        self._resumable.put(session, None, Resumable(run, request, run.last.state))
         width, height = run.last.size
         note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
-        said = order.said and recipe("advanced", {**order.said, "steps": run.steps})
-        run.end(self.studio.file(f"{order.name}.png"), self.studio.file(f"{order.name}-losses.csv"), said or "")
+        said = request.said and recipe("advanced", {**request.said, "steps": run.steps})
+        run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), said or "")
         yield run
 
     def _result(self, step: Future[T]) -> T:
@@ -351,7 +353,7 @@ class Easel:
                 raise Closed
         return step.result()
 
-    def _remember_pace(self, run: Run, method: Method, features: str) -> None:
+    def _remember_pace(self, run: OptimizationRun, method: Method, features: str) -> None:
         """Note the seconds per unit of work."""
         if run.last and run.last.step >= 10 and run.last.finished == "steps":
             self._paces[_kind(method, features)] = run.last.seconds / work(method, run.last.size)
