@@ -215,6 +215,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mix", [1, np.float64(0.25)])
+def test_a_mix_is_float32_whatever_number_was_given(styles: dict[str, Style], tmp_path: Path, mix: Any) -> None:
+    export_style(styles[LITE], tmp_path / "both.onnx", second=styles[LITE], mix=mix)
+    kinds = [value.type.tensor_type.elem_type for value in onnx.load(tmp_path / "both.onnx").graph.input]
+    assert kinds == [onnx.TensorProto.FLOAT] * 2
+
+
 def test_two_styles_are_mixed_as_stylize_does(styles: dict[str, Style], both: Path) -> None:
     session = onnxruntime.InferenceSession(both, providers=["CPUExecutionProvider"])
     for picture, mix in ((noise(37, 54), 0.3), (ramp(64, 65), 0.5), (squares(61, 90, 8), 0.85), (ramp(83, 42), 0.0)):
