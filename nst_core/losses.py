@@ -274,8 +274,8 @@ class PerceptualLoss(nn.Module):
         convention: a name in ``CONVENTIONS``.
 
     Raises:
-        LossError: a weight is negative or no finite number, there is no layer at all or no such convention, or
-            ``network`` or ``styles`` is something else.
+        LossError: a weight is negative or not a finite number, there is no layer at all, no style for the style layers
+            or no such convention, or ``network`` or ``styles`` is something else.
         FeaturesError: the network does not give a layer.
     """
 
@@ -301,6 +301,8 @@ class PerceptualLoss(nn.Module):
         check_layer_weights(LossError, self)
         if not content_layers and not style_layers:
             raise LossError("A loss needs at least one content or style layer.")
+        if style_layers and not styles:
+            raise LossError("Style layers need a style to resemble: give at least one StyleTarget, or no style layers.")
         self.network = network
         self.total_variation = check_number(LossError, "weight of the total variation", total_variation, 0)
         self.content_focus = check_number(LossError, "content focus", content_focus, 0)
