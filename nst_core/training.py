@@ -68,7 +68,7 @@ class TrainingStep:
     total_variation: float
     learning_rate: float
     seconds: float
-    """Since this run began."""
+    """Of work since the training began, without the time between an interruption and its resumption."""
 
 
 class Photographs(Dataset[Tensor]):
@@ -320,7 +320,7 @@ def train(
     )
     with torch.device("cpu"):  # it draws a seed on the default device, and its generator is on the CPU
         batches = iter(loader)
-    began = time.perf_counter()
+    began = time.perf_counter() - (begun["seconds"] if begun else 0)
     for step, batch in enumerate(batches, start):
         batch = batch.to(device, non_blocking=True)
         # On the CPU, so that a seed gives the same noise on every device.
@@ -342,8 +342,8 @@ def train(
         _check(total, contrast, step)
         terms.total.backward()
         optimizer.step(rate)
-        done = step + 1
-        yield TrainingStep(done, total, content, style, total_variation, rate, time.perf_counter() - began)
+        done, seconds = step + 1, time.perf_counter() - began
+        yield TrainingStep(done, total, content, style, total_variation, rate, seconds)
         # After the step is yielded, so that a record of the steps never lacks one that the checkpoint has.
         last = done == recipe.steps or ended()
         if checkpoint and is_first() and (last or done % checkpoint_every == 0):
@@ -351,6 +351,7 @@ def train(
                 checkpoint,
                 {
                     "step": done,
+                    "seconds": seconds,
                     "asked": asked,
                     "network": network.state_dict(),
                     "optimizer": optimizer.state_dict(),
@@ -418,7 +419,9 @@ def _begun(path: Path) -> dict[str, Any]:
         raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
     try:
         state = load_checkpoint(path)
-        return state | {"asked": dict(state["asked"]), "step": int(state["step"])}
+        # Earlier versions did not save the seconds.
+        known = {"step": int(state["step"]), "seconds": float(state.get("seconds", 0))}
+        return state | known | {"asked": dict(state["asked"])}
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(f"The checkpoint {path} cannot be read; delete it to start over.") from error
 

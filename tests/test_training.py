@@ -409,6 +409,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: 
     assert [s.step for s in after] == [3, 4, 5, 6]
     assert losses(before) == losses(whole[:3])
     assert losses(after) == losses(whole[2:])
+    assert after[0].seconds > before[1].seconds  # it goes on from the checkpoint's
     assert run(RECIPE, painting, photos, resume=True) == []  # nothing is left to do
 
 
