@@ -22,7 +22,17 @@ from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
 from nst_core.features import VGG19, Hybrid, feature_network, fingerprint, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
-from nst_core.images import Source, blackened, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
+from nst_core.images import (
+    Content,
+    Source,
+    blackened,
+    fit,
+    fitted_size,
+    mask_greys,
+    open_picture,
+    to_picture,
+    to_tensor,
+)
 from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget
 from nst_core.memory import free_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
@@ -224,7 +234,7 @@ def optimize(
 
 def _listed(pictures: Any) -> list[Any]:
     """The pictures as a list: a single one, even if ``open_picture`` will refuse it, makes a list of one."""
-    alone = isinstance(pictures, Image.Image | str | Path | bytes | np.ndarray | Tensor) or hasattr(pictures, "read")
+    alone = isinstance(pictures, Image.Image | str | Path | Content | np.ndarray | Tensor) or hasattr(pictures, "read")
     return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
 
@@ -254,8 +264,6 @@ class _Run:
         }
         # Divided by the largest, as sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
         self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
-        if not 0 < self.unit < float("inf"):
-            raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
         if any(one.picture.mode == "RGBA" and not one.picture.getchannel("A").getbbox() for one in paintings):
             raise MethodError("A painting is completely transparent: choose one with something to see.")
         self.weights = {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,14 @@ def test_a_mask_without_a_place_is_refused() -> None:
         with pytest.raises(NSTError, match="black all over"):
             run(masks=nowhere)
         assert run(styles=[STYLE, OTHER], masks=[nowhere, None], steps=1)
+
+
+def test_the_content_of_a_file_may_be_of_any_kind_of_bytes() -> None:
+    file = BytesIO()
+    STYLE.save(file, "PNG")
+    expected = run(steps=1)[0].total
+    for kind in (bytes, bytearray, memoryview):
+        assert run(styles=kind(file.getvalue()), steps=1)[0].total == expected
 
 
 def test_one_mask_is_a_list_of_one(tmp_path: Path) -> None:
