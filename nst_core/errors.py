@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 
 class NSTError(ValueError):
@@ -44,6 +44,17 @@ def check_setting(
     """
     value = check_number(error, name.replace("_", " "), getattr(settings, name), least, most, whole=whole)
     object.__setattr__(settings, name, value)
+
+
+def check_choice(error: type[NSTError], name: str, value: object, choices: Any) -> None:
+    """Refuse a value that is none of ``choices``, a ``Literal`` of text.
+
+    Raises:
+        error: it is none of them; the message calls it ``name``.
+    """
+    if value not in get_args(choices):
+        *most, last = get_args(choices)
+        raise error(f"The {name} should be {', '.join(most)} or {last}, not {value!r:.80}.")
 
 
 def check_layer_weights(error: type[NSTError], settings: object) -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from nst_core import __version__
 from nst_core.architectures import Architecture
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_choice
 from nst_core.files import replacing
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE, check_second
@@ -65,9 +65,8 @@ def export_style(
     path = Path(path)
     check_export(path)
     check_style(style)
-    if precision not in DTYPES:
-        raise ExportingError(f'The precision should be "fp32" or "fp16", not {precision!r:.80}.')
-    check_second(second, mix, None)
+    check_choice(ExportingError, "precision", precision, ExportPrecision)
+    mix = check_second(second, mix, None)
     import onnx
 
     styles = [style, second] if second else [style]

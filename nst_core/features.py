@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_choice
 from nst_core.text import few, quoted
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
@@ -263,8 +263,7 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
         FeaturesError: ``source`` or ``pooling`` is none of these, a file is missing or does not fit, or VGG19's weights
             are not cached and the Hub cannot be reached.
     """
-    if pooling not in get_args(Pooling):
-        raise FeaturesError(f"There is no pooling {quoted(pooling)}: choose max or average.")
+    check_choice(FeaturesError, "pooling", pooling, Pooling)
     network: FeatureNetwork
     if source == "vgg19":
         network = _load_torchvision()

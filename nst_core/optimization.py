@@ -34,13 +34,13 @@ from nst_core.images import (
     to_tensor,
 )
 from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget, open_painting, style_target
-from nst_core.memory import free_memory
+from nst_core.memory import check_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
 from nst_core.modes import own_modes, unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import best_device, fast_bfloat16
 from nst_core.stages import Plan, Stage
-from nst_core.stylization import blend
+from nst_core.stylization import BlendColor, blend
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class OptimizationStep:
         return self._picture(self.state.best)
 
     def _picture(self, point: Point) -> Image.Image:
-        color: Literal["style", "photo"] = "photo" if self.state.asked["color"] == "luminance" else "style"
+        color: BlendColor = "photo" if self.state.asked["color"] == "luminance" else "style"
         return blend(self.photo, to_picture(255 * point.picture), color=color)
 
 
@@ -184,9 +184,8 @@ def optimize(
 
     Raises:
         MethodError: a setting makes no sense.
-        OptimizationError: losses are no longer numbers, the state is of another run or of one that ended, or too
-            little memory is free.
-        NSTError: a picture, a layer or a feature network is refused.
+        OptimizationError: losses are no longer numbers, or the state is of another run or of one that ended.
+        NSTError: a picture, a layer or a feature network is refused, or too little memory is free.
     """
     if not isinstance(method, Method):
         if not isinstance(method, str) or method not in METHODS:
@@ -301,13 +300,9 @@ class _Run:
         paintings = (math.prod(self._painting_size(one.picture, self.method.size)) for one in self.paintings)
         numbers = max(map(numbers_per_pixel, self.networks.values()))
         needed = numbers * max(BYTES_OF_STEP * width * height, BYTES_OF_TARGET * max(paintings))
-        free = free_memory() if self.device.type == "cpu" else None
-        if free is not None and needed > free:
-            smaller = "a smaller size or strokes" if self.method.style_size > 1 else "a smaller size"
-            raise OptimizationError(
-                f"To optimise {width} × {height} px takes about {needed / 1e9:.1f} GB of memory, but only "
-                f"{free / 1e9:.1f} GB are free: choose {smaller}."
-            )
+        if self.device.type == "cpu":
+            remedy = "a smaller size or strokes" if self.method.style_size > 1 else "a smaller size"
+            check_memory(needed, f"optimise {width} × {height} px", remedy)
 
     def steps(self, resume: OptimizationState | None) -> Generator[OptimizationStep, None, None]:
         """Check the state to resume from, and begin."""

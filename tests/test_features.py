@@ -219,7 +219,7 @@ def test_pooling_is_that_of_every_network(tmp_path: Path) -> None:
     torch.testing.assert_close(with_max["relu1_2"], features["relu1_2"])
     for layer in ("conv2_1", "relu4_1", "conv5_1"):
         assert (with_max[layer] - features[layer]).abs().max() > 0.01
-    with pytest.raises(FeaturesError, match=r"^There is no pooling 'min': choose max or average\.$"):
+    with pytest.raises(FeaturesError, match=r"^The pooling should be max or average, not 'min'\.$"):
         load_features(folder, pooling="min")  # type: ignore[arg-type]
 
 
