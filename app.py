@@ -54,11 +54,11 @@ def number(name: str, default: float, least: float) -> float:
     Raises:
         NSTError: it is no such number.
     """
-    said: Any = os.environ.get(name) or default
+    value: Any = os.environ.get(name) or default
     with suppress(ValueError):
-        said = float(said)
-    check_number(NSTError, f"variable {name}", said, least)
-    return float(said)
+        value = float(value)
+    checked: float = check_number(NSTError, f"variable {name}", value, least)
+    return checked
 
 
 keep_freed_memory()

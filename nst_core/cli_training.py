@@ -191,7 +191,7 @@ def train(
         load_features(features),
         folder.checkpoint,
         resume=resume,
-        ended=interrupted.is_set,
+        should_stop=interrupted.is_set,
     )
     if not is_first():
         deque(training, maxlen=0)

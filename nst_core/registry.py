@@ -193,20 +193,24 @@ class Registry:
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __contains__(self, id: object) -> bool:
-        return any(entry.id == id for entry in self)
+    def __contains__(self, item: object) -> bool:
+        """Whether it is an entry that iterating gives, or the id of one."""
+        return any(item in (entry.id, entry) for entry in self)
 
     def __getitem__(self, id: str) -> Entry:
         """The entry of that id.
 
         Raises:
-            RegistryError: there is none, and the message names similar ones; or it was withdrawn, and says why.
+            RegistryError: there is none, and the message names similar ones; or it was withdrawn or blocked, and says
+                why.
         """
         if not isinstance(id, str):
             raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {id!r:.80}.")
         if entry := self._entries.get(id):
             if entry.withdrawn:
                 raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")
+            if entry.repo:
+                self.refuse_blocked(entry.repo, entry.revision)
             return entry
         shown = [entry.id for entry in self]
         near = difflib.get_close_matches(id.strip().lower().replace(" ", "-"), shown, n=3)
@@ -284,7 +288,6 @@ class Registry:
             style = _open_folder(entry.path, sha256=entry.sha256)
         else:
             assert entry.repo is not None
-            self.refuse_blocked(entry.repo, entry.revision)
             folder = _fetch(entry.repo, entry.revision, self.refuse_blocked)
             try:
                 style = _open_folder(folder, sha256=entry.sha256)

@@ -26,8 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError
-from nst_core.memory import free_memory
+from nst_core.memory import check_memory, free_memory
 from nst_core.precision import fast_bfloat16
 from nst_core.winograd import FLOAT32_ON_CPU, TILE, measured_once, winograd, winograd_kernel
 
@@ -157,10 +156,8 @@ class StripNetwork:
             needed = rows * self._line(width) * self._dtype.itemsize + 6 * height * width
             if free is None or needed <= free:
                 return kept
-        raise NSTError(
-            f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, but only "
-            f"{max(0, free or 0) / 1e9:.1f} GB are free: choose a smaller size."
-        )
+        check_memory(needed, f"paint {width} × {height} px")
+        return kept  # some memory has become free meanwhile
 
     def _rows(self, width: int) -> int:
         """How many rows a strip has, for a photograph of that width."""

@@ -20,7 +20,7 @@ from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Archite
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
-from nst_core.memory import free_memory
+from nst_core.memory import check_memory
 from nst_core.precision import Precision
 from nst_core.streaming import Progress, quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
@@ -218,12 +218,8 @@ class Style:
 
     def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape
-        needed, free = self.bytes_per_pixel * height * width, free_memory()
-        if self.device.type == "cpu" and free is not None and needed > free:
-            raise NSTError(
-                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, but only {free / 1e9:.1f} GB "
-                "are free: choose a smaller size."
-            )
+        if self.device.type == "cpu":
+            check_memory(self.bytes_per_pixel * height * width, f"paint {width} × {height} px")
         with torch.inference_mode():
             painted = self.network(photo.permute(2, 0, 1)[None].to(self._sample))
         if painted.shape[-2] < height or painted.shape[-1] < width:

@@ -43,8 +43,11 @@ Tags = Annotated[tuple[PlainText, ...], AfterValidator(distinct)]
 
 
 def quoted(name: object, limit: int = 80) -> str:
-    """A name from outside as it may stand in a sentence: short, in quotation marks, nothing invisible in it."""
-    text = repr(str(name)[:limit])
+    """A name from outside as it may stand in a sentence: in quotation marks, nothing invisible in it.
+
+    Of more than ``limit`` characters, it ends in an ellipsis.
+    """
+    text = repr(str(name)[: limit + 1])
     # An invisible character takes up to ten to write.
     return text if len(text) <= limit + 2 else f"{text[:limit]}…{text[0]}"
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
+from nst_core.features import FeatureNetwork, load_features, nearest_layers
 from nst_core.history import row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, SIZES, Method
@@ -383,5 +383,5 @@ def _kind(method: Method, features: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def _load(source: str | Path, pooling: Any) -> VGG19 | Hybrid:
+def _load(source: str | Path, pooling: Any) -> FeatureNetwork:
     return load_features(source, pooling=pooling)
