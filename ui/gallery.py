@@ -12,8 +12,8 @@ from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
+from ui.events import refusals
 from ui.studio import PageError, Studio, address_of
-from ui.viewer import refusals
 from ui.words import SPANISH, say
 
 EXAMPLES = [

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import gradio as gr
 
 from nst_core.errors import NSTError
+from ui.events import QUIET
 from ui.sliders import within_in_browser
 from ui.words import say
 
@@ -54,8 +55,7 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
         }}
         return own ? {without} : {copied};
     }}"""
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    button.click(None, [*settings.values()], button, js=copy, **quiet).then(None, None, button, js=SAY_AGAIN, **quiet)
+    button.click(None, [*settings.values()], button, js=copy, **QUIET).then(None, None, button, js=SAY_AGAIN, **QUIET)
 
 
 # A browser may keep a page inside another one from remembering anything.

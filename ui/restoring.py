@@ -8,6 +8,7 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
+from ui.events import QUIET
 from ui.gallery import RepaintWidgets, with_guest
 from ui.links import EDITED, TABS, dropping, read_recipe, said_at_first, unless_again
 from ui.studio import PageError, Studio, Wish, recipe_of
@@ -44,8 +45,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
             )
         return [*opened(studio, widgets, guests, said), time.monotonic()]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    found = page.load(found_open, remembered, [*settings, widgets.guests], **quiet, js=EDITED)
+    found = page.load(found_open, remembered, [*settings, widgets.guests], **QUIET, js=EDITED)
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
         after(None, None, None, js=SETTLED)
 
@@ -59,9 +59,9 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         js=unless_again("photo"),
         preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
-        **quiet,
+        **QUIET,
     )
-    widgets.history.select(chosen, widgets.guests, to_set, **quiet)
+    widgets.history.select(chosen, widgets.guests, to_set, **QUIET)
     widgets.paint_after(widgets.found.change)
 
 

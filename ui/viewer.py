@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.events import Dependency
 
-from nst_core.errors import NSTError
+from ui.events import QUIET
 from ui.studio import address_of
 from ui.watched import Underway, Watched
 from ui.words import say
@@ -54,6 +53,11 @@ def waiting(viewer: str, others: int) -> str:
     }}"""
 
 
+def labelled(words: str) -> str:
+    """JavaScript that gives a button another label."""
+    return f"() => ({{ __type__: 'update', label: {json.dumps(str(say(words)))} }})"
+
+
 def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
     """What the page shows of work in progress: the viewer, and the buttons that leave the queue and stop it."""
     yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
@@ -92,7 +96,7 @@ def follow(
     showed before work that failed, if that may be something else.
     """
     viewer, leave, stop = watched
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+    at_once = {**QUIET, "queue": False}
 
     def rest(request: gr.Request) -> list[Any]:
         hidden = [gr.Button(visible=False)] * 2
@@ -107,18 +111,7 @@ def follow(
 
     resting = [press, leave, stop, *results]
     for event in events:
-        event.failure(refused, None, [viewer, *resting], **quiet)
-    leave.click(rest, None, resting, **quiet, cancels=[*events])
-    stop.click(end, None, None, **quiet)
-    return [event.success(rest, None, resting, **quiet) for event in events]
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Raise what the library refuses as Gradio shows it."""
-    try:
-        yield
-    except NSTError as error:
-        # Gradio shows a message as markup.
-        message = escape(str(error), quote=False)
-        raise gr.Error(message, print_exception=False) from error
+        event.failure(refused, None, [viewer, *resting], **at_once)
+    leave.click(rest, None, resting, **at_once, cancels=[*events])
+    stop.click(end, None, None, **at_once)
+    return [event.success(rest, None, resting, **at_once) for event in events]
