@@ -18,7 +18,7 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.events import QUIET, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import EDITED, copies, dropping, remembers, said_at_first, unless_again
+from ui.links import copies, dropping, remembers, said_at_first
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -30,7 +30,7 @@ from ui.optimization_service import (
 )
 from ui.sliders import slider, within
 from ui.studio import PageError, Wish, received, recipe_of
-from ui.viewer import follow, shown, stop_button, viewer_for, waiting
+from ui.viewer import follow, shown, stop_button, viewer_for
 from ui.watched import duration
 from ui.words import LOSSES, say, words_of
 
@@ -400,7 +400,7 @@ def wire(
     settings, linked = [*widgets.settings.values()], [*widgets.linked.values()]
     quiet = {**QUIET, "preprocess": False}
     copies(widgets.link, widgets.linked, "advanced")
-    filled_in = page.load(handlers.found_open, remembered, linked, **quiet, js=EDITED)
+    filled_in = page.load(handlers.found_open, remembered, linked, **quiet, js="markEdited")
     # One at a time and none skipped, so that the last plan shown is that of the last choice.
     planning: dict[str, Any] = {
         "fn": handlers.describe,
@@ -426,7 +426,7 @@ def wire(
     }
     gr.on([fast.input, *chosen], **remembering)
     gr.on(chosen, **planning)
-    restored = widgets.content.upload(handlers.restore, widgets.content, linked, js=unless_again("content"), **quiet)
+    restored = widgets.content.upload(handlers.restore, widgets.content, linked, js="unlessAgain('#content')", **quiet)
     restored.then(**planning)
     # In the browser, at once: another preset, or Run, may be pressed right after this one.
     filling = f"(preset) => ({json.dumps({id: handlers.fill(id) for id in PRESETS})})[preset]"
@@ -438,7 +438,7 @@ def wire(
     running = one_at_a_time("optimization", widgets.viewer)
     pictures, results = [widgets.content, widgets.painting], [widgets.go_on, widgets.png, widgets.table]
     beginning, buttons = [run.click, widgets.go_on.click], [run, widgets.leave, widgets.stop, *results]
-    gr.on(beginning, None, pictures, buttons, js=waiting("optimization-viewer", 1 + len(results)))
+    gr.on(beginning, None, pictures, buttons, js="waiting('#optimization-viewer', 4)")
     watched = [widgets.viewer, widgets.leave, widgets.stop]
     inputs = [*pictures, *linked, *widgets.further]
     events = [

@@ -24,13 +24,6 @@ GUESTS = 8
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
 
-# The focus is moved, as the button that was pressed is out of sight then.
-OPEN_REPAINT = """() => {
-    const tab = document.querySelector("[role=tab]");
-    tab.click();
-    tab.focus();
-}"""
-
 
 class RepaintWidgets(NamedTuple):
     """What other parts of the page need from the tab *Repaint*."""
@@ -91,7 +84,8 @@ def offer_own(
             preprocess=False,
             api_visibility="private",
         )
-        .success(None, None, None, js=OPEN_REPAINT)
+        # The focus is moved, as the button that was pressed is out of sight then.
+        .success(None, None, None, js="() => openTab('repaint').focus()")
         .success
     )
 

@@ -1,6 +1,5 @@
 """The tab *Repaint*: a photograph and a style in, the repainted picture out at once."""
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from html import escape
 from pathlib import Path
@@ -25,42 +24,6 @@ from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
 from ui.words import say, spoken, words_of
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
-
-# Styles and picture fit together, unless a telephone lies on its side, or the page is zoomed.
-SHOW_STYLES = """() => {
-    const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
-    if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
-}"""
-
-# A link, or a picture made here, may choose a style that is out of sight: in a row on a telephone, else in a list.
-SHOW_CARD = """() => setTimeout(() => {
-    const card = document.querySelector("#styles label:has(:checked)"), list = card?.parentElement;
-    const [seen, frame] = [card, list].map((element) => element?.getBoundingClientRect());
-    if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
-    if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
-}, 100)"""
-
-# There is no button where the browser has no dialog for that, or a page around this one forbids it.
-MAY_SHARE = """(pictures) => {
-    const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];
-    return { __type__: "update", visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) };
-}"""
-SHARE = f"""async ([, picture]) => {{
-    const blob = await (await fetch(picture.url)).blob();
-    const file = new File([blob], decodeURIComponent(picture.url.split("/").pop()), {{ type: blob.type }});
-    try {{
-        await navigator.share({{ files: [file] }});
-    }} catch (error) {{
-        if (error.name !== "AbortError") return {json.dumps(str(say("Could not share")))};  // that is a change of mind
-    }}
-    return {json.dumps(str(say("Share")))};
-}}"""
-
-# A style over itself is that style.
-SHOW_MIX = "(style, second) => ({ __type__: 'update', visible: Boolean(second) && second !== style })"
-SHOW_MASK = """(style, second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
-    detail: { second: second !== style && second, pictures: (pictures ?? []).map((picture) => picture?.url) },
-}))"""
 
 
 HINT = (
@@ -312,14 +275,14 @@ def wire(
     photo, settings, result = widgets.photo, widgets.settings, widgets.result
     style, second, mix = settings["style"], settings["second"], settings["mix"]
     # On a telephone the picture would be below the fold.
-    gr.on([photo.change, style.input], js=SHOW_STYLES)
-    style.change(None, None, None, js=SHOW_CARD)
+    gr.on([photo.change, style.input], js="showStyles")
+    style.change(None, None, None, js="showCard")
 
     both = [style.change, second.change]
-    gr.on([*both, result.change], None, [style, second, result], js=SHOW_MASK, api_visibility="private")
-    gr.on(both, None, [style, second], mix, js=SHOW_MIX)
-    result.change(None, result, widgets.share, js=MAY_SHARE)
-    widgets.share.click(None, result, widgets.share, js=SHARE)
+    gr.on([*both, result.change], None, [style, second, result], js="showMask", api_visibility="private")
+    gr.on(both, None, [style, second], mix, js="showMix")
+    result.change(None, result, widgets.share, js="showShare")
+    widgets.share.click(None, result, widgets.share, js="shareShown")
 
     # First: Gradio calls the listeners of one event in turn, and what is chosen is remembered before it is painted.
     gr.on(

@@ -13,7 +13,7 @@ from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
 from ui.studio import received
 from ui.training_service import STEPS, STYLE_SIZE, WEIGHT, TrainingRun, TrainingService
-from ui.viewer import follow, labelled, shown, stop_button, viewer_for, waiting
+from ui.viewer import follow, labelled, shown, stop_button, viewer_for
 from ui.words import say
 
 HINT = (
@@ -225,7 +225,7 @@ def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dr
     ours, handlers = _lay_out(trainings), Handlers(trainings)
     train, viewer, file, before, photo = ours.train, ours.viewer, ours.file, ours.before, ours.photo
     watched = [viewer, ours.leave, ours.stop]
-    train.click(None, ours.painting, [train, ours.leave, ours.stop, before], js=waiting("training-viewer", 2))
+    train.click(None, ours.painting, [train, ours.leave, ours.stop, before], js="waiting('#training-viewer', 2)")
     # The style trained before can be downloaded and used meanwhile, and its label says that it is not this one.
     train.click(None, None, file, js=labelled("Previous style (ZIP)"))
     offer_own(ours.use, ours.own, trainings.studio, widgets, film_style)

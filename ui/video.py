@@ -8,13 +8,12 @@ import gradio as gr
 from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
 from ui.gallery import drawn, examples, registry_choices
 from ui.line import Ended
-from ui.links import EDITED, remembers, said_at_first
-from ui.repaint import SHOW_MIX
+from ui.links import remembers, said_at_first
 from ui.restoring import read
 from ui.sliders import slider, within
 from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
-from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for, waiting
+from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for
 from ui.words import say, words_of
 
 SIZE = 480
@@ -23,11 +22,6 @@ HINT = (
     "<b>Watch a film being painted</b>Choose a film: its first frame is painted straight away.<br>The rest, and the "
     "sound, follow when you press Paint."
 )
-
-# On a telephone the first frame would be below the fold.
-SHOW_STAGE = """() => {
-    if (innerWidth <= 768) document.querySelector("#film-viewer").scrollIntoView({ behavior: "smooth" });
-}"""
 
 
 class Widgets(NamedTuple):
@@ -176,7 +170,7 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     film, viewer, result, file = widgets.film, widgets.viewer, widgets.result, widgets.file
     paint, watched = widgets.paint, [viewer, widgets.leave, widgets.stop]
     named, settings = widgets.settings, [*widgets.settings.values()]
-    page.load(handlers.found_open, remembered, settings, **QUIET, js=EDITED)
+    page.load(handlers.found_open, remembered, settings, **QUIET, js="markEdited")
     # For one choice from a list, Gradio starts two events.
     pressed = [named[name].input for name in ("style", "size", "color", "second")]
     dragged = [named[name].input for name in ("strength", "mix")]
@@ -185,10 +179,10 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     film.change(handlers.chosen, **previewed, trigger_mode="multiple")
     gr.on(pressed, handlers.first, **previewed, trigger_mode="multiple")
     gr.on(dragged, handlers.first, **previewed, trigger_mode="always_last")
-    film.change(js=SHOW_STAGE)
+    film.change(js="() => scrollOnPhone(document.querySelector('#film-viewer'))")
     styles = [named["style"], named["second"]]
-    gr.on([style.change for style in styles], None, styles, named["mix"], js=SHOW_MIX)
-    paint.click(None, film, [paint, widgets.leave, widgets.stop, result], js=waiting("film-viewer", 2))
+    gr.on([style.change for style in styles], None, styles, named["mix"], js="showMix")
+    paint.click(None, film, [paint, widgets.leave, widgets.stop, result], js="waiting('#film-viewer', 2)")
     paint.click(None, None, file, js=labelled("Previous film (MP4)"))
     event = paint.click(handlers.start, [film, *settings], watched, **one_at_a_time("film", viewer))
     results, videos = [file, widgets.whole, result], handlers.videos

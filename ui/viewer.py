@@ -38,21 +38,6 @@ def stop_button(id: str) -> gr.Button:
     return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, elem_classes="stop", min_width=120)
 
 
-def waiting(viewer: str, others: int) -> str:
-    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile.
-
-    It is called with what has to be chosen before.
-    """
-    # Set by the browser at once: the queue may take its time.
-    return f"""(...chosen) => {{
-        const viewer = document.querySelector("#{viewer}");
-        if (innerWidth <= 768 && chosen.every(Boolean)) viewer.scrollIntoView({{ behavior: "smooth" }});
-        const update = (change) => ({{ __type__: "update", ...change }});
-        const others = Array({others}).fill(update({{ visible: false }}));
-        return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
-    }}"""
-
-
 def labelled(words: str) -> str:
     """JavaScript that gives a button another label."""
     return f"() => ({{ __type__: 'update', label: {json.dumps(str(say(words)))} }})"
