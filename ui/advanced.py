@@ -445,8 +445,7 @@ def wire(
         run.click(handlers.start, inputs, watched, **running),
         widgets.go_on.click(handlers.again, linked, watched, **running),
     ]
-    optimizations = handlers.optimizations
-    for rested in follow(events, run, watched, results, handlers.left, optimizations.ended, optimizations.running):
+    for rested in follow(events, run, watched, results, handlers.left, handlers.optimizations):
         rested.then(**planning)  # by now it is known how long a step takes
     return filled_in
 

@@ -232,7 +232,7 @@ def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dr
     inputs = [ours.painting, *ours.settings]
     event = train.click(handlers.start, inputs, watched, **one_at_a_time("training", viewer))
     results = [file, before, ours.use, ours.trial, ours.own]
-    [success] = follow([event], train, watched, results, handlers.left, trainings.ended, trainings.running)
+    [success] = follow([event], train, watched, results, handlers.left, trainings)
     # A photograph tried with an earlier style is tried with this one.
     painted = {"show_progress_on": ours.result, "trigger_mode": "always_last", **IN_LINE}
     success.then(handlers.paint, photo, ours.result, **painted)

@@ -186,4 +186,4 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     paint.click(None, None, file, js=labelled("Previous film (MP4)"))
     event = paint.click(handlers.start, [film, *settings], watched, **one_at_a_time("film", viewer))
     results, videos = [file, widgets.whole, result], handlers.videos
-    follow([event], paint, watched, results, handlers.left, videos.ended, videos.running, videos.shown)
+    follow([event], paint, watched, results, handlers.left, videos, videos.shown)

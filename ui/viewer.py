@@ -11,7 +11,7 @@ from gradio.events import Dependency
 
 from ui.events import QUIET
 from ui.studio import address_of
-from ui.watched import Underway, Watched
+from ui.watched import Service, Watched
 from ui.words import say
 
 VIEWER = Path(__file__).with_name("viewer.js")
@@ -70,29 +70,28 @@ def follow(
     watched: Sequence[Any],
     results: Sequence[Any],
     left: Callable[[W | None], list[Any]],
-    ended: Callable[[str | None], W | None],
-    running: Underway[W],
+    service: Service[W],
     before: Callable[[str | None], W | None] | None = None,
 ) -> list[Dependency]:
     """Wire up what follows ``events``, each of which ``shown`` feeds; returns what follows their success.
 
     ``watched`` are the viewer and its two buttons, the one that leaves the queue first; ``results`` are the components
-    for what a session's last work, if it has ``ended`` well, has ``left`` to download. ``before`` tells what a viewer
-    showed before work that failed, if that may be something else.
+    for what a session's last run of the ``service`` has ``left`` to download. ``before`` tells what a viewer showed
+    before a run that failed, if that may be something else.
     """
     viewer, leave, stop = watched
     at_once = {**QUIET, "queue": False}
 
     def rest(request: gr.Request) -> list[Any]:
         hidden = [gr.Button(visible=False)] * 2
-        return [gr.Button(interactive=True), *hidden, *left(ended(request.session_hash))]
+        return [gr.Button(interactive=True), *hidden, *left(service.ended(request.session_hash))]
 
     def refused(request: gr.Request) -> list[Any]:
-        earlier = (before or ended)(request.session_hash)
+        earlier = (before or service.ended)(request.session_hash)
         return [earlier and view(earlier), *rest(request)]
 
     def end(request: gr.Request) -> None:
-        running.stop(request.session_hash)
+        service.stop(request.session_hash)
 
     resting = [press, leave, stop, *results]
     for event in events:
