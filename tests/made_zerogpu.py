@@ -107,7 +107,7 @@ def loan_to_go_on(optimizations: OptimizationService, request: OptimizationReque
     seconds["more"] = zerogpu.asked(optimizations.seconds(more, request.features))
     for run in optimizations.go_on("amy", 1500):
         if run.losses["step"][-1] > request.method.steps:
-            optimizations.running.stop("amy")
+            optimizations.stop("amy")
     return seconds
 
 
@@ -119,7 +119,7 @@ def runs(optimizations: OptimizationService) -> dict[str, Any]:
     watched = optimizations.watch("bob", replace(request, method=replace(METHOD, steps=2000)))
     for run in watched:
         if run.losses:
-            optimizations.running.stop("bob")
+            optimizations.stop("bob")
     stopped, line = len(run.losses["step"]), spoken(run.said)
     again = ended(optimizations.go_on("bob", 2))
     steps = again.losses["step"]

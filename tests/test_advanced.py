@@ -155,7 +155,7 @@ def stopped_after(
 
     def stop() -> None:
         wait_until(lambda: len(run.losses.get("step", [])) >= steps)
-        optimizations.running.stop(session)
+        optimizations.stop(session)
 
     thread = threading.Thread(target=stop, daemon=True)
     thread.start()
@@ -314,7 +314,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(optimizations: Opti
     assert len(run.losses["step"]) == 1
     painted.set()
     wait_until(lambda: len(run.losses["step"]) > 1)
-    optimizations.running.stop("ann")
+    optimizations.stop("ann")
     thread.join(10)
     assert not thread.is_alive() and len(run.losses["step"]) < 200
 

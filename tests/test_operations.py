@@ -263,7 +263,7 @@ def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp
         while len(page._queue) != 1 and time.monotonic() < until:
             time.sleep(0.02)
         assert page.awaited() == {Path(pictures[1]["path"])}
-        page.optimizations.running.stop_all()
+        page.optimizations.stop_all()
 
 
 def test_without_room_nothing_is_taken(

@@ -177,7 +177,7 @@ def stopped_after(trainings: TrainingService, painting: Path, steps: int) -> Tra
 
     def act() -> None:
         wait_until(lambda: len(run.losses.get("step", [])) >= steps)
-        trainings.running.stop("ann")
+        trainings.stop("ann")
 
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
@@ -240,7 +240,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(trainings: Training
     time.sleep(1)
     assert len(run.losses["step"]) == done
     painted.set()
-    trainings.running.stop("ann")
+    trainings.stop("ann")
     thread.join(60)
     assert not thread.is_alive()
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_closed_is_a_film_up_to_there(
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for run in videos.watch("ann", film, wish()):
         if run.done > 60:
-            videos.running.stop("ann")
+            videos.stop("ann")
     assert "No space left" in str(run.trouble) and run.film and see(run.film).pictures
 
 
@@ -202,7 +202,7 @@ def test_stopped_it_can_be_played(videos: VideoService, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for run in videos.watch("ann", film, wish()):
         if run.done:
-            videos.running.stop("ann")
+            videos.stop("ann")
     assert spoken(run.said).startswith("Stopped · ") and run.film
     made = see(run.film)
     assert run.done <= len(made.pictures) < 600
@@ -217,7 +217,7 @@ def test_a_finished_film_stays_until_the_next_is_finished(videos: VideoService, 
         for run in videos.watch("ann", long, wish()):
             assert run.before is whole
             if run.done:
-                videos.running.stop("ann")
+                videos.stop("ann")
         assert videos.ended("ann") is run and whole.film and whole.film.is_file()
     del whole
     run = ended(videos.watch("ann", film, wish()))
@@ -247,7 +247,7 @@ def test_a_photograph_does_not_wait_for_a_film(videos: VideoService, tmp_path: P
     turn = videos.studio.stylize("bob", picture, wish())
     assert turn.future.result(30).size == (320, 240)
     assert thread.is_alive()
-    videos.running.stop("ann")
+    videos.stop("ann")
     thread.join(30)
     assert not thread.is_alive()
 
@@ -322,7 +322,7 @@ def test_stopped_in_the_line_it_does_not_wait(videos: VideoService, film: Path) 
     runs = videos.watch("ann", film, wish())
     next(runs)
     next(runs)
-    videos.running.stop("ann")
+    videos.stop("ann")
     with pytest.raises(PageError, match="before its first frame"):
         ended(runs)
     over.set()

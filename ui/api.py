@@ -11,11 +11,12 @@ from gradio.events import api
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from ui.advanced import opened
+from ui.events import PEOPLE
 from ui.limits import caller
 from ui.line import Ended
 from ui.masks import write_mask
 from ui.optimization_service import MAX_STEPS, OptimizationRequest, OptimizationService, read_layers
-from ui.studio import PEOPLE, Studio, Wish, received
+from ui.studio import Studio, Wish, received
 from ui.words import spoken
 
 

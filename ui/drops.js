@@ -2,8 +2,6 @@
 // of another kind removes nothing, and one that the browser cannot show is named; chosen pictures are there again when
 // the page is reloaded; and a file that can no longer be taken home is said to be gone. Gradio runs this with `element`
 // (the masthead).
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 const RIGHT = {
   image: say("That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file."),
   video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),
@@ -60,18 +58,8 @@ const PLACES = { examples: "photo", contents: "content", paintings: "painting" }
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
 let tab;
-const opened = new Promise((done, fail) => { // fails where a frame may store nothing
-  tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`;
-  const request = indexedDB.open("chosen", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: ["tab", "place"] });
-  request.onsuccess = () => done(request.result);
-  request.onerror = () => fail(request.error);
-});
-async function store(work) { // the result of `work` on the store, once it is done; nothing where there is no store
-  const database = await opened.catch(() => null);
-  const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
-  return request && new Promise((done) => { request.onsuccess = () => done(request.result); request.onerror = () => done(); });
-}
+try { tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`; } catch {} // where a frame may store nothing
+const store = pictureStore("chosen", ["tab", "place"]);
 
 function keep(box, file) { // or forget, without one
   const place = box.id;

@@ -12,8 +12,8 @@ from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
+from ui.events import refusals
 from ui.studio import PageError, Studio, address_of
-from ui.viewer import refusals
 from ui.words import SPANISH, say
 
 EXAMPLES = [
@@ -23,13 +23,6 @@ GUESTS = 8
 """How many choices there may be beside the registry's."""
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
-
-# The focus is moved, as the button that was pressed is out of sight then.
-OPEN_REPAINT = """() => {
-    const tab = document.querySelector("[role=tab]");
-    tab.click();
-    tab.focus();
-}"""
 
 
 class RepaintWidgets(NamedTuple):
@@ -91,7 +84,8 @@ def offer_own(
             preprocess=False,
             api_visibility="private",
         )
-        .success(None, None, None, js=OPEN_REPAINT)
+        # The focus is moved, as the button that was pressed is out of sight then.
+        .success(None, None, None, js="() => openTab('repaint').focus()")
         .success
     )
 

@@ -1,8 +1,6 @@
 // The pictures that somebody made, in their browser alone. Gradio runs this with `element` (an empty box), `props.value`
 // (the newest picture, see ui/repaint.py), `watch` and `trigger`.
 const MOST = 20, SIDE = 180;
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
   <p class="privacy">${say("Your latest pictures, kept only in this browser.")} <button class="forget">${say("Forget them")}</button></p>
   <div class="strip"></div>
@@ -14,18 +12,8 @@ element.innerHTML = `
 const find = (selector) => element.querySelector(selector);
 const [strip, dialog] = [find(".strip"), find("dialog")];
 
-const opened = new Promise((done, fail) => {
-  const request = indexedDB.open("repaint", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: "key" });
-  request.onsuccess = () => done(request.result);
-  request.onerror = () => fail(request.error);
-});
-async function store(work) { // the result of `work` on the store, once it is done
-  const pictures = (await opened).transaction("pictures", "readwrite").objectStore("pictures");
-  const request = work(pictures);
-  return new Promise((done, fail) => { request.onsuccess = () => done(request.result); request.onerror = () => fail(request.error); });
-}
-const newestFirst = async () => (await store((pictures) => pictures.getAll())).sort((a, b) => b.time - a.time);
+const store = pictureStore("repaint", "key");
+const newestFirst = async () => ((await store((pictures) => pictures.getAll())) ?? []).sort((a, b) => b.time - a.time);
 
 // A photograph that is there again after a reload is painted again: that must not bring back what was forgotten.
 const wish = ({ key, recipe }) => `${key} ${recipe}`;
@@ -77,12 +65,10 @@ function look(picture) {
   const address = URL.createObjectURL(picture.file), link = find("dialog a");
   Object.assign(find("dialog img"), { src: address, alt: picture.title });
   Object.assign(link, { href: address, download: picture.name });
-  const share = find(".share"), files = [new File([picture.file], picture.name, { type: picture.file.type })];
-  share.hidden = !navigator.canShare?.({ files });
-  share.textContent = say("Share");
-  share.onclick = () => navigator.share({ files }).catch((error) => {
-    if (error.name !== "AbortError") share.textContent = say("Could not share"); // an AbortError is a change of mind
-  });
+  const button = find(".share"), files = [new File([picture.file], picture.name, { type: picture.file.type })];
+  button.hidden = !navigator.canShare?.({ files });
+  button.textContent = say("Share");
+  button.onclick = async () => { button.textContent = await share(files); };
   find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
   find(".recipe").onclick = () => {
     dialog.close();

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from nst_core.errors import NSTError
 from nst_core.streaming import Progress
 from ui.log import WAITING, note
-from ui.words import Phrase, phrase
+from ui.words import Phrase, counted, phrase
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Turn(Generic[T]):
             before = self._line.before(self)
             if not before:
                 return [phrase("Your earlier request comes first")]
-            return [phrase("1 person is ahead of you") if before == 1 else phrase("{} people are ahead of you", before)]
+            return [counted("1 person is ahead of you", "{} people are ahead of you", before)]
         if self.done < FIRST:
             return []
         left = (now - self.began) * (1 / self.done - 1)

@@ -4,8 +4,6 @@
 const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // the longer side, in pixels
 const LEAST = 16; // the shorter side
 const SLOW = 200, QUICK = 50; // milliseconds per frame, beyond which another size is tried
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
   <div class="choices">
     <p class="privacy"></p>
@@ -200,9 +198,7 @@ function draw(made) { // in the chosen style
   painted = chosen().value;
 }
 
-function comeIntoView() { // on a telephone it is below the choices
-  if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" });
-}
+const comeIntoView = () => scrollOnPhone(find(".stage"), "end"); // which is below the choices
 
 async function attempt(work) { // whatever fails is told in one sentence
   const mine = ++wish;

@@ -4,8 +4,6 @@
 const FINE = 8; // canvas pixels per mask pixel
 const STEP = 17; // between two greys of the mask: fewer greys make a shorter text
 const TINT = [255, 64, 96], COLOR = `rgb(${TINT})`; // of what is drawn
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 const READY = { // a pixel's share, by where it is in the picture, 0–1
   Everywhere: null,
   Left: (x) => 0.5 - (x - 0.5) * 6,

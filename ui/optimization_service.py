@@ -29,8 +29,8 @@ from ui.links import recipe
 from ui.log import note
 from ui.session_cache import SessionCache
 from ui.studio import KEEP, PageError, Studio, keeping
-from ui.watched import GLANCE, Underway, Watched, duration, modestly
-from ui.words import Phrase, phrase
+from ui.watched import GLANCE, Service, Watched, duration, modestly
+from ui.words import Phrase, counted, phrase
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class OptimizationRun(Watched):
             how = "Stopped: others may be waiting"
         else:
             how = "Finished"
-        done = phrase("1 step") if last.step == 1 else phrase("{} steps", last.step)
+        done = counted("1 step", "{} steps", last.step)
         self.said = [phrase(how), done, phrase("{}", duration(last.seconds)), _size(last)]
         self.progress = 1.0
         self.snap(step, last.best)
@@ -149,19 +149,18 @@ class Resumable:
     state: OptimizationState
 
 
-class OptimizationService:
+class OptimizationService(Service[OptimizationRun]):
     """Optimises for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a run is found by its session alone.
+    The last run of a session may be past continuing, see ``goes_on``.
     """
 
     def __init__(self, studio: Studio, features: Mapping[str, str | Path]) -> None:
         """``features`` are the networks on offer: by name, what ``load_features`` takes."""
+        super().__init__(KEEP, 64)
         self.studio = studio
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
-        self.running: Underway[OptimizationRun] = Underway(16, KEEP)
-        self._ended: SessionCache[OptimizationRun] = SessionCache(64, 2 * KEEP)  # as long as the files
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
         self._resumable: SessionCache[Resumable] = SessionCache(3, KEEP)
         self._paces: dict[tuple[str, ...], float] = {}
@@ -227,10 +226,6 @@ class OptimizationService:
         except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
             run.running, (run.steps, run.said) = False, before
             raise
-
-    def ended(self, session: str | None) -> OptimizationRun | None:
-        """The session's last run that ended well; it may be too late to continue it, see ``goes_on``."""
-        return self._ended.get(session, None)
 
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
         """The settings of the run that the session would go on with, as its request has ``said``."""

@@ -8,11 +8,14 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
+from ui.events import QUIET
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import EDITED, TABS, dropping, read_recipe, said_at_first, unless_again
+from ui.links import dropping, read_recipe, said_at_first
 from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import words_of
 
+TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
+"""The tabs' ids, in the order in which they stand."""
 SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
 """Only now may the picture chosen before be there again, as it is painted with these settings."""
 
@@ -44,8 +47,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
             )
         return [*opened(studio, widgets, guests, said), time.monotonic()]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    found = page.load(found_open, remembered, [*settings, widgets.guests], **quiet, js=EDITED)
+    found = page.load(found_open, remembered, [*settings, widgets.guests], **QUIET, js="markEdited")
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
         after(None, None, None, js=SETTLED)
 
@@ -56,12 +58,12 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         dropped,
         [widgets.photo, widgets.guests],
         to_set,
-        js=unless_again("photo"),
+        js="unlessAgain('#photo')",
         preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
-        **quiet,
+        **QUIET,
     )
-    widgets.history.select(chosen, widgets.guests, to_set, **quiet)
+    widgets.history.select(chosen, widgets.guests, to_set, **QUIET)
     widgets.paint_after(widgets.found.change)
 
 

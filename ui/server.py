@@ -39,6 +39,7 @@ from ui.session_cache import expire
 from ui.studio import KEEP, Studio
 from ui.training_service import TrainingService
 from ui.video_service import VideoService
+from ui.watched import Service
 
 SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
@@ -89,6 +90,7 @@ class Page(gr.Blocks):
     ) -> None:
         super().__init__(**options)
         self.studio, self.optimizations, self.trainings, self.videos = studio, optimizations, trainings, videos
+        self.services: tuple[Service[Any], ...] = optimizations, trainings, videos
         self.stopping = False
         """Set when nothing new is taken any more."""
 
@@ -198,8 +200,8 @@ class Page(gr.Blocks):
     def hung_up(self, session: str) -> None:
         """End what a session asked for: nobody listens for it any more."""
         self.studio.line.end(session)
-        for tab in (self.optimizations, self.trainings, self.videos):
-            tab.running.stop(session)
+        for service in self.services:
+            service.stop(session)
 
     def cancelled(self, session: Any, number: Any) -> None:
         """Take a session's pictures out of the line when a client cancels them: Gradio only stops waiting for all of a
@@ -241,8 +243,8 @@ class Page(gr.Blocks):
         until = time.monotonic() + grace
         busy = self.waiting() + self.running() > 0
         while self.waiting() + self.running() and time.monotonic() < until:
-            for tab in (self.optimizations, self.trainings, self.videos):
-                tab.running.stop_all()
+            for service in self.services:
+                service.stop_all()
             time.sleep(0.1)
         self.studio.line.close()
         self._let_in(self._queue.event_queue_per_concurrency_id)

@@ -39,10 +39,6 @@ PATIENCE = 45
 """Seconds for which a person waits for a style from the Hub; after that, it is still being fetched."""
 
 LINK = re.compile("https?://", re.IGNORECASE)
-PEOPLE = 24
-"""How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
-
-
 AS_IT_IS = 0
 """The choice of size that stands for the photograph's own (a radio button cannot have the value None)."""
 

@@ -27,10 +27,9 @@ from nst_core.training import Photographs, TrainingStep, new_network, painted, t
 from nst_core.training_folder import TrainingFolder
 from ui.gallery import EXAMPLES, SEEN
 from ui.log import note
-from ui.session_cache import SessionCache
 from ui.studio import KEEP, PageError, Studio, Wish, keeping
-from ui.watched import GLANCE, Underway, Watched, duration, modestly
-from ui.words import phrase
+from ui.watched import GLANCE, Service, Watched, duration, modestly
+from ui.words import counted, phrase
 
 RECIPE = Recipe(
     steps=2000,
@@ -117,10 +116,10 @@ class TrainingRun(Watched):
                 archive.write(style / file, f"{self.name}/{file}")
 
 
-class TrainingService:
+class TrainingService(Service[TrainingRun]):
     """Trains for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a training is found by its session alone.
+    The run of a session that counts as its last is the last that gave a style.
     """
 
     def __init__(
@@ -133,14 +132,13 @@ class TrainingService:
         """
         if photos:
             Photographs(photos, recipe)
+        super().__init__(2 * KEEP, 8)
         self.studio = studio
         self.features = features
         self.photos = photos
         self.recipe = recipe
         self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (20, 45)
         self.starts = [entry for entry in studio.registry if _is_start(entry)]
-        self.running: Underway[TrainingRun] = Underway(16, 2 * KEEP)
-        self._ended: SessionCache[TrainingRun] = SessionCache(8, 2 * KEEP)
         self._thread = ThreadPoolExecutor(1, "training", initializer=modestly)
 
     def request(self, **said: Any) -> TrainingRequest:
@@ -203,10 +201,6 @@ class TrainingService:
             run.running = False
         run.progress = 1.0
         yield run
-
-    def ended(self, session: str | None) -> TrainingRun | None:
-        """The session's last training that gave a style."""
-        return self._ended.get(session, None)
 
     def paint(self, session: str | None, photo: Path) -> tuple[Path, Path]:
         """A person's photograph and what their own style makes of it, as files.
@@ -280,11 +274,11 @@ class TrainingService:
             run.pack(folder.folder)
         run.snap(step.step, open_picture(folder.folder / PREVIEW))
         note("trained", steps=step.step, seconds=step.seconds)
-        how, done = "Finished", phrase("1 step") if step.step == 1 else phrase("{} steps", step.step)
-        if step.step < run.steps:
-            how = "Stopped" if run.stopped else "Ended: its time was up"
+        finished = step.step == run.steps
+        done = counted("1 step", "{} steps", step.step)
+        if not finished:
             done = phrase("{} of {} steps", step.step, run.steps)
-        run.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
+        run.said = [run.outcome(finished), done, phrase("{}", duration(step.seconds))]
 
     def _steps(self, run: TrainingRun, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
         """The steps, one by one, in the background, until it is over."""

@@ -24,8 +24,8 @@ from ui.line import Ended, Turn
 from ui.log import note
 from ui.session_cache import SessionCache
 from ui.studio import KEEP, PageError, Studio, Wish, keeping
-from ui.watched import Underway, Watched, duration
-from ui.words import Phrase, phrase
+from ui.watched import Service, Watched, duration
+from ui.words import Phrase, counted, phrase
 
 SIZES = (320, 480, 640, 960, 1280)
 """The longer sides to choose from, in pixels."""
@@ -58,13 +58,11 @@ class VideoRun(Watched):
         """The latest turn."""
 
 
-class VideoService:
-    """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else.
-
-    What is kept of a film is found by its session alone.
-    """
+class VideoService(Service[VideoRun]):
+    """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else."""
 
     def __init__(self, studio: Studio, max_seconds: float = MAX_SECONDS) -> None:
+        super().__init__(8 * KEEP, 64)  # many turns of others may come between its own
         self.studio = studio
         self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
@@ -73,8 +71,6 @@ class VideoService:
         """The wish whose first frame each page asked for last."""
         self._bare: SessionCache[bool] = SessionCache(1000, KEEP)
         """Pages whose film was taken away."""
-        self.running: Underway[VideoRun] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
-        self._ended: SessionCache[VideoRun] = SessionCache(64, 2 * KEEP)  # as long as the files
         self._paces: dict[str, float] = {}
         """Seconds per pixel, by what paints."""
         self._closers = ThreadPoolExecutor(1, "film")
@@ -171,11 +167,9 @@ class VideoService:
                 raise run.trouble
             raise PageError("The film was stopped before its first frame was finished.")
         if run.finished:
-            how, run.before = "Finished", None
-        else:
-            how = "Stopped" if run.stopped or run.trouble else "Ended: its time was up"
-        done = phrase("1 frame") if run.done == 1 else phrase("{} frames", run.done)
-        run.said = [phrase(how), done, phrase("{}", duration(run.worked))]
+            run.before = None
+        done = counted("1 frame", "{} frames", run.done)
+        run.said = [run.outcome(run.finished), done, phrase("{}", duration(run.worked))]
         if recoded(film, lossless=False):
             run.said.append(phrase("sound converted to AAC"))
         run.film, run.progress = out, 1.0
@@ -187,10 +181,6 @@ class VideoService:
     def shown(self, session: str | None) -> VideoRun | None:
         """What the session's stage showed last: a first frame, or a film that has ended."""
         return self._firsts.get(session, None) or self.ended(session)
-
-    def ended(self, session: str | None) -> VideoRun | None:
-        """The session's last film."""
-        return self._ended.get(session, None)
 
     def _wants(self, session: str | None, wish: Wish) -> bool:
         return self._wishes.get(session, None) is wish

@@ -1,8 +1,6 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
 // empty box), `props.value` (ui/viewer.py: view), `props.hint`, `props.each` (what stands before its number), and
 // `watch`, which calls back when the value grows.
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 const told = (said) => JSON.parse(said) // ui/words.py: phrase
   .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
@@ -290,9 +288,9 @@ function take() {
   // For another run, or one that goes on or has just ended, the newest picture counts.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();
-  // On a telephone, the curves have only now appeared, below the fold.
+  // The curves have only now appeared.
   const begins = run && earlier && rows().length && !earlier.losses.step?.length;
-  if (begins && innerWidth <= 768) element.scrollIntoView({ behavior: "smooth" });
+  if (begins) scrollOnPhone(element);
 }
 
 // Only Gradio's tracker knows the place. It shows one for a moment even where nobody else is there; and only events

@@ -1,4 +1,4 @@
-"""What goes on for a while on this server and is watched: an optimisation, a training, a film."""
+"""What goes on for a while on this server and is watched: an optimisation, a training, a film; and who does it."""
 
 import os
 import shutil
@@ -10,14 +10,15 @@ import weakref
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from PIL import Image
 
 from nst_core.errors import NSTError
 from ui.log import note_failure
 from ui.session_cache import SessionCache
-from ui.words import phrase
+from ui.studio import KEEP
+from ui.words import Phrase, phrase
 
 SNAPSHOTS = 40
 """The most pictures that are kept of a run; if there are more, every second one goes."""
@@ -72,6 +73,11 @@ class Watched:
             with suppress(OSError):
                 os.utime(file)
 
+    def outcome(self, finished: bool) -> Phrase:
+        """How it ended, for what has a number of steps and a time."""
+        how = "Stopped" if self.stopped or self.trouble else "Ended: its time was up"
+        return phrase("Finished" if finished else how)
+
     def fail(self, error: NSTError) -> None:
         """Keep the error that ended it, but not its traceback, whose frames hold memory."""
         error.__cause__ = error.__context__ = None
@@ -81,16 +87,27 @@ class Watched:
 W = TypeVar("W", bound=Watched)
 
 
-class Underway(SessionCache[W]):
-    """Work in progress, by the session that watches it; when told to stop, it ends after the current step."""
+class Service(Generic[W]):
+    """Does such work, and keeps the runs that go on, and each session's last one; they are found by session alone."""
+
+    def __init__(self, running: float, ended: int) -> None:
+        """A run that goes on can be stopped for ``running`` seconds; at most ``ended`` of those that ended are kept."""
+        self.running: SessionCache[W] = SessionCache(16, running)
+        self._ended: SessionCache[W] = SessionCache(ended, 2 * KEEP)  # as long as the files
+
+    def ended(self, session: str | None) -> W | None:
+        """The session's last run that ended well."""
+        return self._ended.get(session, None)
 
     def stop(self, session: str | None) -> None:
-        if watched := self.get(session, None):
-            watched.stopped = True
+        """Have the session's run end after the current step."""
+        if run := self.running.get(session, None):
+            run.stopped = True
 
     def stop_all(self) -> None:
-        for watched in self.values():
-            watched.stopped = True
+        """Have all runs end after the current step."""
+        for run in self.running.values():
+            run.stopped = True
 
 
 def duration(seconds: float) -> str:

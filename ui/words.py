@@ -514,6 +514,11 @@ def phrase(words: str, *values: object) -> Phrase:
     return words, *values
 
 
+def counted(one: str, several: str, count: int) -> Phrase:
+    """The phrase for one thing, or the one for several, with their number in it."""
+    return phrase(one) if count == 1 else phrase(several, count)
+
+
 def spoken(phrases: Iterable[Phrase], worded: Callable[[str], str] = str) -> str:
     """The phrases as one text, in English or as ``worded`` translates them."""
     return " · ".join(worded(words).format(*values) for words, *values in phrases)
