@@ -255,44 +255,34 @@ class _Work:
 
         Raises:
             FilmError: it is there without ``resume``, has other settings or other files, belongs to a run that is still
-                going on, or cannot be written.
+                going on, or cannot be written; or, with ``resume``, the film is finished.
         """
         self._out, self._folder, unfinished = out, work_folder(out), partial_film(out)
         file = self._folder / "settings.json"
-        if not os.path.isfile(file):
-            if os.path.lexists(unfinished):
+        begun = os.path.isfile(file)
+        if not begun:
+            if resume and os.path.lexists(out):
                 raise FilmError(
-                    f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, but "
-                    "that file exists already: choose another name, or move that file."
+                    f"The film {quoted(out.name)} is there already, and nothing of it is left to paint: without "
+                    "resume, it is painted again."
                 )
-            try:
-                self._folder.mkdir(exist_ok=True)
-                if any(self._folder.iterdir()):
-                    raise FilmError(
-                        f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
-                        "finished, but that holds other things: choose another name."
-                    )
-                file.write_text(json.dumps(settings), encoding="utf-8")
-            except OSError as error:
-                raise FilmError(
-                    f"The folder {quoted(self._folder.name)}, where the film {quoted(out.name)} is until it is "
-                    f"finished, could not be written: {error.strerror}."
-                ) from error
-        elif not resume:
-            raise FilmError(
-                f"The film {quoted(out.name)} was begun already: resume continues it, or delete "
-                f"{quoted(self._folder.name)} and {quoted(unfinished.name)} to start over."
-            )
-        elif others := _differing(_saved_settings(file), settings):
-            raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: use the same.")
+            self._begin(file, settings)
         busy = FilmError(
             f"The film {quoted(out.name)} is being painted by another run: once that has ended, resume continues it."
         )
-        self._lock = ExitStack()
-        try:
-            self._lock.enter_context(locked(file, busy))
-        except OSError as error:  # that run was just finished
-            raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(locked(file, busy))
+            except OSError as error:  # that run was just finished
+                raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
+            if begun and not resume:
+                raise FilmError(
+                    f"The film {quoted(out.name)} was begun already: resume continues it, or delete "
+                    f"{quoted(self._folder.name)} and {quoted(unfinished.name)} to start over."
+                )
+            if others := _differing(_saved_settings(file), settings):
+                raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: use the same.")
+            self._lock = lock.pop_all()
         counts = {part: count_frames(part) for part in self._files()}
         self.parts = [part for part in counts if counts[part]]
         """The parts that have frames."""
@@ -300,6 +290,28 @@ class _Work:
         """How many frames are done."""
         self.end = 0
         """When the last of them ends, in the film's ``time_base``."""
+
+    def _begin(self, file: Path, settings: dict[str, Any]) -> None:
+        """Make the folder, with the ``settings``."""
+        out, unfinished = self._out, partial_film(self._out)
+        if os.path.lexists(unfinished):
+            raise FilmError(
+                f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, but "
+                "that file exists already: choose another name, or move that file."
+            )
+        try:
+            self._folder.mkdir(exist_ok=True)
+            if any(self._folder.iterdir()):
+                raise FilmError(
+                    f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
+                    "finished, but that holds other things: choose another name."
+                )
+            file.write_text(json.dumps(settings), encoding="utf-8")
+        except OSError as error:
+            raise FilmError(
+                f"The folder {quoted(self._folder.name)}, where the film {quoted(out.name)} is until it is "
+                f"finished, could not be written: {error.strerror}."
+            ) from error
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("*") if path.suffix in (CLOSED, OPEN))
