@@ -338,7 +338,7 @@ def add_entry(text: str, entry: Entry) -> str:
         # An empty list in brackets is replaced by one as a person would write it.
         before = text[: styles.start_mark.index if styles.flow_style else styles.end_mark.index].rstrip()
         # Comments above the next section stay there.
-        while not styles.flow_style and before.rpartition("\n")[2].startswith(("#", "\n")):
+        while not styles.flow_style and before.rpartition("\n")[2].startswith("#"):
             before = before.rpartition("\n")[0].rstrip()
         margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as the present ones have
         item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)

@@ -26,9 +26,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.memory import check_memory, free_memory
 from nst_core.precision import fast_bfloat16
-from nst_core.winograd import FLOAT32_ON_CPU, TILE, measured_once, winograd, winograd_kernel
+from nst_core.progress import Progress
+from nst_core.winograd import TILE, measured_once, winograd, winograd_kernel
 
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
@@ -45,9 +47,6 @@ KEEP_ALL = 9_000_000
 memory is short, those of half size and those inside the residual blocks."""
 AROUND = 30
 """Approximate memory, in strips, that a picture takes beside its feature maps and itself."""
-
-Progress = Callable[[float], None]
-"""Called again and again with the part of the work that is done, 0–1; an exception from it ends the work."""
 
 
 class StripNetwork:

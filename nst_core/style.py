@@ -17,14 +17,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
+from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import check_memory
 from nst_core.precision import Precision
-from nst_core.streaming import Progress, quickest_type
+from nst_core.progress import Progress
+from nst_core.streaming import quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
-from nst_core.winograd import FLOAT32_ON_CPU
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
 MAX_CARD, MAX_CONFIG, MAX_FRONT_MATTER = 2**20, 2**18, 2**15
@@ -67,8 +68,6 @@ class StyleConfig(BaseModel):
 
     architecture: str
     architecture_version: int = Field(ge=1, le=MAX_VERSION)
-    arguments: dict[str, Any] = {}
-    """The arguments of the architecture's network; none of version 1 takes any."""
     training: dict[str, Any] = {}
     """Every hyper-parameter."""
     metrics: dict[str, Any] = {}
@@ -78,7 +77,7 @@ class StyleConfig(BaseModel):
         """The plug-in that these weights are for.
 
         Raises:
-            StyleError: there is none, or only an older one, or it takes no such arguments.
+            StyleError: there is none, or only an older one.
         """
         newest = ARCHITECTURES.get(self.architecture)
         if newest is None:
@@ -91,10 +90,6 @@ class StyleConfig(BaseModel):
             raise StyleError(
                 f"{CONFIG} asks for version {self.architecture_version} of {newest.id}, but this nst_core knows only "
                 f"up to version {newest.version}: a newer nst_core is needed."
-            )
-        if self.arguments:
-            raise StyleError(
-                f"{CONFIG} gives the arguments {few(list(self.arguments))}, but {architecture.id} takes none."
             )
         return architecture
 

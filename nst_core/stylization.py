@@ -10,7 +10,7 @@ from PIL import Image
 from nst_core.errors import NSTError, check_choice, check_number
 from nst_core.images import MAX_PIXELS, Source, blackened, fit, mask_greys, open_picture
 from nst_core.precision import Precision
-from nst_core.streaming import Progress
+from nst_core.progress import Progress, part_of
 from nst_core.style import Style, check_style
 
 BlendColor = Literal["style", "photo"]
@@ -67,11 +67,6 @@ def stylize(
     ]
     whole = blend(*painted, strength=mix, mask=mask) if second else painted[0]
     return blend(photo, whole, strength=strength, color=color)
-
-
-def part_of(progress: Progress, number: int, parts: int) -> Progress:
-    """A function to tell the progress of part ``number``, from 0: ``progress`` is told that of the whole."""
-    return lambda done: progress((number + done) / parts)
 
 
 def repaint(

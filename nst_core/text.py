@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, ValidationError
 
+from nst_core.errors import NSTError
+
 JOINERS = "\u200c\u200d"
 """Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
 
@@ -156,6 +158,21 @@ def explain(error: ValidationError, where: str) -> str:
     # pydantic's "Input should be a valid tuple" means what is a list to the file's author.
     should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"]).replace("a valid tuple", "a list")
     return f"{subject} {should}."
+
+
+def parse_layer(word: str) -> tuple[str, float]:
+    """Name and weight of a layer, from ``NAME`` or ``NAME=WEIGHT``; the weight is 1 by default.
+
+    Raises:
+        NSTError: there is no name, or what follows the = is not a number.
+    """
+    name, equals, weight = word.partition("=")
+    try:
+        if name:
+            return name, float(weight) if equals else 1.0
+    except ValueError:
+        pass
+    raise NSTError(f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5.")
 
 
 def slug(title: str) -> str:

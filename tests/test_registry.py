@@ -17,8 +17,7 @@ import yaml
 from commands import nst
 from made_styles import make_style
 
-from nst_core import hub
-from nst_core import registry as registry_module
+from nst_core import hub, registry as registry_module
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
 from nst_core.hub import HubError

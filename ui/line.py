@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from nst_core.errors import NSTError
-from nst_core.streaming import Progress
+from nst_core.progress import Progress
 from ui.log import WAITING, note
 from ui.words import Phrase, counted, phrase
 

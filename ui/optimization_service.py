@@ -23,6 +23,7 @@ from nst_core.images import save_picture
 from nst_core.method import METHODS, SIZES, Method
 from nst_core.optimization import OptimizationState, OptimizationStep, optimize
 from nst_core.stages import work, work_of_step
+from nst_core.text import parse_layer
 from ui import zerogpu
 from ui.line import Closed
 from ui.links import recipe
@@ -63,22 +64,11 @@ def read_layers(text: str) -> dict[str, float]:
     """The weights of layers as people type them, ``conv1_2, conv4_1=0.5``; 1 where none is said.
 
     Raises:
-        PageError: what follows an = is no number.
+        NSTError: as ``parse_layer``.
     """
-    layers = {}
     # Spaces around the = and a decimal comma, as many people write one, begin no new layer.
     joined = re.sub(r"=(\d+),(\d)", r"=\1.\2", re.sub(r"\s*=\s*", "=", str(text)))
-    for word in re.findall(r"[^\s,]+", joined):
-        name, _, weight = word.partition("=")
-        try:
-            if not name:
-                raise ValueError("a weight alone")
-            layers[name] = float(weight or 1)
-        except ValueError as error:
-            raise PageError(
-                f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5."
-            ) from error
-    return layers
+    return dict(map(parse_layer, re.findall(r"[^\s,]+", joined)))
 
 
 def write_layers(layers: Mapping[str, float]) -> str:

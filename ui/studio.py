@@ -22,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.images import PictureError, fit, open_picture, read_note, save_picture
+from nst_core.progress import Progress, part_of
 from nst_core.registry import Registry, on_the_hub
-from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import STROKES, check_blend, check_second, part_of, repaint, stylize
+from nst_core.stylization import STROKES, check_blend, check_second, repaint, stylize
 from nst_core.text import explain, plain
 from ui.line import GLANCE, Ended, Line, Turn
 from ui.links import of_tab, read_recipe, recipe

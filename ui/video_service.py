@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.streaming import Progress
+from nst_core.progress import Progress
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.text import slug
