@@ -18,7 +18,7 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.events import QUIET, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, dropping, remembers, said_at_first
+from ui.links import copies, dropping, first_settings, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -259,7 +259,7 @@ class Handlers:
 
     def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
         """Fill the tab in as the page opens."""
-        return self._fill_in(said_at_first("advanced", self.linked, remembered, request))
+        return self._fill_in(first_settings("advanced", self.linked, remembered, request))
 
     def restore(self, photo: Any, request: gr.Request) -> list[Any]:
         """Fill the tab in as a dropped picture says that it was made."""
@@ -318,7 +318,7 @@ class Handlers:
                 features,
                 weights,
                 areas,
-                said={"preset": preset, "features": features, "fast": fast, **settings},
+                settings={"preset": preset, "features": features, "fast": fast, **settings},
             )
             if settings["init"] == FAST:
                 original = fit(photo, method.size)

@@ -78,8 +78,8 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             )
             session = asking(request)
             turn = studio.stylize(session, path, wish, where)
-            for said in turn.watch():
-                gr.Progress()(turn.done, desc=spoken(said))  # as a parameter, it would be one of the endpoint's
+            for phrases in turn.watch():
+                gr.Progress()(turn.done, desc=spoken(phrases))  # as a parameter, it would be one of the endpoint's
             picture = turn.result()
             file = studio.file(f"{path.stem}-{wish.style}.png")
             save_picture(picture, file, note=wish.recipe())

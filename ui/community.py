@@ -18,7 +18,7 @@ from ui.words import say, words_of
 Sort = Literal["likes", "last_modified"]
 FRESH = 600
 """Seconds for which a listing is not asked for again."""
-PATIENCE = 10
+LISTING_TIMEOUT = 10
 """Seconds to wait for the Hub: its client alone would try for minutes."""
 INTRODUCTION = (
     "<p>Styles that people have shared on the Hugging Face Hub with the tag <code>nst-style</code>. Nobody has "
@@ -38,7 +38,7 @@ class CommunityStyles:
         self._askers = ThreadPoolExecutor(2, "community")
         self._lock = threading.Lock()
 
-    def styles(self, sort: Sort, patience: float = PATIENCE) -> tuple[list[Found], str]:
+    def styles(self, sort: Sort, patience: float = LISTING_TIMEOUT) -> tuple[list[Found], str]:
         """The styles, and what is wrong with the listing, if anything is; it waits ``patience`` seconds at most."""
         with self._lock:
             since, listing = self._listings.get(sort, (0.0, []))
@@ -92,7 +92,7 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
             raise gr.Error("That style is no longer in the list: open the list again.", print_exception=False)
         return *with_guest(registry, guests, found.title, name), time.monotonic()
 
-    asked: dict[str, Any] = {
+    listing: dict[str, Any] = {
         "preprocess": False,
         "show_progress_on": choice,
         "concurrency_id": "community",
@@ -100,7 +100,7 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         "trigger_mode": "always_last",
         "api_visibility": "private",
     }
-    gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **asked)
+    gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **listing)
     choice.input(
         chosen,
         [choice, widgets.guests],

@@ -248,8 +248,8 @@ def describe(folder: Path, title: str, artist: str, license: str) -> None:
     """Write what a person said about their style into its card; all else in it stays."""
     card = read_card(folder)
     text = card.text or f"# {title}\n\nA style for nst-core: it repaints a photograph after *{title}* by {artist}."
-    said = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
-    (folder / CARD).write_text(said.render(), encoding="utf-8")
+    described = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
+    (folder / CARD).write_text(described.render(), encoding="utf-8")
 
 
 def in_words(report: Report | None, worded: Callable[[str], str], refusal: str = "") -> str:

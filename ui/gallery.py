@@ -123,8 +123,8 @@ def style_cards(registry: Registry) -> str:
     """CSS that puts each style's preview and artist on its radio button."""
     rules = []
     for value, words in (('*="/"', "community, unreviewed"), ('^="own:"', "your own, seen only by you")):
-        for language, said in ("", words), (":lang(es)", SPANISH[words]):
-            rules.append(f"#styles label{language}:has(input[value{value}])::after {{ content: {css_string(said)} }}")
+        for language, text in ("", words), (":lang(es)", SPANISH[words]):
+            rules.append(f"#styles label{language}:has(input[value{value}])::after {{ content: {css_string(text)} }}")
     for entry in registry:
         label = f'#styles label:has(input[value="{entry.id}"])'
         rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")

@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nst_core.text import few
-from ui.log import note, note_failure
+from ui.log import log_event, log_failure
 from ui.studio import LINK
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ QUEUE, EACH = 32, 8
 API = "/gradio_api"
 # Parts of Gradio that the page does not use: they fetch whatever they are told, run ffmpeg, write files, or never end.
 CLOSED = re.compile(rf"{API}/(process_recording|deep_link|dev/|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
-ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
+CALL = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
 AGENTS = f"{API}/mcp"
 MESSAGE = "x-nst-message"
 """The header that tells one message of an agent from all others: Gradio hands an agent's headers on."""
@@ -123,20 +123,20 @@ class Limits:
         if not body:
             return
         try:
-            said = json.loads(body)
-            if unlink(said):
-                exchange.replay = json.dumps(said).encode()
+            payload = json.loads(body)
+            if unlink(payload):
+                exchange.replay = json.dumps(payload).encode()
         except (ValueError, RecursionError):
             if exchange.is_json:
                 raise Refusal(400, "The request body should be JSON, nested fewer than 32 levels deep.") from None
             return
-        if asking := ASKING.search(scope["path"]):
-            said = said if isinstance(said, dict) else {}
-            session = None if of_agents(Headers(scope=scope)) else said.get("session_hash")
-            self._check_line(asking["how"], asking["name"], said.get("fn_index"), session)
-            self._check_names(asking["how"], asking["name"], said)
-        elif scope["path"].endswith(f"{API}/cancel") and isinstance(said, dict):
-            self.page.cancelled(said.get("session_hash"), said.get("fn_index"))
+        if call := CALL.search(scope["path"]):
+            payload = payload if isinstance(payload, dict) else {}
+            session = None if of_agents(Headers(scope=scope)) else payload.get("session_hash")
+            self._check_line(call["how"], call["name"], payload.get("fn_index"), session)
+            self._check_names(call["how"], call["name"], payload)
+        elif scope["path"].endswith(f"{API}/cancel") and isinstance(payload, dict):
+            self.page.cancelled(payload.get("session_hash"), payload.get("fn_index"))
 
     def _check_line(self, how: str, name: str, number: Any, session: Any) -> None:
         # As Gradio does: in some kinds of request, the number takes precedence over the name; others ignore it.
@@ -154,17 +154,17 @@ class Limits:
         if self.page.queued() >= QUEUE:
             raise Refusal(503, "Too many people are here at once: try again in a minute.")
 
-    def _check_names(self, how: str, name: str, said: dict[str, Any]) -> None:
+    def _check_names(self, how: str, name: str, payload: dict[str, Any]) -> None:
         parameters = self.page.parameters(name)
         if parameters is None:
             return
         taken = takes(name, parameters)
         if how != "call/v2":
-            if not isinstance(said.get("data"), list):
+            if not isinstance(payload.get("data"), list):
                 raise Refusal(400, f"The request body should have a list 'data' of the parameters; {taken}.")
-        elif unknown := [key for key in said if key not in parameters]:
+        elif unknown := [key for key in payload if key not in parameters]:
             raise Refusal(400, f"There is no parameter {few(unknown, 1)}; {taken}.")
-        elif missing := [key for key, optional in parameters.items() if not optional and key not in said]:
+        elif missing := [key for key, optional in parameters.items() if not optional and key not in payload]:
             raise Refusal(400, f"The parameter {missing[0]!r} is missing; {taken}.")
 
     @contextmanager
@@ -250,7 +250,7 @@ class Exchange:
     async def close(self) -> None:
         """Answer what is refused, and end an answer that broke off."""
         if self.refusal:
-            note("refused", status=self.refusal.status)
+            log_event("refused", status=self.refusal.status)
         if self.gone or self._ended:
             return
         if self.refusal and not self._started:
@@ -316,7 +316,7 @@ def takes(name: str, parameters: Collection[str]) -> str:
     return f"{name} takes {len(parameters)}: {', '.join(parameters)}" if parameters else f"{name} takes none"
 
 
-def unlink(said: Any) -> bool:
+def unlink(payload: Any) -> bool:
     """Change links, in place, so that Gradio fetches nothing; returns whether there were any.
 
     The address of a file on this server becomes the file's path; any other link is refused where pictures are opened.
@@ -325,7 +325,7 @@ def unlink(said: Any) -> bool:
         ValueError: it is nested too deeply.
     """
     found = False
-    nodes = [(said, 0)]
+    nodes = [(payload, 0)]
     while nodes:
         node, depth = nodes.pop()
         if depth > MAX_DEPTH:
@@ -350,5 +350,5 @@ def explained(error: Exception) -> Refusal:
         return Refusal(error.__cause__.status_code, "There is no such event to listen to.")
     if isinstance(error, FnIndexInferError | InvalidURL | LookupError | TypeError | ValueError):
         return Refusal(400, MALFORMED)
-    note_failure(error)
+    log_failure(error)
     return Refusal(500, FAILED)

@@ -9,12 +9,12 @@ from typing import Any, Generic, TypeVar
 
 from nst_core.errors import NSTError
 from nst_core.streaming import Progress
-from ui.log import WAITING, note
+from ui.log import WAITING_SECONDS, log_event
 from ui.words import Phrase, counted, phrase
 
 T = TypeVar("T")
 
-GLANCE = 0.25
+PROGRESS_INTERVAL = 0.25
 """Seconds between two looks at the progress."""
 CALM = 0.5
 """Seconds for which nothing is said: what is over by then needs no words."""
@@ -62,7 +62,7 @@ class Turn(Generic[T]):
     def watch(self) -> Iterator[list[Phrase]]:
         """What to say about it, a few times a second, until it is done; nothing if it takes under a second."""
         while True:
-            wait([self.future], GLANCE)
+            wait([self.future], PROGRESS_INTERVAL)
             if self.future.done():  # or cancelled, for which ``wait`` goes on waiting
                 return
             yield self._said()
@@ -196,7 +196,7 @@ class Line:
             if turn.over:  # a page that is left hangs up first
                 continue
             turn.over = True
-            note("left")
+            log_event("left")
             if turn.future.cancel() and turn in self._turns:
                 self._turns.remove(turn)
 
@@ -204,7 +204,7 @@ class Line:
         with self._lock:
             turn.began = time.monotonic()
             work = turn.work
-        WAITING.observe(turn.began - turn.joined)
+        WAITING_SECONDS.observe(turn.began - turn.joined)
         try:
             with suppress(Ended):
                 return work(turn.tell)

@@ -18,7 +18,7 @@ from ui.events import IN_LINE, QUIET
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, registry_choices
 from ui.line import Ended
 from ui.links import copies, remembers
-from ui.masks import SIDE, read_mask
+from ui.masks import MASK_SIDE, read_mask
 from ui.sliders import slider, within
 from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
 from ui.words import say, spoken, words_of
@@ -154,7 +154,7 @@ def lay_out(studio: Studio) -> Widgets:
                 html_template="",
                 js_on_load=MASK.read_text("utf-8"),
                 elem_id="mask",
-                side=SIDE,
+                side=MASK_SIDE,
                 apply_default_css=False,
             )
             history = gr.HTML(
@@ -253,18 +253,18 @@ class Handler:
             Ended: something else has been asked for in the meantime.
             NSTError: the photograph or the style is refused.
         """
-        said = ""
+        latest = ""
         if not all(self.studio.is_here(name) for name in wish.styles):
-            said = worded("Downloading the style from the Hugging Face Hub …")
-            yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
+            latest = worded("Downloading the style from the Hugging Face Hub …")
+            yield gr.skip(), f"<p>{latest}</p>", gr.skip(), gr.skip()
         turn = self.studio.painting(session, path, wish)
         for phrases in turn.watch():
             if not self.studio.wants(session, wish):
                 raise Ended
-            if phrases and (words := spoken(phrases, worded)) != said:
-                said = words
+            if phrases and (words := spoken(phrases, worded)) != latest:
+                latest = words
                 passing = ' class="passing"' if phrases[0][0].startswith("Painted ") else ""
-                yield gr.skip(), f"<p{passing}>{said}</p>", gr.skip(), gr.skip()
+                yield gr.skip(), f"<p{passing}>{latest}</p>", gr.skip(), gr.skip()
         return turn.result()
 
 

@@ -33,10 +33,10 @@ import nst_core
 from ui.head import CARD, introduce
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
-from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
+from ui.log import log_event, log_failure, log_to_stderr, take_over_uvicorn
 from ui.optimization_service import OptimizationService
 from ui.session_cache import expire
-from ui.studio import KEEP, Studio
+from ui.studio import KEEP_FILES_SECONDS, Studio
 from ui.training_service import TrainingService
 from ui.video_service import VideoService
 from ui.watched import Service
@@ -49,9 +49,7 @@ GRACE = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
 RETURN = 1.0
 """Seconds for its last answers to arrive."""
-KEEP_FILES = 2 * KEEP
-"""Seconds after which uploads and results are deleted."""
-SWEEP = KEEP_FILES / 8
+SWEEP = KEEP_FILES_SECONDS / 8
 """Seconds between two looks for files that are to be deleted."""
 
 WAITING = Gauge("nst_waiting", "Pictures waiting for their turn.")
@@ -105,15 +103,15 @@ class Page(gr.Blocks):
 
     def get_api_info(self, *arguments: Any, **options: Any) -> Any:
         """What there is to call, with what Gradio would tell agents alone: the meaning of each parameter."""
-        said = super().get_api_info(*arguments, **options)
+        info = super().get_api_info(*arguments, **options)
         for event in self.fns.values():
-            if event.fn and (endpoint := said["named_endpoints"].get(f"/{event.api_name}")):
+            if event.fn and (endpoint := info["named_endpoints"].get(f"/{event.api_name}")):
                 _, meant, _ = get_function_description(event.fn)
                 for parameter in endpoint["parameters"]:
                     if words := meant.get(parameter["parameter_name"]):
                         parameter["python_type"]["description"] = words
                         parameter["type"] = {**parameter["type"], "description": words}
-        return said
+        return info
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
         """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
@@ -143,11 +141,11 @@ class Page(gr.Blocks):
             return await super().process_api(*arguments, **options)
         except gr.Error as error:
             if not isinstance(error.__cause__, Ended):
-                note("refused", kind=type(error.__cause__ or error).__name__)
+                log_event("refused", kind=type(error.__cause__ or error).__name__)
             error.print_exception = False
             raise
         except Exception as error:
-            note_failure(error)
+            log_failure(error)
             raise gr.Error(FAILED, print_exception=False) from error
 
     def _is_too_late(self, event: BlockFunction) -> bool:
@@ -262,13 +260,13 @@ def options(page: Page) -> dict[str, Any]:
     """For ``launch``: what makes the page safe to serve, and what its operator looks at."""
 
     def health(request: Request) -> JSONResponse:
-        said = {
+        state = {
             "status": "stopping" if page.stopping else "ok",
             "waiting": page.waiting(),
             "running": page.running(),
             "version": nst_core.__version__,
         }
-        return JSONResponse(said, 503 if page.stopping else 200)
+        return JSONResponse(state, 503 if page.stopping else 200)
 
     def metrics(request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
@@ -320,9 +318,9 @@ def taken(why: object) -> NoReturn:
 def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
     log_to_stderr()
-    told = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
+    signals = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: told.put(number))
+        signal.signal(number, lambda number, _: signals.put(number))
     # The folder is named after the port: at another port, which Gradio would look for, it would be another server's.
     try:
         page.launch(**options(page), **looks, server_port=INITIAL_PORT_VALUE, prevent_thread_lock=True)
@@ -333,23 +331,23 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     page.mcp_server_obj._execute_tool_without_progress = outputs  # type: ignore[union-attr, method-assign]
     folder = page.studio.folder
     kept = lasting(page)
-    note("started", version=nst_core.__version__, styles=len(page.studio.registry))
+    log_event("started", version=nst_core.__version__, styles=len(page.studio.registry))
     swept = -SWEEP
-    while told.empty():
+    while signals.empty():
         if time.monotonic() - swept > SWEEP:
             swept = time.monotonic()
             expire()
             page.forget_unheard()
-            sweep(folder, KEEP_FILES, kept | page.awaited())
+            sweep(folder, KEEP_FILES_SECONDS, kept | page.awaited())
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()
         time.sleep(0.5)
-    note("stopping", waiting=page.waiting(), running=page.running())
+    log_event("stopping", waiting=page.waiting(), running=page.running())
     page.stop(grace)
     sweep(folder, 0)
     with suppress(OSError):  # another server has begun there
         folder.rmdir()
-    note("stopped")
+    log_event("stopped")
     sys.stdout.flush()
     os._exit(0)  # open connections, and downloads from the Hub, would hold the process for as long as they take
 

@@ -17,7 +17,7 @@ from ui.studio import PageError
 
 ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
-LEAST, MOST = 20, 80
+MIN_LOAN, MAX_LOAN = 20, 80
 """Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is 1.5 times as fast uses up
 1.5 times as many of them."""
 READY = 8
@@ -28,9 +28,9 @@ BATCH = 0.25
 """Seconds whose steps are sent together."""
 
 
-def asked(seconds: float) -> int:
+def loan_for(seconds: float) -> int:
     """How many seconds to ask for, for a run of about ``seconds``."""
-    return round(min(MOST, max(LEAST, READY + 1.5 * seconds)))
+    return round(min(MAX_LOAN, max(MIN_LOAN, READY + 1.5 * seconds)))
 
 
 def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, None, None]:

@@ -13,11 +13,11 @@ from picking import pick, unfold
 from PIL import Image
 from waiting import wait_long, wait_until
 
-from browser.conftest import CHROMIUM, PATIENCE
+from browser.conftest import CHROMIUM, TIMEOUT
 from nst_core.optimization import optimize
 from ui import optimization_service
 from ui.advanced import AS_BEGUN
-from ui.studio import KEEP
+from ui.studio import KEEP_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -261,7 +261,7 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
         executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
     )
     page = browser.new_context().new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT)
     page.goto(app_url)
     page.get_by_role("tab", name="Advanced").click()
     expect(page.locator("#plan")).to_contain_text("Up to about")
@@ -356,7 +356,7 @@ def test_a_run_that_is_too_old_to_continue_is_there_all_the_same(
     choose(page, 12)
     page.locator("#run").click()
     wait_until_it_rests(page, "12 steps")
-    wait_long(monkeypatch, KEEP + 1)
+    wait_long(monkeypatch, KEEP_SECONDS + 1)
     page.locator("#go-on").click()
     expect(page.get_by_test_id("toast-text")).to_contain_text("There is no longer a run to continue")
     expect(page.locator("#run")).to_be_enabled()

@@ -15,7 +15,7 @@ from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from ui.gallery import EXAMPLES
 from ui.links import read_recipe
-from ui.masks import LONGEST, read_mask
+from ui.masks import MAX_MASK_LENGTH, read_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -275,7 +275,7 @@ def test_a_link_with_a_ready_mask_says_which(two: "Page") -> None:
     expect(page.get_by_role("button", name="Left", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
-@pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + LONGEST * "A"], ids=["none", "long"])
+@pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + MAX_MASK_LENGTH * "A"], ids=["none", "long"])
 def test_a_broken_mask_in_a_link_is_dropped_and_said(blank: "Page", app_url: str, mask: str) -> None:
     page = blank
     page.goto(f"{app_url}/?style=second-style&second=first-style&mix=0.7&mask={mask}")
