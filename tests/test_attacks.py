@@ -59,7 +59,7 @@ class Server(NamedTuple):
 
     def call(self, name: str, data: Any) -> tuple[str, Any]:
         """``complete``, ``error`` or ``refused``, and what with it."""
-        body = json.dumps({"data": data})  # httpx would refuse what is no number
+        body = json.dumps({"data": data})  # httpx would refuse what is not a number
         asked = self.http.post(f"{API}/call/{name}", content=body, headers=JSON)
         if asked.status_code != 200:
             return "refused", asked
@@ -458,7 +458,7 @@ def test_a_mask_that_is_drawn_is_a_small_png_or_nothing(server: Server, photo: d
     [show] = {endpoint.number for endpoint in endpoints(server) if endpoint.name == "show"}
     good = [photo, "first-style", 1, "style", 32, 1, "second-style", 0.5]
     mask = write_mask(Image.linear_gradient("L"))
-    large = base64.urlsafe_b64encode(Path(photo["path"]).read_bytes()).decode()  # a PNG of 512 pixels to a side
+    large = base64.urlsafe_b64encode(Path(photo["path"]).read_bytes()).decode()  # a PNG of 512 pixels per side
     assert join(server, show, [*good, mask])["success"]
     for wrong in (mask[:40], mask[:-30] + SCRIPT, mask * 99, "A" * 200_000, large, SCRIPT, 1, None, [mask], photo):
         said = join(server, show, [*good, wrong])

@@ -62,7 +62,7 @@ def upload(http: httpx.Client, file: Path) -> dict[str, str]:
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """Its lines; only what Gradio says on stdout while it starts is no JSON."""
+    """Its lines; only what Gradio says on stdout while it starts is not JSON."""
     lines = (folder / "log.txt").read_text().splitlines()
     return [json.loads(line) for line in lines if line and not line.startswith(("*", "🔨"))]
 

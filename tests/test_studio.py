@@ -134,7 +134,7 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
     for session in ("bob", None):
         with pytest.raises(PageError, match="no longer here: drop its file again"):
             studio.style(session, name)
-    studio.forget("ann")  # its painting; the style is what cannot be had again
+    studio.forget("ann")  # its painting; the style is what cannot be fetched again
     assert studio.style("ann", name).title == "Mine"
     studio._own.seconds = 0
     expire()

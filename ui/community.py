@@ -13,7 +13,7 @@ from nst_core import hub
 from nst_core.hub import Found, HubError
 from nst_core.registry import Registry
 from ui.gallery import RepaintWidgets, with_guest
-from ui.words import say, words_of
+from ui.words import say, translator_for
 
 Sort = Literal["likes", "last_modified"]
 FRESH = 600
@@ -80,10 +80,10 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         notice = gr.HTML()
 
     def listed(sort: Any, request: gr.Request) -> tuple[Any, str]:
-        worded = words_of(request)
+        translate = translator_for(request)
         styles, trouble = board.styles("last_modified" if sort == "last_modified" else "likes")
-        words = trouble or ("" if styles else worded("There are none yet."))
-        choices = [(in_words(found, worded), f"{found.repo}@{found.revision}") for found in styles]
+        words = trouble or ("" if styles else translate("There are none yet."))
+        choices = [(in_words(found, translate), f"{found.repo}@{found.revision}") for found in styles]
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
     def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
@@ -111,8 +111,8 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
     )
 
 
-def in_words(found: Found, worded: Callable[[str], str] = str) -> str:
-    """One line of the listing; ``worded`` translates its English words."""
-    by = worded(" by {}").format(found.artist) if found.artist else ""
+def in_words(found: Found, translate: Callable[[str], str] = str) -> str:
+    """One line of the listing; ``translate`` translates its English words."""
+    by = translate(" by {}").format(found.artist) if found.artist else ""
     likes = f" · ♥ {found.likes}" if found.likes else ""
-    return f"{found.title}{by} · {found.repo}{likes} · {found.license or worded('no licence')}"
+    return f"{found.title}{by} · {found.repo}{likes} · {found.license or translate('no licence')}"

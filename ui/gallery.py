@@ -20,7 +20,7 @@ EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
 GUESTS = 8
-"""How many choices there may be beside the registry's."""
+"""How many choices there may be besides the registry's."""
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
 
@@ -31,7 +31,7 @@ class RepaintWidgets(NamedTuple):
     photo: gr.Image
     style: gr.Radio
     guests: gr.State
-    """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
+    """Choices besides the registry's, as a list of title and name: ``Studio.style`` knows these names."""
     history: gr.HTML
     """The pictures made before; its ``select`` is for one of them, and gives its ``recipe``."""
     settings: Mapping[str, gr.components.Component]

@@ -17,12 +17,12 @@ T = TypeVar("T")
 PROGRESS_INTERVAL = 0.25
 """Seconds between two looks at the progress."""
 CALM = 0.5
-"""Seconds for which nothing is said: what is over by then needs no words."""
+"""Seconds before anything is said: what is done by then needs no progress report."""
 
 PLACES = 12
 """How many places a session may have in the line: half of those that there are."""
 FIRST = 0.1
-"""The part that must be done before progress is told: until then, the rest cannot be estimated."""
+"""The part that must be done before progress is reported: until then, the rest cannot be estimated."""
 
 
 class Ended(NSTError):
@@ -40,7 +40,7 @@ class Closed(NSTError):
 
 
 class Crowded(NSTError):
-    """The person has all the places in the line that one may have."""
+    """The person has as many places in the line as one may have."""
 
     def __init__(self) -> None:
         super().__init__(f"You already have {PLACES} pictures waiting: try again when one is done.")
@@ -128,7 +128,7 @@ class Line:
         Raises:
             Closed: the server stops.
             Ended: it is not ``wanted``.
-            Crowded: the session has all the places that one may have.
+            Crowded: the session has as many places as one may have.
         """
         with self._lock:
             if self.closed:

@@ -40,7 +40,7 @@ LITE = "lite"
 MAX_FRAMES = 8
 """How many frames of cameras may be in the studio's line."""
 MAX_FRAME_SIDE = 640
-"""The most pixels to a side of a frame."""
+"""The most pixels per side of a frame."""
 PREFIX = "data:image/jpeg;base64,"
 
 
@@ -85,7 +85,7 @@ class Frames:
         """A frame, painted in a style; both are JPEGs as ``data:`` addresses.
 
         Raises:
-            PageError: the frame is no such address, the style is too slow, or too many frames wait already.
+            PageError: the frame is not such an address, the style is too slow, or too many frames wait already.
             NSTError: there is no such style; whatever else is refused, the future raises.
         """
         entry = self.studio.registry[id]

@@ -30,7 +30,7 @@ WAITING_SECONDS = Histogram(
 )
 HUB = get_logger().name
 MAX_TRACEBACK_FRAMES = 12
-"""How many of the innermost frames of a failure are told."""
+"""How many of the innermost frames of a failure are logged."""
 
 
 def log_event(event: str, level: int = logging.INFO, **facts: str | int | float | list[str]) -> None:

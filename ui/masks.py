@@ -12,7 +12,7 @@ from nst_core.images import PictureError, open_picture
 from nst_core.stylization import shares
 
 MASK_SIDE = 64
-"""The most pixels to a side; ``mask.js`` has the same."""
+"""The most pixels per side; ``mask.js`` has the same."""
 MAX_MASK_LENGTH = 8000
 """The most characters; the noisiest grey PNG of so many pixels has fewer."""
 PNG_START = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
@@ -20,14 +20,14 @@ PNG_START = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
 
 
 class MaskError(NSTError):
-    """A text that is no mask."""
+    """A text that is not a mask."""
 
 
 def read_mask(text: str) -> Image.Image | None:
     """The mask that a text stands for; None if it is empty.
 
     Raises:
-        MaskError: it is no PNG, in base64 for addresses, of at most ``MASK_SIDE`` pixels to a side.
+        MaskError: it is not a PNG, in base64 for addresses, of at most ``MASK_SIDE`` pixels per side.
     """
     if not text:
         return None

@@ -63,7 +63,7 @@ def read_layers(text: str) -> dict[str, float]:
     """The weights of layers as people type them, ``conv1_2, conv4_1=0.5``; 1 where none is said.
 
     Raises:
-        PageError: what follows an = is no number.
+        PageError: what follows an = is not a number.
     """
     layers = {}
     # Spaces around the = and a decimal comma, as many people write one, begin no new layer.
@@ -373,7 +373,7 @@ def _size(step: OptimizationStep) -> Phrase:
 
 
 def _kind(method: Method, features: str) -> tuple[str, ...]:
-    """What the pace depends on, beside pixels and steps."""
+    """What the pace depends on, besides pixels and steps."""
     return features, method.optimizer, *sorted({*method.content_layers, *method.style_layers})
 
 

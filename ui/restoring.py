@@ -12,7 +12,7 @@ from ui.events import QUIET
 from ui.gallery import RepaintWidgets, with_guest
 from ui.links import dropping, first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
-from ui.words import words_of
+from ui.words import translator_for
 
 TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
 """The tabs' ids, in the order in which they stand."""
@@ -31,21 +31,21 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         with dropping():
             if (tab := request.query_params.get("tab", TABS[0])) not in TABS:
                 raise PageError(f"There is no tab {quoted(tab, 20)}: the tabs are {', '.join(TABS)}.")
-        return opened(studio, widgets, [], first_settings("repaint", widgets.settings, remembered, request))
+        return restored(studio, widgets, [], first_settings("repaint", widgets.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]], request: gr.Request) -> list[Any]:
-        recipe = recipe_of(photo, "repaint", words_of(request))
-        return [*opened(studio, widgets, guests, recipe), time.monotonic() if recipe else gr.skip()]
+        recipe = recipe_of(photo, "repaint", translator_for(request))
+        return [*restored(studio, widgets, guests, recipe), time.monotonic() if recipe else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
         recipe = read_recipe(str(event.recipe))
         if "style" not in recipe:
             gr.Warning(
-                words_of(request)(
+                translator_for(request)(
                     "That picture was painted in a private style, which pictures do not name: the chosen style stays."
                 )
             )
-        return [*opened(studio, widgets, guests, recipe), time.monotonic()]
+        return [*restored(studio, widgets, guests, recipe), time.monotonic()]
 
     found = page.load(found_open, remembered, [*settings, widgets.guests], **QUIET, js="markEdited")
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
@@ -67,7 +67,9 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
     widgets.paint_after(widgets.found.change)
 
 
-def opened(studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]], recipe: dict[str, str]) -> list[Any]:
+def restored(
+    studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]], recipe: dict[str, str]
+) -> list[Any]:
     """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&strength=0.5``; guests."""
     style, invited = recipe.get("style", ""), gr.skip()
     guest = on_the_hub(style)

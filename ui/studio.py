@@ -46,12 +46,12 @@ AS_IT_IS = 0
 
 
 class PageError(NSTError):
-    """This server does not do what was asked for; the library would."""
+    """This server refuses what was asked for, though the library would do it."""
 
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """Around the writing of files for a person: say so when this server cannot, as when its disk is full.
+    """Wraps the writing of a person's files: says so when this server cannot write them, as when its disk is full.
 
     Raises:
         PageError: a file cannot be written; the message calls it ``what``.
@@ -63,7 +63,7 @@ def keeping(what: str) -> Iterator[None]:
 
 
 class Wish(BaseModel):
-    """What is asked for beside the photograph, by the names of ``nst_core.stylize``, whose bounds hold."""
+    """What is asked for besides the photograph, by the names of ``nst_core.stylize``, whose bounds hold."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -130,10 +130,10 @@ class Painting:
 
 
 class Studio:
-    """Paints one photograph at a time, with the registry's styles, at most ``max_side`` pixels to a side.
+    """Paints one photograph at a time, with the registry's styles, at most ``max_side`` pixels per side.
 
     What is kept of a person's pictures is found by their session alone, goes when their page does, and is bounded: all
-    of it together is at most a gigabyte at 2048 pixels to a side. A style of their own stays for an hour.
+    of it together is at most a gigabyte at 2048 pixels per side. A style of their own stays for an hour.
     """
 
     def __init__(self, registry: Registry, folder: Path, max_side: int) -> None:
@@ -199,7 +199,7 @@ class Studio:
         return coming.result()
 
     def is_here(self, name: str) -> bool:
-        """Whether a style can be had without asking the Hub, as far as this server knows."""
+        """Whether a style can be opened without asking the Hub, as far as this server knows."""
         if name.startswith("own:") or self._guests.get(None, name):
             return True
         return not on_the_hub(name) and self.registry[name].path is not None
@@ -307,8 +307,8 @@ class Studio:
         stem = re.sub(r"[^\w.-]+", "-", stem).encode()[-200:].decode(errors="ignore").strip(".-")
         return Path(tempfile.mkdtemp(dir=self.folder), f"{stem or 'picture'}{dot}{suffix}")
 
-    def sit(self, picture: Image.Image, name: str) -> Original:
-        """Write the file that a painting of the picture is compared with."""
+    def save_original(self, picture: Image.Image, name: str) -> Original:
+        """Write the file that a painting of the picture is compared with, as before and after."""
         file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
         save_picture(picture, file)
         return Original(picture, file)
@@ -319,7 +319,7 @@ class Studio:
         picture = original.picture if original and wish.stroke == 1 else open_picture(photo)
         size = self._size(picture, wish)
         if original is None:
-            original = self.sit(fit(picture, size) if size else picture, photo.stem)
+            original = self.save_original(fit(picture, size) if size else picture, photo.stem)
             self._originals.put(session, key, original)
         # With other strokes, the network sees the photograph at another size than it is shown at.
         seen = original.picture if wish.stroke == 1 else picture
@@ -379,12 +379,12 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     return Path(path)
 
 
-def recipe_of(photo: dict[str, Any] | None, tab: str, worded: Callable[[str], str] = str) -> dict[str, str]:
+def recipe_of(photo: dict[str, Any] | None, tab: str, translate: Callable[[str], str] = str) -> dict[str, str]:
     """How a dropped picture says that it was made on a tab, if it does; the person is told so."""
     with suppress(PageError, PictureError):  # told by whatever needs more of it than its recipe
         if photo and (recipe := of_tab(tab, read_recipe(read_note(received(photo))))):
             gr.Info(
-                worded(
+                translate(
                     "The settings are now those this picture was made with: drop a photograph to paint it the same way."
                 )
             )

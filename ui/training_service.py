@@ -59,7 +59,7 @@ LOSS_COLUMNS = ("step", "total", "content", "style", "total_variation")
 
 
 class TrainingRequest(BaseModel):
-    """What is asked for beside the painting."""
+    """What is asked for besides the painting."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -218,7 +218,7 @@ class TrainingService(Service[TrainingRun]):
         painted = self.studio.stylize(session, photo, wish).result()
         file = self.studio.file(f"{photo.stem}-{run.name}.png")
         save_picture(painted, file)
-        return self.studio.sit(fit(open_picture(photo), max(painted.size)), photo.stem).file, file
+        return self.studio.save_original(fit(open_picture(photo), max(painted.size)), photo.stem).file, file
 
     def _train(self, run: TrainingRun, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
         painting = run.folder / "painting" / upload.name  # an upload may be gone before it is over

@@ -14,7 +14,7 @@ from ui.sliders import slider, within
 from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
 from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for
-from ui.words import say, words_of
+from ui.words import say, translator_for
 
 DEFAULT_SIZE = 480
 """The longer side chosen at first, in pixels."""
@@ -136,7 +136,9 @@ class Handlers:
             if not painted.explained:
                 painted.explained = True
                 gr.Info(
-                    words_of(request)("The film being painted keeps its settings; Paint starts over with the new ones.")
+                    translator_for(request)(
+                        "The film being painted keeps its settings; Paint starts over with the new ones."
+                    )
                 )
             return gr.skip(), *earlier
         with refusals():

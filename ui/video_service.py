@@ -59,7 +59,7 @@ class VideoRun(Watched):
 
 
 class VideoService(Service[VideoRun]):
-    """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else."""
+    """Repaints films of at most ``studio.max_side`` pixels per side, in the studio's line like everything else."""
 
     def __init__(self, studio: Studio, max_seconds: float = MAX_SECONDS) -> None:
         super().__init__(8 * KEEP_SECONDS, 64)  # many turns of others may come between its own
@@ -290,7 +290,7 @@ def _as_shown(frame: Image.Image, film: Film) -> Image.Image:
 
 
 def _kind(styles: list[Style]) -> str:
-    """What the pace depends on, beside pixels."""
+    """What the pace depends on, besides pixels."""
     return " + ".join(style.architecture.id for style in styles)
 
 

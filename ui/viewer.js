@@ -284,7 +284,7 @@ function take() {
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the new run was refused; this one is back
   if (!run || !before) looksBack = false;
-  if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see head.html
+  if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see page.js
   // For another run, or one that goes on or has just ended, the newest picture counts.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();

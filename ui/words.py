@@ -487,7 +487,7 @@ una pantalla bastante ancha.
 }
 
 
-def words_of(request: gr.Request) -> Callable[[str], str]:
+def translator_for(request: gr.Request) -> Callable[[str], str]:
     """A function that translates English words for a browser, where the server makes the sentence."""
     spanish = request.headers.get("accept-language", "").startswith("es")
     return SPANISH.__getitem__ if spanish else str
@@ -519,6 +519,6 @@ def counted(one: str, several: str, count: int) -> Phrase:
     return phrase(one) if count == 1 else phrase(several, count)
 
 
-def spoken(phrases: Iterable[Phrase], worded: Callable[[str], str] = str) -> str:
-    """The phrases as one text, in English or as ``worded`` translates them."""
-    return " · ".join(worded(words).format(*values) for words, *values in phrases)
+def spoken(phrases: Iterable[Phrase], translate: Callable[[str], str] = str) -> str:
+    """The phrases as one text, in English or as ``translate`` translates them."""
+    return " · ".join(translate(words).format(*values) for words, *values in phrases)

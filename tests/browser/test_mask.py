@@ -48,7 +48,7 @@ def changed(page: "Page", before: str) -> None:
 
 
 def draw(page: "Page", *points: tuple[float, float]) -> None:
-    """A stroke over places in the picture, 0–1, with the mouse or, on a telephone, a finger; waits for the picture."""
+    """A stroke over places in the picture, 0–1, with the mouse or, on a phone, a finger; waits for the picture."""
     if not page.locator("#mask :is(.draw, .erase)[aria-pressed=true]").count():
         page.get_by_role("button", name="Draw").click()
     before, box = seen(page), page.locator("#mask canvas").bounding_box()
