@@ -220,7 +220,7 @@ def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Brow
     advanced.locator("#run").click()
     expect(advanced.locator("#optimization-viewer .line")).to_contain_text("left")
     second, third = (browser.new_context(locale=locale).new_page() for locale in ("en", "es"))
-    for page, tab, told in ((second, "Advanced", "You are in the queue"), (third, "Avanzado", "Está en la fila")):
+    for page, tab, told in ((second, "Advanced", "You are in the queue"), (third, "Avanzado", "Está en la cola")):
         page.goto(app_url)
         page.get_by_role("tab", name=tab).click()
         page.locator("#contents button").first.click()
