@@ -23,6 +23,8 @@ PLACES = 12
 """How many places a session may have in the line: half of those that there are."""
 FIRST = 0.1
 """The part that must be done before progress is reported: until then, the rest cannot be estimated."""
+PROGRESS = "{} % painted, about {} s left"
+"""What is said again and again, a few times a second."""
 
 
 class Ended(NSTError):
@@ -81,7 +83,7 @@ class Turn(Generic[T]):
         left = (now - self.began) * (1 / self.done - 1)
         if now - self.joined + left < 2 * CALM:
             return []
-        return [phrase("{} % painted, about {} s left", round(100 * self.done), max(1, round(left)))]
+        return [phrase(PROGRESS, round(100 * self.done), max(1, round(left)))]
 
     def result(self) -> T:
         """Its result, once it is done.

@@ -16,7 +16,7 @@ from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.events import IN_LINE, QUIET
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, registry_choices
-from ui.line import Ended
+from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
 from ui.masks import MASK_SIDE, read_mask
 from ui.sliders import slider, within
@@ -263,7 +263,7 @@ class Handler:
                 raise Ended
             if phrases and (words := spoken(phrases, translate)) != latest:
                 latest = words
-                passing = ' class="passing"' if phrases[0][0].startswith("Painted ") else ""
+                passing = ' class="passing"' if phrases[0][0] == PROGRESS else ""
                 yield gr.skip(), f"<p{passing}>{latest}</p>", gr.skip(), gr.skip()
         return turn.result()
 
