@@ -43,7 +43,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards
 from ui.looks import CSS, THEME
-from ui.server import GRACE, RETURN, await_port, serve
+from ui.server import ANSWER_SECONDS, GRACE_SECONDS, await_port, serve
 from ui.words import WORDS
 from ui.zerogpu import ZERO_GPU
 
@@ -70,9 +70,9 @@ if photos and trains and find_spec("matplotlib") is None:
 runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 try:
-    grace = number("NST_GRACE", GRACE, 0)
+    grace = number("NST_GRACE", GRACE_SECONDS, 0)
     if __name__ == "__main__":
-        await_port(grace + 3 * RETURN)  # for as long as a server like this one takes to stop
+        await_port(grace + 3 * ANSWER_SECONDS)  # for as long as a server like this one takes to stop
     registry = Registry.load(os.environ.get("NST_REGISTRY"))
     page = build_page(
         registry,

@@ -43,7 +43,7 @@ from ui.optimization_service import (
     write_layers,
 )
 from ui.studio import Studio
-from ui.watched import SNAPSHOTS, Watched, duration
+from ui.watched import MAX_SNAPSHOTS, Watched, duration
 from ui.words import spoken
 
 FEW = Method(size=48, steps=6, scales=1, saturation=0)
@@ -292,10 +292,10 @@ def test_pictures_are_few_and_go_with_the_run(optimizations: OptimizationService
     run = OptimizationRun(500, tmp_path)
     for step in range(500):
         run.snap(step, Image.new("RGB", (8, 8)))
-        assert run.snapshots[-1][0] == step and len(run.snapshots) <= SNAPSHOTS
+        assert run.snapshots[-1][0] == step and len(run.snapshots) <= MAX_SNAPSHOTS
     folder = run.folder
     assert sorted(folder.iterdir()) == sorted(file for _, file in run.snapshots)
-    assert len(run.snapshots) > SNAPSHOTS // 2 and run.snapshots[0][0] == 0
+    assert len(run.snapshots) > MAX_SNAPSHOTS // 2 and run.snapshots[0][0] == 0
     del run
     gc.collect()
     assert not folder.exists()

@@ -218,7 +218,7 @@ def slowly() -> Iterator[bytes]:
 def test_a_body_that_does_not_come_is_given_up(
     registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SILENCE", 0.4)
+    monkeypatch.setattr(limits, "MAX_PAUSE", 0.4)
     with served_page(registry_file, tmp_path) as url:
         waits = [
             raw(url, post("/call/stylize", "Content-Type: application/json", "Content-Length: 90"), b'{"data'),
@@ -644,10 +644,10 @@ def test_no_session_fills_the_queue_of_all(server: Server, photo: dict[str, Any]
     [number] = [one["id"] for one in server.http.get("/config").json()["dependencies"] if one["api_name"] == "examined"]
     style = {"path": server.upload(file), "meta": {"_type": "gradio.FileData"}}
     body = {"data": [style], "fn_index": number, "session_hash": "greedy"}
-    asked = [server.http.post(f"{API}/queue/join", json=body) for _ in range(2 * limits.QUEUE)]
+    asked = [server.http.post(f"{API}/queue/join", json=body) for _ in range(2 * limits.MAX_WAITING)]
     try:
         refused = [answer for answer in asked if answer.status_code != 200]
-        assert len(refused) > limits.QUEUE
+        assert len(refused) > limits.MAX_WAITING
         check_refused(refused[0], 429)
         assert server.call("stylize", [photo, "first-style", 1, "style", 32, 1, "", 0.5, None])[0] == "complete"
     finally:

@@ -270,7 +270,7 @@ def test_without_room_nothing_is_taken(
     registry_file: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served_page(registry_file, tmp_path) as there, httpx.Client(base_url=there, timeout=60) as http:
-        monkeypatch.setattr(limits, "ROOM", 2**63)
+        monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**63)
         for path, body in (("upload", {"files": {"files": photo.read_bytes()}}), ("mcp/", {"json": {}})):
             refused = http.post(f"/gradio_api/{path}", **body)
             assert refused.status_code == 507 and "no space" in refused.json()["detail"]

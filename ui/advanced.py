@@ -34,7 +34,7 @@ from ui.viewer import follow, shown, stop_button, viewer_for
 from ui.watched import duration
 from ui.words import LOSSES, say, translator_for
 
-FURTHER = 3
+MAX_FURTHER = 3
 """How many paintings there may be besides the first."""
 PAINTINGS = drawn(".jpg")
 
@@ -233,7 +233,7 @@ def further_paintings() -> list[gr.components.Component]:
     """The first painting's mask and weight, and rows for more paintings."""
     gr.Markdown(say(MASKS))
     widgets: list[gr.components.Component] = []
-    for place in range(1, 2 + FURTHER):
+    for place in range(1, 2 + MAX_FURTHER):
         mask, weight = "Mask for the painting above", "Weight of the painting above"
         with gr.Row(elem_classes="further"):
             if place > 1:

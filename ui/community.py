@@ -16,7 +16,7 @@ from ui.gallery import RepaintWidgets, with_guest
 from ui.words import say, translator_for
 
 Sort = Literal["likes", "last_modified"]
-FRESH = 600
+FRESH_SECONDS = 600
 """Seconds for which a listing is not asked for again."""
 LISTING_TIMEOUT = 10
 """Seconds to wait for the Hub: its client alone would try for minutes."""
@@ -42,7 +42,7 @@ class CommunityStyles:
         """The styles, and what is wrong with the listing, if anything is; it waits ``patience`` seconds at most."""
         with self._lock:
             since, listing = self._listings.get(sort, (0.0, []))
-            if since and time.monotonic() - since < FRESH:
+            if since and time.monotonic() - since < FRESH_SECONDS:
                 return listing, ""
             asking = self._asking.get(sort) or self._asking.setdefault(sort, self._askers.submit(self._find, sort))
         wait([asking], patience)

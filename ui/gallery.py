@@ -19,7 +19,7 @@ from ui.words import SPANISH, say
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
-GUESTS = 8
+MAX_GUESTS = 8
 """How many choices there may be besides the registry's."""
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
@@ -51,7 +51,7 @@ class RepaintWidgets(NamedTuple):
 
 def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, name: str) -> tuple[Any, Any]:
     """The gallery and its guests, with one more, which is chosen."""
-    guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-GUESTS:]
+    guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-MAX_GUESTS:]
     return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
 
 

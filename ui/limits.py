@@ -41,19 +41,19 @@ MAX_MESSAGE = 4 * 2**20
 """… but an agent's message, which may hold a picture."""
 MAX_DEPTH = 32
 """How deep JSON may be nested."""
-SILENCE = 20.0
+MAX_PAUSE = 20.0
 """The longest pause, in seconds, in a body that is not complete."""
 FORM_SECONDS, BODY_SECONDS = 600.0, 30.0
 """How long a form, and any other body, may take."""
-LINGER = 2.0
+DRAIN_SECONDS = 2.0
 """Seconds for which the rest of a refused body is still taken: a client cut off at once does not learn why."""
-ROOM = 2**30
+MIN_FREE_BYTES = 2**30
 """Bytes that have to be free on the disk for an upload to be taken."""
 LONG = {"optimization": 4, "training": 2, "film": 4}
 """How many may wait for what takes a quarter of an hour or more, each once, by Gradio's ``concurrency_id`` …"""
 SHORT = {"gate": 8, "hub": 8, "community": 8}
 """… and for what takes seconds."""
-QUEUE, EACH = 32, 8
+MAX_WAITING, MAX_WAITING_EACH = 32, 8
 """How many may wait in all, and for how many things that are not long a single session may."""
 
 API = "/gradio_api"
@@ -115,7 +115,10 @@ class Limits:
         if self.page.stopping and not path.endswith("/cancel"):
             raise Refusal(503, "This server is restarting: try again in a minute.")
         # Files that come with an agent's request are written to the same place.
-        if path.rstrip("/").endswith(("/upload", "/mcp")) and shutil.disk_usage(self.page.studio.folder).free < ROOM:
+        if (
+            path.rstrip("/").endswith(("/upload", "/mcp"))
+            and shutil.disk_usage(self.page.studio.folder).free < MIN_FREE_BYTES
+        ):
             raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
@@ -146,12 +149,12 @@ class Limits:
         if how in ("run", "api"):  # these wait for nothing
             return
         sessions = self.page.sessions_waiting(kind)
-        if sessions.count(session) >= (1 if kind in LONG else EACH):
+        if sessions.count(session) >= (1 if kind in LONG else MAX_WAITING_EACH):
             raise Refusal(429, "You are already in the queue: try again when your turn has begun.")
-        if len(sessions) >= (LONG | SHORT).get(kind, QUEUE):
+        if len(sessions) >= (LONG | SHORT).get(kind, MAX_WAITING):
             later = "a quarter of an hour" if kind in LONG else "a minute"
             raise Refusal(503, f"There are already {len(sessions)} people waiting for this: try again in {later}.")
-        if self.page.queued() >= QUEUE:
+        if self.page.queued() >= MAX_WAITING:
             raise Refusal(503, "Too many people are here at once: try again in a minute.")
 
     def _check_names(self, how: str, name: str, payload: dict[str, Any]) -> None:
@@ -267,7 +270,7 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _next(self) -> Message:
-        patience = min(SILENCE, self._until - time.monotonic())
+        patience = min(MAX_PAUSE, self._until - time.monotonic())
         try:
             message = await asyncio.wait_for(self._receive(), max(0, patience))
         except asyncio.TimeoutError:
@@ -282,7 +285,7 @@ class Exchange:
         return message
 
     async def _drain(self) -> None:
-        until = time.monotonic() + LINGER
+        until = time.monotonic() + DRAIN_SECONDS
         while (left := until - time.monotonic()) > 0:
             try:
                 message = await asyncio.wait_for(self._receive(), left)

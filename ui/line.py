@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 PROGRESS_INTERVAL = 0.25
 """Seconds between two looks at the progress."""
-CALM = 0.5
+CALM_SECONDS = 0.5
 """Seconds before anything is said: what is done by then needs no progress report."""
 
-PLACES = 12
+MAX_PLACES = 12
 """How many places a session may have in the line: half of those that there are."""
-FIRST = 0.1
+MIN_DONE = 0.1
 """The part that must be done before progress is reported: until then, the rest cannot be estimated."""
 PROGRESS = "{} % painted, about {} s left"
 """What is said again and again, a few times a second."""
@@ -45,7 +45,7 @@ class Crowded(NSTError):
     """The person has as many places in the line as one may have."""
 
     def __init__(self) -> None:
-        super().__init__(f"You already have {PLACES} pictures waiting: try again when one is done.")
+        super().__init__(f"You already have {MAX_PLACES} pictures waiting: try again when one is done.")
 
 
 class Turn(Generic[T]):
@@ -71,17 +71,17 @@ class Turn(Generic[T]):
 
     def _said(self) -> list[Phrase]:
         now = time.monotonic()
-        if now - self.joined < CALM:
+        if now - self.joined < CALM_SECONDS:
             return []
         if self.began is None:
             before = self._line.before(self)
             if not before:
                 return [phrase("Your earlier request comes first")]
             return [counted("1 person is ahead of you", "{} people are ahead of you", before)]
-        if self.done < FIRST:
+        if self.done < MIN_DONE:
             return []
         left = (now - self.began) * (1 / self.done - 1)
-        if now - self.joined + left < 2 * CALM:
+        if now - self.joined + left < 2 * CALM_SECONDS:
             return []
         return [phrase(PROGRESS, round(100 * self.done), max(1, round(left)))]
 
@@ -146,7 +146,7 @@ class Line:
                     turn.key, turn.work = key, work
                     return turn
                 turn.over = True
-            if session and sum(turn.session == session and not turn.over for turn in self._turns) >= PLACES:
+            if session and sum(turn.session == session and not turn.over for turn in self._turns) >= MAX_PLACES:
                 raise Crowded
             turn = Turn(self, session, key, work)
             self._turns.append(turn)

@@ -21,7 +21,7 @@ from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.gallery import preview_of
-from ui.limits import MAX_FILE, QUEUE
+from ui.limits import MAX_FILE, MAX_WAITING
 from ui.links import memory
 from ui.live import live_tab
 from ui.optimization_service import OptimizationService
@@ -113,7 +113,7 @@ def build_page(
     for event in page.fns.values():
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
             event.api_visibility = "private"
-    page.queue(max_size=QUEUE, api_open=False)
+    page.queue(max_size=MAX_WAITING, api_open=False)
     return page
 
 

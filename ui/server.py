@@ -41,15 +41,15 @@ from ui.training_service import TrainingService
 from ui.video_service import VideoService
 from ui.watched import Service
 
-SESSIONS = 200
+MAX_SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
-UNHEARD = 2000
+MAX_UNHEARD = 2000
 """How many sessions may have messages to hear."""
-GRACE = 8.0
+GRACE_SECONDS = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
-RETURN = 1.0
+ANSWER_SECONDS = 1.0
 """Seconds for its last answers to arrive."""
-SWEEP = KEEP_FILES_SECONDS / 8
+SWEEP_INTERVAL = KEEP_FILES_SECONDS / 8
 """Seconds between two looks for files that are to be deleted."""
 
 WAITING = Gauge("nst_waiting", "Pictures waiting for their turn.")
@@ -96,7 +96,7 @@ class Page(gr.Blocks):
         """Gradio's queue, as a server needs it."""
         super().queue(*arguments, **options)
         queue = self._queue
-        queue.pending_messages_per_session = Unheard(queue.event_ids_to_events, UNHEARD)  # type: ignore[assignment]
+        queue.pending_messages_per_session = Unheard(queue.event_ids_to_events, MAX_UNHEARD)  # type: ignore[assignment]
         # Gradio 6.31 looks a thousand times a second, which takes a tenth of a core while nobody is here.
         queue.sleep_when_free = 0.01
         return self
@@ -234,7 +234,7 @@ class Page(gr.Blocks):
         self.state_holder.session_data.pop(session, None)
         self.state_holder.time_last_used.pop(session, None)
 
-    def stop(self, grace: float = GRACE) -> None:
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Take nothing new, finish what people wait for within ``grace`` seconds, and return the rest."""
         self.stopping = True
         self._let_in(LONG)
@@ -247,7 +247,7 @@ class Page(gr.Blocks):
         self.studio.line.close()
         self._let_in(self._queue.event_queue_per_concurrency_id)
         if busy:
-            time.sleep(RETURN)
+            time.sleep(ANSWER_SECONDS)
 
     def _let_in(self, kinds: Iterable[str]) -> None:
         """Let all events in these of Gradio's queues begin: each is told at once that it is too late."""
@@ -287,7 +287,7 @@ def options(page: Page) -> dict[str, Any]:
             "routes": [Route("/health", health), Route("/metrics", metrics), Route("/card.jpg", card)],
         },
         "max_file_size": MAX_FORM,  # Limits refuses before that, in its own words
-        "state_session_capacity": SESSIONS,
+        "state_session_capacity": MAX_SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "ssr_mode": False,
@@ -315,7 +315,7 @@ def taken(why: object) -> NoReturn:
     sys.exit(f"The page cannot be served at port {INITIAL_PORT_VALUE} ({why}): set GRADIO_SERVER_PORT to another.")
 
 
-def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
+def serve(page: Page, grace: float = GRACE_SECONDS, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
     log_to_stderr()
     signals = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
@@ -332,9 +332,9 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     folder = page.studio.folder
     kept = lasting(page)
     log_event("started", version=nst_core.__version__, styles=len(page.studio.registry))
-    swept = -SWEEP
+    swept = -SWEEP_INTERVAL
     while signals.empty():
-        if time.monotonic() - swept > SWEEP:
+        if time.monotonic() - swept > SWEEP_INTERVAL:
             swept = time.monotonic()
             expire()
             page.forget_unheard()

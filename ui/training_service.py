@@ -53,7 +53,7 @@ PHOTO_SIZE = 1024
 """Longer side, in pixels, at which a person's photograph is repainted."""
 TRIAL_STEPS, TRIAL_SECONDS = 5, 1.5
 """The fewest steps, and seconds, by which the pace is judged."""
-PART = 0.9
+STEPS_SHARE = 0.9
 """The part of the time left after that which is for steps; the rest is for samples, and for slower moments."""
 LOSS_COLUMNS = ("step", "total", "content", "style", "total_variation")
 
@@ -246,7 +246,7 @@ class TrainingService(Service[TrainingRun]):
         if paces:
             left = run.until - time.monotonic()
             # The median: one of them may have waited for somebody's painting.
-            run.steps = max(1, min(recipe.steps, int(PART * left / statistics.median(paces))))
+            run.steps = max(1, min(recipe.steps, int(STEPS_SHARE * left / statistics.median(paces))))
         recipe, network = replace(recipe, steps=run.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
         for step in self._steps(run, folder.record(train(recipe, painting, photos, network, features), resume=False)):

@@ -31,7 +31,7 @@ FILM_SIZES = (320, 480, 640, 960, 1280)
 """The longer sides to choose from, in pixels."""
 MAX_SECONDS = 600
 """The most of this server's time for one film."""
-BURST = 0.5
+TURN_SECONDS = 0.5
 """Seconds of painting per turn, for which others wait behind a film."""
 TRIAL_FRAMES, TRIAL_SECONDS = 4, 1.5
 """The fewest frames, and seconds, by which the pace is judged."""
@@ -297,7 +297,7 @@ def _kind(styles: list[Style]) -> str:
 def _burst(painter: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
     """Some frames, none if no more are left, and the seconds that they took."""
     began, steps = time.monotonic(), list[VideoStep]()
-    while time.monotonic() - began < BURST and not (steps and steps[-1].last) and (step := next(painter, None)):
+    while time.monotonic() - began < TURN_SECONDS and not (steps and steps[-1].last) and (step := next(painter, None)):
         steps.append(step)
         progress(0.0)
     return steps, time.monotonic() - began

@@ -20,7 +20,7 @@ from ui.session_cache import SessionCache
 from ui.studio import KEEP_FILES_SECONDS
 from ui.words import Phrase, phrase
 
-SNAPSHOTS = 40
+MAX_SNAPSHOTS = 40
 """The most pictures that are kept of a run; if there are more, every second one goes."""
 VIEW_INTERVAL = 0.35
 """Seconds between two looks at the curves."""
@@ -49,7 +49,7 @@ class Watched:
 
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
-        if len(self.snapshots) >= SNAPSHOTS:
+        if len(self.snapshots) >= MAX_SNAPSHOTS:
             # The latest may be on its way to those who watch.
             for _, file in self.snapshots[1:-1:2]:
                 file.unlink(missing_ok=True)

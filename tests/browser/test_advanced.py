@@ -299,7 +299,7 @@ def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     advanced: "Page", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = advanced
-    monkeypatch.setattr("ui.watched.SNAPSHOTS", 12)
+    monkeypatch.setattr("ui.watched.MAX_SNAPSHOTS", 12)
     choose(page, 2000)
     page.locator("#run").click()
     step, most = page.wait_for_function(LOOK_BACK).json_value()
