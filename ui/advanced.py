@@ -18,7 +18,7 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.events import QUIET, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, dropping, remembers, said_at_first
+from ui.links import copies, dropping, first_settings, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -32,10 +32,10 @@ from ui.sliders import slider, within
 from ui.studio import PageError, Wish, received, recipe_of
 from ui.viewer import follow, shown, stop_button, viewer_for
 from ui.watched import duration
-from ui.words import LOSSES, say, words_of
+from ui.words import LOSSES, say, translator_for
 
-FURTHER = 3
-"""How many paintings there may be beside the first."""
+MAX_FURTHER = 3
+"""How many paintings there may be besides the first."""
 PAINTINGS = drawn(".jpg")
 
 
@@ -233,7 +233,7 @@ def further_paintings() -> list[gr.components.Component]:
     """The first painting's mask and weight, and rows for more paintings."""
     gr.Markdown(say(MASKS))
     widgets: list[gr.components.Component] = []
-    for place in range(1, 2 + FURTHER):
+    for place in range(1, 2 + MAX_FURTHER):
         mask, weight = "Mask for the painting above", "Weight of the painting above"
         with gr.Row(elem_classes="further"):
             if place > 1:
@@ -259,25 +259,25 @@ class Handlers:
 
     def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
         """Fill the tab in as the page opens."""
-        return self._fill_in(said_at_first("advanced", self.linked, remembered, request))
+        return self._fill_in(first_settings("advanced", self.linked, remembered, request))
 
     def restore(self, photo: Any, request: gr.Request) -> list[Any]:
         """Fill the tab in as a dropped picture says that it was made."""
-        return self._fill_in(recipe_of(photo, "advanced", words_of(request)))
+        return self._fill_in(recipe_of(photo, "advanced", translator_for(request)))
 
     def describe(self, request: gr.Request, preset: str, features: str, *values: Any) -> tuple[str, Any]:
         """What a run would do, and whether a fast style has to be chosen for it."""
-        worded = words_of(request)
+        translate = translator_for(request)
         settings = dict(zip(self.settings, within(self.settings.values(), values), strict=True))
         try:
             method = self._method(preset, settings)
             seconds = self.optimizations.seconds(method, features)
             stand_ins = self.optimizations.stand_ins(method, features)
-            words = plan_in_words(method, settings["init"], seconds, stand_ins, worded)
+            words = plan_in_words(method, settings["init"], seconds, stand_ins, translate)
         except NSTError as error:
             words = f'<span class="wrong">{escape(str(error))}</span>'
         chosen = PRESETS.get(preset) if isinstance(preset, str) else None  # anything may come over the wire
-        about = escape(worded(chosen.words)) if chosen else ""
+        about = escape(translate(chosen.words)) if chosen else ""
         return f"<p>{about}</p><p>{words}</p>", gr.Dropdown(visible=settings["init"] == FAST)
 
     def start(
@@ -297,7 +297,7 @@ class Handlers:
             method = self._method(preset, settings)
             self.optimizations.network(features)
             paths = received(content), received(painting, "painting")
-            photo = opened(paths[0])
+            photo = open_fitted(paths[0])
             masks, weights, styles = [more[0]], [more[1]], [painting]
             for place, another, mask, weight in zip(count(2), more[2::3], more[3::3], more[4::3], strict=False):
                 if mask and not another:
@@ -306,19 +306,19 @@ class Handlers:
                     styles.append(another)
                     masks.append(mask)
                     weights.append(weight)
-            areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
+            areas = [open_fitted(received(mask, "mask")) if mask else None for mask in masks]
             # Named for people who compare the files of several runs.
             usual = zip(settings.items(), self.fill(preset), strict=True)
             differs = [f"{name}-{value}" for (name, value), default in usual if value != default]
             wish = OptimizationRequest(
                 "-".join([paths[0].stem, paths[1].stem, preset, *differs]),
                 photo,
-                [opened(received(style, "painting")) for style in styles],
+                [open_fitted(received(style, "painting")) for style in styles],
                 method,
                 features,
                 weights,
                 areas,
-                said={"preset": preset, "features": features, "fast": fast, **settings},
+                settings={"preset": preset, "features": features, "fast": fast, **settings},
             )
             if settings["init"] == FAST:
                 original = fit(photo, method.size)
@@ -332,7 +332,7 @@ class Handlers:
             now = dict(zip(self.linked, values, strict=True))
             began = self.optimizations.begun_with(request.session_hash)
             if any(began.get(name, value) != value for name, value in now.items() if name != "steps"):
-                gr.Info(words_of(request)(AS_BEGUN))
+                gr.Info(translator_for(request)(AS_BEGUN))
             yield from shown(self.optimizations.go_on(request.session_hash, now["steps"]))
 
     def left(self, run: OptimizationRun | None) -> list[Any]:
@@ -457,16 +457,16 @@ def sizes_of(optimizations: OptimizationService) -> list[int]:
 
 
 def plan_in_words(
-    method: Method, init: str, seconds: float, stand_ins: Mapping[str, str], worded: Callable[[str], str]
+    method: Method, init: str, seconds: float, stand_ins: Mapping[str, str], translate: Callable[[str], str]
 ) -> str:
     """What a run would do and how long it would take, in a sentence or two, as HTML."""
-    more = [worded(SCALES).format(method.scales)] if method.scales > 1 else []
-    more += [worded(WEIGHTS).format(content=method.content_weight, style=method.style_weight)]
-    more += [worded(SMOOTH).format(method.total_variation)] if method.total_variation else []
-    more += [worded(COLORED[method.color])] if method.color in COLORED else []
-    more += [worded(STAND_IN).format(layer=layer, other=other) for layer, other in stand_ins.items()]
-    start = worded(STARTS[init][0].upper() + STARTS[init][1:])
-    return worded(PLAN).format(
+    more = [translate(SCALES).format(method.scales)] if method.scales > 1 else []
+    more += [translate(WEIGHTS).format(content=method.content_weight, style=method.style_weight)]
+    more += [translate(SMOOTH).format(method.total_variation)] if method.total_variation else []
+    more += [translate(COLORED[method.color])] if method.color in COLORED else []
+    more += [translate(STAND_IN).format(layer=layer, other=other) for layer, other in stand_ins.items()]
+    start = translate(STARTS[init][0].upper() + STARTS[init][1:])
+    return translate(PLAN).format(
         size=method.size,
         steps=method.steps,
         optimizer=OPTIMIZERS[method.optimizer],
@@ -492,7 +492,7 @@ def number(value: float, label: Any, least: float) -> gr.Number:
     return gr.Number(value, label=label, minimum=least, min_width=120)
 
 
-def opened(path: Path) -> Image.Image:
+def open_fitted(path: Path) -> Image.Image:
     """A picture, no larger than is of use: several are kept while somebody watches."""
-    opened = open_picture(path)
-    return fit(opened, 2 * MAX_SIDE) if max(opened.size) > 2 * MAX_SIDE else opened
+    picture = open_picture(path)
+    return fit(picture, 2 * MAX_SIDE) if max(picture.size) > 2 * MAX_SIDE else picture

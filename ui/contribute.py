@@ -25,7 +25,7 @@ from nst_core.text import plain, slug
 from ui.events import refusals
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
 from ui.studio import PageError, Studio, received
-from ui.words import say, words_of
+from ui.words import say, translator_for
 
 INTRODUCTION = (
     "<p>Have you trained a style, on the <i>Advanced</i> tab or with <code>python -m nst_core train</code>? Drop its "
@@ -84,7 +84,7 @@ def lay_out(login: bool) -> Widgets:
         with gr.Column(scale=5, min_width=340):
             gr.HTML(say(INTRODUCTION))
             if login:
-                # First, as signing in loads the page anew. In English alone: Gradio tells by the words that nobody has
+                # First, as signing in reloads the page. In English alone: Gradio tells by the words that nobody has
                 # signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
@@ -136,7 +136,7 @@ class Handlers:
 
     def examined(self, upload: Any, request: gr.Request) -> list[Any]:
         """What is said of a dropped file and, if it is a usable style, all that this comes with."""
-        worded = words_of(request)
+        translate = translator_for(request)
         if not upload:
             return nothing("")
         folder = Path(tempfile.mkdtemp(dir=self.studio.folder)) / "style"
@@ -149,10 +149,10 @@ class Handlers:
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return nothing(in_words(found, worded, refusal))
+            return nothing(in_words(found, translate, refusal))
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
-        style = Style.open(folder, name=named or worded("Your style"))
+        style = Style.open(folder, name=named or translate("Your style"))
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
             if self.login:  # what is published from here has it
@@ -166,7 +166,7 @@ class Handlers:
         zipped = top_folder(path)
         return [
             self.studio.take(request.session_hash, style),
-            in_words(found, worded),
+            in_words(found, translate),
             gr.Column(visible=True),
             str(shown),
             card.title,
@@ -174,7 +174,7 @@ class Handlers:
             card.license if card.license in LICENSES else None,
             named,
             zipped,
-            "" if self.login else commands(zipped, named, self.registry, worded),
+            "" if self.login else commands(zipped, named, self.registry, translate),
         ]
 
     def sent(
@@ -200,11 +200,11 @@ class Handlers:
             # Outside a Space, Gradio mocks the sign-in and gives a fake token: there, the machine's own is used.
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
-            return links(publish_style(style.folder, repo, registry=self.registry, token=own), words_of(request))
+            return links(publish_style(style.folder, repo, registry=self.registry, token=own), translator_for(request))
 
     def renamed(self, name: str, folder: str, request: gr.Request) -> str:
         """The commands that publish the style by another name."""
-        return commands(folder, name, self.registry, words_of(request))
+        return commands(folder, name, self.registry, translator_for(request))
 
 
 def nothing(report: str) -> list[Any]:
@@ -214,14 +214,14 @@ def nothing(report: str) -> list[Any]:
 
 def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_style: gr.Dropdown) -> None:
     """Make the tab's events."""
-    quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+    private: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
     mine, report, fields, published = widgets.mine, widgets.report, widgets.fields, widgets.published
     gr.on(
         [widgets.file.upload, widgets.file.clear],
         handlers.examined,
         widgets.file,
         [mine, report, widgets.offer, widgets.sample, *fields, widgets.folder_name, published],
-        **quiet,
+        **private,
         show_progress_on=report,
         trigger_mode="always_last",  # a file dropped while the one before is still being removed counts, too
         concurrency_id="gate",
@@ -230,14 +230,14 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
     offer_own(widgets.tried, mine, handlers.studio, gallery, film_style)
     if widgets.publish:
         inputs = [mine, widgets.rights, *fields]
-        widgets.publish.click(handlers.sent, inputs, published, **quiet, concurrency_id="hub", concurrency_limit=4)
+        widgets.publish.click(handlers.sent, inputs, published, **private, concurrency_id="hub", concurrency_limit=4)
     else:
         *_, name = fields
         name.change(
             handlers.renamed,
             [name, widgets.folder_name],
             published,
-            **quiet,
+            **private,
             queue=False,
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts
@@ -248,18 +248,18 @@ def describe(folder: Path, title: str, artist: str, license: str) -> None:
     """Write what a person said about their style into its card; all else in it stays."""
     card = read_card(folder)
     text = card.text or f"# {title}\n\nA style for nst-core: it repaints a photograph after *{title}* by {artist}."
-    said = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
-    (folder / CARD).write_text(said.render(), encoding="utf-8")
+    described = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
+    (folder / CARD).write_text(described.render(), encoding="utf-8")
 
 
-def in_words(report: Report | None, worded: Callable[[str], str], refusal: str = "") -> str:
-    """A report, or what refused the file before there was one, as HTML; ``worded`` translates the verdict."""
+def in_words(report: Report | None, translate: Callable[[str], str], refusal: str = "") -> str:
+    """A report, or what refused the file before there was one, as HTML; ``translate`` translates the verdict."""
     lines = [f'<li class="wrong">{escape(refusal)}</li>'] if refusal else []
     for finding in report.findings if report else []:
         sign = "" if finding.passed else ' class="wrong"'
         lines.append(f"<li{sign}><b>{escape(finding.part)}</b> {escape(finding.words)}</li>")
     verdict = "It can be used." if report and report.usable else "It cannot be used as it is."
-    return f"<p><b>{worded(verdict)}</b></p><ul>{''.join(lines)}</ul>"
+    return f"<p><b>{translate(verdict)}</b></p><ul>{''.join(lines)}</ul>"
 
 
 def top_folder(upload: Path) -> str:
@@ -272,23 +272,23 @@ def top_folder(upload: Path) -> str:
     return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
 
 
-def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
-    """The commands that publish a style, as HTML; ``worded`` translates the English words around them."""
+def commands(folder: str, name: str, registry: str | None, translate: Callable[[str], str]) -> str:
+    """The commands that publish a style, as HTML; ``translate`` translates the English words around them."""
     folder, repo = shlex.quote(plain(folder) or "FOLDER"), shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
     lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{repo}{proposal}"
-    return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
+    return f"<p>{translate(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 
-def links(published: Published, worded: Callable[[str], str]) -> str:
-    """Where a published style is now, as HTML; ``worded`` translates the English words around the links."""
-    lines = [worded("Published as {}.").format(anchor(published.url, published.repo))]
+def links(published: Published, translate: Callable[[str], str]) -> str:
+    """Where a published style is now, as HTML; ``translate`` translates the English words around the links."""
+    lines = [translate("Published as {}.").format(anchor(published.url, published.repo))]
     words = "Everybody can use it with the link {}."
     if published.pull_request:
-        request = anchor(published.pull_request, worded("a pull request"))
-        lines.append(worded("Proposed for the gallery in {}.").format(request))
+        request = anchor(published.pull_request, translate("a pull request"))
+        lines.append(translate("Proposed for the gallery in {}.").format(request))
         words = "Until it is merged, everybody can use it with the link {}."
-    lines.append(worded(words).format(f"<code>?style={escape(published.repo)}</code>"))
+    lines.append(translate(words).format(f"<code>?style={escape(published.repo)}</code>"))
     return "".join(f"<p>{line}</p>" for line in lines)
 
 

@@ -27,9 +27,9 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
 }
 
 function refuse(box, words) {
-  const said = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
-  box.after(said);
-  setTimeout(() => said.remove(), 10000);
+  const alert = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
+  box.after(alert);
+  setTimeout(() => alert.remove(), 10000);
 }
 
 function put(file, input) {

@@ -1,6 +1,6 @@
 // The pictures that somebody made, in their browser alone. Gradio runs this with `element` (an empty box), `props.value`
 // (the newest picture, see ui/repaint.py), `watch` and `trigger`.
-const MOST = 20, SIDE = 180;
+const MAX_PICTURES = 20, THUMBNAIL_SIDE = 180; // pixels
 element.innerHTML = `
   <p class="privacy">${say("Your latest pictures, kept only in this browser.")} <button class="forget">${say("Forget them")}</button></p>
   <div class="strip"></div>
@@ -35,17 +35,17 @@ async function keep() {
   const answer = await fetch(made.url).catch(() => null); // the connection may break
   if (!answer?.ok) return;
   const file = await answer.blob();
-  const whole = await createImageBitmap(file), scale = SIDE / Math.min(whole.width, whole.height);
-  const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  const whole = await createImageBitmap(file), scale = THUMBNAIL_SIDE / Math.min(whole.width, whole.height);
+  const canvas = Object.assign(document.createElement("canvas"), { width: THUMBNAIL_SIDE, height: THUMBNAIL_SIDE });
   const [width, height] = [whole.width * scale, whole.height * scale];
   const drawing = canvas.getContext("2d");
   drawing.fillStyle = "white"; // JPEG has no transparency
-  drawing.fillRect(0, 0, SIDE, SIDE);
-  drawing.drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  drawing.fillRect(0, 0, THUMBNAIL_SIDE, THUMBNAIL_SIDE);
+  drawing.drawImage(whole, (THUMBNAIL_SIDE - width) / 2, (THUMBNAIL_SIDE - height) / 2, width, height);
   whole.close();
   if (overtaken()) return;
   await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));
-  for (const old of (await newestFirst()).slice(MOST)) await store((pictures) => pictures.delete(old.key));
+  for (const old of (await newestFirst()).slice(MAX_PICTURES)) await store((pictures) => pictures.delete(old.key));
   await show();
 }
 

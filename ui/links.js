@@ -56,7 +56,7 @@ function rememberSettings(tab, names, ends) {
   };
 }
 
-function markEdited(remembered) { // tells `said_at_first` that what the browser remembers is newer than its address
+function markEdited(remembered) { // tells `first_settings` that what the browser remembers is newer than its address
   try { return sessionStorage.edited === location.search ? { ...remembered, edited: true } : remembered; }
   catch { return remembered; } // a browser may keep a page inside another one from remembering anything
 }

@@ -35,19 +35,19 @@ def remembers(tab: str, settings: Mapping[str, gr.components.Component]) -> str:
     return f"rememberSettings({json.dumps(tab)}, {json.dumps([*settings])}, {json.dumps(ends(settings.values()))})"
 
 
-def said_at_first(tab: str, settings: Iterable[str], remembered: Any, request: gr.Request) -> dict[str, str]:
+def first_settings(tab: str, settings: Iterable[str], remembered: Any, request: gr.Request) -> dict[str, str]:
     """What the address says of a tab's settings as the page opens, or else what its browser remembers of them."""
-    known = dict(remembered) if isinstance(remembered, dict) else {}
-    said = {name: words for name, words in of_tab(tab, dict(request.query_params)).items() if name in settings}
-    return known if known.pop("edited", False) else said or known
+    saved = dict(remembered) if isinstance(remembered, dict) else {}
+    linked = {name: words for name, words in of_tab(tab, dict(request.query_params)).items() if name in settings}
+    return saved if saved.pop("edited", False) else linked or saved
 
 
 def recipe(tab: str, settings: Mapping[str, Any]) -> str:
     """How a picture was made, as ``nst_core.save_picture`` notes it: what a link would say."""
-    said = {name: value for name, value in settings.items() if value is not None}
-    if str(said.get("style", "")).startswith("own:"):  # which nobody else can ask for
-        del said["style"]
-    return urlencode({"tab": tab} | said)
+    written = {name: value for name, value in settings.items() if value is not None}
+    if str(written.get("style", "")).startswith("own:"):  # which nobody else can ask for
+        del written["style"]
+    return urlencode({"tab": tab} | written)
 
 
 def read_recipe(recipe: str) -> dict[str, str]:
@@ -55,9 +55,9 @@ def read_recipe(recipe: str) -> dict[str, str]:
     return dict(parse_qsl(recipe, keep_blank_values=True))  # no second style, no mask
 
 
-def of_tab(tab: str, said: dict[str, str]) -> dict[str, str]:
-    """What is said, if it is for that tab; without one, it is for *Repaint*."""
-    return said if said.get("tab", "repaint") == tab else {}
+def of_tab(tab: str, settings: dict[str, str]) -> dict[str, str]:
+    """The settings of a link or a picture, if they are for that tab; without one, they are for *Repaint*."""
+    return settings if settings.get("tab", "repaint") == tab else {}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 // with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter) and `server`, whose `weights`
 // gives a style's network. Only if the visitor says so, `server.paint` paints what the camera sees instead.
 const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // the longer side, in pixels
-const LEAST = 16; // the shorter side
+const MIN_SIDE = 16; // the shorter side
 const SLOW = 200, QUICK = 50; // milliseconds per frame, beyond which another size is tried
 element.innerHTML = `
   <div class="choices">
@@ -34,7 +34,7 @@ let tried = false; // whether the camera was asked for, and no photograph since
 let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
 let camera = { facingMode: "user" }; // the constraints of the camera that is wanted
-let asked = 0; // the size asked for of the camera; 0: as quick as it can
+let wantedSide = 0; // the size asked for of the camera; 0: as quick as it can
 let choice = 0; // counts what the visitor chose to see painted: a file that is read too late is dropped
 let wish = 0; // counts requests: work under way for an earlier one is dropped
 let side = 320; // the camera's size, while it is chosen for the visitor
@@ -181,14 +181,14 @@ function choose(next) { // between photograph and camera
   const options = SIDES[mode].map((side) => new Option(side, side));
   if (mode === "camera") options.unshift(new Option(say("Automatic, for speed"), 0));
   sizes.replaceChildren(...options);
-  sizes.value = mode === "camera" ? asked : 512;
+  sizes.value = mode === "camera" ? wantedSide : 512;
 }
 
 const chosen = () => find(".styles input:checked");
 
 function measures(width, height, side) {
   const scale = Math.min(1, side / Math.max(width, height));
-  return [width, height].map((length) => Math.max(LEAST, Math.round(length * scale)));
+  return [width, height].map((length) => Math.max(MIN_SIDE, Math.round(length * scale)));
 }
 
 function draw(made) { // in the chosen style
@@ -374,11 +374,11 @@ if (first) first.checked = true; // a registry may be empty
 
 const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
 find(".styles").onchange = again;
-sizes.onchange = () => { if (mode === "photo") again(); else asked = sizes.value; }; // the camera's next frame has it
+sizes.onchange = () => { if (mode === "photo") again(); else wantedSide = sizes.value; }; // the camera's next frame has it
 who.onchange = () => { if (mode === "camera") repaintLive(); else startCamera(false); };
 find(".camera").onclick = () => { if (mode === "camera") leave(say("The camera is off.")); else startCamera(false); };
 find(".stop").onclick = takePicture;
-find(".turn").onclick = async () => { // a telephone says where its cameras look, and has one for each side that counts
+find(".turn").onclick = async () => { // a phone says where its cameras look, and has one for each side that counts
   const all = (await cameras()).map((one) => one.deviceId), now = video.srcObject?.getTracks()[0].getSettings().deviceId;
   camera = facing ? { facingMode: facing === "user" ? "environment" : "user" }
     : { deviceId: { exact: all[(all.indexOf(now) + 1) % all.length] } };

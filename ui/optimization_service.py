@@ -27,10 +27,10 @@ from nst_core.text import parse_layer
 from ui import zerogpu
 from ui.line import Closed
 from ui.links import recipe
-from ui.log import note
+from ui.log import log_event
 from ui.session_cache import SessionCache
-from ui.studio import KEEP, PageError, Studio, keeping
-from ui.watched import GLANCE, Service, Watched, duration, modestly
+from ui.studio import KEEP_SECONDS, PageError, Studio, keeping
+from ui.watched import VIEW_INTERVAL, Service, Watched, duration, modestly
 from ui.words import Phrase, counted, phrase
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class OptimizationRequest:
     weights: list[float] | None = None
     masks: list[Image.Image | None] | None = None
     start: Image.Image | None = None
-    said: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     """The settings that the picture is to tell, see ``ui.links.recipe``."""
 
 
@@ -93,7 +93,7 @@ class OptimizationRun(Watched):
         first = step.step == 1
         left = phrase("measuring the speed") if first else phrase("about {} left", duration(step.remaining))
         at = phrase("Step {} of at most {}", step.step, self.steps)
-        self.said = [at, _size(step), phrase("{}", duration(step.seconds)), left]
+        self.status = [at, _size(step), phrase("{}", duration(step.seconds)), left]
         self.progress = step.progress
 
     def go_back(self, step: int) -> None:
@@ -119,7 +119,7 @@ class OptimizationRun(Watched):
         else:
             how = "Finished"
         done = counted("1 step", "{} steps", last.step)
-        self.said = [phrase(how), done, phrase("{}", duration(last.seconds)), _size(last)]
+        self.status = [phrase(how), done, phrase("{}", duration(last.seconds)), _size(last)]
         self.progress = 1.0
         self.snap(step, last.best)
         save_picture(last.best, picture, note=note)
@@ -147,12 +147,12 @@ class OptimizationService(Service[OptimizationRun]):
 
     def __init__(self, studio: Studio, features: Mapping[str, str | Path]) -> None:
         """``features`` are the networks on offer: by name, what ``load_features`` takes."""
-        super().__init__(KEEP, 64)
+        super().__init__(KEEP_SECONDS, 64)
         self.studio = studio
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
-        self._resumable: SessionCache[Resumable] = SessionCache(3, KEEP)
+        self._resumable: SessionCache[Resumable] = SessionCache(3, KEEP_SECONDS)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if zerogpu.ZERO_GPU else modestly)
@@ -209,18 +209,18 @@ class OptimizationService(Service[OptimizationRun]):
         if ended.state.step >= MAX_STEPS:
             raise PageError(f"This run has taken {MAX_STEPS} steps, the most that a run may take here.")
         steps = check_number(PageError, "steps on this server", steps, 1, MAX_STEPS, whole=True)
-        run, before = ended.run, (ended.run.steps, ended.run.said)
-        run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
+        run, before = ended.run, (ended.run.steps, ended.run.status)
+        run.steps, run.status = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
         try:
             yield from self._watch(session, run, ended.request, ended.state)
         except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
-            run.running, (run.steps, run.said) = False, before
+            run.running, (run.steps, run.status) = False, before
             raise
 
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
-        """The settings of the run that the session would go on with, as its request has ``said``."""
+        """The settings of the run that the session would go on with, as its request has them."""
         ended = self._resumable.get(session, None)
-        return ended.request.said if ended else {}
+        return ended.request.settings if ended else {}
 
     def goes_on(self, run: OptimizationRun) -> bool:
         """Whether a run can still be continued: what that takes is kept of a few alone."""
@@ -245,7 +245,7 @@ class OptimizationService(Service[OptimizationRun]):
         elif pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        most = zerogpu.MOST if zerogpu.ZERO_GPU else MAX_SECONDS
+        most = zerogpu.MAX_LOAN if zerogpu.ZERO_GPU else MAX_SECONDS
         return min(most, method.seconds or most, pace * work(method, (1, 1)))  # a square has the most pixels
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
@@ -284,7 +284,7 @@ class OptimizationService(Service[OptimizationRun]):
                 left = replace(request.method, steps=run.steps - (state.step if state else 0))
                 if state:  # a continuation is at full size, and exact
                     left = replace(left, scales=1, precision="exact")
-                loan = zerogpu.asked(self.seconds(left, request.features))
+                loan = zerogpu.loan_for(self.seconds(left, request.features))
                 optimizing = zerogpu.optimize_there(loan, features=network, **wish)
             else:
                 optimizing = optimize(features=_load(network, method.pooling), **wish)
@@ -301,7 +301,7 @@ class OptimizationService(Service[OptimizationRun]):
                         run.snap(step.step, step.picture)
                     if step.finished or (run.stopped and whole):
                         break
-                    if now - shown > GLANCE:
+                    if now - shown > VIEW_INTERVAL:
                         shown = now
                         yield run
                     if not zerogpu.ZERO_GPU:  # a lent GPU takes nothing from those who paint, and costs
@@ -322,9 +322,9 @@ class OptimizationService(Service[OptimizationRun]):
         self._ended.put(session, None, run)
         self._resumable.put(session, None, Resumable(run, request, run.last.state))
         width, height = run.last.size
-        note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
-        said = request.said and recipe("advanced", {**request.said, "steps": run.steps})
-        run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), said or "")
+        log_event("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
+        note = request.settings and recipe("advanced", {**request.settings, "steps": run.steps})
+        run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), note or "")
         yield run
 
     def _result(self, step: Future[T]) -> T:
@@ -333,7 +333,7 @@ class OptimizationService(Service[OptimizationRun]):
         Raises:
             Closed: this server ends.
         """
-        while not wait([step], GLANCE).done:
+        while not wait([step], VIEW_INTERVAL).done:
             if self.studio.line.closed:
                 raise Closed
         return step.result()
@@ -363,7 +363,7 @@ def _size(step: OptimizationStep) -> Phrase:
 
 
 def _kind(method: Method, features: str) -> tuple[str, ...]:
-    """What the pace depends on, beside pixels and steps."""
+    """What the pace depends on, besides pixels and steps."""
     return features, method.optimizer, *sorted({*method.content_layers, *method.style_layers})
 
 

@@ -21,7 +21,7 @@ from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.gallery import preview_of
-from ui.limits import MAX_FILE, QUEUE
+from ui.limits import MAX_FILE, MAX_WAITING
 from ui.links import memory
 from ui.live import live_tab
 from ui.optimization_service import OptimizationService
@@ -52,7 +52,7 @@ def build_page(
     runtime: Path | None = None,
     recipe: Recipe = RECIPE,
 ) -> Page:
-    """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels to a side.
+    """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels per side.
 
     ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
     ``vgg19``, VGG19 itself is offered beside it, and is fetched from the Hub if it is not on this machine. With
@@ -77,7 +77,7 @@ def build_page(
     Thread(target=fetch_previews, args=[registry], daemon=True).start()
 
     def leave(request: gr.Request) -> None:
-        # Perhaps only the connection broke, as when a telephone is locked: what is finished stays for a while.
+        # Perhaps only the connection broke, as when a phone is locked: what is finished stays for a while.
         page.hung_up(str(request.session_hash))
         studio.forget(request.session_hash)
 
@@ -113,7 +113,7 @@ def build_page(
     for event in page.fns.values():
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
             event.api_visibility = "private"
-    page.queue(max_size=QUEUE, api_open=False)
+    page.queue(max_size=MAX_WAITING, api_open=False)
     return page
 
 

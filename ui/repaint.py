@@ -16,12 +16,12 @@ from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.events import IN_LINE, QUIET
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, registry_choices
-from ui.line import Ended
+from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
-from ui.masks import SIDE, read_mask
+from ui.masks import MASK_SIDE, read_mask
 from ui.sliders import slider, within
 from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
-from ui.words import say, spoken, words_of
+from ui.words import say, spoken, translator_for
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
@@ -154,7 +154,7 @@ def lay_out(studio: Studio) -> Widgets:
                 html_template="",
                 js_on_load=MASK.read_text("utf-8"),
                 elem_id="mask",
-                side=SIDE,
+                side=MASK_SIDE,
                 apply_default_css=False,
             )
             history = gr.HTML(
@@ -191,7 +191,7 @@ class Handler:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """The button for downloads, what is said under the picture, the picture, and what the history keeps of it."""
-        session, worded = request.session_hash, words_of(request)
+        session, translate = request.session_hash, translator_for(request)
         # What an overtaken request yields: if a generator yields nothing, Gradio empties all its outputs.
         overtaken = (gr.skip(),) * 4
         if photo is None:
@@ -204,7 +204,7 @@ class Handler:
         try:
             wish = Wish.of(style=style, second=over, mask=mask if over else "", **settings)
             path = received(photo)
-            painting = yield from self._painted(session, path, wish, worded)
+            painting = yield from self._painted(session, path, wish, translate)
             picture = blended(painting, wish)
         except Ended:
             yield overtaken
@@ -230,7 +230,7 @@ class Handler:
         self.studio.shown.put(session, None, wish)
         files = str(painting.original.file), str(seen)
         bounded = wish.size is None and max(picture.size) == self.studio.limit(wish)
-        yield gr.DownloadButton(interactive=False), describe(painting, worded, bounded), files, gr.skip()
+        yield gr.DownloadButton(interactive=False), describe(painting, translate, bounded), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
         if self.studio.shown.get(session, None) is wish:  # though something else may be wanted since
@@ -245,7 +245,7 @@ class Handler:
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip(), made
 
     def _painted(
-        self, session: str | None, path: Path, wish: Wish, worded: Callable[[str], str]
+        self, session: str | None, path: Path, wish: Wish, translate: Callable[[str], str]
     ) -> Generator[tuple[Any, ...], None, Painting]:
         """The painting; until it is there, yields what ``show`` says of it.
 
@@ -253,18 +253,18 @@ class Handler:
             Ended: something else has been asked for in the meantime.
             NSTError: the photograph or the style is refused.
         """
-        said = ""
+        latest = ""
         if not all(self.studio.is_here(name) for name in wish.styles):
-            said = worded("Downloading the style from the Hugging Face Hub …")
-            yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
+            latest = translate("Downloading the style from the Hugging Face Hub …")
+            yield gr.skip(), f"<p>{latest}</p>", gr.skip(), gr.skip()
         turn = self.studio.painting(session, path, wish)
         for phrases in turn.watch():
             if not self.studio.wants(session, wish):
                 raise Ended
-            if phrases and (words := spoken(phrases, worded)) != said:
-                said = words
-                passing = ' class="passing"' if phrases[0][0].startswith("Painted ") else ""
-                yield gr.skip(), f"<p{passing}>{said}</p>", gr.skip(), gr.skip()
+            if phrases and (words := spoken(phrases, translate)) != latest:
+                latest = words
+                passing = ' class="passing"' if phrases[0][0] == PROGRESS else ""
+                yield gr.skip(), f"<p{passing}>{latest}</p>", gr.skip(), gr.skip()
         return turn.result()
 
 
@@ -274,7 +274,7 @@ def wire(
     """Make the tab's events; returns ``RepaintWidgets.paint_after``."""
     photo, settings, result = widgets.photo, widgets.settings, widgets.result
     style, second, mix = settings["style"], settings["second"], settings["mix"]
-    # On a telephone the picture would be below the fold.
+    # On a phone the picture would be below the fold.
     gr.on([photo.change, style.input], js="showStyles")
     style.change(None, None, None, js="showCard")
 
@@ -325,8 +325,8 @@ def styles_of(painting: Painting) -> list[Style]:
     return [painting.style, painting.second.style] if painting.second else [painting.style]
 
 
-def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) -> str:
-    """The lines under the picture, as HTML; ``worded`` translates their English words.
+def describe(painting: Painting, translate: Callable[[str], str], bounded: bool) -> str:
+    """The lines under the picture, as HTML; ``translate`` translates their English words.
 
     They say so if its size is ``bounded``: by this server, not by what was asked for.
     """
@@ -335,8 +335,8 @@ def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) ->
     named = (filter(None, (f"<b>{escape(style.title)}</b>", escape(style.artist))) for style in styles)
     who = " + ".join(", ".join(names) for names in named)
     licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles if style.license))
-    pixels = f"{width} × {height} px{worded(', the largest this server paints') if bounded else ''}"
-    how = f"{pixels} · {worded('painted in')} {seconds:.2f} s"
+    pixels = f"{width} × {height} px{translate(', the largest this server paints') if bounded else ''}"
+    how = f"{pixels} · {translate('painted in')} {seconds:.2f} s"
     if licences:
-        how += f" · {worded('the style’s licence:')} {licences}"
+        how += f" · {translate('the style’s licence:')} {licences}"
     return f"<p>{who}</p><p>{how}</p>"

@@ -12,7 +12,7 @@ from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
 from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
 from ui.studio import received
-from ui.training_service import STEPS, STYLE_SIZE, WEIGHT, TrainingRun, TrainingService
+from ui.training_service import CONTENT_WEIGHT_BOUNDS, STEPS, STYLE_SIZE_BOUNDS, TrainingRun, TrainingService
 from ui.viewer import follow, labelled, shown, stop_button, viewer_for
 from ui.words import say
 
@@ -58,14 +58,14 @@ def _settings(trainings: TrainingService) -> list[Any]:
         label=say("Start with the network of"),
     )
     weight = slider(
-        *WEIGHT,
+        *CONTENT_WEIGHT_BOUNDS,
         value=default.content_weight,
         step=0.1,
         label=say("Content weight"),
         info=say("Higher values keep more of the photograph."),
     )
     size = slider(
-        *STYLE_SIZE,
+        *STYLE_SIZE_BOUNDS,
         value=default.style_size,
         step=32,
         label=say("Style size (px)"),

@@ -8,15 +8,15 @@ import gradio as gr
 from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
 from ui.gallery import drawn, examples, registry_choices
 from ui.line import Ended
-from ui.links import remembers, said_at_first
+from ui.links import first_settings, remembers
 from ui.restoring import read
 from ui.sliders import slider, within
 from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
 from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for
-from ui.words import say, words_of
+from ui.words import say, translator_for
 
-SIZE = 480
+DEFAULT_SIZE = 480
 """The longer side chosen at first, in pixels."""
 HINT = (
     "<b>Watch a film being painted</b>Choose a film: its first frame is painted straight away.<br>The rest, and the "
@@ -65,7 +65,7 @@ def lay_out(videos: VideoService) -> Widgets:
             )
             size = gr.Radio(
                 [(str(one), one) for one in videos.sizes],
-                value=max((one for one in videos.sizes if one <= SIZE), default=videos.sizes[0]),
+                value=max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0]),
                 label=say("Size (longer side, px)"),
             )
             with gr.Row():
@@ -116,7 +116,7 @@ class Handlers:
 
     def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
         """Fill the settings in as the page opens."""
-        recipe = said_at_first("video", self.settings, remembered, request)
+        recipe = first_settings("video", self.settings, remembered, request)
         values = read(self.videos.studio, self.settings, {"size": self.videos.sizes}, recipe)
         return [values.get(name, gr.skip()) for name in self.settings]
 
@@ -133,10 +133,12 @@ class Handlers:
             return None, *earlier
         painted = self.videos.running.get(request.session_hash, None)
         if painted and painted.running:
-            if not painted.told:
-                painted.told = True
+            if not painted.explained:
+                painted.explained = True
                 gr.Info(
-                    words_of(request)("The film being painted keeps its settings; Paint starts over with the new ones.")
+                    translator_for(request)(
+                        "The film being painted keeps its settings; Paint starts over with the new ones."
+                    )
                 )
             return gr.skip(), *earlier
         with refusals():

@@ -56,7 +56,7 @@ def view(run: Watched) -> dict[str, Any]:
     """What ``viewer.js`` draws; only differences from the one before are sent, and five digits are enough."""
     return {
         "running": run.running,
-        "said": json.dumps(run.said),  # Gradio's differences of lists within lists lose what comes after a shorter one
+        "status": json.dumps(run.status),  # of lists in lists, Gradio's differences lose what follows a shorter one
         "progress": round(run.progress, 3),
         "steps": run.steps,
         "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},

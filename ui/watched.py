@@ -15,14 +15,14 @@ from typing import Generic, TypeVar
 from PIL import Image
 
 from nst_core.errors import NSTError
-from ui.log import note_failure
+from ui.log import log_failure
 from ui.session_cache import SessionCache
-from ui.studio import KEEP
+from ui.studio import KEEP_FILES_SECONDS
 from ui.words import Phrase, phrase
 
-SNAPSHOTS = 40
+MAX_SNAPSHOTS = 40
 """The most pictures that are kept of a run; if there are more, every second one goes."""
-GLANCE = 0.35
+VIEW_INTERVAL = 0.35
 """Seconds between two looks at the curves."""
 
 
@@ -38,7 +38,7 @@ class Watched:
         """One column is ``step``."""
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
-        self.said = [phrase("Preparing the feature network and the pictures …")]
+        self.status = [phrase("Preparing the feature network and the pictures …")]
         """Its status, in words."""
         self.progress = 0.0
         self.running = True
@@ -49,7 +49,7 @@ class Watched:
 
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
-        if len(self.snapshots) >= SNAPSHOTS:
+        if len(self.snapshots) >= MAX_SNAPSHOTS:
             # The latest may be on its way to those who watch.
             for _, file in self.snapshots[1:-1:2]:
                 file.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ class Watched:
         try:
             file.write_bytes(made.getvalue())
         except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
-            note_failure(error)
+            log_failure(error)
             file.unlink(missing_ok=True)
             return
         self.snapshots.append((step, file))
@@ -93,7 +93,7 @@ class Service(Generic[W]):
     def __init__(self, running: float, ended: int) -> None:
         """A run that goes on can be stopped for ``running`` seconds; at most ``ended`` of those that ended are kept."""
         self.running: SessionCache[W] = SessionCache(16, running)
-        self._ended: SessionCache[W] = SessionCache(ended, 2 * KEEP)  # as long as the files
+        self._ended: SessionCache[W] = SessionCache(ended, KEEP_FILES_SECONDS)
 
     def ended(self, session: str | None) -> W | None:
         """The session's last run that ended well."""
