@@ -313,10 +313,18 @@ def tagged(card: str) -> str:
     tags = load_yaml(match[1]).get("tags") or []
     if HUB_TAGS[-1] in tags:
         return card
-    front, new = yaml.compose(match[1]), yaml.compose(yaml.safe_dump({"tags": [*HUB_TAGS, *tags]}))
-    assert isinstance(front, yaml.MappingNode) and isinstance(new, yaml.MappingNode)
-    front.value = [(key, value) for key, value in front.value if key.value != "tags"] + new.value
-    return f"---\n{yaml.serialize(front, allow_unicode=True)}---\n\n{match[2]}"
+    return with_facts(card, tags=[*HUB_TAGS, *tags])
+
+
+def with_facts(card: str, **facts: str | list[str]) -> str:
+    """A card's text whose front matter, which may be missing, says these facts; whatever else it says stays."""
+    match = FRONT_MATTER.match(card) or FRONT_MATTER.match(Card(text=card).render())
+    assert match
+    front, new = yaml.compose(match[1]), yaml.compose(yaml.safe_dump(facts, sort_keys=False))
+    assert isinstance(new, yaml.MappingNode)
+    kept = front.value if isinstance(front, yaml.MappingNode) else []  # there may be comments alone
+    new.value = [(key, value) for key, value in kept if key.value not in facts] + new.value
+    return f"---\n{yaml.serialize(new, allow_unicode=True)}---\n\n{match[2]}"
 
 
 def check_new(folder: Path) -> None:
