@@ -352,8 +352,9 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
-    They are written to a temporary folder inside it, and moved out when all are complete, the weights last: an
-    interruption leaves no folder, or one without the file that makes it a style.
+    They are written to a temporary folder inside it, and moved out when all are complete, the weights last, in the
+    place of a former style's, which are deleted first: an interruption leaves the folder as it was, or without the file
+    that makes it a style.
 
     Raises:
         StyleError: the architecture is not known, the card or ``config.json`` is none that could be read again, or the
@@ -377,6 +378,7 @@ def write_style(
             save_picture(fit(shown, min(PREVIEW_SIZE, max(shown.size))), new / PREVIEW)
             (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable by its owner alone
             read_weights(new / WEIGHTS, architecture)
+            (folder / WEIGHTS).unlink(missing_ok=True)
             for file in (CARD, PREVIEW, CONFIG, WEIGHTS):
                 (new / file).replace(folder / file)
     except OSError as error:

@@ -131,9 +131,12 @@ def test_weights_in_any_memory_layout_are_written(tmp_path: Path) -> None:
     assert torch.equal(Style.open(folder).network.state_dict()["conv2.conv2d.weight"], state["conv2.conv2d.weight"])
 
 
+@pytest.mark.parametrize("existing", [False, True])
 def test_what_stops_between_two_files_leaves_none_that_makes_it_a_style(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
 ) -> None:
+    if existing:
+        make_style(tmp_path / "style", seed=1)
     moved: list[str] = []
 
     def move(new: Path, place: Path, replace: Callable[[Path, Path], Path] = Path.replace) -> Path:
