@@ -49,7 +49,11 @@ def _matching(pattern: str, right: str) -> AfterValidator:
 def _inside(path: Path, info: ValidationInfo) -> Path:
     assert info.context is not None
     folder: Path = info.context["folder"]
-    with suppress(OSError, RuntimeError):  # where links form a loop
+    if "\\" in path.as_posix():  # on Windows alone it would be found
+        raise PydanticCustomError(
+            "backslash", "should have / between its folders, as in styles/great-wave, and no backslash"
+        )
+    with suppress(OSError, RuntimeError, ValueError):  # where links form a loop, or there is a null character
         if (resolved := (folder / path).resolve()).is_relative_to(folder):
             return resolved
     raise PydanticCustomError("outside", "should be a folder inside the registry's own")
