@@ -3,10 +3,11 @@
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -60,10 +61,26 @@ class StyleError(NSTError):
     """A folder that is not a style, or one that this version cannot open."""
 
 
-class StyleConfig(BaseModel):
-    """``config.json``: what the weights are, and how they were made."""
-
+class _File(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+    file: ClassVar[str]
+
+    def __init__(self, /, **said: Any) -> None:
+        try:
+            super().__init__(**said)
+        except ValidationError as error:
+            raise StyleError(explain(error, self.file)) from error
+
+
+class StyleConfig(_File):
+    """``config.json``: what the weights are, and how they were made.
+
+    Raises:
+        StyleError: something in it is not as it should be.
+    """
+
+    file = CONFIG
 
     architecture: str
     architecture_version: int = Field(ge=1, le=MAX_VERSION)
@@ -99,10 +116,14 @@ class StyleConfig(BaseModel):
         return architecture
 
 
-class Card(BaseModel):
-    """``README.md``: facts about a style as YAML front matter, and a text in Markdown."""
+class Card(_File):
+    """``README.md``: facts about a style as YAML front matter, and a text in Markdown.
 
-    model_config = ConfigDict(frozen=True)
+    Raises:
+        StyleError: something in it is not as it should be.
+    """
+
+    file = CARD
 
     title: PlainText = ""
     artist: PlainText = ""
@@ -139,10 +160,7 @@ class Card(BaseModel):
             raise StyleError(f"The front matter of {CARD} is not YAML that can be read: {error}.") from error
         if not isinstance(said, dict):
             raise StyleError(f"The front matter of {CARD} should be lines that read `key: value`.")
-        try:
-            card = cls.model_validate({**{key: value for key, value in said.items() if value}, "text": text.strip()})
-        except ValidationError as error:
-            raise StyleError(explain(error, CARD)) from error
+        card = cls(**{**{key: value for key, value in said.items() if value}, "text": text.strip()})
         return card.model_copy(update={"tags": tuple(tag for tag in card.tags if tag not in HUB_TAGS)})
 
 
@@ -357,12 +375,23 @@ def write_style(
     that makes it a style.
 
     Raises:
-        StyleError: the architecture is not known, the card or ``config.json`` is none that could be read again, or the
-            folder cannot be written.
+        StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` is none
+            that could be read again, or the folder cannot be written.
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
         PictureError: the preview cannot be read.
     """
     folder = _real(folder)
+    if not isinstance(config, StyleConfig):
+        right = "StyleConfig(architecture='johnson', architecture_version=1)"
+        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
+    if not isinstance(card, Card):
+        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
+    if not isinstance(network_state, Mapping):
+        kind = type(network_state).__name__
+        raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
+    for name, tensor in network_state.items():
+        if not isinstance(tensor, Tensor) or tensor.is_meta:
+            raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
     architecture = config.find_architecture()
     # Copies, as safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
@@ -383,6 +412,9 @@ def write_style(
                 (new / file).replace(folder / file)
     except OSError as error:
         raise StyleError(f"The style {quoted(folder.name)} could not be written: {error.strerror}.") from error
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        raise StyleError(f"{CARD} cannot hold {character!r}, which is not a valid character.") from error
     except PydanticSerializationError as error:
         raise StyleError(
             f"{CONFIG} can hold Python's own numbers, texts, lists and dictionaries alone: {error}."
@@ -394,6 +426,8 @@ def write_style(
 
 
 def _real(folder: str | Path) -> Path:
+    if not isinstance(folder, str | os.PathLike):
+        raise StyleError(f"The folder of a style is a path, not {folder!r:.80}.")
     if "\0" in str(folder):
         raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
     return Path(os.path.realpath(folder))
