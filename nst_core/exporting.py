@@ -5,6 +5,7 @@ nearly a gigabyte to make it, so it is kept in ``graphs/``, where ``scripts/grap
 """
 
 import copy
+import os
 import warnings
 from importlib.util import find_spec
 from itertools import pairwise
@@ -59,9 +60,11 @@ def export_style(
     Raises:
         NSTError: ``mix`` is out of its range.
         StyleError: one of the two is no style.
-        ExportingError: a package is missing, there is no such precision, the file cannot be written, or a weight is
-            beyond float16.
+        ExportingError: a package is missing, there is no such precision, ``path`` is no path, the file cannot be
+            written, or a weight is beyond float16.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ExportingError(f"The file to write is a path that ends in .onnx, not {path!r:.80}.")
     path = Path(path)
     check_export(path)
     check_style(style)

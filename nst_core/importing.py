@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, RootModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nst_core.architectures import ARCHITECTURES, Architecture
@@ -24,7 +26,7 @@ from nst_core.architectures.johnson import JOHNSON
 from nst_core.checkpoint import load_checkpoint, unpacked_size
 from nst_core.errors import NSTError, check_number
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
-from nst_core.gate import load_network, recognise
+from nst_core.gate import WeightsError, load_network, recognise
 from nst_core.losses import CONVENTIONS
 from nst_core.recipe import Recipe
 from nst_core.text import explain, few, plain, quoted, read_text
@@ -85,12 +87,17 @@ def read_checkpoint(path: Path) -> Imported:
 
     Raises:
         ImportingError: it cannot be read, or is from no known project.
-        WeightsError: it is safetensors, and does not pass the gate.
+        WeightsError: it is safetensors, of no known project, or does not pass the gate.
     """
     if os.path.isdir(path):
         return Imported(FAST_STYLE_TRANSFER, read_ml5(path), "lengstrom/fast-style-transfer, as ml5.js has it")
     if path.suffix.lower() == ".safetensors":
-        architecture = recognise(path)
+        try:
+            architecture = recognise(path)
+        except WeightsError:
+            if imported := _of_a_family(_bare(_read_safetensors(path))):
+                return imported
+            raise
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
     state, asked = _unpickle(path)
     if asked is not None:
@@ -102,12 +109,37 @@ def read_checkpoint(path: Path) -> Imported:
             )
         architecture = ARCHITECTURES[trained_as]
         return Imported(architecture, _checked(state, architecture), "nst-core", _begun(asked))
+    if imported := _of_a_family(state):
+        return imported
+    known = ", ".join(family.origin for family in FAMILIES)
+    raise ImportingError(f"{path.name} holds {few(list(state))}: that is not a network of any of {known}.")
+
+
+def _of_a_family(state: State) -> Imported | None:
     for family in FAMILIES:
         if renamed := family.rename(state):
             ours = _checked(renamed, JOHNSON)
             return Imported(JOHNSON, _of_pixels(ours) if family.normalises else ours, family.origin)
-    known = ", ".join(family.origin for family in FAMILIES)
-    raise ImportingError(f"{path.name} holds {few(list(state))}: that is not a network of any of {known}.")
+    return None
+
+
+def _bare(state: State) -> State:
+    """The tensors without what PyTorch's DataParallel, for several GPUs, and torch.compile put before their names."""
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in state.items()}
+
+
+def _read_safetensors(path: Path) -> State:
+    """The tensors that the gate refused, layer by layer; none if they cannot be read at all, as its refusal says."""
+    try:
+        state = load_file(path) if path.stat().st_size <= MAX_CHECKPOINT else {}
+    except (OSError, SafetensorError):
+        return {}
+
+    def place(name: str) -> str:
+        return re.sub(r"\d+", lambda number: number[0].zfill(9), name.removesuffix("weight"))
+
+    # The format has them in the order of the alphabet, where layer 10 is before layer 2, and a bias before its weight.
+    return {name: state[name] for name in sorted(state, key=place)}
 
 
 def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
@@ -130,8 +162,7 @@ def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
         held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: it should be a dict of tensors by their names.")
-    # PyTorch's DataParallel, for several GPUs, and torch.compile prefix the names.
-    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in held.items()}, asked
+    return _bare(held), asked
 
 
 def _begun(asked: dict[Any, Any]) -> Begun | None:

@@ -55,19 +55,49 @@ class Convention:
         return content / other_content, style / other_style
 
 
+# Functions with names, as a loss can then be pickled.
+def _one(channels: int, positions: float) -> float:
+    return 1
+
+
+def _half(channels: int, positions: float) -> float:
+    return 1 / 2
+
+
+def _per_position(channels: int, positions: float) -> float:
+    return 1 / positions
+
+
+def _per_feature(channels: int, positions: float) -> float:
+    return 1 / (channels * positions)
+
+
+def _per_product(channels: int, positions: float) -> float:
+    return 1 / channels**2
+
+
+def _per_four_products(channels: int, positions: float) -> float:
+    return 1 / (4 * channels**2)
+
+
 CONVENTIONS: dict[str, Convention] = {
     # Plain sums of squares; painting and photograph must then be pictures of one size, without masks.
-    "article": Convention(lambda c, n: 1, lambda c, n: 1, lambda c, n: 1),
+    "article": Convention(content=_one, gram=_one, style=_one),
     # Gatys, Ecker and Bethge 2015, equations 1 and 4; but each Gram matrix is divided by its own picture's positions,
     # so that a painting of another size, or a mask, changes nothing.
-    "gatys": Convention(lambda c, n: 1 / 2, lambda c, n: 1 / n, lambda c, n: 1 / (4 * c**2)),
+    "gatys": Convention(content=_half, gram=_per_position, style=_per_four_products),
     # Johnson, Alahi and Fei-Fei 2016, equations 2 to 4.
-    "johnson": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1),
+    "johnson": Convention(content=_per_feature, gram=_per_feature, style=_one),
     # jcjohnson/neural-style and the PyTorch tutorial: mean squares of features and of Gram matrices divided by C·N.
-    "tutorial": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1 / c**2),
+    "tutorial": Convention(content=_per_feature, gram=_per_feature, style=_per_product),
     # Johnson's, each term divided by its target's own: what training uses.
-    "relative": Convention(lambda c, n: 1 / (c * n), lambda c, n: 1 / (c * n), lambda c, n: 1, relative=True),
+    "relative": Convention(content=_per_feature, gram=_per_feature, style=_one, relative=True),
 }
+
+
+def _refuse_gradient(name: str, constant: Tensor | None) -> None:
+    if constant is not None and constant.requires_grad:
+        raise LossError(f"The {name} gets no gradient: detach() it first.")
 
 
 def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
@@ -78,10 +108,14 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
     float16 features are converted to float32.
 
     Raises:
-        LossError: features or a region of another shape.
+        LossError: features or a region of another shape, features that are not floating-point numbers, or a region that
+            requires a gradient, which is computed for the features alone.
     """
     if features.dim() != 4:
         raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
+    if not features.is_floating_point():
+        raise LossError(f"Features should be floating-point numbers, not {features.dtype}.")
+    _refuse_gradient("region", region)
     right = 1, 1, *features.shape[2:]
     if region is not None and tuple(region.shape) not in (right, (len(features), *right[1:])):
         raise LossError(f"The region of such features should be {right}, not {tuple(region.shape)}.")
@@ -170,7 +204,8 @@ def detail_map(features: Tensor, focus: float) -> Tensor:
 class ContentLoss(nn.Module):
     """Squared distance of activations, one layer: (B, C, H, W) against the same, to a scalar, mean over the batch.
 
-    ``detail``, (B, 1, H, W), says how much each position counts; without it all count the same.
+    ``detail``, (B, 1, H, W), says how much each position counts; without it all count the same. The gradient is that of
+    the features alone.
     """
 
     def __init__(self, convention: Convention) -> None:
@@ -178,6 +213,18 @@ class ContentLoss(nn.Module):
         self.convention = convention
 
     def forward(self, features: Tensor, target: Tensor, detail: Tensor | None = None) -> Tensor:
+        """The loss.
+
+        Raises:
+            LossError: the target is of another shape, or it or ``detail`` requires a gradient.
+        """
+        if features.shape != target.shape:
+            raise LossError(
+                f"The content target should be of as many pictures of the same size: {tuple(features.shape)}, not "
+                f"{tuple(target.shape)}."
+            )
+        _refuse_gradient("content target", target)
+        _refuse_gradient("map of details", detail)
         factor = self.convention.content(features.shape[1], features[0, 0].numel())
         loss = factor * _SquaredDistance.apply(features, target, detail)
         if self.convention.relative:
@@ -360,13 +407,20 @@ class PerceptualLoss(nn.Module):
             }
 
     def forward(self, pictures: Tensor, content_targets: Mapping[str, ContentTarget]) -> LossTerms:
-        """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many of that size."""
+        """Losses of pictures (B, 3, H, W), RGB in 0–1, against ``content_targets(...)`` of as many of that size.
+
+        Raises:
+            LossError: the targets are of more or fewer pictures, of another size or another loss, or something else.
+        """
+        targets = content_targets if isinstance(content_targets, Mapping) else {}
+        if not all(isinstance(targets.get(layer), ContentTarget) for layer in self.content_layers):
+            raise LossError("The content targets should be what content_targets(photographs) of this loss gives.")
         features = self.network(pictures, {**self.content_layers, **self.style_layers})
         # bfloat16 has too few digits for sums of tens of thousands of squares.
         with torch.autocast(pictures.device.type, enabled=False):
             layers = {}
             for layer, weight in self.content_layers.items():
-                target = content_targets[layer]
+                target = targets[layer]
                 layers[f"content/{layer}"] = weight * self.content(features[layer], target.features, target.detail)
             for layer, weight in self.style_layers.items():
                 here = features[layer]

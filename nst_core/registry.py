@@ -49,7 +49,11 @@ def _matching(pattern: str, right: str) -> AfterValidator:
 def _inside(path: Path, info: ValidationInfo) -> Path:
     assert info.context is not None
     folder: Path = info.context["folder"]
-    with suppress(OSError, RuntimeError):  # where links form a loop
+    if "\\" in path.as_posix():  # on Windows alone it would be found
+        raise PydanticCustomError(
+            "backslash", "should have / between its folders, as in styles/great-wave, and no backslash"
+        )
+    with suppress(OSError, RuntimeError, ValueError):  # where links form a loop, or there is a null character
         if (resolved := (folder / path).resolve()).is_relative_to(folder):
             return resolved
     raise PydanticCustomError("outside", "should be a folder inside the registry's own")
@@ -259,10 +263,8 @@ class Registry:
             HubError: it cannot be had from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
-        self.refuse_blocked(repo, revision)
-        folder = _fetch(repo, revision, self.refuse_blocked, into=into)
-        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
-        return dataclasses.replace(_open_folder(folder, name=repo), id=f"{repo}@{folder.name}")
+        style = self._open_repo(repo, revision, into=into)
+        return dataclasses.replace(style, id=f"{repo}@{style.folder.name}")
 
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
         """Why that repository, or that commit of it, is not to be opened; None where it may be."""
@@ -288,15 +290,25 @@ class Registry:
             style = _open_folder(entry.path, sha256=entry.sha256)
         else:
             assert entry.repo is not None
-            folder = _fetch(entry.repo, entry.revision, self.refuse_blocked)
-            try:
-                style = _open_folder(folder, sha256=entry.sha256)
-            except NSTError:  # its copy is perhaps damaged
-                folder = _fetch(entry.repo, entry.revision, self.refuse_blocked, anew=True)
-                style = _open_folder(folder, sha256=entry.sha256)
+            style = self._open_repo(entry.repo, entry.revision, sha256=entry.sha256)
         return dataclasses.replace(
             style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
         )
+
+    def _open_repo(
+        self, repo: str, revision: str | None, *, sha256: str | None = None, into: Path | None = None
+    ) -> "Style":
+        self.refuse_blocked(repo, revision)
+        folder = _fetch(repo, revision, self.refuse_blocked, into=into)
+        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
+        try:
+            return _open_folder(folder, sha256=sha256, name=repo)
+        except NSTError:
+            if into:
+                raise
+        # Its copy in the cache is perhaps damaged.
+        folder = _fetch(repo, revision, self.refuse_blocked, anew=True)
+        return _open_folder(folder, sha256=sha256, name=repo)
 
 
 def read_registry(path: Path) -> str:

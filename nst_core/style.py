@@ -3,10 +3,11 @@
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -61,10 +62,26 @@ class StyleError(NSTError):
     """A folder that is not a style, or one that this version cannot open."""
 
 
-class StyleConfig(BaseModel):
-    """``config.json``: what the weights are, and how they were made."""
-
+class _File(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+    file: ClassVar[str]
+
+    def __init__(self, /, **said: Any) -> None:
+        try:
+            super().__init__(**said)
+        except ValidationError as error:
+            raise StyleError(explain(error, self.file)) from error
+
+
+class StyleConfig(_File):
+    """``config.json``: what the weights are, and how they were made.
+
+    Raises:
+        StyleError: something in it is not as it should be.
+    """
+
+    file = CONFIG
 
     architecture: str
     architecture_version: int = Field(ge=1, le=MAX_VERSION)
@@ -94,10 +111,14 @@ class StyleConfig(BaseModel):
         return architecture
 
 
-class Card(BaseModel):
-    """``README.md``: facts about a style as YAML front matter, and a text in Markdown."""
+class Card(_File):
+    """``README.md``: facts about a style as YAML front matter, and a text in Markdown.
 
-    model_config = ConfigDict(frozen=True)
+    Raises:
+        StyleError: something in it is not as it should be.
+    """
+
+    file = CARD
 
     title: PlainText = ""
     artist: PlainText = ""
@@ -134,10 +155,7 @@ class Card(BaseModel):
             raise StyleError(f"The front matter of {CARD} is not YAML that can be read: {error}.") from error
         if not isinstance(said, dict):
             raise StyleError(f"The front matter of {CARD} should be lines that read `key: value`.")
-        try:
-            card = cls.model_validate({**{key: value for key, value in said.items() if value}, "text": text.strip()})
-        except ValidationError as error:
-            raise StyleError(explain(error, CARD)) from error
+        card = cls(**{**{key: value for key, value in said.items() if value}, "text": text.strip()})
         return card.model_copy(update={"tags": tuple(tag for tag in card.tags if tag not in HUB_TAGS)})
 
 
@@ -304,10 +322,18 @@ def tagged(card: str) -> str:
     tags = load_yaml(match[1]).get("tags") or []
     if HUB_TAGS[-1] in tags:
         return card
-    front, new = yaml.compose(match[1]), yaml.compose(yaml.safe_dump({"tags": [*HUB_TAGS, *tags]}))
-    assert isinstance(front, yaml.MappingNode) and isinstance(new, yaml.MappingNode)
-    front.value = [(key, value) for key, value in front.value if key.value != "tags"] + new.value
-    return f"---\n{yaml.serialize(front, allow_unicode=True)}---\n\n{match[2]}"
+    return with_facts(card, tags=[*HUB_TAGS, *tags])
+
+
+def with_facts(card: str, **facts: str | list[str]) -> str:
+    """A card's text whose front matter, which may be missing, says these facts; whatever else it says stays."""
+    match = FRONT_MATTER.match(card) or FRONT_MATTER.match(Card(text=card).render())
+    assert match
+    front, new = yaml.compose(match[1]), yaml.compose(yaml.safe_dump(facts, sort_keys=False))
+    assert isinstance(new, yaml.MappingNode)
+    kept = front.value if isinstance(front, yaml.MappingNode) else []  # there may be comments alone
+    new.value = [(key, value) for key, value in kept if key.value not in facts] + new.value
+    return f"---\n{yaml.serialize(new, allow_unicode=True)}---\n\n{match[2]}"
 
 
 def check_new(folder: Path) -> None:
@@ -335,16 +361,28 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
-    They are written to a temporary folder inside it, and moved out when all are complete, the weights last: an
-    interruption leaves no folder, or one without the file that makes it a style.
+    They are written to a temporary folder inside it, and moved out when all are complete, the weights last, in the
+    place of a former style's, which are deleted first: an interruption leaves the folder as it was, or without the file
+    that makes it a style.
 
     Raises:
-        StyleError: the architecture is not known, the card or ``config.json`` is none that could be read again, or the
-            folder cannot be written.
+        StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` is none
+            that could be read again, or the folder cannot be written.
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
         PictureError: the preview cannot be read.
     """
     folder = _real(folder)
+    if not isinstance(config, StyleConfig):
+        right = "StyleConfig(architecture='johnson', architecture_version=1)"
+        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
+    if not isinstance(card, Card):
+        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
+    if not isinstance(network_state, Mapping):
+        kind = type(network_state).__name__
+        raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
+    for name, tensor in network_state.items():
+        if not isinstance(tensor, Tensor) or tensor.is_meta:
+            raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
     architecture = config.find_architecture()
     # Copies, as safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
@@ -360,10 +398,14 @@ def write_style(
             save_picture(fit(shown, min(PREVIEW_SIZE, max(shown.size))), new / PREVIEW)
             (new / WEIGHTS).write_bytes(save(weights))  # save_file's would be readable by its owner alone
             read_weights(new / WEIGHTS, architecture)
+            (folder / WEIGHTS).unlink(missing_ok=True)
             for file in (CARD, PREVIEW, CONFIG, WEIGHTS):
                 (new / file).replace(folder / file)
     except OSError as error:
         raise StyleError(f"The style {quoted(folder.name)} could not be written: {error.strerror}.") from error
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        raise StyleError(f"{CARD} cannot hold {character!r}, which is not a valid character.") from error
     except PydanticSerializationError as error:
         raise StyleError(
             f"{CONFIG} can hold Python's own numbers, texts, lists and dictionaries alone: {error}."
@@ -375,6 +417,8 @@ def write_style(
 
 
 def _real(folder: str | Path) -> Path:
+    if not isinstance(folder, str | os.PathLike):
+        raise StyleError(f"The folder of a style is a path, not {folder!r:.80}.")
     if "\0" in str(folder):
         raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
     return Path(os.path.realpath(folder))

@@ -154,9 +154,12 @@ def explain(error: ValidationError, where: str) -> str:
             return f"{where} lacks {quoted(place)}."
         case "extra_forbidden":
             return f"{where} has {quoted(place)}, which means nothing there."
+        case "value_error":  # one of ours, and a sentence already
+            return first["msg"].removeprefix("Value error, ")
     subject = f"{quoted(place)} in {where}" if place else where
-    # pydantic's "Input should be a valid tuple" means what is a list to the file's author.
-    should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"]).replace("a valid tuple", "a list")
+    should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"])
+    # What pydantic calls a valid tuple or dictionary is a list or an object to the file's author.
+    should = should.replace("a valid tuple", "a list").replace("a valid dictionary", "an object")
     return f"{subject} {should}."
 
 

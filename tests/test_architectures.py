@@ -114,6 +114,8 @@ def test_an_id_and_version_are_taken_once() -> None:
     [
         ("johnson", r"An architecture is Architecture\(.*\), not 'johnson'\."),
         (nn.Identity, "An architecture is .*, not <class"),
+        ({"id": 3}, r"The id of an architecture is a name such as 'my-network', not 3\."),
+        ({"id": " "}, r"The id of an architecture is a name such as 'my-network', not ' '\."),
         ({"version": 0}, r"The version of new should be a whole number from 1 to 9999, not 0\."),
         ({"min_size": "16"}, "The min_size of new should be a whole number of at least 1, not '16'"),
         ({"network": "johnson"}, "The network of new should be a class or a function .*, not 'johnson'"),

@@ -9,6 +9,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 import torch
+import yaml
 from made_hostile import LITE, Packed, good_files, lite_state, packed, zipped
 from made_styles import lively_state, make_style
 from safetensors.torch import save
@@ -16,8 +17,8 @@ from safetensors.torch import save
 from nst_core.architectures import ARCHITECTURES
 from nst_core.contribution import ContributionError, unpack
 from nst_core.errors import NSTError
-from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, Style
-from ui.contribute import top_folder
+from nst_core.style import CARD, CONFIG, MAX_BYTES, WEIGHTS, Style, read_card
+from ui.contribute import describe, top_folder
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,34 @@ def test_card_and_preview_may_be_missing(tmp_path: Path) -> None:
     files = {name: data for name, data in good_files().items() if name in (CONFIG, WEIGHTS)}
     unpack(write(tmp_path / "s.zip", zipped(files)), tmp_path / "new")
     assert contents(tmp_path / "new") == files
+
+
+NEW = "library_name: nst-core\npipeline_tag: image-to-image\ntags: [style-transfer, nst-style]"
+
+
+@pytest.mark.parametrize(
+    ("card", "front"),
+    [
+        ("---\nlicense: other\nlicense_name: special\ntags: [sea]\n---\nText.\n", "license_name: special\ntags: [sea]"),
+        ("\ufeff---\r\ntitle: Old  # of 1984\r\nyear: 1984\r\n---\r\n\r\nText.", "year: 1984"),
+        ("---\n{title: Old, language: en}\n---\nText.", "language: en"),
+        ("---\n# Nothing\n---\nText.", "{}"),
+        ("---\nlanguage: en\n---", "language: en"),
+        ("Text.", NEW),
+        ("", NEW),
+    ],
+)
+def test_what_a_person_says_is_written_into_the_card_and_all_else_stays(tmp_path: Path, card: str, front: str) -> None:
+    path = tmp_path / CARD
+    if card:
+        path.write_bytes(card.encode())
+    describe(tmp_path, "'New': #1", "Ådä", "mit")
+    new = read_card(tmp_path)
+    assert (new.title, new.artist, new.license) == ("'New': #1", "Ådä", "mit")
+    written = "# 'New': #1\n\nA style for nst-core: it repaints a photograph after *'New': #1* by Ådä."
+    assert new.text == ("Text." if "Text." in card else written)
+    said = yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1])
+    assert said == {"title": "'New': #1", "artist": "Ådä", "license": "mit", **yaml.safe_load(front)}
 
 
 def test_a_zip_is_known_by_what_is_in_it(tmp_path: Path) -> None:

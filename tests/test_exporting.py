@@ -1,6 +1,7 @@
 """What is exported paints in ONNX Runtime as in PyTorch, at any size, and float16 is enough for it."""
 
 import copy
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -297,8 +298,12 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     (tmp_path / "old.onnx").write_text("as it was")
     with pytest.raises(ExportingError, match=r"beyond 65,504, the largest that float16 holds: use fp32\.$"):
         export_style(heavy, tmp_path / "old.onnx", precision="fp16")
-    with pytest.raises(ExportingError, match=r"The precision should be fp32 or fp16, not 'int8'\.$"):
-        export_style(heavy, tmp_path / "old.onnx", precision="int8")  # type: ignore[arg-type]
+    for precision in ("int8", []):
+        wrong = re.escape(repr(precision))
+        with pytest.raises(ExportingError, match=rf"The precision should be fp32 or fp16, not {wrong}\.$"):
+            export_style(heavy, tmp_path / "old.onnx", precision=precision)  # type: ignore[arg-type]
+    with pytest.raises(ExportingError, match=r"^The file to write is a path that ends in \.onnx, not None\.$"):
+        export_style(heavy, None)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ExportingError, match=r"needs 'onnxscript': pip install 'nst-core\[export\]' installs"):
         export_style(heavy, tmp_path / "old.onnx")

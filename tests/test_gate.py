@@ -270,7 +270,7 @@ def test_wrong_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ([], "should be a valid dictionary"),
+        ([], "should be an object"),
         ({"dtype": "F32", "shape": [32]}, "lacks 'data_offsets'"),
         ({"dtype": "F32", "shape": [32], "data_offsets": [0, 128], "extra": 1}, "has 'extra'"),
         ({"dtype": ["F32"], "shape": [32], "data_offsets": [0, 128]}, "'F32', 'F16' or 'BF16'"),

@@ -162,17 +162,19 @@ def test_a_blocked_repository_is_not_opened_by_the_name_that_it_had(
 def test_a_copy_that_is_damaged_is_fetched_anew(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     wave = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
-    entries = [{**wave, "repo": "ada/wave", "revision": hub.add("ada/wave", folder, corrupts=True)}]
-    answers, _ = ask("wave", entries=entries)
-    assert answers[0][0] in ("StyleError", "WeightsError")
-    hub.repos["ada/wave"].fails = HTTPStatus.SERVICE_UNAVAILABLE
-    assert ask("wave", entries=entries)[0][0][:2] == answers[0][:2], "where it cannot be had, as it was"
-    hub.repos["ada/wave"].fails = None
-    hub.repos["ada/wave"].corrupts = False
-    answers, _ = ask("wave", entries=entries)
-    assert answers[0][:2] == ["wave", "T"]
+    pinned, other = [hub.add(repo, folder, corrupts=True) for repo in ("ada/wave", "ada/other")]
+    entries = [{**wave, "repo": "ada/wave", "revision": pinned}]
+    refs = ("wave", "ada/other", f"ada/other@{other}")
+    damaged, _ = ask(*refs, entries=entries)
+    assert {answer[0] for answer in damaged} <= {"StyleError", "WeightsError"}
+    for repo in hub.repos.values():
+        repo.corrupts, repo.fails = False, HTTPStatus.SERVICE_UNAVAILABLE
+    assert ask("wave", entries=entries)[0][0][:2] == damaged[0][:2], "where it cannot be had, as it was"
+    for repo in hub.repos.values():
+        repo.fails = None
+    assert [answer[1] for answer in ask(*refs, entries=entries)[0]] == ["T", "The Wave", "The Wave"]
     asked = len(hub.requests)
-    ask("wave", entries=entries)
+    ask("wave", f"ada/other@{other}", entries=entries)
     assert len(hub.requests) == asked, "once"
 
 

@@ -19,12 +19,14 @@ import torch
 from commands import nst
 from made_ml5 import Kernels, make_ml5
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from nst_core import architectures, importing
 from nst_core.architectures import ARCHITECTURES, register
 from nst_core.architectures.johnson import JOHNSON
+from nst_core.gate import WeightsError
 from nst_core.importing import ImportingError, read_checkpoint, read_ml5
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
@@ -218,7 +220,7 @@ def beside_others(state: dict[str, Tensor]) -> Any:
 
 
 def of_several_gpus(state: dict[str, Tensor]) -> Any:
-    return {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}
+    return {f"module.{name}": tensor for name, tensor in state.items()}
 
 
 def as_pytorchs_tutorial(state: dict[str, Tensor]) -> Any:
@@ -234,21 +236,24 @@ def otherwise_named(state: dict[str, Tensor]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("origin", "wrap"),
+    ("origin", "wrap", "suffix"),
     [
-        ("pytorch/examples", alone),
-        ("pytorch/examples", old),
-        ("pytorch/examples", of_several_gpus),
-        ("pytorch/examples", as_pytorchs_tutorial),
-        ("pytorch/examples", compiled),
-        ("gordicaleksa/pytorch-neural-style-transfer-johnson", beside_others),
-        ("eriklindernoren/Fast-Neural-Style-Transfer", alone),
-        ("eriklindernoren/Fast-Neural-Style-Transfer", otherwise_named),
+        ("pytorch/examples", alone, "pth"),
+        ("pytorch/examples", old, "pth"),
+        ("pytorch/examples", of_several_gpus, "pth"),
+        ("pytorch/examples", of_several_gpus, "safetensors"),
+        ("pytorch/examples", as_pytorchs_tutorial, "pth"),
+        ("pytorch/examples", compiled, "pth"),
+        ("gordicaleksa/pytorch-neural-style-transfer-johnson", beside_others, "pth"),
+        ("gordicaleksa/pytorch-neural-style-transfer-johnson", alone, "safetensors"),
+        ("eriklindernoren/Fast-Neural-Style-Transfer", alone, "pth"),
+        ("eriklindernoren/Fast-Neural-Style-Transfer", alone, "safetensors"),
+        ("eriklindernoren/Fast-Neural-Style-Transfer", otherwise_named, "pth"),
     ],
 )
-def test_a_pth_paints_as_at_home(tmp_path: Path, origin: str, wrap: Callable[[Any], Any]) -> None:
-    state, path = made(origin), tmp_path / "checkpoint.pth"
-    torch.save(wrap(state), path)
+def test_a_checkpoint_paints_as_at_home(tmp_path: Path, origin: str, wrap: Callable[[Any], Any], suffix: str) -> None:
+    state, path = made(origin), tmp_path / f"checkpoint.{suffix}"
+    (torch.save if suffix == "pth" else save_file)(wrap(state), path)
     imported = read_checkpoint(path)
     assert (imported.origin, imported.architecture.id) == (origin, "johnson")
     network = imported.architecture.network()
@@ -428,6 +433,9 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         read_checkpoint(path)
     with pytest.raises(ImportingError, match="could not be read: No such file"):
         read_checkpoint(tmp_path / "none.pth")
+    save_file({"fc.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"^other\.safetensors does not hold a .* the unexpected 'fc.weight'\.$"):
+        read_checkpoint(tmp_path / "other.safetensors")
 
 
 def test_a_small_file_takes_no_more_memory_than_a_large_one_may(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Losses against closed forms and the papers' formulas written out."""
 
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -37,9 +38,12 @@ def test_gram_matrix_of_ones_counts_positions() -> None:
     assert torch.equal(gram_matrix(torch.ones(2, 3, 4, 5)), torch.full((2, 3, 3), 20.0))
 
 
-def test_gram_matrix_is_of_a_batch() -> None:
+def test_gram_matrix_is_of_a_batch_of_floating_point_numbers() -> None:
     with pytest.raises(LossError, match=r"\(batch, channels, height, width\), not \(3, 4, 5\)"):
         gram_matrix(torch.ones(3, 4, 5))
+    for dtype in (torch.uint8, torch.complex64):
+        with pytest.raises(LossError, match=rf"^Features should be floating-point numbers, not {dtype}\.$"):
+            gram_matrix(torch.ones(1, 3, 4, 5, dtype=dtype))
 
 
 def test_gram_matrix_is_the_sum_over_positions() -> None:
@@ -361,6 +365,7 @@ def test_what_a_loss_remembers_goes_with_it() -> None:
     ).float()
     pictures = torch.rand(1, 3, 16, 16)
     assert loss(pictures, {}).style.dtype == torch.float32
+    assert torch.equal(pickle.loads(pickle.dumps(loss))(pictures, {}).total, loss(pictures, {}).total)
     assert "style.0.relu1_1.target" in dict(loss.named_buffers())
 
 
@@ -512,6 +517,29 @@ def test_what_no_loss_can_be_made_of(wrong: dict[str, Any], reason: str) -> None
 def test_a_region_has_the_shape_of_its_features(shape: tuple[int, ...]) -> None:
     with pytest.raises(LossError, match=r"^The region of such features should be \(1, 1, 4, 5\), not \("):
         gram_matrix(torch.ones(2, 3, 4, 5), torch.ones(shape))
+
+
+def test_what_gets_no_gradient_is_refused_one() -> None:
+    features = torch.rand(1, 2, 4, 4)
+    wants, content = features[:, :1].clone().requires_grad_(), ContentLoss(CONVENTIONS["johnson"])
+    for name, call in (
+        ("region", lambda: gram_matrix(features, wants)),
+        ("content target", lambda: content(features, features.clone().requires_grad_())),
+        ("map of details", lambda: content(features, features, wants)),
+    ):
+        with pytest.raises(LossError, match=rf"^The {name} gets no gradient: detach\(\) it first\.$"):
+            call()
+
+
+def test_content_targets_are_of_as_many_pictures() -> None:
+    photos = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    loss = PerceptualLoss(small_network(), [], content_layers={"relu2_1": 1.0}, style_layers={})
+    for others in (photos[:1], photos.repeat(2, 1, 1, 1), photos[..., :8]):
+        with pytest.raises(LossError, match=r"^The content target should be of .*: \(2, 8, 8, 8\), not \("):
+            loss(photos, loss.content_targets(others))
+    for wrong in (photos, {}, {"relu2_1": photos}, None):
+        with pytest.raises(LossError, match=r"^The content targets should be what content_targets\(photographs\) of "):
+            loss(photos, wrong)
 
 
 def test_what_does_not_exist_is_named() -> None:

@@ -156,7 +156,14 @@ def test_looking_through_a_registry_is_light(folder: Path) -> None:
         ({"path": "styles/../../x"}, "should be a folder inside the registry's own."),
         ({"path": "link/x"}, "should be a folder inside the registry's own."),
         ({"path": "round/x"}, "should be a folder inside the registry's own."),
-        ({"path": "a\0b"}, "'path' in registry.yaml's style 'great-wave'"),
+        (
+            {"path": "a\0b"},
+            "'path' in registry.yaml's style 'great-wave' should be a folder inside the registry's own.",
+        ),
+        (
+            {"path": "styles\\great-wave"},
+            "should have / between its folders, as in styles/great-wave, and no backslash.",
+        ),
     ],
 )
 def test_an_entry_that_is_not_right(tmp_path: Path, about: dict[str, Any], reason: str) -> None:

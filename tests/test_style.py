@@ -130,9 +130,12 @@ def test_weights_in_any_memory_layout_are_written(tmp_path: Path) -> None:
     assert torch.equal(Style.open(folder).network.state_dict()["conv2.conv2d.weight"], state["conv2.conv2d.weight"])
 
 
+@pytest.mark.parametrize("existing", [False, True])
 def test_what_stops_between_two_files_leaves_none_that_makes_it_a_style(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
 ) -> None:
+    if existing:
+        make_style(tmp_path / "style", seed=1)
     moved: list[str] = []
 
     def move(new: Path, place: Path, replace: Callable[[Path, Path], Path] = Path.replace) -> Path:
@@ -300,6 +303,47 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
             card=Card(),
             preview=Image.new("RGB", (8, 8)),
         )
+    assert not (tmp_path / "style").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Card(title=3), "'title' in README.md should be a valid string."),
+        (lambda: Card(tags="sea"), "'tags' in README.md should be a list."),
+        (lambda: StyleConfig(architecture="johnson"), "config.json lacks 'architecture_version'."),
+        (
+            lambda: StyleConfig(architecture="johnson", architecture_version=0),
+            "'architecture_version' in config.json should be greater than or equal to 1.",
+        ),
+    ],
+)
+def test_what_is_made_of_wrong_values_is_refused_in_one_sentence(make: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(StyleError) as caught:
+        make()
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"network_state": JOHNSON.network()}, r"The network's state is what network\.state_dict\(\) gives, not an? "),
+        (
+            {"network_state": {"a": np.zeros(32)}},
+            "'a' in the network's state is no tensor that holds numbers, as each ",
+        ),
+        ({"network_state": {"a": torch.ones(3, device="meta")}}, "'a' in the network's state is no tensor that holds "),
+        ({"config": {"architecture": "johnson"}}, r"The configuration is .*, not \{'architecture': 'johnson'\}"),
+        ({"card": None}, r"The card is what Card\(title='A Title'\) gives, not None"),
+        ({"card": Card(text="\udcff")}, r"README\.md cannot hold '\\udcff', which is not a valid character"),
+        ({"folder": None}, "The folder of a style is a path, not None"),
+    ],
+)
+def test_what_is_no_part_of_a_style_is_not_written(tmp_path: Path, wrong: dict[str, Any], sentence: str) -> None:
+    config = StyleConfig(architecture="johnson", architecture_version=1)
+    right = {"folder": tmp_path / "style", "network_state": lively_state(), "config": config, "card": Card()}
+    with pytest.raises(StyleError, match=rf"^{sentence}.*\.$"):
+        write_style(**{**right, "preview": Image.new("RGB", (8, 8)), **wrong})
     assert not (tmp_path / "style").exists()
 
 
@@ -500,6 +544,12 @@ def test_files_missing(folder: Path, files: list[str]) -> None:
     for file in files:
         (folder / file).unlink()
     assert refusal(folder) == f"'great-wave' is not a style: it lacks {' and '.join(files)}."
+
+
+@pytest.mark.parametrize("folder", [None, 3, b"style"])
+def test_a_folder_is_a_path(folder: Any) -> None:
+    with pytest.raises(StyleError, match=f"^The folder of a style is a path, not {folder!r}\\.$"):
+        Style.open(folder)
 
 
 def test_a_null_character_names_no_folder(made: Path) -> None:

@@ -19,7 +19,7 @@ from nst_core.errors import NSTError
 from nst_core.images import PictureError, fit, open_picture, save_picture
 from nst_core.publishing import Published, publish_style
 from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
-from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card, Style, read_card
+from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Style, read_card, with_facts
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.events import refusals
@@ -246,10 +246,11 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:
     """Write what a person said about their style into its card; all else in it stays."""
-    card = read_card(folder)
-    text = card.text or f"# {title}\n\nA style for nst-core: it repaints a photograph after *{title}* by {artist}."
-    described = Card(title=title, artist=artist, license=license, tags=card.tags, text=text)
-    (folder / CARD).write_text(described.render(), encoding="utf-8")
+    path = folder / CARD
+    card = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    if not read_card(folder).text:
+        card += f"\n# {title}\n\nA style for nst-core: it repaints a photograph after *{title}* by {artist}.\n"
+    path.write_text(with_facts(card, title=title, artist=artist, license=license), encoding="utf-8")
 
 
 def in_words(report: Report | None, translate: Callable[[str], str], refusal: str = "") -> str:

@@ -66,12 +66,15 @@ def register(architecture: Architecture) -> Architecture:
     """Make an architecture known by its id and version.
 
     Raises:
-        NSTError: another architecture has that id and version already, it is no ``Architecture``, or its ``version`` is
-            not in 1–9999, its ``min_size`` no whole number of 1 or more, or its ``network`` no class or function.
+        NSTError: another architecture has that id and version already, it is no ``Architecture``, or its ``id`` is no
+            name, its ``version`` not in 1–9999, its ``min_size`` no whole number of 1 or more, or its ``network`` no
+            class or function.
     """
     if not isinstance(architecture, Architecture):
         right = "Architecture(id='my-network', version=1, network=MyNetwork, min_size=16)"
         raise NSTError(f"An architecture is {right}, not {architecture!r:.80}.")
+    if not isinstance(architecture.id, str) or not architecture.id.strip():
+        raise NSTError(f"The id of an architecture is a name such as 'my-network', not {architecture.id!r:.80}.")
     check_number(NSTError, f"version of {architecture.id}", architecture.version, 1, MAX_VERSION, whole=True)
     check_number(NSTError, f"min_size of {architecture.id}", architecture.min_size, 1, whole=True)
     if not callable(architecture.network) or isinstance(architecture.network, nn.Module):
