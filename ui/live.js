@@ -214,8 +214,13 @@ async function attempt(work) { // whatever fails is told in one sentence
     wish++; // the other painters end as well
     console.warn(error);
     rest();
-    tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
+    refuse(error);
   }
+}
+
+function refuse(error) {
+  tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
+  comeIntoView(); // the choices above may have grown by who paints
 }
 
 // --- a photograph

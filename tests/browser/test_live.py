@@ -322,6 +322,7 @@ def test_where_the_graphics_chip_is_not_to_be_had_the_processor_paints(live: "Pa
     expect(live.locator("#live .line")).to_contain_text("by this device's processor")
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     start = page.get_by_role("button", name="Start the camera")
@@ -329,6 +330,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     expect(line).to_have_text(
         "Camera access was denied: allow it next to the page's address, then start the camera again."
     )
+    expect(page.locator("#live .rate")).to_be_in_viewport()  # which is below that
     none = "async () => { throw new DOMException('', 'NotFoundError'); }"
     page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {none}; }}")
     start.click()
