@@ -269,7 +269,7 @@ def test_where_the_server_is_lost_the_last_picture_stays(live: "Page") -> None:
     assert page.locator("#live .camera").is_enabled()
 
 
-def test_a_file_that_cannot_be_read_ends_nothing(live: "Page", tmp_path: Path) -> None:
+def test_what_cannot_be_had_ends_nothing(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     text = tmp_path / "photo.png"
     text.write_text("I am a text.")
@@ -286,6 +286,8 @@ def test_a_file_that_cannot_be_read_ends_nothing(live: "Page", tmp_path: Path) -
     page.wait_for_function("!!window.go")
     choose(page, text)
     expect(line).to_contain_text("This browser cannot read that file")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(line).to_contain_text("Camera access was denied")
     page.evaluate("back()")
     expect(line).to_contain_text("40 × 30 px")
 
