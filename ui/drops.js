@@ -101,6 +101,14 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
   give();
 });
 
+document.addEventListener("settled", () => new MutationObserver((changes) => { // a file that was refused would be again
+  const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((toast) => toast.textContent)).join(" ");
+  for (const place of Object.values(PLACES)) {
+    const box = document.querySelector(`#${place}`), name = decodeURIComponent(box?.querySelector("img")?.src.split("/").pop() ?? "");
+    if (name && said.includes(`The picture '${name}'`)) keep(box);
+  }
+}).observe(document.querySelector(".toast-wrap"), { childList: true, subtree: true }), { once: true });
+
 document.addEventListener("click", async (event) => {
   const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
   // The last of its buttons removes a picture: only a person's press counts, not that of `hand`.
