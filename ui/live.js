@@ -410,9 +410,7 @@ find(".turn").onclick = async () => { // a telephone says where its cameras look
   startCamera(true);
 };
 find(".file").onclick = () => find("[type=file]").click();
-find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; };
-figure.ondragover = (event) => event.preventDefault();
-figure.ondrop = (event) => { event.preventDefault(); take(event.dataTransfer.files[0]); };
+find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; }; // drops.js as well
 find(".save").onclick = () => canvas.toBlob((blob) => {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();

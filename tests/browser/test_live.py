@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from dropping import drop
 from made_optimization import made_picture
 from made_page import served_page
 from PIL import Image
@@ -344,7 +345,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
 
     text = tmp_path / "photo.png"
     text.write_text("I am a text.")
-    choose(page, text)
+    drop(page, text, "image/png", "#masthead")
     expect(line).to_have_text("This browser cannot read that file: choose a PNG, JPEG or WebP.")
     photo = tmp_path / "small.png"
     made_picture(1, (40, 30)).save(photo)
