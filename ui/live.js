@@ -35,7 +35,8 @@ let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
 let camera = { facingMode: "user" }; // the constraints of the camera that is wanted
 let wantedSide = 0; // the size asked for of the camera; 0: as quick as it can
-let choice = 0; // counts what the visitor chose to see painted: a file that is read too late is dropped
+let choice = 0; // counts what the visitor chose to see painted: a file, or the camera
+let had = 0; // the newest choice that could be had: one made before it comes too late
 let wish = 0; // counts requests: work under way for an earlier one is dropped
 let side = 320; // the camera's size, while it is chosen for the visitor
 
@@ -208,10 +209,15 @@ async function attempt(work) { // whatever fails is told in one sentence
   } catch (error) {
     if (mine !== wish) return;
     wish++; // the other painters end as well
-    console.warn(error);
     rest();
-    tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
+    refuse(error);
   }
+}
+
+function refuse(error) {
+  console.warn(error);
+  tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
+  comeIntoView(); // the choices above may have grown by who paints
 }
 
 // --- a photograph
@@ -232,11 +238,12 @@ const paintPhoto = () => attempt(async (wanted) => {
 async function take(file) { // whatever is painted goes on until it can be read
   if (!file) return;
   const mine = ++choice, taken = await createImageBitmap(file).catch(() => null);
-  if (mine !== choice) taken?.close();
+  if (mine < had) taken?.close();
   else if (!taken) {
     comeIntoView();
     tell(say("This browser cannot read that file: choose a PNG, JPEG or WebP."), true);
   } else {
+    had = mine;
     rest();
     photo?.close?.();
     photo = taken;
@@ -257,37 +264,51 @@ const REFUSALS = { // by the name that a browser gives its refusal
 
 const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
 
-const startCamera = (turned) => attempt(async (wanted) => {
-  choice++;
-  tried = true;
-  rest();
-  if (!navigator.mediaDevices) throw new Refusal(say("Browsers allow only https pages to use a camera: choose a photograph instead."));
-  tell(say("Asking for access to the camera …"));
-  const wishes = { video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } };
-  const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
+async function startCamera(turned) { // whatever is painted goes on until there is a camera
+  const mine = ++choice, asking = say("Asking for access to the camera …");
+  if (video.srcObject) { wish++; rest(); } // few telephones open a second camera beside the first
+  tell(asking);
+  comeIntoView();
+  const late = () => mine < had || video.srcObject; // or it was pressed twice
+  let stream;
+  try {
+    if (!navigator.mediaDevices) throw new Refusal(say("Browsers allow only https pages to use a camera: choose a photograph instead."));
+    stream = await navigator.mediaDevices.getUserMedia({ video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } });
+  } catch (error) {
+    if (late()) return;
     camera = { facingMode: "user" }; // the one that was wanted may be gone
-    throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
-  });
+    tried = true;
+    show(element.dataset.state);
+    refuse(REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error);
+    return;
+  }
   const [track] = stream.getTracks();
-  const unwanted = () => { // or they have gone to another tab meanwhile
-    if (wanted() && figure.clientWidth) return false;
+  if (late() || !figure.clientWidth) { // or they have gone to another tab meanwhile
     track.stop();
-    if (wanted()) rest();
-    return true;
-  };
-  if (unwanted()) return;
+    if (line.textContent === asking) tell("");
+    return;
+  }
+  had = mine;
+  tried = true;
   video.srcObject = stream;
   track.onended = () => leave(say("The camera was disconnected."));
-  await video.play();
-  const several = (await cameras()).length > 1;
-  if (unwanted()) return;
-  facing = track.getSettings().facingMode;
-  choose("camera");
-  show(element.dataset.state);
-  find(".turn").hidden = !several;
-  if (turned && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
-  await paintLive(wanted);
-});
+  await attempt(async (wanted) => {
+    await video.play();
+    const several = (await cameras()).length > 1;
+    if (!wanted() || !figure.clientWidth) {
+      track.stop();
+      if (video.srcObject === stream) video.srcObject = null; // its frame is not to take the photograph's place
+      if (wanted()) rest();
+      return;
+    }
+    facing = track.getSettings().facingMode;
+    choose("camera");
+    show(element.dataset.state);
+    find(".turn").hidden = !several;
+    if (turned && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
+    await paintLive(wanted);
+  });
+}
 
 const repaintLive = () => attempt(paintLive); // the camera goes on
 
@@ -385,9 +406,7 @@ find(".turn").onclick = async () => { // a phone says where its cameras look, an
   startCamera(true);
 };
 find(".file").onclick = () => find("[type=file]").click();
-find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; };
-figure.ondragover = (event) => event.preventDefault();
-figure.ondrop = (event) => { event.preventDefault(); take(event.dataTransfer.files[0]); };
+find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; }; // drops.js as well
 find(".save").onclick = () => canvas.toBlob((blob) => {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();

@@ -15,7 +15,7 @@ addEventListener("beforeunload", (event) => {
 // The second click of a double click would press what stands there by then.
 addEventListener("click", (event) => {
   const { detail, target } = event;
-  if (detail > 1 && target.closest("#run, #go-on, #paint-film, #train, .stop")) event.stopImmediatePropagation();
+  if (detail > 1 && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget")) event.stopImmediatePropagation();
 }, { capture: true });
 
 // A thumb that scrolls the page may come down on a slider, which browsers set at once: it is set back.
