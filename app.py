@@ -1,8 +1,8 @@
 """The Space's entry: registry in, page out, launch.
 
 Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and eight more:
-NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels to a
-side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
+NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels
+per side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
 when it is chosen; NST_PHOTOS, a folder of photographs on which people may train styles where there is a GPU, and
 NST_TRAIN=1, which lets them without one; NST_LOGIN=1, which lets whoever can open the page publish under the name that
 this machine is logged in with; NST_ORT, a folder with onnxruntime-web's dist, which browsers fetch from a CDN
@@ -20,7 +20,7 @@ from typing import Any
 if find_spec("gradio") is None:
     sys.exit("The page needs Gradio: pip install -r requirements.txt installs it.")
 
-# Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
+# Read when gradio is imported. Whatever is in the folder is finally deleted: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:  # by this Gradio knows that sign-in is real there; a Space of a container lacks it
     os.environ.setdefault("SYSTEM", "spaces")

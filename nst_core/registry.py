@@ -140,7 +140,7 @@ class Registry:
 
         Raises:
             RegistryError: there is none, or something in it is not as it should be.
-            HubError: it cannot be had from the Hub.
+            HubError: it cannot be fetched from the Hub.
         """
         if not isinstance(source, str | os.PathLike | None) or source == "":
             raise RegistryError(f"A registry is read from a path, or user/repo on the Hub, not from {source!r:.80}.")
@@ -225,7 +225,7 @@ class Registry:
 
         Raises:
             RegistryError: there is no such style, or it was withdrawn or blocked.
-            HubError: it cannot be had from the Hub.
+            HubError: it cannot be fetched from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
         if not isinstance(ref, str | Path):
@@ -256,7 +256,7 @@ class Registry:
 
         Raises:
             RegistryError: it is blocked.
-            HubError: it cannot be had from the Hub.
+            HubError: it cannot be fetched from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
         self.refuse_blocked(repo, revision)
@@ -292,7 +292,7 @@ class Registry:
             try:
                 style = _open_folder(folder, sha256=entry.sha256)
             except NSTError:  # its copy is perhaps damaged
-                folder = _fetch(entry.repo, entry.revision, self.refuse_blocked, anew=True)
+                folder = _fetch(entry.repo, entry.revision, self.refuse_blocked, refresh=True)
                 style = _open_folder(folder, sha256=entry.sha256)
         return dataclasses.replace(
             style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
@@ -317,7 +317,7 @@ def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
     Raises:
-        RegistryError: the text is no registry, has that id already, or blocks the entry's repository.
+        RegistryError: the text is not a registry, has that id already, or blocks the entry's repository.
     """
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
@@ -328,11 +328,11 @@ def add_entry(text: str, entry: Entry) -> str:
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
-    said = entry.model_dump(mode="json", exclude_none=True)
+    fields = entry.model_dump(mode="json", exclude_none=True)
     if (styles.value and styles.flow_style) or root.flow_style:
         # A list in brackets takes JSON as well.
         end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
-        item = (", " if styles.value else "") + json.dumps(said, ensure_ascii=False)
+        item = (", " if styles.value else "") + json.dumps(fields, ensure_ascii=False)
         new = text[:end] + item + text[end:]
     else:
         # An empty list in brackets is replaced by one as a person would write it.
@@ -341,7 +341,7 @@ def add_entry(text: str, entry: Entry) -> str:
         while not styles.flow_style and before.rpartition("\n")[2].startswith("#"):
             before = before.rpartition("\n")[0].rstrip()
         margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as the present ones have
-        item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
+        item = yaml.safe_dump([fields], sort_keys=False, allow_unicode=True)
         indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
         after = text[len(before) if not styles.flow_style else styles.end_mark.index :]
         new = f"{before}\n{indented}{after.removeprefix(chr(10))}"
