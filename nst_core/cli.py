@@ -69,8 +69,8 @@ class _Command(TyperCommand):
 command = partial(app.command, cls=_Command)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
 
