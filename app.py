@@ -20,7 +20,7 @@ from typing import Any
 if find_spec("gradio") is None:
     sys.exit("The page needs Gradio: pip install -r requirements.txt installs it.")
 
-# Read when gradio is imported. Whatever is in the folder is deleted in the end: it has to be this server's own.
+# Read when gradio is imported. Whatever is in the folder is finally deleted: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:  # by this Gradio knows that sign-in is real there; a Space of a container lacks it
     os.environ.setdefault("SYSTEM", "spaces")

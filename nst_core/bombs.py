@@ -67,7 +67,7 @@ def _segments_and_scans(stream: BinaryIO) -> bool:
         (length,) = unpack(">H", stream.read(2))
         stream.seek(length - 2, os.SEEK_CUR)
         kind = _next_marker(stream)
-        if kind == 0xD9:  # the picture's end: a telephone may have a film behind it
+        if kind == 0xD9:  # the picture's end: a phone may have a film behind it
             return False
         scans += kind == 0xDA
         if scans > SCANS:

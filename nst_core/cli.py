@@ -74,8 +74,8 @@ class _Command(TyperCommand):
 command = partial(app.command, cls=_Command)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
 
@@ -155,7 +155,7 @@ def stylize(
         stylize_files,
         stylize_files_on_ray,
     )
-    from nst_core.images import SAVED_SUFFIXES, check_suffix, open_picture
+    from nst_core.images import open_picture
     from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 
     known = Registry.load(registry)
@@ -163,29 +163,19 @@ def stylize(
     if os.path.isdir(style):
         names.add(Path(os.path.realpath(style)).name)
     given, photos, size = photos, photographs(photos, names), check_size(size)
-    target = Path(out or "")
-    is_folder = not out or out.endswith(("/", os.sep)) or os.path.isdir(out)
-    if not is_folder and len(photos) > 1 and target.suffix.lower() in SAVED_SUFFIXES:
-        raise NSTError(f"{out!r} names one picture, but there are {len(photos)} photographs: choose a folder (-o).")
-    one_file = not is_folder and len(photos) == 1 and bool(target.suffix)
-    if one_file:
-        check_suffix(target)
-        if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # a pipe can be read only once
-            check_suffix(target, open_picture(photos[0]), size)
+    target, one_file = _target(out, photos, size)
     opened, over = known.open(style), known.open(second) if second else None
     # Checked here, too, rather than once for each photograph.
-    check_blend(strength, color)
-    share = mixed(mix, second)
-    check_second(over, share, mask)
-    check_stroke(stroke)
+    strength, stroke = check_blend(strength, color), check_stroke(stroke)
+    share = check_second(over, mixed(mix, second), mask)
     where = open_picture(mask) if mask else None
     targets = [target]
     if not one_file:
         targets = [target / name for name in result_names(photos, opened.id.replace("/", "-"))]
-    asked = {os.path.realpath(mask): "the mask"} if mask else {}
-    asked |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
-    if lost := [path for path in targets if os.path.realpath(path) in asked]:
-        what, right = asked[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
+    read = {os.path.realpath(mask): "the mask"} if mask else {}
+    read |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
+    if lost := [path for path in targets if os.path.realpath(path) in read]:
+        what, right = read[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
         raise NSTError(f"{str(lost[0])!r} is {what}, and would be overwritten: choose {right} (-o).")
     if not one_file and any(map(os.path.exists, photos)):
         make_folder(target)
@@ -229,6 +219,27 @@ def stylize(
         stderr.print(f"Folders inside a folder are skipped unless they are named: {few(left_out)}.", markup=False)
     if refused:
         raise typer.Exit(1)
+
+
+def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path, bool]:
+    """The file to write, or the folder of several, and whether it is a file.
+
+    Raises:
+        NSTError: it is a file for several photographs, or one that cannot hold the picture.
+    """
+    from nst_core.images import SAVED_SUFFIXES, check_suffix, open_picture
+
+    target = Path(out or "")
+    if not out or out.endswith(("/", os.sep)) or os.path.isdir(out):
+        return target, False
+    if len(photos) > 1 and target.suffix.lower() in SAVED_SUFFIXES:
+        raise NSTError(f"{out!r} names one picture, but there are {len(photos)} photographs: choose a folder (-o).")
+    if len(photos) > 1 or not target.suffix:
+        return target, False
+    check_suffix(target)
+    if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # a pipe can be read only once
+        check_suffix(target, open_picture(photos[0]), size)
+    return target, True
 
 
 @command()

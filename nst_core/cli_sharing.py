@@ -71,11 +71,11 @@ def import_style(
     title = plain(title or Path(os.path.abspath(out)).name)  # which need not be text
     training: dict[str, object] = {"imported_from": imported.origin}
     text = f"# {title}\n\nA style for nst-core, imported: the network is one of {imported.origin}."
-    if begun := imported.begun:
-        training |= asdict(begun.recipe) | {"style_image_sha256": begun.painting, "feature_network": begun.features}
-        if begun.step < begun.recipe.steps:
-            training["stopped_after"] = begun.step
-        text = card_text(title, plain(artist), "", begun.recipe, begun.step, 0, {})
+    if made := imported.training:
+        training |= asdict(made.recipe) | {"style_image_sha256": made.painting, "feature_network": made.features}
+        if made.step < made.recipe.steps:
+            training["stopped_after"] = made.step
+        text = card_text(title, plain(artist), "", made.recipe, made.step, 0, {})
     write_style(
         out,
         network_state=imported.state,

@@ -131,12 +131,12 @@ class _Crew:
     def results(self, items: Iterable[Item], name: Callable[[Item], str]) -> Generator[Any, None, None]:
         rest, waiting = enumerate(items), deque[tuple[int, Item]]()
         done: dict[int, Any] = {}
-        asked = given = 0
+        sent = given = 0
         while True:
             free = self._most - self._in_progress
-            while len(waiting) < max(1, free) and asked < given + AHEAD * self._most and (item := next(rest, None)):
+            while len(waiting) < max(1, free) and sent < given + AHEAD * self._most and (item := next(rest, None)):
                 waiting.append(item)
-                asked += 1
+                sent += 1
             if not waiting and not self._in_progress:
                 return
             self._hire(min(self._most, self._in_progress + len(waiting)))

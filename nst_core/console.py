@@ -59,14 +59,14 @@ EVERY = 30
 class _Bar(Progress):
     """A progress bar; without a terminal, a line every ``EVERY`` seconds instead."""
 
-    said = 0.0
+    printed = 0.0  # when the last line was
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
         super().update(task_id, **changes)
         now = time.monotonic()
-        self.said = self.said or now
-        if self.disable and now - self.said >= EVERY:
-            self.said = now
+        self.printed = self.printed or now
+        if self.disable and now - self.printed >= EVERY:
+            self.printed = now
             task = self._tasks[task_id]
             of = "" if task.total is None else f" of {task.total:,.0f}"
             self.console.print(f"{task.completed:,.0f}{of}  {task.description}", markup=False)

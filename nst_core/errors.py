@@ -61,7 +61,7 @@ def check_layer_weights(error: type[NSTError], settings: object) -> None:
     """Replace the ``content_layers`` and ``style_layers`` of a frozen dataclass by dicts of weights by layer name.
 
     Raises:
-        error: one of them is no mapping of names, or a weight is negative or no finite number.
+        error: one of them is not a mapping of names, or a weight is negative or not a finite number.
     """
     for kind in ("content", "style"):
         layers = getattr(settings, f"{kind}_layers")

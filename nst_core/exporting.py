@@ -1,4 +1,4 @@
-"""A style as one ONNX file, for telephones and browsers: ONNX Runtime paints it where there is no PyTorch.
+"""A style as one ONNX file, for phones and browsers: ONNX Runtime paints it where there is no PyTorch.
 
 The graph, without weights, is the same for all styles of an architecture. PyTorch's exporter takes some ten seconds and
 nearly a gigabyte to make it, so it is kept in ``graphs/``, where ``scripts/graphs.py`` writes it.
@@ -59,8 +59,8 @@ def export_style(
 
     Raises:
         NSTError: ``mix`` is out of its range.
-        StyleError: one of the two is no style.
-        ExportingError: a package is missing, there is no such precision, ``path`` is no path, the file cannot be
+        StyleError: one of the two is not a style.
+        ExportingError: a package is missing, there is no such precision, ``path`` is not a path, the file cannot be
             written, or a weight is beyond float16.
     """
     if not isinstance(path, str | os.PathLike):
@@ -96,11 +96,16 @@ def export_style(
     graph.input[0].doc_string, graph.output[0].doc_string = takes, gives
     model.producer_name, model.producer_version = "nst-core", __version__
     model.doc_string = f"Repaints a photograph in the style of {titles}."
-    said = _said_of(style) | {"nst_core_version": __version__, "precision": precision, "input": takes, "output": gives}
+    properties = _properties(style) | {
+        "nst_core_version": __version__,
+        "precision": precision,
+        "input": takes,
+        "output": gives,
+    }
     if second:
         graph.input[1].doc_string = "float32, (1), in 0-1: how much of the second style is seen"
-        said |= {f"second_{name}": value for name, value in _said_of(second).items()} | {"mix": f"{mix:g}"}
-    onnx.helper.set_model_props(model, said)
+        properties |= {f"second_{name}": value for name, value in _properties(second).items()} | {"mix": f"{mix:g}"}
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     try:
         with replacing(path) as new:
@@ -180,7 +185,7 @@ def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
     return portable
 
 
-def _said_of(style: Style) -> dict[str, str]:
+def _properties(style: Style) -> dict[str, str]:
     return {
         "title": style.title,
         "artist": style.artist,

@@ -173,6 +173,7 @@ class Hybrid(FeatureNetwork):
 
     @property
     def layers(self) -> tuple[str, ...]:
+        """Names of the layers that any of them gives, in the order of the networks."""
         return tuple(dict.fromkeys(layer for network in self._networks() for layer in network.layers))
 
     @property
@@ -186,6 +187,7 @@ class Hybrid(FeatureNetwork):
             network.pooling = pooling
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """As ``FeatureNetwork`` says; of each network, only what is asked of it is computed."""
         check_layers(layers, self.layers)
         features: dict[str, Tensor] = {}
         for network in self._networks():

@@ -18,7 +18,7 @@ if sys.platform != "win32":
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside this one, to write to: in the end its file replaces this one, or is deleted if something fails.
+    """A path beside this one, to write to: finally its file replaces this one, or is deleted if something fails.
 
     A link stays, and its target is replaced; an existing file keeps its mode.
 

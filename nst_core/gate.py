@@ -111,7 +111,7 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
     """Repaint a small picture and check the result; a refusal calls the weights ``name``.
 
     Raises:
-        WeightsError: the result is no picture of that size or larger, or not finite, mostly far outside 0–255, or of
+        WeightsError: the result is not a picture of that size or larger, or not finite, mostly far outside 0–255, or of
             one flat colour.
     """
     side = max(TRIAL_SIDE, architecture.min_size)

@@ -1,4 +1,4 @@
-"""Decodes HEIC, as many telephones photograph, in a process of its own: a damaged file can crash the decoder.
+"""Decodes HEIC, as many phones photograph, in a process of its own: a damaged file can crash the decoder.
 
 ``python -m nst_core.heif`` is that process.
 """

@@ -45,13 +45,13 @@ class HistoryWriter:
         Raises:
             NSTError: the file cannot be written, or is not a history that can be continued.
         """
-        begun = bool(self._columns)
+        has_rows = bool(self._columns)
         try:
-            if begun and new.keys() <= set(self._columns):
+            if has_rows and new.keys() <= set(self._columns):
                 with self.path.open("a", newline="", encoding="utf-8") as file:
                     csv.DictWriter(file, self._columns, lineterminator="\n").writerow(new)
                 return
-            rows = self._rows(new["step"]) if begun or (self.resume and os.path.exists(self.path)) else []
+            rows = self._rows(new["step"]) if has_rows or (self.resume and os.path.exists(self.path)) else []
             self._columns = list(dict.fromkeys([*(self._columns or self.first), *new]))
             # Reopened for every step: there is nothing to close when the run is interrupted.
             with (

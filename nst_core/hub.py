@@ -75,12 +75,12 @@ def fetch(
     *,
     refuse: Callable[[str, str], None] | None = None,
     into: Path | None = None,
-    anew: bool = False,
+    refresh: bool = False,
 ) -> Path:
     """The folder, in the Hub's cache, with a style repository's four files; its name is the commit's hash.
 
     ``revision`` is a branch, a tag or a commit hash, by default the main branch. A full commit hash that was fetched
-    before needs no request, unless it is to be fetched ``anew``; a branch does, and where the Hub cannot be reached,
+    before needs no request, unless ``refresh`` is set; a branch does, and where the Hub cannot be reached,
     the files last fetched are used.
 
     ``refuse`` is called before anything is fetched, with the repository's present name on the Hub (a renamed one
@@ -99,9 +99,9 @@ def fetch(
                 refuse(info.id, _sha(info))
             return _download(repo, info, MAX_BYTES, [CONFIG, WEIGHTS], "a style", into, token=False)
         fixed = revision and re.fullmatch(COMMIT, revision)
-        if fixed and not anew and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
+        if fixed and not refresh and (kept := _kept(repo, revision, CONFIG, WEIGHTS)):
             return kept
-        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style", refuse=refuse, anew=anew)
+        return _latest(repo, revision, MAX_BYTES, [CONFIG, WEIGHTS], "a style", refuse=refuse, refresh=refresh)
 
 
 def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
@@ -380,7 +380,7 @@ def _latest(
     what: str,
     token: str | None = None,
     refuse: Callable[[str, str], None] | None = None,
-    anew: bool = False,
+    refresh: bool = False,
 ) -> Path:
     """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
     try:
@@ -394,7 +394,7 @@ def _latest(
         return kept
     if refuse:
         refuse(info.id, _sha(info))
-    folder = _download(repo, info, most, needed, what, token=token, anew=anew)
+    folder = _download(repo, info, most, needed, what, token=token, refresh=refresh)
     if revision != info.sha:
         # One more request, so that the cache learns which commit a branch stood for.
         hf_hub_download(**_place(repo), filename=needed[0], revision=revision, token=token)
@@ -410,7 +410,7 @@ def _download(
     into: Path | None = None,
     *,
     token: str | Literal[False] | None,
-    anew: bool = False,
+    refresh: bool = False,
 ) -> Path:
     """Fetch those files in ``most`` that exist, with at most so many bytes, into the cache or a folder in ``into``."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -428,7 +428,7 @@ def _download(
                 revision=info.sha,
                 local_dir=folder,
                 token=token,
-                force_download=anew,
+                force_download=refresh,
             )
     return Path(path).parent
 

@@ -129,11 +129,11 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
     pixels.
 
     Raises:
-        PictureError: there is no such file, it is no PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF, it is damaged, it
-            has more than ``max_pixels`` or parts by the hundred thousand (both checked before anything is decoded),
-            numbers beyond the ranges above, or, as a TIFF, uncompressed planes of 16 bits or a preview in front; it was
-            closed, or is an array of another kind, or a tensor; or it is a Pillow image of integers that has no file
-            format and none above 255, which are likely meant for 8 bits.
+        PictureError: there is no such file; it is not a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF; it is damaged;
+            it has more than ``max_pixels``, or parts by the hundred thousand (both are checked before anything is
+            decoded); it has numbers beyond the ranges above or, as a TIFF, uncompressed planes of 16 bits or a preview
+            in front; it was closed; it is an array of another kind, or a tensor; or it is a Pillow image of integers
+            that has no file format and none above 255, which are likely meant for 8 bits.
     """
     if isinstance(source, np.ndarray | Tensor):
         source = _of_array(source)
@@ -227,7 +227,7 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
     side = longer_side or max(picture.size)
     if encoder.longest and side > encoder.longest:
         raise PictureError(
-            f"{encoder.format} files have at most {encoder.longest} pixels to a side, but the picture has {side}: "
+            f"{encoder.format} files have at most {encoder.longest} pixels per side, but the picture has {side}: "
             "make it smaller, or choose a name that ends in .png."
         )
 

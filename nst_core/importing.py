@@ -55,8 +55,8 @@ class _Manifest(RootModel[dict[str, _Variable]]):
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What an unfinished training was asked for, and how far it came."""
+class Training:
+    """The settings of a training, and how far it came."""
 
     recipe: Recipe
     step: int
@@ -74,7 +74,7 @@ class Imported:
     state: State
     origin: str
     """The project it is from."""
-    begun: Begun | None = None
+    training: Training | None = None
     """If a training here wrote it, and says it in full, how it was made."""
 
 
@@ -99,16 +99,16 @@ def read_checkpoint(path: Path) -> Imported:
                 return imported
             raise
         return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
-    state, asked = _unpickle(path)
-    if asked is not None:
-        trained_as = str(asked["architecture"])
+    state, settings = _unpickle(path)
+    if settings is not None:
+        trained_as = str(settings["architecture"])
         if trained_as not in ARCHITECTURES:
             raise ImportingError(
                 f"{path.name} comes from a training of the architecture {quoted(trained_as)}, which is not one of "
                 f"those here: {few(list(ARCHITECTURES), 8)}."
             )
         architecture = ARCHITECTURES[trained_as]
-        return Imported(architecture, _checked(state, architecture), "nst-core", _begun(asked))
+        return Imported(architecture, _checked(state, architecture), "nst-core", _training(settings))
     if imported := _of_a_family(state):
         return imported
     known = ", ".join(family.origin for family in FAMILIES)
@@ -143,8 +143,8 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
-    """The state dict in a ``torch.save`` file, even among other things, and if a training here wrote it, what it was
-    asked for, and its ``step``."""
+    """The state dict in a ``torch.save`` file, even among other things, and if a training here wrote it, its settings
+    and its ``step``."""
     try:
         size = unpacked_size(path)
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
@@ -154,31 +154,33 @@ def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
         raise ImportingError(f"{path.name} {error}.") from error
     if size > MAX_CHECKPOINT:
         raise ImportingError(f"{path.name} has {size:,} bytes, but at most {MAX_CHECKPOINT:,} are allowed.")
-    asked = None
+    settings = None
     if isinstance(held, dict):
         if isinstance(held.get("asked"), dict) and "architecture" in held["asked"]:
-            asked = {**held["asked"], "step": held.get("step")}
-        names = ("state_dict", "model_state_dict", "model") if asked is None else ("network",)
+            settings = {**held["asked"], "step": held.get("step")}
+        names = ("state_dict", "model_state_dict", "model") if settings is None else ("network",)
         held = next((held[name] for name in names if isinstance(held.get(name), dict)), held)
     if not isinstance(held, dict) or not held or not all(_named_tensor(*item) for item in held.items()):
         raise ImportingError(f"{path.name} holds no state dict: it should be a dict of tensors by their names.")
-    return _bare(held), asked
+    return _bare(held), settings
 
 
-def _begun(asked: dict[Any, Any]) -> Begun | None:
-    """How a training here was begun, if that makes sense: anybody can have written it, and a style's files tell it."""
+def _training(settings: dict[Any, Any]) -> Training | None:
+    """The training with these settings, if they make sense: anybody can have written them, and a style tells them."""
     names = [setting.name for setting in fields(Recipe)]
     try:
-        # Tensors are no JSON, and what refuses a setting would print them.
-        told = json.loads(json.dumps({name: asked[name] for name in [*names, "step", "painting", "feature network"]}))
-        recipe = Recipe(**{name: told[name] for name in names})
-        step = check_number(ImportingError, "step", told["step"], 1, recipe.steps, whole=True)
-        features = check_number(ImportingError, "fingerprint", told["feature network"], 0, 2**32 - 1, whole=True)
+        # Tensors are not JSON, and what refuses a setting would print them.
+        saved = json.loads(
+            json.dumps({name: settings[name] for name in [*names, "step", "painting", "feature network"]})
+        )
+        recipe = Recipe(**{name: saved[name] for name in names})
+        step = check_number(ImportingError, "step", saved["step"], 1, recipe.steps, whole=True)
+        features = check_number(ImportingError, "fingerprint", saved["feature network"], 0, 2**32 - 1, whole=True)
         layers = [*recipe.content_layers, *recipe.style_layers]
-        known = recipe.convention in CONVENTIONS, SHA256.fullmatch(told["painting"]), *map(LAYER.fullmatch, layers)
+        known = recipe.convention in CONVENTIONS, SHA256.fullmatch(saved["painting"]), *map(LAYER.fullmatch, layers)
     except (LookupError, TypeError, ValueError, RecursionError):
         return None
-    return Begun(recipe, step, told["painting"], features) if all(known) else None
+    return Training(recipe, step, saved["painting"], features) if all(known) else None
 
 
 def _named_tensor(name: Any, value: Any) -> bool:

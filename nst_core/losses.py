@@ -343,7 +343,8 @@ class PerceptualLoss(nn.Module):
         styles: the paintings, whose style losses are added.
         content_layers, style_layers: weight by layer name.
         total_variation: its weight.
-        content_focus: how much more details of the content count than flat parts, see ``detail_map``; 0 is Gatys' loss.
+        content_focus: how much more details of the content count than flat parts, see ``detail_map``; at 0, all
+            positions count the same, as in the papers.
         convention: a name in ``CONVENTIONS``.
 
     Raises:

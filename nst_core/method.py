@@ -30,10 +30,11 @@ class Method:
     """
 
     content_layers: Mapping[str, float] = field(default_factory=lambda: {"conv2_2": 1.0})
-    """Weight by layer."""
+    """Weight by layer of the feature network, at least 0."""
     style_layers: Mapping[str, float] = field(
         default_factory=lambda: dict.fromkeys(("conv1_2", "conv2_2", "conv3_3", "conv4_1", "conv5_1"), 1.0)
     )
+    """Weight by layer of the feature network, at least 0."""
     content_weight: float = 0.03
     """α: what every content layer's weight is multiplied by."""
     style_weight: float = 1.0

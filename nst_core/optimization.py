@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -283,7 +283,7 @@ class _Run:
         self.content, self.paintings, self.start = blackened(content), paintings, start
         self.plan = Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
         ends = {"steps", "seconds", "saturation"}
-        asked = {name: value for name, value in asdict(method).items() if name not in ends} | {
+        settings = {name: value for name, value in asdict(method).items() if name not in ends} | {
             "layers": self.layers[False],
             "weights of the paintings": [painting.weight for painting in paintings],
             "photograph or start": [_mark(picture) for picture in (content, start)],
@@ -293,7 +293,7 @@ class _Run:
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self._check_memory()
-        self.asked: dict[str, Any] = json.loads(json.dumps(asked))  # plain values, as read back from a file
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # plain values, as read back from a file
 
     def _check_memory(self) -> None:
         width, height = fitted_size(self.content.size, self.method.size)
@@ -306,9 +306,9 @@ class _Run:
 
     def steps(self, resume: OptimizationState | None) -> Generator[OptimizationStep, None, None]:
         """Check the state to resume from, and begin."""
-        if resume is not None and resume.asked != self.asked:
-            names = self.asked.keys() | resume.asked.keys()
-            changed = sorted(name for name in names if resume.asked.get(name) != self.asked.get(name))
+        if resume is not None and resume.asked != self.settings:
+            names = self.settings.keys() | resume.asked.keys()
+            changed = sorted(name for name in names if resume.asked.get(name) != self.settings.get(name))
             raise OptimizationError(
                 f"The state to continue from is that of a run that differs in {', '.join(changed)}."
             )
@@ -325,43 +325,14 @@ class _Run:
         began = time.perf_counter() - (state.seconds if state else 0)
         for number, stage in enumerate(plan.stages):
             last, finest = number + 1 == len(plan.stages), stage.size == plan.stages[-1].size
-            if state and state.seconds >= most and not finest:
-                continue  # one step at full size is still made
-            done = state is not None and (number < state.stage or (number == state.stage and state.ended and not last))
-            made = state.step if state else 0
-            if done or plan.end(number, made) == made:
-                continue  # with very few steps, a stage may have none
+            if not self._is_left(number, state):
+                continue
             photo = fit(self.content, stage.size)
             loss, targets = self._loss(photo, stage)
             optimizer = OPTIMIZERS[self.method.optimizer](self.method.learning_rate)
             evaluate = partial(self._evaluate, loss=loss, targets=targets, exact=stage.exact)
-            if state is None:
-                point = evaluate(self._beginning(photo))
-                state = OptimizationState(
-                    step=0,
-                    stage=number,
-                    stage_began=0,
-                    ended=False,
-                    point=point,
-                    best=point,
-                    totals=(point.total,),
-                    seconds=0.0,
-                    optimizer=[],
-                    asked=self.asked,
-                )
-            elif number > state.stage:
-                same_size, picture = stage.size == plan.stages[state.stage].size, state.best.picture
-                point = evaluate(picture if same_size else self._enlarged(picture, photo))
-                state = replace(
-                    state,
-                    stage=number,
-                    stage_began=state.step,
-                    ended=False,
-                    point=point,
-                    best=point,
-                    totals=(point.total,),
-                    optimizer=state.optimizer if same_size else [],
-                )
+            if state is None or state.stage < number:
+                state = self._at_beginning(number, state, photo, evaluate)
             if state.optimizer:
                 optimizer.restore(state.optimizer)
             end = plan.end(number, state.stage_began)
@@ -410,6 +381,41 @@ class _Run:
                 )
                 if over:
                     return
+
+    def _is_left(self, number: int, state: OptimizationState | None) -> bool:
+        """Whether a stage has steps to make after that state."""
+        plan, last = self.plan, number + 1 == len(self.plan.stages)
+        if state is None:
+            return plan.end(number, 0) > 0  # with very few steps, a stage may have none
+        if state.seconds >= (self.method.seconds or math.inf) and plan.stages[number].size < plan.stages[-1].size:
+            return False  # one step at full size is still made
+        done = number < state.stage or (number == state.stage and state.ended and not last)
+        return not done and plan.end(number, state.step) > state.step
+
+    def _at_beginning(
+        self, number: int, before: OptimizationState | None, photo: Image.Image, evaluate: Callable[[Tensor], Point]
+    ) -> OptimizationState:
+        """The state in which a stage begins, from the best picture of the one before if there was one."""
+        kept: list[Any] = []
+        if before is None:
+            picture = self._beginning(photo)
+        elif self.plan.stages[number].size == self.plan.stages[before.stage].size:
+            picture, kept = before.best.picture, before.optimizer
+        else:
+            picture = self._enlarged(before.best.picture, photo)
+        point = evaluate(picture)
+        return OptimizationState(
+            step=before.step if before else 0,
+            stage=number,
+            stage_began=before.step if before else 0,
+            ended=False,
+            point=point,
+            best=point,
+            totals=(point.total,),
+            seconds=before.seconds if before else 0.0,
+            optimizer=kept,
+            asked=self.settings,
+        )
 
     def _saturated(self, totals: tuple[float, ...]) -> bool:
         if totals[-1] == 0:

@@ -46,7 +46,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
         raise PublishingError(faults[0])
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     card = read_card(folder)
-    said = {
+    fields = {
         "id": slug(repo.rpartition("/")[2]),
         "title": card.title,
         "artist": card.artist,
@@ -57,7 +57,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     }
     try:
         # Checked before anything is made that would have to be undone.
-        dry = Entry.model_validate({**said, "revision": "0" * 40})
+        dry = Entry.model_validate({**fields, "revision": "0" * 40})
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
     if registry:

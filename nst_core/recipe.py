@@ -44,14 +44,16 @@ class Recipe:
     style_size: int = 400
     """Longer side to which the painting is scaled, in pixels, 16 to 4096: larger gives larger strokes."""
     content_layers: dict[str, float] = field(default_factory=lambda: {"relu2_2": 1.0})
+    """Weight by layer of the feature network, at least 0."""
     style_layers: dict[str, float] = field(
         default_factory=lambda: {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
     )
+    """Weight by layer of the feature network, at least 0."""
     content_weight: float = 0.3
     """What every content layer's weight is multiplied by: larger keeps more of the photograph."""
     content_focus: float = 0.0
     """How much more details of the photograph count than flat parts, see ``nst_core.losses.detail_map``: larger keeps
-    faces, and leaves skies to the painting. 0 is the loss of Johnson et al."""
+    faces, and leaves skies to the painting. At 0, all positions count the same, as in the papers."""
     style_weight: float = 1.0
     """What every style layer's weight is multiplied by: larger keeps more of the painting."""
     total_variation: float = 0.2
@@ -113,7 +115,7 @@ class Recipe:
 
 
 def check_recipe(recipe: object) -> None:
-    """Refuse what is no ``Recipe``, such as the id of an architecture, and one that leaves no step for the painting.
+    """Refuse what is not a ``Recipe``, such as the id of an architecture, and one that leaves no step for the painting.
 
     Raises:
         RecipeError: it is one of these.

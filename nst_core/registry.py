@@ -144,7 +144,7 @@ class Registry:
 
         Raises:
             RegistryError: there is none, or something in it is not as it should be.
-            HubError: it cannot be had from the Hub.
+            HubError: it cannot be fetched from the Hub.
         """
         if not isinstance(source, str | os.PathLike | None) or source == "":
             raise RegistryError(f"A registry is read from a path, or user/repo on the Hub, not from {source!r:.80}.")
@@ -229,7 +229,7 @@ class Registry:
 
         Raises:
             RegistryError: there is no such style, or it was withdrawn or blocked.
-            HubError: it cannot be had from the Hub.
+            HubError: it cannot be fetched from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
         if not isinstance(ref, str | Path):
@@ -260,7 +260,7 @@ class Registry:
 
         Raises:
             RegistryError: it is blocked.
-            HubError: it cannot be had from the Hub.
+            HubError: it cannot be fetched from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
         style = self._open_repo(repo, revision, into=into)
@@ -307,7 +307,7 @@ class Registry:
             if into:
                 raise
         # Its copy in the cache is perhaps damaged.
-        folder = _fetch(repo, revision, self.refuse_blocked, anew=True)
+        folder = _fetch(repo, revision, self.refuse_blocked, refresh=True)
         return _open_folder(folder, sha256=sha256, name=repo)
 
 
@@ -329,7 +329,7 @@ def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
     Raises:
-        RegistryError: the text is no registry, has that id already, or blocks the entry's repository.
+        RegistryError: the text is not a registry, has that id already, or blocks the entry's repository.
     """
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
@@ -340,11 +340,11 @@ def add_entry(text: str, entry: Entry) -> str:
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
-    said = entry.model_dump(mode="json", exclude_none=True)
+    fields = entry.model_dump(mode="json", exclude_none=True)
     if (styles.value and styles.flow_style) or root.flow_style:
         # A list in brackets takes JSON as well.
         end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
-        item = (", " if styles.value else "") + json.dumps(said, ensure_ascii=False)
+        item = (", " if styles.value else "") + json.dumps(fields, ensure_ascii=False)
         new = text[:end] + item + text[end:]
     else:
         # An empty list in brackets is replaced by one as a person would write it.
@@ -353,7 +353,7 @@ def add_entry(text: str, entry: Entry) -> str:
         while not styles.flow_style and before.rpartition("\n")[2].startswith("#"):
             before = before.rpartition("\n")[0].rstrip()
         margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as the present ones have
-        item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
+        item = yaml.safe_dump([fields], sort_keys=False, allow_unicode=True)
         indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
         after = text[len(before) if not styles.flow_style else styles.end_mark.index :]
         new = f"{before}\n{indented}{after.removeprefix(chr(10))}"

@@ -148,7 +148,7 @@ def _preview(path: Path) -> Finding:
         picture = open_picture(path, max_pixels=MAX_PREVIEW_SIDE**2)
         sides = f"{picture.width} × {picture.height} px"
         if max(picture.size) > MAX_PREVIEW_SIDE:
-            raise PictureError(f"It has {sides}, but at most {MAX_PREVIEW_SIDE} px to a side are allowed.")
+            raise PictureError(f"It has {sides}, but at most {MAX_PREVIEW_SIDE} px per side are allowed.")
     except PictureError as error:
         return Finding(PREVIEW, False, str(error), hinders=False)
     return Finding(PREVIEW, True, f"{sides}.")

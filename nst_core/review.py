@@ -75,7 +75,7 @@ def review(entry: Entry, proposed: Registry, others: Iterable[Style], photos: li
     """Fetch an entry's style, examine it, compare it, and paint the photographs with it.
 
     Raises:
-        HubError: it cannot be had from the Hub.
+        HubError: it cannot be fetched from the Hub.
         RegistryError, StyleError, WeightsError: it is blocked, has no card that can be read, or is not what the entry
             says.
     """

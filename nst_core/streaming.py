@@ -416,7 +416,7 @@ class _Run:
         self._done += 1
 
     def late(self, map_: _Map) -> Iterator[tuple[int, Tensor]]:
-        """A map's strips, computed anew; each is given once the next is computed, so that its source may be changed."""
+        """A map's strips, computed again; each is given once the next is computed: then its source may be changed."""
         before = None
         for low, high in self.each(map_.height):
             strip = self._room.keep(map_.compute(low, high))

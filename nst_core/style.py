@@ -150,12 +150,12 @@ class Card(_File):
         if len(front) > MAX_FRONT_MATTER:
             raise StyleError(f"The front matter of {CARD} should have at most {MAX_FRONT_MATTER:,} characters.")
         try:
-            said = load_yaml(front) or {}
+            fields = load_yaml(front) or {}
         except ValueError as error:
             raise StyleError(f"The front matter of {CARD} is not YAML that can be read: {error}.") from error
-        if not isinstance(said, dict):
+        if not isinstance(fields, dict):
             raise StyleError(f"The front matter of {CARD} should be lines that read `key: value`.")
-        card = cls(**{**{key: value for key, value in said.items() if value}, "text": text.strip()})
+        card = cls(**{**{key: value for key, value in fields.items() if value}, "text": text.strip()})
         return card.model_copy(update={"tags": tuple(tag for tag in card.tags if tag not in HUB_TAGS)})
 
 
@@ -183,7 +183,7 @@ class Style:
     """The fast painters, by the type they compute in, each with the settings and weights that it was made from."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # In a copy, or another process, fast painters are made anew: pickled, they are six times as large as the style.
+        # A copy, or another process, makes its own fast painters: pickled, they are six times as large as the style.
         return {**vars(self), "_painters": {}}
 
     @property
@@ -198,7 +198,7 @@ class Style:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """About the most memory that painting on a CPU takes for each pixel."""
+        """About the most memory, in bytes, that painting on a CPU takes for each pixel of the photograph."""
         return 160 if self.architecture.fast else 500
 
     def painter(self, precision: Precision = "auto") -> Paint:
@@ -215,7 +215,7 @@ class Style:
         if self.architecture.fast is None or self.device.type != "cpu" or changed:
             return self._paint_at_once
         dtype = quickest_type() if precision == "auto" else torch.float32
-        # A fast painter holds copies of the weights: if a training has changed those, it is made anew. Neither address
+        # A fast painter holds copies of the weights: if a training has changed those, it is made again. Neither address
         # nor version of a tensor tells: fused optimizers do not count versions, and inference mode has none.
         settings = [getattr(layer, "eps", None) for layer in self.network.modules()]
         tensors = self.network.state_dict().values()
@@ -278,10 +278,10 @@ class Style:
 
 
 def check_style(style: object) -> None:
-    """Refuse what is no ``Style``, such as the id or the folder of one.
+    """Refuse what is not a ``Style``, such as the id or the folder of one.
 
     Raises:
-        StyleError: it is none.
+        StyleError: it is not one.
     """
     if not isinstance(style, Style):
         right = "what Registry.load().open('udnie') gives, or Style.open(folder)"
@@ -366,8 +366,8 @@ def write_style(
     that makes it a style.
 
     Raises:
-        StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` is none
-            that could be read again, or the folder cannot be written.
+        StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` could not
+            be read again, or the folder cannot be written.
         WeightsError: the state is not the architecture's, or not finite in ``dtype``.
         PictureError: the preview cannot be read.
     """

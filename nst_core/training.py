@@ -64,8 +64,10 @@ class TrainingStep:
     content: float
     """In the first steps, which learn to reproduce photographs, the mean squared error."""
     style: float
+    """0 in those first steps, as is the total variation."""
     total_variation: float
     learning_rate: float
+    """Muon's in this step, see ``Recipe.rate_at``."""
     seconds: float
     """Of work since the training began, without the time between an interruption and its resumption."""
 

@@ -223,7 +223,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     """The file as a PyAV container, opened by one of the safe demuxers.
 
     Raises:
-        FilmError: it is no film, or PyAV is not installed.
+        FilmError: it is not a film, or PyAV is not installed.
     """
     try:
         import av
@@ -253,7 +253,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
 
 
 def pictures_of(container: "InputContainer") -> "VideoStream | None":
-    """The stream of the film's pictures; the cover of a song is no film."""
+    """The stream of the film's pictures; the cover of a song is not a film."""
     from av.stream import Disposition
 
     covers = Disposition.attached_pic | Disposition.still_image

@@ -135,7 +135,7 @@ def test_what_was_cut_short_is_for_the_decoder_to_say(what: str, tmp_path: Path)
 
 def test_what_comes_after_the_end_is_no_part() -> None:
     assert open_picture(encoded("PNG") + bytes(2_000_000)).size == SIZE
-    # As in a telephone's picture that is a film, too.
+    # As in a phone's picture that is a film, too.
     assert open_picture(encoded("JPEG", progressive=True) + 300 * b"\xff\xda").size == SIZE
 
 

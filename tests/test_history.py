@@ -67,7 +67,7 @@ def test_what_is_no_row_is_left_out(tmp_path: Path, step: OptimizationStep, junk
 
 @pytest.mark.parametrize("other", ["step,total\n1,2\n", "step;width\n1;2\n", "\0\xe9\n", '"' + 200_000 * "x"])
 def test_no_other_file_is_gone_on_with(tmp_path: Path, step: OptimizationStep, other: str) -> None:
-    """A spreadsheet may have saved it anew: its rows would be lost."""
+    """A spreadsheet may have saved it again: its rows would be lost."""
     path = tmp_path / "run.csv"
     path.write_text(other, encoding="latin-1")
     with pytest.raises(NSTError, match=r"The file 'run\.csv' is not a history of losses: choose another name"):

@@ -159,7 +159,7 @@ def test_a_blocked_repository_is_not_opened_by_the_name_that_it_had(
     assert [answer[1] for answer in answers] == ["T", "The Wave", "The Wave"]
 
 
-def test_a_copy_that_is_damaged_is_fetched_anew(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+def test_a_copy_that_is_damaged_is_fetched_again(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     wave = {"id": "wave", "title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": sha256}
     pinned, other = [hub.add(repo, folder, corrupts=True) for repo in ("ada/wave", "ada/other")]

@@ -69,7 +69,7 @@ def test_three_faults_are_told_at_once(folder: Path) -> None:
         WEIGHTS: "in3.bias in model.safetensors holds NaN or infinity: every weight should be a finite number.",
         CARD: "Not ready to be published: it lacks 'artist', each a line of its front matter, as in `title: My Style`; "
         f"the licence 'all rights reserved' is not one of {', '.join(LICENSES)}.",
-        PREVIEW: "It has 2049 × 8 px, but at most 2048 px to a side are allowed.",
+        PREVIEW: "It has 2049 × 8 px, but at most 2048 px per side are allowed.",
     }
 
 

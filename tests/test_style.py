@@ -200,8 +200,8 @@ def test_changes_that_pytorch_does_not_count_are_painted(made: Path, precision: 
 
     def check_shown(changed: Style) -> None:
         shown.append(np.asarray(stylize(photo, changed, precision=precision)))
-        anew = replace(changed, network=copy.deepcopy(changed.network))
-        np.testing.assert_array_equal(shown[-1], np.asarray(stylize(photo, anew, precision=precision)))
+        again = replace(changed, network=copy.deepcopy(changed.network))
+        np.testing.assert_array_equal(shown[-1], np.asarray(stylize(photo, again, precision=precision)))
         assert not np.array_equal(shown[-2], shown[-1])
 
     parameters = list(style.network.parameters())

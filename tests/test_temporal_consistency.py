@@ -65,7 +65,7 @@ def test_what_moves_is_followed_by_large_pictures_too(monkeypatch: pytest.Monkey
     test_what_moves_is_followed((5, 4))
 
 
-def test_what_comes_in_at_the_edge_is_painted_anew() -> None:
+def test_what_comes_in_at_the_edge_is_painted_again() -> None:
     world, painting = texture(3, 300, 400), texture(4, 300, 400)
     steady = Steady()
     for left in range(100, 200, 6):
@@ -91,7 +91,7 @@ def test_after_a_cut_nothing_is_left() -> None:
     np.testing.assert_array_equal(steady(texture(8), painting), painting)
 
 
-def test_where_something_was_is_painted_anew() -> None:
+def test_where_something_was_is_painted_again() -> None:
     """A square jumps: where it was, and where it is, the new painting shows as it is."""
     ground, painted_ground = texture(9), texture(10)
     frames = []

@@ -482,7 +482,7 @@ def test_a_style_s_network_is_not_trained(painting: Path, photos: Path) -> None:
     assert not frozen.training
 
 
-def test_what_was_begun_is_not_begun_anew(painting: Path, photos: Path) -> None:
+def test_what_was_begun_is_not_begun_again(painting: Path, photos: Path) -> None:
     run(RECIPE, painting, photos, upto=3)
     checkpoint = photos.parent / "checkpoint.pt"
     kept = checkpoint.read_bytes()

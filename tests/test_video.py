@@ -548,7 +548,7 @@ def test_sound_that_begins_late_is_kept(style: Style, tmp_path: Path) -> None:
     assert float(times[0]) == pytest.approx(12, abs=0.1)
 
 
-def test_a_clock_that_leaps_begins_anew(tmp_path: Path) -> None:
+def test_a_clock_that_leaps_begins_again(tmp_path: Path) -> None:
     clock = Clock(open_film(make_film(tmp_path / "film.mp4")), Fraction(1, 1000))
     hour = 3_600_000
     assert [clock.time(ticks, 40) for ticks in (0, 40, hour, hour + 40)] == [0, 40, hour, hour + 40]  # a slide

@@ -328,6 +328,14 @@ def test_stopped_in_the_line_it_does_not_wait(videos: VideoService, film: Path) 
     over.set()
 
 
+def test_a_film_that_is_refused_at_once_is_not_said_to_run(videos: VideoService, tmp_path: Path) -> None:
+    line = make_film(tmp_path / "line.mp4", frames=3, size=(1, 40), pixels="yuv444p")
+    with pytest.raises(FilmError, match="it should have at least 2 × 2"):
+        ended(videos.watch("ann", line, wish()))
+    run = videos.running.get("ann", None)
+    assert run is None or not run.running
+
+
 def test_what_is_refused_is_said(videos: VideoService, film: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("I am a text.")

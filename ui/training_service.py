@@ -233,7 +233,8 @@ class TrainingService(Service[TrainingRun]):
         run.status = [phrase("Measuring the speed …")]
         yield
         before, paces = 0.0, list[float]()
-        for step in self._steps(run, train(recipe, painting, photos, network, features)):
+        trial = self._thread.submit(train, recipe, painting, photos, network, features).result()
+        for step in self._steps(run, trial):
             if step.step > 1:  # the first allocates memory that all later ones reuse
                 paces.append(step.seconds - before)
             before = step.seconds
@@ -249,7 +250,8 @@ class TrainingService(Service[TrainingRun]):
             run.steps = max(1, min(recipe.steps, int(STEPS_SHARE * left / statistics.median(paces))))
         recipe, network = replace(recipe, steps=run.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
-        for step in self._steps(run, folder.record(train(recipe, painting, photos, network, features), resume=False)):
+        training = self._thread.submit(train, recipe, painting, photos, network, features).result()
+        for step in self._steps(run, folder.record(training, resume=False)):
             run.add(step)
             now = time.monotonic()
             if now - snapped > max(3, 20 * cost):

@@ -140,10 +140,10 @@ class VideoService(Service[VideoRun]):
         with keeping("the film"):
             own.parent.mkdir()
             shutil.copyfile(path, own)
+        painter = stylize_video(own, styles[0], out, size=size, **settings)
         yield run
         self.running.put(session, None, run)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
-        painter = stylize_video(own, styles[0], out, size=size, **settings)
         try:
             yield from self._paint(session, painter, run, film, styles, size)
         except Ended:

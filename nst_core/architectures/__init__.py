@@ -66,9 +66,9 @@ def register(architecture: Architecture) -> Architecture:
     """Make an architecture known by its id and version.
 
     Raises:
-        NSTError: another architecture has that id and version already, it is no ``Architecture``, or its ``id`` is no
-            name, its ``version`` not in 1–9999, its ``min_size`` no whole number of 1 or more, or its ``network`` no
-            class or function.
+        NSTError: it is not an ``Architecture``, another one has that id and version already, its ``id`` is not a name,
+            its ``version`` is not in 1–9999, its ``min_size`` is not a whole number of 1 or more, or its ``network`` is
+            not a class or function.
     """
     if not isinstance(architecture, Architecture):
         right = "Architecture(id='my-network', version=1, network=MyNetwork, min_size=16)"

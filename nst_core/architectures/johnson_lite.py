@@ -1,4 +1,4 @@
-"""``johnson-lite``: johnson's shape at an eighth of its multiply-adds, for telephones, webcams and films."""
+"""``johnson-lite``: johnson's shape at an eighth of its multiply-adds, for phones, webcams and films."""
 
 from functools import partial
 
