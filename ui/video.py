@@ -187,5 +187,5 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     paint.click(None, film, [paint, widgets.leave, widgets.stop, result], js="waiting('#film-viewer', 2)")
     paint.click(None, None, file, js=labelled("Previous film (MP4)"))
     event = paint.click(handlers.start, [film, *settings], watched, **one_at_a_time("film", viewer))
-    results, videos = [file, widgets.whole, result], handlers.videos
-    follow([event], paint, watched, results, handlers.left, videos, videos.shown)
+    results = [file, widgets.whole, result]
+    follow([event], paint, watched, results, handlers.left, handlers.videos)

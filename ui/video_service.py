@@ -179,7 +179,7 @@ class VideoService(Service[VideoRun]):
         yield run
 
     def shown(self, session: str | None) -> VideoRun | None:
-        """What the session's stage showed last: a first frame, or a film that has ended."""
+        """What the session's viewer showed last: a first frame, or a film that has ended."""
         return self._firsts.get(session, None) or self.ended(session)
 
     def _wants(self, session: str | None, wish: Wish) -> bool:

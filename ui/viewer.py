@@ -71,13 +71,11 @@ def follow(
     results: Sequence[Any],
     left: Callable[[W | None], list[Any]],
     service: Service[W],
-    before: Callable[[str | None], W | None] | None = None,
 ) -> list[Dependency]:
     """Wire up what follows ``events``, each of which ``shown`` feeds; returns what follows their success.
 
     ``watched`` are the viewer and its two buttons, the one that leaves the queue first; ``results`` are the components
-    for what a session's last run of the ``service`` has ``left`` to download. ``before`` tells what a viewer showed
-    before a run that failed, if that may be something else.
+    for what a session's last run of the ``service`` has ``left`` to download.
     """
     viewer, leave, stop = watched
     at_once = {**QUIET, "queue": False}
@@ -87,7 +85,7 @@ def follow(
         return [gr.Button(interactive=True), *hidden, *left(service.ended(request.session_hash))]
 
     def refused(request: gr.Request) -> list[Any]:
-        earlier = (before or service.ended)(request.session_hash)
+        earlier = service.shown(request.session_hash)
         return [earlier and view(earlier), *rest(request)]
 
     def end(request: gr.Request) -> None:

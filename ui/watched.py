@@ -99,6 +99,10 @@ class Service(Generic[W]):
         """The session's last run that ended well."""
         return self._ended.get(session, None)
 
+    def shown(self, session: str | None) -> W | None:
+        """What the session's viewer showed last."""
+        return self.ended(session)
+
     def stop(self, session: str | None) -> None:
         """Have the session's run end after the current step."""
         if run := self.running.get(session, None):

@@ -232,7 +232,7 @@ def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Brow
         expect(page.locator("#optimization-viewer [data-testid=status-tracker]")).to_be_hidden()
     expect(second.locator("#optimization-viewer .hint")).to_contain_text("Somebody else is ahead of you; you are next.")
     expect(third.locator("#optimization-viewer .hint")).to_contain_text(
-        "como mucho 2 personas antes que usted. Parar le"
+        "como mucho 2 personas antes que usted. Pulse Parar"
     )
     second.locator("#leave").click()
     expect(second.locator("#optimization-viewer .hint")).to_contain_text("Watch a picture being painted")
