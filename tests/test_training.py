@@ -413,7 +413,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: 
 
 
 def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, photos: Path) -> None:
-    with pytest.raises(TrainingError, match="no checkpoint"):
+    with pytest.raises(TrainingError, match=r"^There is no checkpoint .* to resume from: start without resuming\.$"):
         run(RECIPE, painting, photos, resume=True)
     with pytest.raises(TrainingError, match=r"^Resuming takes the checkpoint to continue from: give its file\.$"):
         next(train(RECIPE, painting, photos, JohnsonNetwork(), "compact", resume=True))
@@ -479,6 +479,14 @@ def test_a_style_s_network_is_not_trained(painting: Path, photos: Path) -> None:
     with pytest.raises(TrainingError, match=r"^The network is frozen, .* can be trained\.$"):
         next(train(RECIPE, painting, photos, frozen, VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8))))
     assert not frozen.training
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_is_not_trained(painting: Path, photos: Path, dtype: torch.dtype) -> None:
+    with pytest.raises(
+        TrainingError, match=r"^The network should be in float32: convert it with network\.float\(\)\.$"
+    ):
+        next(train(RECIPE, painting, photos, JohnsonNetwork().to(dtype), VGG19(last="conv2_1", channels=5 * (8,))))
 
 
 def test_what_was_begun_is_not_begun_anew(painting: Path, photos: Path) -> None:
