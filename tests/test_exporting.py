@@ -291,10 +291,11 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     (tmp_path / "old.onnx").write_text("as it was")
     with pytest.raises(ExportingError, match=r"beyond 65,504, the largest that float16 holds: use fp32\.$"):
         export_style(heavy, tmp_path / "old.onnx", precision="fp16")
-    for precision in ("int8", []):
+    precisions: tuple[Any, ...] = ("int8", [])
+    for precision in precisions:
         wrong = re.escape(repr(precision))
         with pytest.raises(ExportingError, match=rf'The precision should be "fp32" or "fp16", not {wrong}\.$'):
-            export_style(heavy, tmp_path / "old.onnx", precision=precision)  # type: ignore[arg-type]
+            export_style(heavy, tmp_path / "old.onnx", precision=precision)
     with pytest.raises(ExportingError, match=r"^The file to write is a path that ends in \.onnx, not None\.$"):
         export_style(heavy, None)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "onnxscript", None)

@@ -310,9 +310,9 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Card(title=3), "'title' in README.md should be a valid string."),
-        (lambda: Card(tags="sea"), "'tags' in README.md should be a list."),
-        (lambda: StyleConfig(architecture="johnson"), "config.json lacks 'architecture_version'."),
+        (lambda: Card(title=3), "'title' in README.md should be a valid string."),  # type: ignore[arg-type]
+        (lambda: Card(tags="sea"), "'tags' in README.md should be a list."),  # type: ignore[arg-type]
+        (lambda: StyleConfig(architecture="johnson"), "config.json lacks 'architecture_version'."),  # type: ignore[call-arg]
         (
             lambda: StyleConfig(architecture="johnson", architecture_version=0),
             "'architecture_version' in config.json should be greater than or equal to 1.",
