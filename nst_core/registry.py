@@ -372,13 +372,13 @@ def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], 
 
 @contextmanager
 def perhaps_a_folder(ref: str) -> Iterator[None]:
-    """Where a folder may have been meant, let a refusal of the Hub also say that there is no folder ``ref``."""
+    """Let a refusal of the Hub also say that there is no folder ``ref``, which may have been meant."""
     from nst_core.hub import HubError
 
     try:
         yield
     except HubError as error:
-        if not os.path.isdir(ref.partition("/")[0]):
+        if "@" in ref:
             raise
         raise HubError(f"{error} Nor is there a folder {quoted(ref)} here.") from error
 
