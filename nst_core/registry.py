@@ -339,7 +339,7 @@ def add_entry(text: str, entry: Entry) -> str:
     said = entry.model_dump(mode="json", exclude_none=True)
     if (styles.value and styles.flow_style) or root.flow_style:
         # A list in brackets takes JSON as well.
-        end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
+        end = styles.value[-1].end_mark.index if styles.value else styles.end_mark.index - 1
         item = (", " if styles.value else "") + json.dumps(said, ensure_ascii=False)
         new = text[:end] + item + text[end:]
     else:
@@ -348,7 +348,9 @@ def add_entry(text: str, entry: Entry) -> str:
         # Comments above the next section stay there.
         while not styles.flow_style and before.rpartition("\n")[2].startswith(("#", "\n")):
             before = before.rpartition("\n")[0].rstrip()
-        margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as the present ones have
+        # As the present ones have, though not all that the list begins with is one: there may be a tag or an anchor.
+        lines = text[styles.start_mark.index - styles.start_mark.column :]
+        [margin, *_] = ["  "] if styles.flow_style else re.findall(r"^( *)-\s", lines, re.MULTILINE)
         item = yaml.safe_dump([said], sort_keys=False, allow_unicode=True)
         indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
         after = text[len(before) if not styles.flow_style else styles.end_mark.index :]

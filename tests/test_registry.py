@@ -501,6 +501,12 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
         f"      tags: []\n      path: a\n      sha256: {SHA256}\n\nblocked:\n- repo: a/b\n  reason: R\n",
         f"styles: [{{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}}]\nversion: 1",
         "{version: 1, styles: []}",
+        "{version: 1, styles: !!seq []}",
+        *(
+            f"version: 1\nstyles: {marked}\n  # - one\n  -  # - it\n    {known}\nblocked: []\n"
+            for marked in ("!!seq", "&all")
+            for known in [json.dumps(entry(id="known"))]
+        ),
         '{"version": 1, # ours\n "styles": [\n'
         f"  {{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}},  # one\n]}}\n",
     ],
