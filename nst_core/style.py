@@ -361,14 +361,14 @@ def check_new(folder: Path) -> None:
     """Refuse, before any work is done, a folder where a style's files would replace others.
 
     Raises:
-        StyleError: the folder has a file with the name of one of a style's.
+        StyleError: the folder has files with the names of a style's.
     """
-    for file in MAX_BYTES:
-        if os.path.lexists(folder / file):
-            raise StyleError(
-                f"The folder {quoted(folder)} already has a {file}, which a style's own does not replace: move "
-                "it away, or name another folder."
-            )
+    if there := [f"a {file}" for file in MAX_BYTES if os.path.lexists(folder / file)]:
+        named = " and ".join(filter(None, (", ".join(there[:-1]), there[-1])))
+        raise StyleError(
+            f"The folder {quoted(folder)} already has {named}, which a style's own does not replace: move "
+            f"{'them' if there[1:] else 'it'} away, or name another folder."
+        )
 
 
 def write_style(
