@@ -610,6 +610,7 @@ def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
     assert (told["style_image"], told["style_image_sha256"], told["features"]) == ("pa.png", digest, "ab")
     card = (folder.folder / "README.md").read_text("utf-8")
     assert "train pa.png --photos photos/ -o st --warm-start ab --registry ab --features ab" in card
+    assert "after *ab* by ab.\nThe painting: ab.\n\n```python" in card
 
 
 @pytest.mark.parametrize(("done", "measured"), [(2, 0), (4, 1), (6, 3)])
@@ -625,9 +626,10 @@ def test_the_losses_that_are_told_are_not_those_of_reconstruction(
     if measured:
         mean = sum(step.style for step in last) / measured
         assert style.config.metrics["training_style"] == pytest.approx(mean, abs=1e-5)
-        assert f" Losses over the last {measured} steps:\n" in card
+        assert f"`config.json`.\nLosses over the last {measured} steps: content " in card
     else:
         assert style.config.metrics == {} and "Losses over" not in card
+    assert "\n\n\n" not in card and "*A Title*.\n\n```python" in card
 
 
 @pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
