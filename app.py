@@ -1,8 +1,8 @@
 """The Space's entry: registry in, page out, launch.
 
 Gradio's own environment variables hold (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH …), and eight more:
-NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels to a
-side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
+NST_REGISTRY, another registry than ./registry.yaml: a path, or user/repo on the Hub; NST_MAX_SIDE, the most pixels
+per side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the tab Advanced and fetches it from the Hub
 when it is chosen; NST_PHOTOS, a folder of photographs on which people may train styles where there is a GPU, and
 NST_TRAIN=1, which lets them without one; NST_LOGIN=1, which lets whoever can open the page publish under the name that
 this machine is logged in with; NST_ORT, a folder with onnxruntime-web's dist, which browsers fetch from a CDN
@@ -43,7 +43,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards
 from ui.looks import CSS, THEME
-from ui.server import GRACE, RETURN, await_port, serve
+from ui.server import ANSWER_SECONDS, GRACE_SECONDS, await_port, serve
 from ui.words import WORDS
 from ui.zerogpu import ZERO_GPU
 
@@ -54,11 +54,11 @@ def number(name: str, default: float, least: float) -> float:
     Raises:
         NSTError: it is no such number.
     """
-    said: Any = os.environ.get(name) or default
+    value: Any = os.environ.get(name) or default
     with suppress(ValueError):
-        said = float(said)
-    check_number(NSTError, f"variable {name}", said, least)
-    return float(said)
+        value = float(value)
+    checked: float = check_number(NSTError, f"variable {name}", value, least)
+    return checked
 
 
 keep_freed_memory()
@@ -70,9 +70,9 @@ if photos and trains and find_spec("matplotlib") is None:
 runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 try:
-    grace = number("NST_GRACE", GRACE, 0)
+    grace = number("NST_GRACE", GRACE_SECONDS, 0)
     if __name__ == "__main__":
-        await_port(grace + 3 * RETURN)  # for as long as a server like this one takes to stop
+        await_port(grace + 3 * ANSWER_SECONDS)  # for as long as a server like this one takes to stop
     registry = Registry.load(os.environ.get("NST_REGISTRY"))
     page = build_page(
         registry,

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_core import METHODS, PerceptualLoss, load_features, open_picture, optimize
-from nst_core.features import VGG19, Hybrid
+from nst_core.features import FeatureNetwork
 from nst_core.images import to_tensor
 from nst_core.losses import StyleTarget
 from nst_core.memory import keep_freed_memory
@@ -51,7 +51,7 @@ class Task:
         content, style = (to_tensor(picture) / 255 for picture in self.pictures())
         return content, style
 
-    def network(self) -> VGG19 | Hybrid:
+    def network(self) -> FeatureNetwork:
         """The feature network, frozen."""
         return load_features(self.features if self.features == "vgg19" else Path(self.features))
 

@@ -3,92 +3,52 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from nst_core.architectures import ARCHITECTURES, Architecture, register
-    from nst_core.errors import NSTError
-    from nst_core.exporting import export_style
-    from nst_core.features import load_features
-    from nst_core.images import open_picture, save_picture
-    from nst_core.losses import PerceptualLoss, StyleTarget, gram_matrix
-    from nst_core.method import METHODS, Method
-    from nst_core.optimization import OptimizationState, OptimizationStep, optimize
-    from nst_core.recipe import Recipe
-    from nst_core.registry import Registry
-    from nst_core.style import Card, Style, StyleConfig, write_style
-    from nst_core.stylization import blend, repaint, stylize
-    from nst_core.training import TrainingStep, new_network, train
-    from nst_core.video import VideoStep, stylize_video
-
 __version__ = "0.1.0"
 
 # Names are resolved when first used: torch alone takes seconds, and a script that only lists styles needs none of it.
-_HOMES = {
-    "ARCHITECTURES": "architectures",
-    "Architecture": "architectures",
-    "Card": "style",
-    "METHODS": "method",
-    "Method": "method",
-    "NSTError": "errors",
-    "OptimizationStep": "optimization",
-    "PerceptualLoss": "losses",
-    "Recipe": "recipe",
-    "Registry": "registry",
-    "OptimizationState": "optimization",
-    "Style": "style",
-    "StyleConfig": "style",
-    "StyleTarget": "losses",
-    "TrainingStep": "training",
-    "VideoStep": "video",
-    "blend": "stylization",
-    "export_style": "exporting",
-    "gram_matrix": "losses",
-    "load_features": "features",
-    "new_network": "training",
-    "open_picture": "images",
-    "optimize": "optimization",
-    "register": "architectures",
-    "repaint": "stylization",
-    "save_picture": "images",
-    "stylize": "stylization",
-    "stylize_video": "video",
-    "train": "training",
-    "write_style": "style",
+_MODULES = {
+    "architectures": "ARCHITECTURES Architecture register",
+    "errors": "NSTError",
+    "exporting": "export_style",
+    "features": "load_features",
+    "images": "open_picture save_picture",
+    "losses": "PerceptualLoss StyleTarget gram_matrix",
+    "method": "METHODS Method",
+    "optimization": "OptimizationState OptimizationStep optimize",
+    "recipe": "Recipe",
+    "registry": "Registry",
+    "style": "Card Style StyleConfig write_style",
+    "stylization": "blend repaint stylize",
+    "training": "TrainingStep new_network train",
+    "video": "VideoStep stylize_video",
 }
-__all__ = [
-    "ARCHITECTURES",
-    "METHODS",
-    "Architecture",
-    "Card",
-    "Method",
-    "NSTError",
-    "OptimizationState",
-    "OptimizationStep",
-    "PerceptualLoss",
-    "Recipe",
-    "Registry",
-    "Style",
-    "StyleConfig",
-    "StyleTarget",
-    "TrainingStep",
-    "VideoStep",
-    "blend",
-    "export_style",
-    "gram_matrix",
-    "load_features",
-    "new_network",
-    "open_picture",
-    "optimize",
-    "register",
-    "repaint",
-    "save_picture",
-    "stylize",
-    "stylize_video",
-    "train",
-    "write_style",
-]
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_HOMES)
 
-
-if not TYPE_CHECKING:  # or a type checker would accept any name
+if TYPE_CHECKING:  # what type checkers read, which would accept any name from __getattr__
+    from nst_core.architectures import (
+        ARCHITECTURES as ARCHITECTURES,
+        Architecture as Architecture,
+        register as register,
+    )
+    from nst_core.errors import NSTError as NSTError
+    from nst_core.exporting import export_style as export_style
+    from nst_core.features import load_features as load_features
+    from nst_core.images import open_picture as open_picture, save_picture as save_picture
+    from nst_core.losses import PerceptualLoss as PerceptualLoss, StyleTarget as StyleTarget, gram_matrix as gram_matrix
+    from nst_core.method import METHODS as METHODS, Method as Method
+    from nst_core.optimization import (
+        OptimizationState as OptimizationState,
+        OptimizationStep as OptimizationStep,
+        optimize as optimize,
+    )
+    from nst_core.recipe import Recipe as Recipe
+    from nst_core.registry import Registry as Registry
+    from nst_core.style import Card as Card, Style as Style, StyleConfig as StyleConfig, write_style as write_style
+    from nst_core.stylization import blend as blend, repaint as repaint, stylize as stylize
+    from nst_core.training import TrainingStep as TrainingStep, new_network as new_network, train as train
+    from nst_core.video import VideoStep as VideoStep, stylize_video as stylize_video
+else:
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
@@ -99,4 +59,4 @@ if not TYPE_CHECKING:  # or a type checker would accept any name
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -30,7 +30,7 @@ from nst_core.images import (
 )
 from nst_core.memory import out_of_memory
 from nst_core.prefetch import ahead
-from nst_core.streaming import Progress
+from nst_core.progress import Progress
 from nst_core.style import Style
 from nst_core.stylization import pixels_seen, stylize
 from nst_core.text import quoted
@@ -113,15 +113,15 @@ def stylize_files(
     targets: Sequence[Path],
     styles: Sequence[Style],
     *,
-    progress: Progress,
+    progress: Callable[[float], None],
     wrote: Callable[[Path, Painted], None],
     **settings: Any,
 ) -> Iterator[NSTError]:
     """Repaint each photograph into the file at the same index of ``targets``, in one style, or with a second over it.
 
-    ``settings`` are those of ``stylize``. ``progress`` is told how many are painted, fractions included, and ``wrote``
-    is told of each complete file. A photograph that cannot be read, painted or written is skipped, and its error is
-    yielded; no file is half written.
+    ``settings`` are those of ``stylize``. ``progress`` is told how many are painted, 0 to ``len(photos)``, fractions
+    included, and ``wrote`` is told of each complete file. A photograph that cannot be read, painted or written is
+    skipped, and its error is yielded; no file is half written.
     """
     cores = torch.get_num_threads()
     at_once = max(1, min(painters(styles), len(photos)))
@@ -174,7 +174,7 @@ def stylize_files_on_ray(
     targets: Sequence[Path],
     styles: Sequence[Style],
     *,
-    progress: Progress,
+    progress: Callable[[float], None],
     wrote: Callable[[Path, Painted], None],
     **settings: Any,
 ) -> Iterator[NSTError]:

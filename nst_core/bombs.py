@@ -7,8 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from struct import error as StructError
-from struct import unpack
+from struct import error as StructError, unpack
 from typing import BinaryIO
 
 import numpy as np

@@ -65,6 +65,11 @@ class _Command(TyperCommand):
                 raise typer.BadParameter("it is empty; for the current folder, give . instead.", ctx, parameter)
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        import numpy  # noqa: F401  # PyTorch imports it too, but drops whatever interrupts that, Ctrl-C included
+
+        return super().invoke(ctx)
+
 
 command = partial(app.command, cls=_Command)
 

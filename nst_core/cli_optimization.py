@@ -18,7 +18,7 @@ from nst_core.console import (
     make_folder,
     progress_bar,
     stderr,
-    weighted,
+    weighted_files,
     weighted_layers,
 )
 from nst_core.errors import NSTError
@@ -195,13 +195,12 @@ def optimize(
     for file in (history, state):
         if file is not None:
             check_place(file)
-    further = weighted(more_style)
+    further = weighted_files(more_style)
     read = [content, style_image, *(Path(name) for name, _ in further), *(mask or []), start]
     check_apart({"--out": out, "--history": history, "--state": state}, read)
 
     from nst_core.images import check_suffix, open_picture
-    from nst_core.optimization import OptimizationState
-    from nst_core.optimization import optimize as optimize_pixels
+    from nst_core.optimization import OptimizationState, optimize as optimize_pixels
     from nst_core.stylization import repaint
 
     photo = open_picture(content)

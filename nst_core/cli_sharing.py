@@ -153,8 +153,7 @@ def review(
     """Examine the styles that a pull request adds to a registry: reports, likeness to others, a sheet of pictures."""
     from nst_core import hub
     from nst_core.images import check_suffix, open_picture, save_picture
-    from nst_core.review import changes, repeated
-    from nst_core.review import review as look_at
+    from nst_core.review import changes, repeated, review as look_at
     from nst_core.sheet import draw_sheet
 
     check_suffix(out)

@@ -139,8 +139,7 @@ def train(
     from nst_core.architectures import ARCHITECTURES
     from nst_core.features import load_features
     from nst_core.style import check_new
-    from nst_core.training import check_architecture, new_network
-    from nst_core.training import train as train_network
+    from nst_core.training import check_architecture, new_network, train as train_network
     from nst_core.training_folder import TrainingFolder
 
     if architecture is not None:
@@ -191,7 +190,7 @@ def train(
         load_features(features),
         folder.checkpoint,
         resume=resume,
-        ended=interrupted.is_set,
+        should_stop=interrupted.is_set,
     )
     if not is_first():
         deque(training, maxlen=0)

@@ -26,6 +26,7 @@ from rich.table import Table
 from nst_core.errors import NSTError
 from nst_core.precision import Precision
 from nst_core.processes import is_first
+from nst_core.text import parse_layer
 
 RegistryOption = Annotated[
     str | None,
@@ -139,8 +140,8 @@ def style_word(folder: Path) -> str:
     return shlex.quote(f"./{folder}" if folder.name == str(folder) else str(folder))
 
 
-def weighted(words: list[str] | None) -> list[tuple[str, float]]:
-    """Parse NAME[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
+def weighted_files(words: list[str] | None) -> list[tuple[str, float]]:
+    """Parse FILE[=WEIGHT]; the weight is 1 by default, and an = that no number follows belongs to the name."""
     pairs = []
     for word in words or []:
         name, _, weight = word.rpartition("=")
@@ -152,12 +153,9 @@ def weighted(words: list[str] | None) -> list[tuple[str, float]]:
 
 
 def weighted_layers(words: list[str] | None) -> dict[str, float]:
-    """Parse NAME[=WEIGHT] of layers.
+    """Weights by layer name, from words that ``parse_layer`` takes.
 
     Raises:
-        NSTError: what follows the last = is no number.
+        NSTError: as ``parse_layer``.
     """
-    layers = dict(weighted(words))
-    if wrong := next((word for word in words or [] if "=" in word and word in layers), None):
-        raise NSTError(f"The weight of a layer should be a number, as in conv4_1=0.5, but {wrong!r:.80} has none.")
-    return layers
+    return dict(map(parse_layer, words or []))

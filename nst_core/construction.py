@@ -1,4 +1,4 @@
-"""Makes networks without a program's default type and random numbers, which its other threads may be using."""
+"""Makes tensors and networks without a program's default type and random numbers, which its other threads may use."""
 
 from collections.abc import Callable, Sequence
 from inspect import isfunction, signature
@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+FLOAT32_ON_CPU: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+"""Given with every new tensor, as a program may have changed PyTorch's defaults."""
 _CREATING = {torch.empty, torch.zeros, torch.ones, torch.eye, torch.linspace, torch.rand, torch.randn}
 _INITIALISING = {made for made in vars(init).values() if isfunction(made) and "generator" in signature(made).parameters}
 _RANDOM = {torch.rand, torch.randn, Tensor.uniform_, Tensor.normal_} | _INITIALISING

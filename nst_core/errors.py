@@ -1,9 +1,10 @@
 """The base of every refusal: an error whose message is one sentence for the person in front of it."""
 
+import math
 import sys
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 
 class NSTError(ValueError):
@@ -45,6 +46,17 @@ def check_setting(
     object.__setattr__(settings, name, value)
 
 
+def check_choice(error: type[NSTError], name: str, value: object, choices: Any) -> None:
+    """Refuse a value that is none of ``choices``, a ``Literal`` of text.
+
+    Raises:
+        error: it is none of them; the message calls it ``name``.
+    """
+    if value not in get_args(choices):
+        *most, last = get_args(choices)
+        raise error(f"The {name} should be {', '.join(most)} or {last}, not {value!r:.80}.")
+
+
 def check_layer_weights(error: type[NSTError], settings: object) -> None:
     """Replace the ``content_layers`` and ``style_layers`` of a frozen dataclass by dicts of weights by layer name.
 
@@ -59,3 +71,16 @@ def check_layer_weights(error: type[NSTError], settings: object) -> None:
             layer: check_number(error, f"weight of {kind} layer {layer}", weight, 0) for layer, weight in layers.items()
         }
         object.__setattr__(settings, f"{kind}_layers", checked)
+
+
+def check_weights(error: type[NSTError], settings: Any) -> None:
+    """``check_layer_weights``, and refuse weights of content, style and total variation that no loss can be made of.
+
+    Raises:
+        error: also, their products with the layers' weights are not finite, or all 0.
+    """
+    check_layer_weights(error, settings)
+    content, style = (max(layers.values(), default=0) for layers in (settings.content_layers, settings.style_layers))
+    most = max(settings.content_weight * content, settings.style_weight * style, settings.total_variation)
+    if not 0 < most < math.inf:
+        raise error("The weights of content, style and total variation should be finite and not all 0.")

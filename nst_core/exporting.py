@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from nst_core import __version__
 from nst_core.architectures import Architecture
-from nst_core.errors import NSTError
+from nst_core.construction import FLOAT32_ON_CPU
+from nst_core.errors import NSTError, check_choice
 from nst_core.files import replacing
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE, check_second
@@ -67,9 +68,8 @@ def export_style(
     path = Path(path)
     check_export(path)
     check_style(style)
-    if precision not in list(DTYPES):
-        raise ExportingError(f'The precision should be "fp32" or "fp16", not {precision!r:.80}.')
-    check_second(second, mix, None)
+    check_choice(ExportingError, "precision", precision, ExportPrecision)
+    mix = check_second(second, mix, None)
     import onnx
 
     styles = [style, second] if second else [style]
@@ -144,14 +144,14 @@ def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "Model
     """The module as ONNX, without the exporter's notes on source code; ``mix`` is an example of a second input."""
     sides = {2: torch.export.Dim("height", min=smallest), 3: torch.export.Dim("width", min=smallest)}
     # An arbitrary size: from a round one, the exporter would infer relations that do not always hold.
-    photo, shapes = torch.zeros(1, 3, 37, 54), {"photo": sides}
+    photo, shapes = torch.zeros(1, 3, 37, 54, **FLOAT32_ON_CPU), {"photo": sides}
     mixed = mix is not None
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch's exporter warns about PyTorch's own calls.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             paint.eval(),
-            (photo, torch.tensor([mix])) if mixed else (photo,),
+            (photo, torch.tensor([mix], **FLOAT32_ON_CPU)) if mixed else (photo,),
             input_names=["photo", "mix"] if mixed else ["photo"],
             output_names=["painted"],
             dynamic_shapes=shapes | {"mix": None} if mixed else shapes,

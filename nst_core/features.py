@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_choice
 from nst_core.text import few, quoted
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
@@ -36,22 +36,27 @@ class FeaturesError(NSTError):
     """A feature network that cannot be loaded, or a layer that it does not have."""
 
 
-class FeatureNetwork(Protocol):
-    """What losses need from a feature network."""
+class FeatureNetwork(nn.Module):
+    """What losses measure pictures by: ``VGG19``, ``Hybrid``, or a network of your own that derives from this."""
+
+    pooling: Pooling = "max"
+    """The pooling between its blocks; it may be changed at any time, as no weight depends on it."""
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers it gives, shallow to deep."""
+        raise NotImplementedError
 
-    def __call__(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+    def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Activations by layer name: pictures (B, 3, H, W), RGB in 0–1, to (B, C, h, w) each.
 
         Raises:
             FeaturesError: a name that is none of ``layers``, or a picture too small to reach it.
         """
+        raise NotImplementedError
 
 
-class VGG19(nn.Module):
+class VGG19(FeatureNetwork):
     """The convolutions of VGG19 (Simonyan and Zisserman 2014), any width, with ``conv1_1 … conv5_4`` and ``relu…``.
 
     ``conv0`` is a 1 × 1 convolution that turns RGB in 0–1 into what the weights were trained on, so that one class
@@ -63,8 +68,7 @@ class VGG19(nn.Module):
     A convolution in ``ranks`` has that many channels, and its head expands them to full width for the next layer
     (Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks for Classification and Detection").
 
-    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks. ``pooling`` may be changed
-    at any time, as no weight depends on it.
+    ``last`` is the deepest convolution, and ``channels`` are the widths of the five blocks.
     """
 
     def __init__(
@@ -82,7 +86,6 @@ class VGG19(nn.Module):
         self.ranks = dict(ranks or {})
         self.heads = (*self.ranks, *heads)
         self.padding_mode = padding_mode
-        self.pooling: Pooling = "max"
         width = 3
         for block, (count, out) in enumerate(zip(CONVOLUTIONS_PER_BLOCK, channels, strict=True), start=1):
             full = VGG19_CHANNELS[block - 1]
@@ -101,12 +104,11 @@ class VGG19(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers it gives, shallow to deep."""
         computed = [name for name in self.plan if not name.startswith("pool")]
         return tuple(name for name in computed if not self.heads or name[4:] in self.heads)
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Activations by layer name, as ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
+        """As ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
         check_layers(layers, self.layers)
         self._check_size(pictures, layers)
         missing = set(layers)
@@ -162,7 +164,7 @@ class VGG19(nn.Module):
             )
 
 
-class Hybrid(nn.Module):
+class Hybrid(FeatureNetwork):
     """Several feature networks as one: each layer comes from the first network that gives it."""
 
     def __init__(self, *networks: VGG19) -> None:
@@ -172,6 +174,16 @@ class Hybrid(nn.Module):
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(layer for network in self._networks() for layer in network.layers))
+
+    @property
+    def pooling(self) -> Pooling:
+        """That of all the networks."""
+        return self._networks()[0].pooling
+
+    @pooling.setter
+    def pooling(self, pooling: Pooling) -> None:
+        for network in self._networks():
+            network.pooling = pooling
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         check_layers(layers, self.layers)
@@ -185,7 +197,7 @@ class Hybrid(nn.Module):
         return [network for network in self.networks if isinstance(network, VGG19)]
 
 
-Network = TypeVar("Network", VGG19, Hybrid)
+Network = TypeVar("Network", bound=FeatureNetwork)
 
 
 def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
@@ -215,8 +227,8 @@ def nearest_layers(wanted: Mapping[str, float], given: Sequence[str]) -> dict[st
     return chosen
 
 
-def numbers_per_pixel(network: VGG19 | Hybrid) -> float:
-    """How many activations all convolutions together have for each pixel of the picture."""
+def numbers_per_pixel(network: FeatureNetwork) -> float:
+    """How many activations all convolutions of VGG19s in it have together for each pixel of the picture."""
     return sum(
         layer.out_channels / 4 ** (int(name[4]) - 1)
         for part in network.modules()
@@ -233,7 +245,7 @@ def fingerprint(network: nn.Module) -> int:
 
 
 @torch.inference_mode(False)
-def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> VGG19 | Hybrid:
+def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> FeatureNetwork:
     """A frozen feature network, called with pictures (B, 3, H, W), RGB in 0–1, and names of its ``layers``.
 
     ``source`` is one of
@@ -251,9 +263,8 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
         FeaturesError: ``source`` or ``pooling`` is none of these, a file is missing or does not fit, or VGG19's weights
             are not cached and the Hub cannot be reached.
     """
-    if pooling not in get_args(Pooling):
-        raise FeaturesError(f"There is no pooling {quoted(pooling)}: choose max or average.")
-    network: VGG19 | Hybrid
+    check_choice(FeaturesError, "pooling", pooling, Pooling)
+    network: FeatureNetwork
     if source == "vgg19":
         network = _load_torchvision()
     elif source == "compact":
@@ -265,19 +276,17 @@ def load_features(source: str | Path = "vgg19", *, pooling: Pooling = "max") -> 
             f"There are no features {quoted(source)}: choose vgg19, compact or a folder that holds {EXACT_FILE} and "
             f"{DISTILLED_FILE}."
         )
-    for module in network.modules():
-        if isinstance(module, VGG19):
-            module.pooling = pooling
+    network.pooling = pooling
     return network.eval().requires_grad_(False)
 
 
-def feature_network(source: Any, *, pooling: Pooling = "max") -> VGG19 | Hybrid:
+def feature_network(source: Any, *, pooling: Pooling = "max") -> FeatureNetwork:
     """A feature network as it is; anything else is passed to ``load_features``.
 
     Raises:
         FeaturesError: as ``load_features``, or the network is float16, which does not mix with bfloat16.
     """
-    network = source if isinstance(source, VGG19 | Hybrid) else load_features(source, pooling=pooling)
+    network = source if isinstance(source, FeatureNetwork) else load_features(source, pooling=pooling)
     if any(parameter.dtype == torch.float16 for parameter in network.parameters()):
         raise FeaturesError("The feature network is in float16: convert it with network.float().")
     return network

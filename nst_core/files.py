@@ -56,21 +56,21 @@ def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTErr
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Lock a file; yields whether it is ours, not another run's. Where there are no locks, it is ours.
+def locked(path: Path, busy: NSTError) -> Iterator[None]:
+    """Hold a file's lock, so that no other run has it; where there are no locks, nothing is held.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
+        busy: another run has it.
     """
     if sys.platform == "win32":
-        yield True
+        yield
         return
     with path.open() as file:
-        ours = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            ours = False
+            raise busy from None
         except OSError:  # some network drives have no locks
             pass
-        yield ours
+        yield

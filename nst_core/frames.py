@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +16,14 @@ from nst_core.cores import compute_on, painters
 from nst_core.precision import Precision
 from nst_core.prefetch import ahead
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, paint_pixels
+from nst_core.stylization import BlendColor, blend_pixels, paint_pixels
 from nst_core.temporal_consistency import Steady
 from nst_core.video_reader import Film, Frame
 from nst_core.video_segments import Piece
 from nst_core.video_writer import CLOSED, Part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FramePainter:
     """Paints the frames of a film with one or two styles; sent to other machines as it is."""
 
@@ -32,7 +32,7 @@ class FramePainter:
     size: tuple[int, int]
     """Width and height of what is painted: columns and rows beyond are cut off."""
     strength: float
-    color: Literal["style", "photo"]
+    color: BlendColor
     precision: Precision
     steady: bool
     lossless: bool

@@ -319,31 +319,15 @@ def _reading(subject: str) -> Iterator[None]:
 
 def _of_array(array: np.ndarray | Tensor) -> Image.Image:
     """The picture whose pixels an array holds; anything ambiguous is for the caller to convert."""
-    shape, right = tuple(array.shape), "array"
-    if isinstance(array, np.ndarray) and array.dtype == np.uint8 and _is_picture(shape):
+    shape = tuple(array.shape)
+    pictured = len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
+    if isinstance(array, np.ndarray) and array.dtype == np.uint8 and pictured:
         return Image.fromarray(array)
     kind = f"{type(array).__name__} of {str(array.dtype).removeprefix('torch.')}, {shape}"
-    if isinstance(array, Tensor):
-        right = "tensor.numpy(force=True)"
-    if len(shape) == 4 and shape[0] == 1:
-        shape, right = shape[1:], f"{right}[0]"
-    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
-        shape, right = (*shape[1:], shape[0]), f"{right}.transpose(1, 2, 0)"
-    if len(shape) == 3 and shape[2] == 1:
-        shape, right = shape[:2], f"{right}[..., 0]"
-    most = None
-    if "float" in kind:
-        most, right = 1, f"(255 * {right}).round().astype('uint8')"
-    elif "bool" in kind:
-        right = f"255 * {right}.astype('uint8')"
-    elif "uint8" not in kind:
-        most, right = 255, f"{right}.astype('uint8')"
-    remedy = f": give {right}{f', for values in 0–{most}' if most else ''}" if _is_picture(shape) else ""
-    raise PictureError(f"A picture is an array of uint8, (H, W), (H, W, 3) or (H, W, 4), not {kind}{remedy}.")
-
-
-def _is_picture(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
+    raise PictureError(
+        f"A picture is a NumPy array of uint8 in 0–255, (H, W), (H, W, 3) or (H, W, 4), not {kind}: convert its type, "
+        "move its channels to the end, and take it out of its batch."
+    )
 
 
 def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError, check_layer_weights, check_number
 from nst_core.features import FeatureNetwork
+from nst_core.images import Source, blackened, open_picture, to_tensor
 
 CELL = 8
 """Positions, down and across, of a cell in which detail is measured."""
@@ -301,6 +303,30 @@ class StyleTarget:
     seen: Tensor | None = None
 
 
+def open_painting(source: Source) -> Image.Image:
+    """A painting to resemble, as ``open_picture`` gives it.
+
+    Raises:
+        PictureError: as ``open_picture``.
+        LossError: it is completely transparent.
+    """
+    painting = open_picture(source)
+    if painting.mode == "RGBA" and not painting.getchannel("A").getbbox():
+        raise LossError("A painting is completely transparent: choose one with something to see.")
+    return painting
+
+
+def style_target(
+    painting: Image.Image, device: torch.device, weight: float = 1.0, region: Tensor | None = None
+) -> StyleTarget:
+    """The target that a painting, RGB or RGBA, makes: the more transparent a part of it, the less it counts."""
+    seen = None
+    if painting.mode == "RGBA":
+        painting = blackened(painting)
+        seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
+    return StyleTarget(to_tensor(painting).to(device) / 255, weight, region, seen)
+
+
 @dataclass(frozen=True)
 class ContentTarget:
     """One layer's activations of a photograph, (B, C, H, W), and how much each position counts, (B, 1, H, W)."""
@@ -321,8 +347,8 @@ class PerceptualLoss(nn.Module):
         convention: a name in ``CONVENTIONS``.
 
     Raises:
-        LossError: a weight is negative or no finite number, there is no layer at all or no such convention, or
-            ``network`` or ``styles`` is something else.
+        LossError: a weight is negative or not a finite number, there is no layer at all, no style for the style layers
+            or no such convention, or ``network`` or ``styles`` is something else.
         FeaturesError: the network does not give a layer.
     """
 
@@ -338,7 +364,7 @@ class PerceptualLoss(nn.Module):
         convention: str = "relative",
     ) -> None:
         super().__init__()
-        if not callable(network):
+        if not isinstance(network, FeatureNetwork):
             raise LossError(f"A feature network is what load_features('compact') gives, not {network!r:.80}.")
         if not isinstance(styles, Sequence) or not all(isinstance(one, StyleTarget) for one in styles):
             raise LossError("The styles should be a list of StyleTarget, such as [StyleTarget(painting)].")
@@ -348,6 +374,8 @@ class PerceptualLoss(nn.Module):
         check_layer_weights(LossError, self)
         if not content_layers and not style_layers:
             raise LossError("A loss needs at least one content or style layer.")
+        if style_layers and not styles:
+            raise LossError("Style layers need a style to resemble: give at least one StyleTarget, or no style layers.")
         self.network = network
         self.total_variation = check_number(LossError, "weight of the total variation", total_variation, 0)
         self.content_focus = check_number(LossError, "content focus", content_focus, 0)

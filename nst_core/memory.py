@@ -6,6 +6,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from nst_core.errors import NSTError
+
 if sys.platform != "win32":
     import resource
 
@@ -46,6 +48,20 @@ def free_memory() -> int | None:
         return available
     libc.mallinfo2.restype = _Mallinfo
     return available + int(libc.mallinfo2().fordblks)
+
+
+def check_memory(needed: float, task: str, remedy: str = "a smaller size") -> None:
+    """Refuse, before any work is done, a task that takes more memory, in bytes, than is free.
+
+    Raises:
+        NSTError: it does; the message names the ``task``, as in "paint 60 × 50 px", and says to choose the ``remedy``.
+    """
+    free = free_memory()
+    if free is not None and needed > free:
+        raise NSTError(
+            f"To {task} takes about {needed / 1e9:.1f} GB of memory, but only {max(0, free) / 1e9:.1f} GB are free: "
+            f"choose {remedy}."
+        )
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_origin, get_type_hints
 
-from nst_core.errors import NSTError, check_layer_weights, check_setting
+from nst_core.errors import NSTError, check_choice, check_setting, check_weights
 from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
@@ -22,7 +22,8 @@ class MethodError(NSTError):
 
 @dataclass(frozen=True)
 class Method:
-    """Every setting of an optimisation; the defaults are the preset ``quick``. No weight is negative.
+    """Every setting of an optimisation; the defaults are the preset ``quick``. No weight is negative,
+    and not all are 0.
 
     Raises:
         MethodError: a value is out of its range.
@@ -71,14 +72,13 @@ class Method:
     def __post_init__(self) -> None:
         check = partial(check_setting, MethodError, self)
         for name, hint in get_type_hints(type(self)).items():
-            value, choices = getattr(self, name), get_args(hint)
-            if choices and isinstance(choices[0], str) and value not in choices:
-                raise MethodError(f"The {name} should be one of {', '.join(choices)}, not {value!r:.80}.")
+            if get_origin(hint) is Literal:
+                check_choice(MethodError, name, getattr(self, name), hint)
         if not isinstance(self.convention, str):
             raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
             check(name, 0)
-        check_layer_weights(MethodError, self)
+        check_weights(MethodError, self)
         check("learning_rate", 1e-6, 10)
         check("steps", 1, MAX_STEPS, whole=True)
         check("size", *SIZES, whole=True)

@@ -1,6 +1,7 @@
-"""Keeps the library's generators unaffected by the PyTorch modes in which a program runs them."""
+"""Keeps the library's computations unaffected by the PyTorch modes in which a program runs them."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -12,20 +13,27 @@ P = ParamSpec("P")
 Step = TypeVar("Step")
 
 
-def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
-    """Decorate a generator function so that its steps run with gradients and without autocast, in any caller's mode.
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Compute with gradients and without autocast, in any caller's mode; it decorates functions, too.
 
     Autocast's cache of weights is off, too: it is emptied only when the outermost autocast ends. A caller's may end
     after the last step, and until then a training would go on with the rounded weights of the first.
     """
+    autocast = torch.autocast(best_device().type, enabled=False, cache_enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), autocast:
+        yield
+
+
+def unaffected(generator: Callable[P, Generator[Step, None, None]]) -> Callable[P, Generator[Step, None, None]]:
+    """Decorate a generator function so that each of its steps, but not what is between them, runs in ``own_modes``."""
 
     @wraps(generator)
     def made(*args: P.args, **kwargs: P.kwargs) -> Generator[Step, None, None]:
-        kind, steps = best_device().type, generator(*args, **kwargs)
+        steps = generator(*args, **kwargs)
         try:
             while True:
-                autocast = torch.autocast(kind, enabled=False, cache_enabled=False)
-                with torch.inference_mode(False), torch.enable_grad(), autocast:
+                with own_modes():
                     step = next(steps, None)
                 if step is None:
                     return

@@ -20,17 +20,27 @@ from torch.nn import functional as F
 from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, feature_network, fingerprint, nearest_layers, numbers_per_pixel
+from nst_core.features import FeatureNetwork, feature_network, fingerprint, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
-from nst_core.images import Source, blackened, fit, fitted_size, mask_greys, open_picture, to_picture, to_tensor
-from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget
-from nst_core.memory import free_memory
+from nst_core.images import (
+    Content,
+    Source,
+    blackened,
+    fit,
+    fitted_size,
+    mask_greys,
+    open_picture,
+    to_picture,
+    to_tensor,
+)
+from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget, open_painting, style_target
+from nst_core.memory import check_memory
 from nst_core.method import METHODS, SIZES, Method, MethodError
-from nst_core.modes import unaffected
+from nst_core.modes import own_modes, unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import best_device, fast_bfloat16
 from nst_core.stages import Plan, Stage
-from nst_core.stylization import blend
+from nst_core.stylization import BlendColor, blend
 
 logger = logging.getLogger(__name__)
 
@@ -137,21 +147,21 @@ class OptimizationStep:
         return self._picture(self.state.best)
 
     def _picture(self, point: Point) -> Image.Image:
-        color: Literal["style", "photo"] = "photo" if self.state.asked["color"] == "luminance" else "style"
+        color: BlendColor = "photo" if self.state.asked["color"] == "luminance" else "style"
         return blend(self.photo, to_picture(255 * point.picture), color=color)
 
 
-@torch.inference_mode(False)
+@own_modes()
 def optimize(
     content: Source,
     styles: Source | Sequence[Source],
     method: Method | str = "quick",
     *,
-    features: VGG19 | Hybrid | str | Path = "compact",
+    features: FeatureNetwork | str | Path = "compact",
     weights: float | Sequence[float] | None = None,
     masks: Source | Sequence[Source | None] | None = None,
     start: Source | None = None,
-    draft: VGG19 | Hybrid | str | Path | None = None,
+    draft: FeatureNetwork | str | Path | None = None,
     resume: OptimizationState | None = None,
     **changes: Any,
 ) -> Generator[OptimizationStep, None, None]:
@@ -174,9 +184,8 @@ def optimize(
 
     Raises:
         MethodError: a setting makes no sense.
-        OptimizationError: losses are no longer numbers, the state is of another run or of one that ended, or too
-            little memory is free.
-        NSTError: a picture, a layer or a feature network is refused.
+        OptimizationError: losses are no longer numbers, or the state is of another run or of one that ended.
+        NSTError: a picture, a layer or a feature network is refused, or too little memory is free.
     """
     if not isinstance(method, Method):
         if not isinstance(method, str) or method not in METHODS:
@@ -213,7 +222,7 @@ def optimize(
         feature_network(features, pooling=method.pooling),
         open_picture(content),
         [
-            _Painting(open_picture(painting), weight / sum(weights), area)
+            _Painting(open_painting(painting), weight / sum(weights), area)
             for painting, weight, area in zip(paintings, weights, areas, strict=True)
         ],
         None if start is None else open_picture(start),
@@ -224,7 +233,7 @@ def optimize(
 
 def _listed(pictures: Any) -> list[Any]:
     """The pictures as a list: a single one, even if ``open_picture`` will refuse it, makes a list of one."""
-    alone = isinstance(pictures, Image.Image | str | Path | bytes | np.ndarray | Tensor) or hasattr(pictures, "read")
+    alone = isinstance(pictures, Image.Image | str | Path | Content | np.ndarray | Tensor) or hasattr(pictures, "read")
     return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
 
@@ -241,11 +250,11 @@ class _Run:
     def __init__(
         self,
         method: Method,
-        features: VGG19 | Hybrid,
+        features: FeatureNetwork,
         content: Image.Image,
         paintings: list[_Painting],
         start: Image.Image | None,
-        draft: VGG19 | Hybrid | None,
+        draft: FeatureNetwork | None,
     ) -> None:
         parts = {
             "content": {layer: method.content_weight * part for layer, part in method.content_layers.items()},
@@ -254,21 +263,17 @@ class _Run:
         }
         # Divided by the largest, as sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
         self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
-        if not 0 < self.unit < float("inf"):
-            raise MethodError("The weights of content, style and total variation should be finite and not all 0.")
-        if any(one.picture.mode == "RGBA" and not one.picture.getchannel("A").getbbox() for one in paintings):
-            raise MethodError("A painting is completely transparent: choose one with something to see.")
         self.weights = {
             kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
         }
         self.method = method
         self.device = best_device()
         networks = {False: features} | ({True: draft} if draft else {})
-        for part in (part for network in networks.values() for part in network.modules() if isinstance(part, VGG19)):
-            if part.pooling != method.pooling:
+        for network in networks.values():
+            if network.pooling != method.pooling:
                 raise MethodError(
-                    f"The feature network has {part.pooling} pooling, but the method asks for {method.pooling}: load "
-                    f"it with pooling={method.pooling!r}, or give its name."
+                    f"The feature network has {network.pooling} pooling, but the method asks for {method.pooling}: "
+                    f"load it with pooling={method.pooling!r}, or give its name."
                 )
         self.networks = {
             drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -295,13 +300,9 @@ class _Run:
         paintings = (math.prod(self._painting_size(one.picture, self.method.size)) for one in self.paintings)
         numbers = max(map(numbers_per_pixel, self.networks.values()))
         needed = numbers * max(BYTES_OF_STEP * width * height, BYTES_OF_TARGET * max(paintings))
-        free = free_memory() if self.device.type == "cpu" else None
-        if free is not None and needed > free:
-            smaller = "a smaller size or strokes" if self.method.style_size > 1 else "a smaller size"
-            raise OptimizationError(
-                f"To optimise {width} × {height} px takes about {needed / 1e9:.1f} GB of memory, but only "
-                f"{free / 1e9:.1f} GB are free: choose {smaller}."
-            )
+        if self.device.type == "cpu":
+            remedy = "a smaller size or strokes" if self.method.style_size > 1 else "a smaller size"
+            check_memory(needed, f"optimise {width} × {height} px", remedy)
 
     def steps(self, resume: OptimizationState | None) -> Generator[OptimizationStep, None, None]:
         """Check the state to resume from, and begin."""
@@ -442,18 +443,13 @@ class _Run:
         return fitted_size(painting.size, max(8, round(size * self.method.style_size), longer))
 
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
-        picture = blackened(fit(painting.picture, max(self._painting_size(painting.picture, size))))
+        picture = fit(painting.picture, max(self._painting_size(painting.picture, size)))
         if self.method.color == "photo":
             picture = match_colors(picture, photo)
         elif self.method.color == "luminance":
             picture = match_luminance(picture, photo)
         mask = mask_greys(painting.mask).resize(photo.size, Image.Resampling.BOX) if painting.mask else None
-        return StyleTarget(
-            self._tensor(picture),
-            painting.weight,
-            region=self._tensor(mask)[:, :1] if mask else None,
-            seen=self._tensor(picture.getchannel("A"))[:, :1] if picture.mode == "RGBA" else None,
-        )
+        return style_target(picture, self.device, painting.weight, self._tensor(mask)[:, :1] if mask else None)
 
     def _beginning(self, photo: Image.Image) -> Tensor:
         if self.start is None and self.method.init == "noise":

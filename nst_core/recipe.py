@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields
 from functools import partial
 
-from nst_core.errors import NSTError, check_layer_weights, check_setting
+from nst_core.errors import NSTError, check_setting, check_weights
 
 MAX_SIDE = 4096
 """The largest side of a crop, and longer side of the painting, in pixels."""
@@ -79,11 +79,7 @@ class Recipe:
         for name, usual in (("architecture", "johnson"), ("convention", "relative")):
             if not isinstance(getattr(self, name), str):
                 raise RecipeError(f"The {name} should be a name such as {usual!r}, not {getattr(self, name)!r:.80}.")
-        check_layer_weights(RecipeError, self)
-        content, style = max(self.content_layers.values(), default=0), max(self.style_layers.values(), default=0)
-        most = max(self.content_weight * content, self.style_weight * style, self.total_variation)
-        if not 0 < most < math.inf:
-            raise RecipeError("The weights of content, style and total variation should be finite and not all 0.")
+        check_weights(RecipeError, self)
 
     def options(self, *, warm: bool = False) -> list[str]:
         """The options of ``python -m nst_core train`` for all settings that differ from their defaults, as words.

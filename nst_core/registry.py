@@ -197,20 +197,24 @@ class Registry:
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __contains__(self, id: object) -> bool:
-        return any(entry.id == id for entry in self)
+    def __contains__(self, item: object) -> bool:
+        """Whether it is an entry that iterating gives, or the id of one."""
+        return any(item in (entry.id, entry) for entry in self)
 
     def __getitem__(self, id: str) -> Entry:
         """The entry of that id.
 
         Raises:
-            RegistryError: there is none, and the message names similar ones; or it was withdrawn, and says why.
+            RegistryError: there is none, and the message names similar ones; or it was withdrawn or blocked, and says
+                why.
         """
         if not isinstance(id, str):
             raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {id!r:.80}.")
         if entry := self._entries.get(id):
             if entry.withdrawn:
                 raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")
+            if entry.repo:
+                self.refuse_blocked(entry.repo, entry.revision)
             return entry
         shown = [entry.id for entry in self]
         near = difflib.get_close_matches(id.strip().lower().replace(" ", "-"), shown, n=3)
@@ -346,7 +350,7 @@ def add_entry(text: str, entry: Entry) -> str:
         # An empty list in brackets is replaced by one as a person would write it.
         before = text[: styles.start_mark.index if styles.flow_style else styles.end_mark.index].rstrip()
         # Comments above the next section stay there.
-        while not styles.flow_style and before.rpartition("\n")[2].startswith(("#", "\n")):
+        while not styles.flow_style and before.rpartition("\n")[2].startswith("#"):
             before = before.rpartition("\n")[0].rstrip()
         # As the present ones have, though not all that the list begins with is one: there may be a tag or an anchor.
         lines = text[styles.start_mark.index - styles.start_mark.column :]

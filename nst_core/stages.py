@@ -75,7 +75,7 @@ class Plan:
 
 def work_of_step(method: Method, content: tuple[int, int]) -> float:
     """The work of the first step, as of ``work``."""
-    return Plan(method, content, fast_bfloat16(best_device()), draft=False).stages[0].cost
+    return _plan(method, content).stages[0].cost
 
 
 def work(method: Method, content: tuple[int, int]) -> float:
@@ -83,4 +83,8 @@ def work(method: Method, content: tuple[int, int]) -> float:
 
     Between runs with the same layers, feature network and machine it is proportional to the time that they take.
     """
-    return Plan(method, content, fast_bfloat16(best_device()), draft=False).whole()
+    return _plan(method, content).whole()
+
+
+def _plan(method: Method, content: tuple[int, int]) -> Plan:
+    return Plan(method, content, fast_bfloat16(best_device()), draft=False)

@@ -26,10 +26,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError
-from nst_core.memory import free_memory
+from nst_core.construction import FLOAT32_ON_CPU
+from nst_core.memory import check_memory, free_memory
 from nst_core.precision import fast_bfloat16
-from nst_core.winograd import FLOAT32_ON_CPU, TILE, measured_once, winograd, winograd_kernel
+from nst_core.progress import Progress
+from nst_core.winograd import TILE, measured_once, winograd, winograd_kernel
 
 if TYPE_CHECKING:
     from nst_core.architectures.johnson import JohnsonNetwork
@@ -46,9 +47,6 @@ KEEP_ALL = 9_000_000
 memory is short, those of half size and those inside the residual blocks."""
 AROUND = 30
 """Approximate memory, in strips, that a picture takes beside its feature maps and itself."""
-
-Progress = Callable[[float], None]
-"""Called again and again with the part of the work that is done, 0–1; an exception from it ends the work."""
 
 
 class StripNetwork:
@@ -157,10 +155,8 @@ class StripNetwork:
             needed = rows * self._line(width) * self._dtype.itemsize + 6 * height * width
             if free is None or needed <= free:
                 return kept
-        raise NSTError(
-            f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, but only "
-            f"{max(0, free or 0) / 1e9:.1f} GB are free: choose a smaller size."
-        )
+        check_memory(needed, f"paint {width} × {height} px")
+        return kept  # some memory has become free meanwhile
 
     def _rows(self, width: int) -> int:
         """How many rows a strip has, for a photograph of that width."""

@@ -18,15 +18,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
+from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
-from nst_core.memory import free_memory
+from nst_core.memory import check_memory
 from nst_core.precision import Precision
+from nst_core.progress import Progress
 from nst_core.registry import REPO
-from nst_core.streaming import Progress, quickest_type
+from nst_core.streaming import quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
-from nst_core.winograd import FLOAT32_ON_CPU
 
 CARD, CONFIG, WEIGHTS, PREVIEW = "README.md", "config.json", "model.safetensors", "preview.webp"
 MAX_CARD, MAX_CONFIG, MAX_FRONT_MATTER = 2**20, 2**18, 2**15
@@ -89,8 +90,6 @@ class StyleConfig(_File):
 
     architecture: str
     architecture_version: int = Field(ge=1, le=MAX_VERSION)
-    arguments: dict[str, Any] = {}
-    """The arguments of the architecture's network; none of version 1 takes any."""
     training: dict[str, Any] = {}
     """Every hyper-parameter."""
     metrics: dict[str, Any] = {}
@@ -100,7 +99,7 @@ class StyleConfig(_File):
         """The plug-in that these weights are for.
 
         Raises:
-            StyleError: there is none, or only an older one, or it takes no such arguments.
+            StyleError: there is none, or only an older one.
         """
         newest = ARCHITECTURES.get(self.architecture)
         if newest is None:
@@ -113,10 +112,6 @@ class StyleConfig(_File):
             raise StyleError(
                 f"{CONFIG} asks for version {self.architecture_version} of {newest.id}, but this nst_core knows only "
                 f"up to version {newest.version}: a newer nst_core is needed."
-            )
-        if self.arguments:
-            raise StyleError(
-                f"{CONFIG} gives the arguments {few(list(self.arguments))}, but {architecture.id} takes none."
             )
         return architecture
 
@@ -241,12 +236,8 @@ class Style:
 
     def _paint_at_once(self, photo: Tensor, progress: Progress | None) -> Tensor:
         height, width, _ = photo.shape
-        needed, free = self.bytes_per_pixel * height * width, free_memory()
-        if self.device.type == "cpu" and free is not None and needed > free:
-            raise NSTError(
-                f"To paint {width} × {height} px takes {needed / 1e9:.1f} GB of memory, but only {free / 1e9:.1f} GB "
-                "are free: choose a smaller size."
-            )
+        if self.device.type == "cpu":
+            check_memory(self.bytes_per_pixel * height * width, f"paint {width} × {height} px")
         with torch.inference_mode():
             painted = self.network(photo.permute(2, 0, 1)[None].to(self._sample))
         if painted.shape[-2] < height or painted.shape[-1] < width:

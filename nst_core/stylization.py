@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_choice, check_number
 from nst_core.images import MAX_PIXELS, Source, blackened, fit, mask_greys, open_picture
 from nst_core.precision import Precision
-from nst_core.streaming import Progress
+from nst_core.progress import Progress, part_of
 from nst_core.style import Style, check_style
 
+BlendColor = Literal["style", "photo"]
+"""Whose colours a picture has: the painting's or the photograph's."""
 SIZES = (16, 16384)
 """The least and the most pixels that may be asked for as a picture's longer side."""
 STROKES = (0.25, 4.0)
@@ -30,7 +32,7 @@ def stylize(
     style: Style,
     *,
     strength: float = 1.0,
-    color: Literal["style", "photo"] = "style",
+    color: BlendColor = "style",
     size: int | None = None,
     stroke: float = 1.0,
     second: Style | None = None,
@@ -47,8 +49,7 @@ def stylize(
     Raises:
         NSTError: as those two.
     """
-    check_blend(strength, color)
-    check_second(second, mix, mask)
+    strength, mix = check_blend(strength, color), check_second(second, mix, mask)
     mask = None if mask is None else open_picture(mask)
     if not isinstance(photo, Image.Image):
         photo = open_picture(photo)  # only once, though it is used more often
@@ -66,11 +67,6 @@ def stylize(
     ]
     whole = blend(*painted, strength=mix, mask=mask) if second else painted[0]
     return blend(photo, whole, strength=strength, color=color)
-
-
-def part_of(progress: Progress, number: int, parts: int) -> Progress:
-    """A function to tell the progress of part ``number``, from 0: ``progress`` is told that of the whole."""
-    return lambda done: progress((number + done) / parts)
 
 
 def repaint(
@@ -97,14 +93,11 @@ def repaint(
     """
     size = check_size(size)
     stroke = check_stroke(stroke)
-    check_precision(precision)
+    check_choice(NSTError, "precision", precision, Precision)
     check_style(style)
     photo = open_picture(photo)
-    if (pixels := pixels_seen(photo, size, stroke, _least_side(style))) > MAX_PIXELS:
-        raise NSTError(
-            f"That is {pixels:,} pixels to paint, but at most {MAX_PIXELS:,} are allowed: choose a smaller "
-            f"size{' or a broader stroke' if stroke < 1 else ''}."
-        )
+    remedy = "a smaller size or a broader stroke" if stroke < 1 else "a smaller size"
+    check_pixels(pixels_seen(photo, size, stroke, _least_side(style)), remedy)
 
     photo = blackened(photo)
     target = photo if size is None else fit(photo, size)
@@ -139,7 +132,7 @@ def blend(
     painted: Source,
     *,
     strength: float = 1.0,
-    color: Literal["style", "photo"] = "style",
+    color: BlendColor = "style",
     mask: Source | None = None,
 ) -> Image.Image:
     """Lay a painting over its photograph, with no network: photo + strength · (painted − photo), rounded and clamped.
@@ -153,7 +146,7 @@ def blend(
         NSTError: a value is out of its range.
         PictureError: one of the pictures cannot be read.
     """
-    check_blend(strength, color)
+    strength = check_blend(strength, color)
     photo, painted = open_picture(photo), open_picture(painted)
     if strength == 1 and color == "style" and mask is None and photo.mode == painted.mode == "RGB":
         return painted
@@ -170,7 +163,7 @@ def blend_pixels(
     below: np.ndarray,
     above: np.ndarray,
     strength: float,
-    color: Literal["style", "photo"],
+    color: BlendColor,
     shown: np.ndarray | None = None,
 ) -> np.ndarray:
     """``blend`` of RGB pixels, uint8 (H, W, 3), with checked settings; ``shown`` is a mask (H, W, 1), 0–1."""
@@ -221,35 +214,48 @@ def shares(mask: Source, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(resized, dtype=np.float32)[..., None] / 255
 
 
-def check_blend(strength: float, color: str) -> None:
-    """Refuse, before any work is done, settings that ``blend`` does not take.
+def check_blend(strength: float, color: str) -> float:
+    """Refuse, before any work is done, settings that ``blend`` does not take; returns the strength as Python's number.
 
     Raises:
         NSTError: the strength is not in 0–1, or there is no such color.
     """
-    if color not in ("style", "photo"):
-        raise NSTError(f'The color should be "style" or "photo", not {color!r:.80}.')
-    check_number(NSTError, "strength", strength, 0, 1)
+    check_choice(NSTError, "color", color, BlendColor)
+    number: float = check_number(NSTError, "strength", strength, 0, 1)
+    return number
 
 
-def check_second(second: Style | None, mix: float, mask: Source | None) -> None:
+def check_second(second: Style | None, mix: float, mask: Source | None) -> float:
     """Refuse, before any work is done, settings with which a second style cannot be laid over a first one.
 
+    Returns ``mix`` as Python's own number.
+
     Raises:
-        NSTError: ``mix`` is not in 0–1, the second is no style, or there is a mask without one.
+        NSTError: ``mix`` is not in 0–1, the second is not a style, or there is a mask without one.
     """
-    check_number(NSTError, "mix", mix, 0, 1)
+    number: float = check_number(NSTError, "mix", mix, 0, 1)
     if second is not None:
         check_style(second)
     elif mask is not None:
         raise NSTError("A mask says where a second style shows: give a second style, too.")
+    return number
+
+
+def check_pixels(pixels: int, remedy: str = "a smaller size") -> None:
+    """Refuse, before any work is done, to paint more than ``MAX_PIXELS``.
+
+    Raises:
+        NSTError: there are more; the message advises to choose the ``remedy``.
+    """
+    if pixels > MAX_PIXELS:
+        raise NSTError(f"That is {pixels:,} pixels to paint, but at most {MAX_PIXELS:,} are allowed: choose {remedy}.")
 
 
 def check_size(size: int | None) -> int | None:
     """The longer side that ``repaint`` is to give, as an int; None, the photograph's own, stays None.
 
     Raises:
-        NSTError: it is no whole number in ``SIZES``.
+        NSTError: it is not a whole number in ``SIZES``.
     """
     return None if size is None else check_number(NSTError, "size", size, *SIZES, whole=True)
 
@@ -258,16 +264,6 @@ def check_stroke(stroke: float) -> float:
     """How broad the strokes of ``repaint`` are to be, as Python's own number.
 
     Raises:
-        NSTError: it is no number in ``STROKES``.
+        NSTError: it is not a number in ``STROKES``.
     """
     return check_number(NSTError, "stroke", stroke, *STROKES)
-
-
-def check_precision(precision: str) -> None:
-    """Refuse a precision that ``repaint`` does not take.
-
-    Raises:
-        NSTError: it is neither "auto" nor "exact".
-    """
-    if precision not in ("auto", "exact"):
-        raise NSTError(f'The precision should be "auto" or "exact", not {precision!r:.80}.')

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, ValidationError
 
+from nst_core.errors import NSTError
+
 JOINERS = "\u200c\u200d"
 """Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
 
@@ -43,8 +45,11 @@ Tags = Annotated[tuple[PlainText, ...], AfterValidator(distinct)]
 
 
 def quoted(name: object, limit: int = 80) -> str:
-    """A name from outside as it may stand in a sentence: short, in quotation marks, nothing invisible in it."""
-    text = repr(str(name)[:limit])
+    """A name from outside as it may stand in a sentence: in quotation marks, nothing invisible in it.
+
+    Of more than ``limit`` characters, it ends in an ellipsis.
+    """
+    text = repr(str(name)[: limit + 1])
     # An invisible character takes up to ten to write.
     return text if len(text) <= limit + 2 else f"{text[:limit]}…{text[0]}"
 
@@ -156,6 +161,21 @@ def explain(error: ValidationError, where: str) -> str:
     # What pydantic calls a valid tuple or dictionary is a list or an object to the file's author.
     should = should.replace("a valid tuple", "a list").replace("a valid dictionary", "an object")
     return f"{subject} {should}."
+
+
+def parse_layer(word: str) -> tuple[str, float]:
+    """Name and weight of a layer, from ``NAME`` or ``NAME=WEIGHT``; the weight is 1 by default.
+
+    Raises:
+        NSTError: there is no name, or what follows the = is not a number.
+    """
+    name, equals, weight = word.partition("=")
+    try:
+        if name:
+            return name, float(weight) if equals else 1.0
+    except ValueError:
+        pass
+    raise NSTError(f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5.")
 
 
 def slug(title: str) -> str:

@@ -21,13 +21,12 @@ from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
 from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, feature_network, fingerprint
+from nst_core.features import FeatureNetwork, feature_network, fingerprint
 from nst_core.files import replacing
 from nst_core.images import (
     PHOTO_SUFFIXES,
     PictureError,
     Source,
-    blackened,
     fit,
     is_photograph,
     open_picture,
@@ -36,8 +35,8 @@ from nst_core.images import (
     to_tensor,
 )
 from nst_core.layers import lay_out
-from nst_core.losses import LossTerms, PerceptualLoss, StyleTarget
-from nst_core.modes import unaffected
+from nst_core.losses import LossTerms, PerceptualLoss, open_painting, style_target
+from nst_core.modes import own_modes, unaffected
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
@@ -68,13 +67,14 @@ class TrainingStep:
     total_variation: float
     learning_rate: float
     seconds: float
-    """Since this run began."""
+    """Of work since the training began, without the time between an interruption and its resumption."""
 
 
 class Photographs(Dataset[Tensor]):
-    """Endless random squares (3, crop, crop), RGB in 0–1, from a folder of photographs and its subfolders.
+    """Random squares (3, crop, crop), RGB in 0–1, one for each photograph of each step of a recipe.
 
-    Subfolders that are hidden, are a style's, or hold what a training draws as it runs are left out.
+    They are cut from the photographs in a folder and its subfolders. Subfolders that are hidden, are a style's, or hold
+    what a training draws as it runs are left out.
     Sample i is the same whenever it is asked for: that is what makes a resumed training equal an uninterrupted one.
     Photographs that cannot be read, or are under 32 px, are passed over with a message.
 
@@ -87,9 +87,10 @@ class Photographs(Dataset[Tensor]):
         self.recipe = recipe
         if not isinstance(folder, str | Path) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
-        inside, out = Path(folder).resolve(), without and without.resolve()
+        self.folder = Path(folder)
+        inside, out = self.folder.resolve(), without and without.resolve()
         left = out if out and inside in out.parents else None
-        self.paths = sorted(path for path in _pictures(Path(folder)) if not (left and left in path.resolve().parents))
+        self.paths = sorted(path for path in _pictures(self.folder) if not (left and left in path.resolve().parents))
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -112,13 +113,17 @@ class Photographs(Dataset[Tensor]):
         left, top = round(across * (picture.width - side)), round(down * (picture.height - side))
         return to_tensor(picture.crop((left, top, left + side, top + side)))[0] / 255
 
-    def take(self, names: list[str], folder: Path) -> None:
-        """Keep only these, by their paths in the folder: those of an interrupted training, not any added since.
+    def names(self) -> list[str]:
+        """The photographs' paths in the folder, with / between their parts."""
+        return [path.relative_to(self.folder).as_posix() for path in self.paths]
+
+    def take(self, names: list[str]) -> None:
+        """Keep only these of ``names()``: those of an interrupted training, not any added since.
 
         Raises:
             TrainingError: some are gone.
         """
-        there = {path.relative_to(folder).as_posix(): path for path in self.paths}
+        there = dict(zip(self.names(), self.paths, strict=True))
         if gone := [name for name in names if name not in there]:
             raise TrainingError(f"The training began with photographs that are gone: {few(gone)}; put them back.")
         self.paths = [there[name] for name in names]
@@ -159,22 +164,16 @@ def _is_trained(folder: Path) -> bool:
     return any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
 
 
-def perceptual_loss(recipe: Recipe, features: VGG19 | Hybrid, painting: Image.Image) -> PerceptualLoss:
+def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Image.Image) -> PerceptualLoss:
     """The loss that a recipe minimises; the painting is RGB or RGBA, of any size, and transparent parts do not count.
 
     Raises:
-        TrainingError: it is transparent all over.
+        LossError, FeaturesError: there is no such convention or layer.
     """
-    device, painting = next(features.parameters()).device, fit(painting, recipe.style_size)
-    seen = None
-    if painting.mode == "RGBA":
-        if not painting.getchannel("A").getbbox():
-            raise TrainingError("The painting is completely transparent: choose one with something to see.")
-        painting = blackened(painting)
-        seen = to_tensor(painting.getchannel("A"))[:, :1].to(device) / 255
+    device = next(features.parameters()).device
     return PerceptualLoss(
         features,
-        [StyleTarget(to_tensor(painting).to(device) / 255, seen=seen)],
+        [style_target(fit(painting, recipe.style_size), device)],
         content_layers={layer: recipe.content_weight * weight for layer, weight in recipe.content_layers.items()},
         style_layers={layer: recipe.style_weight * weight for layer, weight in recipe.style_layers.items()},
         total_variation=recipe.total_variation,
@@ -228,18 +227,18 @@ def painted(network: nn.Module, photo: Image.Image) -> Image.Image:
     return to_picture(output[..., : photo.height, : photo.width].cpu())
 
 
-@unaffected
+@own_modes()
 def train(
     recipe: Recipe,
     style_image: Source,
     photos: str | Path,
     network: nn.Module,
-    features: VGG19 | Hybrid | str | Path,
+    features: FeatureNetwork | str | Path,
     checkpoint: str | Path | None = None,
     *,
     resume: bool = False,
     checkpoint_every: int = 100,
-    ended: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[TrainingStep, None, None]:
     """Train ``network`` in place, one ``TrainingStep`` at a time; stop asking and it stops.
 
@@ -252,8 +251,10 @@ def train(
     Muon. It trains on CUDA if there is one, and convolutions run in bfloat16 where the CPU or GPU is built for it.
 
     Every ``checkpoint_every`` steps and at the end the whole state is saved as ``checkpoint``, if that is given; with
-    ``resume`` it is read from there, and the losses are the same as without the interruption. ``ended`` is called
+    ``resume`` it is read from there, and the losses are the same as without the interruption. ``should_stop`` is called
     after every step; if it returns True, the checkpoint is written, and the training stops there.
+
+    Arguments are checked at once, the checkpoint with the first step.
 
     The processes that ``accelerate launch`` or ``torchrun`` started share each batch, on a GPU each if there are some,
     and one of them writes: the losses are those of one process, whatever their number.
@@ -265,8 +266,8 @@ def train(
             is there without ``resume``, or is not given with it; the losses are no longer numbers, or the output has
             become one flat colour.
         PictureError: the painting cannot be read.
-        LossError, FeaturesError: the recipe asks for a convention or a layer that does not exist, or
-            ``load_features`` refuses the features.
+        LossError, FeaturesError: the painting is completely transparent, the recipe asks for a convention or a layer
+            that does not exist, or ``load_features`` refuses the features.
     """
     check_recipe(recipe)
     if not isinstance(network, nn.Module):
@@ -280,86 +281,115 @@ def train(
     checkpoint = Path(checkpoint) if checkpoint else None
     if resume and not checkpoint:
         raise TrainingError("Resuming takes the checkpoint to continue from: give its file.")
-    check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
-    processes = Processes()
-    device = processes.device
-    share = processes.share(recipe.batch_size)
-    lay_out(network.to(device).train(), device)
-    features = feature_network(features).to(device)
-    features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    painting = open_picture(style_image)
-    loss = perceptual_loss(recipe, features, painting)
-    network.zero_grad()  # gradients of an interrupted step may still be there
-    optimizer = Muon(network)
-    joined = processes.joined(network)
-    # Pictures that a training writes as it runs are nothing to learn from, and differ after every interruption.
-    photographs = Photographs(photos, recipe, without=checkpoint and checkpoint.parent)
-    begun = _begun(checkpoint) if resume and checkpoint else None
-    if begun:
-        photographs.take(begun["asked"].get("photographs", []), Path(photos))
-    told = asdict(recipe) | {
-        "painting": _checksum(style_image, painting),
-        "feature network": fingerprint(features),
-        "photographs": [path.relative_to(photos).as_posix() for path in photographs.paths],
-    }
-    asked = json.loads(json.dumps(told))  # plain values: NumPy's text is not, and would not be read back
-    if checkpoint and os.path.exists(checkpoint) and not resume:
-        raise TrainingError(
-            f"A training was begun already, and its checkpoint is {checkpoint}: resume continues it; to start over, "
-            "delete it or name another folder."
-        )
-    start = _resume(begun, asked, network, optimizer) if begun else 0
+    every = check_number(TrainingError, "steps from checkpoint to checkpoint", checkpoint_every, 1, whole=True)
+    run = _Run(recipe, style_image, photos, network, features, checkpoint)
+    return run.steps(resume, every, should_stop)
 
-    loader = DataLoader(
-        photographs,
-        batch_sampler=[
-            list(range(step * recipe.batch_size, (step + 1) * recipe.batch_size)[share])
-            for step in range(start, recipe.steps)
-        ],
-        generator=torch.Generator(),  # or it would draw a seed from the program's
-        num_workers=8 if device.type == "cuda" else 0,
-        persistent_workers=device.type == "cuda",
-    )
-    with torch.device("cpu"):  # it draws a seed on the default device, and its generator is on the CPU
-        batches = iter(loader)
-    began = time.perf_counter()
-    for step, batch in enumerate(batches, start):
-        batch = batch.to(device, non_blocking=True)
+
+class _Run:
+    """One run of a training: what stays the same in all its steps."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        style_image: Source,
+        photos: str | Path,
+        network: nn.Module,
+        features: FeatureNetwork | str | Path,
+        checkpoint: Path | None,
+    ) -> None:
+        self.recipe, self.network, self.checkpoint = recipe, network, checkpoint
+        self.processes = Processes()
+        self.device = self.processes.device
+        self.share = self.processes.share(recipe.batch_size)
+        """Which part of each batch this process works on."""
+        features = feature_network(features).to(self.device)
+        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        painting = open_painting(style_image)
+        self.loss = perceptual_loss(recipe, features, painting)
+        # Pictures that a training writes as it runs are nothing to learn from, and differ after every interruption.
+        self.photographs = Photographs(photos, recipe, without=checkpoint and checkpoint.parent)
+        self.marks = {"painting": _checksum(style_image, painting), "feature network": fingerprint(features)}
+
+    @unaffected
+    def steps(
+        self, resume: bool, checkpoint_every: int, should_stop: Callable[[], bool]
+    ) -> Generator[TrainingStep, None, None]:
+        """Train from the first step, or from the checkpoint's."""
+        recipe, network, checkpoint = self.recipe, self.network, self.checkpoint
+        lay_out(network.to(self.device).train(), self.device)
+        network.zero_grad()  # gradients of an interrupted step may still be there
+        optimizer = Muon(network)
+        joined = self.processes.joined(network)
+        start, seconds = 0, 0.0
+        if checkpoint and resume:
+            saved = _read_checkpoint(checkpoint)
+            self.photographs.take(saved["asked"].get("photographs", []))
+            settings = self._settings()
+            _restore(saved, settings, network, optimizer)
+            start, seconds = saved["step"], saved["seconds"]
+        elif checkpoint and os.path.exists(checkpoint):
+            raise TrainingError(
+                f"A training was begun already, and its checkpoint is {checkpoint}: resume continues it; to start "
+                "over, delete it or name another folder."
+            )
+        else:
+            settings = self._settings()
+        began = time.perf_counter() - seconds
+        for step, batch in enumerate(self._batches(start), start):
+            terms, output = self._losses(joined, step, batch.to(self.device, non_blocking=True))
+            parts = terms.total, terms.content, terms.style, terms.total_variation, _contrast(output)
+            total, content, style, total_variation, contrast = self.processes.mean(
+                torch.stack([part.detach().to(self.device) for part in parts])
+            ).tolist()
+            _check(total, contrast, step)
+            terms.total.backward()
+            rate = recipe.rate_at(step)
+            optimizer.step(rate)
+            done, seconds = step + 1, time.perf_counter() - began
+            yield TrainingStep(done, total, content, style, total_variation, rate, seconds)
+            # After the step is yielded, so that a record of the steps never lacks one that the checkpoint has.
+            last = done == recipe.steps or should_stop()
+            if checkpoint and is_first() and (last or done % checkpoint_every == 0):
+                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+                _save(checkpoint, {"step": done, "seconds": seconds, "asked": settings, **state})
+            if last:
+                return
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same to resume it, as plain values: NumPy's text is not, and would not be read back."""
+        settings = asdict(self.recipe) | self.marks | {"photographs": self.photographs.names()}
+        plain: dict[str, Any] = json.loads(json.dumps(settings))
+        return plain
+
+    def _batches(self, start: int) -> Iterator[Tensor]:
+        """This process's part of each batch from step ``start`` on: (B, 3, crop, crop), RGB in 0–1, on the CPU."""
+        size = self.recipe.batch_size
+        loader = DataLoader(
+            self.photographs,
+            batch_sampler=[
+                list(range(step * size, (step + 1) * size)[self.share]) for step in range(start, self.recipe.steps)
+            ],
+            generator=torch.Generator(),  # or it would draw a seed from the program's
+            num_workers=8 if self.device.type == "cuda" else 0,
+            persistent_workers=self.device.type == "cuda",
+        )
+        with torch.device("cpu"):  # it draws a seed on the default device, and its generator is on the CPU
+            return iter(loader)
+
+    def _losses(self, network: nn.Module, step: int, batch: Tensor) -> tuple[LossTerms, Tensor]:
+        """A step's losses, and the network's output, (B, 3, crop, crop), about in 0–1."""
+        recipe = self.recipe
         # On the CPU, so that a seed gives the same noise on every device.
         whole = recipe.batch_size, *batch.shape[1:]
         drawn = _generator(recipe.seed, step)
-        grain = torch.randn(whole, generator=drawn, dtype=torch.float32, device="cpu")[share].to(device)
-        rate = recipe.rate_at(step)
-        with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
-            output = joined(255 * batch + recipe.noise * grain)[..., : recipe.crop, : recipe.crop] / 255
-            if step < recipe.reconstruction_steps:
-                error = (output.float() - batch).square().mean()
-                terms = LossTerms(error, error, error.new_zeros(()), error.new_zeros(()), {})
-            else:
-                terms = loss(output, loss.content_targets(batch))
-        parts = terms.total, terms.content, terms.style, terms.total_variation, _contrast(output)
-        total, content, style, total_variation, contrast = processes.mean(
-            torch.stack([part.detach().to(device) for part in parts])
-        ).tolist()
-        _check(total, contrast, step)
-        terms.total.backward()
-        optimizer.step(rate)
-        done = step + 1
-        yield TrainingStep(done, total, content, style, total_variation, rate, time.perf_counter() - began)
-        # After the step is yielded, so that a record of the steps never lacks one that the checkpoint has.
-        last = done == recipe.steps or ended()
-        if checkpoint and is_first() and (last or done % checkpoint_every == 0):
-            _save(
-                checkpoint,
-                {
-                    "step": done,
-                    "asked": asked,
-                    "network": network.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                },
-            )
-        if last:
-            return
+        grain = torch.randn(whole, generator=drawn, dtype=torch.float32, device="cpu")[self.share].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+            output = network(255 * batch + recipe.noise * grain)[..., : recipe.crop, : recipe.crop] / 255
+            if step >= recipe.reconstruction_steps:
+                return self.loss(output, self.loss.content_targets(batch)), output
+            error = (output.float() - batch).square().mean()
+            return LossTerms(error, error, error.new_zeros(()), error.new_zeros(()), {}), output
 
 
 def _checksum(source: Source, painting: Image.Image) -> str:
@@ -410,34 +440,34 @@ def is_complete(checkpoint: Path) -> bool:
     Raises:
         TrainingError: it cannot be read.
     """
-    begun = _begun(checkpoint)
-    return bool(begun["step"] == begun["asked"].get("steps"))
+    saved = _read_checkpoint(checkpoint)
+    return bool(saved["step"] == saved["asked"].get("steps"))
 
 
-def _begun(path: Path) -> dict[str, Any]:
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint."""
     if not os.path.exists(path):
         raise TrainingError(f"There is no checkpoint {path} to resume from: start without resuming.")
     try:
         state = load_checkpoint(path)
-        return state | {"asked": dict(state["asked"]), "step": int(state["step"])}
+        # Earlier versions did not save the seconds.
+        known = {"step": int(state["step"]), "seconds": float(state.get("seconds", 0))}
+        return state | known | {"asked": dict(state["asked"])}
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(f"The checkpoint {path} cannot be read; delete it to start over.") from error
 
 
-def _resume(state: dict[str, Any], asked: dict[str, object], network: nn.Module, optimizer: Muon) -> int:
-    """Load the content of a checkpoint; returns the steps already done."""
-    begun: dict[str, Any] = state["asked"]
-    if changed := sorted(name for name, value in asked.items() if begun.get(name) != value):
-        numbers = {one.name for one in fields(Recipe) if isinstance(begun.get(one.name), int | float)}
-        told = [f"{name} {begun[name]}" if name in numbers else f"another {name}" for name in changed]
-        raise TrainingError(f"The checkpoint was made with {', '.join(told)}; resume with the same.")
+def _restore(saved: dict[str, Any], settings: dict[str, Any], network: nn.Module, optimizer: Muon) -> None:
+    """Load a checkpoint's weights, if it was made with the same settings."""
+    before: dict[str, Any] = saved["asked"]
+    if changed := sorted(name for name, value in settings.items() if before.get(name) != value):
+        numbers = {one.name for one in fields(Recipe) if isinstance(before.get(one.name), int | float)}
+        words = [f"{name} {before[name]}" if name in numbers else f"another {name}" for name in changed]
+        raise TrainingError(f"The checkpoint was made with {', '.join(words)}; resume with the same.")
     try:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
             "The checkpoint was made by another version of nst_core; delete it to start over."
         ) from error
-    step: int = state["step"]
-    return step

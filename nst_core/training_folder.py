@@ -89,17 +89,16 @@ class TrainingFolder:
     def _alone(self) -> Iterator[None]:
         """Keep other trainings out of the folder."""
         lock = self.working / ".lock"  # the other files may be replaced by new ones, which nobody has locked
+        busy = TrainingError(
+            f"Another training is running in the folder {quoted(self.folder)}: wait for its end, or name another "
+            "folder."
+        )
         with ExitStack() as held:
             try:
                 lock.touch()
-                ours = held.enter_context(locked(lock))
+                held.enter_context(locked(lock, busy))
             except OSError as error:
                 raise TrainingError(f"The folder {self.working} cannot be written to: {error.strerror}.") from error
-            if not ours:
-                raise TrainingError(
-                    f"Another training is running in the folder {quoted(self.folder)}: wait for its end, or name "
-                    "another folder."
-                )
             yield
 
     def show(self, network: nn.Module, step: int) -> Image.Image:

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from nst_core.cluster import ClusterError, spread
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, check_choice
 from nst_core.features import fingerprint
 from nst_core.files import check_place, locked
 from nst_core.frames import FramePainter, paint_piece
-from nst_core.images import MAX_PIXELS, Source, open_picture
+from nst_core.images import Source, open_picture
 from nst_core.precision import Precision
 from nst_core.style import Style, check_style
-from nst_core.stylization import check_blend, check_precision, check_second, check_size, shares
+from nst_core.stylization import BlendColor, check_blend, check_pixels, check_second, check_size, shares
 from nst_core.text import few, quoted
 from nst_core.video_reader import Film, FilmError, Frame, open_film, read_frames
 from nst_core.video_segments import BEFORE, Piece, cut
@@ -67,7 +67,7 @@ def stylize_video(
     *,
     size: int | None = None,
     strength: float = 1.0,
-    color: Literal["style", "photo"] = "style",
+    color: BlendColor = "style",
     precision: Precision = "auto",
     steady: bool = True,
     lossless: bool = False,
@@ -77,7 +77,9 @@ def stylize_video(
     mix: float = 0.5,
     mask: Source | None = None,
 ) -> Generator[VideoStep, None, None]:
-    """Repaint a film; yields a step for every frame.
+    """Repaint a film, a step for every frame; stop asking, close it, and it stops.
+
+    Settings and film are checked at once, what there is of an earlier run with the first step.
 
     Every frame keeps its time, and the sound is copied; where the file cannot hold it, it becomes AAC or, with
     ``lossless``, FLAC. Where the clock restarts, as in joined films, the pictures and each sound track go on from their
@@ -100,25 +102,19 @@ def stylize_video(
             ``ray``, the film cannot be cut into pieces.
         ClusterError: as ``nst_core.cluster.spread``.
     """
-    check_blend(strength, color)
-    check_second(second, mix, mask)
-    check_precision(precision)
+    strength, mix = check_blend(strength, color), check_second(second, mix, mask)
+    check_choice(NSTError, "precision", precision, Precision)
     styles = [style, second] if second else [style]
     for one in styles:
         check_style(one)
     mask = None if mask is None else open_picture(mask)
-    strength, mix = float(strength), float(mix)  # NumPy's are no JSON
     size, out = check_size(size), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)
     if lossless and film.pixel_aspect != 1:  # PyAV cannot write that in Matroska
         film = replace(film, width=round(film.width * film.pixel_aspect), pixel_aspect=Fraction(1))
     full = film.size(size)
-    if full[0] * full[1] > MAX_PIXELS:
-        raise NSTError(
-            f"That is {full[0] * full[1]:,} pixels to paint, but at most {MAX_PIXELS:,} are allowed: choose a "
-            "smaller size."
-        )
+    check_pixels(full[0] * full[1])
     width, height = full if lossless else (side - side % 2 for side in full)
     if not width or not height:
         raise FilmError(f"The film would have {full[0]} × {full[1]} pixels: it should have at least 2 × 2.")
@@ -137,9 +133,31 @@ def stylize_video(
         "mix": mix if second else None,
         "mask": mask and hashlib.sha256(str(mask.size).encode() + shares(mask, mask.size).tobytes()).hexdigest(),
     }
-    shown_where = shares(mask, full)[:height, :width] if mask else None
-    painter = FramePainter(full, (width, height), strength, color, precision, steady, lossless, mix, shown_where)
-    work = _Work(out, settings, resume=resume)
+    painter = FramePainter(
+        full=full,
+        size=(width, height),
+        strength=strength,
+        color=color,
+        precision=precision,
+        steady=steady,
+        lossless=lossless,
+        mix=mix,
+        mask=shares(mask, full)[:height, :width] if mask else None,
+    )
+    return _steps(film, painter, styles, out, settings, resume=resume, ray=ray)
+
+
+def _steps(
+    film: Film,
+    painter: FramePainter,
+    styles: Sequence[Style],
+    out: Path,
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+    ray: bool,
+) -> Generator[VideoStep, None, None]:
+    work = _Work(out, settings, resume=resume)  # locked: not before somebody asks for frames, and so closes it
     shown = (_painted_on_ray if ray else _painted_here)(film, painter, styles, work)
     done, began, complete = work.frames, time.monotonic(), False
     try:
@@ -175,7 +193,7 @@ def _painted_here(
     def frames() -> Iterator[Frame]:
         # A steady painting must not visibly start afresh.
         skip = max(0, done - (BEFORE if painter.steady else 1))
-        for frame in read_frames(film, painter.full, skip=skip, stopped=stopped.is_set):
+        for frame in read_frames(film, painter.full, skip=skip, should_stop=stopped.is_set):
             if frame.time < begin:
                 work.end = frame.time + frame.duration
             yield frame
@@ -237,46 +255,34 @@ class _Work:
 
         Raises:
             FilmError: it is there without ``resume``, has other settings or other files, belongs to a run that is still
-                going on, or cannot be written.
+                going on, or cannot be written; or, with ``resume``, the film is finished.
         """
         self._out, self._folder, unfinished = out, work_folder(out), partial_film(out)
         file = self._folder / "settings.json"
-        if not os.path.isfile(file):
-            if os.path.lexists(unfinished):
+        begun = os.path.isfile(file)
+        if not begun:
+            if resume and os.path.lexists(out):
                 raise FilmError(
-                    f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, but "
-                    "that file exists already: choose another name, or move that file."
+                    f"The film {quoted(out.name)} is there already, and nothing of it is left to paint: without "
+                    "resume, it is painted again."
                 )
+            self._begin(file, settings)
+        busy = FilmError(
+            f"The film {quoted(out.name)} is being painted by another run: once that has ended, resume continues it."
+        )
+        with ExitStack() as lock:
             try:
-                self._folder.mkdir(exist_ok=True)
-                if any(self._folder.iterdir()):
-                    raise FilmError(
-                        f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
-                        "finished, but that holds other things: choose another name."
-                    )
-                file.write_text(json.dumps(settings), encoding="utf-8")
-            except OSError as error:
+                lock.enter_context(locked(file, busy))
+            except OSError as error:  # that run was just finished
+                raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
+            if begun and not resume:
                 raise FilmError(
-                    f"The folder {quoted(self._folder.name)}, where the film {quoted(out.name)} is until it is "
-                    f"finished, could not be written: {error.strerror}."
-                ) from error
-        elif not resume:
-            raise FilmError(
-                f"The film {quoted(out.name)} was begun already: resume continues it, or delete "
-                f"{quoted(self._folder.name)} and {quoted(unfinished.name)} to start over."
-            )
-        elif others := _differing(_begun(file), settings):
-            raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: use the same.")
-        self._lock = ExitStack()
-        try:
-            ours = self._lock.enter_context(locked(file))
-        except OSError as error:  # that run was just finished
-            raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
-        if not ours:
-            raise FilmError(
-                f"The film {quoted(out.name)} is being painted by another run: once that has ended, resume continues "
-                "it."
-            )
+                    f"The film {quoted(out.name)} was begun already: resume continues it, or delete "
+                    f"{quoted(self._folder.name)} and {quoted(unfinished.name)} to start over."
+                )
+            if others := _differing(_saved_settings(file), settings):
+                raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: use the same.")
+            self._lock = lock.pop_all()
         counts = {part: count_frames(part) for part in self._files()}
         self.parts = [part for part in counts if counts[part]]
         """The parts that have frames."""
@@ -284,6 +290,28 @@ class _Work:
         """How many frames are done."""
         self.end = 0
         """When the last of them ends, in the film's ``time_base``."""
+
+    def _begin(self, file: Path, settings: dict[str, Any]) -> None:
+        """Make the folder, with the ``settings``."""
+        out, unfinished = self._out, partial_film(self._out)
+        if os.path.lexists(unfinished):
+            raise FilmError(
+                f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, but "
+                "that file exists already: choose another name, or move that file."
+            )
+        try:
+            self._folder.mkdir(exist_ok=True)
+            if any(self._folder.iterdir()):
+                raise FilmError(
+                    f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
+                    "finished, but that holds other things: choose another name."
+                )
+            file.write_text(json.dumps(settings), encoding="utf-8")
+        except OSError as error:
+            raise FilmError(
+                f"The folder {quoted(self._folder.name)}, where the film {quoted(out.name)} is until it is "
+                f"finished, could not be written: {error.strerror}."
+            ) from error
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("*") if path.suffix in (CLOSED, OPEN))
@@ -315,7 +343,7 @@ class _Work:
                 shutil.rmtree(self._folder)
 
 
-def _begun(file: Path) -> dict[str, Any]:
+def _saved_settings(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -325,9 +353,9 @@ def _begun(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _differing(begun: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _differing(saved: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """Names of the settings that have changed; one that an older version did not save counts as None."""
-    return [name for name, value in settings.items() if begun.get(name) != value]
+    return [name for name, value in settings.items() if saved.get(name) != value]
 
 
 def _check_name(out: Path, film: Path, *, lossless: bool) -> None:

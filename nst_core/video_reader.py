@@ -193,12 +193,12 @@ def open_film(source: str | Path) -> Film:
 
 
 def read_frames(
-    film: Film, size: tuple[int, int], skip: int = 0, *, stopped: Callable[[], bool] = bool
+    film: Film, size: tuple[int, int], skip: int = 0, *, should_stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Frame]:
     """Every frame but the first ``skip``, scaled to width and height, whatever size each has in the file.
 
-    Damaged parts are left out, which is logged. Times increase, even where the file's do not. Once it is ``stopped``,
-    no further frame is decoded, not even one to be skipped.
+    Damaged parts are left out, which is logged. Times increase, even where the file's do not. Once
+    ``should_stop`` returns True, no further frame is decoded, not even one to be skipped.
 
     Raises:
         FilmError: the file is no longer there, or can no longer be read.
@@ -212,7 +212,7 @@ def read_frames(
             duration = frame.duration or film.step
             time = last + film.step if frame.pts is None else clock.time(frame.pts, duration)
             last = max(time, last + 1)
-            if stopped():
+            if should_stop():
                 return
             if number >= skip:
                 yield Frame(upright(frame, film, size), last, duration)

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from functools import cache, wraps
 from math import prod
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from nst_core.construction import FLOAT32_ON_CPU
 
 Result = TypeVar("Result")
 TILE = 6
@@ -47,9 +49,6 @@ OUTPUT = [
     [0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0],
     [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
 ]
-
-# Given with every new tensor, as a program may have changed PyTorch's defaults.
-FLOAT32_ON_CPU: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
 _INTO, _BACK = torch.tensor(INPUT, **FLOAT32_ON_CPU), torch.tensor(OUTPUT, **FLOAT32_ON_CPU)
 _CONSTANT = sum(INPUT[1]) ** 2

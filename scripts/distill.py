@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from nst_core.features import COMPACT_WEIGHTS, VGG19, Hybrid, compact_network, load_features
+from nst_core.features import COMPACT_WEIGHTS, VGG19, FeatureNetwork, Hybrid, compact_network, load_features
 from nst_core.images import PHOTO_SUFFIXES, fit, open_picture, to_picture, to_tensor
 from nst_core.memory import keep_freed_memory
 from nst_core.muon import MOMENTUM, orthogonalised
@@ -151,7 +151,7 @@ def unexplained(predicted: Tensor, seen: Tensor) -> Tensor:
     return F.mse_loss(predicted.float(), seen.float()) / seen.float().var()
 
 
-def fit_ranks(wide: VGG19, teacher: VGG19 | Hybrid, batches: list[Tensor]) -> None:
+def fit_ranks(wide: VGG19, teacher: FeatureNetwork, batches: list[Tensor]) -> None:
     """Set the convolutions of low rank, and their heads, to the best for what enters them: reduced-rank regression.
 
     Least squares give the weights that turn patches of 3 × 3 into the teacher's activations; of what these give, the

@@ -11,7 +11,7 @@ DROP = """([data, name, type, place]) => {
     const files = new DataTransfer(), bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
     files.items.add(new File([bytes], name, { type }));
     const box = document.querySelector(place);
-    box.scrollIntoView({ block: "center" });
+    box.scrollIntoView({ block: "center", behavior: "instant" });
     const { x, y, width, height } = box.getBoundingClientRect();
     const target = document.elementFromPoint(x + width / 2, y + height / 2);
     return ["dragover", "drop"].map((name) =>

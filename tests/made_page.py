@@ -16,8 +16,7 @@ from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards
 from ui.looks import CSS, THEME
-from ui.server import Page
-from ui.server import options as served
+from ui.server import Page, options as served
 from ui.words import WORDS
 
 

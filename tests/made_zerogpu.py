@@ -102,12 +102,12 @@ def loan_to_go_on(optimizations: OptimizationService, request: OptimizationReque
     """The seconds to be lent for steps after the first ones, and for as many in a run of their own."""
     ended(optimizations.watch("amy", request))
     more = replace(request.method, steps=1500)
-    seconds = {"own": zerogpu.asked(optimizations.seconds(more, request.features))}
+    seconds = {"own": zerogpu.loan_for(optimizations.seconds(more, request.features))}
     more = replace(more, scales=1, precision="exact")
-    seconds["more"] = zerogpu.asked(optimizations.seconds(more, request.features))
+    seconds["more"] = zerogpu.loan_for(optimizations.seconds(more, request.features))
     for run in optimizations.go_on("amy", 1500):
         if run.losses["step"][-1] > request.method.steps:
-            optimizations.running.stop("amy")
+            optimizations.stop("amy")
     return seconds
 
 
@@ -119,8 +119,8 @@ def runs(optimizations: OptimizationService) -> dict[str, Any]:
     watched = optimizations.watch("bob", replace(request, method=replace(METHOD, steps=2000)))
     for run in watched:
         if run.losses:
-            optimizations.running.stop("bob")
-    stopped, line = len(run.losses["step"]), spoken(run.said)
+            optimizations.stop("bob")
+    stopped, line = len(run.losses["step"]), spoken(run.status)
     again = ended(optimizations.go_on("bob", 2))
     steps = again.losses["step"]
     refusal = said(optimizations.watch("eve", replace(request, weights=[0.0])))
@@ -155,8 +155,8 @@ def main(registry: Path, folder: Path) -> None:
             answer["none left"] = str(error)
         run = page.optimizations.ended("amy")
         assert run
-        before = [spoken(run.said), run.steps]
-        answer["not gone on"] = [said(page.optimizations.go_on("amy", 3)), before, [spoken(run.said), run.steps]]
+        before = [spoken(run.status), run.steps]
+        answer["not gone on"] = [said(page.optimizations.go_on("amy", 3)), before, [spoken(run.status), run.steps]]
         request = OptimizationRequest("lion-wave", picture(), [painting()], METHOD, "compact")
         answer["cut off"] = said(page.optimizations.watch("joe", request))
     print(json.dumps(answer))

@@ -43,7 +43,7 @@ from ui.optimization_service import (
     write_layers,
 )
 from ui.studio import Studio
-from ui.watched import SNAPSHOTS, Watched, duration
+from ui.watched import MAX_SNAPSHOTS, Watched, duration
 from ui.words import spoken
 
 FEW = Method(size=48, steps=6, scales=1, saturation=0)
@@ -98,7 +98,7 @@ def test_a_run_is_the_library_s(optimizations: OptimizationService, features: Pa
     assert set(list(rows[0])[8:]) == set(expected[0].layers)
     assert run.picture and run.picture.name == "lion-wave.png"
     np.testing.assert_array_equal(np.asarray(Image.open(run.picture)), np.asarray(expected[-1].best))
-    assert not run.running and "6 steps" in spoken(run.said) and "48 × 32 px" in spoken(run.said)
+    assert not run.running and "6 steps" in spoken(run.status) and "48 × 32 px" in spoken(run.status)
 
 
 def test_several_paintings_with_weights_and_masks(optimizations: OptimizationService, features: Path) -> None:
@@ -113,9 +113,9 @@ def test_several_paintings_with_weights_and_masks(optimizations: OptimizationSer
 def test_stopped_and_gone_on_with_is_as_if_it_had_never_stopped(
     optimizations: OptimizationService, features: Path
 ) -> None:
-    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50), said={"seed": 7, "steps": 50}))
+    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50), settings={"seed": 7, "steps": 50}))
     done = len(run.losses["step"])
-    assert 1 <= done < 50 and spoken(run.said).startswith("Stopped") and run.picture and run.picture.is_file()
+    assert 1 <= done < 50 and spoken(run.status).startswith("Stopped") and run.picture and run.picture.is_file()
     assert read_recipe(read_note(run.picture)) == {"tab": "advanced", "seed": "7", "steps": "50"}
     run = ended(optimizations.go_on("ann", 4))
     assert run.picture and read_recipe(read_note(run.picture))["steps"] == str(done + 4)
@@ -138,11 +138,11 @@ def test_what_broke_off_on_its_way_is_done_again(optimizations: OptimizationServ
 
 def test_what_was_left_as_it_went_on_has_ended_as_before(optimizations: OptimizationService) -> None:
     run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50)))
-    before = run.steps, [*run.said]
+    before = run.steps, [*run.status]
     going_on = optimizations.go_on("ann", 1000)
     assert next(going_on).running
     going_on.close()
-    assert (run.steps, run.said) == before and not run.running
+    assert (run.steps, run.status) == before and not run.running
     assert optimizations.ended("ann") is run and optimizations.goes_on(run)
 
 
@@ -155,7 +155,7 @@ def stopped_after(
 
     def stop() -> None:
         wait_until(lambda: len(run.losses.get("step", [])) >= steps)
-        optimizations.running.stop(session)
+        optimizations.stop(session)
 
     thread = threading.Thread(target=stop, daemon=True)
     thread.start()
@@ -191,7 +191,7 @@ def test_a_run_whose_picture_finds_no_room_can_be_gone_on_with(optimizations: Op
     with no_room(), pytest.raises(NSTError, match=r"^The picture 'lion-wave.png' could not be written: .*\.$"):
         ended(optimizations.watch("ann", request()))
     run = optimizations.ended("ann")
-    assert run and spoken(run.said).startswith("Finished · 6 steps") and not run.running
+    assert run and spoken(run.status).startswith("Finished · 6 steps") and not run.running
     assert ended(optimizations.go_on("ann", 2)).picture
 
 
@@ -222,7 +222,7 @@ def test_a_server_that_ends_does_not_wait_for_a_step(optimizations: Optimization
     thread.join()
     over.set()
     assert isinstance(run.trouble, Closed) and run.picture and run.picture.is_file()
-    assert spoken(run.said).startswith("Stopped · ")
+    assert spoken(run.status).startswith("Stopped · ")
 
 
 @pytest.mark.parametrize("steps", [None, 0, "many", 1.5, MAX_STEPS + 1])
@@ -285,17 +285,17 @@ def test_the_same_picture_twice(optimizations: OptimizationService) -> None:
     run = ended(optimizations.watch("ann", request(styles=[photo()], content=photo(50, 50))))
     assert run.picture and all(np.isfinite(run.losses["total"]))
     run = ended(optimizations.watch("ann", request(styles=[photo(48, 48)], content=photo(48, 48))))
-    assert run.picture and spoken(run.said).startswith("Finished")
+    assert run.picture and spoken(run.status).startswith("Finished")
 
 
 def test_pictures_are_few_and_go_with_the_run(optimizations: OptimizationService, tmp_path: Path) -> None:
     run = OptimizationRun(500, tmp_path)
     for step in range(500):
         run.snap(step, Image.new("RGB", (8, 8)))
-        assert run.snapshots[-1][0] == step and len(run.snapshots) <= SNAPSHOTS
+        assert run.snapshots[-1][0] == step and len(run.snapshots) <= MAX_SNAPSHOTS
     folder = run.folder
     assert sorted(folder.iterdir()) == sorted(file for _, file in run.snapshots)
-    assert len(run.snapshots) > SNAPSHOTS // 2 and run.snapshots[0][0] == 0
+    assert len(run.snapshots) > MAX_SNAPSHOTS // 2 and run.snapshots[0][0] == 0
     del run
     gc.collect()
     assert not folder.exists()
@@ -314,7 +314,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(optimizations: Opti
     assert len(run.losses["step"]) == 1
     painted.set()
     wait_until(lambda: len(run.losses["step"]) > 1)
-    optimizations.running.stop("ann")
+    optimizations.stop("ann")
     thread.join(10)
     assert not thread.is_alive() and len(run.losses["step"]) < 200
 
@@ -404,7 +404,7 @@ def test_a_run_that_saturates_says_nothing_of_the_pace(optimizations: Optimizati
     method = optimizations.method("quick", size=48, steps=200, scales=1, saturation=0.9)
     first = optimizations.seconds(method, "compact")
     run = ended(optimizations.watch("ann", request(method)))
-    assert "all but stopped falling" in spoken(run.said) and 10 <= run.losses["step"][-1] < 200
+    assert "all but stopped falling" in spoken(run.status) and 10 <= run.losses["step"][-1] < 200
     assert optimizations.seconds(method, "compact") == first
 
 

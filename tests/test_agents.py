@@ -137,7 +137,7 @@ def test_what_is_made_smaller_is_told(url: str) -> None:
         for it in endpoint["parameters"]
         if it["parameter_name"] == "size"
     }
-    assert "A photograph of more than 2048 pixels to a side is made smaller." in told["/stylize"]["description"]
+    assert "A photograph of more than 2048 pixels per side is made smaller." in told["/stylize"]["description"]
     assert "from 16 to 2048" in sizes["/stylize"]
     assert "from 8 to 1024" in sizes["/optimize"] and "512 by default" in sizes["/optimize"]
 

@@ -107,7 +107,7 @@ def test_a_mask_is_a_picture_like_the_photograph(client: Client, registry: Regis
     first, second = registry.open("first-style"), registry.open("second-style")
     expected = stylize(open_picture(photo), first, second=second, mix=0.9, mask=mask)
     np.testing.assert_array_equal(np.asarray(Image.open(masked)), np.asarray(expected))
-    # The recipe has it too, small: no more than 64 pixels to a side.
+    # The recipe has it too, small: no more than 64 pixels per side.
     said = read_mask(read_recipe(read_note(masked))["mask"])
     assert said and said.size == (64, 50)
     enlarged = np.asarray(said.convert("L").resize((90, 70)), float)

@@ -59,7 +59,7 @@ class Server(NamedTuple):
 
     def call(self, name: str, data: Any) -> tuple[str, Any]:
         """``complete``, ``error`` or ``refused``, and what with it."""
-        body = json.dumps({"data": data})  # httpx would refuse what is no number
+        body = json.dumps({"data": data})  # httpx would refuse what is not a number
         asked = self.http.post(f"{API}/call/{name}", content=body, headers=JSON)
         if asked.status_code != 200:
             return "refused", asked
@@ -218,7 +218,7 @@ def slowly() -> Iterator[bytes]:
 def test_a_body_that_does_not_come_is_given_up(
     registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SILENCE", 0.4)
+    monkeypatch.setattr(limits, "MAX_PAUSE", 0.4)
     with served_page(registry_file, tmp_path) as url:
         waits = [
             raw(url, post("/call/stylize", "Content-Type: application/json", "Content-Length: 90"), b'{"data'),
@@ -458,7 +458,7 @@ def test_a_mask_that_is_drawn_is_a_small_png_or_nothing(server: Server, photo: d
     [show] = {endpoint.number for endpoint in endpoints(server) if endpoint.name == "show"}
     good = [photo, "first-style", 1, "style", 32, 1, "second-style", 0.5]
     mask = write_mask(Image.linear_gradient("L"))
-    large = base64.urlsafe_b64encode(Path(photo["path"]).read_bytes()).decode()  # a PNG of 512 pixels to a side
+    large = base64.urlsafe_b64encode(Path(photo["path"]).read_bytes()).decode()  # a PNG of 512 pixels per side
     assert join(server, show, [*good, mask])["success"]
     for wrong in (mask[:40], mask[:-30] + SCRIPT, mask * 99, "A" * 200_000, large, SCRIPT, 1, None, [mask], photo):
         said = join(server, show, [*good, wrong])
@@ -644,10 +644,10 @@ def test_no_session_fills_the_queue_of_all(server: Server, photo: dict[str, Any]
     [number] = [one["id"] for one in server.http.get("/config").json()["dependencies"] if one["api_name"] == "examined"]
     style = {"path": server.upload(file), "meta": {"_type": "gradio.FileData"}}
     body = {"data": [style], "fn_index": number, "session_hash": "greedy"}
-    asked = [server.http.post(f"{API}/queue/join", json=body) for _ in range(2 * limits.QUEUE)]
+    asked = [server.http.post(f"{API}/queue/join", json=body) for _ in range(2 * limits.MAX_WAITING)]
     try:
         refused = [answer for answer in asked if answer.status_code != 200]
-        assert len(refused) > limits.QUEUE
+        assert len(refused) > limits.MAX_WAITING
         check_refused(refused[0], 429)
         assert server.call("stylize", [photo, "first-style", 1, "style", 32, 1, "", 0.5, None])[0] == "complete"
     finally:

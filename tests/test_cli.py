@@ -533,7 +533,7 @@ runpy.run_module("nst_core", run_name="__main__", alter_sys=True)
 """The command line, with Ctrl-C pressed when a module is about to be imported."""
 
 
-@pytest.mark.parametrize("moment", ["typer", "nst_core.cli_video", "safetensors"])
+@pytest.mark.parametrize("moment", ["typer", "nst_core.cli_video", "numpy.exceptions", "safetensors"])
 def test_ctrl_c_while_a_command_begins_says_nothing(made: Path, moment: str) -> None:
     command = [sys.executable, "-c", PRESSED, moment, "check", "wave"]
     done = subprocess.run(command, cwd=made, capture_output=True, text=True)

@@ -231,8 +231,8 @@ def test_refusals_are_one_sentence(made: Path) -> None:
         ("photo.png", ["-o", "x.png", "--state", "./x.png"], "--out and --state are both"),
         ("photo.png", ["-o", "x.png", "--state", "x.pt", "--history", "x.pt"], "--history and --state are both 'x.pt'"),
         ("photo.png", ["-o", "x.png", "--style-layer", "conv1_1=-1"], "conv1_1 should be"),
-        ("photo.png", ["-o", "x.png", "--style-layer", "conv1_1=much"], "should be a number, as in conv4_1=0.5"),
-        ("photo.png", ["-o", "x.png", "--content-layer", "conv1_1="], "'conv1_1=' has none"),
+        ("photo.png", ["-o", "x.png", "--style-layer", "conv1_1=much"], "'conv1_1=much' is not a layer: give its name"),
+        ("photo.png", ["-o", "x.png", "--content-layer", "conv1_1="], "'conv1_1=' is not a layer: give"),
     ],
 )
 def test_refused(made: Path, monkeypatch: pytest.MonkeyPatch, photo: str, more: list[object], told: str) -> None:

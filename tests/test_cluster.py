@@ -138,7 +138,15 @@ def test_a_film_that_one_machine_began_is_gone_on_with_although_a_worker_is_kill
     assert [b"".join(packets) for _, packets, _ in seen.sound] == [b"".join(packets) for _, packets, _ in before.sound]
     np.testing.assert_array_equal(seen.pictures[:20], first)
     # And each piece is what this machine makes of it.
-    painter = FramePainter(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
+    painter = FramePainter(
+        full=film.size(),
+        size=film.size(),
+        strength=1.0,
+        color="style",
+        precision="exact",
+        steady=True,
+        lossless=True,
+    )
     for piece in video_segments.cut(film, after=(done - 1) * film.step):
         result = paint_piece(film, painter, [style], piece)
         done += result.frames

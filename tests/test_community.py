@@ -42,7 +42,7 @@ def test_it_is_asked_once_in_a_while(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
     board.styles("last_modified")
     assert hub.asked == ["likes", "last_modified"]
     assert board.find(f"ada/wave@{'a' * 40}") is WAVE and board.find("ada/wave") is None
-    monkeypatch.setattr(community, "FRESH", 0)
+    monkeypatch.setattr(community, "FRESH_SECONDS", 0)
     hub.answer = HubError("The Hub is away.")
     assert board.styles("likes") == ([WAVE, NIGHT], "The Hub is away. This is the list as it was last time.")
     hub.answer = [NIGHT]

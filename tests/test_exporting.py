@@ -216,6 +216,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mix", [1, np.float64(0.25)])
+def test_a_mix_is_float32_whatever_number_was_given(styles: dict[str, Style], tmp_path: Path, mix: Any) -> None:
+    export_style(styles[LITE], tmp_path / "both.onnx", second=styles[LITE], mix=mix)
+    kinds = [value.type.tensor_type.elem_type for value in onnx.load(tmp_path / "both.onnx").graph.input]
+    assert kinds == [onnx.TensorProto.FLOAT] * 2
+
+
 def test_two_styles_are_mixed_as_stylize_does(styles: dict[str, Style], both: Path) -> None:
     session = onnxruntime.InferenceSession(both, providers=["CPUExecutionProvider"])
     for picture, mix in ((noise(37, 54), 0.3), (ramp(64, 65), 0.5), (squares(61, 90, 8), 0.85), (ramp(83, 42), 0.0)):
@@ -291,10 +298,10 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     (tmp_path / "old.onnx").write_text("as it was")
     with pytest.raises(ExportingError, match=r"beyond 65,504, the largest that float16 holds: use fp32\.$"):
         export_style(heavy, tmp_path / "old.onnx", precision="fp16")
-    precisions: tuple[Any, ...] = ("int8", [])
-    for precision in precisions:
+    wrongs: list[Any] = ["int8", []]
+    for precision in wrongs:
         wrong = re.escape(repr(precision))
-        with pytest.raises(ExportingError, match=rf'The precision should be "fp32" or "fp16", not {wrong}\.$'):
+        with pytest.raises(ExportingError, match=rf"The precision should be fp32 or fp16, not {wrong}\.$"):
             export_style(heavy, tmp_path / "old.onnx", precision=precision)
     with pytest.raises(ExportingError, match=r"^The file to write is a path that ends in \.onnx, not None\.$"):
         export_style(heavy, None)  # type: ignore[arg-type]

@@ -1,28 +1,34 @@
 """Feature extraction against torchvision's VGG19 and against the two networks' formulas written out."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from made_features import make_features
+from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.features import (
     VGG19,
+    FeatureNetwork,
     FeaturesError,
     Hybrid,
     _load_compact,
+    check_layers,
     compact_network,
     feature_network,
     from_torchvision,
     load_features,
 )
 from nst_core.images import open_picture, to_tensor
+from nst_core.optimization import optimize
 
 LAYERS = ["conv1_1", "relu1_2", "relu2_2", "conv3_3", "conv4_1", "relu4_2", "conv5_1", "relu5_4"]
 
@@ -213,7 +219,7 @@ def test_pooling_is_that_of_every_network(tmp_path: Path) -> None:
     torch.testing.assert_close(with_max["relu1_2"], features["relu1_2"])
     for layer in ("conv2_1", "relu4_1", "conv5_1"):
         assert (with_max[layer] - features[layer]).abs().max() > 0.01
-    with pytest.raises(FeaturesError, match=r"^There is no pooling 'min': choose max or average\.$"):
+    with pytest.raises(FeaturesError, match=r"^The pooling should be max or average, not 'min'\.$"):
         load_features(folder, pooling="min")  # type: ignore[arg-type]
 
 
@@ -288,3 +294,26 @@ def test_a_network_of_float16_is_refused() -> None:
     assert feature_network(network) is network
     with pytest.raises(FeaturesError, match=r"^The feature network is in float16: convert it with network\.float\(\)"):
         feature_network(network.half())
+
+
+class Colours(FeatureNetwork):
+    """Its one layer is the picture, mixed by a convolution."""
+
+    layers = ("mixed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 4, 1).requires_grad_(False)
+
+    def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        check_layers(layers, self.layers)
+        return {layer: self.mix(pictures) for layer in layers}
+
+
+def test_a_feature_network_may_be_of_ones_own() -> None:
+    photo, painting = (
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)) for i in (0, 1)
+    )
+    layers: dict[str, Any] = {"content_layers": {"mixed": 1.0}, "style_layers": {"mixed": 1.0}}
+    steps = list(optimize(photo, painting, features=Colours(), size=16, scales=1, steps=8, **layers))
+    assert steps[-1].total < steps[0].total

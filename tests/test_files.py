@@ -69,7 +69,7 @@ def test_where_no_file_can_be_is_told_before_the_work(tmp_path: Path) -> None:
 def test_a_locked_file_is_nobody_else_s(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.touch()
-    with locked(path) as mine, locked(path) as yours:
-        assert mine and not yours
-    with locked(path) as yours:
-        assert yours
+    busy = FilmError("Another run has it.")
+    for _ in range(2):
+        with locked(path, busy), pytest.raises(FilmError, match="Another run has it"), locked(path, busy):
+            pass

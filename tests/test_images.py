@@ -5,7 +5,6 @@ import io
 import logging
 import math
 import os
-import re
 import struct
 import sys
 import threading
@@ -213,23 +212,11 @@ def test_an_array_of_bytes_is_a_picture(rgba: Image.Image, mode: str) -> None:
     assert np.array_equal(pixels(opened), pixels(picture.convert("RGB" if mode == "L" else mode))[::-1])
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (1, 5, 6), (3, 5, 6), (5, 6, 3), (5, 6, 1), (1, 3, 5, 6)], ids=str)
-@pytest.mark.parametrize(
-    ("of", "dtype"),
-    [("array", "float32"), ("array", "int64"), ("array", "bool"), ("tensor", "float32"), ("tensor", "uint8")],
-)
-def test_what_another_array_is_to_be_made_of_is_right(of: str, shape: tuple[int, ...], dtype: str) -> None:
-    numbers = np.random.default_rng(0).integers(0, 256, shape)
-    if dtype == "bool":
-        numbers = 255 * (numbers > 99)
-    array = (numbers / 255).astype(dtype) if dtype == "float32" else numbers.astype(dtype)
-    given: Any = torch.from_numpy(array) if of == "tensor" else array
-    with pytest.raises(PictureError) as refused:
-        open_picture(given)
-    assert str(refused.value).endswith(".") and f"{dtype}, {shape}: " in str(refused.value)
-    [right] = re.findall(r": give (\S.*?)(?:, for values in 0–\d+)?\.$", str(refused.value))
-    opened = open_picture(eval(right, {of: given}))
-    assert opened.size == (6, 5) and set(np.asarray(opened).flat) == set(numbers.flat)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+@pytest.mark.parametrize("of", [np.asarray, torch.from_numpy])
+def test_an_array_of_another_type_is_refused(of: Callable[[np.ndarray], Any], dtype: str) -> None:
+    with pytest.raises(PictureError, match=rf"^A picture is .* array of uint8 .*, not \w+ of {dtype}, \(5, 6, 3\): "):
+        open_picture(of(np.zeros((5, 6, 3), dtype)))
 
 
 @pytest.mark.parametrize(("before", "after"), [("P", "1"), ("P", "L"), ("RGB", "I"), ("RGB", "L")])
@@ -252,8 +239,8 @@ def test_a_picture_is_written_to_a_path(rgb: Image.Image) -> None:
 
 
 def test_an_array_that_nobody_can_make_a_picture_of_is_told_what_one_is() -> None:
-    for shape in [(3,), (5, 6, 2), (2, 3, 5, 6)]:
-        with pytest.raises(PictureError, match=rf"^A picture is .* \(H, W, 4\), not ndarray .*{shape[-1]},?\)\.$"):
+    for shape in [(3,), (5, 6, 2), (3, 5, 6), (1, 5, 6, 3)]:
+        with pytest.raises(PictureError, match=rf"^A picture is .* \(H, W, 4\), not ndarray .*{shape[-1]},?\): "):
             open_picture(np.zeros(shape, np.uint8))
     with pytest.raises(PictureError, match="no pixels"):
         open_picture(np.zeros((0, 6, 3), np.uint8))

@@ -503,6 +503,7 @@ def test_weights_must_be_finite_and_not_negative(weight: Any) -> None:
         ({"styles": StyleTarget(torch.rand(1, 3, 8, 8))}, "The styles should be a list of StyleTarget"),
         ({"styles": [torch.rand(1, 3, 8, 8)]}, "The styles should be a list of StyleTarget"),
         ({"content_layers": ["relu1_1"]}, r"The content layers should be weights by name .*, not \['relu1_1'\]\."),
+        ({"style_layers": {"relu1_1": 1.0}}, "Style layers need a style to resemble: give at least one StyleTarget"),
         ({"convention": ["johnson"]}, r"There is no loss convention \['johnson'\]: choose one of article"),
     ],
 )

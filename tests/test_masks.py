@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nst_core.errors import NSTError
-from ui.masks import LONGEST, SIDE, MaskError, read_mask, write_mask
+from ui.masks import MASK_SIDE, MAX_MASK_LENGTH, MaskError, read_mask, write_mask
 from ui.studio import PageError, Wish
 
 
@@ -38,15 +38,19 @@ def test_a_mask_is_a_text_and_back(size: tuple[int, int]) -> None:
     text = write_mask(mask)
     assert len(text) < 2000
     back = read_mask(text)
-    assert back and max(back.size) == min(SIDE, max(size)) and abs(back.width / back.height - size[0] / size[1]) < 0.02
+    assert (
+        back
+        and max(back.size) == min(MASK_SIDE, max(size))
+        and abs(back.width / back.height - size[0] / size[1]) < 0.02
+    )
     difference = np.asarray(back.convert("L").resize(size), float) - np.asarray(mask)
     assert np.abs(difference).mean() < 1.5
 
 
 def test_the_noisiest_mask_fits() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (MASK_SIDE, MASK_SIDE), dtype=np.uint8)
     text = write_mask(Image.fromarray(noise))
-    assert len(text) < LONGEST
+    assert len(text) < MAX_MASK_LENGTH
     np.testing.assert_array_equal(np.asarray(read_mask(text))[..., 0], noise)
 
 
@@ -59,13 +63,13 @@ def test_nothing_is_no_mask() -> None:
     [
         lambda: "nothing",
         lambda: "iVBORw0KGg",
-        lambda: "iVBORw0KGgo" + "A" * (LONGEST - 11),
+        lambda: "iVBORw0KGgo" + "A" * (MAX_MASK_LENGTH - 11),
         lambda: "iVBORw0KGgo" + "A" * 10**6,
-        lambda: png(Image.radial_gradient("L").resize((SIDE, SIDE)))[:400],
-        lambda: png(Image.new("L", (SIDE, SIDE))) + "\n",
-        lambda: png(Image.new("L", (SIDE, SIDE))).replace("A", "\u0661"),
+        lambda: png(Image.radial_gradient("L").resize((MASK_SIDE, MASK_SIDE)))[:400],
+        lambda: png(Image.new("L", (MASK_SIDE, MASK_SIDE))) + "\n",
+        lambda: png(Image.new("L", (MASK_SIDE, MASK_SIDE))).replace("A", "\u0661"),
         lambda: "data:image/png;base64," + png(Image.new("L", (8, 8))),
-        lambda: png(Image.new("L", (SIDE + 1, SIDE))),
+        lambda: png(Image.new("L", (MASK_SIDE + 1, MASK_SIDE))),
         lambda: png(Image.new("RGB", (8, 8)), "JPEG"),
         lambda: png(Image.new("RGB", (8, 8)), "GIF"),
         bomb,

@@ -64,6 +64,19 @@ def test_weights_that_do(setting: str, value: float) -> None:
     assert getattr(Method(**{setting: value}), setting) == value  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"content_weight": 0, "style_weight": 0},
+        {"content_weight": 0, "style_layers": {}},
+        {"content_layers": {}, "style_layers": {"conv1_1": 0.0}},
+        {"content_weight": 1e200, "content_layers": {"conv1_1": 1e200}},
+    ],
+)
+def test_weights_are_finite_and_not_all_0(weights: dict[str, Any]) -> None:
+    assert refuse(**weights) == "The weights of content, style and total variation should be finite and not all 0."
+
+
 def test_numbers_of_numpy_are_taken_and_kept_as_plain_ones() -> None:
     given: dict[str, Any] = {
         "size": np.int64(64), "steps": np.uint8(3), "scales": 2.0, "content_weight": np.float32(0.5),

@@ -62,7 +62,7 @@ def upload(http: httpx.Client, file: Path) -> dict[str, str]:
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """Its lines; only what Gradio says on stdout while it starts is no JSON."""
+    """Its lines; only what Gradio says on stdout while it starts is not JSON."""
     lines = (folder / "log.txt").read_text().splitlines()
     return [json.loads(line) for line in lines if line and not line.startswith(("*", "🔨"))]
 
@@ -263,14 +263,14 @@ def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp
         while len(page._queue) != 1 and time.monotonic() < until:
             time.sleep(0.02)
         assert page.awaited() == {Path(pictures[1]["path"])}
-        page.optimizations.running.stop_all()
+        page.optimizations.stop_all()
 
 
 def test_without_room_nothing_is_taken(
     registry_file: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served_page(registry_file, tmp_path) as there, httpx.Client(base_url=there, timeout=60) as http:
-        monkeypatch.setattr(limits, "ROOM", 2**63)
+        monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**63)
         for path, body in (("upload", {"files": {"files": photo.read_bytes()}}), ("mcp/", {"json": {}})):
             refused = http.post(f"/gradio_api/{path}", **body)
             assert refused.status_code == 507 and "no space" in refused.json()["detail"]

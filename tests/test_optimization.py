@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ import torch
 from made_optimization import made_picture, small_network
 from PIL import Image
 
-from nst_core import optimization
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, load_features
 from nst_core.losses import CONVENTIONS
@@ -184,15 +184,15 @@ def test_a_state_is_read_in_inference_mode_too(tmp_path: Path) -> None:
 
 def test_what_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = made_picture(1, (400, 300))
-    monkeypatch.setattr(optimization, "free_memory", lambda: 10**9)
+    monkeypatch.setattr("nst_core.memory.free_memory", lambda: 10**9)
     with pytest.raises(
-        OptimizationError, match=r"^To optimise 4096 × 3072 px takes about 65\.6 GB .* but only 1\.0 GB are free"
+        NSTError, match=r"^To optimise 4096 × 3072 px takes about 65\.6 GB .* but only 1\.0 GB are free"
     ):
         optimize(content, STYLE, features=load_features("compact"), size=4096)
-    with pytest.raises(OptimizationError, match="choose a smaller size or strokes"):
+    with pytest.raises(NSTError, match="choose a smaller size or strokes"):
         optimize(content, STYLE, features=load_features("compact"), size=256, style_size=8)
     begin(content, size=256)
-    monkeypatch.setattr(optimization, "free_memory", lambda: None)  # the system does not say
+    monkeypatch.setattr("nst_core.memory.free_memory", lambda: None)  # the system does not say
     optimize(content, STYLE, features=load_features("compact"), size=4096)
 
 
@@ -201,6 +201,14 @@ def test_a_mask_without_a_place_is_refused() -> None:
         with pytest.raises(NSTError, match="black all over"):
             run(masks=nowhere)
         assert run(styles=[STYLE, OTHER], masks=[nowhere, None], steps=1)
+
+
+def test_the_content_of_a_file_may_be_of_any_kind_of_bytes() -> None:
+    file = BytesIO()
+    STYLE.save(file, "PNG")
+    expected = run(steps=1)[0].total
+    for kind in (bytes, bytearray, memoryview):
+        assert run(styles=kind(file.getvalue()), steps=1)[0].total == expected
 
 
 def test_one_mask_is_a_list_of_one(tmp_path: Path) -> None:

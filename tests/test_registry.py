@@ -17,8 +17,7 @@ import yaml
 from commands import nst
 from made_styles import make_style
 
-from nst_core import hub
-from nst_core import registry as registry_module
+from nst_core import hub, registry as registry_module
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
 from nst_core.hub import HubError
@@ -79,6 +78,7 @@ def test_a_registry_is_a_list_of_entries(folder: Path) -> None:
     assert repr(registry) == "Registry(great-wave, starry-night)"
     assert "great-wave" in registry and "wave" not in registry
     wave = registry["great-wave"]
+    assert wave in registry and all(entry in registry for entry in registry)
     assert (wave.title, wave.artist, wave.license) == ("The Great Wave", "Katsushika Hokusai", "cc0-1.0")
     assert (wave.tags, wave.path) == (("ukiyo-e", "sea"), (folder / "styles" / "great-wave").resolve())
     assert wave.preview == (folder / "styles" / "great-wave" / PREVIEW).resolve()
@@ -263,7 +263,7 @@ def test_an_empty_registry(tmp_path: Path) -> None:
         ("mona-lisa", "There is no style 'mona-lisa'; there are 'great-wave', 'starry-night'."),
         ("", "There is no style ''; there are 'great-wave', 'starry-night'."),
         ("\u202e\0", "There is no style '\\u202e\\x00'; there are 'great-wave', 'starry-night'."),
-        ("x" * 10_000, f"There is no style '{'x' * 80}'; there are 'great-wave', 'starry-night'."),
+        ("x" * 10_000, f"There is no style '{'x' * 79}…'; there are 'great-wave', 'starry-night'."),
         ("./\0", "There is no style './\\x00'; there are 'great-wave', 'starry-night'."),
         ("styles/\0", "There is no style 'styles/\\x00'; there are 'great-wave', 'starry-night'."),
     ],
@@ -478,6 +478,7 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
     for ref in ("eve/wave", f"eve/wave@{REVISION}", "eve/wave@main", "pinned"):
         assert refusal(ref, registry.open) == "eve/wave is blocked by this registry: Not hers."
     assert list(registry) == [] and "pinned" not in registry
+    assert refusal("pinned", registry.__getitem__) == "eve/wave is blocked by this registry: Not hers."
     text = (tmp_path / "registry.yaml").read_text()
     with pytest.raises(RegistryError, match="eve/wave is blocked by this registry"):
         add_entry(text, Entry.model_validate(entry(id="again", path=None, repo="eve/wave", revision=REVISION)))

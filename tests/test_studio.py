@@ -19,7 +19,7 @@ from nst_core.images import open_picture, save_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
-from ui.line import CALM, PLACES, Closed, Crowded, Ended
+from ui.line import CALM_SECONDS, MAX_PLACES, Closed, Crowded, Ended
 from ui.log import EVENTS
 from ui.session_cache import SessionCache, expire
 from ui.studio import PageError, Studio, Wish, received, recipe_of
@@ -134,7 +134,7 @@ def test_a_style_of_ones_own_is_nobody_elses(studio: Studio, photo: Path, tmp_pa
     for session in ("bob", None):
         with pytest.raises(PageError, match="no longer here: drop its file again"):
             studio.style(session, name)
-    studio.forget("ann")  # its painting; the style is what cannot be had again
+    studio.forget("ann")  # its painting; the style is what cannot be fetched again
     assert studio.style("ann", name).title == "Mine"
     studio._own.seconds = 0
     expire()
@@ -185,7 +185,7 @@ def busy(studio: Studio) -> Iterator[None]:
 def test_who_waits_sees_the_line(studio: Studio, photo: Path) -> None:
     with busy(studio):
         turns = [studio.painting(name, photo, Wish(style="first-style")) for name in ("ann", "bob")]
-        time.sleep(CALM)
+        time.sleep(CALM_SECONDS)
         words = [spoken(next(turn.watch())) for turn in turns]
         assert words == ["1 person is ahead of you", "2 people are ahead of you"]
         studio.forget("ann")
@@ -201,7 +201,7 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
     turns = [studio.line.join(session, lambda progress: over.wait(60)) for session in sessions]
     wait_until(lambda: turns[0].began)
     assert [studio.line.before(turn) for turn in turns] == [0, 0, 1, 1, 2, 3]
-    time.sleep(CALM)
+    time.sleep(CALM_SECONDS)
     assert spoken(next(turns[1].watch())) == "Your earlier request comes first"
     over.set()
     turns[-1].result()
@@ -209,7 +209,7 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
 
 def test_a_session_has_half_of_the_places(studio: Studio, photo: Path) -> None:
     with busy(studio):
-        turns = [studio.stylize("ann", photo, Wish(style="first-style")) for _ in range(PLACES)]
+        turns = [studio.stylize("ann", photo, Wish(style="first-style")) for _ in range(MAX_PLACES)]
         with pytest.raises(Crowded, match="try again when one is done"):
             studio.stylize("ann", photo, Wish(style="first-style"))
         turns.append(studio.stylize("bob", photo, Wish(style="first-style")))
@@ -272,7 +272,7 @@ def test_asking_for_something_else_keeps_the_place(studio: Studio, photo: Path) 
     with busy(studio):
         first = studio.painting("ann", photo, wishes[0])
         others = studio.painting("bob", photo, wishes[0])
-        time.sleep(CALM)
+        time.sleep(CALM_SECONDS)
         second = studio.painting("ann", photo, wishes[1])
         assert [spoken(next(turn.watch()))[0] for turn in (second, others)] == ["1", "2"]
         assert not studio.wants("ann", wishes[0]) and studio.wants("ann", wishes[1])

@@ -100,7 +100,6 @@ def test_the_configuration_is_json_that_people_read(made: Path) -> None:
     assert json.loads(text) == {
         "architecture": "johnson",
         "architecture_version": 1,
-        "arguments": {},
         "training": {"seed": 0},
         "metrics": {},
     }
@@ -530,8 +529,6 @@ def test_a_file_that_is_not_what_it_should_be(folder: Path, file: str, data: byt
         ({"metrics": [{}]}, "'metrics' in config.json should be an object"),
         ({"architecture_version": 0}, "'architecture_version' in config.json should be greater than or equal to 1"),
         ({"architecture_version": "one"}, "'architecture_version' in config.json should be a valid integer"),
-        ({"arguments": {"width": 64}}, "gives the arguments 'width', but johnson takes none"),
-        ({"arguments": []}, "'arguments' in config.json should be an object"),
         ({"training": "long"}, "'training' in config.json should be an object"),
     ],
 )

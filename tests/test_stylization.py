@@ -23,7 +23,8 @@ from PIL import ExifTags, Image
 
 from nst_core.errors import NSTError
 from nst_core.images import Source, fit, open_picture, to_tensor
-from nst_core.streaming import Progress, quickest_type
+from nst_core.progress import Progress
+from nst_core.streaming import quickest_type
 from nst_core.style import Style, StyleError
 from nst_core.stylization import blend, pixels_seen, repaint, stylize
 from nst_core.video import stylize_video

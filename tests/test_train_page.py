@@ -42,7 +42,8 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.training_service.TRIAL", (2, 0.0))
+    monkeypatch.setattr("ui.training_service.TRIAL_STEPS", 2)
+    monkeypatch.setattr("ui.training_service.TRIAL_SECONDS", 0.0)
     monkeypatch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
 
 
@@ -89,7 +90,7 @@ def ended(steps: Iterator[TrainingRun]) -> TrainingRun:
 
 def test_what_is_trained_is_a_style(trainings: TrainingService, painting: Path, tmp_path: Path) -> None:
     run = ended(trainings.watch("ann", painting, request(trainings, title="My <b>Style</b>")))
-    assert not run.running and not run.trouble and spoken(run.said).startswith("Finished · 5 steps")
+    assert not run.running and not run.trouble and spoken(run.status).startswith("Finished · 5 steps")
     assert run.losses["step"] == [1, 2, 3, 4, 5]
     assert all(len(run.losses[name]) == 5 and np.isfinite(run.losses[name]).all() for name in run.losses)
     steps = [step for step, _ in run.snapshots]
@@ -152,7 +153,7 @@ def test_a_full_disk_is_told(trainings: TrainingService, painting: Path, monkeyp
     monkeypatch.setattr(TrainingRun, "pack", pack)
     run = ended(trainings.watch("ann", painting, request(trainings)))
     assert str(run.trouble) == "This server cannot save the style (File too large): try again in an hour."
-    assert spoken(run.said) == "Ended at step 5, without a style" and trainings.ended("ann") is None
+    assert spoken(run.status) == "Ended at step 5, without a style" and trainings.ended("ann") is None
 
 
 def test_the_files_go_with_the_session(trainings: TrainingService, painting: Path) -> None:
@@ -177,7 +178,7 @@ def stopped_after(trainings: TrainingService, painting: Path, steps: int) -> Tra
 
     def act() -> None:
         wait_until(lambda: len(run.losses.get("step", [])) >= steps)
-        trainings.running.stop("ann")
+        trainings.stop("ann")
 
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
@@ -189,7 +190,7 @@ def stopped_after(trainings: TrainingService, painting: Path, steps: int) -> Tra
 def test_stopped_it_keeps_what_there_is(trainings: TrainingService, painting: Path, photo: Path) -> None:
     run = stopped_after(trainings, painting, 2)
     done = len(run.losses["step"])
-    assert 2 <= done < run.steps and spoken(run.said).startswith(f"Stopped · {done} of {run.steps} steps")
+    assert 2 <= done < run.steps and spoken(run.status).startswith(f"Stopped · {done} of {run.steps} steps")
     config = json.loads(ZipFile(run.zip).read(f"{run.name}/config.json"))
     assert config["training"]["steps"] == run.steps and config["training"]["stopped_after"] == done
     card = ZipFile(run.zip).read(f"{run.name}/README.md").decode()
@@ -200,7 +201,7 @@ def test_stopped_it_keeps_what_there_is(trainings: TrainingService, painting: Pa
 def test_stopped_before_its_first_step_it_keeps_the_earlier_style(trainings: TrainingService, painting: Path) -> None:
     first = ended(trainings.watch("ann", painting, request(trainings)))
     second = stopped_after(trainings, painting, 0)
-    assert spoken(second.said) == "Stopped before it began" and not second.losses and not second.running
+    assert spoken(second.status) == "Stopped before it began" and not second.losses and not second.running
     assert trainings.ended("ann") is first and first.zip.is_file()
 
 
@@ -210,7 +211,7 @@ def test_there_are_as_many_steps_as_fit_in(trainings: TrainingService, painting:
     short = request(trainings).model_copy(update={"minutes": 0.06})
     run = ended(trainings.watch("ann", painting, short))
     assert 1 < run.losses["step"][-1] <= run.steps < 2000
-    assert spoken(run.said).startswith(("Finished", "Ended: its time was up"))
+    assert spoken(run.status).startswith(("Finished", "Ended: its time was up"))
     assert run.zip.is_file()
 
 
@@ -240,7 +241,7 @@ def test_it_gives_way_while_somebody_s_photograph_is_painted(trainings: Training
     time.sleep(1)
     assert len(run.losses["step"]) == done
     painted.set()
-    trainings.running.stop("ann")
+    trainings.stop("ann")
     thread.join(60)
     assert not thread.is_alive()
 
@@ -295,7 +296,7 @@ def test_a_training_that_breaks_off_leaves_no_style(studio: Studio, features: Pa
     (folder / "1.png").unlink()
     run = ended(runs)
     assert isinstance(run.trouble, TrainingError) and not run.running
-    assert spoken(run.said) == f"Ended at step {len(run.losses['step'])}, without a style"
+    assert spoken(run.status) == f"Ended at step {len(run.losses['step'])}, without a style"
     assert trainings.ended("ann") is None and not run.zip.exists()
 
 

@@ -35,7 +35,7 @@ from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, paint_pixels
-from nst_core.video import VideoStep, partial_film, stylize_video
+from nst_core.video import VideoStep, partial_film, stylize_video, work_folder
 from nst_core.video_reader import Clock, FilmError, open_film, read_frames
 from nst_core.video_writer import Part, join, recoded
 
@@ -112,9 +112,9 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
     steps = list(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings))
     assert steps[0].frame > 1 and len(see(tmp_path / "out.mp4").pictures) == 30
     with pytest.raises(NSTError, match="give a second style, too"):
-        next(stylize_video(film, style, tmp_path / "other.mp4", mask=settings["mask"]))
+        stylize_video(film, style, tmp_path / "other.mp4", mask=settings["mask"])  # at once, not with the first step
     with pytest.raises(NSTError, match="mix"):
-        next(stylize_video(film, style, tmp_path / "other.mp4", second=second, mix=2))
+        stylize_video(film, style, tmp_path / "other.mp4", second=second, mix=2)
 
 
 def test_a_folder_that_holds_another_style_by_now_is_not_gone_on_with(
@@ -732,11 +732,24 @@ def test_two_runs_do_not_paint_one_film(style: Style, tmp_path: Path) -> None:
     film, out = make_film(tmp_path / "film.mp4", frames=30), tmp_path / "out.mp4"
     with closing(stylize_video(film, style, out, strength=0.0)) as run:
         next(run)
-        with pytest.raises(FilmError, match="painted by another run: once that has ended, resume continues") as caught:
-            painted(film, style, out, resume=True)
-    assert_sentence(caught.value)
+        for resume in (False, True):
+            with pytest.raises(FilmError, match="by another run: once that has ended, resume continues") as caught:
+                painted(film, style, out, resume=resume)
+            assert_sentence(caught.value)
     painted(film, style, out, resume=True)
     assert see(out).times == see(film).times
+
+
+def test_a_finished_film_is_not_painted_again_to_resume_it(style: Style, tmp_path: Path) -> None:
+    film, out = make_film(tmp_path / "film.mp4", frames=3), tmp_path / "out.mp4"
+    painted(film, style, out, resume=True)  # as a script says that runs until it is done
+    made = out.read_bytes()
+    with pytest.raises(FilmError, match="there already, and nothing of it is left to paint") as caught:
+        painted(film, style, out, resume=True, strength=0.5)
+    assert_sentence(caught.value)
+    assert out.read_bytes() == made and not work_folder(out).exists()
+    painted(film, style, out, strength=0.5)
+    assert out.read_bytes() != made
 
 
 @pytest.mark.parametrize("resume", [False, True])

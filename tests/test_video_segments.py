@@ -143,7 +143,15 @@ def test_nobody_sees_where_steady_pieces_meet(tmp_path: Path, monkeypatch: pytes
         tmp_path / "film.mkv", frames=60, size=(144, 96), pictures=drawn, codec="ffv1", pixels="bgr0", clock=MATROSKA
     )
     film, style = open_film(made), Registry.load().open("udnie-lite")
-    painter = FramePainter(film.size(), film.size(), 1.0, "style", "exact", steady=True, lossless=True)
+    painter = FramePainter(
+        full=film.size(),
+        size=film.size(),
+        strength=1.0,
+        color="style",
+        precision="exact",
+        steady=True,
+        lossless=True,
+    )
     part = Part(tmp_path / "whole.nut", film, painter.size, lossless=True)
     whole = list(painter.paint(read_frames(film, painter.full), [style], part))
     part.close()

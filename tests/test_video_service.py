@@ -60,10 +60,10 @@ def ended(runs: Iterator[VideoRun]) -> VideoRun:
 def test_a_film_is_painted_in_turns(videos: VideoService, film: Path) -> None:
     lines = set()
     for run in videos.watch("ann", film, wish(strength=0.5)):
-        lines.add(spoken(run.said).split(" · ")[0])
+        lines.add(spoken(run.status).split(" · ")[0])
     assert run.film and run.film.name == "my-holiday-udnie-lite.mp4"
     assert run.film.is_relative_to(videos.studio.folder)
-    assert spoken(run.said).startswith("Finished · 40 frames") and not run.running
+    assert spoken(run.status).startswith("Finished · 40 frames") and not run.running
     assert any(line.startswith("Frame ") and line.endswith(" of 40") for line in lines)
     made, source = see(run.film), see(film)
     assert (made.times, made.sound) == (source.times, source.sound)
@@ -89,18 +89,18 @@ def test_of_a_film_that_does_not_say_how_long_it_is_no_end_is_foretold(videos: V
                 out.mux(packet)
     streamed.write_bytes(written.getvalue())
     assert open_film(streamed).frames is None
-    assert "the first frame · at most " in spoken(videos.first("ann", streamed, wish()).said)
+    assert "the first frame · at most " in spoken(videos.first("ann", streamed, wish()).status)
     lines = [
-        (spoken(one.said), one.progress)
+        (spoken(one.status), one.progress)
         for one in videos.watch("ann", streamed, wish())
-        if spoken(one.said).startswith("Frame ")
+        if spoken(one.status).startswith("Frame ")
     ]
     assert lines and all(" of " not in line and " left" not in line and part < 0.5 for line, part in lines)
 
 
 def test_the_first_frame_comes_at_once_with_an_estimate(videos: VideoService, film: Path) -> None:
     run = videos.first("ann", film, wish(size=320))
-    assert spoken(run.said).startswith("96 × 64 px · the first of 40 frames · painting all of them takes about ")
+    assert spoken(run.status).startswith("96 × 64 px · the first of 40 frames · painting all of them takes about ")
     [(_, file)] = run.snapshots
     assert open_picture(file).size == (96, 64)
     expected = stylize(Image.fromarray(see(film).pictures[0]), videos.studio.registry.open("udnie-lite"))
@@ -194,7 +194,7 @@ def test_what_cannot_be_closed_is_a_film_up_to_there(
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for run in videos.watch("ann", film, wish()):
         if run.done > 60:
-            videos.running.stop("ann")
+            videos.stop("ann")
     assert "No space left" in str(run.trouble) and run.film and see(run.film).pictures
 
 
@@ -202,8 +202,8 @@ def test_stopped_it_can_be_played(videos: VideoService, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=600, sound="aac")
     for run in videos.watch("ann", film, wish()):
         if run.done:
-            videos.running.stop("ann")
-    assert spoken(run.said).startswith("Stopped · ") and run.film
+            videos.stop("ann")
+    assert spoken(run.status).startswith("Stopped · ") and run.film
     made = see(run.film)
     assert run.done <= len(made.pictures) < 600
     assert made.times == see(film).times[: len(made.times)]
@@ -217,7 +217,7 @@ def test_a_finished_film_stays_until_the_next_is_finished(videos: VideoService, 
         for run in videos.watch("ann", long, wish()):
             assert run.before is whole
             if run.done:
-                videos.running.stop("ann")
+                videos.stop("ann")
         assert videos.ended("ann") is run and whole.film and whole.film.is_file()
     del whole
     run = ended(videos.watch("ann", film, wish()))
@@ -228,8 +228,8 @@ def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path)
     film = make_film(tmp_path / "film.mp4", frames=500, size=(320, 192))
     videos = VideoService(studio, max_seconds=2)
     first = videos.first("ann", film, wish())
-    assert " of its 20 s can be painted in 2" in spoken(first.said).replace("\u00a0", " ")
-    lines = [spoken(run.said).replace("\u00a0", " ") for run in videos.watch("ann", film, wish())]
+    assert " of its 20 s can be painted in 2" in spoken(first.status).replace("\u00a0", " ")
+    lines = [spoken(run.status).replace("\u00a0", " ") for run in videos.watch("ann", film, wish())]
     assert any("of its 20 s can be painted in 2" in line for line in lines)
     assert lines[-1].startswith("Ended: its time was up · ")
     trimmed = videos.ended("ann")
@@ -247,7 +247,7 @@ def test_a_photograph_does_not_wait_for_a_film(videos: VideoService, tmp_path: P
     turn = videos.studio.stylize("bob", picture, wish())
     assert turn.future.result(30).size == (320, 240)
     assert thread.is_alive()
-    videos.running.stop("ann")
+    videos.stop("ann")
     thread.join(30)
     assert not thread.is_alive()
 
@@ -260,7 +260,7 @@ def test_a_film_waits_for_photographs(videos: VideoService, film: Path) -> None:
     lines = set()
     until = time.monotonic() + 2
     while time.monotonic() < until:
-        lines.add(spoken((run := next(runs)).said))
+        lines.add(spoken((run := next(runs)).status))
     assert "1 person is ahead of you" in lines and not run.done
     painted.set()
     assert ended(runs).finished
@@ -322,7 +322,7 @@ def test_stopped_in_the_line_it_does_not_wait(videos: VideoService, film: Path) 
     runs = videos.watch("ann", film, wish())
     next(runs)
     next(runs)
-    videos.running.stop("ann")
+    videos.stop("ann")
     with pytest.raises(PageError, match="before its first frame"):
         ended(runs)
     over.set()

@@ -135,7 +135,7 @@ def test_a_loan_is_given_back_by_the_thread_that_may_wait_for_it(answer: dict[st
 
 def test_going_on_is_lent_the_time_of_steps_at_full_size(answer: dict[str, Any], keeper: Keeper) -> None:
     seconds = [int(query["durationSeconds"][0]) for query in keeper.asked("/schedule")]
-    assert zerogpu.LEAST < answer["loan"]["own"] < answer["loan"]["more"] < zerogpu.MOST
+    assert zerogpu.MIN_LOAN < answer["loan"]["own"] < answer["loan"]["more"] < zerogpu.MAX_LOAN
     assert answer["loan"]["more"] in seconds and answer["loan"]["own"] not in seconds
 
 
@@ -175,7 +175,7 @@ def test_a_broken_connection_is_a_sentence(answer: dict[str, Any]) -> None:
 def test_every_loan_is_for_what_was_asked_and_is_given_back(answer: dict[str, Any], keeper: Keeper) -> None:
     assert len(keeper.asked("/startup-report")) == 1
     seconds = [int(query["durationSeconds"][0]) for query in keeper.asked("/schedule")]
-    assert all(zerogpu.LEAST <= number <= zerogpu.MOST for number in seconds)
+    assert all(zerogpu.MIN_LOAN <= number <= zerogpu.MAX_LOAN for number in seconds)
     assert len(set(seconds)) > 1  # the long run asked for more
     lent_out = {query["allowToken"][0] for query in keeper.asked("/allow")}
     assert lent_out == {query["allowToken"][0] for query in keeper.asked("/release")}

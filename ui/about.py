@@ -35,5 +35,5 @@ def painting_of(entry: Entry) -> str:
     if entry.path:
         with suppress(NSTError):  # told when the style is opened
             card = read_card(entry.path)
-    said = PAINTING.search(card.text)
-    return plain(said[1][:1].upper() + said[1][1:], 300) if said else ""
+    line = PAINTING.search(card.text)
+    return plain(line[1][:1].upper() + line[1][1:], 300) if line else ""

@@ -1,7 +1,7 @@
 """The tab *Advanced*: any photograph and any painting, the optimisation of Gatys et al. 2015, and its losses live."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from html import escape
@@ -16,8 +16,9 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
+from ui.events import QUIET, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import EDITED, copies, dropping, remembers, said_at_first, unless_again
+from ui.links import copies, dropping, first_settings, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -29,12 +30,12 @@ from ui.optimization_service import (
 )
 from ui.sliders import slider, within
 from ui.studio import PageError, Wish, received, recipe_of
-from ui.viewer import follow, refusals, shown, stop_button, viewer_for, waiting
+from ui.viewer import follow, shown, stop_button, viewer_for
 from ui.watched import duration
-from ui.words import LOSSES, say, words_of
+from ui.words import LOSSES, say, translator_for
 
-FURTHER = 3
-"""How many paintings there may be beside the first."""
+MAX_FURTHER = 3
+"""How many paintings there may be besides the first."""
 PAINTINGS = drawn(".jpg")
 
 
@@ -86,12 +87,47 @@ HINT = (
 )
 
 
+class Widgets(NamedTuple):
+    """What the handlers and events need of the tab."""
+
+    content: gr.Image
+    painting: gr.Image
+    preset: gr.Radio
+    plan: gr.HTML
+    run: gr.Button
+    link: gr.Button
+    fast: gr.Dropdown
+    features: gr.Radio
+    settings: dict[str, Any]
+    """Components, by their names in ``Method``; Gradio's annotations do not know their events."""
+    further: list[gr.components.Component]
+    """Mask and weight of the first painting, then picture, mask and weight of each further one."""
+    viewer: gr.HTML
+    leave: gr.Button
+    stop: gr.Button
+    go_on: gr.Button
+    png: gr.DownloadButton
+    table: gr.DownloadButton
+
+    @property
+    def linked(self) -> dict[str, Any]:
+        """The settings that a link holds."""
+        return {"preset": self.preset, "features": self.features, "fast": self.fast, **self.settings}
+
+
 def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState) -> Any:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``.
 
     Returns the listener that fills it in as the page opens; opened after that, the tab says what a run would do.
     """
+    widgets = lay_out(optimizations)
+    return wire(widgets, Handlers(optimizations, widgets), tab, page, remembered)
+
+
+def lay_out(optimizations: OptimizationService) -> Widgets:
+    """Make the tab's widgets, in the order in which they stand."""
     default, drop = METHODS["quick"], say("Drop, paste\nor choose")
+    registry = optimizations.studio.registry
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
@@ -112,9 +148,7 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
                 run = gr.Button(say("Run"), elem_id="run")
                 link = gr.Button(say("Link to settings"), elem_classes="copy-link", scale=0, min_width=200)
             with gr.Row():
-                sizes = [n for n in (128, 256, 384, 512, 768, MAX_SIDE) if n < optimizations.max_side] + [
-                    optimizations.max_side
-                ]
+                sizes = sizes_of(optimizations)
                 size = gr.Radio(
                     sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
@@ -122,14 +156,14 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
             with gr.Row():
                 starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
                 init = gr.Radio(
-                    starts if len(optimizations.studio.registry) else starts[:-1],
+                    starts if len(registry) else starts[:-1],
                     value=default.init,
                     label=say("Start from"),
                     min_width=280,
                 )
                 fast = gr.Dropdown(
-                    [(entry.title, entry.id) for entry in optimizations.studio.registry],
-                    value=next((entry.id for entry in optimizations.studio.registry), None),
+                    [(entry.title, entry.id) for entry in registry],
+                    value=next((entry.id for entry in registry), None),
                     label=say("The fast style"),
                     visible=False,
                 )
@@ -165,16 +199,7 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
                         )
                     )
             with gr.Accordion(say("More paintings, and where each applies"), open=False):
-                gr.Markdown(say(MASKS))
-                further: list[gr.components.Component] = []
-                for place in range(1, 2 + FURTHER):
-                    mask, weight = "Mask for the painting above", "Weight of the painting above"
-                    with gr.Row(elem_classes="further"):
-                        if place > 1:
-                            mask, weight = "Mask", "Its weight"
-                            further.append(picture(say(f"Painting {place}"), say("Drop here"), height=130))
-                        further.append(picture(say(mask), say("Drop here"), height=130))
-                        further.append(number(1, say(weight), 0))
+                further = further_paintings()
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
             viewer = viewer_for("optimization-viewer", HINT)
             with gr.Row():
@@ -185,7 +210,7 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
             with gr.Accordion(say("What the losses mean"), open=False):
                 gr.Markdown(say(LOSSES))
 
-    settings: dict[str, gr.components.Component] = {
+    settings = {
         "size": size,
         "steps": steps,
         "init": init,
@@ -198,75 +223,65 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
         "content_layers": content_layers,
         "style_layers": style_layers,
     }
-    results = [go_on, png, table]
+    results = go_on, png, table
+    return Widgets(
+        content, painting, preset, plan, run, link, fast, features, settings, further, viewer, leave, stop, *results
+    )
 
-    def method_of(preset: str, values: Sequence[Any]) -> Method:
-        said = dict(zip(settings, values, strict=True))
-        usual = optimizations.method(preset)
-        for name, value in said.items():
-            if value is None and getattr(usual, name) is not None:
-                raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
-        said |= {name: read_layers(said[name]) for name in said if name.endswith("_layers")}
-        return optimizations.method(preset, **said | ({"init": "content"} if said["init"] == FAST else {}))
 
-    def fill(preset: str) -> list[Any]:
-        method = optimizations.method(preset)
-        values = [getattr(method, name) for name in settings]
+def further_paintings() -> list[gr.components.Component]:
+    """The first painting's mask and weight, and rows for more paintings."""
+    gr.Markdown(say(MASKS))
+    widgets: list[gr.components.Component] = []
+    for place in range(1, 2 + MAX_FURTHER):
+        mask, weight = "Mask for the painting above", "Weight of the painting above"
+        with gr.Row(elem_classes="further"):
+            if place > 1:
+                mask, weight = "Mask", "Its weight"
+                widgets.append(picture(say(f"Painting {place}"), say("Drop here"), height=130))
+            widgets.append(picture(say(mask), say("Drop here"), height=130))
+            widgets.append(number(1, say(weight), 0))
+    return widgets
+
+
+class Handlers:
+    """What the tab's events call."""
+
+    def __init__(self, optimizations: OptimizationService, widgets: Widgets) -> None:
+        self.optimizations = optimizations
+        self.settings, self.linked = widgets.settings, widgets.linked
+
+    def fill(self, preset: str) -> list[Any]:
+        """A preset's values of the settings."""
+        method = self.optimizations.method(preset)
+        values = [getattr(method, name) for name in self.settings]
         return [write_layers(value) if isinstance(value, Mapping) else value for value in values]
 
-    def found_open(remembered: Any, request: gr.Request) -> list[Any]:
-        return fill_in(said_at_first("advanced", linked, remembered, request))
+    def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
+        """Fill the tab in as the page opens."""
+        return self._fill_in(first_settings("advanced", self.linked, remembered, request))
 
-    def restore(photo: Any, request: gr.Request) -> list[Any]:
-        return fill_in(recipe_of(photo, "advanced", words_of(request)))
+    def restore(self, photo: Any, request: gr.Request) -> list[Any]:
+        """Fill the tab in as a dropped picture says that it was made."""
+        return self._fill_in(recipe_of(photo, "advanced", translator_for(request)))
 
-    def fill_in(said: dict[str, str]) -> list[Any]:
-        """What a link or a picture says about this tab: the preset, and what differs from it."""
-        if not said:
-            return [gr.skip()] * len(linked)
-        preset = said.pop("preset", "quick")
-        with dropping():
-            if preset not in PRESETS:
-                raise PageError(f"There is no preset '{plain(preset, 20)}': choose one of {', '.join(PRESETS)}.")
-        preset = preset if preset in PRESETS else "quick"
-        values = {"preset": preset} | dict(zip(settings, fill(preset), strict=True))
-
-        def read(name: str, words: str) -> Any:
-            if name == "features":
-                optimizations.network(words)
-            elif name == "fast":
-                optimizations.studio.registry[words]
-            elif name.endswith("_layers"):
-                optimizations.method(preset, **{name: read_layers(words)})
-            elif name != "init" or words != FAST:
-                value: Any = words
-                with suppress(ValueError):  # the method says what would be right
-                    value = type(values[name])(words)
-                optimizations.method(preset, **{name: value})
-                if name == "size" and value not in sizes:
-                    raise PageError(f"There is no size {value}: choose one of {', '.join(map(str, sizes))}.")
-                return value
-            return words
-
-        for name in linked:
-            if name in said:
-                with dropping():
-                    values[name] = read(name, said[name])
-        return [values.get(name, gr.skip()) for name in linked]
-
-    def describe(request: gr.Request, preset: str, features: str, *values: Any) -> tuple[str, Any]:
-        worded = words_of(request)
+    def describe(self, request: gr.Request, preset: str, features: str, *values: Any) -> tuple[str, Any]:
+        """What a run would do, and whether a fast style has to be chosen for it."""
+        translate = translator_for(request)
+        settings = dict(zip(self.settings, within(self.settings.values(), values), strict=True))
         try:
-            method = method_of(preset, within(settings.values(), values))
-            seconds, stand_ins = optimizations.seconds(method, features), optimizations.stand_ins(method, features)
-            words = plan_in_words(method, values[2], seconds, stand_ins, worded)
+            method = self._method(preset, settings)
+            seconds = self.optimizations.seconds(method, features)
+            stand_ins = self.optimizations.stand_ins(method, features)
+            words = plan_in_words(method, settings["init"], seconds, stand_ins, translate)
         except NSTError as error:
             words = f'<span class="wrong">{escape(str(error))}</span>'
-        chosen = known(preset)
-        about = escape(worded(chosen.words)) if chosen else ""
-        return f"<p>{about}</p><p>{words}</p>", gr.Dropdown(visible=values[2] == FAST)
+        chosen = PRESETS.get(preset) if isinstance(preset, str) else None  # anything may come over the wire
+        about = escape(translate(chosen.words)) if chosen else ""
+        return f"<p>{about}</p><p>{words}</p>", gr.Dropdown(visible=settings["init"] == FAST)
 
     def start(
+        self,
         request: gr.Request,
         content: Any,
         painting: Any,
@@ -275,12 +290,14 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
         fast: str,
         *rest: Any,
     ) -> Iterator[tuple[Any, Any, Any]]:
+        """Run: ``rest`` are the values of the settings, and then of the further paintings."""
         with refusals():
-            values, more = rest[: len(settings)], rest[len(settings) :]
-            method = method_of(preset, values)
-            optimizations.network(features)
+            values, more = rest[: len(self.settings)], rest[len(self.settings) :]
+            settings = dict(zip(self.settings, values, strict=True))
+            method = self._method(preset, settings)
+            self.optimizations.network(features)
             paths = received(content), received(painting, "painting")
-            photo = opened(paths[0])
+            photo = open_fitted(paths[0])
             masks, weights, styles = [more[0]], [more[1]], [painting]
             for place, another, mask, weight in zip(count(2), more[2::3], more[3::3], more[4::3], strict=False):
                 if mask and not another:
@@ -289,105 +306,167 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
                     styles.append(another)
                     masks.append(mask)
                     weights.append(weight)
-            areas = [opened(received(mask, "mask")) if mask else None for mask in masks]
+            areas = [open_fitted(received(mask, "mask")) if mask else None for mask in masks]
             # Named for people who compare the files of several runs.
-            usual = zip(settings, values, fill(preset), strict=True)
-            differs = [f"{name}-{value}" for name, value, default in usual if value != default]
+            usual = zip(settings.items(), self.fill(preset), strict=True)
+            differs = [f"{name}-{value}" for (name, value), default in usual if value != default]
             wish = OptimizationRequest(
                 "-".join([paths[0].stem, paths[1].stem, preset, *differs]),
                 photo,
-                [opened(received(style, "painting")) for style in styles],
+                [open_fitted(received(style, "painting")) for style in styles],
                 method,
                 features,
                 weights,
                 areas,
-                said=dict(zip(linked, (preset, features, fast, *values), strict=True)),
+                settings={"preset": preset, "features": features, "fast": fast, **settings},
             )
-            if values[2] == FAST:
+            if settings["init"] == FAST:
                 original = fit(photo, method.size)
-                turn = optimizations.studio.stylize(request.session_hash, original, Wish.of(style=fast))
+                turn = self.optimizations.studio.stylize(request.session_hash, original, Wish.of(style=fast))
                 wish = replace(wish, start=turn.result())
-            yield from shown(optimizations.watch(request.session_hash, wish))
+            yield from shown(self.optimizations.watch(request.session_hash, wish))
 
-    def again(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
+    def again(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
+        """Continue the session's last run."""
         with refusals():
-            now, began = dict(zip(linked, values, strict=True)), optimizations.begun_with(request.session_hash)
+            now = dict(zip(self.linked, values, strict=True))
+            began = self.optimizations.begun_with(request.session_hash)
             if any(began.get(name, value) != value for name, value in now.items() if name != "steps"):
-                gr.Info(words_of(request)(AS_BEGUN))
-            yield from shown(optimizations.go_on(request.session_hash, now["steps"]))
+                gr.Info(translator_for(request)(AS_BEGUN))
+            yield from shown(self.optimizations.go_on(request.session_hash, now["steps"]))
 
-    def left(run: OptimizationRun | None) -> list[Any]:
+    def left(self, run: OptimizationRun | None) -> list[Any]:
+        """What a run that has ended has left, for the buttons below the viewer."""
         files = [run.picture, run.table] if run else [None, None]
         return [
-            gr.Button(visible=bool(run and optimizations.goes_on(run))),
+            gr.Button(visible=bool(run and self.optimizations.goes_on(run))),
             *(gr.DownloadButton(value=file and str(file), visible=bool(file)) for file in files),
         ]
 
-    quiet: dict[str, Any] = {"preprocess": False, "show_progress": "hidden", "api_visibility": "private"}
-    linked = {"preset": preset, "features": features, "fast": fast, **settings}
-    copies(link, linked, "advanced")
-    filled_in = page.load(found_open, remembered, [*linked.values()], **quiet, js=EDITED)
-    planned = [preset, features, *settings.values()]
+    def _method(self, preset: str, settings: dict[str, Any]) -> Method:
+        usual = self.optimizations.method(preset)
+        for name, value in settings.items():
+            if value is None and getattr(usual, name) is not None:
+                raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
+        changes: dict[str, Any] = {name: read_layers(settings[name]) for name in settings if name.endswith("_layers")}
+        if settings["init"] == FAST:
+            changes["init"] = "content"
+        return self.optimizations.method(preset, **settings | changes)
+
+    def _fill_in(self, recipe: dict[str, str]) -> list[Any]:
+        """Values for all that is linked: a preset's, and what a recipe, from a link or a picture, says differs."""
+        if not recipe:
+            return [gr.skip()] * len(self.linked)
+        preset = recipe.get("preset", "quick")
+        with dropping():
+            if preset not in PRESETS:
+                raise PageError(f"There is no preset '{plain(preset, 20)}': choose one of {', '.join(PRESETS)}.")
+        preset = preset if preset in PRESETS else "quick"
+        values = {"preset": preset} | dict(zip(self.settings, self.fill(preset), strict=True))
+        for name in self.linked:
+            if name in recipe and name != "preset":
+                with dropping():
+                    values[name] = self._read(preset, name, recipe[name], type(values.get(name)))
+        return [values.get(name, gr.skip()) for name in self.linked]
+
+    def _read(self, preset: str, name: str, words: str, kind: type) -> Any:
+        """A setting's value from a recipe; of that kind, if it can be.
+
+        Raises:
+            NSTError: the setting cannot have this value.
+        """
+        if name == "features":
+            self.optimizations.network(words)
+        elif name == "fast":
+            self.optimizations.studio.registry[words]
+        elif name.endswith("_layers"):
+            self.optimizations.method(preset, **{name: read_layers(words)})
+        elif name != "init" or words != FAST:
+            value: Any = words
+            with suppress(ValueError):  # the method says what would be right
+                value = kind(words)
+            self.optimizations.method(preset, **{name: value})
+            if name == "size" and value not in (sizes := sizes_of(self.optimizations)):
+                raise PageError(f"There is no size {value}: choose one of {', '.join(map(str, sizes))}.")
+            return value
+        return words
+
+
+def wire(
+    widgets: Widgets, handlers: Handlers, tab: gr.Tab, page: gr.Blocks, remembered: gr.BrowserState
+) -> gr.events.Dependency:
+    """Make the tab's events; returns the one that fills it in as the page opens."""
+    preset, plan, run, fast = widgets.preset, widgets.plan, widgets.run, widgets.fast
+    settings, linked = [*widgets.settings.values()], [*widgets.linked.values()]
+    quiet = {**QUIET, "preprocess": False}
+    copies(widgets.link, widgets.linked, "advanced")
+    filled_in = page.load(handlers.found_open, remembered, linked, **quiet, js="markEdited")
     # One at a time and none skipped, so that the last plan shown is that of the last choice.
-    planning: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "plan"}
-    planning |= {"trigger_mode": "always_last"}
-    tab.select(describe, planned, [plan, fast], **planning)
+    planning: dict[str, Any] = {
+        "fn": handlers.describe,
+        "inputs": [preset, widgets.features, *settings],
+        "outputs": [plan, fast],
+        **quiet,
+        "concurrency_limit": 1,
+        "concurrency_id": "plan",
+        "trigger_mode": "always_last",
+    }
+    tab.select(**planning)
     # A layer's name is not valid until it is complete.
     chosen = [
-        setting.blur if isinstance(setting, gr.Textbox) else setting.input  # type: ignore[attr-defined]
-        for setting in (features, *settings.values())
+        setting.blur if isinstance(setting, gr.Textbox) else setting.input for setting in (widgets.features, *settings)
     ]
     # First: Gradio calls the listeners of one event one after the other, and nothing is to wait for a trial to be kept.
     remembering: dict[str, Any] = {
-        "inputs": [*linked.values()],
+        "fn": None,
+        "inputs": linked,
         "outputs": remembered,
-        "js": remembers("advanced", linked),
+        "js": remembers("advanced", widgets.linked),
         **quiet,
     }
-    gr.on([fast.input, *chosen], None, **remembering)
-    gr.on(chosen, describe, planned, [plan, fast], **planning)
-    restored = content.upload(restore, content, [*linked.values()], js=unless_again("content"), **quiet)
-    restored.then(describe, planned, [plan, fast], **planning)
+    gr.on([fast.input, *chosen], **remembering)
+    gr.on(chosen, **planning)
+    restored = widgets.content.upload(handlers.restore, widgets.content, linked, js="unlessAgain('#content')", **quiet)
+    restored.then(**planning)
     # In the browser, at once: another preset, or Run, may be pressed right after this one.
-    filling = f"(preset) => ({json.dumps({id: fill(id) for id in PRESETS})})[preset]"
-    filled = preset.input(None, preset, [*settings.values()], **quiet, js=filling)
-    filled.then(describe, planned, [plan, fast], **planning)
-    filled.then(None, **remembering)
-    restored.then(None, **remembering)
+    filling = f"(preset) => ({json.dumps({id: handlers.fill(id) for id in PRESETS})})[preset]"
+    filled = preset.input(None, preset, settings, **quiet, js=filling)
+    filled.then(**planning)
+    filled.then(**remembering)
+    restored.then(**remembering)
 
-    running: dict[str, Any] = {
-        "preprocess": False,
-        "show_progress_on": viewer,
-        "concurrency_id": "optimization",
-        "concurrency_limit": 1,
-        "api_visibility": "private",
-    }
-    beginning, buttons = [run.click, go_on.click], [run, leave, stop, *results]
-    gr.on(beginning, None, [content, painting], buttons, js=waiting("optimization-viewer", 1 + len(results)))
-    watched = [viewer, leave, stop]
-    inputs = [content, painting, preset, features, fast, *settings.values(), *further]
-    events = [run.click(start, inputs, watched, **running), go_on.click(again, [*linked.values()], watched, **running)]
-    for rested in follow(events, run, watched, results, left, optimizations.ended, optimizations.running):
-        rested.then(describe, planned, [plan, fast], **planning)  # by now it is known how long a step takes
+    running = one_at_a_time("optimization", widgets.viewer)
+    pictures, results = [widgets.content, widgets.painting], [widgets.go_on, widgets.png, widgets.table]
+    beginning, buttons = [run.click, widgets.go_on.click], [run, widgets.leave, widgets.stop, *results]
+    gr.on(beginning, None, pictures, buttons, js="waiting('#optimization-viewer', 4)")
+    watched = [widgets.viewer, widgets.leave, widgets.stop]
+    inputs = [*pictures, *linked, *widgets.further]
+    events = [
+        run.click(handlers.start, inputs, watched, **running),
+        widgets.go_on.click(handlers.again, linked, watched, **running),
+    ]
+    for rested in follow(events, run, watched, results, handlers.left, handlers.optimizations):
+        rested.then(**planning)  # by now it is known how long a step takes
     return filled_in
 
 
-def known(preset: Any) -> Preset | None:
-    """The preset whose id came over the wire, if it is one."""
-    return PRESETS.get(preset) if isinstance(preset, str) else None
+def sizes_of(optimizations: OptimizationService) -> list[int]:
+    """The sizes to choose from."""
+    most = optimizations.max_side
+    return [*(size for size in (128, 256, 384, 512, 768, MAX_SIDE) if size < most), most]
 
 
 def plan_in_words(
-    method: Method, init: str, seconds: float, stand_ins: Mapping[str, str], worded: Callable[[str], str]
+    method: Method, init: str, seconds: float, stand_ins: Mapping[str, str], translate: Callable[[str], str]
 ) -> str:
     """What a run would do and how long it would take, in a sentence or two, as HTML."""
-    more = [worded(SCALES).format(method.scales)] if method.scales > 1 else []
-    more += [worded(WEIGHTS).format(content=method.content_weight, style=method.style_weight)]
-    more += [worded(SMOOTH).format(method.total_variation)] if method.total_variation else []
-    more += [worded(COLORED[method.color])] if method.color in COLORED else []
-    more += [worded(STAND_IN).format(layer=layer, other=other) for layer, other in stand_ins.items()]
-    start = worded(STARTS[init][0].upper() + STARTS[init][1:])
-    return worded(PLAN).format(
+    more = [translate(SCALES).format(method.scales)] if method.scales > 1 else []
+    more += [translate(WEIGHTS).format(content=method.content_weight, style=method.style_weight)]
+    more += [translate(SMOOTH).format(method.total_variation)] if method.total_variation else []
+    more += [translate(COLORED[method.color])] if method.color in COLORED else []
+    more += [translate(STAND_IN).format(layer=layer, other=other) for layer, other in stand_ins.items()]
+    start = translate(STARTS[init][0].upper() + STARTS[init][1:])
+    return translate(PLAN).format(
         size=method.size,
         steps=method.steps,
         optimizer=OPTIMIZERS[method.optimizer],
@@ -413,7 +492,7 @@ def number(value: float, label: Any, least: float) -> gr.Number:
     return gr.Number(value, label=label, minimum=least, min_width=120)
 
 
-def opened(path: Path) -> Image.Image:
+def open_fitted(path: Path) -> Image.Image:
     """A picture, no larger than is of use: several are kept while somebody watches."""
-    opened = open_picture(path)
-    return fit(opened, 2 * MAX_SIDE) if max(opened.size) > 2 * MAX_SIDE else opened
+    picture = open_picture(path)
+    return fit(picture, 2 * MAX_SIDE) if max(picture.size) > 2 * MAX_SIDE else picture

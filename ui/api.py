@@ -10,12 +10,13 @@ from gradio.events import api
 
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
-from ui.advanced import opened
+from ui.advanced import open_fitted
+from ui.events import PEOPLE
 from ui.limits import caller
 from ui.line import Ended
 from ui.masks import write_mask
 from ui.optimization_service import MAX_STEPS, OptimizationRequest, OptimizationService, read_layers
-from ui.studio import PEOPLE, Studio, Wish, received
+from ui.studio import Studio, Wish, received
 from ui.words import spoken
 
 
@@ -43,7 +44,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
     ) -> gr.FileData:
         """Repaint a photograph in the manner of a painting, in about a second.
 
-        A photograph of more than {most} pixels to a side is made smaller.
+        A photograph of more than {most} pixels per side is made smaller.
 
         Args:
             photo: A PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF that was uploaded; an agent's may be a data: URL.
@@ -51,7 +52,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             strength: How much of the painting: from 0, which leaves the photograph as it is, to 1.
             color: Whose colours the result has: the painting's ("style") or the photograph's ("photo").
             size: The result's longer side in pixels, from 16 to {most}; the photograph's own, up to that, by default.
-            stroke: How broad they are, from 0.25 to 4, 1 as learned; below 1, that part of {most} is the largest size.
+            stroke: How broad strokes are, 0.25 to 4, 1 as learned; below 1, the largest size is that part of {most}.
             second: A second style, laid over the first; none by default.
             mix: How much of the second style is seen, from 0 to 1.
             mask: Where it is seen: a picture that is white there and black elsewhere; everywhere by default.
@@ -77,8 +78,8 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             )
             session = asking(request)
             turn = studio.stylize(session, path, wish, where)
-            for said in turn.watch():
-                gr.Progress()(turn.done, desc=spoken(said))  # as a parameter, it would be one of the endpoint's
+            for phrases in turn.watch():
+                gr.Progress()(turn.done, desc=spoken(phrases))  # as a parameter, it would be one of the endpoint's
             picture = turn.result()
             file = studio.file(f"{path.stem}-{wish.style}.png")
             save_picture(picture, file, note=wish.recipe())
@@ -156,7 +157,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
                 method, **{name: value for name, value in changes.items() if value is not None}
             )
             paths = received(content), received(style, "painting")  # type: ignore[arg-type]
-            photo, painting = (opened(path) for path in paths)
+            photo, painting = (open_fitted(path) for path in paths)
             wish = OptimizationRequest(f"{paths[0].stem}-{paths[1].stem}", photo, [painting], chosen, features)
             for run in optimizations.watch(session, wish):
                 begun = run

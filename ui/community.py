@@ -13,12 +13,12 @@ from nst_core import hub
 from nst_core.hub import Found, HubError
 from nst_core.registry import Registry
 from ui.gallery import RepaintWidgets, with_guest
-from ui.words import say, words_of
+from ui.words import say, translator_for
 
 Sort = Literal["likes", "last_modified"]
-FRESH = 600
+FRESH_SECONDS = 600
 """Seconds for which a listing is not asked for again."""
-PATIENCE = 10
+LISTING_TIMEOUT = 10
 """Seconds to wait for the Hub: its client alone would try for minutes."""
 INTRODUCTION = (
     "<p>Styles that people have shared on the Hugging Face Hub with the tag <code>nst-style</code>. Nobody has "
@@ -38,11 +38,11 @@ class CommunityStyles:
         self._askers = ThreadPoolExecutor(2, "community")
         self._lock = threading.Lock()
 
-    def styles(self, sort: Sort, patience: float = PATIENCE) -> tuple[list[Found], str]:
+    def styles(self, sort: Sort, patience: float = LISTING_TIMEOUT) -> tuple[list[Found], str]:
         """The styles, and what is wrong with the listing, if anything is; it waits ``patience`` seconds at most."""
         with self._lock:
             since, listing = self._listings.get(sort, (0.0, []))
-            if since and time.monotonic() - since < FRESH:
+            if since and time.monotonic() - since < FRESH_SECONDS:
                 return listing, ""
             asking = self._asking.get(sort) or self._asking.setdefault(sort, self._askers.submit(self._find, sort))
         wait([asking], patience)
@@ -80,10 +80,10 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         notice = gr.HTML()
 
     def listed(sort: Any, request: gr.Request) -> tuple[Any, str]:
-        worded = words_of(request)
+        translate = translator_for(request)
         styles, trouble = board.styles("last_modified" if sort == "last_modified" else "likes")
-        words = trouble or ("" if styles else worded("There are none yet."))
-        choices = [(in_words(found, worded), f"{found.repo}@{found.revision}") for found in styles]
+        words = trouble or ("" if styles else translate("There are none yet."))
+        choices = [(in_words(found, translate), f"{found.repo}@{found.revision}") for found in styles]
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
     def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
@@ -92,7 +92,7 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
             raise gr.Error("That style is no longer in the list: open the list again.", print_exception=False)
         return *with_guest(registry, guests, found.title, name), time.monotonic()
 
-    asked: dict[str, Any] = {
+    listing: dict[str, Any] = {
         "preprocess": False,
         "show_progress_on": choice,
         "concurrency_id": "community",
@@ -100,7 +100,7 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         "trigger_mode": "always_last",
         "api_visibility": "private",
     }
-    gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **asked)
+    gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **listing)
     choice.input(
         chosen,
         [choice, widgets.guests],
@@ -111,8 +111,8 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
     )
 
 
-def in_words(found: Found, worded: Callable[[str], str] = str) -> str:
-    """One line of the listing; ``worded`` translates its English words."""
-    by = worded(" by {}").format(found.artist) if found.artist else ""
+def in_words(found: Found, translate: Callable[[str], str] = str) -> str:
+    """One line of the listing; ``translate`` translates its English words."""
+    by = translate(" by {}").format(found.artist) if found.artist else ""
     likes = f" · ♥ {found.likes}" if found.likes else ""
-    return f"{found.title}{by} · {found.repo}{likes} · {found.license or worded('no licence')}"
+    return f"{found.title}{by} · {found.repo}{likes} · {found.license or translate('no licence')}"

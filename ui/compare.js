@@ -1,7 +1,5 @@
 // What Gradio's slider between before and after lacks: the keyboard, scrolling with one finger, and a mark on a picture
 // while the next one is on its way. Gradio runs this with `element` (a box on the stage).
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 const stage = element.closest("#stage"), HANDLE = "[data-testid=slider]", STEP = 0.05;
 
 // Gradio captures every touch of its pictures: one finger is to scroll the page, unless they are zoomed.

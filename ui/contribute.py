@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from html import escape
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -22,10 +22,10 @@ from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
 from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Style, read_card, with_facts
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
+from ui.events import refusals
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
 from ui.studio import PageError, Studio, received
-from ui.viewer import refusals
-from ui.words import say, words_of
+from ui.words import say, translator_for
 
 INTRODUCTION = (
     "<p>Have you trained a style, on the <i>Advanced</i> tab or with <code>python -m nst_core train</code>? Drop its "
@@ -39,8 +39,27 @@ RIGHTS = (
 )
 
 
+class Widgets(NamedTuple):
+    """What the handlers and events need of the tab."""
+
+    file: gr.File
+    report: gr.HTML
+    offer: gr.Column
+    """All that a usable style comes with."""
+    sample: gr.Image
+    tried: gr.Button
+    fields: list[Any]
+    """Title, artist, licence and name of the repository."""
+    rights: gr.Checkbox
+    publish: gr.Button | None
+    published: gr.HTML
+    mine: gr.State
+    """What the studio calls the style."""
+    folder_name: gr.State
+
+
 def contribute_tab(
-    studio: Studio, widgets: RepaintWidgets, film_style: gr.Dropdown, *, registry: str | None, login: bool
+    studio: Studio, gallery: RepaintWidgets, film_style: gr.Dropdown, *, registry: str | None, login: bool
 ) -> None:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up.
 
@@ -54,12 +73,18 @@ def contribute_tab(
     """
     if login and "OAUTH_CLIENT_ID" not in os.environ:
         hub.user_name()
+    widgets = lay_out(login)
+    wire(widgets, Handlers(studio, registry, login), gallery, film_style)
+
+
+def lay_out(login: bool) -> Widgets:
+    """Make the tab's widgets, in the order in which they stand."""
     mine, folder_name = gr.State(""), gr.State("")
     with gr.Row(elem_id="contribute"):
         with gr.Column(scale=5, min_width=340):
             gr.HTML(say(INTRODUCTION))
             if login:
-                # First, as signing in loads the page anew. In English alone: Gradio tells by the words that nobody has
+                # First, as signing in reloads the page. In English alone: Gradio tells by the words that nobody has
                 # signed in.
                 gr.LoginButton("Sign in with Hugging Face to publish", size="md", elem_id="login")
             file = gr.File(
@@ -97,16 +122,24 @@ def contribute_tab(
                     )
                     name = gr.Textbox(label=say("Repository"), placeholder="my-style", max_length=90, min_width=200)
                 rights = gr.Checkbox(label=say(RIGHTS), visible=login)
-                if login:
-                    publish = gr.Button(say("Publish"), elem_id="publish")
+                publish = gr.Button(say("Publish"), elem_id="publish") if login else None
                 published = gr.HTML(elem_id="published")
-    fields: list[Any] = [title, artist, license, name]
+    fields = [title, artist, license, name]
+    return Widgets(file, report, offer, sample, tried, fields, rights, publish, published, mine, folder_name)
 
-    def examined(upload: Any, request: gr.Request) -> list[Any]:
-        worded = words_of(request)
+
+class Handlers:
+    """What the tab's events call."""
+
+    def __init__(self, studio: Studio, registry: str | None, login: bool) -> None:
+        self.studio, self.registry, self.login = studio, registry, login
+
+    def examined(self, upload: Any, request: gr.Request) -> list[Any]:
+        """What is said of a dropped file and, if it is a usable style, all that this comes with."""
+        translate = translator_for(request)
         if not upload:
-            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
-        folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
+            return nothing("")
+        folder = Path(tempfile.mkdtemp(dir=self.studio.folder)) / "style"
         found, refusal = None, ""
         try:
             path = received(upload, "file")
@@ -116,24 +149,24 @@ def contribute_tab(
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return ["", in_words(found, worded, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+            return nothing(in_words(found, translate, refusal))
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
-        style = Style.open(folder, name=named or worded("Your style"))
+        style = Style.open(folder, name=named or translate("Your style"))
         if not (folder / PREVIEW).is_file():
             save_picture(repaint(open_picture(EXAMPLES[1]), style, size=PREVIEW_SIZE), folder / PREVIEW)
-            if login:  # what is published from here has it
+            if self.login:  # what is published from here has it
                 found = examine(folder)
         with suppress(PictureError):  # which the report tells
             # Redrawn by us, like those from the Hub.
             preview = open_picture(folder / PREVIEW, max_pixels=MAX_PREVIEW_SIDE**2)
             save_picture(fit(preview, PREVIEW_SIZE), folder / SEEN)
-        shown = studio.file("painted.png")
+        shown = self.studio.file("painted.png")
         save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
         zipped = top_folder(path)
         return [
-            studio.take(request.session_hash, style),
-            in_words(found, worded),
+            self.studio.take(request.session_hash, style),
+            in_words(found, translate),
             gr.Column(visible=True),
             str(shown),
             card.title,
@@ -141,16 +174,18 @@ def contribute_tab(
             card.license if card.license in LICENSES else None,
             named,
             zipped,
-            "" if login else commands(zipped, named, registry, worded),
+            "" if self.login else commands(zipped, named, self.registry, translate),
         ]
 
     def sent(
+        self,
         request: gr.Request,
         token: gr.OAuthToken | None,
         mine: str,
         rights: Any,
-        *said: Any,
+        *fields: Any,
     ) -> str:
+        """Publish the style; returns where it is."""
         with refusals():
             if token is None:
                 raise PageError(
@@ -159,38 +194,50 @@ def contribute_tab(
                 )
             if rights is not True:
                 raise PageError("To publish it, first confirm that you are allowed to: tick the box above.")
-            title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in said)
-            style = studio.style(request.session_hash, mine)  # its folder goes when it does
+            title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in fields)
+            style = self.studio.style(request.session_hash, mine)  # its folder goes when it does
             describe(style.folder, title, artist, license)
             # Outside a Space, Gradio mocks the sign-in and gives a fake token: there, the machine's own is used.
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
             repo = f"{hub.user_name(own)}/{name or slug(title)}"
-            return links(publish_style(style.folder, repo, registry=registry, token=own), words_of(request))
+            return links(publish_style(style.folder, repo, registry=self.registry, token=own), translator_for(request))
 
-    def renamed(name: str, folder: str, request: gr.Request) -> str:
-        return commands(folder, name, registry, words_of(request))
+    def renamed(self, name: str, folder: str, request: gr.Request) -> str:
+        """The commands that publish the style by another name."""
+        return commands(folder, name, self.registry, translator_for(request))
 
-    quiet: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+
+def nothing(report: str) -> list[Any]:
+    """What ``Handlers.examined`` returns where there is no usable style."""
+    return ["", report, gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+
+
+def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_style: gr.Dropdown) -> None:
+    """Make the tab's events."""
+    private: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+    mine, report, fields, published = widgets.mine, widgets.report, widgets.fields, widgets.published
     gr.on(
-        [file.upload, file.clear],
-        examined,
-        file,
-        [mine, report, offer, sample, *fields, folder_name, published],
-        **quiet,
+        [widgets.file.upload, widgets.file.clear],
+        handlers.examined,
+        widgets.file,
+        [mine, report, widgets.offer, widgets.sample, *fields, widgets.folder_name, published],
+        **private,
         show_progress_on=report,
         trigger_mode="always_last",  # a file dropped while the one before is still being removed counts, too
         concurrency_id="gate",
         concurrency_limit=1,
     )
-    offer_own(tried, mine, studio, widgets, film_style)
-    if login:
-        publish.click(sent, [mine, rights, *fields], published, **quiet, concurrency_id="hub", concurrency_limit=4)
+    offer_own(widgets.tried, mine, handlers.studio, gallery, film_style)
+    if widgets.publish:
+        inputs = [mine, widgets.rights, *fields]
+        widgets.publish.click(handlers.sent, inputs, published, **private, concurrency_id="hub", concurrency_limit=4)
     else:
+        *_, name = fields
         name.change(
-            renamed,
-            [name, folder_name],
+            handlers.renamed,
+            [name, widgets.folder_name],
             published,
-            **quiet,
+            **private,
             queue=False,
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts
@@ -206,14 +253,14 @@ def describe(folder: Path, title: str, artist: str, license: str) -> None:
     path.write_text(with_facts(card, title=title, artist=artist, license=license), encoding="utf-8")
 
 
-def in_words(report: Report | None, worded: Callable[[str], str], refusal: str = "") -> str:
-    """A report, or what refused the file before there was one, as HTML; ``worded`` translates the verdict."""
+def in_words(report: Report | None, translate: Callable[[str], str], refusal: str = "") -> str:
+    """A report, or what refused the file before there was one, as HTML; ``translate`` translates the verdict."""
     lines = [f'<li class="wrong">{escape(refusal)}</li>'] if refusal else []
     for finding in report.findings if report else []:
         sign = "" if finding.passed else ' class="wrong"'
         lines.append(f"<li{sign}><b>{escape(finding.part)}</b> {escape(finding.words)}</li>")
     verdict = "It can be used." if report and report.usable else "It cannot be used as it is."
-    return f"<p><b>{worded(verdict)}</b></p><ul>{''.join(lines)}</ul>"
+    return f"<p><b>{translate(verdict)}</b></p><ul>{''.join(lines)}</ul>"
 
 
 def top_folder(upload: Path) -> str:
@@ -226,23 +273,23 @@ def top_folder(upload: Path) -> str:
     return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
 
 
-def commands(folder: str, name: str, registry: str | None, worded: Callable[[str], str]) -> str:
-    """The commands that publish a style, as HTML; ``worded`` translates the English words around them."""
+def commands(folder: str, name: str, registry: str | None, translate: Callable[[str], str]) -> str:
+    """The commands that publish a style, as HTML; ``translate`` translates the English words around them."""
     folder, repo = shlex.quote(plain(folder) or "FOLDER"), shlex.quote(plain(str(name or "")) or "my-style")
     proposal = f" --registry {shlex.quote(registry)}" if registry else ""
     lines = f"hf auth login\npython -m nst_core publish {folder} --repo YOUR-NAME/{repo}{proposal}"
-    return f"<p>{worded(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
+    return f"<p>{translate(BY_COMMAND)}</p><pre>{escape(lines)}</pre>"
 
 
-def links(published: Published, worded: Callable[[str], str]) -> str:
-    """Where a published style is now, as HTML; ``worded`` translates the English words around the links."""
-    lines = [worded("Published as {}.").format(anchor(published.url, published.repo))]
+def links(published: Published, translate: Callable[[str], str]) -> str:
+    """Where a published style is now, as HTML; ``translate`` translates the English words around the links."""
+    lines = [translate("Published as {}.").format(anchor(published.url, published.repo))]
     words = "Everybody can use it with the link {}."
     if published.pull_request:
-        request = anchor(published.pull_request, worded("a pull request"))
-        lines.append(worded("Proposed for the gallery in {}.").format(request))
+        request = anchor(published.pull_request, translate("a pull request"))
+        lines.append(translate("Proposed for the gallery in {}.").format(request))
         words = "Until it is merged, everybody can use it with the link {}."
-    lines.append(worded(words).format(f"<code>?style={escape(published.repo)}</code>"))
+    lines.append(translate(words).format(f"<code>?style={escape(published.repo)}</code>"))
     return "".join(f"<p>{line}</p>" for line in lines)
 
 

@@ -1,9 +1,7 @@
-// Dropped files: one that misses its place does not open instead of the page, one dropped near its place finds it, one
-// of another kind removes nothing, and one that the browser cannot show is named; chosen pictures are there again when
+// Dropped files: one that misses its place does not open instead of the page but finds it, as a pasted one does, one of
+// another kind removes nothing, and one that the browser cannot show is named; chosen pictures are there again when
 // the page is reloaded; and a file that can no longer be taken home is said to be gone. Gradio runs this with `element`
 // (the masthead).
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 const RIGHT = {
   image: say("That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file."),
   video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),
@@ -12,14 +10,22 @@ const RIGHT = {
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
-const fits = (file, kind) => !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
+const fits = (file, kind) => !kind || !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
+
+// Each tab's own place for a file, and the kind that it takes; what Live is given stays here, and it says itself what it
+// cannot read.
+const PLACE = { photo: "image", content: "image", film: "video", upload: "style", live: null };
+
+function openPlace() { // that of the tab that is open: About has none
+  const open = Object.keys(PLACE).map((id) => document.querySelector(`#${id}`)).find((box) => box?.checkVisibility());
+  return [open, PLACE[open?.id]];
+}
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
   if (target.closest("#film, #film-viewer, #painted-film")) return [document.querySelector("#film"), "video"];
-  const upload = document.querySelector("#upload");
-  if (upload?.checkVisibility()) return [upload, "style"]; // whose tab has no other place
-  return [target.closest("#photo, .pick"), "image"];
+  const near = target.closest(".pick:not(#sample)");
+  return near ? [near, "image"] : openPlace();
 }
 
 function typed(file, kind) { // Gradio goes by this: not every system knows that HEIC is a picture, and a GIF may be a film
@@ -29,9 +35,9 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
 }
 
 function refuse(box, words) {
-  const said = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
-  box.after(said);
-  setTimeout(() => said.remove(), 10000);
+  const alert = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
+  box.after(alert);
+  setTimeout(() => alert.remove(), 10000);
 }
 
 function put(file, input) {
@@ -60,18 +66,8 @@ const PLACES = { examples: "photo", contents: "content", paintings: "painting" }
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
 let tab;
-const opened = new Promise((done, fail) => { // fails where a frame may store nothing
-  tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`;
-  const request = indexedDB.open("chosen", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: ["tab", "place"] });
-  request.onsuccess = () => done(request.result);
-  request.onerror = () => fail(request.error);
-});
-async function store(work) { // the result of `work` on the store, once it is done; nothing where there is no store
-  const database = await opened.catch(() => null);
-  const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
-  return request && new Promise((done) => { request.onsuccess = () => done(request.result); request.onerror = () => done(); });
-}
+try { tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`; } catch {} // where a frame may store nothing
+const store = pictureStore("chosen", ["tab", "place"]);
 
 function keep(box, file) { // or forget, without one
   const place = box.id;
@@ -101,6 +97,14 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
   give();
 });
 
+document.addEventListener("settled", () => new MutationObserver((changes) => { // a file that was refused would be again
+  const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((toast) => toast.textContent)).join(" ");
+  for (const place of Object.values(PLACES)) {
+    const box = document.querySelector(`#${place}`), name = decodeURIComponent(box?.querySelector("img")?.src.split("/").pop() ?? "");
+    if (name && said.includes(`The picture '${name}'`)) keep(box);
+  }
+}).observe(document.querySelector(".toast-wrap"), { childList: true, subtree: true }), { once: true });
+
 document.addEventListener("click", async (event) => {
   const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
   // The last of its buttons removes a picture: only a person's press counts, not that of `hand`.
@@ -125,16 +129,16 @@ document.addEventListener("click", async ({ target, isTrusted }) => { // the bro
 
 document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
 document.addEventListener("drop", (event) => {
-  const dropped = event.dataTransfer.files[0];
-  if (!dropped) return;
+  const files = [...event.dataTransfer.files];
+  if (!files.length) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
-  const [box, kind] = placeOf(event.target), file = typed(dropped, kind);
+  const [box, kind] = placeOf(event.target), dropped = files.find((one) => fits(one, kind)) ?? files[0], file = typed(dropped, kind);
   if (!box) return;
-  if (!fits(file, kind) || file.size > props.most) {
+  if (kind && (!fits(file, kind) || file.size > props.most)) {
     event.stopPropagation();
     refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
-  } else if (kind === "image" && file === dropped && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
+  } else if (kind === "image" && file === files[0] && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
     keep(box, file); // Gradio takes it
   } else {
     event.stopPropagation();
@@ -145,14 +149,14 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
   // In a text field, a cell of a spreadsheet is the text that it is, too.
   if (event.target.matches?.(TEXT_FIELD) && event.clipboardData.types.includes("text/plain")) return;
-  const [file] = [...event.clipboardData.files].map((one) => typed(one, "image"));
   const boxes = ":is(#photo, .pick:not(#film, #painted-film))";
-  const open = [...document.querySelectorAll("#photo, #content")].find((place) => place.checkVisibility());
-  const box = document.querySelector(`${boxes}:hover`) ?? document.activeElement.closest(boxes) ?? open;
+  const near = document.querySelector(`${boxes}:hover`) ?? document.activeElement.closest(boxes);
+  const [box, kind] = near ? [near, "image"] : openPlace();
+  const [file] = [...event.clipboardData.files].map((one) => typed(one, kind));
   if (!file || !box) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
-  if (!fits(file, "image") || file.size > props.most) refuse(box, fits(file, "image") ? TOO_LARGE : RIGHT.image);
+  if (kind && (!fits(file, kind) || file.size > props.most)) refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
   else hand(box, file);
 });
 

@@ -12,24 +12,17 @@ from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
+from ui.events import refusals
 from ui.studio import PageError, Studio, address_of
-from ui.viewer import refusals
 from ui.words import SPANISH, say
 
 EXAMPLES = [
     Path(gr.__file__).parent / "media_assets" / "images" / name for name in ("lion.jpg", "tower.jpg", "cheetah1.jpg")
 ]
-GUESTS = 8
-"""How many choices there may be beside the registry's."""
+MAX_GUESTS = 8
+"""How many choices there may be besides the registry's."""
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
-
-# The focus is moved, as the button that was pressed is out of sight then.
-OPEN_REPAINT = """() => {
-    const tab = document.querySelector("[role=tab]");
-    tab.click();
-    tab.focus();
-}"""
 
 
 class RepaintWidgets(NamedTuple):
@@ -38,7 +31,7 @@ class RepaintWidgets(NamedTuple):
     photo: gr.Image
     style: gr.Radio
     guests: gr.State
-    """Choices beside the registry's, as a list of title and name: ``Studio.style`` knows these names."""
+    """Choices besides the registry's, as a list of title and name: ``Studio.style`` knows these names."""
     history: gr.HTML
     """The pictures made before; its ``select`` is for one of them, and gives its ``recipe``."""
     settings: Mapping[str, gr.components.Component]
@@ -58,7 +51,7 @@ class RepaintWidgets(NamedTuple):
 
 def with_guest(registry: Registry, guests: list[tuple[str, str]], title: str, name: str) -> tuple[Any, Any]:
     """The gallery and its guests, with one more, which is chosen."""
-    guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-GUESTS:]
+    guests = [*(guest for guest in guests if guest[1] != name), (title, name)][-MAX_GUESTS:]
     return gr.Radio(choices=[*registry_choices(registry), *guests], value=name), guests
 
 
@@ -91,7 +84,8 @@ def offer_own(
             preprocess=False,
             api_visibility="private",
         )
-        .success(None, None, None, js=OPEN_REPAINT)
+        # The focus is moved, as the button that was pressed is out of sight then.
+        .success(None, None, None, js="() => openTab('repaint').focus()")
         .success
     )
 
@@ -129,8 +123,8 @@ def style_cards(registry: Registry) -> str:
     """CSS that puts each style's preview and artist on its radio button."""
     rules = []
     for value, words in (('*="/"', "community, unreviewed"), ('^="own:"', "your own, seen only by you")):
-        for language, said in ("", words), (":lang(es)", SPANISH[words]):
-            rules.append(f"#styles label{language}:has(input[value{value}])::after {{ content: {css_string(said)} }}")
+        for language, text in ("", words), (":lang(es)", SPANISH[words]):
+            rules.append(f"#styles label{language}:has(input[value{value}])::after {{ content: {css_string(text)} }}")
     for entry in registry:
         label = f'#styles label:has(input[value="{entry.id}"])'
         rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")

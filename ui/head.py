@@ -1,4 +1,4 @@
-"""What messengers and search engines show of a link to the page: tags at the top of Gradio's HTML, in place of its own.
+"""The head of the page's HTML: what messengers and search engines show of a link to it, and scripts that come first.
 
 Gradio's template names Gradio first, whatever ``launch`` is given as ``head``, and messengers take what comes first.
 """
@@ -15,6 +15,8 @@ from starlette.requests import Request
 from nst_core.registry import Entry, Registry
 
 HEAD = Path(__file__).with_name("head.html")
+SCRIPTS = [Path(__file__).with_name(name) for name in ("page.js", "links.js", "repaint.js")]
+"""What other scripts and the events call."""
 CARD = Path(__file__).with_name("card.jpg")
 """Drawn by docs/card.py."""
 
@@ -23,7 +25,8 @@ ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[\da-fA-F:]+\])(?::\d+)?(?:/[\w.~/-
 
 
 def introduce(registry: Registry) -> None:
-    """Have Gradio's HTML say what the page is, and for a link with a style, which style."""
+    """Have Gradio's HTML say what the page is, and for a link with a style, which style, and begin with ``SCRIPTS``."""
+    scripts = "\n".join(script.read_text(encoding="utf-8") for script in SCRIPTS)
     gradios = FileSystemLoader(STATIC_TEMPLATE_LIB)
 
     def load(name: str) -> str:
@@ -35,7 +38,7 @@ def introduce(registry: Registry) -> None:
         return next((entry for entry in registry if entry.id == named), None)
 
     templates.env.loader = FunctionLoader(load)
-    templates.env.globals.update(style_of=style_of, here_of=here_of)
+    templates.env.globals.update(style_of=style_of, here_of=here_of, scripts=scripts)
 
 
 def here_of(config: dict[str, Any]) -> str:

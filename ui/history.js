@@ -1,8 +1,6 @@
 // The pictures that somebody made, in their browser alone. Gradio runs this with `element` (an empty box), `props.value`
 // (the newest picture, see ui/repaint.py), `watch` and `trigger`.
-const MOST = 20, SIDE = 180;
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
+const MAX_PICTURES = 20, THUMBNAIL_SIDE = 180; // pixels
 element.innerHTML = `
   <p class="privacy">${say("Your latest pictures, kept only in this browser.")} <button class="forget">${say("Forget them")}</button></p>
   <div class="strip"></div>
@@ -14,18 +12,8 @@ element.innerHTML = `
 const find = (selector) => element.querySelector(selector);
 const [strip, dialog] = [find(".strip"), find("dialog")];
 
-const opened = new Promise((done, fail) => {
-  const request = indexedDB.open("repaint", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath: "key" });
-  request.onsuccess = () => done(request.result);
-  request.onerror = () => fail(request.error);
-});
-async function store(work) { // the result of `work` on the store, once it is done
-  const pictures = (await opened).transaction("pictures", "readwrite").objectStore("pictures");
-  const request = work(pictures);
-  return new Promise((done, fail) => { request.onsuccess = () => done(request.result); request.onerror = () => fail(request.error); });
-}
-const newestFirst = async () => (await store((pictures) => pictures.getAll())).sort((a, b) => b.time - a.time);
+const store = pictureStore("repaint", "key");
+const newestFirst = async () => ((await store((pictures) => pictures.getAll())) ?? []).sort((a, b) => b.time - a.time);
 
 // A photograph that is there again after a reload is painted again: that must not bring back what was forgotten.
 const wish = ({ key, recipe }) => `${key} ${recipe}`;
@@ -47,17 +35,17 @@ async function keep() {
   const answer = await fetch(made.url).catch(() => null); // the connection may break
   if (!answer?.ok) return;
   const file = await answer.blob();
-  const whole = await createImageBitmap(file), scale = SIDE / Math.min(whole.width, whole.height);
-  const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  const whole = await createImageBitmap(file), scale = THUMBNAIL_SIDE / Math.min(whole.width, whole.height);
+  const canvas = Object.assign(document.createElement("canvas"), { width: THUMBNAIL_SIDE, height: THUMBNAIL_SIDE });
   const [width, height] = [whole.width * scale, whole.height * scale];
   const drawing = canvas.getContext("2d");
   drawing.fillStyle = "white"; // JPEG has no transparency
-  drawing.fillRect(0, 0, SIDE, SIDE);
-  drawing.drawImage(whole, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  drawing.fillRect(0, 0, THUMBNAIL_SIDE, THUMBNAIL_SIDE);
+  drawing.drawImage(whole, (THUMBNAIL_SIDE - width) / 2, (THUMBNAIL_SIDE - height) / 2, width, height);
   whole.close();
   if (overtaken()) return;
   await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));
-  for (const old of (await newestFirst()).slice(MOST)) await store((pictures) => pictures.delete(old.key));
+  for (const old of (await newestFirst()).slice(MAX_PICTURES)) await store((pictures) => pictures.delete(old.key));
   await show();
 }
 
@@ -77,12 +65,10 @@ function look(picture) {
   const address = URL.createObjectURL(picture.file), link = find("dialog a");
   Object.assign(find("dialog img"), { src: address, alt: picture.title });
   Object.assign(link, { href: address, download: picture.name });
-  const share = find(".share"), files = [new File([picture.file], picture.name, { type: picture.file.type })];
-  share.hidden = !navigator.canShare?.({ files });
-  share.textContent = say("Share");
-  share.onclick = () => navigator.share({ files }).catch((error) => {
-    if (error.name !== "AbortError") share.textContent = say("Could not share"); // an AbortError is a change of mind
-  });
+  const button = find(".share"), files = [new File([picture.file], picture.name, { type: picture.file.type })];
+  button.hidden = !navigator.canShare?.({ files });
+  button.textContent = say("Share");
+  button.onclick = async () => { button.textContent = await share(files); };
   find("dialog p").textContent = `${picture.title} · ${new Date(picture.time).toLocaleString()}`;
   find(".recipe").onclick = () => {
     dialog.close();

@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nst_core.text import few
-from ui.log import note, note_failure
+from ui.log import log_event, log_failure
 from ui.studio import LINK
 
 if TYPE_CHECKING:
@@ -41,25 +41,25 @@ MAX_MESSAGE = 4 * 2**20
 """… but an agent's message, which may hold a picture."""
 MAX_DEPTH = 32
 """How deep JSON may be nested."""
-SILENCE = 20.0
+MAX_PAUSE = 20.0
 """The longest pause, in seconds, in a body that is not complete."""
 FORM_SECONDS, BODY_SECONDS = 600.0, 30.0
 """How long a form, and any other body, may take."""
-LINGER = 2.0
+DRAIN_SECONDS = 2.0
 """Seconds for which the rest of a refused body is still taken: a client cut off at once does not learn why."""
-ROOM = 2**30
+MIN_FREE_BYTES = 2**30
 """Bytes that have to be free on the disk for an upload to be taken."""
 LONG = {"optimization": 4, "training": 2, "film": 4}
 """How many may wait for what takes a quarter of an hour or more, each once, by Gradio's ``concurrency_id`` …"""
 SHORT = {"gate": 8, "hub": 8, "community": 8}
 """… and for what takes seconds."""
-QUEUE, EACH = 32, 8
+MAX_WAITING, MAX_WAITING_EACH = 32, 8
 """How many may wait in all, and for how many things that are not long a single session may."""
 
 API = "/gradio_api"
 # Parts of Gradio that the page does not use: they fetch whatever they are told, run ffmpeg, write files, or never end.
 CLOSED = re.compile(rf"{API}/(process_recording|deep_link|dev/|proxy=|file[=/]https?:)|/monitoring", re.IGNORECASE)
-ASKING = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
+CALL = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name>[^/]+)/?$")
 AGENTS = f"{API}/mcp"
 MESSAGE = "x-nst-message"
 """The header that tells one message of an agent from all others: Gradio hands an agent's headers on."""
@@ -115,7 +115,10 @@ class Limits:
         if self.page.stopping and not path.endswith("/cancel"):
             raise Refusal(503, "This server is restarting: try again in a minute.")
         # Files that come with an agent's request are written to the same place.
-        if path.rstrip("/").endswith(("/upload", "/mcp")) and shutil.disk_usage(self.page.studio.folder).free < ROOM:
+        if (
+            path.rstrip("/").endswith(("/upload", "/mcp"))
+            and shutil.disk_usage(self.page.studio.folder).free < MIN_FREE_BYTES
+        ):
             raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
@@ -123,20 +126,20 @@ class Limits:
         if not body:
             return
         try:
-            said = json.loads(body)
-            if unlink(said):
-                exchange.replay = json.dumps(said).encode()
+            payload = json.loads(body)
+            if unlink(payload):
+                exchange.replay = json.dumps(payload).encode()
         except (ValueError, RecursionError):
             if exchange.is_json:
                 raise Refusal(400, "The request body should be JSON, nested fewer than 32 levels deep.") from None
             return
-        if asking := ASKING.search(scope["path"]):
-            said = said if isinstance(said, dict) else {}
-            session = None if of_agents(Headers(scope=scope)) else said.get("session_hash")
-            self._check_line(asking["how"], asking["name"], said.get("fn_index"), session)
-            self._check_names(asking["how"], asking["name"], said)
-        elif scope["path"].endswith(f"{API}/cancel") and isinstance(said, dict):
-            self.page.cancelled(said.get("session_hash"), said.get("fn_index"))
+        if call := CALL.search(scope["path"]):
+            payload = payload if isinstance(payload, dict) else {}
+            session = None if of_agents(Headers(scope=scope)) else payload.get("session_hash")
+            self._check_line(call["how"], call["name"], payload.get("fn_index"), session)
+            self._check_names(call["how"], call["name"], payload)
+        elif scope["path"].endswith(f"{API}/cancel") and isinstance(payload, dict):
+            self.page.cancelled(payload.get("session_hash"), payload.get("fn_index"))
 
     def _check_line(self, how: str, name: str, number: Any, session: Any) -> None:
         # As Gradio does: in some kinds of request, the number takes precedence over the name; others ignore it.
@@ -146,25 +149,25 @@ class Limits:
         if how in ("run", "api"):  # these wait for nothing
             return
         sessions = self.page.sessions_waiting(kind)
-        if sessions.count(session) >= (1 if kind in LONG else EACH):
+        if sessions.count(session) >= (1 if kind in LONG else MAX_WAITING_EACH):
             raise Refusal(429, "You are already in the queue: try again when your turn has begun.")
-        if len(sessions) >= (LONG | SHORT).get(kind, QUEUE):
+        if len(sessions) >= (LONG | SHORT).get(kind, MAX_WAITING):
             later = "a quarter of an hour" if kind in LONG else "a minute"
             raise Refusal(503, f"There are already {len(sessions)} people waiting for this: try again in {later}.")
-        if self.page.queued() >= QUEUE:
+        if self.page.queued() >= MAX_WAITING:
             raise Refusal(503, "Too many people are here at once: try again in a minute.")
 
-    def _check_names(self, how: str, name: str, said: dict[str, Any]) -> None:
+    def _check_names(self, how: str, name: str, payload: dict[str, Any]) -> None:
         parameters = self.page.parameters(name)
         if parameters is None:
             return
         taken = takes(name, parameters)
         if how != "call/v2":
-            if not isinstance(said.get("data"), list):
+            if not isinstance(payload.get("data"), list):
                 raise Refusal(400, f"The request body should have a list 'data' of the parameters; {taken}.")
-        elif unknown := [key for key in said if key not in parameters]:
+        elif unknown := [key for key in payload if key not in parameters]:
             raise Refusal(400, f"There is no parameter {few(unknown, 1)}; {taken}.")
-        elif missing := [key for key, optional in parameters.items() if not optional and key not in said]:
+        elif missing := [key for key, optional in parameters.items() if not optional and key not in payload]:
             raise Refusal(400, f"The parameter {missing[0]!r} is missing; {taken}.")
 
     @contextmanager
@@ -250,7 +253,7 @@ class Exchange:
     async def close(self) -> None:
         """Answer what is refused, and end an answer that broke off."""
         if self.refusal:
-            note("refused", status=self.refusal.status)
+            log_event("refused", status=self.refusal.status)
         if self.gone or self._ended:
             return
         if self.refusal and not self._started:
@@ -267,7 +270,7 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _next(self) -> Message:
-        patience = min(SILENCE, self._until - time.monotonic())
+        patience = min(MAX_PAUSE, self._until - time.monotonic())
         try:
             message = await asyncio.wait_for(self._receive(), max(0, patience))
         except asyncio.TimeoutError:
@@ -282,7 +285,7 @@ class Exchange:
         return message
 
     async def _drain(self) -> None:
-        until = time.monotonic() + LINGER
+        until = time.monotonic() + DRAIN_SECONDS
         while (left := until - time.monotonic()) > 0:
             try:
                 message = await asyncio.wait_for(self._receive(), left)
@@ -316,7 +319,7 @@ def takes(name: str, parameters: Collection[str]) -> str:
     return f"{name} takes {len(parameters)}: {', '.join(parameters)}" if parameters else f"{name} takes none"
 
 
-def unlink(said: Any) -> bool:
+def unlink(payload: Any) -> bool:
     """Change links, in place, so that Gradio fetches nothing; returns whether there were any.
 
     The address of a file on this server becomes the file's path; any other link is refused where pictures are opened.
@@ -325,7 +328,7 @@ def unlink(said: Any) -> bool:
         ValueError: it is nested too deeply.
     """
     found = False
-    nodes = [(said, 0)]
+    nodes = [(payload, 0)]
     while nodes:
         node, depth = nodes.pop()
         if depth > MAX_DEPTH:
@@ -350,5 +353,5 @@ def explained(error: Exception) -> Refusal:
         return Refusal(error.__cause__.status_code, "There is no such event to listen to.")
     if isinstance(error, FnIndexInferError | InvalidURL | LookupError | TypeError | ValueError):
         return Refusal(400, MALFORMED)
-    note_failure(error)
+    log_failure(error)
     return Refusal(500, FAILED)

@@ -8,21 +8,23 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from nst_core.errors import NSTError
-from nst_core.streaming import Progress
-from ui.log import WAITING, note
-from ui.words import Phrase, phrase
+from nst_core.progress import Progress
+from ui.log import WAITING_SECONDS, log_event
+from ui.words import Phrase, counted, phrase
 
 T = TypeVar("T")
 
-GLANCE = 0.25
+PROGRESS_INTERVAL = 0.25
 """Seconds between two looks at the progress."""
-CALM = 0.5
-"""Seconds for which nothing is said: what is over by then needs no words."""
+CALM_SECONDS = 0.5
+"""Seconds before anything is said: what is done by then needs no progress report."""
 
-PLACES = 12
+MAX_PLACES = 12
 """How many places a session may have in the line: half of those that there are."""
-FIRST = 0.1
-"""The part that must be done before progress is told: until then, the rest cannot be estimated."""
+MIN_DONE = 0.1
+"""The part that must be done before progress is reported: until then, the rest cannot be estimated."""
+PROGRESS = "{} % painted, about {} s left"
+"""What is said again and again, a few times a second."""
 
 
 class Ended(NSTError):
@@ -40,10 +42,10 @@ class Closed(NSTError):
 
 
 class Crowded(NSTError):
-    """The person has all the places in the line that one may have."""
+    """The person has as many places in the line as one may have."""
 
     def __init__(self) -> None:
-        super().__init__(f"You already have {PLACES} pictures waiting: try again when one is done.")
+        super().__init__(f"You already have {MAX_PLACES} pictures waiting: try again when one is done.")
 
 
 class Turn(Generic[T]):
@@ -62,26 +64,26 @@ class Turn(Generic[T]):
     def watch(self) -> Iterator[list[Phrase]]:
         """What to say about it, a few times a second, until it is done; nothing if it takes under a second."""
         while True:
-            wait([self.future], GLANCE)
+            wait([self.future], PROGRESS_INTERVAL)
             if self.future.done():  # or cancelled, for which ``wait`` goes on waiting
                 return
             yield self._said()
 
     def _said(self) -> list[Phrase]:
         now = time.monotonic()
-        if now - self.joined < CALM:
+        if now - self.joined < CALM_SECONDS:
             return []
         if self.began is None:
             before = self._line.before(self)
             if not before:
                 return [phrase("Your earlier request comes first")]
-            return [phrase("1 person is ahead of you") if before == 1 else phrase("{} people are ahead of you", before)]
-        if self.done < FIRST:
+            return [counted("1 person is ahead of you", "{} people are ahead of you", before)]
+        if self.done < MIN_DONE:
             return []
         left = (now - self.began) * (1 / self.done - 1)
-        if now - self.joined + left < 2 * CALM:
+        if now - self.joined + left < 2 * CALM_SECONDS:
             return []
-        return [phrase("{} % painted, about {} s left", round(100 * self.done), max(1, round(left)))]
+        return [phrase(PROGRESS, round(100 * self.done), max(1, round(left)))]
 
     def result(self) -> T:
         """Its result, once it is done.
@@ -128,7 +130,7 @@ class Line:
         Raises:
             Closed: the server stops.
             Ended: it is not ``wanted``.
-            Crowded: the session has all the places that one may have.
+            Crowded: the session has as many places as one may have.
         """
         with self._lock:
             if self.closed:
@@ -144,7 +146,7 @@ class Line:
                     turn.key, turn.work = key, work
                     return turn
                 turn.over = True
-            if session and sum(turn.session == session and not turn.over for turn in self._turns) >= PLACES:
+            if session and sum(turn.session == session and not turn.over for turn in self._turns) >= MAX_PLACES:
                 raise Crowded
             turn = Turn(self, session, key, work)
             self._turns.append(turn)
@@ -196,7 +198,7 @@ class Line:
             if turn.over:  # a page that is left hangs up first
                 continue
             turn.over = True
-            note("left")
+            log_event("left")
             if turn.future.cancel() and turn in self._turns:
                 self._turns.remove(turn)
 
@@ -204,7 +206,7 @@ class Line:
         with self._lock:
             turn.began = time.monotonic()
             work = turn.work
-        WAITING.observe(turn.began - turn.joined)
+        WAITING_SECONDS.observe(turn.began - turn.joined)
         try:
             with suppress(Ended):
                 return work(turn.tell)

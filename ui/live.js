@@ -2,10 +2,8 @@
 // with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter) and `server`, whose `weights`
 // gives a style's network. Only if the visitor says so, `server.paint` paints what the camera sees instead.
 const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // the longer side, in pixels
-const LEAST = 16; // the shorter side
+const MIN_SIDE = 16; // the shorter side
 const SLOW = 200, QUICK = 50; // milliseconds per frame, beyond which another size is tried
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 element.innerHTML = `
   <div class="choices">
     <p class="privacy"></p>
@@ -36,8 +34,9 @@ let tried = false; // whether the camera was asked for, and no photograph since
 let painted = ""; // the style of what is shown
 let facing = "user"; // where the camera looks, if it says so
 let camera = { facingMode: "user" }; // the constraints of the camera that is wanted
-let asked = 0; // the size asked for of the camera; 0: as quick as it can
-let choice = 0; // counts what the visitor chose to see painted: a file that is read too late is dropped
+let wantedSide = 0; // the size asked for of the camera; 0: as quick as it can
+let choice = 0; // counts what the visitor chose to see painted: a file, or the camera
+let had = 0; // the newest choice that could be had: one made before it comes too late
 let wish = 0; // counts requests: work under way for an earlier one is dropped
 let side = 320; // the camera's size, while it is chosen for the visitor
 
@@ -183,14 +182,14 @@ function choose(next) { // between photograph and camera
   const options = SIDES[mode].map((side) => new Option(side, side));
   if (mode === "camera") options.unshift(new Option(say("Automatic, for speed"), 0));
   sizes.replaceChildren(...options);
-  sizes.value = mode === "camera" ? asked : 512;
+  sizes.value = mode === "camera" ? wantedSide : 512;
 }
 
 const chosen = () => find(".styles input:checked");
 
 function measures(width, height, side) {
   const scale = Math.min(1, side / Math.max(width, height));
-  return [width, height].map((length) => Math.max(LEAST, Math.round(length * scale)));
+  return [width, height].map((length) => Math.max(MIN_SIDE, Math.round(length * scale)));
 }
 
 function draw(made) { // in the chosen style
@@ -200,9 +199,7 @@ function draw(made) { // in the chosen style
   painted = chosen().value;
 }
 
-function comeIntoView() { // on a telephone it is below the choices
-  if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" });
-}
+const comeIntoView = () => scrollOnPhone(find(".stage"), "end"); // which is below the choices
 
 async function attempt(work) { // whatever fails is told in one sentence
   const mine = ++wish;
@@ -212,10 +209,15 @@ async function attempt(work) { // whatever fails is told in one sentence
   } catch (error) {
     if (mine !== wish) return;
     wish++; // the other painters end as well
-    console.warn(error);
     rest();
-    tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
+    refuse(error);
   }
+}
+
+function refuse(error) {
+  console.warn(error);
+  tell(error instanceof Refusal ? error.message : say("This device could not paint it: choose a smaller size, another style, or the Repaint tab."), true);
+  comeIntoView(); // the choices above may have grown by who paints
 }
 
 // --- a photograph
@@ -236,11 +238,12 @@ const paintPhoto = () => attempt(async (wanted) => {
 async function take(file) { // whatever is painted goes on until it can be read
   if (!file) return;
   const mine = ++choice, taken = await createImageBitmap(file).catch(() => null);
-  if (mine !== choice) taken?.close();
+  if (mine < had) taken?.close();
   else if (!taken) {
     comeIntoView();
     tell(say("This browser cannot read that file: choose a PNG, JPEG or WebP."), true);
   } else {
+    had = mine;
     rest();
     photo?.close?.();
     photo = taken;
@@ -261,37 +264,51 @@ const REFUSALS = { // by the name that a browser gives its refusal
 
 const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
 
-const startCamera = (turned) => attempt(async (wanted) => {
-  choice++;
-  tried = true;
-  rest();
-  if (!navigator.mediaDevices) throw new Refusal(say("Browsers allow only https pages to use a camera: choose a photograph instead."));
-  tell(say("Asking for access to the camera …"));
-  const wishes = { video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } };
-  const stream = await navigator.mediaDevices.getUserMedia(wishes).catch((error) => {
+async function startCamera(turned) { // whatever is painted goes on until there is a camera
+  const mine = ++choice, asking = say("Asking for access to the camera …");
+  if (video.srcObject) { wish++; rest(); } // few telephones open a second camera beside the first
+  tell(asking);
+  comeIntoView();
+  const late = () => mine < had || video.srcObject; // or it was pressed twice
+  let stream;
+  try {
+    if (!navigator.mediaDevices) throw new Refusal(say("Browsers allow only https pages to use a camera: choose a photograph instead."));
+    stream = await navigator.mediaDevices.getUserMedia({ video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } });
+  } catch (error) {
+    if (late()) return;
     camera = { facingMode: "user" }; // the one that was wanted may be gone
-    throw REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error;
-  });
+    tried = true;
+    show(element.dataset.state);
+    refuse(REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error);
+    return;
+  }
   const [track] = stream.getTracks();
-  const unwanted = () => { // or they have gone to another tab meanwhile
-    if (wanted() && figure.clientWidth) return false;
+  if (late() || !figure.clientWidth) { // or they have gone to another tab meanwhile
     track.stop();
-    if (wanted()) rest();
-    return true;
-  };
-  if (unwanted()) return;
+    if (line.textContent === asking) tell("");
+    return;
+  }
+  had = mine;
+  tried = true;
   video.srcObject = stream;
   track.onended = () => leave(say("The camera was disconnected."));
-  await video.play();
-  const several = (await cameras()).length > 1;
-  if (unwanted()) return;
-  facing = track.getSettings().facingMode;
-  choose("camera");
-  show(element.dataset.state);
-  find(".turn").hidden = !several;
-  if (turned && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
-  await paintLive(wanted);
-});
+  await attempt(async (wanted) => {
+    await video.play();
+    const several = (await cameras()).length > 1;
+    if (!wanted() || !figure.clientWidth) {
+      track.stop();
+      if (video.srcObject === stream) video.srcObject = null; // its frame is not to take the photograph's place
+      if (wanted()) rest();
+      return;
+    }
+    facing = track.getSettings().facingMode;
+    choose("camera");
+    show(element.dataset.state);
+    find(".turn").hidden = !several;
+    if (turned && document.activeElement === document.body) find(".turn").focus(); // it was pressed, and hidden meanwhile
+    await paintLive(wanted);
+  });
+}
 
 const repaintLive = () => attempt(paintLive); // the camera goes on
 
@@ -378,20 +395,18 @@ if (first) first.checked = true; // a registry may be empty
 
 const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };
 find(".styles").onchange = again;
-sizes.onchange = () => { if (mode === "photo") again(); else asked = sizes.value; }; // the camera's next frame has it
+sizes.onchange = () => { if (mode === "photo") again(); else wantedSide = sizes.value; }; // the camera's next frame has it
 who.onchange = () => { if (mode === "camera") repaintLive(); else startCamera(false); };
 find(".camera").onclick = () => { if (mode === "camera") leave(say("The camera is off.")); else startCamera(false); };
 find(".stop").onclick = takePicture;
-find(".turn").onclick = async () => { // a telephone says where its cameras look, and has one for each side that counts
+find(".turn").onclick = async () => { // a phone says where its cameras look, and has one for each side that counts
   const all = (await cameras()).map((one) => one.deviceId), now = video.srcObject?.getTracks()[0].getSettings().deviceId;
   camera = facing ? { facingMode: facing === "user" ? "environment" : "user" }
     : { deviceId: { exact: all[(all.indexOf(now) + 1) % all.length] } };
   startCamera(true);
 };
 find(".file").onclick = () => find("[type=file]").click();
-find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; };
-figure.ondragover = (event) => event.preventDefault();
-figure.ondrop = (event) => { event.preventDefault(); take(event.dataTransfer.files[0]); };
+find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; }; // drops.js as well
 find(".save").onclick = () => canvas.toBlob((blob) => {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();

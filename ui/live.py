@@ -37,10 +37,10 @@ FILES = {
 """The files of it that a browser fetches, by what it computes with: a script and a program, with their SHA-384."""
 LITE = "lite"
 """The tag of styles that are quick enough for a camera."""
-FRAMES = 8
+MAX_FRAMES = 8
 """How many frames of cameras may be in the studio's line."""
-FRAME_SIDE = 640
-"""The most pixels to a side of a frame."""
+MAX_FRAME_SIDE = 640
+"""The most pixels per side of a frame."""
 PREFIX = "data:image/jpeg;base64,"
 
 
@@ -85,7 +85,7 @@ class Frames:
         """A frame, painted in a style; both are JPEGs as ``data:`` addresses.
 
         Raises:
-            PageError: the frame is no such address, the style is too slow, or too many frames wait already.
+            PageError: the frame is not such an address, the style is too slow, or too many frames wait already.
             NSTError: there is no such style; whatever else is refused, the future raises.
         """
         entry = self.studio.registry[id]
@@ -96,7 +96,7 @@ class Frames:
         except ValueError as error:
             raise PageError("A frame should be a JPEG, in base64.") from error
         self._turns = [turn for turn in self._turns if not turn.future.done()]
-        if len(self._turns) >= FRAMES:
+        if len(self._turns) >= MAX_FRAMES:
             raise PageError(
                 "Too many people are painting live on this server: let your own device paint, or try again later."
             )
@@ -105,7 +105,7 @@ class Frames:
         return turn.future
 
     def _paint(self, id: str, jpeg: bytes) -> str:
-        picture = open_picture(jpeg, max_pixels=FRAME_SIDE**2)
+        picture = open_picture(jpeg, max_pixels=MAX_FRAME_SIDE**2)
         made = BytesIO()
         repaint(picture, self.studio.style(None, id)).convert("RGB").save(made, "JPEG", quality=85)
         return PREFIX + base64.b64encode(made.getvalue()).decode()

@@ -17,55 +17,55 @@ from nst_core import images
 logger = logging.getLogger("nst")
 
 EVENTS = Counter("nst_events", "What happened, by its name in the log.", ["event"])
-PAINTING = Histogram(
+PAINTING_SECONDS = Histogram(
     "nst_painting_seconds",
     "How long a network took to paint a photograph.",
     ["style"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-WAITING = Histogram(
+WAITING_SECONDS = Histogram(
     "nst_waiting_seconds",
     "How long a person waited in the queue before their turn.",
     buckets=(0.01, 0.1, 1, 5, 15, 60, 300),
 )
 HUB = get_logger().name
-FRAMES = 12
-"""How many of the innermost frames of a failure are told."""
+MAX_TRACEBACK_FRAMES = 12
+"""How many of the innermost frames of a failure are logged."""
 
 
-def note(event: str, level: int = logging.INFO, **facts: str | int | float | list[str]) -> None:
+def log_event(event: str, level: int = logging.INFO, **facts: str | int | float | list[str]) -> None:
     """Write down and count that something happened."""
     EVENTS.labels(event).inc()
     rounded = {name: round(fact, 3) if isinstance(fact, float) else fact for name, fact in facts.items()}
     logger.log(level, event, extra={"facts": rounded})
 
 
-def note_failure(error: BaseException) -> None:
+def log_failure(error: BaseException) -> None:
     """Write down an unforeseen error: where it was and its type alone, as its words may be a person's."""
-    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_TRACEBACK_FRAMES:]
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    note("failed", logging.ERROR, error=type(error).__name__, where=where)
+    log_event("failed", logging.ERROR, error=type(error).__name__, where=where)
 
 
 class JSONLines(logging.Formatter):
     """One object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, object] = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
         }
         if hasattr(record, "facts"):
-            said |= {"event": record.getMessage(), **record.facts}
+            line |= {"event": record.getMessage(), **record.facts}
         else:
             # Messages about a picture contain its file's name.
             words = record.msg.replace("%s", "…") if record.name == images.__name__ else record.getMessage()
             if record.name.startswith(HUB):  # its words name the repository that a person asked for
                 words = "…"
-            said |= {"event": "log", "logger": record.name, "message": words}
+            line |= {"event": "log", "logger": record.name, "message": words}
             if record.exc_info:
-                said["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(said, ensure_ascii=False)
+                line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
 
 
 def log_to_stderr() -> None:

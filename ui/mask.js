@@ -1,11 +1,9 @@
 // Where the second style is seen: drawn on the picture, or one of a few ready-made masks. Gradio runs this with `element`
 // (an empty box), `props.value` (a grey PNG in base64, see ui/masks.py; empty: everywhere), `props.side` (the most pixels to
-// a side of it), `watch` and `trigger`; ui/repaint.py sends the document the event "painted".
+// a side of it), `watch` and `trigger`; ui/repaint.js sends the document the event "painted".
 const FINE = 8; // canvas pixels per mask pixel
 const STEP = 17; // between two greys of the mask: fewer greys make a shorter text
 const TINT = [255, 64, 96], COLOR = `rgb(${TINT})`; // of what is drawn
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
 const READY = { // a pixel's share, by where it is in the picture, 0–1
   Everywhere: null,
   Left: (x) => 0.5 - (x - 0.5) * 6,
@@ -73,15 +71,15 @@ function alike(one, other) { // whether two masks are alike, in a few hundred pl
 }
 
 async function show() { // the mask that the text stands for
-  const said = props.value;
+  const encoded = props.value;
   const mask = new Image();
-  if (said) {
-    mask.src = `data:image/png;base64,${said.replaceAll("-", "+").replaceAll("_", "/")}`;
+  if (encoded) {
+    mask.src = `data:image/png;base64,${encoded.replaceAll("-", "+").replaceAll("_", "/")}`;
     await mask.decode();
-    if (said !== props.value) return; // something else by now
+    if (encoded !== props.value) return; // something else by now
   }
   drawing.clearRect(0, 0, canvas.width, canvas.height);
-  if (said) {
+  if (encoded) {
     const context = small(), { width, height } = context.canvas;
     context.drawImage(mask, 0, 0, width, height);
     const { data } = context.getImageData(0, 0, width, height);
@@ -94,21 +92,21 @@ async function show() { // the mask that the text stands for
   mark();
 }
 
-function take(said) { // and have the picture blended anew
+function take(encoded) { // and have the picture blended again
   figure.classList.add("drawn");
-  props.value = said;
+  props.value = encoded;
   mark();
   trigger("input");
 }
 
-function change(said) {
-  if (said === props.value) { // no picture comes that would show it
+function change(encoded) {
+  if (encoded === props.value) { // no picture comes that would show it
     figure.classList.remove("drawn");
     show();
     return;
   }
   earlier.push(props.value);
-  take(said);
+  take(encoded);
 }
 
 function ready(name) { // the text of a ready-made mask

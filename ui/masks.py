@@ -11,40 +11,40 @@ from nst_core.errors import NSTError
 from nst_core.images import PictureError, open_picture
 from nst_core.stylization import shares
 
-SIDE = 64
-"""The most pixels to a side; ``mask.js`` has the same."""
-LONGEST = 8000
+MASK_SIDE = 64
+"""The most pixels per side; ``mask.js`` has the same."""
+MAX_MASK_LENGTH = 8000
 """The most characters; the noisiest grey PNG of so many pixels has fewer."""
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
+PNG_START = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()
 """What the text of every PNG begins with."""
 
 
 class MaskError(NSTError):
-    """A text that is no mask."""
+    """A text that is not a mask."""
 
 
 def read_mask(text: str) -> Image.Image | None:
     """The mask that a text stands for; None if it is empty.
 
     Raises:
-        MaskError: it is no PNG, in base64 for addresses, of at most ``SIDE`` pixels to a side.
+        MaskError: it is not a PNG, in base64 for addresses, of at most ``MASK_SIDE`` pixels per side.
     """
     if not text:
         return None
-    right = f"send a PNG of at most {SIDE} × {SIDE} pixels in base64, as this page draws it"
-    if len(text) > LONGEST:
-        raise MaskError(f"The mask has more than {LONGEST:,} characters: {right}.")
-    if not re.fullmatch(rf"{PNG}[\w-]+", text, re.ASCII):
+    right = f"send a PNG of at most {MASK_SIDE} × {MASK_SIDE} pixels in base64, as this page draws it"
+    if len(text) > MAX_MASK_LENGTH:
+        raise MaskError(f"The mask has more than {MAX_MASK_LENGTH:,} characters: {right}.")
+    if not re.fullmatch(rf"{PNG_START}[\w-]+", text, re.ASCII):
         raise MaskError(f"The text is not a mask: {right}.")
     try:
-        return open_picture(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), max_pixels=SIDE**2)
+        return open_picture(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), max_pixels=MASK_SIDE**2)
     except (PictureError, binascii.Error) as error:
         raise MaskError(f"The mask cannot be read: {right}.") from error
 
 
 def write_mask(mask: Image.Image) -> str:
-    """The text that stands for a mask, which is reduced to ``SIDE``."""
-    scale = min(1.0, SIDE / max(mask.size))
+    """The text that stands for a mask, which is reduced to ``MASK_SIDE``."""
+    scale = min(1.0, MASK_SIDE / max(mask.size))
     size = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
     grey = Image.fromarray((shares(mask, size)[..., 0] * 255).round().astype("uint8"))
     made = BytesIO()

@@ -17,20 +17,21 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from nst_core.errors import NSTError, check_number
-from nst_core.features import VGG19, Hybrid, load_features, nearest_layers
+from nst_core.features import FeatureNetwork, load_features, nearest_layers
 from nst_core.history import row
 from nst_core.images import save_picture
 from nst_core.method import METHODS, SIZES, Method
 from nst_core.optimization import OptimizationState, OptimizationStep, optimize
 from nst_core.stages import work, work_of_step
+from nst_core.text import parse_layer
 from ui import zerogpu
 from ui.line import Closed
 from ui.links import recipe
-from ui.log import note
+from ui.log import log_event
 from ui.session_cache import SessionCache
-from ui.studio import KEEP, PageError, Studio, keeping
-from ui.watched import GLANCE, Underway, Watched, duration, modestly
-from ui.words import Phrase, phrase
+from ui.studio import KEEP_SECONDS, PageError, Studio, keeping
+from ui.watched import VIEW_INTERVAL, Service, Watched, duration, modestly
+from ui.words import Phrase, counted, phrase
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class OptimizationRequest:
     weights: list[float] | None = None
     masks: list[Image.Image | None] | None = None
     start: Image.Image | None = None
-    said: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     """The settings that the picture is to tell, see ``ui.links.recipe``."""
 
 
@@ -63,22 +64,11 @@ def read_layers(text: str) -> dict[str, float]:
     """The weights of layers as people type them, ``conv1_2, conv4_1=0.5``; 1 where none is said.
 
     Raises:
-        PageError: what follows an = is no number.
+        NSTError: as ``parse_layer``.
     """
-    layers = {}
     # Spaces around the = and a decimal comma, as many people write one, begin no new layer.
     joined = re.sub(r"=(\d+),(\d)", r"=\1.\2", re.sub(r"\s*=\s*", "=", str(text)))
-    for word in re.findall(r"[^\s,]+", joined):
-        name, _, weight = word.partition("=")
-        try:
-            if not name:
-                raise ValueError("a weight alone")
-            layers[name] = float(weight or 1)
-        except ValueError as error:
-            raise PageError(
-                f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5."
-            ) from error
-    return layers
+    return dict(map(parse_layer, re.findall(r"[^\s,]+", joined)))
 
 
 def write_layers(layers: Mapping[str, float]) -> str:
@@ -103,7 +93,7 @@ class OptimizationRun(Watched):
         first = step.step == 1
         left = phrase("measuring the speed") if first else phrase("about {} left", duration(step.remaining))
         at = phrase("Step {} of at most {}", step.step, self.steps)
-        self.said = [at, _size(step), phrase("{}", duration(step.seconds)), left]
+        self.status = [at, _size(step), phrase("{}", duration(step.seconds)), left]
         self.progress = step.progress
 
     def go_back(self, step: int) -> None:
@@ -128,8 +118,8 @@ class OptimizationRun(Watched):
             how = "Stopped: others may be waiting"
         else:
             how = "Finished"
-        done = phrase("1 step") if last.step == 1 else phrase("{} steps", last.step)
-        self.said = [phrase(how), done, phrase("{}", duration(last.seconds)), _size(last)]
+        done = counted("1 step", "{} steps", last.step)
+        self.status = [phrase(how), done, phrase("{}", duration(last.seconds)), _size(last)]
         self.progress = 1.0
         self.snap(step, last.best)
         save_picture(last.best, picture, note=note)
@@ -149,21 +139,20 @@ class Resumable:
     state: OptimizationState
 
 
-class OptimizationService:
+class OptimizationService(Service[OptimizationRun]):
     """Optimises for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a run is found by its session alone.
+    The last run of a session may be past continuing, see ``goes_on``.
     """
 
     def __init__(self, studio: Studio, features: Mapping[str, str | Path]) -> None:
         """``features`` are the networks on offer: by name, what ``load_features`` takes."""
+        super().__init__(KEEP_SECONDS, 64)
         self.studio = studio
         self.features = features
         self.max_side = min(studio.max_side, MAX_SIDE)
-        self.running: Underway[OptimizationRun] = Underway(16, KEEP)
-        self._ended: SessionCache[OptimizationRun] = SessionCache(64, 2 * KEEP)  # as long as the files
         # Half a gigabyte each, at 1024 pixels with L-BFGS.
-        self._resumable: SessionCache[Resumable] = SessionCache(3, KEEP)
+        self._resumable: SessionCache[Resumable] = SessionCache(3, KEEP_SECONDS)
         self._paces: dict[tuple[str, ...], float] = {}
         self._probing = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "optimization", initializer=None if zerogpu.ZERO_GPU else modestly)
@@ -220,22 +209,18 @@ class OptimizationService:
         if ended.state.step >= MAX_STEPS:
             raise PageError(f"This run has taken {MAX_STEPS} steps, the most that a run may take here.")
         steps = check_number(PageError, "steps on this server", steps, 1, MAX_STEPS, whole=True)
-        run, before = ended.run, (ended.run.steps, ended.run.said)
-        run.steps, run.said = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
+        run, before = ended.run, (ended.run.steps, ended.run.status)
+        run.steps, run.status = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
         try:
             yield from self._watch(session, run, ended.request, ended.state)
         except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
-            run.running, (run.steps, run.said) = False, before
+            run.running, (run.steps, run.status) = False, before
             raise
 
-    def ended(self, session: str | None) -> OptimizationRun | None:
-        """The session's last run that ended well; it may be too late to continue it, see ``goes_on``."""
-        return self._ended.get(session, None)
-
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
-        """The settings of the run that the session would go on with, as its request has ``said``."""
+        """The settings of the run that the session would go on with, as its request has them."""
         ended = self._resumable.get(session, None)
-        return ended.request.said if ended else {}
+        return ended.request.settings if ended else {}
 
     def goes_on(self, run: OptimizationRun) -> bool:
         """Whether a run can still be continued: what that takes is kept of a few alone."""
@@ -260,7 +245,7 @@ class OptimizationService:
         elif pace is None:
             with self._probing:
                 pace = self._paces.get(_kind(method, features)) or self._probe(method, features)
-        most = zerogpu.MOST if zerogpu.ZERO_GPU else MAX_SECONDS
+        most = zerogpu.MAX_LOAN if zerogpu.ZERO_GPU else MAX_SECONDS
         return min(most, method.seconds or most, pace * work(method, (1, 1)))  # a square has the most pixels
 
     def stand_ins(self, method: Method, features: str) -> dict[str, str]:
@@ -299,7 +284,7 @@ class OptimizationService:
                 left = replace(request.method, steps=run.steps - (state.step if state else 0))
                 if state:  # a continuation is at full size, and exact
                     left = replace(left, scales=1, precision="exact")
-                loan = zerogpu.asked(self.seconds(left, request.features))
+                loan = zerogpu.loan_for(self.seconds(left, request.features))
                 optimizing = zerogpu.optimize_there(loan, features=network, **wish)
             else:
                 optimizing = optimize(features=_load(network, method.pooling), **wish)
@@ -316,7 +301,7 @@ class OptimizationService:
                         run.snap(step.step, step.picture)
                     if step.finished or (run.stopped and whole):
                         break
-                    if now - shown > GLANCE:
+                    if now - shown > VIEW_INTERVAL:
                         shown = now
                         yield run
                     if not zerogpu.ZERO_GPU:  # a lent GPU takes nothing from those who paint, and costs
@@ -337,9 +322,9 @@ class OptimizationService:
         self._ended.put(session, None, run)
         self._resumable.put(session, None, Resumable(run, request, run.last.state))
         width, height = run.last.size
-        note("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
-        said = request.said and recipe("advanced", {**request.said, "steps": run.steps})
-        run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), said or "")
+        log_event("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
+        note = request.settings and recipe("advanced", {**request.settings, "steps": run.steps})
+        run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), note or "")
         yield run
 
     def _result(self, step: Future[T]) -> T:
@@ -348,7 +333,7 @@ class OptimizationService:
         Raises:
             Closed: this server ends.
         """
-        while not wait([step], GLANCE).done:
+        while not wait([step], VIEW_INTERVAL).done:
             if self.studio.line.closed:
                 raise Closed
         return step.result()
@@ -378,10 +363,10 @@ def _size(step: OptimizationStep) -> Phrase:
 
 
 def _kind(method: Method, features: str) -> tuple[str, ...]:
-    """What the pace depends on, beside pixels and steps."""
+    """What the pace depends on, besides pixels and steps."""
     return features, method.optimizer, *sorted({*method.content_layers, *method.style_layers})
 
 
 @lru_cache(maxsize=4)
-def _load(source: str | Path, pooling: Any) -> VGG19 | Hybrid:
+def _load(source: str | Path, pooling: Any) -> FeatureNetwork:
     return load_features(source, pooling=pooling)

@@ -21,8 +21,8 @@ from ui.advanced import advanced_tab
 from ui.api import add_api
 from ui.contribute import contribute_tab
 from ui.gallery import preview_of
-from ui.limits import MAX_FILE, QUEUE
-from ui.links import memory, opens
+from ui.limits import MAX_FILE, MAX_WAITING
+from ui.links import memory
 from ui.live import live_tab
 from ui.optimization_service import OptimizationService
 from ui.repaint import repaint_tab
@@ -39,54 +39,6 @@ DROPS = Path(__file__).with_name("drops.js")
 
 logger = logging.getLogger(__name__)
 
-OPEN_TAB = f"""() => {{
-    let memory = {{}};
-    try {{ memory = sessionStorage; }} catch {{}}  // a page in another one may be kept from remembering anything
-    const linked = new URLSearchParams(location.search);
-    const edited = memory.edited === location.search;  // see ui/links.py
-    const left = edited || !NAMES.some((name) => linked.has(name));
-    const tab = left ? memory.tab : linked.get("tab");
-    const [first] = document.querySelectorAll("[role=tab]");  // else somebody has opened another one already
-    if (first.ariaSelected === "true" && WHEN) {opens("tab")}
-    addEventListener("pagehide", () => {{
-        memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
-    }});
-}}"""
-"""A link opens the tab that it names, or else the first; whoever loads the page again, or comes back from signing in,
-finds the tab that they left. NAMES are the parameters of links, as other sites add their own to addresses. WHEN is a
-condition: *Advanced* is opened once it is filled in, and no other tab waits for that."""
-FOR_EVERYBODY = """() => {
-    const mend = () => {
-        for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
-            button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\\.\\w+$/, "");
-        for (const group of document.querySelectorAll("fieldset"))
-            group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
-        for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
-            const label = button.closest(".block").querySelector("[data-testid=block-label]");
-            const name = [label, button].map((part) => part.textContent.replace(/\\s+/g, " ").trim()).join(": ");
-            if (button.ariaLabel !== name) button.ariaLabel = name;
-        }
-        for (const region of document.querySelectorAll("#info, #report")) Object.assign(region, {
-            role: "status",
-            ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
-        });
-        const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
-        if (pressed && document.activeElement === document.body) stop?.focus({ preventScroll: true });
-    };
-    let pressed = false;  // was a button by a key, and nothing since
-    for (const kind of ["keydown", "pointerdown", "click"])
-        document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
-    new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
-    mend();
-    document.addEventListener("keydown", (event) => {
-        if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
-    }, true);
-}"""
-"""What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; one name
-for the radio buttons of a group, without which arrow keys do not move between them; what is said about a picture or a
-style is read out; Tab leaves a list, which Gradio would open anew; and after a button is pressed by a key, the focus
-moves to the button that stops what began, as the pressed one is of no use meanwhile."""
-
 
 def build_page(
     registry: Registry,
@@ -100,7 +52,7 @@ def build_page(
     runtime: Path | None = None,
     recipe: Recipe = RECIPE,
 ) -> Page:
-    """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels to a side.
+    """The page, ready to ``launch`` with ``ui.looks``; it paints at most ``max_side`` pixels per side.
 
     ``features`` is the feature network of optimisations and trainings, as ``nst_core.load_features`` takes it; with
     ``vgg19``, VGG19 itself is offered beside it, and is fetched from the Hub if it is not on this machine. With
@@ -125,7 +77,7 @@ def build_page(
     Thread(target=fetch_previews, args=[registry], daemon=True).start()
 
     def leave(request: gr.Request) -> None:
-        # Perhaps only the connection broke, as when a telephone is locked: what is finished stays for a while.
+        # Perhaps only the connection broke, as when a phone is locked: what is finished stays for a while.
         page.hung_up(str(request.session_hash))
         studio.forget(request.session_hash)
 
@@ -150,17 +102,18 @@ def build_page(
             contribute_tab(studio, widgets, film_style, registry=proposals, login=login)
         with gr.Tab(say("About"), id="about"):
             about_tab(registry)
-        open_tab = OPEN_TAB.replace("NAMES", json.dumps(["tab", *widgets.settings]))
-        page.load(None, None, None, js=open_tab.replace("WHEN", 'tab !== "advanced"'))
-        filled_in.then(None, None, None, js=open_tab.replace("WHEN", 'tab === "advanced"'))
-        page.load(None, None, None, js=FOR_EVERYBODY)
+        names = json.dumps(["tab", *widgets.settings])
+        # Advanced is opened once it is filled in, and no other tab waits for that.
+        page.load(js=f"() => openFirstTab({names}, (tab) => tab !== 'advanced')")
+        filled_in.then(None, None, None, js=f"() => openFirstTab({names}, (tab) => tab === 'advanced')")
+        page.load(js="completeGradio")
         add_api(studio, optimizations)
         restore(studio, widgets, page, remembered["repaint"])
         page.unload(leave)
     for event in page.fns.values():
         if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
             event.api_visibility = "private"
-    page.queue(max_size=QUEUE, api_open=False)
+    page.queue(max_size=MAX_WAITING, api_open=False)
     return page
 
 

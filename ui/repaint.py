@@ -1,63 +1,29 @@
 """The tab *Repaint*: a photograph and a style in, the repainted picture out at once."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import gradio as gr
+from gradio.events import Dependency
+from PIL import Image
 
 from nst_core.errors import NSTError
 from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
+from ui.events import IN_LINE, QUIET
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, registry_choices
-from ui.line import Ended
+from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
-from ui.masks import SIDE, read_mask
+from ui.masks import MASK_SIDE, read_mask
 from ui.sliders import slider, within
-from ui.studio import AS_IT_IS, PEOPLE, Painting, Studio, Wish, address_of, received
-from ui.words import say, spoken, words_of
+from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
+from ui.words import say, spoken, translator_for
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
-
-# Styles and picture fit together, unless a telephone lies on its side, or the page is zoomed.
-SHOW_STYLES = """() => {
-    const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
-    if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
-}"""
-
-# A link, or a picture made here, may choose a style that is out of sight: in a row on a telephone, else in a list.
-SHOW_CARD = """() => setTimeout(() => {
-    const card = document.querySelector("#styles label:has(:checked)"), list = card?.parentElement;
-    const [seen, frame] = [card, list].map((element) => element?.getBoundingClientRect());
-    if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
-    if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
-}, 100)"""
-
-# There is no button where the browser has no dialog for that, or a page around this one forbids it.
-MAY_SHARE = """(pictures) => {
-    const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];
-    return { __type__: "update", visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) };
-}"""
-SHARE = f"""async ([, picture]) => {{
-    const blob = await (await fetch(picture.url)).blob();
-    const file = new File([blob], decodeURIComponent(picture.url.split("/").pop()), {{ type: blob.type }});
-    try {{
-        await navigator.share({{ files: [file] }});
-    }} catch (error) {{
-        if (error.name !== "AbortError") return {json.dumps(str(say("Could not share")))};  // that is a change of mind
-    }}
-    return {json.dumps(str(say("Share")))};
-}}"""
-
-# A style over itself is that style.
-SHOW_MIX = "(style, second) => ({ __type__: 'update', visible: Boolean(second) && second !== style })"
-SHOW_MASK = """(style, second, pictures) => document.dispatchEvent(new CustomEvent("painted", {
-    detail: { second: second !== style && second, pictures: (pictures ?? []).map((picture) => picture?.url) },
-}))"""
 
 
 HINT = (
@@ -66,9 +32,42 @@ HINT = (
 )
 
 
+class Widgets(NamedTuple):
+    """What the handler and the events need of the tab."""
+
+    photo: gr.Image
+    tried: Dependency
+    """Fires when an example is put in the photograph's place."""
+    settings: dict[str, Any]
+    """Components, by their names in a link; Gradio's annotations do not know their events."""
+    community: gr.Column
+    """Where the community's styles go."""
+    result: gr.ImageSlider
+    info: gr.HTML
+    share: gr.Button
+    download: gr.DownloadButton
+    link: gr.Button
+    history: gr.HTML
+    cards: gr.HTML
+
+
 def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
     """Lay the tab out in the ``gr.Blocks`` around it and wire it up; ``remembered`` is its ``ui.links.memory``."""
     guests, found = gr.State([]), gr.State()
+    widgets = lay_out(studio)
+    paint_after = wire(widgets, Handler(studio, widgets), found, remembered)
+    settings = widgets.settings
+    choices = {name: [value for _, value in settings[name].choices] for name in ("color", "size", "stroke")}
+    shared = RepaintWidgets(
+        widgets.photo, settings["style"], guests, widgets.history, settings, choices, widgets.cards, found, paint_after
+    )
+    with widgets.community:
+        community_styles(studio.registry, shared)
+    return shared
+
+
+def lay_out(studio: Studio) -> Widgets:
+    """Make the tab's widgets, in the order in which they stand."""
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             photo = gr.Image(
@@ -155,7 +154,7 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
                 html_template="",
                 js_on_load=MASK.read_text("utf-8"),
                 elem_id="mask",
-                side=SIDE,
+                side=MASK_SIDE,
                 apply_default_css=False,
             )
             history = gr.HTML(
@@ -166,9 +165,20 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
             )
             cards = gr.HTML(padding=False)
 
-    sliders = strength, mix
+    settings: dict[str, Any] = {"style": style, "strength": strength, "color": color, "size": size}
+    settings |= {"stroke": stroke, "second": second, "mix": mix, "mask": mask}
+    return Widgets(photo, tried, settings, community, result, info, share, download, link, history, cards)
+
+
+class Handler:
+    """Paints for the tab's events."""
+
+    def __init__(self, studio: Studio, widgets: Widgets) -> None:
+        self.studio = studio
+        self.sliders = widgets.settings["strength"], widgets.settings["mix"]
 
     def show(
+        self,
         photo: dict[str, Any] | None,
         style: str,
         strength: float,
@@ -180,37 +190,22 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
         mask: str,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
-        session = request.session_hash
-        strength, mix = within(sliders, [strength, mix])
+        """The button for downloads, what is said under the picture, the picture, and what the history keeps of it."""
+        session, translate = request.session_hash, translator_for(request)
         # What an overtaken request yields: if a generator yields nothing, Gradio empties all its outputs.
         overtaken = (gr.skip(),) * 4
         if photo is None:
-            studio.dismiss(session)
+            self.studio.dismiss(session)
             yield gr.DownloadButton(value=None, interactive=False), "", None, gr.skip()
             return
-        worded, said = words_of(request), ""
+        strength, mix = within(self.sliders, [strength, mix])
+        over = "" if second == style else second
+        settings = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
         try:
-            said_all = {"strength": strength, "color": color, "size": size or None, "stroke": stroke, "mix": mix}
-            over = "" if second == style else second
-            wish = Wish.of(style=style, second=over, mask=mask if over else "", **said_all)
+            wish = Wish.of(style=style, second=over, mask=mask if over else "", **settings)
             path = received(photo)
-            if not all(studio.is_here(name) for name in wish.styles):
-                said = worded("Downloading the style from the Hugging Face Hub …")
-                yield gr.skip(), f"<p>{said}</p>", gr.skip(), gr.skip()
-            turn = studio.painting(session, path, wish)
-            for phrases in turn.watch():
-                if not studio.wants(session, wish):
-                    yield overtaken
-                    return
-                if phrases and (words := spoken(phrases, worded)) != said:
-                    said = words
-                    passing = ' class="passing"' if phrases[0][0].startswith("Painted ") else ""
-                    yield gr.skip(), f"<p{passing}>{said}</p>", gr.skip(), gr.skip()
-            painting = turn.result()
-            whole = painting.painted
-            if painting.second:
-                whole = blend(whole, painting.second.painted, strength=wish.mix, mask=read_mask(wish.mask))
-            picture = blend(painting.original.picture, whole, strength=wish.strength, color=wish.color)
+            painting = yield from self._painted(session, path, wish, translate)
+            picture = blended(painting, wish)
         except Ended:
             yield overtaken
             return
@@ -220,25 +215,25 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
             # The message stays, but beside a photograph that cannot be read, the picture of another one does not.
             gone = isinstance(error, PictureError)
             if gone:
-                studio.shown.forget(session)
+                self.studio.shown.forget(session)
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
             yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
             raise gr.Error(message, print_exception=False) from error
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
-        file = studio.file(f"{'-'.join([path.stem, *names])}.png")
+        file = self.studio.file(f"{'-'.join([path.stem, *names])}.png")
         # The picture shown need not be exact, and JPEG is written, sent and read in a fraction of the time.
         seen = file if picture.mode == "RGBA" else file.with_suffix(".jpg")
         save_picture(picture, seen, note=wish.recipe())
-        if not studio.wants(session, wish):
+        if not self.studio.wants(session, wish):
             yield overtaken
             return
-        studio.shown.put(session, None, wish)
+        self.studio.shown.put(session, None, wish)
         files = str(painting.original.file), str(seen)
-        bounded = wish.size is None and max(picture.size) == studio.limit(wish)
-        yield gr.DownloadButton(interactive=False), describe(painting, worded, bounded), files, gr.skip()
+        bounded = wish.size is None and max(picture.size) == self.studio.limit(wish)
+        yield gr.DownloadButton(interactive=False), describe(painting, translate, bounded), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
-        if studio.shown.get(session, None) is wish:  # though something else may be wanted since
+        if self.studio.shown.get(session, None) is wish:  # though something else may be wanted since
             made = {
                 # A picture that is touched up replaces its earlier version.
                 "key": f"{path.parent.name}-{wish.style}-{wish.second}",
@@ -249,61 +244,80 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
             }
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip(), made
 
-    # On a telephone the picture would be below the fold.
-    gr.on([photo.change, style.input], js=SHOW_STYLES)
-    style.change(None, None, None, js=SHOW_CARD)
+    def _painted(
+        self, session: str | None, path: Path, wish: Wish, translate: Callable[[str], str]
+    ) -> Generator[tuple[Any, ...], None, Painting]:
+        """The painting; until it is there, yields what ``show`` says of it.
+
+        Raises:
+            Ended: something else has been asked for in the meantime.
+            NSTError: the photograph or the style is refused.
+        """
+        latest = ""
+        if not all(self.studio.is_here(name) for name in wish.styles):
+            latest = translate("Downloading the style from the Hugging Face Hub …")
+            yield gr.skip(), f"<p>{latest}</p>", gr.skip(), gr.skip()
+        turn = self.studio.painting(session, path, wish)
+        for phrases in turn.watch():
+            if not self.studio.wants(session, wish):
+                raise Ended
+            if phrases and (words := spoken(phrases, translate)) != latest:
+                latest = words
+                passing = ' class="passing"' if phrases[0][0] == PROGRESS else ""
+                yield gr.skip(), f"<p{passing}>{latest}</p>", gr.skip(), gr.skip()
+        return turn.result()
+
+
+def wire(
+    widgets: Widgets, handler: Handler, found: gr.State, remembered: gr.BrowserState
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make the tab's events; returns ``RepaintWidgets.paint_after``."""
+    photo, settings, result = widgets.photo, widgets.settings, widgets.result
+    style, second, mix = settings["style"], settings["second"], settings["mix"]
+    # On a phone the picture would be below the fold.
+    gr.on([photo.change, style.input], js="showStyles")
+    style.change(None, None, None, js="showCard")
 
     both = [style.change, second.change]
-    gr.on([*both, result.change], None, [style, second, result], js=SHOW_MASK, api_visibility="private")
-    gr.on(both, None, [style, second], mix, js=SHOW_MIX)
-    result.change(None, result, share, js=MAY_SHARE)
-    share.click(None, result, share, js=SHARE)
+    gr.on([*both, result.change], None, [style, second, result], js="showMask", api_visibility="private")
+    gr.on(both, None, [style, second], mix, js="showMix")
+    result.change(None, result, widgets.share, js="showShare")
+    widgets.share.click(None, result, widgets.share, js="shareShown")
 
-    settings: dict[str, gr.components.Component] = {"style": style, "strength": strength, "color": color}
-    settings |= {"size": size, "stroke": stroke, "second": second, "mix": mix, "mask": mask}
     # First: Gradio calls the listeners of one event in turn, and what is chosen is remembered before it is painted.
     gr.on(
-        [*(setting.input for setting in settings.values()), found.change],  # type: ignore[attr-defined]
+        [*(setting.input for setting in settings.values()), found.change],
         None,
         [*settings.values()],
         remembered,
         js=remembers("repaint", settings),
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
     wishes = [photo, *settings.values()]
-    shown = [download, info, result, history]  # in this order: no picture is shown with another's download
-    # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's
-    # gate, and the sliders would refuse a number in other words than the library.
-    painted: dict[str, Any] = {
-        "preprocess": False,
-        # The same for all: what was asked for last should also be handled last.
-        "concurrency_id": "network",
-        "concurrency_limit": PEOPLE,
-        "api_visibility": "private",
-    }
+    # In this order: no picture is shown with another's download.
+    shown = [widgets.download, widgets.info, result, widgets.history]
     # A press is handled at once, whatever is under way: the studio ends that.
-    anew: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **painted}
+    again: dict[str, Any] = {"show_progress_on": result, "trigger_mode": "multiple", **IN_LINE}
     # Not change: a photograph that is dropped on another one changes twice, to none and to itself.
-    chosen = [photo.upload, style.input, size.input, stroke.input, second.input]
-    gr.on(chosen, show, wishes, shown, **anew)
+    chosen = [photo.upload, *(settings[name].input for name in ("style", "size", "stroke", "second"))]
+    gr.on(chosen, handler.show, wishes, shown, **again)
     # When an example is taken away, Gradio still sends its photograph.
-    photo.clear(show, wishes, shown, js="(photo, ...wishes) => [null, ...wishes]", **anew)
-    tried.success(show, wishes, shown, **anew)
+    photo.clear(handler.show, wishes, shown, js="(photo, ...wishes) => [null, ...wishes]", **again)
+    widgets.tried.success(handler.show, wishes, shown, **again)
     # These find the painting kept: there is nothing to wait for, or to end.
-    touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **painted}
-    gr.on([strength.input, color.input, mix.input, mask.input], show, wishes, shown, **touched)
-    copies(link, settings, "repaint")
-    choices = {
-        name: [value for _, value in radio.choices]
-        for name, radio in (("color", color), ("size", size), ("stroke", stroke))
-    }
-    widgets = RepaintWidgets(
-        photo, style, guests, history, settings, choices, cards, found, lambda on: on(show, wishes, shown, **anew)
-    )
-    with community:
-        community_styles(studio.registry, widgets)
-    return widgets
+    touched: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", **IN_LINE}
+    touches = [settings[name].input for name in ("strength", "color", "mix", "mask")]
+    gr.on(touches, handler.show, wishes, shown, **touched)
+    copies(widgets.link, settings, "repaint")
+    return lambda on: on(handler.show, wishes, shown, **again)
+
+
+def blended(painting: Painting, wish: Wish) -> Image.Image:
+    """The painting, with the second one over it, as strong and in the colours that are wished for."""
+    whole = painting.painted
+    if painting.second:
+        whole = blend(whole, painting.second.painted, strength=wish.mix, mask=read_mask(wish.mask))
+    return blend(painting.original.picture, whole, strength=wish.strength, color=wish.color)
 
 
 def styles_of(painting: Painting) -> list[Style]:
@@ -311,8 +325,8 @@ def styles_of(painting: Painting) -> list[Style]:
     return [painting.style, painting.second.style] if painting.second else [painting.style]
 
 
-def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) -> str:
-    """The lines under the picture, as HTML; ``worded`` translates their English words.
+def describe(painting: Painting, translate: Callable[[str], str], bounded: bool) -> str:
+    """The lines under the picture, as HTML; ``translate`` translates their English words.
 
     They say so if its size is ``bounded``: by this server, not by what was asked for.
     """
@@ -321,8 +335,8 @@ def describe(painting: Painting, worded: Callable[[str], str], bounded: bool) ->
     named = (filter(None, (f"<b>{escape(style.title)}</b>", escape(style.artist))) for style in styles)
     who = " + ".join(", ".join(names) for names in named)
     licences = " + ".join(dict.fromkeys(escape(style.license) for style in styles if style.license))
-    pixels = f"{width} × {height} px{worded(', the largest this server paints') if bounded else ''}"
-    how = f"{pixels} · {worded('painted in')} {seconds:.2f} s"
+    pixels = f"{width} × {height} px{translate(', the largest this server paints') if bounded else ''}"
+    how = f"{pixels} · {translate('painted in')} {seconds:.2f} s"
     if licences:
-        how += f" · {worded('the style’s licence:')} {licences}"
+        how += f" · {translate('the style’s licence:')} {licences}"
     return f"<p>{who}</p><p>{how}</p>"

@@ -8,11 +8,14 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
+from ui.events import QUIET
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import EDITED, TABS, dropping, read_recipe, said_at_first, unless_again
+from ui.links import dropping, first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
-from ui.words import words_of
+from ui.words import translator_for
 
+TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
+"""The tabs' ids, in the order in which they stand."""
 SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
 """Only now may the picture chosen before be there again, as it is painted with these settings."""
 
@@ -28,24 +31,23 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         with dropping():
             if (tab := request.query_params.get("tab", TABS[0])) not in TABS:
                 raise PageError(f"There is no tab {quoted(tab, 20)}: the tabs are {', '.join(TABS)}.")
-        return opened(studio, widgets, [], said_at_first("repaint", widgets.settings, remembered, request))
+        return restored(studio, widgets, [], first_settings("repaint", widgets.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]], request: gr.Request) -> list[Any]:
-        said = recipe_of(photo, "repaint", words_of(request))
-        return [*opened(studio, widgets, guests, said), time.monotonic() if said else gr.skip()]
+        recipe = recipe_of(photo, "repaint", translator_for(request))
+        return [*restored(studio, widgets, guests, recipe), time.monotonic() if recipe else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
-        said = read_recipe(str(event.recipe))
-        if "style" not in said:
+        recipe = read_recipe(str(event.recipe))
+        if "style" not in recipe:
             gr.Warning(
-                words_of(request)(
+                translator_for(request)(
                     "That picture was painted in a private style, which pictures do not name: the chosen style stays."
                 )
             )
-        return [*opened(studio, widgets, guests, said), time.monotonic()]
+        return [*restored(studio, widgets, guests, recipe), time.monotonic()]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    found = page.load(found_open, remembered, [*settings, widgets.guests], **quiet, js=EDITED)
+    found = page.load(found_open, remembered, [*settings, widgets.guests], **QUIET, js="markEdited")
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
         after(None, None, None, js=SETTLED)
 
@@ -56,20 +58,22 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         dropped,
         [widgets.photo, widgets.guests],
         to_set,
-        js=unless_again("photo"),
+        js="unlessAgain('#photo')",
         preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
-        **quiet,
+        **QUIET,
     )
-    widgets.history.select(chosen, widgets.guests, to_set, **quiet)
+    widgets.history.select(chosen, widgets.guests, to_set, **QUIET)
     widgets.paint_after(widgets.found.change)
 
 
-def opened(studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]], said: dict[str, str]) -> list[Any]:
+def restored(
+    studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]], recipe: dict[str, str]
+) -> list[Any]:
     """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&strength=0.5``; guests."""
-    style, invited = said.get("style", ""), gr.skip()
+    style, invited = recipe.get("style", ""), gr.skip()
     guest = on_the_hub(style)
-    values = read(studio, [name for name in widgets.settings if name != "style" or not guest], widgets.choices, said)
+    values = read(studio, [name for name in widgets.settings if name != "style" or not guest], widgets.choices, recipe)
     if guest:
         title = next((title for title, name in guests if name == style), plain(guest[1]))
         values["style"], invited = with_guest(studio.registry, guests, title, style)
@@ -77,23 +81,23 @@ def opened(studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]
 
 
 def read(
-    studio: Studio, names: Iterable[str], choices: Mapping[str, Sequence[Any]], said: Mapping[str, str]
+    studio: Studio, names: Iterable[str], choices: Mapping[str, Sequence[Any]], recipe: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The valid values that are said for these settings; invalid ones are dropped, with a warning."""
+    """The valid values in a recipe for these settings; invalid ones are dropped, with a warning."""
     values: dict[str, Any] = {}
     for name in names:
-        if name not in said:
+        if name not in recipe:
             continue
         with dropping():
-            if name == "second" and not said[name]:
+            if name == "second" and not recipe[name]:
                 values[name] = ""
             elif name in ("style", "second"):
-                values[name] = studio.registry[said[name]].id
+                values[name] = studio.registry[recipe[name]].id
             else:
-                values[name] = getattr(Wish.of(**{"style": "", name: said[name]}), name)
+                values[name] = getattr(Wish.of(**{"style": "", name: recipe[name]}), name)
                 if name in choices and values[name] not in choices[name]:
                     del values[name]
                     # 0 is the photograph's own size.
                     known = ", ".join(str(choice) for choice in choices[name] if choice)
-                    raise PageError(f"There is no {name} {plain(said[name], 20)}: choose one of {known}.")
+                    raise PageError(f"There is no {name} {plain(recipe[name], 20)}: choose one of {known}.")
     return values

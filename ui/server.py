@@ -33,24 +33,23 @@ import nst_core
 from ui.head import CARD, introduce
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
-from ui.log import log_to_stderr, note, note_failure, take_over_uvicorn
+from ui.log import log_event, log_failure, log_to_stderr, take_over_uvicorn
 from ui.optimization_service import OptimizationService
 from ui.session_cache import expire
-from ui.studio import KEEP, Studio
+from ui.studio import KEEP_FILES_SECONDS, Studio
 from ui.training_service import TrainingService
 from ui.video_service import VideoService
+from ui.watched import Service
 
-SESSIONS = 200
+MAX_SESSIONS = 200
 """How many sessions Gradio remembers; each takes a third of a megabyte, a copy of the page's settings."""
-UNHEARD = 2000
+MAX_UNHEARD = 2000
 """How many sessions may have messages to hear."""
-GRACE = 8.0
+GRACE_SECONDS = 8.0
 """Seconds for which a server that is told to stop still works; Docker kills after ten."""
-RETURN = 1.0
+ANSWER_SECONDS = 1.0
 """Seconds for its last answers to arrive."""
-KEEP_FILES = 2 * KEEP
-"""Seconds after which uploads and results are deleted."""
-SWEEP = KEEP_FILES / 8
+SWEEP_INTERVAL = KEEP_FILES_SECONDS / 8
 """Seconds between two looks for files that are to be deleted."""
 
 WAITING = Gauge("nst_waiting", "Pictures waiting for their turn.")
@@ -89,6 +88,7 @@ class Page(gr.Blocks):
     ) -> None:
         super().__init__(**options)
         self.studio, self.optimizations, self.trainings, self.videos = studio, optimizations, trainings, videos
+        self.services: tuple[Service[Any], ...] = optimizations, trainings, videos
         self.stopping = False
         """Set when nothing new is taken any more."""
 
@@ -96,22 +96,22 @@ class Page(gr.Blocks):
         """Gradio's queue, as a server needs it."""
         super().queue(*arguments, **options)
         queue = self._queue
-        queue.pending_messages_per_session = Unheard(queue.event_ids_to_events, UNHEARD)  # type: ignore[assignment]
+        queue.pending_messages_per_session = Unheard(queue.event_ids_to_events, MAX_UNHEARD)  # type: ignore[assignment]
         # Gradio 6.31 looks a thousand times a second, which takes a tenth of a core while nobody is here.
         queue.sleep_when_free = 0.01
         return self
 
     def get_api_info(self, *arguments: Any, **options: Any) -> Any:
         """What there is to call, with what Gradio would tell agents alone: the meaning of each parameter."""
-        said = super().get_api_info(*arguments, **options)
+        info = super().get_api_info(*arguments, **options)
         for event in self.fns.values():
-            if event.fn and (endpoint := said["named_endpoints"].get(f"/{event.api_name}")):
+            if event.fn and (endpoint := info["named_endpoints"].get(f"/{event.api_name}")):
                 _, meant, _ = get_function_description(event.fn)
                 for parameter in endpoint["parameters"]:
                     if words := meant.get(parameter["parameter_name"]):
                         parameter["python_type"]["description"] = words
                         parameter["type"] = {**parameter["type"], "description": words}
-        return said
+        return info
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any) -> Any:
         """What came over the wire, as the event takes it; an endpoint's last parameters may be left out of a list."""
@@ -141,11 +141,11 @@ class Page(gr.Blocks):
             return await super().process_api(*arguments, **options)
         except gr.Error as error:
             if not isinstance(error.__cause__, Ended):
-                note("refused", kind=type(error.__cause__ or error).__name__)
+                log_event("refused", kind=type(error.__cause__ or error).__name__)
             error.print_exception = False
             raise
         except Exception as error:
-            note_failure(error)
+            log_failure(error)
             raise gr.Error(FAILED, print_exception=False) from error
 
     def _is_too_late(self, event: BlockFunction) -> bool:
@@ -198,8 +198,8 @@ class Page(gr.Blocks):
     def hung_up(self, session: str) -> None:
         """End what a session asked for: nobody listens for it any more."""
         self.studio.line.end(session)
-        for tab in (self.optimizations, self.trainings, self.videos):
-            tab.running.stop(session)
+        for service in self.services:
+            service.stop(session)
 
     def cancelled(self, session: Any, number: Any) -> None:
         """Take a session's pictures out of the line when a client cancels them: Gradio only stops waiting for all of a
@@ -234,20 +234,20 @@ class Page(gr.Blocks):
         self.state_holder.session_data.pop(session, None)
         self.state_holder.time_last_used.pop(session, None)
 
-    def stop(self, grace: float = GRACE) -> None:
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Take nothing new, finish what people wait for within ``grace`` seconds, and return the rest."""
         self.stopping = True
         self._let_in(LONG)
         until = time.monotonic() + grace
         busy = self.waiting() + self.running() > 0
         while self.waiting() + self.running() and time.monotonic() < until:
-            for tab in (self.optimizations, self.trainings, self.videos):
-                tab.running.stop_all()
+            for service in self.services:
+                service.stop_all()
             time.sleep(0.1)
         self.studio.line.close()
         self._let_in(self._queue.event_queue_per_concurrency_id)
         if busy:
-            time.sleep(RETURN)
+            time.sleep(ANSWER_SECONDS)
 
     def _let_in(self, kinds: Iterable[str]) -> None:
         """Let all events in these of Gradio's queues begin: each is told at once that it is too late."""
@@ -260,13 +260,13 @@ def options(page: Page) -> dict[str, Any]:
     """For ``launch``: what makes the page safe to serve, and what its operator looks at."""
 
     def health(request: Request) -> JSONResponse:
-        said = {
+        state = {
             "status": "stopping" if page.stopping else "ok",
             "waiting": page.waiting(),
             "running": page.running(),
             "version": nst_core.__version__,
         }
-        return JSONResponse(said, 503 if page.stopping else 200)
+        return JSONResponse(state, 503 if page.stopping else 200)
 
     def metrics(request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
@@ -287,7 +287,7 @@ def options(page: Page) -> dict[str, Any]:
             "routes": [Route("/health", health), Route("/metrics", metrics), Route("/card.jpg", card)],
         },
         "max_file_size": MAX_FORM,  # Limits refuses before that, in its own words
-        "state_session_capacity": SESSIONS,
+        "state_session_capacity": MAX_SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "ssr_mode": False,
@@ -315,12 +315,12 @@ def taken(why: object) -> NoReturn:
     sys.exit(f"The page cannot be served at port {INITIAL_PORT_VALUE} ({why}): set GRADIO_SERVER_PORT to another.")
 
 
-def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
+def serve(page: Page, grace: float = GRACE_SECONDS, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
     log_to_stderr()
-    told = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
+    signals = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: told.put(number))
+        signal.signal(number, lambda number, _: signals.put(number))
     # The folder is named after the port: at another port, which Gradio would look for, it would be another server's.
     try:
         page.launch(**options(page), **looks, server_port=INITIAL_PORT_VALUE, prevent_thread_lock=True)
@@ -331,23 +331,23 @@ def serve(page: Page, grace: float = GRACE, **looks: Any) -> None:
     page.mcp_server_obj._execute_tool_without_progress = outputs  # type: ignore[union-attr, method-assign]
     folder = page.studio.folder
     kept = lasting(page)
-    note("started", version=nst_core.__version__, styles=len(page.studio.registry))
-    swept = -SWEEP
-    while told.empty():
-        if time.monotonic() - swept > SWEEP:
+    log_event("started", version=nst_core.__version__, styles=len(page.studio.registry))
+    swept = -SWEEP_INTERVAL
+    while signals.empty():
+        if time.monotonic() - swept > SWEEP_INTERVAL:
             swept = time.monotonic()
             expire()
             page.forget_unheard()
-            sweep(folder, KEEP_FILES, kept | page.awaited())
+            sweep(folder, KEEP_FILES_SECONDS, kept | page.awaited())
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()
         time.sleep(0.5)
-    note("stopping", waiting=page.waiting(), running=page.running())
+    log_event("stopping", waiting=page.waiting(), running=page.running())
     page.stop(grace)
     sweep(folder, 0)
     with suppress(OSError):  # another server has begun there
         folder.rmdir()
-    note("stopped")
+    log_event("stopped")
     sys.stdout.flush()
     os._exit(0)  # open connections, and downloads from the Hub, would hold the process for as long as they take
 

@@ -3,7 +3,6 @@
 A slider turns a number typed beyond its ends into the end, and an emptied field into its least, and tells nobody.
 """
 
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -32,11 +31,6 @@ def _shown(one: gr.Slider, value: Any) -> Any:
     return min(one.maximum, max(one.minimum, round(value) if one.step == 1 else value))
 
 
-def within_in_browser(inputs: Iterable[Any]) -> str:
-    """JavaScript that does the same as ``within``."""
-    ends = [[one.minimum, one.maximum, one.step] if isinstance(one, gr.Slider) else None for one in inputs]
-    return f"""(...values) => values.map((value, at) => {{
-        const [least, most, step] = {json.dumps(ends)}[at] ?? [];
-        if (step === undefined) return value;
-        return Math.min(most, Math.max(least, step === 1 ? Math.round(value) : value));
-    }})"""
+def ends(inputs: Iterable[Any]) -> list[Any]:
+    """Of each of an event's inputs that is a slider, its ends and step: ``within`` in ui/links.js takes them."""
+    return [[one.minimum, one.maximum, one.step] if isinstance(one, gr.Slider) else None for one in inputs]

@@ -22,38 +22,36 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.images import PictureError, fit, open_picture, read_note, save_picture
+from nst_core.progress import Progress, part_of
 from nst_core.registry import Registry, on_the_hub
-from nst_core.streaming import Progress
 from nst_core.style import Style
-from nst_core.stylization import STROKES, check_blend, check_second, part_of, repaint, stylize
+from nst_core.stylization import STROKES, check_blend, check_second, repaint, stylize
 from nst_core.text import explain, plain
-from ui.line import GLANCE, Ended, Line, Turn
+from ui.line import PROGRESS_INTERVAL, Ended, Line, Turn
 from ui.links import of_tab, read_recipe, recipe
-from ui.log import PAINTING, note
+from ui.log import PAINTING_SECONDS, log_event
 from ui.masks import read_mask
 from ui.session_cache import SessionCache
 
-KEEP = 1800
+KEEP_SECONDS = 1800
 """Seconds for which a picture of a person who is still there is kept in memory."""
-PATIENCE = 45
+KEEP_FILES_SECONDS = 2 * KEEP_SECONDS
+"""Seconds after which uploads and results are deleted, and what goes with them is forgotten."""
+HUB_TIMEOUT = 45
 """Seconds for which a person waits for a style from the Hub; after that, it is still being fetched."""
 
 LINK = re.compile("https?://", re.IGNORECASE)
-PEOPLE = 24
-"""How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
-
-
 AS_IT_IS = 0
 """The choice of size that stands for the photograph's own (a radio button cannot have the value None)."""
 
 
 class PageError(NSTError):
-    """This server does not do what was asked for; the library would."""
+    """This server refuses what was asked for, though the library would do it."""
 
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """Around the writing of files for a person: say so when this server cannot, as when its disk is full.
+    """Wraps the writing of a person's files: says so when this server cannot write them, as when its disk is full.
 
     Raises:
         PageError: a file cannot be written; the message calls it ``what``.
@@ -65,7 +63,7 @@ def keeping(what: str) -> Iterator[None]:
 
 
 class Wish(BaseModel):
-    """What is asked for beside the photograph, by the names of ``nst_core.stylize``, whose bounds hold."""
+    """What is asked for besides the photograph, by the names of ``nst_core.stylize``, whose bounds hold."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,14 +80,14 @@ class Wish(BaseModel):
     """Where the second style is to be seen, see ``ui.masks``; everywhere if it is empty."""
 
     @classmethod
-    def of(cls, **said: Any) -> "Wish":
+    def of(cls, **settings: Any) -> "Wish":
         """The wish that came over the wire.
 
         Raises:
             NSTError: something in it is of another type, or beyond its bounds.
         """
         try:
-            wish = cls(**said)
+            wish = cls(**settings)
         except ValidationError as error:
             raise PageError(explain(error, "the request")) from error
         check_blend(wish.strength, wish.color)
@@ -117,7 +115,10 @@ class Original:
 
 @dataclass(frozen=True)
 class Painting:
-    """What the network made of a photograph: enough to change strength and colour without it."""
+    """What the network made of a photograph: enough to change strength and colour without it.
+
+    On the page, and where styles are learned, a painting is the artwork that a style comes from; here it is a result.
+    """
 
     original: Original
     painted: Image.Image
@@ -129,30 +130,30 @@ class Painting:
 
 
 class Studio:
-    """Paints one photograph at a time, with the registry's styles, at most ``max_side`` pixels to a side.
+    """Paints one photograph at a time, with the registry's styles, at most ``max_side`` pixels per side.
 
     What is kept of a person's pictures is found by their session alone, goes when their page does, and is bounded: all
-    of it together is at most a gigabyte at 2048 pixels to a side. A style of their own stays for an hour.
+    of it together is at most a gigabyte at 2048 pixels per side. A style of their own stays for an hour.
     """
 
     def __init__(self, registry: Registry, folder: Path, max_side: int) -> None:
-        """``folder`` is where files go; whoever serves them deletes them, after more than ``KEEP`` seconds."""
+        """``folder`` is where files go; whoever serves them deletes them, after ``KEEP_FILES_SECONDS``."""
         self.registry = registry
         self.max_side = max_side
         self.folder = folder
-        self._own: SessionCache[Style] = SessionCache(32, 2 * KEEP)
-        self._guests: SessionCache[Style] = SessionCache(4, KEEP)
+        self._own: SessionCache[Style] = SessionCache(32, KEEP_FILES_SECONDS)
+        self._guests: SessionCache[Style] = SessionCache(4, KEEP_SECONDS)
         self._fetching: dict[str, Future[Style]] = {}
         self._fetching_lock = threading.Lock()
         self._fetchers = ThreadPoolExecutor(4, "fetch")
-        self._originals: SessionCache[Original] = SessionCache(12, KEEP)
-        self._paintings: SessionCache[Painting] = SessionCache(24, KEEP)
+        self._originals: SessionCache[Original] = SessionCache(12, KEEP_SECONDS)
+        self._paintings: SessionCache[Painting] = SessionCache(24, KEEP_SECONDS)
         self.line = Line()
-        self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP)
+        self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP_SECONDS)
         """What each page asked for last."""
-        self.gone: SessionCache[bool] = SessionCache(1000, KEEP)
+        self.gone: SessionCache[bool] = SessionCache(1000, KEEP_SECONDS)
         """Agents' messages for whose answer nobody waits any more."""
-        self.shown: SessionCache[Wish] = SessionCache(1000, KEEP)
+        self.shown: SessionCache[Wish] = SessionCache(1000, KEEP_SECONDS)
         """What made the picture that each page shows."""
 
     def take(self, session: str | None, style: Style) -> str:
@@ -166,7 +167,7 @@ class Studio:
         return name
 
     def style(self, session: str | None, name: str, wanted: Callable[[], bool] = lambda: True) -> Style:
-        """A style of the registry, of the Hub, or of the person's own; it waits for the Hub no longer than PATIENCE.
+        """A style of the registry, of the Hub, or of the person's own; it waits for the Hub no longer than HUB_TIMEOUT.
 
         Raises:
             Ended: it is not ``wanted`` any more, and the Hub has not answered.
@@ -185,8 +186,8 @@ class Studio:
             if name not in self._fetching:
                 self._fetching[name] = self._fetchers.submit(self._fetch, name)
             coming = self._fetching[name]
-        end = time.monotonic() + PATIENCE
-        while not wait([coming], GLANCE).done and time.monotonic() < end:
+        end = time.monotonic() + HUB_TIMEOUT
+        while not wait([coming], PROGRESS_INTERVAL).done and time.monotonic() < end:
             if not wanted():
                 raise Ended
         if not coming.done():
@@ -198,7 +199,7 @@ class Studio:
         return coming.result()
 
     def is_here(self, name: str) -> bool:
-        """Whether a style can be had without asking the Hub, as far as this server knows."""
+        """Whether a style can be opened without asking the Hub, as far as this server knows."""
         if name.startswith("own:") or self._guests.get(None, name):
             return True
         return not on_the_hub(name) and self.registry[name].path is not None
@@ -240,7 +241,7 @@ class Studio:
             settings["second"] = styles[1] if wish.second else None
             began = time.perf_counter()
             painted = stylize(picture, styles[0], progress=progress, **settings)
-            self._note(wish.style, painted, time.perf_counter() - began)
+            self._log(wish.style, painted, time.perf_counter() - began)
             return painted
 
         return self.line.join(session, paint)
@@ -274,7 +275,7 @@ class Studio:
                 painting = self._paintings.get(session, key)
                 if painting is None:
                     painting = self._paint(session, photo, style, wish, part_of(progress, number, len(keys)))
-                    self._note(wish.styles[number], painting.painted, painting.seconds)
+                    self._log(wish.styles[number], painting.painted, painting.seconds)
                 self._paintings.put(session, key, painting)
                 paintings.append(painting)
             return _whole(paintings)
@@ -306,8 +307,8 @@ class Studio:
         stem = re.sub(r"[^\w.-]+", "-", stem).encode()[-200:].decode(errors="ignore").strip(".-")
         return Path(tempfile.mkdtemp(dir=self.folder), f"{stem or 'picture'}{dot}{suffix}")
 
-    def sit(self, picture: Image.Image, name: str) -> Original:
-        """Write the file that a painting of the picture is compared with."""
+    def save_original(self, picture: Image.Image, name: str) -> Original:
+        """Write the file that a painting of the picture is compared with, as before and after."""
         file = self.file(f"{name}.{'png' if picture.mode == 'RGBA' else 'jpg'}")
         save_picture(picture, file)
         return Original(picture, file)
@@ -318,7 +319,7 @@ class Studio:
         picture = original.picture if original and wish.stroke == 1 else open_picture(photo)
         size = self._size(picture, wish)
         if original is None:
-            original = self.sit(fit(picture, size) if size else picture, photo.stem)
+            original = self.save_original(fit(picture, size) if size else picture, photo.stem)
             self._originals.put(session, key, original)
         # With other strokes, the network sees the photograph at another size than it is shown at.
         seen = original.picture if wish.stroke == 1 else picture
@@ -326,11 +327,11 @@ class Studio:
         painted = repaint(seen, style, size=size, stroke=wish.stroke, progress=progress)
         return Painting(original, painted, style, seconds=time.perf_counter() - started)
 
-    def _note(self, name: str, picture: Image.Image, seconds: float) -> None:
+    def _log(self, name: str, picture: Image.Image, seconds: float) -> None:
         """Tell the operator; for styles that are not the registry's, only their kind."""
         style = name if name in self.registry else "own" if name.startswith("own:") else "community"
-        PAINTING.labels(style).observe(seconds)
-        note("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
+        PAINTING_SECONDS.labels(style).observe(seconds)
+        log_event("painted", style=style, pixels=picture.width * picture.height, seconds=seconds)
 
     def limit(self, wish: Wish) -> int:
         """The longest side of what is painted with such strokes here, in pixels."""
@@ -378,14 +379,14 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     return Path(path)
 
 
-def recipe_of(photo: dict[str, Any] | None, tab: str, worded: Callable[[str], str] = str) -> dict[str, str]:
+def recipe_of(photo: dict[str, Any] | None, tab: str, translate: Callable[[str], str] = str) -> dict[str, str]:
     """How a dropped picture says that it was made on a tab, if it does; the person is told so."""
     with suppress(PageError, PictureError):  # told by whatever needs more of it than its recipe
-        if photo and (said := of_tab(tab, read_recipe(read_note(received(photo))))):
+        if photo and (recipe := of_tab(tab, read_recipe(read_note(received(photo))))):
             gr.Info(
-                worded(
+                translate(
                     "The settings are now those this picture was made with: drop a photograph to paint it the same way."
                 )
             )
-            return said
+            return recipe
     return {}

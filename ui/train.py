@@ -1,19 +1,19 @@
 """*Train a style of your own*: on this server, where it can, or with a command that does it elsewhere."""
 
-import json
 from collections.abc import Iterator
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from nst_core.errors import NSTError
 from ui.advanced import PAINTINGS, picture
+from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
 from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
-from ui.studio import PEOPLE, received
-from ui.training_service import STEPS, STYLE_SIZE, WEIGHT, TrainingRun, TrainingService
-from ui.viewer import follow, refusals, shown, stop_button, viewer_for, waiting
+from ui.studio import received
+from ui.training_service import CONTENT_WEIGHT_BOUNDS, STEPS, STYLE_SIZE_BOUNDS, TrainingRun, TrainingService
+from ui.viewer import follow, labelled, shown, stop_button, viewer_for
 from ui.words import say
 
 HINT = (
@@ -34,10 +34,6 @@ ELSEWHERE = (
 )
 
 
-# The style trained before can be downloaded and used meanwhile, and its label says that it is not this one.
-EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous style (ZIP)")))} }})"""
-
-
 def train_accordion(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dropdown) -> None:
     """Lay it out in the ``gr.Blocks`` around it and wire it up.
 
@@ -52,7 +48,7 @@ def train_accordion(trainings: TrainingService, widgets: RepaintWidgets, film_st
             _elsewhere(trainings)
 
 
-def _settings(trainings: TrainingService) -> list[gr.components.Component]:
+def _settings(trainings: TrainingService) -> list[Any]:
     """Title, the style to begin with, content weight, style size."""
     default = trainings.recipe
     title = gr.Textbox(label=say("Title"), placeholder=say("My style"), max_length=120, max_lines=1)
@@ -62,14 +58,14 @@ def _settings(trainings: TrainingService) -> list[gr.components.Component]:
         label=say("Start with the network of"),
     )
     weight = slider(
-        *WEIGHT,
+        *CONTENT_WEIGHT_BOUNDS,
         value=default.content_weight,
         step=0.1,
         label=say("Content weight"),
         info=say("Higher values keep more of the photograph."),
     )
     size = slider(
-        *STYLE_SIZE,
+        *STYLE_SIZE_BOUNDS,
         value=default.style_size,
         step=32,
         label=say("Style size (px)"),
@@ -79,12 +75,6 @@ def _settings(trainings: TrainingService) -> list[gr.components.Component]:
 
 
 def _elsewhere(trainings: TrainingService) -> None:
-    def command(title: Any, start: Any, content_weight: Any, style_size: Any) -> str:
-        with refusals():
-            content_weight, style_size = within(settings[2:], [content_weight, style_size])
-            said = {"title": title or "", "start": start, "content_weight": content_weight, "style_size": style_size}
-            return trainings.request(**said).command()
-
     gr.Markdown(say(ELSEWHERE))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -98,22 +88,51 @@ def _elsewhere(trainings: TrainingService) -> None:
                 show_line_numbers=False,
                 elem_id="command",
             )
+
+    def command(title: Any, start: Any, content_weight: Any, style_size: Any) -> str:
+        with refusals():
+            content_weight, style_size = within(settings[2:], [content_weight, style_size])
+            request = trainings.request(
+                title=title or "", start=start, content_weight=content_weight, style_size=style_size
+            )
+            return request.command()
+
     title, *others = settings
     # A text box fires no input event when something is pasted.
     gr.on(
-        [title.change, *(setting.input for setting in others)],  # type: ignore[attr-defined]
+        [title.change, *(setting.input for setting in others)],
         command,
         settings,
         shell,
         preprocess=False,
-        show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
-        api_visibility="private",
+        **QUIET,
     )
 
 
-def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dropdown) -> None:
+class Widgets(NamedTuple):
+    """What the handlers and events need of the accordion where styles are trained."""
+
+    painting: gr.Image
+    settings: list[Any]
+    """As ``_settings`` makes them, and the minutes."""
+    train: gr.Button
+    viewer: gr.HTML
+    leave: gr.Button
+    stop: gr.Button
+    use: gr.Button
+    file: gr.DownloadButton
+    before: gr.DownloadButton
+    """The style trained before."""
+    trial: gr.Row
+    photo: gr.Image
+    result: gr.ImageSlider
+    own: gr.State
+    """What the studio calls the style."""
+
+
+def _lay_out(trainings: TrainingService) -> Widgets:
     own = gr.State("")
     gr.Markdown(say(INTRODUCTION))
     with gr.Row():
@@ -153,17 +172,35 @@ def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dr
                     height=320,
                     min_width=280,
                 )
+    watched = viewer, leave, stop
+    return Widgets(painting, [*settings, minutes], train, *watched, use, file, before, trial, photo, result, own)
+
+
+class Handlers:
+    """What the events call where styles are trained."""
+
+    def __init__(self, trainings: TrainingService) -> None:
+        self.trainings = trainings
 
     def start(
-        painting: Any, title: Any, start: Any, content_weight: Any, style_size: Any, minutes: Any, request: gr.Request
+        self,
+        painting: Any,
+        title: Any,
+        start: Any,
+        content_weight: Any,
+        style_size: Any,
+        minutes: Any,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, Any, Any]]:
+        """Train."""
         with refusals():
-            wish = trainings.request(
+            wish = self.trainings.request(
                 title=title or "", start=start, content_weight=content_weight, style_size=style_size, minutes=minutes
             )
-            yield from shown(trainings.watch(request.session_hash, received(painting, "painting"), wish))
+            yield from shown(self.trainings.watch(request.session_hash, received(painting, "painting"), wish))
 
-    def left(run: TrainingRun | None) -> list[Any]:
+    def left(self, run: TrainingRun | None) -> list[Any]:
+        """What a training that has ended has left: its style, and the one before, to download and to try."""
         zips = [str(one.zip) if one else None for one in (run, run and run.before)]
         return [
             gr.DownloadButton(say("Style (ZIP)"), value=zips[0], visible=bool(zips[0])),
@@ -173,38 +210,30 @@ def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dr
             run.style if run else "",
         ]
 
-    def paint(photo: Any, request: gr.Request) -> Any:
-        if not photo or not trainings.ended(request.session_hash):
+    def paint(self, photo: Any, request: gr.Request) -> Any:
+        """A photograph before and after, in the style that was trained."""
+        if not photo or not self.trainings.ended(request.session_hash):
             return None
         try:
-            return tuple(map(str, trainings.paint(request.session_hash, received(photo))))
+            return tuple(map(str, self.trainings.paint(request.session_hash, received(photo))))
         except NSTError as error:  # no error of Gradio's, with which whatever was chosen meanwhile would be lost
             gr.Warning(escape(str(error), quote=False))
             return None
 
-    painted: dict[str, Any] = {
-        "preprocess": False,
-        "show_progress_on": result,
-        "trigger_mode": "always_last",
-        "concurrency_id": "network",
-        "concurrency_limit": PEOPLE,
-        "api_visibility": "private",
-    }
-    train.click(None, painting, [train, leave, stop, before], js=waiting("training-viewer", 2))
-    train.click(None, None, file, js=EARLIER)
-    offer_own(use, own, trainings.studio, widgets, film_style)
-    event = train.click(
-        start,
-        [painting, *settings, minutes],
-        [viewer, leave, stop],
-        preprocess=False,
-        show_progress_on=viewer,
-        concurrency_id="training",
-        concurrency_limit=1,
-        api_visibility="private",
-    )
-    results = [file, before, use, trial, own]
-    [success] = follow([event], train, [viewer, leave, stop], results, left, trainings.ended, trainings.running)
+
+def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dropdown) -> None:
+    ours, handlers = _lay_out(trainings), Handlers(trainings)
+    train, viewer, file, before, photo = ours.train, ours.viewer, ours.file, ours.before, ours.photo
+    watched = [viewer, ours.leave, ours.stop]
+    train.click(None, ours.painting, [train, ours.leave, ours.stop, before], js="waiting('#training-viewer', 2)")
+    # The style trained before can be downloaded and used meanwhile, and its label says that it is not this one.
+    train.click(None, None, file, js=labelled("Previous style (ZIP)"))
+    offer_own(ours.use, ours.own, trainings.studio, widgets, film_style)
+    inputs = [ours.painting, *ours.settings]
+    event = train.click(handlers.start, inputs, watched, **one_at_a_time("training", viewer))
+    results = [file, before, ours.use, ours.trial, ours.own]
+    [success] = follow([event], train, watched, results, handlers.left, trainings)
     # A photograph tried with an earlier style is tried with this one.
-    success.then(paint, photo, result, **painted)
-    photo.change(paint, photo, result, **painted)
+    painted = {"show_progress_on": ours.result, "trigger_mode": "always_last", **IN_LINE}
+    success.then(handlers.paint, photo, ours.result, **painted)
+    photo.change(handlers.paint, photo, ours.result, **painted)

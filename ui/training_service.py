@@ -26,11 +26,10 @@ from nst_core.text import explain, plain, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
 from ui.gallery import EXAMPLES, SEEN
-from ui.log import note
-from ui.session_cache import SessionCache
-from ui.studio import KEEP, PageError, Studio, Wish, keeping
-from ui.watched import GLANCE, Underway, Watched, duration, modestly
-from ui.words import phrase
+from ui.log import log_event
+from ui.studio import KEEP_FILES_SECONDS, PageError, Studio, Wish, keeping
+from ui.watched import VIEW_INTERVAL, Service, Watched, duration, modestly
+from ui.words import counted, phrase
 
 RECIPE = Recipe(
     steps=2000,
@@ -45,30 +44,32 @@ RECIPE = Recipe(
 """README's recipe; ``steps`` is the most that a training has here."""
 STEPS = 1200
 """README's number of steps."""
-WEIGHT = (0.1, 5.0)
+CONTENT_WEIGHT_BOUNDS = (0.1, 5.0)
 """Bounds of the content weight."""
-STYLE_SIZE = (128, 1024)
+STYLE_SIZE_BOUNDS = (128, 1024)
 SAMPLE = EXAMPLES[1]
 """The photograph that a style is shown on while it is trained, and in its preview."""
-SIZE = 1024
+PHOTO_SIZE = 1024
 """Longer side, in pixels, at which a person's photograph is repainted."""
-TRIAL = (5, 1.5)
+TRIAL_STEPS, TRIAL_SECONDS = 5, 1.5
 """The fewest steps, and seconds, by which the pace is judged."""
-PART = 0.9
+STEPS_SHARE = 0.9
 """The part of the time left after that which is for steps; the rest is for samples, and for slower moments."""
-LOSSES = ("step", "total", "content", "style", "total_variation")
+LOSS_COLUMNS = ("step", "total", "content", "style", "total_variation")
 
 
 class TrainingRequest(BaseModel):
-    """What is asked for beside the painting."""
+    """What is asked for besides the painting."""
 
     model_config = ConfigDict(frozen=True)
 
     title: Annotated[str, Field(max_length=120), AfterValidator(plain)] = ""
     start: str
     """An id of the registry: the style to begin with."""
-    content_weight: float = Field(RECIPE.content_weight, ge=WEIGHT[0], le=WEIGHT[1], allow_inf_nan=False)
-    style_size: int = Field(RECIPE.style_size, ge=STYLE_SIZE[0], le=STYLE_SIZE[1])
+    content_weight: float = Field(
+        RECIPE.content_weight, ge=CONTENT_WEIGHT_BOUNDS[0], le=CONTENT_WEIGHT_BOUNDS[1], allow_inf_nan=False
+    )
+    style_size: int = Field(RECIPE.style_size, ge=STYLE_SIZE_BOUNDS[0], le=STYLE_SIZE_BOUNDS[1])
     minutes: float = Field(1, ge=1, allow_inf_nan=False)
 
     def command(self) -> str:
@@ -102,13 +103,13 @@ class TrainingRun(Watched):
         return self.stopped or time.monotonic() > self.until
 
     def add(self, step: TrainingStep) -> None:
-        for name in LOSSES:
+        for name in LOSS_COLUMNS:
             self.losses.setdefault(name, []).append(getattr(step, name))
         self.progress = step.step / self.steps
         left = min(self.until - time.monotonic(), step.seconds / self.progress - step.seconds)
-        self.said = [phrase("Step {} of {}", step.step, self.steps), phrase("{}", duration(step.seconds))]
+        self.status = [phrase("Step {} of {}", step.step, self.steps), phrase("{}", duration(step.seconds))]
         if step.step > 1:
-            self.said.append(phrase("about {} left", duration(max(0, left))))
+            self.status.append(phrase("about {} left", duration(max(0, left))))
 
     def pack(self, style: Path) -> None:
         """Make the file to download."""
@@ -117,10 +118,10 @@ class TrainingRun(Watched):
                 archive.write(style / file, f"{self.name}/{file}")
 
 
-class TrainingService:
+class TrainingService(Service[TrainingRun]):
     """Trains for one person at a time; gives way whenever the studio paints: between steps, and by its priority.
 
-    What is kept of a training is found by its session alone.
+    The run of a session that counts as its last is the last that gave a style.
     """
 
     def __init__(
@@ -133,24 +134,23 @@ class TrainingService:
         """
         if photos:
             Photographs(photos, recipe)
+        super().__init__(KEEP_FILES_SECONDS, 8)
         self.studio = studio
         self.features = features
         self.photos = photos
         self.recipe = recipe
         self.minutes, self.most_minutes = (5, 10) if torch.cuda.is_available() else (20, 45)
         self.starts = [entry for entry in studio.registry if _is_start(entry)]
-        self.running: Underway[TrainingRun] = Underway(16, 2 * KEEP)
-        self._ended: SessionCache[TrainingRun] = SessionCache(8, 2 * KEEP)
         self._thread = ThreadPoolExecutor(1, "training", initializer=modestly)
 
-    def request(self, **said: Any) -> TrainingRequest:
+    def request(self, **settings: Any) -> TrainingRequest:
         """What was asked for, within this server's bounds.
 
         Raises:
             PageError: something in it is of another type or beyond the bounds.
         """
         try:
-            request = TrainingRequest(**said)
+            request = TrainingRequest(**settings)
         except ValidationError as error:
             raise PageError(explain(error, "the request")) from error
         if request.start not in [entry.id for entry in self.starts]:
@@ -198,15 +198,11 @@ class TrainingService:
             if not run.losses:
                 raise
             run.fail(error)
-            run.said = [phrase("Ended at step {}, without a style", round(run.losses["step"][-1]))]
+            run.status = [phrase("Ended at step {}, without a style", round(run.losses["step"][-1]))]
         finally:
             run.running = False
         run.progress = 1.0
         yield run
-
-    def ended(self, session: str | None) -> TrainingRun | None:
-        """The session's last training that gave a style."""
-        return self._ended.get(session, None)
 
     def paint(self, session: str | None, photo: Path) -> tuple[Path, Path]:
         """A person's photograph and what their own style makes of it, as files.
@@ -217,12 +213,12 @@ class TrainingService:
         run = self.ended(session)
         if run is None:
             raise PageError("Your own style is no longer here: press Train to make one.")
-        wish = Wish.of(style=run.style, size=min(SIZE, self.studio.max_side))
+        wish = Wish.of(style=run.style, size=min(PHOTO_SIZE, self.studio.max_side))
         # Not as a painting of the tab Repaint, which it would replace.
         painted = self.studio.stylize(session, photo, wish).result()
         file = self.studio.file(f"{photo.stem}-{run.name}.png")
         save_picture(painted, file)
-        return self.studio.sit(fit(open_picture(photo), max(painted.size)), photo.stem).file, file
+        return self.studio.save_original(fit(open_picture(photo), max(painted.size)), photo.stem).file, file
 
     def _train(self, run: TrainingRun, photos: Path, upload: Path, start: Style, title: str) -> Iterator[None]:
         painting = run.folder / "painting" / upload.name  # an upload may be gone before it is over
@@ -234,7 +230,7 @@ class TrainingService:
         folder = TrainingFolder(run.folder / "style" / run.name, painting, open_picture(SAMPLE))
         recipe, network = run.recipe, new_network(run.recipe, start)
         cost = self._snap(run, network, folder.sample, 0)
-        run.said = [phrase("Measuring the speed …")]
+        run.status = [phrase("Measuring the speed …")]
         yield
         before, paces = 0.0, list[float]()
         for step in self._steps(run, train(recipe, painting, photos, network, features)):
@@ -242,15 +238,15 @@ class TrainingService:
                 paces.append(step.seconds - before)
             before = step.seconds
             yield
-            if step.step >= TRIAL[0] and step.seconds >= TRIAL[1]:
+            if step.step >= TRIAL_STEPS and step.seconds >= TRIAL_SECONDS:
                 break
         if run.stopped:
-            run.said = [phrase("Stopped before it began")]
+            run.status = [phrase("Stopped before it began")]
             return
         if paces:
             left = run.until - time.monotonic()
             # The median: one of them may have waited for somebody's painting.
-            run.steps = max(1, min(recipe.steps, int(PART * left / statistics.median(paces))))
+            run.steps = max(1, min(recipe.steps, int(STEPS_SHARE * left / statistics.median(paces))))
         recipe, network = replace(recipe, steps=run.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
         for step in self._steps(run, folder.record(train(recipe, painting, photos, network, features), resume=False)):
@@ -258,10 +254,10 @@ class TrainingService:
             now = time.monotonic()
             if now - snapped > max(3, 20 * cost):
                 cost, snapped = self._snap(run, network, folder.sample, step.step), now
-            if now - shown > GLANCE:
+            if now - shown > VIEW_INTERVAL:
                 shown = now
                 yield
-        run.said = [phrase("Saving the style …")]
+        run.status = [phrase("Saving the style …")]
         yield
         with keeping("the style"):
             self._thread.submit(
@@ -279,12 +275,12 @@ class TrainingService:
             ).result()
             run.pack(folder.folder)
         run.snap(step.step, open_picture(folder.folder / PREVIEW))
-        note("trained", steps=step.step, seconds=step.seconds)
-        how, done = "Finished", phrase("1 step") if step.step == 1 else phrase("{} steps", step.step)
-        if step.step < run.steps:
-            how = "Stopped" if run.stopped else "Ended: its time was up"
+        log_event("trained", steps=step.step, seconds=step.seconds)
+        finished = step.step == run.steps
+        done = counted("1 step", "{} steps", step.step)
+        if not finished:
             done = phrase("{} of {} steps", step.step, run.steps)
-        run.said = [phrase(how), done, phrase("{}", duration(step.seconds))]
+        run.status = [run.outcome(finished), done, phrase("{}", duration(step.seconds))]
 
     def _steps(self, run: TrainingRun, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
         """The steps, one by one, in the background, until it is over."""

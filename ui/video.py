@@ -1,35 +1,43 @@
 """The tab *Video*: a film and a style in, its first frame at once, and the whole film, with its sound, in a while."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import gradio as gr
 
+from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
 from ui.gallery import drawn, examples, registry_choices
 from ui.line import Ended
-from ui.links import EDITED, remembers, said_at_first
-from ui.repaint import SHOW_MIX
+from ui.links import first_settings, remembers
 from ui.restoring import read
 from ui.sliders import slider, within
-from ui.studio import PEOPLE, Wish, received
+from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
-from ui.viewer import follow, refusals, shown, stop_button, view, viewer_for, waiting
-from ui.words import say, words_of
+from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for
+from ui.words import say, translator_for
 
-SIZE = 480
+DEFAULT_SIZE = 480
 """The longer side chosen at first, in pixels."""
 HINT = (
     "<b>Watch a film being painted</b>Choose a film: its first frame is painted straight away.<br>The rest, and the "
     "sound, follow when you press Paint."
 )
 
-EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous film (MP4)")))} }})"""
 
-# On a telephone the first frame would be below the fold.
-SHOW_STAGE = """() => {
-    if (innerWidth <= 768) document.querySelector("#film-viewer").scrollIntoView({ behavior: "smooth" });
-}"""
+class Widgets(NamedTuple):
+    """What the handlers and events need of the tab."""
+
+    film: gr.Video
+    settings: dict[str, Any]
+    """Components, by their names in a link; Gradio's annotations do not know their events."""
+    paint: gr.Button
+    result: gr.Video
+    viewer: gr.HTML
+    leave: gr.Button
+    stop: gr.Button
+    file: gr.DownloadButton
+    whole: gr.DownloadButton
+    """The last finished film, beside a later one that is not finished."""
 
 
 def video_tab(videos: VideoService, page: gr.Blocks, remembered: gr.BrowserState) -> gr.Dropdown:
@@ -37,6 +45,14 @@ def video_tab(videos: VideoService, page: gr.Blocks, remembered: gr.BrowserState
 
     Returns its list of styles.
     """
+    widgets = lay_out(videos)
+    wire(widgets, Handlers(videos, widgets.settings), page, remembered)
+    style: gr.Dropdown = widgets.settings["style"]
+    return style
+
+
+def lay_out(videos: VideoService) -> Widgets:
+    """Make the tab's widgets, in the order in which they stand."""
     choices = registry_choices(videos.studio.registry)
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
@@ -49,7 +65,7 @@ def video_tab(videos: VideoService, page: gr.Blocks, remembered: gr.BrowserState
             )
             size = gr.Radio(
                 [(str(one), one) for one in videos.sizes],
-                value=max((one for one in videos.sizes if one <= SIZE), default=videos.sizes[0]),
+                value=max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0]),
                 label=say("Size (longer side, px)"),
             )
             with gr.Row():
@@ -88,47 +104,57 @@ def video_tab(videos: VideoService, page: gr.Blocks, remembered: gr.BrowserState
                 whole = gr.DownloadButton(
                     say("Last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
                 )
+    settings = {"style": style, "size": size, "strength": strength, "color": color, "second": second, "mix": mix}
+    return Widgets(film, settings, paint, result, viewer, leave, stop, file, whole)
 
-    named: dict[str, gr.components.Component] = {"style": style, "size": size, "strength": strength}
-    named |= {"color": color, "second": second, "mix": mix}
-    settings = [*named.values()]
 
-    def asked(*said: Any) -> Wish:
-        return Wish.of(**dict(zip(named, within(settings, said), strict=True)))
+class Handlers:
+    """What the tab's events call."""
 
-    def found_open(remembered: Any, request: gr.Request) -> list[Any]:
-        said = said_at_first("video", named, remembered, request)
-        values = read(videos.studio, named, {"size": videos.sizes}, said)
-        return [values.get(name, gr.skip()) for name in named]
+    def __init__(self, videos: VideoService, settings: dict[str, Any]) -> None:
+        self.videos, self.settings = videos, settings
 
-    def chosen(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
-        videos.choose(request.session_hash, bool(film))
-        return first(request, film, *said)
+    def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
+        """Fill the settings in as the page opens."""
+        recipe = first_settings("video", self.settings, remembered, request)
+        values = read(self.videos.studio, self.settings, {"size": self.videos.sizes}, recipe)
+        return [values.get(name, gr.skip()) for name in self.settings]
 
-    def first(request: gr.Request, film: Any, *said: Any) -> tuple[Any, Any, Any]:
+    def chosen(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
+        """Another film, or none."""
+        self.videos.choose(request.session_hash, bool(film))
+        return self.first(request, film, *values)
+
+    def first(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
+        """Paint the first frame."""
         # The film painted before can still be downloaded, and its label says that it is not this one.
         earlier = gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
         if not film:
             return None, *earlier
-        painted = videos.running.get(request.session_hash, None)
+        painted = self.videos.running.get(request.session_hash, None)
         if painted and painted.running:
-            if not painted.told:
-                painted.told = True
+            if not painted.explained:
+                painted.explained = True
                 gr.Info(
-                    words_of(request)("The film being painted keeps its settings; Paint starts over with the new ones.")
+                    translator_for(request)(
+                        "The film being painted keeps its settings; Paint starts over with the new ones."
+                    )
                 )
             return gr.skip(), *earlier
         with refusals():
             try:
-                return view(videos.first(request.session_hash, received(film, "film"), asked(*said))), *earlier
+                path, wish = received(film, "film"), self._wish(values)
+                return view(self.videos.first(request.session_hash, path, wish)), *earlier
             except Ended:  # a later request is answered instead, whatever Gradio's order
                 return gr.skip(), *earlier
 
-    def start(request: gr.Request, film: Any, *said: Any) -> Iterator[tuple[Any, Any, Any]]:
+    def start(self, request: gr.Request, film: Any, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
+        """Paint the whole film."""
         with refusals():
-            yield from shown(videos.watch(request.session_hash, received(film, "film"), asked(*said)))
+            yield from shown(self.videos.watch(request.session_hash, received(film, "film"), self._wish(values)))
 
-    def left(run: VideoRun | None) -> list[Any]:
+    def left(self, run: VideoRun | None) -> list[Any]:
+        """What a run that has ended has left: the film, the last finished one, and the film to look at."""
         made = str(run.film) if run else None
         finished = str(run.before.film) if run and run.before else None
         return [
@@ -137,37 +163,29 @@ def video_tab(videos: VideoService, page: gr.Blocks, remembered: gr.BrowserState
             gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    page.load(found_open, remembered, settings, **quiet, js=EDITED)
+    def _wish(self, values: Sequence[Any]) -> Wish:
+        return Wish.of(**dict(zip(self.settings, within(self.settings.values(), values), strict=True)))
+
+
+def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.BrowserState) -> None:
+    """Make the tab's events."""
+    film, viewer, result, file = widgets.film, widgets.viewer, widgets.result, widgets.file
+    paint, watched = widgets.paint, [viewer, widgets.leave, widgets.stop]
+    named, settings = widgets.settings, [*widgets.settings.values()]
+    page.load(handlers.found_open, remembered, settings, **QUIET, js="markEdited")
     # For one choice from a list, Gradio starts two events.
-    pressed, dragged = [one.input for one in (style, size, color, second)], [strength.input, mix.input]
-    gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **quiet)
-    previewed: dict[str, Any] = {
-        "inputs": [film, *settings],
-        "outputs": [viewer, result, file],
-        "preprocess": False,
-        "show_progress_on": viewer,
-        "concurrency_id": "network",
-        "concurrency_limit": PEOPLE,
-        "api_visibility": "private",
-    }
-    film.change(chosen, **previewed, trigger_mode="multiple")
-    gr.on(pressed, first, **previewed, trigger_mode="multiple")
-    gr.on(dragged, first, **previewed, trigger_mode="always_last")
-    film.change(js=SHOW_STAGE)
-    gr.on([style.change, second.change], None, [style, second], mix, js=SHOW_MIX)
-    paint.click(None, film, [paint, leave, stop, result], js=waiting("film-viewer", 2))
-    paint.click(None, None, file, js=EARLIER)
-    event = paint.click(
-        start,
-        [film, *settings],
-        [viewer, leave, stop],
-        preprocess=False,
-        show_progress_on=viewer,
-        concurrency_id="film",
-        concurrency_limit=1,
-        api_visibility="private",
-    )
-    watched = [viewer, leave, stop]
-    follow([event], paint, watched, [file, whole, result], left, videos.ended, videos.running, videos.shown)
-    return style
+    pressed = [named[name].input for name in ("style", "size", "color", "second")]
+    dragged = [named[name].input for name in ("strength", "mix")]
+    gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **QUIET)
+    previewed = {"inputs": [film, *settings], "outputs": [viewer, result, file], "show_progress_on": viewer, **IN_LINE}
+    film.change(handlers.chosen, **previewed, trigger_mode="multiple")
+    gr.on(pressed, handlers.first, **previewed, trigger_mode="multiple")
+    gr.on(dragged, handlers.first, **previewed, trigger_mode="always_last")
+    film.change(js="() => scrollOnPhone(document.querySelector('#film-viewer'))")
+    styles = [named["style"], named["second"]]
+    gr.on([style.change for style in styles], None, styles, named["mix"], js="showMix")
+    paint.click(None, film, [paint, widgets.leave, widgets.stop, result], js="waiting('#film-viewer', 2)")
+    paint.click(None, None, file, js=labelled("Previous film (MP4)"))
+    event = paint.click(handlers.start, [film, *settings], watched, **one_at_a_time("film", viewer))
+    results, videos = [file, widgets.whole, result], handlers.videos
+    follow([event], paint, watched, results, handlers.left, videos, videos.shown)

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from nst_core.errors import NSTError
-from nst_core.streaming import Progress
+from nst_core.progress import Progress
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.text import slug
@@ -21,19 +21,19 @@ from nst_core.video import VideoStep, partial_film, stylize_video
 from nst_core.video_reader import Film, open_film, read_frames
 from nst_core.video_writer import recoded
 from ui.line import Ended, Turn
-from ui.log import note
+from ui.log import log_event
 from ui.session_cache import SessionCache
-from ui.studio import KEEP, PageError, Studio, Wish, keeping
-from ui.watched import Underway, Watched, duration
-from ui.words import Phrase, phrase
+from ui.studio import KEEP_FILES_SECONDS, KEEP_SECONDS, PageError, Studio, Wish, keeping
+from ui.watched import Service, Watched, duration
+from ui.words import Phrase, counted, phrase
 
-SIZES = (320, 480, 640, 960, 1280)
+FILM_SIZES = (320, 480, 640, 960, 1280)
 """The longer sides to choose from, in pixels."""
 MAX_SECONDS = 600
 """The most of this server's time for one film."""
-BURST = 0.5
+TURN_SECONDS = 0.5
 """Seconds of painting per turn, for which others wait behind a film."""
-TRIAL = (4, 1.5)
+TRIAL_FRAMES, TRIAL_SECONDS = 4, 1.5
 """The fewest frames, and seconds, by which the pace is judged."""
 
 
@@ -42,7 +42,7 @@ class VideoRun(Watched):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(0, folder)
-        self.said = [phrase("Examining the film …")]
+        self.status = [phrase("Examining the film …")]
         self.film: Path | None = None
         """The painted film, in the end."""
         self.before: VideoRun | None = None
@@ -52,29 +52,25 @@ class VideoRun(Watched):
         self.worked = 0.0
         """Seconds of work, without others' turns."""
         self.finished = False
-        self.told = False
+        self.explained = False
         """Whether it was said that it goes on as it began, though a setting was changed."""
         self.turn: Turn[Any] | None = None
         """The latest turn."""
 
 
-class VideoService:
-    """Repaints films of at most ``studio.max_side`` pixels to a side, in the studio's line like everything else.
-
-    What is kept of a film is found by its session alone.
-    """
+class VideoService(Service[VideoRun]):
+    """Repaints films of at most ``studio.max_side`` pixels per side, in the studio's line like everything else."""
 
     def __init__(self, studio: Studio, max_seconds: float = MAX_SECONDS) -> None:
+        super().__init__(8 * KEEP_SECONDS, 64)  # many turns of others may come between its own
         self.studio = studio
-        self.sizes = [size for size in SIZES if size <= studio.max_side] or [studio.max_side]
+        self.sizes = [size for size in FILM_SIZES if size <= studio.max_side] or [studio.max_side]
         self.max_seconds = max_seconds
-        self._firsts: SessionCache[VideoRun] = SessionCache(64, 2 * KEEP)
-        self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP)
+        self._firsts: SessionCache[VideoRun] = SessionCache(64, KEEP_FILES_SECONDS)
+        self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP_SECONDS)
         """The wish whose first frame each page asked for last."""
-        self._bare: SessionCache[bool] = SessionCache(1000, KEEP)
+        self._bare: SessionCache[bool] = SessionCache(1000, KEEP_SECONDS)
         """Pages whose film was taken away."""
-        self.running: Underway[VideoRun] = Underway(16, 8 * KEEP)  # many turns of others may come between its own
-        self._ended: SessionCache[VideoRun] = SessionCache(64, 2 * KEEP)  # as long as the files
         self._paces: dict[str, float] = {}
         """Seconds per pixel, by what paints."""
         self._closers = ThreadPoolExecutor(1, "film")
@@ -89,7 +85,7 @@ class VideoService:
         if self._bare.get(session, None):
             raise Ended
         self._wishes.put(session, None, wish)
-        styles, film, size, settings = self._asked(session, path, wish)
+        styles, film, size, settings = self._checked(session, path, wish)
         run = VideoRun(self.studio.folder)
 
         def paint(progress: Progress) -> None:
@@ -112,7 +108,7 @@ class VideoService:
         if not run.snapshots:
             raise PageError("This server has no space for the first frame at the moment: try again in an hour.")
         shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
-        run.said = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
+        run.status = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
         run.running = False
         self._firsts.put(session, None, run)
         return run
@@ -136,7 +132,7 @@ class VideoService:
             NSTError: whatever the library refuses before the first frame; later, the run has it as ``trouble``.
         """
         self._wishes.forget(session)
-        styles, film, size, settings = self._asked(session, path, wish)
+        styles, film, size, settings = self._checked(session, path, wish)
         run, earlier = VideoRun(self.studio.folder), self.ended(session)
         run.before = earlier.before if earlier and not earlier.finished else earlier
         out = run.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
@@ -171,15 +167,13 @@ class VideoService:
                 raise run.trouble
             raise PageError("The film was stopped before its first frame was finished.")
         if run.finished:
-            how, run.before = "Finished", None
-        else:
-            how = "Stopped" if run.stopped or run.trouble else "Ended: its time was up"
-        done = phrase("1 frame") if run.done == 1 else phrase("{} frames", run.done)
-        run.said = [phrase(how), done, phrase("{}", duration(run.worked))]
+            run.before = None
+        done = counted("1 frame", "{} frames", run.done)
+        run.status = [run.outcome(run.finished), done, phrase("{}", duration(run.worked))]
         if recoded(film, lossless=False):
-            run.said.append(phrase("sound converted to AAC"))
+            run.status.append(phrase("sound converted to AAC"))
         run.film, run.progress = out, 1.0
-        note("filmed", frames=run.done, seconds=run.worked)
+        log_event("filmed", frames=run.done, seconds=run.worked)
         self._ended.put(session, None, run)
         self._firsts.forget(session)
         yield run
@@ -188,14 +182,10 @@ class VideoService:
         """What the session's stage showed last: a first frame, or a film that has ended."""
         return self._firsts.get(session, None) or self.ended(session)
 
-    def ended(self, session: str | None) -> VideoRun | None:
-        """The session's last film."""
-        return self._ended.get(session, None)
-
     def _wants(self, session: str | None, wish: Wish) -> bool:
         return self._wishes.get(session, None) is wish
 
-    def _asked(
+    def _checked(
         self, session: str | None, path: Path, wish: Wish
     ) -> tuple[list[Style], Film, int | None, dict[str, Any]]:
         """The styles, the film, its longer side (None for its own: it is never enlarged) and the other settings."""
@@ -235,7 +225,7 @@ class VideoService:
                 return
             run.done = steps[-1].frame
             rate = run.done / run.worked
-            if run.done >= TRIAL[0] and run.worked >= TRIAL[1]:
+            if run.done >= TRIAL_FRAMES and run.worked >= TRIAL_SECONDS:
                 width, height = film.size(size)
                 self._paces[_kind(styles)] = 1 / (rate * width * height)
                 bound = bound or self._bound(film, styles, size)
@@ -243,10 +233,10 @@ class VideoService:
             if film.frames:
                 most = run.steps = max(run.done, min(film.frames, int(rate * self.max_seconds)))
                 left = phrase("about {} left", duration((most - run.done) / rate))
-                run.said = [phrase("Frame {} of {}", run.done, most), pace, left, *bound]
+                run.status = [phrase("Frame {} of {}", run.done, most), pace, left, *bound]
                 run.progress = run.done / most
             else:  # the film does not say how many it has
-                run.said = [phrase("Frame {}", run.done), pace]
+                run.status = [phrase("Frame {}", run.done), pace]
                 run.progress = min(1.0, run.worked / self.max_seconds)
             if time.monotonic() - snapped > 1:
                 snapped = time.monotonic()
@@ -258,11 +248,11 @@ class VideoService:
 
     def _waiting(self, turn: Turn[Any], run: VideoRun) -> Iterator[VideoRun]:
         """Say who is ahead of it, until it has had its turn or need not wait for it any more."""
-        for said in turn.watch():
+        for phrases in turn.watch():
             if turn.began is None:
                 if run.stopped:
                     self.studio.line.leave(turn)
-                run.said = said or run.said
+                run.status = phrases or run.status
                 yield run
 
     def _plan(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
@@ -300,14 +290,14 @@ def _as_shown(frame: Image.Image, film: Film) -> Image.Image:
 
 
 def _kind(styles: list[Style]) -> str:
-    """What the pace depends on, beside pixels."""
+    """What the pace depends on, besides pixels."""
     return " + ".join(style.architecture.id for style in styles)
 
 
 def _burst(painter: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
     """Some frames, none if no more are left, and the seconds that they took."""
     began, steps = time.monotonic(), list[VideoStep]()
-    while time.monotonic() - began < BURST and not (steps and steps[-1].last) and (step := next(painter, None)):
+    while time.monotonic() - began < TURN_SECONDS and not (steps and steps[-1].last) and (step := next(painter, None)):
         steps.append(step)
         progress(0.0)
     return steps, time.monotonic() - began

@@ -1,9 +1,7 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
 // empty box), `props.value` (ui/viewer.py: view), `props.hint`, `props.each` (what stands before its number), and
 // `watch`, which calls back when the value grows.
-const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null; // ui/words.py
-const say = (english) => spanish?.[english] ?? english;
-const told = (said) => JSON.parse(said) // ui/words.py: phrase
+const told = (status) => JSON.parse(status) // ui/words.py: phrase
   .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
   <figure><img hidden alt=""><p class="hint">${say(props.hint)}</p></figure>
@@ -73,7 +71,7 @@ function show() {
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
-  line.textContent = place ? waits : looksBack ? `${say("Previous run")} · ${told(before.said)}` : told(run.said);
+  line.textContent = place ? waits : looksBack ? `${say("Previous run")} · ${told(before.status)}` : told(run.status);
   scrub.max = Math.max(0, run.snapshots.length - 1);
   scrub.disabled = run.snapshots.length < 2;
   look();
@@ -269,13 +267,13 @@ chart.onclick = (event) => {
   look();
 };
 
-async function keep({ said, losses, snapshots }) {
+async function keep({ status, losses, snapshots }) {
   if (before) URL.revokeObjectURL(before.picture);
   looksBack = false;
   before = null;
   if (!snapshots.length) return;
   const { url } = snapshots.at(-1), picture = await fetch(url).catch(() => null); // the connection may break
-  if (picture?.ok) before = { said, losses, url, picture: URL.createObjectURL(await picture.blob()) };
+  if (picture?.ok) before = { status, losses, url, picture: URL.createObjectURL(await picture.blob()) };
   show();
 }
 
@@ -286,13 +284,13 @@ function take() {
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the new run was refused; this one is back
   if (!run || !before) looksBack = false;
-  if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see head.html
+  if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see page.js
   // For another run, or one that goes on or has just ended, the newest picture counts.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();
-  // On a telephone, the curves have only now appeared, below the fold.
+  // The curves have only now appeared.
   const begins = run && earlier && rows().length && !earlier.losses.step?.length;
-  if (begins && innerWidth <= 768) element.scrollIntoView({ behavior: "smooth" });
+  if (begins) scrollOnPhone(element);
 }
 
 // Only Gradio's tracker knows the place. It shows one for a moment even where nobody else is there; and only events
@@ -300,9 +298,9 @@ function take() {
 const tracker = element.closest(".block").querySelector("[data-testid=status-tracker]");
 new MutationObserver(() => {
   const stops = [...document.querySelectorAll(".stop")].some((one) => one.checkVisibility());
-  const said = stops && !run?.running ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
-  queued = said ? queued ?? performance.now() : null;
-  const now = said && performance.now() - queued > 500 ? said : 0;
+  const number = stops && !run?.running ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
+  queued = number ? queued ?? performance.now() : null;
+  const now = number && performance.now() - queued > 500 ? number : 0;
   if (now !== place) { place = now; show(); }
 }).observe(tracker, { childList: true, characterData: true, subtree: true });
 element.closest(".column").addEventListener("click", ({ target }) => {

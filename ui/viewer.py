@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +9,9 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.events import Dependency
 
-from nst_core.errors import NSTError
+from ui.events import QUIET
 from ui.studio import address_of
-from ui.watched import Underway, Watched
+from ui.watched import Service, Watched
 from ui.words import say
 
 VIEWER = Path(__file__).with_name("viewer.js")
@@ -39,19 +38,9 @@ def stop_button(id: str) -> gr.Button:
     return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, elem_classes="stop", min_width=120)
 
 
-def waiting(viewer: str, others: int) -> str:
-    """JavaScript for three or more buttons: press, leave the queue, and others that are of no use meanwhile.
-
-    It is called with what has to be chosen before.
-    """
-    # Set by the browser at once: the queue may take its time.
-    return f"""(...chosen) => {{
-        const viewer = document.querySelector("#{viewer}");
-        if (innerWidth <= 768 && chosen.every(Boolean)) viewer.scrollIntoView({{ behavior: "smooth" }});
-        const update = (change) => ({{ __type__: "update", ...change }});
-        const others = Array({others}).fill(update({{ visible: false }}));
-        return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
-    }}"""
+def labelled(words: str) -> str:
+    """JavaScript that gives a button another label."""
+    return f"() => ({{ __type__: 'update', label: {json.dumps(str(say(words)))} }})"
 
 
 def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
@@ -67,7 +56,7 @@ def view(run: Watched) -> dict[str, Any]:
     """What ``viewer.js`` draws; only differences from the one before are sent, and five digits are enough."""
     return {
         "running": run.running,
-        "said": json.dumps(run.said),  # Gradio's differences of lists within lists lose what comes after a shorter one
+        "status": json.dumps(run.status),  # of lists in lists, Gradio's differences lose what follows a shorter one
         "progress": round(run.progress, 3),
         "steps": run.steps,
         "losses": {name: [float(f"{value:.5g}") for value in values] for name, values in run.losses.items()},
@@ -81,44 +70,32 @@ def follow(
     watched: Sequence[Any],
     results: Sequence[Any],
     left: Callable[[W | None], list[Any]],
-    ended: Callable[[str | None], W | None],
-    running: Underway[W],
+    service: Service[W],
     before: Callable[[str | None], W | None] | None = None,
 ) -> list[Dependency]:
     """Wire up what follows ``events``, each of which ``shown`` feeds; returns what follows their success.
 
     ``watched`` are the viewer and its two buttons, the one that leaves the queue first; ``results`` are the components
-    for what a session's last work, if it has ``ended`` well, has ``left`` to download. ``before`` tells what a viewer
-    showed before work that failed, if that may be something else.
+    for what a session's last run of the ``service`` has ``left`` to download. ``before`` tells what a viewer showed
+    before a run that failed, if that may be something else.
     """
     viewer, leave, stop = watched
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+    at_once = {**QUIET, "queue": False}
 
     def rest(request: gr.Request) -> list[Any]:
         hidden = [gr.Button(visible=False)] * 2
-        return [gr.Button(interactive=True), *hidden, *left(ended(request.session_hash))]
+        return [gr.Button(interactive=True), *hidden, *left(service.ended(request.session_hash))]
 
     def refused(request: gr.Request) -> list[Any]:
-        earlier = (before or ended)(request.session_hash)
+        earlier = (before or service.ended)(request.session_hash)
         return [earlier and view(earlier), *rest(request)]
 
     def end(request: gr.Request) -> None:
-        running.stop(request.session_hash)
+        service.stop(request.session_hash)
 
     resting = [press, leave, stop, *results]
     for event in events:
-        event.failure(refused, None, [viewer, *resting], **quiet)
-    leave.click(rest, None, resting, **quiet, cancels=[*events])
-    stop.click(end, None, None, **quiet)
-    return [event.success(rest, None, resting, **quiet) for event in events]
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Raise what the library refuses as Gradio shows it."""
-    try:
-        yield
-    except NSTError as error:
-        # Gradio shows a message as markup.
-        message = escape(str(error), quote=False)
-        raise gr.Error(message, print_exception=False) from error
+        event.failure(refused, None, [viewer, *resting], **at_once)
+    leave.click(rest, None, resting, **at_once, cancels=[*events])
+    stop.click(end, None, None, **at_once)
+    return [event.success(rest, None, resting, **at_once) for event in events]

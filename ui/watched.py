@@ -1,4 +1,4 @@
-"""What goes on for a while on this server and is watched: an optimisation, a training, a film."""
+"""What goes on for a while on this server and is watched: an optimisation, a training, a film; and who does it."""
 
 import os
 import shutil
@@ -10,18 +10,19 @@ import weakref
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from PIL import Image
 
 from nst_core.errors import NSTError
-from ui.log import note_failure
+from ui.log import log_failure
 from ui.session_cache import SessionCache
-from ui.words import phrase
+from ui.studio import KEEP_FILES_SECONDS
+from ui.words import Phrase, phrase
 
-SNAPSHOTS = 40
+MAX_SNAPSHOTS = 40
 """The most pictures that are kept of a run; if there are more, every second one goes."""
-GLANCE = 0.35
+VIEW_INTERVAL = 0.35
 """Seconds between two looks at the curves."""
 
 
@@ -37,7 +38,7 @@ class Watched:
         """One column is ``step``."""
         self.snapshots: list[tuple[int, Path]] = []
         """The step and the picture's file, in the order of time; the last one is the best once the run has ended."""
-        self.said = [phrase("Preparing the feature network and the pictures …")]
+        self.status = [phrase("Preparing the feature network and the pictures …")]
         """Its status, in words."""
         self.progress = 0.0
         self.running = True
@@ -48,7 +49,7 @@ class Watched:
 
     def snap(self, step: int, picture: Image.Image) -> None:
         """Keep a picture."""
-        if len(self.snapshots) >= SNAPSHOTS:
+        if len(self.snapshots) >= MAX_SNAPSHOTS:
             # The latest may be on its way to those who watch.
             for _, file in self.snapshots[1:-1:2]:
                 file.unlink(missing_ok=True)
@@ -60,7 +61,7 @@ class Watched:
         try:
             file.write_bytes(made.getvalue())
         except OSError as error:  # the disk is full; there may be room for the next one, and the run is worth more
-            note_failure(error)
+            log_failure(error)
             file.unlink(missing_ok=True)
             return
         self.snapshots.append((step, file))
@@ -72,6 +73,11 @@ class Watched:
             with suppress(OSError):
                 os.utime(file)
 
+    def outcome(self, finished: bool) -> Phrase:
+        """How it ended, for what has a number of steps and a time."""
+        how = "Stopped" if self.stopped or self.trouble else "Ended: its time was up"
+        return phrase("Finished" if finished else how)
+
     def fail(self, error: NSTError) -> None:
         """Keep the error that ended it, but not its traceback, whose frames hold memory."""
         error.__cause__ = error.__context__ = None
@@ -81,16 +87,27 @@ class Watched:
 W = TypeVar("W", bound=Watched)
 
 
-class Underway(SessionCache[W]):
-    """Work in progress, by the session that watches it; when told to stop, it ends after the current step."""
+class Service(Generic[W]):
+    """Does such work, and keeps the runs that go on, and each session's last one; they are found by session alone."""
+
+    def __init__(self, running: float, ended: int) -> None:
+        """A run that goes on can be stopped for ``running`` seconds; at most ``ended`` of those that ended are kept."""
+        self.running: SessionCache[W] = SessionCache(16, running)
+        self._ended: SessionCache[W] = SessionCache(ended, KEEP_FILES_SECONDS)
+
+    def ended(self, session: str | None) -> W | None:
+        """The session's last run that ended well."""
+        return self._ended.get(session, None)
 
     def stop(self, session: str | None) -> None:
-        if watched := self.get(session, None):
-            watched.stopped = True
+        """Have the session's run end after the current step."""
+        if run := self.running.get(session, None):
+            run.stopped = True
 
     def stop_all(self) -> None:
-        for watched in self.values():
-            watched.stopped = True
+        """Have all runs end after the current step."""
+        for run in self.running.values():
+            run.stopped = True
 
 
 def duration(seconds: float) -> str:

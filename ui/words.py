@@ -114,11 +114,11 @@ una pantalla bastante ancha.
     "the style’s licence:": "licencia del estilo:",
     "Link to settings": "Enlace a los ajustes",
     "Share": "Compartir",
-    "Could not share": "Aquí no se puede compartir",
+    "Could not share": "No se pudo compartir",
     ", the largest this server paints": ", lo máximo que pinta este servidor",
     "Link copied": "Enlace copiado",
     "Copied, without your style": "Copiado, sin su estilo",
-    "Could not copy": "Sin portapapeles",
+    "Could not copy": "No se pudo copiar",
     "Download PNG": "Descargar PNG",
     "Strength": "Intensidad",
     "Colours of the": "Colores de",
@@ -160,20 +160,18 @@ una pantalla bastante ancha.
     ),
     "Only the quick styles work with the camera.": "La cámara se pinta solo con los estilos rápidos.",
     "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
-        "Eso no es una imagen: aquí corresponde un PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
+        "Eso no es una imagen: use un archivo PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
     "That is not a style: use its weights (.safetensors), or its folder as a .zip file.": (
-        "Eso no es un estilo: aquí corresponden unos pesos (.safetensors) o la carpeta de un estilo en .zip."
+        "Eso no es un estilo: use sus pesos (.safetensors) o su carpeta en un archivo .zip."
     ),
-    "That file is too large: the limit is 64 MB.": (
-        "Ese archivo es demasiado grande: aquí corresponden 64 MB como máximo."
-    ),
+    "That file is too large: the limit is 64 MB.": "Ese archivo es demasiado grande: el límite es de 64 MB.",
     "That file is no longer on the server, which keeps files for an hour: make it again.": (
         "Ese archivo ya no está en el servidor, que guarda los archivos una hora: vuelva a crearlo."
     ),
     "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
     "That is not a film: use an MP4, MOV, MKV, WebM or GIF file.": (
-        "Eso no es una película: aquí corresponde un MP4, MOV, MKV, WebM o GIF."
+        "Eso no es una película: use un archivo MP4, MOV, MKV, WebM o GIF."
     ),
     "Painted by": "Pinta",
     "this device": "este dispositivo",
@@ -189,16 +187,16 @@ una pantalla bastante ancha.
     "Start the camera, or choose a photograph or drop it here.": (
         "Encienda la cámara, elija una fotografía o suéltela aquí."
     ),
-    "Switch camera": "La otra cámara",
-    "Automatic, for speed": "Según la rapidez",
+    "Switch camera": "Cambiar de cámara",
+    "Automatic, for speed": "Automático, según la velocidad",
     "The painting program could not be downloaded: try again, or use the Repaint tab.": (
-        "No se pudo descargar el programa que pinta; pruebe otra vez o pinte en la pestaña Repintar."
+        "No se pudo descargar el programa que pinta: pruebe otra vez o use la pestaña Repintar."
     ),
     "The painting program could not be downloaded: try again, or let the server paint.": (
-        "No se pudo descargar el programa que pinta; pruebe otra vez o deje que pinte el servidor."
+        "No se pudo descargar el programa que pinta: pruebe otra vez o deje que pinte el servidor."
     ),
     "Painting here needs WebAssembly, which this browser lacks: use the Repaint tab.": (
-        "Este navegador no tiene WebAssembly, que es lo que pinta aquí; la pestaña Repintar no lo necesita."
+        "Pintar aquí requiere WebAssembly, que este navegador no tiene: use la pestaña Repintar."
     ),
     "Downloading the painting program …": "Descargando el programa que pinta …",
     "Downloading the style; the first time, it has to be prepared …": (
@@ -206,7 +204,7 @@ una pantalla bastante ancha.
     ),
     "Painting …": "Pintando …",
     "This device could not paint it: choose a smaller size, another style, or the Repaint tab.": (
-        "Este dispositivo no pudo: elija un tamaño menor, otro estilo o la pestaña Repintar."
+        "Este dispositivo no pudo pintarla: elija un tamaño menor, otro estilo o la pestaña Repintar."
     ),
     "This browser cannot read that file: choose a PNG, JPEG or WebP.": (
         "Este navegador no puede leer ese archivo: elija un PNG, JPEG o WebP."
@@ -214,7 +212,7 @@ una pantalla bastante ancha.
     "by this device's processor": "con el procesador de este dispositivo",
     "by this device's graphics chip": "con el chip gráfico de este dispositivo",
     "Camera access was denied: allow it next to the page's address, then start the camera again.": (
-        "No se permitió la cámara: permítala junto a la dirección de la página y enciéndala otra vez."
+        "Se denegó el acceso a la cámara: permítalo junto a la dirección de la página y enciéndala otra vez."
     ),
     "This device has no camera: choose a photograph instead.": (
         "Este dispositivo no tiene cámara: elija una fotografía en su lugar."
@@ -225,7 +223,7 @@ una pantalla bastante ancha.
     "Browsers allow only https pages to use a camera: choose a photograph instead.": (
         "Solo las páginas con https pueden usar la cámara: elija una fotografía en su lugar."
     ),
-    "Asking for access to the camera …": "Pidiendo la cámara …",
+    "Asking for access to the camera …": "Pidiendo acceso a la cámara …",
     "The camera is off: you left this tab.": "La cámara está apagada: dejó esta pestaña.",
     "Turn the camera off": "Apagar la cámara",
     "The camera is off.": "La cámara está apagada.",
@@ -242,7 +240,7 @@ una pantalla bastante ancha.
     "Last finished film (MP4)": "La última película terminada (MP4)",
     "Your film": "Su película",
     "The film being painted keeps its settings; Paint starts over with the new ones.": (
-        "La película que se está pintando sigue como empezó; Pintar empieza de nuevo."
+        "La película que se está pintando conserva sus ajustes; Pintar empieza de nuevo con los nuevos."
     ),
     "Community styles": "Estilos de la comunidad",
     "community, unreviewed": "de la comunidad, sin revisar",
@@ -252,7 +250,7 @@ una pantalla bastante ancha.
     "no licence": "sin licencia",
     "Your style": "Su estilo",
     "It can be used.": "Se puede usar.",
-    "It cannot be used as it is.": "Así como está no se puede usar.",
+    "It cannot be used as it is.": "Tal como está no se puede usar.",
     "Published as {}.": "Publicado como {}.",
     "a pull request": "una solicitud de cambios (pull request)",
     "Proposed for the gallery in {}.": "Propuesto para la galería en {}.",
@@ -260,9 +258,9 @@ una pantalla bastante ancha.
     "Until it is merged, everybody can use it with the link {}.": (
         "Hasta que se acepte, todo el mundo puede usarlo con el enlace {}."
     ),
-    "Sort by": "Primero los",
-    "Most liked": "más apreciados",
-    "Newest": "más nuevos",
+    "Sort by": "Ordenar por",
+    "Most liked": "Más apreciados",
+    "Newest": "Más recientes",
     "Style, artist, repository": "Estilo, artista, repositorio",
     "Drop, paste\nor choose": "Suelte, pegue\no elija",
     "Drop here": "Suelte aquí",
@@ -277,7 +275,7 @@ una pantalla bastante ancha.
     "Stop": "Parar",
     "Continue": "Continuar",
     "Continue keeps the settings this run started with; Run starts over with the new ones.": (
-        "Continúa con los ajustes con los que empezó; Empezar usa los nuevos."
+        "Continuar conserva los ajustes con los que empezó; Empezar comienza de nuevo con los nuevos."
     ),
     "Picture (PNG)": "Imagen (PNG)",
     "Losses (CSV)": "Pérdidas (CSV)",
@@ -293,7 +291,7 @@ una pantalla bastante ancha.
     "Content layers": "Capas del contenido",
     "Style layers": "Capas del estilo",
     "conv1_1 to conv5_4, or relu…; conv4_1=0.5 halves a layer's weight.": (
-        "de conv1_1 a conv5_4, o relu…; conv4_1=0.5 le da a una la mitad del peso."
+        "De conv1_1 a conv5_4, o relu…; conv4_1=0.5 reduce a la mitad el peso de una capa."
     ),
     "What the losses mean": "Qué significan las pérdidas",
     "Content weight": "Peso del contenido",
@@ -305,13 +303,13 @@ una pantalla bastante ancha.
     "VGG19, the paper's": "VGG19, la del artículo",
     "Seed of the noise": "Semilla del ruido",
     "Repaints the photograph from coarse to fine: the quickest way to a picture.": (
-        "La fotografía se repinta de lo grueso a lo fino: es lo que antes da una imagen."
+        "Repinta la fotografía de lo grueso a lo fino: es lo que antes da una imagen."
     ),
     "The same, but starting from random dots: the most to watch.": (
-        "Lo mismo, a partir de puntos al azar y nada más: es lo que más da que ver."
+        "Lo mismo, pero a partir de puntos al azar: es lo que más da que ver."
     ),
     "From noise, with the layers that Gatys, Ecker and Bethge used in 2015; takes its time.": (
-        "Desde ruido, con las capas de Gatys, Ecker y Bethge 2015; se toma su tiempo."
+        "Desde ruido, con las capas que Gatys, Ecker y Bethge usaron en 2015; lleva su tiempo."
     ),
     "As in jcjohnson's neural-style: from noise, with a weight on smoothness; takes the longest.": (
         "Como en neural-style, de jcjohnson: desde ruido, con un peso en la suavidad; es lo que más tarda."
@@ -321,11 +319,11 @@ una pantalla bastante ancha.
     ),
     "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
     "at its current load, less if the losses stop falling.": (
-        "{size} px, como máximo {steps} pasos de {optimizer} desde {start}; {more}. <b>Como máximo {time}</b>, más o "
-        "menos, en esta máquina tal como está; menos, si las pérdidas dejan de bajar."
+        "{size} px, como máximo {steps} pasos de {optimizer} desde {start}; {more}. <b>Hasta unos {time}</b> en esta "
+        "máquina con su carga actual; menos, si las pérdidas dejan de bajar."
     ),
     "{other} in place of {layer}": "{other} en lugar de {layer}",
-    "over up to {} sizes, from coarse to fine": "en {} tamaños a lo sumo, de grueso a fino",
+    "over up to {} sizes, from coarse to fine": "en hasta {} tamaños, de grueso a fino",
     "content {content:g} to style {style:g}": "contenido {content:g} frente a estilo {style:g}",
     "smoothness {:g}": "suavidad {:g}",
     "in the photograph’s colours": "con los colores de la fotografía",
@@ -352,11 +350,11 @@ una pantalla bastante ancha.
         "y el sonido, siguen cuando pulse Pintar."
     ),
     "Preparing the feature network and the pictures …": "Preparando la red de características y las imágenes …",
-    "Examining the film …": "Mirando la película …",
-    "Measuring the speed …": "Mirando lo rápido que va …",
-    "measuring the speed": "mirando lo rápido que va",
+    "Examining the film …": "Examinando la película …",
+    "Measuring the speed …": "Midiendo la velocidad …",
+    "measuring the speed": "midiendo la velocidad",
     "Continuing …": "Continuando …",
-    "Saving the style …": "Escribiendo el estilo …",
+    "Saving the style …": "Guardando el estilo …",
     "Downloading the style from the Hugging Face Hub …": "Descargando el estilo del Hugging Face Hub …",
     "{}": "{}",
     "{} × {} px": "{} × {} px",
@@ -367,18 +365,18 @@ una pantalla bastante ancha.
     "{} a second": "{} por segundo",
     "about {} left": "faltan unos {}",
     "at most {}": "como máximo {}",
-    "painting all of them takes about {}": "todos llevan unos {}",
+    "painting all of them takes about {}": "pintarlos todos lleva unos {}",
     "the first of {} frames": "el primero de {} fotogramas",
     "the first frame": "el primer fotograma",
-    "only the first {} of its {} can be painted in {}": "los primeros {} de sus {} caben en {}",
+    "only the first {} of its {} can be painted in {}": "solo los primeros {} de sus {} se pueden pintar en {}",
     "only the first {} of its {} can be painted in {}; at {} px, all of it": (
-        "los primeros {} de sus {} caben en {}; a {} px, todo"
+        "solo los primeros {} de sus {} se pueden pintar en {}; a {} px, todo"
     ),
     "Finished": "Terminado",
     "Finished: the losses have all but stopped falling": "Terminado: las pérdidas apenas bajan ya",
     "Stopped": "Parado",
     "Stopped before it began": "Parado antes de empezar",
-    "Stopped: others may be waiting": "Parado, pues puede que otros esperen",
+    "Stopped: others may be waiting": "Parado: puede que otros esperen",
     "Ended: its time was up": "Terminado: se acabó su tiempo",
     "Ended at step {}, without a style": "Terminado en el paso {}, sin un estilo",
     "{} steps": "{} pasos",
@@ -386,21 +384,21 @@ una pantalla bastante ancha.
     "{} of {} steps": "{} de {} pasos",
     "1 frame": "1 fotograma",
     "{} frames": "{} fotogramas",
-    "sound converted to AAC": "su sonido es AAC ahora",
-    "Your earlier request comes first": "Antes va lo que usted ya pidió",
+    "sound converted to AAC": "sonido convertido a AAC",
+    "Your earlier request comes first": "Primero va su petición anterior",
     "1 person is ahead of you": "Hay 1 persona antes que usted",
     "{} people are ahead of you": "Hay {} personas antes que usted",
-    "{} % painted, about {} s left": "Pintado el {} %, unos {} s más",
+    "{} % painted, about {} s left": "{} % pintado, faltan unos {} s",
     "The settings are now those this picture was made with: drop a photograph to paint it the same way.": (
-        "Los ajustes son como cuando se hizo: suelte una fotografía para tenerla igual."
+        "Los ajustes son ahora los de esta imagen: suelte una fotografía para pintarla igual."
     ),
     "That picture was painted in a private style, which pictures do not name: the chosen style stays.": (
-        "Ese estilo era propio de alguien, y ninguna imagen lo nombra: se queda el elegido."
+        "Esa imagen se pintó con un estilo privado, que las imágenes no nombran: se mantiene el elegido."
     ),
-    "You are in the queue": "Está en la fila",
-    "Somebody else is ahead of you; you are next.": "Antes se hace lo de otra persona; lo suyo va después.",
+    "You are in the queue": "Está en la cola",
+    "Somebody else is ahead of you; you are next.": "Hay otra persona antes que usted; después va usted.",
     "At most {} people are ahead of you.": "Hay como mucho {} personas antes que usted.",
-    "Press Stop to leave the queue.": "Parar le saca de la fila.",
+    "Press Stop to leave the queue.": "Pulse Parar para salir de la cola.",
     "<b>One moment</b>The first picture is on its way.": "<b>Un momento</b>La primera imagen está en camino.",
     "Picture at step": "Imagen en el paso",
     "Frame": "Fotograma",
@@ -410,7 +408,7 @@ una pantalla bastante ancha.
     "A layer …": "Una capa …",
     "Previous run": "La prueba anterior",
     "Its curves are dashed; press to see its last picture, and again for this run's": (
-        "Sus curvas van a trazos; al pulsar se ve su última imagen, y otra vez, la de esta"
+        "Sus curvas son discontinuas; pulse para ver su última imagen, y otra vez para ver la de esta"
     ),
     "Step": "Paso",
     "Total": "Total",
@@ -444,13 +442,13 @@ una pantalla bastante ancha.
     "Title": "Título",
     "My style": "Mi estilo",
     "Start with the network of": "Comenzar con la red de",
-    "Higher values keep more of the photograph.": "Cuanto mayor, más queda de la fotografía.",
-    "Style size (px)": "Tamaño del cuadro (px)",
+    "Higher values keep more of the photograph.": "Cuanto mayor, más se conserva de la fotografía.",
+    "Style size (px)": "Tamaño del estilo (px)",
     "The size at which the painting is studied: larger gives larger strokes.": (
-        "A qué tamaño se mira el cuadro: cuanto mayor, más grandes las pinceladas."
+        "El tamaño al que se estudia el cuadro: cuanto mayor, más grandes las pinceladas."
     ),
     "Maximum minutes": "Minutos como máximo",
-    "As many steps are taken as fit into this time.": "Se dan tantos pasos como quepan.",
+    "As many steps are taken as fit into this time.": "Se dan tantos pasos como quepan en ese tiempo.",
     "Train": "Entrenar",
     "Style (ZIP)": "Estilo (ZIP)",
     "Previous style (ZIP)": "El estilo anterior (ZIP)",
@@ -487,7 +485,7 @@ una pantalla bastante ancha.
 }
 
 
-def words_of(request: gr.Request) -> Callable[[str], str]:
+def translator_for(request: gr.Request) -> Callable[[str], str]:
     """A function that translates English words for a browser, where the server makes the sentence."""
     spanish = request.headers.get("accept-language", "").startswith("es")
     return SPANISH.__getitem__ if spanish else str
@@ -514,6 +512,11 @@ def phrase(words: str, *values: object) -> Phrase:
     return words, *values
 
 
-def spoken(phrases: Iterable[Phrase], worded: Callable[[str], str] = str) -> str:
-    """The phrases as one text, in English or as ``worded`` translates them."""
-    return " · ".join(worded(words).format(*values) for words, *values in phrases)
+def counted(one: str, several: str, count: int) -> Phrase:
+    """The phrase for one thing, or the one for several, with their number in it."""
+    return phrase(one) if count == 1 else phrase(several, count)
+
+
+def spoken(phrases: Iterable[Phrase], translate: Callable[[str], str] = str) -> str:
+    """The phrases as one text, in English or as ``translate`` translates them."""
+    return " · ".join(translate(words).format(*values) for words, *values in phrases)

@@ -17,20 +17,20 @@ from ui.studio import PageError
 
 ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""
-LEAST, MOST = 20, 80
+MIN_LOAN, MAX_LOAN = 20, 80
 """Seconds to ask for. A person has a few minutes a day, two without signing in; a GPU that is 1.5 times as fast uses up
 1.5 times as many of them."""
-READY = 8
+START_SECONDS = 8
 """Seconds of them until the first step: a process starts, and the network goes to the GPU."""
 PACE = 4e-7
 """Seconds per unit of ``nst_core.stages.work`` before any run has measured it: a cautious guess."""
-BATCH = 0.25
+BATCH_SECONDS = 0.25
 """Seconds whose steps are sent together."""
 
 
-def asked(seconds: float) -> int:
+def loan_for(seconds: float) -> int:
     """How many seconds to ask for, for a run of about ``seconds``."""
-    return round(min(MOST, max(LEAST, READY + 1.5 * seconds)))
+    return round(min(MAX_LOAN, max(MIN_LOAN, START_SECONDS + 1.5 * seconds)))
 
 
 def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, None, None]:
@@ -43,7 +43,7 @@ def optimize_there(seconds: int, **wish: Any) -> Generator[OptimizationStep, Non
         NSTError: as ``optimize``, or there is no GPU for this person at the moment.
     """
     method, earlier = wish["method"], wish["resume"].seconds if wish.get("resume") else 0.0
-    wish["method"] = replace(method, seconds=min(method.seconds, earlier + seconds - READY))
+    wish["method"] = replace(method, seconds=min(method.seconds, earlier + seconds - START_SECONDS))
     try:
         with closing(_there(seconds, _packed(wish))) as sent:
             for packed in sent:
@@ -65,7 +65,7 @@ def _optimize(seconds: int, packed: bytes) -> Generator[bytes, None, None]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         for step in optimize(**_unpacked(packed, device)):
             batch.append(step)
-            if step.finished or step.seconds - began > BATCH:
+            if step.finished or step.seconds - began > BATCH_SECONDS:
                 began = step.seconds
                 yield _packed(_together(batch))
                 batch = []

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nst_core.errors import NSTError, check_number
-from nst_core.streaming import Progress
+from nst_core.progress import Progress
 from nst_core.text import quoted
 
 logger = logging.getLogger(__name__)

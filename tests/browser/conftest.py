@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ui.server import Page as Repaint
 
 CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE = 60_000
+TIMEOUT = 60_000
 """Milliseconds."""
 
 
@@ -23,7 +23,7 @@ def browser() -> Iterator["Browser"]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM} (apt install chromium)")
-    sync_api.expect.set_options(timeout=PATIENCE)
+    sync_api.expect.set_options(timeout=TIMEOUT)
     with sync_api.sync_playwright() as playwright:
         # Its camera films a clock; who uses it is asked all the same.
         arguments = ["--no-sandbox", "--use-fake-device-for-media-stream=device-count=2"]
@@ -62,7 +62,7 @@ def blank(browser: "Browser", request: pytest.FixtureRequest) -> Iterator["Page"
     phone = screen == "phone"
     context = browser.new_context(viewport=SCREENS[screen], is_mobile=phone, has_touch=phone, accept_downloads=True)  # type: ignore[arg-type]
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT)
     hosts: set[str | None] = set()
     raised: list[str] = []
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))

@@ -13,11 +13,11 @@ from picking import pick, unfold
 from PIL import Image
 from waiting import wait_long, wait_until
 
-from browser.conftest import CHROMIUM, PATIENCE
+from browser.conftest import CHROMIUM, TIMEOUT
 from nst_core.optimization import optimize
 from ui import optimization_service
 from ui.advanced import AS_BEGUN
-from ui.studio import KEEP
+from ui.studio import KEEP_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -220,7 +220,7 @@ def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Brow
     advanced.locator("#run").click()
     expect(advanced.locator("#optimization-viewer .line")).to_contain_text("left")
     second, third = (browser.new_context(locale=locale).new_page() for locale in ("en", "es"))
-    for page, tab, told in ((second, "Advanced", "You are in the queue"), (third, "Avanzado", "Está en la fila")):
+    for page, tab, told in ((second, "Advanced", "You are in the queue"), (third, "Avanzado", "Está en la cola")):
         page.goto(app_url)
         page.get_by_role("tab", name=tab).click()
         page.locator("#contents button").first.click()
@@ -261,7 +261,7 @@ def test_who_stays_keeps_the_run_and_a_closed_page_ends_it(browser: "Browser", a
         executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
     )
     page = browser.new_context().new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT)
     page.goto(app_url)
     page.get_by_role("tab", name="Advanced").click()
     expect(page.locator("#plan")).to_contain_text("Up to about")
@@ -299,7 +299,7 @@ def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     advanced: "Page", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = advanced
-    monkeypatch.setattr("ui.watched.SNAPSHOTS", 12)
+    monkeypatch.setattr("ui.watched.MAX_SNAPSHOTS", 12)
     choose(page, 2000)
     page.locator("#run").click()
     step, most = page.wait_for_function(LOOK_BACK).json_value()
@@ -356,7 +356,7 @@ def test_a_run_that_is_too_old_to_continue_is_there_all_the_same(
     choose(page, 12)
     page.locator("#run").click()
     wait_until_it_rests(page, "12 steps")
-    wait_long(monkeypatch, KEEP + 1)
+    wait_long(monkeypatch, KEEP_SECONDS + 1)
     page.locator("#go-on").click()
     expect(page.get_by_test_id("toast-text")).to_contain_text("There is no longer a run to continue")
     expect(page.locator("#run")).to_be_enabled()

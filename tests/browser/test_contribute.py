@@ -229,7 +229,7 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(browser: "Browser", app_ur
     expect(page.locator("#sample img")).to_be_visible()
     # It takes the place of what is there; what can be no style takes nothing away.
     drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
-    expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: aquí corresponden unos pesos")
+    expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: use sus pesos")
     with (tmp_path / "large.zip").open("wb") as file:
         file.truncate(2**26 + 1)
     page.evaluate(LARGE, "#sample")
@@ -241,7 +241,7 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(browser: "Browser", app_ur
     expect(page.locator("#sample")).to_be_hidden()
     page.locator("#upload").get_by_label(re.compile("Limpiar|Borrar")).click()
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "film.mp4")
-    expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: aquí corresponden unos pesos")
+    expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: use sus pesos")
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "large.zip")
     expect(page.get_by_role("alert")).to_contain_text("Ese archivo es demasiado grande")
     assert not page.get_by_test_id("toast-body").count()

@@ -29,6 +29,7 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_role("alert").get_by_text("That is not a picture")).to_be_visible()
     drop(page, tmp_path / "first.png", "image/png", "#masthead")
     expect(page.get_by_text("That is not a picture")).to_be_hidden()
+    expect(page.locator("#result img").first).to_have_attribute("src", re.compile("first"))
     expect(page.locator("#result img")).to_have_count(2)
     expect(page.locator("#photo img")).to_be_visible()
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "note.txt")
@@ -61,7 +62,7 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     page.get_by_role("tab", name=re.compile("V[ií]deo")).click()
     settle(page)
     first = "el primero de {} fotogramas"
-    for frames, place in ((3, "#film-viewer"), (5, "#film")):
+    for frames, place in ((3, "#masthead"), (5, "#film")):
         drop(page, make_film(tmp_path / f"{frames}.mp4", frames=frames), "video/mp4", place)
         expect(page.locator("#film-viewer .line")).to_contain_text(first.format(frames))
     expect(page.locator("#film-viewer figure img")).to_have_attribute("alt", re.compile("Fotograma"))

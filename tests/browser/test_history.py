@@ -61,7 +61,8 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     page.locator("#history .strip button").first.click()
     dialog.get_by_role("button", name="Forget it").click()
     expect(page.locator("#history .strip button")).to_have_count(1)
-    page.get_by_role("button", name="Forget them").click()
+    page.get_by_role("button", name="Forget them").dblclick()  # which is once
+    page.wait_for_timeout(500)
     expect(page.locator("#history .strip button")).to_have_count(1)
     page.get_by_role("button", name="All of them?").click()
     expect(page.get_by_text("Your latest pictures")).to_be_hidden()
@@ -165,6 +166,16 @@ def test_what_was_chosen_is_there_again_in_its_tab_alone(page: "Page", app_url: 
     page.get_by_role("tab", name="Advanced").click()
     expect(page.locator("#painting img")).to_have_attribute("src", re.compile("navy"))
     assert page.locator("#photo img, #result img").count() == 0
+
+    page.get_by_role("tab", name="Repaint").click()
+    (tmp_path / "my photo (1).png").write_text("I am a text.")
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "my photo (1).png")
+    expect(page.get_by_test_id("toast-text")).to_contain_text("'my photo (1).png'")
+    expect(page.locator("#result .clear-status").last).to_be_hidden()  # it would do nothing
+    page.reload()  # what was refused would be again
+    page.get_by_role("tab", name="Advanced").click()
+    expect(page.locator("#painting img")).to_have_attribute("src", re.compile("navy"))
+    assert page.locator("#photo img").count() == 0
 
 
 def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from dropping import drop
 from made_optimization import made_picture
 from made_page import served_page
 from PIL import Image
@@ -269,7 +270,7 @@ def test_where_the_server_is_lost_the_last_picture_stays(live: "Page") -> None:
     assert page.locator("#live .camera").is_enabled()
 
 
-def test_a_file_that_cannot_be_read_ends_nothing(live: "Page", tmp_path: Path) -> None:
+def test_what_cannot_be_had_ends_nothing(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     text = tmp_path / "photo.png"
     text.write_text("I am a text.")
@@ -286,6 +287,8 @@ def test_a_file_that_cannot_be_read_ends_nothing(live: "Page", tmp_path: Path) -
     page.wait_for_function("!!window.go")
     choose(page, text)
     expect(line).to_contain_text("This browser cannot read that file")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(line).to_contain_text("Camera access was denied")
     page.evaluate("back()")
     expect(line).to_contain_text("40 × 30 px")
 
@@ -322,6 +325,7 @@ def test_where_the_graphics_chip_is_not_to_be_had_the_processor_paints(live: "Pa
     expect(live.locator("#live .line")).to_contain_text("by this device's processor")
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     page, line = live, live.locator("#live .line")
     start = page.get_by_role("button", name="Start the camera")
@@ -329,6 +333,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     expect(line).to_have_text(
         "Camera access was denied: allow it next to the page's address, then start the camera again."
     )
+    expect(page.locator("#live .rate")).to_be_in_viewport()  # which is below that
     none = "async () => { throw new DOMException('', 'NotFoundError'); }"
     page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {none}; }}")
     start.click()
@@ -340,7 +345,7 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
 
     text = tmp_path / "photo.png"
     text.write_text("I am a text.")
-    choose(page, text)
+    drop(page, text, "image/png", "#masthead")
     expect(line).to_have_text("This browser cannot read that file: choose a PNG, JPEG or WebP.")
     photo = tmp_path / "small.png"
     made_picture(1, (40, 30)).save(photo)

@@ -15,7 +15,7 @@ from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from ui.gallery import EXAMPLES
 from ui.links import read_recipe
-from ui.masks import LONGEST, read_mask
+from ui.masks import MAX_MASK_LENGTH, read_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def changed(page: "Page", before: str) -> None:
 
 
 def draw(page: "Page", *points: tuple[float, float]) -> None:
-    """A stroke over places in the picture, 0–1, with the mouse or, on a telephone, a finger; waits for the picture."""
+    """A stroke over places in the picture, 0–1, with the mouse or, on a phone, a finger; waits for the picture."""
     if not page.locator("#mask :is(.draw, .erase)[aria-pressed=true]").count():
         page.get_by_role("button", name="Draw").click()
     before, box = seen(page), page.locator("#mask canvas").bounding_box()
@@ -275,7 +275,7 @@ def test_a_link_with_a_ready_mask_says_which(two: "Page") -> None:
     expect(page.get_by_role("button", name="Left", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
-@pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + LONGEST * "A"], ids=["none", "long"])
+@pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + MAX_MASK_LENGTH * "A"], ids=["none", "long"])
 def test_a_broken_mask_in_a_link_is_dropped_and_said(blank: "Page", app_url: str, mask: str) -> None:
     page = blank
     page.goto(f"{app_url}/?style=second-style&second=first-style&mix=0.7&mask={mask}")

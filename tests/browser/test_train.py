@@ -16,7 +16,7 @@ from waiting import wait_long, wait_until
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from ui.server import Page as Repaint
-from ui.studio import KEEP
+from ui.studio import KEEP_FILES_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -33,7 +33,8 @@ def server(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     for seed in range(3):
         made_picture(seed, (90, 70)).save(photos / f"{seed}.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ui.training_service.TRIAL", (2, 0.0))
+        patch.setattr("ui.training_service.TRIAL_STEPS", 2)
+        patch.setattr("ui.training_service.TRIAL_SECONDS", 0.0)
         patch.setattr("nst_core.training_folder.PREVIEW_SIZE", 64)
         with launched_page(registry_file, tmp_path_factory.mktemp("page"), photos=photos, recipe=RECIPE) as page:
             yield page
@@ -179,7 +180,7 @@ def test_a_style_whose_hour_is_over_is_said_to_be_gone(
     page.wait_for_function("+document.querySelector('#training-viewer .legend .step span')?.textContent > 0")
     page.locator("#stop-training").click()
     expect(page.locator("#use-style")).to_be_visible()
-    wait_long(monkeypatch, 2 * KEEP + 1)
+    wait_long(monkeypatch, KEEP_FILES_SECONDS + 1)
     page.locator("#use-style").click()
     expect(page.get_by_test_id("toast-text")).to_have_text("Your own style is no longer here: drop its file again.")
     expect(page.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")

@@ -14,7 +14,7 @@ from waiting import wait_long, wait_until
 from nst_core.registry import Registry
 from nst_core.video import stylize_video
 from ui.server import Page as Repaint
-from ui.studio import KEEP
+from ui.studio import KEEP_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -206,7 +206,7 @@ def test_a_film_of_half_an_hour_ago_stays_though_another_is_refused(
     expect(page.locator("#film-viewer figure img")).to_be_visible()
     page.locator("#paint-film").click()
     expect(page.locator("#film-viewer .line")).to_contain_text("Finished · 20 frames")
-    wait_long(monkeypatch, KEEP + 1)
+    wait_long(monkeypatch, KEEP_SECONDS + 1)
     page.locator("#film").get_by_label("Clear").click()
     expect(page.locator("#film-viewer .hint")).to_be_visible()
     page.locator("#paint-film").click()

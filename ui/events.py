@@ -1,0 +1,47 @@
+"""Options of Gradio's events that several tabs share, and refusals as Gradio shows them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from nst_core.errors import NSTError
+
+PEOPLE = 24
+"""How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""For what nobody has to wait for or see."""
+# Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's gate, and
+# the sliders would refuse a number in other words than the library.
+IN_LINE: dict[str, Any] = {
+    "preprocess": False,
+    # The same for all: what was asked for last should also be handled last.
+    "concurrency_id": "network",
+    "concurrency_limit": PEOPLE,
+    "api_visibility": "private",
+}
+"""For what a network paints in the studio's line."""
+
+
+def one_at_a_time(kind: str, viewer: gr.HTML) -> dict[str, Any]:
+    """For work that takes minutes, of which a ``viewer`` shows the progress; one person's after the other's."""
+    return {
+        "preprocess": False,
+        "show_progress_on": viewer,
+        "concurrency_id": kind,
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+    }
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what the library refuses as Gradio shows it."""
+    try:
+        yield
+    except NSTError as error:
+        # Gradio shows a message as markup.
+        message = escape(str(error), quote=False)
+        raise gr.Error(message, print_exception=False) from error

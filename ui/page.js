@@ -1,0 +1,139 @@
+// What the page's other scripts and its events call, and what there has to be before Gradio: the head of the HTML has it
+// (ui/head.py), so these are global names.
+
+// What runs, or was not downloaded, is lost with the page; where the connection broke, it is lost already, and Gradio
+// reloads the page.
+// Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
+addEventListener("pagehide", () => dispatchEvent(new Event("beforeunload")));
+addEventListener("beforeunload", (event) => {
+  const atStake = document.querySelector(".viewer :is([data-state=running], [data-unsaved])");
+  if (!event.isTrusted || !atStake || document.querySelector(".toast-body.error")) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+});
+
+// The second click of a double click would press what stands there by then.
+addEventListener("click", (event) => {
+  const { detail, target } = event;
+  if (detail > 1 && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget")) event.stopImmediatePropagation();
+}, { capture: true });
+
+// A thumb that scrolls the page may come down on a slider, which browsers set at once: it is set back.
+let sliderBefore;
+addEventListener("pointerdown", ({ target }) => { sliderBefore = target.value; }, { capture: true });
+addEventListener("pointercancel", ({ target }) => {
+  if (!target.matches("[type=range]")) return;
+  target.value = sliderBefore;
+  target.dispatchEvent(new Event("input", { bubbles: true }));
+}, { capture: true });
+
+// A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
+try {
+  document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.repaint));
+} catch {} // a browser may keep a page inside another one from remembering anything
+document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
+
+function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
+  const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null;
+  return spanish?.[english] ?? english;
+}
+
+function scrollOnPhone(element, block = "start") { // to what would be below the fold
+  if (innerWidth <= 768) element.scrollIntoView({ behavior: "smooth", block });
+}
+
+function openTab(id) { // and return its button
+  // Tabs that do not fit are in a menu, and have no ids there, but come in the same order.
+  const ids = gradio_config.components.filter(({ type }) => type === "tabitem").map(({ props }) => props.id);
+  const tab = document.querySelectorAll("[role=tab], .overflow-dropdown button")[ids.indexOf(id)];
+  tab?.click();
+  return tab;
+}
+
+// As the page opens: a link opens the tab that it names, or else the first; whoever loads the page again, or comes back
+// from signing in, finds the tab that they left. `names` are the parameters of links, as other sites add their own to
+// addresses; nothing is opened unless the tab is `wanted`.
+function openFirstTab(names, wanted) {
+  let memory = {};
+  try { memory = sessionStorage; } catch {} // a page inside another one may be kept from remembering anything
+  const linked = new URLSearchParams(location.search);
+  const edited = memory.edited === location.search; // see ui/links.js
+  const left = edited || !names.some((name) => linked.has(name));
+  const tab = left ? memory.tab : linked.get("tab");
+  const [first] = document.querySelectorAll("[role=tab]"); // else somebody has opened another one already
+  if (first.ariaSelected === "true" && wanted(tab)) openTab(tab);
+  addEventListener("pagehide", () => {
+    memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
+  });
+}
+
+// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; one name for
+// the radio buttons of a group, without which arrow keys do not move between them; what is said about a picture or a
+// style is read out; Tab leaves a list, which Gradio would open again; and after a button is pressed by a key, the focus
+// moves to the button that stops what began, as the pressed one is of no use meanwhile.
+function completeGradio() {
+  const complete = () => {
+    for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
+      button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\.\w+$/, "");
+    for (const group of document.querySelectorAll("fieldset"))
+      group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
+    for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
+      const label = button.closest(".block").querySelector("[data-testid=block-label]");
+      const name = [label, button].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(": ");
+      if (button.ariaLabel !== name) button.ariaLabel = name;
+    }
+    for (const region of document.querySelectorAll("#info, #report")) Object.assign(region, {
+      role: "status",
+      ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
+    });
+    const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
+    if (pressed && document.activeElement === document.body) stop?.focus({ preventScroll: true });
+  };
+  let pressed = false; // was a button by a key, and nothing since
+  for (const kind of ["keydown", "pointerdown", "click"])
+    document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
+  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true });
+  complete();
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
+  }, true);
+}
+
+// A listener for what takes a while, called with what has to be chosen before. It sets three or more buttons: press,
+// leave the queue, and `others` that are of no use meanwhile; in the browser, at once, as the queue may take its time.
+function waiting(viewer, others) {
+  const update = (change) => ({ __type__: "update", ...change });
+  return (...chosen) => {
+    if (chosen.every(Boolean)) scrollOnPhone(document.querySelector(viewer));
+    const hidden = Array(others).fill(update({ visible: false }));
+    return [update({ interactive: false }), update({ visible: true }), ...hidden];
+  };
+}
+
+async function share(files) { // returns what the button for it says then
+  try {
+    await navigator.share({ files });
+  } catch (error) {
+    if (error.name !== "AbortError") return say("Could not share"); // an AbortError is a change of mind
+  }
+  return say("Share");
+}
+
+// A store of pictures in this browser: a function that returns what `work` on it gives once that is done, or nothing,
+// where a page inside another one may store nothing.
+function pictureStore(name, keyPath) {
+  const opened = new Promise((done, fail) => {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("pictures", { keyPath });
+    request.onsuccess = () => done(request.result);
+    request.onerror = () => fail(request.error);
+  }).catch(() => null);
+  return async (work) => {
+    const database = await opened;
+    const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
+    return request && new Promise((done) => {
+      request.onsuccess = () => done(request.result);
+      request.onerror = () => done();
+    });
+  };
+}

@@ -1,0 +1,32 @@
+// What the events of the tab Repaint do in the browser alone (ui/repaint.py).
+
+function showStyles() { // styles and picture fit together, unless a phone lies on its side, or the page is zoomed
+  const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
+  if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
+}
+
+// A link, or a picture made here, may choose a style that is out of sight: in a row on a phone, else in a list.
+const showCard = () => setTimeout(() => {
+  const card = document.querySelector("#styles label:has(:checked)"), list = card?.parentElement;
+  const [seen, frame] = [card, list].map((element) => element?.getBoundingClientRect());
+  if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
+  if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
+}, 100);
+
+function showShare(pictures) { // no button where the browser has no dialog for it, or a page around this one forbids it
+  const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];
+  return { __type__: "update", visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) };
+}
+
+async function shareShown([, picture]) {
+  const blob = await (await fetch(picture.url)).blob();
+  return share([new File([blob], decodeURIComponent(picture.url.split("/").pop()), { type: blob.type })]);
+}
+
+// A style over itself is that style.
+const showMix = (style, second) => ({ __type__: "update", visible: Boolean(second) && second !== style });
+
+function showMask(style, second, pictures) { // see ui/mask.js
+  const detail = { second: second !== style && second, pictures: (pictures ?? []).map((picture) => picture?.url) };
+  document.dispatchEvent(new CustomEvent("painted", { detail }));
+}
