@@ -218,7 +218,8 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
         card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
         files[CARD] = tagged(card.decode("utf-8-sig")).encode()
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
-        return api.create_commit(repo, additions, commit_message="The style").oid
+        with _no_warning("No files have been modified"):  # where it was published before
+            return api.create_commit(repo, additions, commit_message="The style").oid
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
@@ -436,6 +437,21 @@ def _download(
 def _kept(repo: str, revision: str | None, *files: str) -> Path | None:
     paths = [try_to_load_from_cache(**_place(repo), filename=file, revision=revision) for file in files]
     return Path(str(paths[0])).parent if all(isinstance(path, str) for path in paths) else None
+
+
+@contextmanager
+def _no_warning(beginning: str) -> Iterator[None]:
+    """Keep the client from logging what begins with those words."""
+
+    def others(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(beginning)
+
+    client = logging.getLogger("huggingface_hub.hf_api")
+    client.addFilter(others)
+    try:
+        yield
+    finally:
+        client.removeFilter(others)
 
 
 @contextmanager

@@ -162,7 +162,10 @@ def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
     if note and encoder is _PNG:
         texts.add_itxt(NOTE, note)
     with whole_file(path) as file:
-        clean.save(file, encoder.format, pnginfo=texts, **encoder.options)
+        # Not into the file itself: where the disk is full, TIFF's encoder would print lines of its own.
+        encoded = BytesIO()
+        clean.save(encoded, encoder.format, pnginfo=texts, **encoder.options)
+        file.write(encoded.getbuffer())
 
 
 @contextmanager

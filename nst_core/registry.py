@@ -343,7 +343,7 @@ def add_entry(text: str, entry: Entry) -> str:
     fields = entry.model_dump(mode="json", exclude_none=True)
     if (styles.value and styles.flow_style) or root.flow_style:
         # A list in brackets takes JSON as well.
-        end = styles.value[-1].end_mark.index if styles.value else styles.start_mark.index + 1
+        end = styles.value[-1].end_mark.index if styles.value else styles.end_mark.index - 1
         item = (", " if styles.value else "") + json.dumps(fields, ensure_ascii=False)
         new = text[:end] + item + text[end:]
     else:
@@ -352,7 +352,9 @@ def add_entry(text: str, entry: Entry) -> str:
         # Comments above the next section stay there.
         while not styles.flow_style and before.rpartition("\n")[2].startswith("#"):
             before = before.rpartition("\n")[0].rstrip()
-        margin = " " * (2 if styles.flow_style else styles.start_mark.column)  # as the present ones have
+        # As the present ones have, though not all that the list begins with is one: there may be a tag or an anchor.
+        lines = text[styles.start_mark.index - styles.start_mark.column :]
+        [margin, *_] = ["  "] if styles.flow_style else re.findall(r"^( *)-\s", lines, re.MULTILINE)
         item = yaml.safe_dump([fields], sort_keys=False, allow_unicode=True)
         indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
         after = text[len(before) if not styles.flow_style else styles.end_mark.index :]
@@ -376,13 +378,13 @@ def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], 
 
 @contextmanager
 def perhaps_a_folder(ref: str) -> Iterator[None]:
-    """Where a folder may have been meant, let a refusal of the Hub also say that there is no folder ``ref``."""
+    """Let a refusal of the Hub also say that there is no folder ``ref``, which may have been meant."""
     from nst_core.hub import HubError
 
     try:
         yield
     except HubError as error:
-        if not os.path.isdir(ref.partition("/")[0]):
+        if "@" in ref:
             raise
         raise HubError(f"{error} Nor is there a folder {quoted(ref)} here.") from error
 

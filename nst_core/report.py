@@ -12,7 +12,19 @@ from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, recognise, trial_picture
 from nst_core.images import PictureError, open_picture
-from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, StyleError, read_card, read_config
+from nst_core.style import (
+    CARD,
+    CONFIG,
+    LICENSES,
+    MAX_BYTES,
+    PREVIEW,
+    WEIGHTS,
+    Card,
+    StyleError,
+    no_folder,
+    read_card,
+    read_config,
+)
 from nst_core.text import few, quoted
 
 TRIAL = "a trial picture"
@@ -57,7 +69,7 @@ def examine(folder: Path) -> Report:
         StyleError: there is no such folder.
     """
     if not os.path.isdir(folder):
-        raise StyleError(f"There is no folder {quoted(folder.name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
+        raise no_folder(folder, folder.name)
     findings = []
     architecture = None
     try:

@@ -25,6 +25,7 @@ from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import check_memory
 from nst_core.precision import Precision
 from nst_core.progress import Progress
+from nst_core.registry import REPO
 from nst_core.streaming import quickest_type
 from nst_core.text import PlainText, Tags, check_json, explain, few, load_yaml, plain, quoted, read_text
 
@@ -44,6 +45,10 @@ HUB_TAGS = ("style-transfer", "nst-style")
 """Tags that the card of every style has on the Hub, beside its own."""
 FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL | re.MULTILINE)
 """Matches a card's front matter, and the text after it."""
+ADDRESS = re.compile(
+    rf"(?:https?:/+)?(?:(?:huggingface|hf)\.co/)?(?:(?:spaces|models)/)?({REPO})(?:/(?:tree|blob)/.*)?/*", re.ASCII
+)
+"""Matches what people paste or write for a repository on the Hub, as a ``Path`` may have it; its name is a group."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -254,12 +259,12 @@ class Style:
             StyleError: the folder is not a style, or its architecture is not known.
             WeightsError: its weights did not pass the gate.
         """
-        folder = _real(folder)
+        given, folder = folder, _real(folder)
         name = plain(name or folder.name)
         if os.path.isfile(folder):
             raise StyleError(f"{quoted(name)} is a file: give its folder, with {CONFIG} and {WEIGHTS}.")
         if not os.path.isdir(folder):
-            raise StyleError(f"There is no folder {quoted(name)}: a style is a folder with {CONFIG} and {WEIGHTS}.")
+            raise no_folder(given, name)
         if missing := [file for file in (CONFIG, WEIGHTS) if not os.path.isfile(folder / file)]:
             raise StyleError(f"{quoted(name)} is not a style: it lacks {' and '.join(missing)}.")
         config, card = read_config(folder), read_card(folder)
@@ -275,6 +280,13 @@ class Style:
             architecture=architecture,
             network=load_network(folder / WEIGHTS, architecture, sha256=sha256),
         )
+
+
+def no_folder(folder: str | Path, name: str) -> StyleError:
+    """The refusal of a folder that is not there; a repository on the Hub may be meant, and be written otherwise."""
+    repo = ADDRESS.fullmatch(str(folder))
+    or_else = f", or one on the Hub, written as {repo[1]}" if repo else ""
+    return StyleError(f"There is no folder {quoted(name)}: a style is a folder with {CONFIG} and {WEIGHTS}{or_else}.")
 
 
 def check_style(style: object) -> None:
@@ -340,14 +352,14 @@ def check_new(folder: Path) -> None:
     """Refuse, before any work is done, a folder where a style's files would replace others.
 
     Raises:
-        StyleError: the folder has a file with the name of one of a style's.
+        StyleError: the folder has files with the names of a style's.
     """
-    for file in MAX_BYTES:
-        if os.path.lexists(folder / file):
-            raise StyleError(
-                f"The folder {quoted(folder)} already has a {file}, which a style's own does not replace: move "
-                "it away, or name another folder."
-            )
+    if there := [f"a {file}" for file in MAX_BYTES if os.path.lexists(folder / file)]:
+        named = " and ".join(filter(None, (", ".join(there[:-1]), there[-1])))
+        raise StyleError(
+            f"The folder {quoted(folder)} already has {named}, which a style's own does not replace: move "
+            f"{'them' if there[1:] else 'it'} away, or name another folder."
+        )
 
 
 def write_style(

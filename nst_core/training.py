@@ -264,9 +264,9 @@ def train(
     Raises:
         ProcessesError: the processes cannot share a batch equally, or accelerate is not installed.
         RecipeError: as ``check_recipe``.
-        TrainingError: there is nothing to train, or to train on; the checkpoint is of another training, or is there
-            without ``resume``, or is not given with it; the losses are no longer numbers, or the output has become one
-            flat colour.
+        TrainingError: there is nothing to train in float32, or to train on; the checkpoint is of another training, or
+            is there without ``resume``, or is not given with it; the losses are no longer numbers, or the output has
+            become one flat colour.
         PictureError: the painting cannot be read.
         LossError, FeaturesError: the painting is completely transparent, the recipe asks for a convention or a layer
             that does not exist, or ``load_features`` refuses the features.
@@ -278,6 +278,8 @@ def train(
         raise TrainingError(
             "The network is frozen, as a style's is: what new_network(recipe, style) gives can be trained."
         )
+    if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
+        raise TrainingError("The network should be in float32: convert it with network.float().")
     checkpoint = Path(checkpoint) if checkpoint else None
     if resume and not checkpoint:
         raise TrainingError("Resuming takes the checkpoint to continue from: give its file.")
@@ -447,7 +449,7 @@ def is_complete(checkpoint: Path) -> bool:
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint."""
     if not os.path.exists(path):
-        raise TrainingError(f"There is no checkpoint {path} to resume from; start without --resume.")
+        raise TrainingError(f"There is no checkpoint {path} to resume from: start without resuming.")
     try:
         state = load_checkpoint(path)
         # Earlier versions did not save the seconds.

@@ -224,18 +224,16 @@ def card_text(
 ) -> str:
     """A card's text on a training of ``done`` steps; the metrics are means over the last ``measured``."""
     steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
-    by = f" by {artist}" if artist else ""
-    painting = f"The painting: {painting}.\n" if painting else ""
-    losses = (
-        f""" Losses over the last {measured} steps:
-content {metrics["training_content"]:.3f}, style {metrics["training_style"]:.3f}."""
-        if metrics
-        else ""
-    )
+    after = f"*{title}* by {artist}." if artist else f"*{title}*."
+    if painting:
+        after += f"\nThe painting: {painting}."
+    losses = ""
+    if metrics:
+        means = f"content {metrics['training_content']:.3f}, style {metrics['training_style']:.3f}"
+        losses = f"\nLosses over the last {measured} steps: {means}."
     return f"""# {title}
 
-A style for nst-core: a transformation network (Johnson et al. 2016) that repaints a photograph after *{title}*{by}.
-{painting}
+A style for nst-core: a transformation network (Johnson et al. 2016) that repaints a photograph after {after}
 
 ```python
 from nst_core import Registry, open_picture, stylize

@@ -677,7 +677,7 @@ def test_a_resumed_training_writes_over_nothing_and_makes_no_step_in_vain(
     done = nst("import", checkpoint, "-o", "ended", "--sample", "photos/one.png", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     told = refusal(*words, "--resume", folder=tmp_path)
-    assert "already has a README.md" in told and "move it away" in told
+    assert "already has a README.md, a preview.webp, a config.json and a model" in told and "move them away" in told
     assert (tmp_path / checkpoint).read_bytes() == kept
     for file in MAX_BYTES:
         (tmp_path / "ended" / file).unlink()

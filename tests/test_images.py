@@ -18,6 +18,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import torch
+from full_disk import no_room
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, ImageCms, PngImagePlugin
 
@@ -1060,6 +1061,18 @@ def test_a_failed_writing_leaves_what_was_there(rgb: Image.Image, tmp_path: Path
     with pytest.raises(PictureError, match="could not be written: its name contains a null character"):
         save_picture(rgb, tmp_path / "a\0b.png")
     assert sorted(tmp_path.iterdir()) == [path] and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_full_disk_is_told_in_one_sentence_alone(
+    rgb: Image.Image, tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        no_room(),
+        pytest.raises(PictureError, match=r"^The picture 'out\....' could not be written: File too large\.$"),
+    ):
+        save_picture(rgb.resize((300, 200)), tmp_path / f"out{suffix}")
+    assert capfd.readouterr().err == "" and list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_replaced_whole_and_readable_like_any_other(rgb: Image.Image, tmp_path: Path) -> None:

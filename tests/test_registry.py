@@ -298,9 +298,23 @@ def test_what_reads_as_a_path_is_a_folder_that_is_not_there(folder: Path, ref: s
     assert sentence.startswith("There is no folder 'nowhere': ")
 
 
-def test_a_folder_of_a_mistyped_name_may_be_meant_where_the_hub_has_none(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("https://huggingface.co/ada/wave", "http://hf.co/ada/wave/tree/main/wave", "huggingface.co/spaces/ada/wave/"),
+        *("ada/wave/", "spaces/ada/wave"),
+    ],
+)
+def test_an_address_on_the_hub_is_no_folder(folder: Path, ref: str, tmp_path: Path) -> None:
+    told = (
+        "There is no folder 'wave': a style is a folder with config.json and model.safetensors, or one on the Hub, "
+        "written as ada/wave."
+    )
+    assert refusal(ref, Registry.load(folder).open, StyleError) == told
+    assert nst("check", ref, folder=tmp_path).stderr == f"{told}\n"
+
+
+def test_a_folder_may_be_meant_where_the_hub_has_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> Path:
         raise HubError("The Hub has none.")
 
@@ -310,7 +324,8 @@ def test_a_folder_of_a_mistyped_name_may_be_meant_where_the_hub_has_none(
     told = "The Hub has none. Nor is there a folder 'styles/graet-wave' here."
     assert refusal("styles/graet-wave", registry.open, HubError) == told
     assert nst("check", "styles/graet-wave", folder=folder).stderr == f"{told}\n"
-    assert refusal("user/graet-wave", registry.open, HubError) == "The Hub has none."
+    assert refusal("user/wave", registry.open, HubError) == "The Hub has none. Nor is there a folder 'user/wave' here."
+    assert refusal("user/wave@v1", registry.open, HubError) == "The Hub has none."
 
 
 def test_what_opens_no_style(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,6 +502,12 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
         f"      tags: []\n      path: a\n      sha256: {SHA256}\n\nblocked:\n- repo: a/b\n  reason: R\n",
         f"styles: [{{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}}]\nversion: 1",
         "{version: 1, styles: []}",
+        "{version: 1, styles: !!seq []}",
+        *(
+            f"version: 1\nstyles: {marked}\n  # - one\n  -  # - it\n    {known}\nblocked: []\n"
+            for marked in ("!!seq", "&all")
+            for known in [json.dumps(entry(id="known"))]
+        ),
         '{"version": 1, # ours\n "styles": [\n'
         f"  {{id: a, title: A, artist: A, license: mit, tags: [], path: a, sha256: {SHA256}}},  # one\n]}}\n",
     ],

@@ -381,8 +381,19 @@ def test_a_new_style_takes_the_place_of_nothing(tmp_path: Path, name: str) -> No
     (tmp_path / "notes.txt").write_text("mine")
     check_new(tmp_path)
     (tmp_path / name).symlink_to(tmp_path / "elsewhere")  # a link that leads nowhere is somebody's, too
-    with pytest.raises(StyleError, match=f"already has a {name}"):
+    with pytest.raises(StyleError, match=f"already has a {name}, which a style's own does not replace: move it away"):
         check_new(tmp_path)
+    if name == CARD:
+        (tmp_path / WEIGHTS).touch()
+        with pytest.raises(
+            StyleError, match=r"already has a README\.md and a model\.safetensors, .*: move them away, or"
+        ):
+            check_new(tmp_path)
+        (tmp_path / PREVIEW).touch()
+        with pytest.raises(
+            StyleError, match=r" a README\.md, a preview\.webp and a model\.safetensors, .*: move them away, "
+        ):
+            check_new(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

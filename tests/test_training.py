@@ -414,7 +414,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(painting: Path, photos: 
 
 
 def test_resuming_asks_for_the_same_recipe_and_a_checkpoint(painting: Path, photos: Path) -> None:
-    with pytest.raises(TrainingError, match="no checkpoint"):
+    with pytest.raises(TrainingError, match=r"^There is no checkpoint .* to resume from: start without resuming\.$"):
         run(RECIPE, painting, photos, resume=True)
     with pytest.raises(TrainingError, match=r"^Resuming takes the checkpoint to continue from: give its file\.$"):
         next(train(RECIPE, painting, photos, JohnsonNetwork(), "compact", resume=True))
@@ -480,6 +480,14 @@ def test_a_style_s_network_is_not_trained(painting: Path, photos: Path) -> None:
     with pytest.raises(TrainingError, match=r"^The network is frozen, .* can be trained\.$"):
         next(train(RECIPE, painting, photos, frozen, VGG19(last="conv2_1", channels=(8, 8, 8, 8, 8))))
     assert not frozen.training
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_is_not_trained(painting: Path, photos: Path, dtype: torch.dtype) -> None:
+    with pytest.raises(
+        TrainingError, match=r"^The network should be in float32: convert it with network\.float\(\)\.$"
+    ):
+        next(train(RECIPE, painting, photos, JohnsonNetwork().to(dtype), VGG19(last="conv2_1", channels=5 * (8,))))
 
 
 def test_what_was_begun_is_not_begun_again(painting: Path, photos: Path) -> None:
@@ -603,6 +611,7 @@ def test_a_style_outlives_its_painting_and_may_have_names_that_are_no_text(
     assert (told["style_image"], told["style_image_sha256"], told["features"]) == ("pa.png", digest, "ab")
     card = (folder.folder / "README.md").read_text("utf-8")
     assert "train pa.png --photos photos/ -o st --warm-start ab --registry ab --features ab" in card
+    assert "after *ab* by ab.\nThe painting: ab.\n\n```python" in card
 
 
 @pytest.mark.parametrize(("done", "measured"), [(2, 0), (4, 1), (6, 3)])
@@ -618,9 +627,10 @@ def test_the_losses_that_are_told_are_not_those_of_reconstruction(
     if measured:
         mean = sum(step.style for step in last) / measured
         assert style.config.metrics["training_style"] == pytest.approx(mean, abs=1e-5)
-        assert f" Losses over the last {measured} steps:\n" in card
+        assert f"`config.json`.\nLosses over the last {measured} steps: content " in card
     else:
         assert style.config.metrics == {} and "Losses over" not in card
+    assert "\n\n\n" not in card and "*A Title*.\n\n```python" in card
 
 
 @pytest.mark.parametrize("lost", [None, b"step\n\xff,1\n1,2,3,4,5,6,wrong\n"])
