@@ -202,7 +202,7 @@ function draw(made) { // in the chosen style
 }
 
 function comeIntoView() { // on a telephone it is below the choices
-  if (innerWidth <= 768) find(".stage").scrollIntoView({ behavior: "smooth", block: "end" });
+  if (innerWidth <= 768) find(".stage").scrollIntoView({ block: "end" });
 }
 
 async function attempt(work) { // whatever fails is told in one sentence

@@ -26,7 +26,7 @@ COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.j
 # Styles and picture fit together, unless a telephone lies on its side, or the page is zoomed.
 SHOW_STYLES = """() => {
     const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
-    if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
+    if (low || innerWidth <= 768) shown.scrollIntoView();
 }"""
 
 # A link, or a picture made here, may choose a style that is out of sight: in a row on a telephone, else in a list.

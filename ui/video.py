@@ -28,7 +28,7 @@ EARLIER = f"""() => ({{ __type__: "update", label: {json.dumps(str(say("Previous
 
 # On a telephone the first frame would be below the fold.
 SHOW_STAGE = """() => {
-    if (innerWidth <= 768) document.querySelector("#film-viewer").scrollIntoView({ behavior: "smooth" });
+    if (innerWidth <= 768) document.querySelector("#film-viewer").scrollIntoView();
 }"""
 
 

@@ -292,7 +292,7 @@ function take() {
   show();
   // On a telephone, the curves have only now appeared, below the fold.
   const begins = run && earlier && rows().length && !earlier.losses.step?.length;
-  if (begins && innerWidth <= 768) element.scrollIntoView({ behavior: "smooth" });
+  if (begins && innerWidth <= 768) element.scrollIntoView();
 }
 
 // Only Gradio's tracker knows the place. It shows one for a moment even where nobody else is there; and only events

@@ -47,7 +47,7 @@ def waiting(viewer: str, others: int) -> str:
     # Set by the browser at once: the queue may take its time.
     return f"""(...chosen) => {{
         const viewer = document.querySelector("#{viewer}");
-        if (innerWidth <= 768 && chosen.every(Boolean)) viewer.scrollIntoView({{ behavior: "smooth" }});
+        if (innerWidth <= 768 && chosen.every(Boolean)) viewer.scrollIntoView();
         const update = (change) => ({{ __type__: "update", ...change }});
         const others = Array({others}).fill(update({{ visible: false }}));
         return [update({{ interactive: false }}), update({{ visible: true }}), ...others];
