@@ -29,6 +29,7 @@ let layer = "";
 let hidden = new Set();
 let at = null; // step of the snapshot that is looked at; null: the newest
 let hovered = null; // index of the row under the pointer
+let wanted = ""; // the address of the picture that is looked at
 const loaded = new Map(); // pictures by address, so that scrubbing never waits
 
 const rows = () => run.losses.step ?? [];
@@ -69,7 +70,7 @@ function show() {
   hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
   if (place) hint.innerHTML = `<b>${say("You are in the queue")}</b>${waits}`;
   hint.hidden = !!run?.snapshots.length;
-  image.hidden = !run?.snapshots.length;
+  image.hidden = !run?.snapshots.length || !image.src;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
@@ -79,11 +80,20 @@ function show() {
   look();
 }
 
+async function see(url) { // the picture before stays until it is there, or if it does not come
+  wanted = url;
+  const next = Object.assign(new Image(), { src: url });
+  const came = await next.decode().then(() => true, () => false);
+  if (!came || wanted !== url) return;
+  image.src = url;
+  image.hidden = !run?.snapshots.length;
+}
+
 function look() { // what changes when another step is looked at
   if (run.snapshots.length) {
     const index = shownSnapshot(), snapshot = run.snapshots[index];
     const url = looksBack ? before.picture : snapshot.url;
-    if (image.getAttribute("src") !== url) image.src = url;
+    if (wanted !== url) see(url);
     image.alt = looksBack ? say("Previous run") : `${say(props.each)} ${snapshot.step}`;
     scrub.value = index;
     scrub.setAttribute("aria-valuetext", `${say(props.each)} ${snapshot.step}`);
