@@ -23,7 +23,7 @@ from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Card,
 from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
-from ui.studio import PageError, Studio, received
+from ui.studio import PageError, Studio, address_of, received
 from ui.viewer import refusals
 from ui.words import say, words_of
 
@@ -74,14 +74,8 @@ def contribute_tab(
                 elem_id="contribute-hint",
             )
             with gr.Column(visible=False, elem_id="offer") as offer:
-                sample = gr.Image(
-                    label=say("What it paints"),
-                    interactive=False,
-                    buttons=[],
-                    height=300,
-                    elem_id="sample",
-                    elem_classes="pick",
-                )
+                # gr.Image would be a button that has no name and does nothing.
+                sample = gr.HTML(elem_id="sample")
                 tried = gr.Button(say("Try it on your own photograph"), elem_id="try")
                 gr.HTML(say("<h3>Publish it</h3>"))
                 with gr.Row(visible=login):
@@ -105,7 +99,7 @@ def contribute_tab(
     def examined(upload: Any, request: gr.Request) -> list[Any]:
         worded = words_of(request)
         if not upload:
-            return ["", "", gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+            return ["", "", gr.Column(visible=False), "", *[gr.skip()] * 4, "", ""]
         folder = Path(tempfile.mkdtemp(dir=studio.folder)) / "style"
         found, refusal = None, ""
         try:
@@ -116,7 +110,7 @@ def contribute_tab(
             refusal = str(error)
         if not (found and found.usable):
             shutil.rmtree(folder.parent, ignore_errors=True)
-            return ["", in_words(found, worded, refusal), gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+            return ["", in_words(found, worded, refusal), gr.Column(visible=False), "", *[gr.skip()] * 4, "", ""]
         card = read_card(folder)
         named = slug(card.title) if card.title else ""
         style = Style.open(folder, name=named or worded("Your style"))
@@ -135,7 +129,7 @@ def contribute_tab(
             studio.take(request.session_hash, style),
             in_words(found, worded),
             gr.Column(visible=True),
-            str(shown),
+            f'<h3>{worded("What it paints")}</h3><img src="{address_of(shown)}" alt="{worded("What it paints")}">',
             card.title,
             card.artist,
             card.license if card.license in LICENSES else None,

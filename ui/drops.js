@@ -26,7 +26,7 @@ function openPlace() { // that of the tab that is open: About has none
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
   if (target.closest("#film, #film-viewer, #painted-film")) return [document.querySelector("#film"), "video"];
-  const near = target.closest(".pick:not(#sample)");
+  const near = target.closest(".pick");
   return near ? [near, "image"] : openPlace();
 }
 
