@@ -196,5 +196,5 @@ for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken pictu
     const place = target.closest(".block"), unseen = kind === "error";
     target.style.visibility = unseen ? "hidden" : "";
     delete place.dataset.unseen;
-    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("your browser cannot show this file.")}`;
+    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("no preview here.")}`;
   }, { capture: true });

@@ -171,7 +171,7 @@ una pantalla bastante ancha.
     "That file is no longer on the server, which keeps files for an hour: make it again.": (
         "Ese archivo ya no está en el servidor, que guarda los archivos una hora: vuelva a crearlo."
     ),
-    "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
+    "no preview here.": "aquí no hay vista previa.",
     "That is not a film: use an MP4, MOV, MKV, WebM or GIF file.": (
         "Eso no es una película: aquí corresponde un MP4, MOV, MKV, WebM o GIF."
     ),
