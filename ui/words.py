@@ -133,6 +133,7 @@ una pantalla bastante ancha.
     "None": "Ninguno",
     "A second style on top": "Un segundo estilo encima",
     "How much of it": "Cuánto de él",
+    "Where it shows": "Dónde se ve",
     "Where it shows: choose, or draw on the picture": "Dónde se ve: elija o dibuje en la imagen",
     "Everywhere": "En todas partes",
     "Left": "Izquierda",
