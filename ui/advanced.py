@@ -172,8 +172,8 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
                     with gr.Row(elem_classes="further"):
                         if place > 1:
                             mask, weight = "Mask", "Its weight"
-                            further.append(picture(say(f"Painting {place}"), say("Drop here"), height=130))
-                        further.append(picture(say(mask), say("Drop here"), height=130))
+                            further.append(picture(say(f"Painting {place}"), say("Drop or choose"), height=130))
+                        further.append(picture(say(mask), say("Drop or choose"), height=130))
                         further.append(number(1, say(weight), 0))
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
             viewer = viewer_for("optimization-viewer", HINT)

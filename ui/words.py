@@ -266,7 +266,7 @@ una pantalla bastante ancha.
     "Newest": "más nuevos",
     "Style, artist, repository": "Estilo, artista, repositorio",
     "Drop, paste\nor choose": "Suelte, pegue\no elija",
-    "Drop here": "Suelte aquí",
+    "Drop or choose": "Suelte o elija",
     "Or one of these": "O una de estas",
     "How": "Cómo",
     "Quick look": "Rápido",
