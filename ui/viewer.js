@@ -29,7 +29,7 @@ let layer = "";
 let hidden = new Set();
 let at = null; // step of the snapshot that is looked at; null: the newest
 let hovered = null; // index of the row under the pointer
-let wanted = ""; // the address of the picture that is looked at
+const next = new Image(); // loads the one that is looked at: until it is there, the one before is seen
 const loaded = new Map(); // pictures by address, so that scrubbing never waits
 
 const rows = () => run.losses.step ?? [];
@@ -80,11 +80,10 @@ function show() {
   look();
 }
 
-async function see(url) { // the picture before stays until it is there, or if it does not come
-  wanted = url;
-  const next = Object.assign(new Image(), { src: url });
+async function see(url) {
+  next.src = url;
   const came = await next.decode().then(() => true, () => false);
-  if (!came || wanted !== url) return;
+  if (!came || next.getAttribute("src") !== url) return;
   image.src = url;
   image.hidden = !run?.snapshots.length;
 }
@@ -93,7 +92,7 @@ function look() { // what changes when another step is looked at
   if (run.snapshots.length) {
     const index = shownSnapshot(), snapshot = run.snapshots[index];
     const url = looksBack ? before.picture : snapshot.url;
-    if (wanted !== url) see(url);
+    if (next.getAttribute("src") !== url) see(url);
     image.alt = looksBack ? say("Previous run") : `${say(props.each)} ${snapshot.step}`;
     scrub.value = index;
     scrub.setAttribute("aria-valuetext", `${say(props.each)} ${snapshot.step}`);
