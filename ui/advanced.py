@@ -238,8 +238,8 @@ def further_paintings() -> list[gr.components.Component]:
         with gr.Row(elem_classes="further"):
             if place > 1:
                 mask, weight = "Mask", "Its weight"
-                widgets.append(picture(say(f"Painting {place}"), say("Drop here"), height=130))
-            widgets.append(picture(say(mask), say("Drop here"), height=130))
+                widgets.append(picture(say(f"Painting {place}"), say("Drop or choose"), height=130))
+            widgets.append(picture(say(mask), say("Drop or choose"), height=130))
             widgets.append(number(1, say(weight), 0))
     return widgets
 

@@ -24,7 +24,7 @@ from nst_core.stylization import repaint
 from nst_core.text import plain, slug
 from ui.events import refusals
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
-from ui.studio import PageError, Studio, received
+from ui.studio import PageError, Studio, address_of, received
 from ui.words import say, translator_for
 
 INTRODUCTION = (
@@ -46,7 +46,7 @@ class Widgets(NamedTuple):
     report: gr.HTML
     offer: gr.Column
     """All that a usable style comes with."""
-    sample: gr.Image
+    sample: gr.HTML
     tried: gr.Button
     fields: list[Any]
     """Title, artist, licence and name of the repository."""
@@ -99,14 +99,8 @@ def lay_out(login: bool) -> Widgets:
                 elem_id="contribute-hint",
             )
             with gr.Column(visible=False, elem_id="offer") as offer:
-                sample = gr.Image(
-                    label=say("What it paints"),
-                    interactive=False,
-                    buttons=[],
-                    height=300,
-                    elem_id="sample",
-                    elem_classes="pick",
-                )
+                # gr.Image would be a button that has no name and does nothing.
+                sample = gr.HTML(elem_id="sample")
                 tried = gr.Button(say("Try it on your own photograph"), elem_id="try")
                 gr.HTML(say("<h3>Publish it</h3>"))
                 with gr.Row(visible=login):
@@ -168,7 +162,7 @@ class Handlers:
             self.studio.take(request.session_hash, style),
             in_words(found, translate),
             gr.Column(visible=True),
-            str(shown),
+            "<h3>{0}</h3><img src='{1}' alt='{0}'>".format(translate("What it paints"), address_of(shown)),
             card.title,
             card.artist,
             card.license if card.license in LICENSES else None,
@@ -209,7 +203,7 @@ class Handlers:
 
 def nothing(report: str) -> list[Any]:
     """What ``Handlers.examined`` returns where there is no usable style."""
-    return ["", report, gr.Column(visible=False), None, *[gr.skip()] * 4, "", ""]
+    return ["", report, gr.Column(visible=False), "", *[gr.skip()] * 4, "", ""]
 
 
 def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_style: gr.Dropdown) -> None:

@@ -24,7 +24,7 @@ function openPlace() { // that of the tab that is open: About has none
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
   if (target.closest("#stage, #styles")) return [document.querySelector("#photo"), "image"];
   if (target.closest("#film, #film-viewer, #painted-film")) return [document.querySelector("#film"), "video"];
-  const near = target.closest(".pick:not(#sample)");
+  const near = target.closest(".pick");
   return near ? [near, "image"] : openPlace();
 }
 
@@ -184,5 +184,5 @@ for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken pictu
     const place = target.closest(".block"), unseen = kind === "error";
     target.style.visibility = unseen ? "hidden" : "";
     delete place.dataset.unseen;
-    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("your browser cannot show this file.")}`;
+    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("no preview here.")}`;
   }, { capture: true });

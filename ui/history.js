@@ -75,7 +75,7 @@ function look(picture) {
     trigger("select", { recipe: picture.recipe });
     const stage = Object.assign(document.querySelector("#stage"), { tabIndex: -1 }); // where it is painted
     stage.focus({ preventScroll: true });
-    stage.scrollIntoView({ behavior: "smooth" });
+    stage.scrollIntoView();
   };
   find(".remove").onclick = async () => { dialog.close(); forget([picture]); await store((pictures) => pictures.delete(picture.key)); await show(); };
   dialog.onclose = () => URL.revokeObjectURL(address);

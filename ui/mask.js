@@ -13,7 +13,7 @@ const READY = { // a pixel's share, by where it is in the picture, 0–1
   Centre: (x, y) => 2.5 - Math.hypot(x - 0.5, y - 0.5) * 8,
 };
 element.innerHTML = `<div class="panel">
-  <fieldset><legend>${say("Where it shows: choose, or draw on the picture")}</legend>
+  <fieldset><legend>${say("Where it shows")}</legend>
     <div class="row ready">${Object.keys(READY).map((name) => `<button value="${name}">${say(name)}</button>`).join("")}<button value="" class="own" hidden>${say("As drawn")}</button></div>
   </fieldset>
   <div class="board" hidden>
@@ -196,6 +196,7 @@ image.onload = fit;
 document.addEventListener("painted", ({ detail: { second, pictures } }) => {
   element.hidden = !second;
   find(".board").hidden = !pictures[1];
+  find("legend").textContent = pictures[1] ? say("Where it shows: choose, or draw on the picture") : say("Where it shows");
   if (pictures[1] && image.src !== pictures[1]) image.src = pictures[1];
   if (!stroke) figure.classList.remove("drawn"); // the picture itself shows it now
 });

@@ -18,6 +18,20 @@ addEventListener("click", (event) => {
   if (detail > 1 && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget")) event.stopImmediatePropagation();
 }, { capture: true });
 
+// A button that is pressed with the keyboard and goes leaves the focus to the first that is there instead, or to the one
+// that begins again.
+addEventListener("click", ({ target, detail, isTrusted }) => {
+  const gone = isTrusted && !detail && target.closest(".stop, .icon-button-wrapper button");
+  const place = gone && gone.closest("#photo, .pick, .row");
+  const look = () => {
+    if (document.activeElement === gone) setTimeout(look, 100);
+    if (document.activeElement !== document.body) return;
+    const others = [...place.querySelectorAll("button"), ...document.querySelectorAll("#run, #paint-film, #train")];
+    others.find((one) => one.checkVisibility() && !one.disabled)?.focus();
+  };
+  if (place) look();
+}, { capture: true });
+
 // A thumb that scrolls the page may come down on a slider, which browsers set at once: it is set back.
 let sliderBefore;
 addEventListener("pointerdown", ({ target }) => { sliderBefore = target.value; }, { capture: true });
@@ -39,7 +53,7 @@ function say(english) { // in Spanish to browsers that ask for it, see ui/words.
 }
 
 function scrollOnPhone(element, block = "start") { // to what would be below the fold
-  if (innerWidth <= 768) element.scrollIntoView({ behavior: "smooth", block });
+  if (innerWidth <= 768) element.scrollIntoView({ block });
 }
 
 function openTab(id) { // and return its button

@@ -2,7 +2,7 @@
 
 function showStyles() { // styles and picture fit together, unless a phone lies on its side, or the page is zoomed
   const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
-  if (low || innerWidth <= 768) shown.scrollIntoView({ behavior: "smooth" });
+  if (low || innerWidth <= 768) shown.scrollIntoView();
 }
 
 // A link, or a picture made here, may choose a style that is out of sight: in a row on a phone, else in a list.

@@ -27,6 +27,7 @@ let layer = "";
 let hidden = new Set();
 let at = null; // step of the snapshot that is looked at; null: the newest
 let hovered = null; // index of the row under the pointer
+const next = new Image(); // loads the one that is looked at: until it is there, the one before is seen
 const loaded = new Map(); // pictures by address, so that scrubbing never waits
 
 const rows = () => run.losses.step ?? [];
@@ -67,7 +68,7 @@ function show() {
   hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
   if (place) hint.innerHTML = `<b>${say("You are in the queue")}</b>${waits}`;
   hint.hidden = !!run?.snapshots.length;
-  image.hidden = !run?.snapshots.length;
+  image.hidden = !run?.snapshots.length || !image.src;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
   bar.style.width = `${100 * run.progress}%`;
   line.ariaLive = run.running ? "off" : "polite"; // it changes with every look
@@ -77,11 +78,19 @@ function show() {
   look();
 }
 
+async function see(url) {
+  next.src = url;
+  const came = await next.decode().then(() => true, () => false);
+  if (!came || next.getAttribute("src") !== url) return;
+  image.src = url;
+  image.hidden = !run?.snapshots.length;
+}
+
 function look() { // what changes when another step is looked at
   if (run.snapshots.length) {
     const index = shownSnapshot(), snapshot = run.snapshots[index];
     const url = looksBack ? before.picture : snapshot.url;
-    if (image.getAttribute("src") !== url) image.src = url;
+    if (next.getAttribute("src") !== url) see(url);
     image.alt = looksBack ? say("Previous run") : `${say(props.each)} ${snapshot.step}`;
     scrub.value = index;
     scrub.setAttribute("aria-valuetext", `${say(props.each)} ${snapshot.step}`);

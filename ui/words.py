@@ -133,6 +133,7 @@ una pantalla bastante ancha.
     "None": "Ninguno",
     "A second style on top": "Un segundo estilo encima",
     "How much of it": "Cuánto de él",
+    "Where it shows": "Dónde se ve",
     "Where it shows: choose, or draw on the picture": "Dónde se ve: elija o dibuje en la imagen",
     "Everywhere": "En todas partes",
     "Left": "Izquierda",
@@ -169,7 +170,7 @@ una pantalla bastante ancha.
     "That file is no longer on the server, which keeps files for an hour: make it again.": (
         "Ese archivo ya no está en el servidor, que guarda los archivos una hora: vuelva a crearlo."
     ),
-    "your browser cannot show this file.": "su navegador no puede mostrar este archivo.",
+    "no preview here.": "aquí no hay vista previa.",
     "That is not a film: use an MP4, MOV, MKV, WebM or GIF file.": (
         "Eso no es una película: use un archivo MP4, MOV, MKV, WebM o GIF."
     ),
@@ -263,7 +264,7 @@ una pantalla bastante ancha.
     "Newest": "Más recientes",
     "Style, artist, repository": "Estilo, artista, repositorio",
     "Drop, paste\nor choose": "Suelte, pegue\no elija",
-    "Drop here": "Suelte aquí",
+    "Drop or choose": "Suelte o elija",
     "Or one of these": "O una de estas",
     "How": "Cómo",
     "Quick look": "Rápido",

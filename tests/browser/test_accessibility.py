@@ -97,3 +97,6 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
     download.focus()
     with page.expect_download():
         page.keyboard.press("Enter")
+    page.get_by_label("Remove Image").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("press to choose")).to_be_focused()

@@ -97,7 +97,8 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         expect(page.locator("#report")).to_contain_text(
             "Not ready to be published: it lacks 'title', 'artist', 'license'"
         )
-        expect(page.locator("#sample img")).to_be_visible()
+        expect(page.get_by_role("img", name="What it paints")).to_be_visible()
+        expect(page.locator("#sample button")).to_have_count(0)  # it would do nothing
 
         page.locator("#try").click()
         choose_photo(page, photo)

@@ -50,7 +50,7 @@ def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "P
         else:
             page.locator("#photo input[type=file]").set_input_files(tmp_path / name)
         expect(page.locator("#result img").first).to_have_attribute("src", re.compile(name.removesuffix(".HEIC")))
-        expect(page.locator("#photo")).to_have_attribute("data-unseen", f"{name}: your browser cannot show this file.")
+        expect(page.locator("#photo")).to_have_attribute("data-unseen", f"{name}: no preview here.")
     page.locator("#examples button").first.click()
     expect(page.locator("#photo img")).to_be_visible()
     expect(page.locator("#photo")).not_to_have_attribute("data-unseen", re.compile("."))

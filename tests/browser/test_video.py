@@ -107,6 +107,23 @@ def test_a_film_that_is_taken_away_leaves_no_frame(film: "Page", server: Repaint
     expect(page.locator("#film-viewer .hint")).to_be_visible()
 
 
+def test_a_frame_that_does_not_come_leaves_the_one_before(film: "Page", tmp_path: Path) -> None:
+    make_film(tmp_path / "film.mp4")
+    choose(film, tmp_path / "film.mp4")
+    frame, lost = film.locator("#film-viewer figure img"), list[str]()
+    expect(frame).to_be_visible()
+
+    def lose(route: "Route") -> None:
+        lost.append(route.request.url)
+        route.abort()
+
+    film.route(re.compile(r"/file=.*\.jpeg"), lose)
+    pick_option(film.locator("#film-style input"), "Second")
+    wait_until(lambda: film.evaluate("1") and lost)
+    film.wait_for_timeout(300)
+    assert frame.evaluate("image => image.complete && image.naturalWidth") == 96
+
+
 def test_a_setting_that_arrives_after_its_film_was_taken_away_paints_nothing(film: "Page", tmp_path: Path) -> None:
     """Gradio tells of a choice once more as its list loses the focus, which is when something else is pressed."""
     page, held, released = film, list["Route"](), Event()
