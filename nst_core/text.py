@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,14 +168,14 @@ def parse_layer(word: str) -> tuple[str, float]:
     """Name and weight of a layer, from ``NAME`` or ``NAME=WEIGHT``; the weight is 1 by default.
 
     Raises:
-        NSTError: there is no name, or what follows the = is not a number.
+        NSTError: there is no name, or what follows the last = is not a number.
     """
-    name, equals, weight = word.partition("=")
-    try:
+    name, equals, weight = word.rpartition("=")
+    with suppress(ValueError):
+        if word and not equals:
+            return word, 1.0
         if name:
-            return name, float(weight) if equals else 1.0
-    except ValueError:
-        pass
+            return name, float(weight)
     raise NSTError(f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5.")
 
 

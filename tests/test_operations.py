@@ -266,6 +266,19 @@ def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp
         page.optimizations.stop_all()
 
 
+def test_a_page_is_told_what_is_left_while_its_server_stops(registry_file: Path, tmp_path: Path) -> None:
+    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
+        number = next(number for number, event in page.fns.items() if event.name == "rest" and not event.queue)
+        asked = {"data": [], "fn_index": number, "session_hash": "ann"}
+        try:
+            page.stopping = True
+            page.studio.line.close()
+            assert http.post("/gradio_api/run/predict", json=asked).status_code == 200
+            assert http.post("/gradio_api/queue/join", json=asked).status_code == 503
+        finally:
+            page.stopping = False
+
+
 def test_without_room_nothing_is_taken(
     registry_file: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

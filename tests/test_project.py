@@ -123,5 +123,5 @@ def test_the_commands_of_the_documentation_are_such(page: Path) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     for line in re.findall(r"-m nst_core (.+?)$", page.read_text().replace("\\\n", ""), re.MULTILINE):
         name, *words = shlex.split(line.replace("[", "").replace("]", ""), comments=True)
-        if "`" not in line and "--help" not in words:
+        if "`" not in line and "--help" not in line:
             commands[name].make_context(name, words)

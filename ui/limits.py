@@ -112,7 +112,8 @@ class Limits:
             raise Refusal(403, "This server does not offer that.")
         if scope["method"] != "POST":
             return
-        if self.page.stopping and not path.endswith("/cancel"):
+        # What follows on a page when its work has ended is not queued: buttons, and the files that are left.
+        if self.page.stopping and not path.endswith(("/cancel", "/run/predict")):
             raise Refusal(503, "This server is restarting: try again in a minute.")
         # Files that come with an agent's request are written to the same place.
         if (

@@ -150,7 +150,7 @@ class Page(gr.Blocks):
 
     def _is_too_late(self, event: BlockFunction) -> bool:
         """Whether this server stops before an event that begins now could be of use."""
-        return self.studio.line.closed or (self.stopping and event.concurrency_id in LONG)
+        return event.queue and (self.studio.line.closed or (self.stopping and event.concurrency_id in LONG))
 
     def waiting(self) -> int:
         """How many people's pictures wait: in Gradio's queue, and in the studio's line."""

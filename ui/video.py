@@ -63,6 +63,7 @@ def lay_out(videos: VideoService) -> Widgets:
             style = gr.Dropdown(
                 choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
             )
+            paint = gr.Button(say("Paint"), elem_id="paint-film")
             size = gr.Radio(
                 [(str(one), one) for one in videos.sizes],
                 value=max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0]),
@@ -84,7 +85,6 @@ def lay_out(videos: VideoService) -> Widgets:
                     min_width=280,
                 )
                 mix = slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
-            paint = gr.Button(say("Paint"), elem_id="paint-film")
         with gr.Column(scale=7, min_width=340, elem_id="screen"):
             result = gr.Video(
                 label=say("Your film"),
@@ -131,6 +131,10 @@ class Handlers:
         earlier = gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
         if not film:
             return None, *earlier
+        with refusals():
+            path, wish = received(film, "film"), self._wish(values)
+        if self.videos.shows(request.session_hash, path, wish):
+            return gr.skip(), gr.skip(), gr.skip()  # Gradio tells of a choice whenever its list loses the focus
         painted = self.videos.running.get(request.session_hash, None)
         if painted and painted.running:
             if not painted.explained:
@@ -143,7 +147,6 @@ class Handlers:
             return gr.skip(), *earlier
         with refusals():
             try:
-                path, wish = received(film, "film"), self._wish(values)
                 return view(self.videos.first(request.session_hash, path, wish)), *earlier
             except Ended:  # a later request is answered instead, whatever Gradio's order
                 return gr.skip(), *earlier

@@ -69,6 +69,8 @@ class VideoService(Service[VideoRun]):
         self._firsts: SessionCache[VideoRun] = SessionCache(64, KEEP_FILES_SECONDS)
         self._wishes: SessionCache[Wish] = SessionCache(1000, KEEP_SECONDS)
         """The wish whose first frame each page asked for last."""
+        self._painted: SessionCache[tuple[Path, Wish]] = SessionCache(64, KEEP_FILES_SECONDS)
+        """What each page shows a first frame of, or the whole film."""
         self._bare: SessionCache[bool] = SessionCache(1000, KEEP_SECONDS)
         """Pages whose film was taken away."""
         self._paces: dict[str, float] = {}
@@ -111,6 +113,7 @@ class VideoService(Service[VideoRun]):
         run.status = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
         run.running = False
         self._firsts.put(session, None, run)
+        self._painted.put(session, None, (path, wish))
         return run
 
     def choose(self, session: str | None, film: bool) -> None:
@@ -119,6 +122,7 @@ class VideoService(Service[VideoRun]):
         A setting that was changed before the film was taken away may arrive after that, and then asks for nothing.
         """
         self._wishes.forget(session)
+        self._painted.forget(session)
         if film:
             self._bare.forget(session)
         else:
@@ -133,6 +137,7 @@ class VideoService(Service[VideoRun]):
         """
         self._wishes.forget(session)
         styles, film, size, settings = self._checked(session, path, wish)
+        self._painted.put(session, None, (path, wish))
         run, earlier = VideoRun(self.studio.folder), self.ended(session)
         run.before = earlier.before if earlier and not earlier.finished else earlier
         out = run.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
@@ -182,6 +187,10 @@ class VideoService(Service[VideoRun]):
         """What the session's viewer showed last: a first frame, or a film that has ended."""
         return self._firsts.get(session, None) or self.ended(session)
 
+    def shows(self, session: str | None, path: Path, wish: Wish) -> bool:
+        """Whether the session's page has just this already."""
+        return self._painted.get(session, None) == (path, wish)
+
     def _wants(self, session: str | None, wish: Wish) -> bool:
         return self._wishes.get(session, None) is wish
 
@@ -225,15 +234,17 @@ class VideoService(Service[VideoRun]):
                 return
             run.done = steps[-1].frame
             rate = run.done / run.worked
-            if run.done >= TRIAL_FRAMES and run.worked >= TRIAL_SECONDS:
+            tried = run.done >= TRIAL_FRAMES and run.worked >= TRIAL_SECONDS
+            if tried:
                 width, height = film.size(size)
                 self._paces[_kind(styles)] = 1 / (rate * width * height)
                 bound = bound or self._bound(film, styles, size)
             pace = phrase("{} a second", f"{rate:.1f}")
             if film.frames:
-                most = run.steps = max(run.done, min(film.frames, int(rate * self.max_seconds)))
-                left = phrase("about {} left", duration((most - run.done) / rate))
-                run.status = [phrase("Frame {} of {}", run.done, most), pace, left, *bound]
+                fits = int(rate * self.max_seconds) if tried else film.frames  # the first frames take longer
+                most = run.steps = max(run.done, min(film.frames, fits))
+                left = [phrase("about {} left", duration((most - run.done) / rate))] if tried else []
+                run.status = [phrase("Frame {} of {}", run.done, most), pace, *left, *bound]
                 run.progress = run.done / most
             else:  # the film does not say how many it has
                 run.status = [phrase("Frame {}", run.done), pace]

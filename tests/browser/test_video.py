@@ -107,6 +107,22 @@ def test_a_film_that_is_taken_away_leaves_no_frame(film: "Page", server: Repaint
     expect(page.locator("#film-viewer .hint")).to_be_visible()
 
 
+def test_a_list_that_is_closed_unchanged_changes_nothing(film: "Page", tmp_path: Path) -> None:
+    page = film
+    make_film(tmp_path / "film.mp4", frames=3)
+    choose(page, tmp_path / "film.mp4")
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
+    page.locator("#paint-film").click()
+    expect(page.locator("#film-viewer .line")).to_contain_text("Finished")
+    expect(page.locator("#download-film")).to_have_text("Film (MP4)")
+    with page.expect_response("**/queue/join*"):
+        page.locator("#film-style input").click()
+        page.keyboard.press("Tab")
+    page.wait_for_timeout(1000)
+    expect(page.locator("#film-viewer .line")).to_contain_text("Finished")
+    expect(page.locator("#download-film")).to_have_text("Film (MP4)")
+
+
 def test_a_frame_that_does_not_come_leaves_the_one_before(film: "Page", tmp_path: Path) -> None:
     make_film(tmp_path / "film.mp4")
     choose(film, tmp_path / "film.mp4")
