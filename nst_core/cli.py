@@ -124,11 +124,12 @@ def stylize(
             "-o",
             "--out",
             metavar="PATH",
-            help="The file to write; for several photographs, or with a / at its end, the folder.",
+            help="The file to write; for several photographs, or with a / at its end, the folder. By default, "
+            "PHOTO-STYLE.png in the current folder.",
         ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Longer side of the result in pixels; by default, the photograph's.")
+        int | None, typer.Option(help="Longer side of the result in pixels, 16 to 16384; by default, the photograph's.")
     ] = None,
     strength: Annotated[float, typer.Option(help="0 returns the photograph, 1 the network's picture.")] = 1.0,
     color: Annotated[

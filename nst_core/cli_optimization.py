@@ -50,7 +50,7 @@ def optimize(
     saturation: Annotated[
         float | None, typer.Option(help="Stop when ten steps lower the loss by less than this fraction; 0 never stops.")
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Longer side of the result in pixels.")] = None,
+    size: Annotated[int | None, typer.Option(help="Longer side of the result in pixels; 512 by default.")] = None,
     style_size: Annotated[
         float | None,
         typer.Option(help="Longer side of the painting, relative to the result's: larger gives larger strokes."),

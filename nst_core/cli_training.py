@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 RECIPE = Recipe()
 """Where the defaults come from."""
+NoiseOption = Annotated[
+    float,
+    typer.Option(min=0, help="Noise on what the network sees, in levels of 255: more makes films flicker less."),
+]
+ContentFocusOption = Annotated[
+    float, typer.Option(min=0, help="Higher values keep faces and leave skies to the painting; 1 is a lot.")
+]
+TotalVariationOption = Annotated[float, typer.Option(min=0, help="Higher values give smoother pictures.")]
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """What tells a training to end: Ctrl-C, a stopped container, a closed terminal, which Windows has no signal for."""
 
@@ -41,7 +49,7 @@ def train(
         str, typer.Option(help="The style's licence, as the Hub writes it: cc0-1.0, cc-by-4.0, apache-2.0.")
     ] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A tag to find the style by; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(min=1)] = RECIPE.steps,
+    steps: Annotated[int, typer.Option(min=1, help="How many steps to train, each on a batch.")] = RECIPE.steps,
     reconstruction_steps: Annotated[
         int | None,
         typer.Option(
@@ -60,10 +68,7 @@ def train(
         float,
         typer.Option(min=1, help="Photographs are enlarged at random up to this factor: more shows smoother areas."),
     ] = RECIPE.zoom,
-    noise: Annotated[
-        float,
-        typer.Option(min=0, help="Noise on what the network sees, in levels of 255: more makes films flicker less."),
-    ] = RECIPE.noise,
+    noise: NoiseOption = RECIPE.noise,
     style_size: Annotated[
         int,
         typer.Option(
@@ -91,24 +96,20 @@ def train(
     content_weight: Annotated[
         float, typer.Option(min=0, help="Higher values keep more of the photograph.")
     ] = RECIPE.content_weight,
-    content_focus: Annotated[
-        float, typer.Option(min=0, help="Higher values keep faces and leave skies to the painting; 0.75 is a lot.")
-    ] = RECIPE.content_focus,
+    content_focus: ContentFocusOption = RECIPE.content_focus,
     style_weight: Annotated[
         float, typer.Option(min=0, help="Higher values keep more of the painting.")
     ] = RECIPE.style_weight,
-    total_variation: Annotated[
-        float, typer.Option(min=0, help="Higher values give smoother pictures.")
-    ] = RECIPE.total_variation,
+    total_variation: TotalVariationOption = RECIPE.total_variation,
     convention: Annotated[
         str, typer.Option(help="Form of the losses: relative, johnson, gatys, tutorial or article.")
     ] = RECIPE.convention,
-    learning_rate: Annotated[float, typer.Option(min=0)] = RECIPE.learning_rate,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Muon's, at its highest.")] = RECIPE.learning_rate,
     warm_up: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of the steps after reconstruction over which the learning rate rises."),
     ] = RECIPE.warm_up,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = RECIPE.seed,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of everything random.")] = RECIPE.seed,
     features: Annotated[
         str, typer.Option(help="vgg19 (fetched from the Hub once), compact, or a folder of feature networks.")
     ] = "vgg19",
@@ -247,6 +248,9 @@ def search(
     steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Photographs per step.")] = 2,
     crop: Annotated[int, typer.Option(min=64, max=MAX_SIDE, help="Side of the squares, in pixels.")] = RECIPE.crop,
+    noise: NoiseOption = RECIPE.noise,
+    content_focus: ContentFocusOption = RECIPE.content_focus,
+    total_variation: TotalVariationOption = RECIPE.total_variation,
     features: Annotated[str, typer.Option(help="As for train.")] = "vgg19",
     warm_start: Annotated[
         str | None, typer.Option(metavar="STYLE", help="Start from this style's network.", show_default="the first")
@@ -282,6 +286,9 @@ def search(
         reconstruction_steps=0,
         batch_size=batch_size,
         crop=crop,
+        noise=noise,
+        content_focus=content_focus,
+        total_variation=total_variation,
     )
     recipes = [[replace(base, content_weight=weight, style_size=size) for weight in weights] for size in sizes]
     shown, feature_network = fit(_sample(sample, photos, base), PREVIEW_SIZE), load_features(features)

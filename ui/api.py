@@ -52,10 +52,10 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             strength: How much of the painting: from 0, which leaves the photograph as it is, to 1.
             color: Whose colours the result has: the painting's ("style") or the photograph's ("photo").
             size: The result's longer side in pixels, from 16 to {most}; the photograph's own, up to that, by default.
-            stroke: How broad strokes are, 0.25 to 4, 1 as learned; below 1, the largest size is that part of {most}.
+            stroke: How broad strokes are, 0.25 to 4, 1 as learned. Below 1, the largest size is stroke times {most}.
             second: A second style, laid over the first; none by default.
             mix: How much of the second style is seen, from 0 to 1.
-            mask: Where it is seen: a picture that is white there and black elsewhere; everywhere by default.
+            mask: A picture, white where the second style is seen and black elsewhere; everywhere by default.
 
         Returns:
             A PNG file.

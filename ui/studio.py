@@ -342,9 +342,8 @@ class Studio:
         if wish.size is None:
             return limit if max(photo.size) > limit else None
         if wish.size > limit:
-            raise PageError(
-                f"With these strokes, this server paints at most {limit} px, not {wish.size}: choose a smaller size."
-            )
+            strokes = "With these strokes, this" if wish.stroke < 1 else "This"
+            raise PageError(f"{strokes} server paints at most {limit} px, not {wish.size}: choose a smaller size.")
         return wish.size
 
 
