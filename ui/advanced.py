@@ -188,6 +188,7 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
                         [(say(FEATURES[id]), id) for id in optimizations.features],
                         value=next(iter(optimizations.features)),
                         label=say("Feature network"),
+                        visible=len(optimizations.features) > 1,
                     )
                     seed = number(default.seed, say("Seed of the noise"), 0)
                 with gr.Row():

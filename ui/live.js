@@ -266,7 +266,7 @@ const cameras = async () => (await navigator.mediaDevices.enumerateDevices()).fi
 
 async function startCamera(turned) { // whatever is painted goes on until there is a camera
   const mine = ++choice, asking = say("Asking for access to the camera …");
-  if (video.srcObject) { wish++; rest(); } // few telephones open a second camera beside the first
+  if (video.srcObject) { wish++; rest(); } // few phones open a second camera beside the first
   tell(asking);
   comeIntoView();
   const late = () => mine < had || video.srcObject; // or it was pressed twice
