@@ -29,7 +29,7 @@ NoiseOption = Annotated[
     typer.Option(min=0, help="Noise on what the network sees, in levels of 255: more makes films flicker less."),
 ]
 ContentFocusOption = Annotated[
-    float, typer.Option(min=0, help="Higher values keep faces and leave skies to the painting; 1 is a lot.")
+    float, typer.Option(min=0, help="Higher values keep faces and leave skies to the painting; 1 is usual.")
 ]
 TotalVariationOption = Annotated[float, typer.Option(min=0, help="Higher values give smoother pictures.")]
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
