@@ -393,6 +393,7 @@ def test_what_cannot_be_offered_is_said_at_once(
     assert status == 1 and told in said and "Traceback" not in said, said
 
 
+@pytest.mark.slow
 def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dict[str, str], tmp_path: Path) -> None:
     with launched(tmp_path, environment) as (url, _):
         port, files = url.rpartition(":")[2], tmp_path / "files"

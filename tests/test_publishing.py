@@ -237,6 +237,7 @@ def test_what_is_not_merged(hub: LoopbackHub, styles: Path, ask: Any, photo: Pat
     assert all(pull.status == "open" for pull in registry.pulls[1:])
 
 
+@pytest.mark.slow
 def test_what_is_not_the_owners_word_is_not_merged(
     hub: LoopbackHub, styles: Path, ask: Any, photo: Path, tmp_path: Path
 ) -> None:

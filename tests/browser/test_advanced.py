@@ -215,6 +215,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_who_waits_is_told_so_in_their_language(advanced: "Page", browser: "Browser", app_url: str) -> None:
     choose(advanced, 2000)
     advanced.locator("#run").click()

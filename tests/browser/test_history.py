@@ -133,6 +133,7 @@ def choose(page: "Page", place: str, file: Path) -> None:
     expect(page.locator(f"#{place} img")).to_have_attribute("src", re.compile(file.name))
 
 
+@pytest.mark.slow
 def test_what_was_chosen_is_there_again_in_its_tab_alone(page: "Page", app_url: str, tmp_path: Path) -> None:
     colors = {name: tmp_path / f"{name}.png" for name in ("teal", "maroon", "navy")}
     for name, file in colors.items():
@@ -200,6 +201,7 @@ def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) 
     expect(page.locator("#history .strip button")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
     """Neither when it is on its way, nor when the page is loaded again."""
     paint(page, "first-style", 1)

@@ -117,6 +117,7 @@ def test_it_paints_as_the_server_does_and_asks_for_nothing_more(live: "Page", tm
     assert not [url for url in asked if not url.startswith("blob:")]
 
 
+@pytest.mark.slow
 def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     page = live
     page.context.grant_permissions(["camera"])

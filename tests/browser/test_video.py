@@ -256,6 +256,7 @@ def frames(page: "Page", button: str) -> int:
     return len(see(found.value.path()).pictures)
 
 
+@pytest.mark.slow
 def test_who_waits_for_another_film_is_told_so(film: "Page", browser: "Browser", app_url: str, tmp_path: Path) -> None:
     page = film
     make_film(tmp_path / "long.mp4", frames=2000)
