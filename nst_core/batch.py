@@ -140,7 +140,7 @@ def stylize_files(
 
         try:
             photo = opening.result()
-            large = pixels_seen(photo, settings.get("size"), settings.get("stroke", 1)) > LARGE
+            large = pixels_seen(photo.size, settings.get("size"), settings.get("stroke", 1)) > LARGE
             with one_large if large else nullcontext():
                 compute_on(cores if large else cores // at_once, cores)
                 began = time.perf_counter()

@@ -26,6 +26,7 @@ from nst_core.console import (
     RayOption,
     RegistryOption,
     SecondOption,
+    StrokeOption,
     StyleOption,
     make_folder,
     mixed,
@@ -135,7 +136,7 @@ def stylize(
     color: Annotated[
         Literal["style", "photo"], typer.Option(help="The painting's colours, or the photograph's.")
     ] = "style",
-    stroke: Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")] = 1.0,
+    stroke: StrokeOption = 1.0,
     second: SecondOption = None,
     mix: MixOption = None,
     mask: MaskOption = None,

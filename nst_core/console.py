@@ -39,6 +39,7 @@ RegistryOption = Annotated[
 StyleOption = Annotated[
     str, typer.Option(help="A style's id in the registry, a folder, or user/repo on the Hugging Face Hub.")
 ]
+StrokeOption = Annotated[float, typer.Option(help="Size of the strokes, 0.25 to 4: 2 paints them twice as large.")]
 SecondOption = Annotated[str | None, typer.Option(help="A second style, laid over the first.")]
 MixOption = Annotated[float | None, typer.Option(help="How much of the second style shows, 0 to 1; 0.5 by default.")]
 MaskOption = Annotated[Path | None, typer.Option(help="A picture that is white where the second style shows.")]

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 
 from nst_core.cores import compute_on, painters
 from nst_core.precision import Precision
 from nst_core.prefetch import ahead
 from nst_core.style import Style
-from nst_core.stylization import BlendColor, blend_pixels, paint_pixels
+from nst_core.stylization import BlendColor, blend_pixels, pixels_seen, repaint
 from nst_core.temporal_consistency import Steady
 from nst_core.video_reader import Film, Frame
 from nst_core.video_segments import Piece
@@ -33,6 +34,7 @@ class FramePainter:
     """Width and height of what is painted: columns and rows beyond are cut off."""
     strength: float
     color: BlendColor
+    stroke: float
     precision: Precision
     steady: bool
     lossless: bool
@@ -60,7 +62,7 @@ class FramePainter:
         calms = [Steady() for _ in styles] if self.steady else None
 
         cores = torch.get_num_threads()
-        at_once = painters(styles, width * height)
+        at_once = painters(styles, pixels_seen(self.size, None, self.stroke))
 
         def decoded() -> Generator[Frame, None, None]:
             with closing(ahead(lambda frames: next(frames, None), repeat(frames), stop=stop)) as read:
@@ -72,7 +74,9 @@ class FramePainter:
 
         def paint(frame: Frame) -> tuple[Frame, list[np.ndarray]]:
             compute_on(cores // at_once, cores)
-            return frame, [paint_pixels(frame.pixels, style, self.precision) for style in styles]
+            photo = Image.fromarray(frame.pixels)
+            paintings = (repaint(photo, style, stroke=self.stroke, precision=self.precision) for style in styles)
+            return frame, [*map(np.asarray, paintings)]
 
         def finish(made: tuple[Frame, list[np.ndarray]]) -> np.ndarray | None:
             frame, paintings = made

@@ -96,8 +96,7 @@ def repaint(
     check_choice(NSTError, "precision", precision, Precision)
     check_style(style)
     photo = open_picture(photo)
-    remedy = "a smaller size or a broader stroke" if stroke < 1 else "a smaller size"
-    check_pixels(pixels_seen(photo, size, stroke, _least_side(style)), remedy)
+    check_pixels(pixels_seen(photo.size, size, stroke, _least_side(style)), stroke)
 
     photo = blackened(photo)
     target = photo if size is None else fit(photo, size)
@@ -113,18 +112,18 @@ def repaint(
     return painted
 
 
-def pixels_seen(photo: Image.Image, size: int | None, stroke: float, least: int = MIN_SIDE) -> int:
+def pixels_seen(photo: tuple[int, int], size: int | None, stroke: float, least: int = MIN_SIDE) -> int:
     """How many pixels ``repaint`` returns, or shows to the network, whichever are more.
 
-    ``least`` is the smallest side that the network is shown.
+    ``photo`` is a photograph's width and height, ``least`` the smallest side that the network is shown.
 
     Raises:
         NSTError: a number is out of its range.
     """
     size, stroke = check_size(size), check_stroke(stroke)
-    scale = (size or max(photo.size)) / max(photo.size)
-    given = math.prod(scale * side for side in photo.size)
-    return round(max(given, math.prod(max(least, scale / stroke * side) for side in photo.size)))
+    scale = (size or max(photo)) / max(photo)
+    given = math.prod(scale * side for side in photo)
+    return round(max(given, math.prod(max(least, scale / stroke * side) for side in photo)))
 
 
 def blend(
@@ -241,13 +240,14 @@ def check_second(second: Style | None, mix: float, mask: Source | None) -> float
     return number
 
 
-def check_pixels(pixels: int, remedy: str = "a smaller size") -> None:
-    """Refuse, before any work is done, to paint more than ``MAX_PIXELS``.
+def check_pixels(pixels: int, stroke: float) -> None:
+    """Refuse, before any work is done, to paint more than ``MAX_PIXELS`` for strokes that broad.
 
     Raises:
-        NSTError: there are more; the message advises to choose the ``remedy``.
+        NSTError: there are more.
     """
     if pixels > MAX_PIXELS:
+        remedy = "a smaller size or a broader stroke" if stroke < 1 else "a smaller size"
         raise NSTError(f"That is {pixels:,} pixels to paint, but at most {MAX_PIXELS:,} are allowed: choose {remedy}.")
 
 

@@ -25,7 +25,16 @@ from nst_core.frames import FramePainter, paint_piece
 from nst_core.images import Source, open_picture
 from nst_core.precision import Precision
 from nst_core.style import Style, check_style
-from nst_core.stylization import BlendColor, check_blend, check_pixels, check_second, check_size, shares
+from nst_core.stylization import (
+    BlendColor,
+    check_blend,
+    check_pixels,
+    check_second,
+    check_size,
+    check_stroke,
+    pixels_seen,
+    shares,
+)
 from nst_core.text import few, quoted
 from nst_core.video_reader import Film, FilmError, Frame, open_film, read_frames
 from nst_core.video_segments import BEFORE, Piece, cut
@@ -65,17 +74,18 @@ def stylize_video(
     style: Style,
     out: str | Path,
     *,
-    size: int | None = None,
     strength: float = 1.0,
     color: BlendColor = "style",
+    size: int | None = None,
+    stroke: float = 1.0,
+    second: Style | None = None,
+    mix: float = 0.5,
+    mask: Source | None = None,
     precision: Precision = "auto",
     steady: bool = True,
     lossless: bool = False,
     resume: bool = False,
     ray: bool = False,
-    second: Style | None = None,
-    mix: float = 0.5,
-    mask: Source | None = None,
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film, a step for every frame; stop asking, close it, and it stops.
 
@@ -108,13 +118,13 @@ def stylize_video(
     for one in styles:
         check_style(one)
     mask = None if mask is None else open_picture(mask)
-    size, out = check_size(size), Path(out)
+    size, stroke, out = check_size(size), check_stroke(stroke), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)
     if lossless and film.pixel_aspect != 1:  # PyAV cannot write that in Matroska
         film = replace(film, width=round(film.width * film.pixel_aspect), pixel_aspect=Fraction(1))
     full = film.size(size)
-    check_pixels(full[0] * full[1])
+    check_pixels(pixels_seen(full, None, stroke), stroke)
     width, height = full if lossless else (side - side % 2 for side in full)
     if not width or not height:
         raise FilmError(f"The film would have {full[0]} × {full[1]} pixels: it should have at least 2 × 2.")
@@ -123,9 +133,10 @@ def stylize_video(
         "film": film.path.name,
         "bytes": film.path.stat().st_size,
         "style": _known_again(style),
-        "size": size,
         "strength": strength,
         "color": color,
+        "size": size,
+        "stroke": stroke if stroke != 1 else None,  # earlier versions had none
         "precision": precision,
         "steady": steady,
         "lossless": lossless,
@@ -138,6 +149,7 @@ def stylize_video(
         size=(width, height),
         strength=strength,
         color=color,
+        stroke=stroke,
         precision=precision,
         steady=steady,
         lossless=lossless,

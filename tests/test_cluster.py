@@ -143,6 +143,7 @@ def test_a_film_that_one_machine_began_is_gone_on_with_although_a_worker_is_kill
         size=film.size(),
         strength=1.0,
         color="style",
+        stroke=1.0,
         precision="exact",
         steady=True,
         lossless=True,

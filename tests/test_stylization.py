@@ -433,7 +433,7 @@ def test_pixels_are_counted_as_the_network_is_shown_them(style: Style) -> None:
         with watched(one) as looked, pytest.raises(NSTError, match=f"^That is {seen} pixels to paint, but at most"):
             repaint(photo, one)
         assert not looked
-    assert pixels_seen(line, None, stroke=4) == 36_000_000
+    assert pixels_seen(line.size, None, stroke=4) == 36_000_000
 
 
 @pytest.mark.parametrize("wrong", [{"second": "udnie"}, {"second": ""}, {"second": False}, {"mask": "nope.png"}])

@@ -34,7 +34,7 @@ from nst_core.errors import NSTError
 from nst_core.images import open_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
-from nst_core.stylization import blend_pixels, paint_pixels
+from nst_core.stylization import blend_pixels, stylize
 from nst_core.video import VideoStep, partial_film, stylize_video, work_folder
 from nst_core.video_reader import Clock, FilmError, open_film, read_frames
 from nst_core.video_writer import Part, join, recoded
@@ -58,17 +58,18 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(np.subtract(*coarse)).mean())
 
 
-def test_every_frame_is_what_the_network_paints(style: Style, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stroke", [1, 2, 0.5])
+def test_every_frame_is_painted_as_a_photograph_is(style: Style, tmp_path: Path, stroke: float) -> None:
     film = make_film(tmp_path / "film.mp4", frames=5, options={"crf": "0"})
-    steps = painted(film, style, tmp_path / "out.mkv", lossless=True, steady=False, strength=0.6, color="photo")
+    settings: dict[str, Any] = {"strength": 0.6, "color": "photo", "stroke": stroke}
+    steps = painted(film, style, tmp_path / "out.mkv", lossless=True, steady=False, **settings)
     assert [step.frame for step in steps] == [1, 2, 3, 4, 5] and {step.frames for step in steps} == {5}
     seen = see(tmp_path / "out.mkv")
     assert (seen.codec, len(seen.pictures)) == ("ffv1", 5)
     for before, after, step in zip(see(film).pictures, seen.pictures, steps, strict=True):
         np.testing.assert_array_equal(after, step.pixels)
         # The film's colours are computed with more care here than by default.
-        expected = blend_pixels(before, paint_pixels(before, style), 0.6, "photo")
-        assert difference(after, expected) < 2
+        assert difference(after, np.asarray(stylize(before, style, **settings))) < 2
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,10 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
     list(islice(run, 20))
     run.close()
     wider = Image.frombytes("L", (512, 128), Image.linear_gradient("L").tobytes())
-    others: list[tuple[str, Any]] = [("mask", mask) for mask in (Image.radial_gradient("L"), wider, None)]
+    others: list[tuple[str, Any]] = [
+        ("stroke", 2),
+        *(("mask", mask) for mask in (Image.radial_gradient("L"), wider, None)),
+    ]
     for name, other in [("second", style), ("mix", 0.5), *others]:
         with pytest.raises(FilmError, match=f"begun with another '{name}': use the same"):
             next(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings | {name: other}))

@@ -148,6 +148,7 @@ def test_nobody_sees_where_steady_pieces_meet(tmp_path: Path, monkeypatch: pytes
         size=film.size(),
         strength=1.0,
         color="style",
+        stroke=1.0,
         precision="exact",
         steady=True,
         lossless=True,

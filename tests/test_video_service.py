@@ -346,6 +346,7 @@ def test_what_is_refused_is_said(videos: VideoService, film: Path, tmp_path: Pat
         (film, {"size": None}, PageError),
         (film, {"size": -4}, PageError),
         (film, {"strength": 3}, NSTError),
+        (film, {"stroke": 5}, NSTError),
         (film, {"second": "nothing"}, NSTError),
         (film, {"second": "udnie-lite", "mix": 3}, NSTError),
     ]

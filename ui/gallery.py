@@ -114,6 +114,12 @@ def examples(
     return event
 
 
+def brush_strokes() -> gr.Radio:
+    """How broad the strokes of a picture or film are to be."""
+    choices = [(say("Fine"), 0.5), (say("Medium"), 1.0), (say("Broad"), 2.0), (say("Bold"), 4.0)]
+    return gr.Radio(choices, value=1.0, label=say("Brush strokes"), min_width=280)
+
+
 def registry_choices(registry: Registry) -> list[tuple[str, str]]:
     """Title and id of every style."""
     return [(entry.title, entry.id) for entry in registry]

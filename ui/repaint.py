@@ -15,7 +15,7 @@ from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.events import IN_LINE, QUIET
-from ui.gallery import EXAMPLES, RepaintWidgets, examples, registry_choices
+from ui.gallery import EXAMPLES, RepaintWidgets, brush_strokes, examples, registry_choices
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
 from ui.masks import MASK_SIDE, read_mask
@@ -124,13 +124,7 @@ def lay_out(studio: Studio) -> Widgets:
                     label=say("Size (longer side, px)"),
                     min_width=280,
                 )
-                stroke = gr.Radio(
-                    [(say("Fine"), 0.5), (say("Medium"), 1.0), (say("Broad"), 2.0), (say("Bold"), 4.0)],
-                    value=1.0,
-                    label=say("Brush strokes"),
-                    min_width=280,
-                )
-
+                stroke = brush_strokes()
             with gr.Row():
                 second = gr.Dropdown(
                     [(say("None"), ""), *registry_choices(studio.registry)],

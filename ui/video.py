@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
-from ui.gallery import drawn, examples, registry_choices
+from ui.gallery import brush_strokes, drawn, examples, registry_choices
 from ui.line import Ended
 from ui.links import first_settings, remembers
 from ui.restoring import read
@@ -64,11 +64,6 @@ def lay_out(videos: VideoService) -> Widgets:
                 choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
             )
             paint = gr.Button(say("Paint"), elem_id="paint-film")
-            size = gr.Radio(
-                [(str(one), one) for one in videos.sizes],
-                value=max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0]),
-                label=say("Size (longer side, px)"),
-            )
             with gr.Row():
                 strength = slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280)
                 color = gr.Radio(
@@ -77,6 +72,14 @@ def lay_out(videos: VideoService) -> Widgets:
                     label=say("Colours of the"),
                     min_width=280,
                 )
+            with gr.Row():
+                size = gr.Radio(
+                    [(str(one), one) for one in videos.sizes],
+                    value=max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0]),
+                    label=say("Size (longer side, px)"),
+                    min_width=280,
+                )
+                stroke = brush_strokes()
             with gr.Row():
                 second = gr.Dropdown(
                     [(say("None"), ""), *choices],
@@ -104,7 +107,8 @@ def lay_out(videos: VideoService) -> Widgets:
                 whole = gr.DownloadButton(
                     say("Last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
                 )
-    settings = {"style": style, "size": size, "strength": strength, "color": color, "second": second, "mix": mix}
+    settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
+    settings |= {"second": second, "mix": mix}
     return Widgets(film, settings, paint, result, viewer, leave, stop, file, whole)
 
 
@@ -117,7 +121,12 @@ class Handlers:
     def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
         """Fill the settings in as the page opens."""
         recipe = first_settings("video", self.settings, remembered, request)
-        values = read(self.videos.studio, self.settings, {"size": self.videos.sizes}, recipe)
+        values = read(
+            self.videos.studio,
+            self.settings,
+            {name: [value for _, value in self.settings[name].choices] for name in ("size", "stroke")},
+            recipe,
+        )
         return [values.get(name, gr.skip()) for name in self.settings]
 
     def chosen(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
@@ -177,7 +186,7 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     named, settings = widgets.settings, [*widgets.settings.values()]
     page.load(handlers.found_open, remembered, settings, **QUIET, js="markEdited")
     # For one choice from a list, Gradio starts two events.
-    pressed = [named[name].input for name in ("style", "size", "color", "second")]
+    pressed = [named[name].input for name in ("style", "color", "size", "stroke", "second")]
     dragged = [named[name].input for name in ("strength", "mix")]
     gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **QUIET)
     previewed = {"inputs": [film, *settings], "outputs": [viewer, result, file], "show_progress_on": viewer, **IN_LINE}

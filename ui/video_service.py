@@ -88,6 +88,7 @@ class VideoService(Service[VideoRun]):
             raise Ended
         self._wishes.put(session, None, wish)
         styles, film, size, settings = self._checked(session, path, wish)
+        kind = _kind(styles, wish)
         run = VideoRun(self.studio.folder)
 
         def paint(progress: Progress) -> None:
@@ -95,10 +96,10 @@ class VideoService(Service[VideoRun]):
                 raise Ended
             frame = Image.fromarray(next(read_frames(film, film.size(size))).pixels)
             run.snap(1, _as_shown(stylize(frame, styles[0], **settings, progress=progress), film))
-            if _kind(styles) not in self._paces:  # again, as the very first time takes several times as long
+            if kind not in self._paces:  # again, as the very first time takes several times as long
                 began = time.perf_counter()
                 stylize(frame, styles[0], **settings, progress=progress)
-                self._paces[_kind(styles)] = (time.perf_counter() - began) / math.prod(frame.size)
+                self._paces[kind] = (time.perf_counter() - began) / math.prod(frame.size)
 
         turn = self.studio.line.join(session, paint)
         for _ in turn.watch():
@@ -110,7 +111,7 @@ class VideoService(Service[VideoRun]):
         if not run.snapshots:
             raise PageError("This server has no space for the first frame at the moment: try again in an hour.")
         shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
-        run.status = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, styles, size)]
+        run.status = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, kind, size)]
         run.running = False
         self._firsts.put(session, None, run)
         self._painted.put(session, None, (path, wish))
@@ -150,7 +151,7 @@ class VideoService(Service[VideoRun]):
         self.running.put(session, None, run)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
         try:
-            yield from self._paint(session, painter, run, film, styles, size)
+            yield from self._paint(session, painter, run, film, _kind(styles, wish), size)
         except Ended:
             pass
         except NSTError as error:
@@ -198,15 +199,14 @@ class VideoService(Service[VideoRun]):
         self, session: str | None, path: Path, wish: Wish
     ) -> tuple[list[Style], Film, int | None, dict[str, Any]]:
         """The styles, the film, its longer side (None for its own: it is never enlarged) and the other settings."""
-        most = self.sizes[-1]
+        most = min(self.sizes[-1], self.studio.limit(wish))
         if wish.size is None or not 0 < wish.size <= most:
-            raise PageError(
-                f"This server paints films of up to {most} px on the longer side: choose a size up to that."
-            )
+            server = "With these strokes, this server" if most < self.sizes[-1] else "This server"
+            raise PageError(f"{server} paints films of up to {most} px on the longer side: choose a size up to that.")
         styles = [self.studio.style(session, name) for name in wish.styles]
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
-        settings = wish.model_dump(include={"strength", "color", "mix"})
+        settings = wish.model_dump(include={"strength", "color", "stroke", "mix"})
         return styles, film, size, settings | {"second": styles[1] if wish.second else None}
 
     def _paint(
@@ -215,7 +215,7 @@ class VideoService(Service[VideoRun]):
         painter: Generator[VideoStep, None, None],
         run: VideoRun,
         film: Film,
-        styles: list[Style],
+        kind: str,
         size: int | None,
     ) -> Iterator[VideoRun]:
         snapped, bound = 0.0, list[Phrase]()
@@ -237,8 +237,8 @@ class VideoService(Service[VideoRun]):
             tried = run.done >= TRIAL_FRAMES and run.worked >= TRIAL_SECONDS
             if tried:
                 width, height = film.size(size)
-                self._paces[_kind(styles)] = 1 / (rate * width * height)
-                bound = bound or self._bound(film, styles, size)
+                self._paces[kind] = 1 / (rate * width * height)
+                bound = bound or self._bound(film, kind, size)
             pace = phrase("{} a second", f"{rate:.1f}")
             if film.frames:
                 fits = int(rate * self.max_seconds) if tried else film.frames  # the first frames take longer
@@ -266,19 +266,19 @@ class VideoService(Service[VideoRun]):
                 run.status = phrases or run.status
                 yield run
 
-    def _plan(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
+    def _plan(self, film: Film, kind: str, size: int | None) -> list[Phrase]:
         """How long a film would take, or how much of it would fit."""
         width, height = film.size(size)
         if not film.frames:
             return [phrase("at most {}", duration(self.max_seconds))]
-        seconds = film.frames * self._paces[_kind(styles)] * width * height
-        return self._bound(film, styles, size) or [phrase("painting all of them takes about {}", duration(seconds))]
+        seconds = film.frames * self._paces[kind] * width * height
+        return self._bound(film, kind, size) or [phrase("painting all of them takes about {}", duration(seconds))]
 
-    def _bound(self, film: Film, styles: list[Style], size: int | None) -> list[Phrase]:
+    def _bound(self, film: Film, kind: str, size: int | None) -> list[Phrase]:
         """How much of a film fits, and at which size all of it would; nothing if all of it fits."""
         if not film.frames:
             return []
-        pace = self._paces[_kind(styles)]
+        pace = self._paces[kind]
 
         def fit(size: int | None) -> int:
             width, height = film.size(size)
@@ -300,9 +300,9 @@ def _as_shown(frame: Image.Image, film: Film) -> Image.Image:
     return frame if size == frame.size else frame.resize((max(1, size[0]), max(1, size[1])))
 
 
-def _kind(styles: list[Style]) -> str:
+def _kind(styles: list[Style], wish: Wish) -> str:
     """What the pace depends on, besides pixels."""
-    return " + ".join(style.architecture.id for style in styles)
+    return f"{' + '.join(style.architecture.id for style in styles)}, {wish.stroke}"
 
 
 def _burst(painter: Iterator[VideoStep], progress: Progress) -> tuple[list[VideoStep], float]:
