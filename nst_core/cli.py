@@ -174,11 +174,7 @@ def stylize(
     targets = [target]
     if not one_file:
         targets = [target / name for name in result_names(photos, opened.id.replace("/", "-"))]
-    read = {os.path.realpath(mask): "the mask"} if mask else {}
-    read |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
-    if lost := [path for path in targets if os.path.realpath(path) in read]:
-        what, right = read[os.path.realpath(lost[0])], "another name" if one_file else "a folder"
-        raise NSTError(f"{str(lost[0])!r} is {what}, and would be overwritten: choose {right} (-o).")
+    _check_kept(photos, mask, targets, "another name" if one_file else "a folder")
     if not one_file and any(map(os.path.exists, photos)):
         make_folder(target)
 
@@ -242,6 +238,19 @@ def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path
     if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # a pipe can be read only once
         check_suffix(target, open_picture(photos[0]), size)
     return target, True
+
+
+def _check_kept(photos: list[Path], mask: Path | None, targets: list[Path], right: str) -> None:
+    """Refuse to overwrite what is to be read.
+
+    Raises:
+        NSTError: one of the targets is; the message advises to choose what is ``right``.
+    """
+    read = {os.path.realpath(mask): "the mask"} if mask else {}
+    read |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
+    for path in targets:
+        if what := read.get(os.path.realpath(path)):
+            raise NSTError(f"{str(path)!r} is {what}, and would be overwritten: choose {right} (-o).")
 
 
 @command()

@@ -302,10 +302,13 @@ def await_port(seconds: float) -> None:
     A server that is being stopped empties the folder that is named after the port before it leaves the port: what the
     next one had made there by then would be gone.
     """
-    until = time.monotonic() + seconds
+    began, told = time.monotonic(), False
     with suppress(OSError):
-        while time.monotonic() < until:
+        while time.monotonic() < began + seconds:
             socket.create_connection((LOCALHOST_NAME, INITIAL_PORT_VALUE), 1).close()
+            if not told:
+                told = True
+                print(f"Waiting for the server at port {INITIAL_PORT_VALUE} to stop …", file=sys.stderr, flush=True)
             time.sleep(0.1)
         taken("another server answers there")
 
