@@ -5,6 +5,7 @@ import random
 import runpy
 import socket
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,14 @@ from made_registry import MAX_SIDE, make_registry
 from quick import QUICK, become
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have whatever is left in the folder of temporary files, as by Gradio's client, go with pytest's own."""
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")
