@@ -112,7 +112,7 @@ def optimize(
     color: Annotated[
         Color | None,
         typer.Option(
-            help="The painting's colours, the photograph's, or the photograph with only its luminance changed."
+            help="The painting's colours, the photograph's, or with matched colours like the photograph's."
         ),
     ] = None,
     precision: Annotated[

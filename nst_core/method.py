@@ -10,7 +10,7 @@ from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
 OptimizerName = Literal["lbfgs", "adam", "sgd"]
-Color = Literal["style", "photo", "luminance"]
+Color = Literal["style", "photo", "matched"]
 SIZES = (8, 4096)
 """The least and the most that a picture's longer side may have, in pixels."""
 MAX_STEPS = 100_000
@@ -64,7 +64,8 @@ class Method:
     scales: int = 3
     """Coarse to fine, 1 to 8: each scale has half the side of the next; 1 works at the full size alone."""
     color: Color = "style"
-    """The painting's colours; or the photograph's, given to the painting first; or only luminance is changed."""
+    """Whose colours the picture has: the painting's; the photograph's, of which only the luminance is changed; or, with
+    "matched", colours like the photograph's, given to the painting first (Gatys et al. 2016)."""
     precision: Precision = "auto"
     """``auto`` lets convolutions run in bfloat16 where the machine is built for it; ``exact`` is float32."""
     seed: int = 0
@@ -94,18 +95,18 @@ def _layers(*names: str) -> dict[str, float]:
     return dict.fromkeys(names, 1.0)
 
 
-_FIRST_CONVOLUTIONS = _layers(*(f"conv{block}_1" for block in range(1, 6)))
 _FIRST_RELUS = _layers(*(f"relu{block}_1" for block in range(1, 6)))
 
 METHODS: dict[str, Method] = {
     "quick": Method(),
     # The same from noise: the photograph has to come back from its content loss alone.
     "noise": Method(content_weight=0.15, init="noise", steps=200),
-    # Gatys, Ecker and Bethge 2015: the paper's layers, noise, average pooling. Its weights depend on the picture's size
-    # and on how the network is normalised; these give pictures like the paper's with activations whose mean is 1.
+    # Gatys, Ecker and Bethge 2015: the paper's layers, noise, average pooling. Its conv4_2 is what Caffe gives by that
+    # name: the ReLU's output. Its weights depend on the picture's size and on how the network is normalised; these give
+    # pictures like the paper's with activations whose mean is 1.
     "paper": Method(
-        content_layers=_layers("conv4_2"),
-        style_layers=_FIRST_CONVOLUTIONS,
+        content_layers=_layers("relu4_2"),
+        style_layers=_FIRST_RELUS,
         content_weight=1.0,
         style_weight=1e5,
         convention="tutorial",

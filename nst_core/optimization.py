@@ -132,7 +132,7 @@ class OptimizationStep:
     finished: Literal["saturated", "steps", "time"] | None
     """Why this is the last step, if it is."""
     state: OptimizationState = field(repr=False)
-    """To go on from here: ``optimize(…, resume=step.state)``."""
+    """To go on from here: ``optimize(…, resume=step.state)``. It holds several pictures: do not keep all steps'."""
     photo: Image.Image = field(repr=False)
     """The content picture at this size; its transparency is the result's."""
 
@@ -147,7 +147,7 @@ class OptimizationStep:
         return self._picture(self.state.best)
 
     def _picture(self, point: Point) -> Image.Image:
-        color: BlendColor = "photo" if self.state.asked["color"] == "luminance" else "style"
+        color: BlendColor = "photo" if self.state.asked["color"] == "photo" else "style"
         return blend(self.photo, to_picture(255 * point.picture), color=color)
 
 
@@ -437,7 +437,7 @@ class _Run:
                 total_variation=self.weights["total_variation"][""],
                 convention=self.method.convention,
             )
-            if self.method.color == "luminance":
+            if self.method.color == "photo":
                 photo = photo.convert("L")
             return loss, loss.content_targets(self._tensor(photo))
 
@@ -451,9 +451,9 @@ class _Run:
     def _target(self, painting: _Painting, photo: Image.Image, size: int) -> StyleTarget:
         picture = fit(painting.picture, max(self._painting_size(painting.picture, size)))
         if self.method.color == "photo":
-            picture = match_colors(picture, photo)
-        elif self.method.color == "luminance":
             picture = match_luminance(picture, photo)
+        elif self.method.color == "matched":
+            picture = match_colors(picture, photo)
         mask = mask_greys(painting.mask).resize(photo.size, Image.Resampling.BOX) if painting.mask else None
         return style_target(picture, self.device, painting.weight, self._tensor(mask)[:, :1] if mask else None)
 

@@ -388,7 +388,7 @@ def test_the_estimate_grows_with_what_is_asked_for_and_learns(optimizations: Opt
     ("preset", "stand_ins"),
     [
         ("quick", {"conv3_3": "conv3_1"}),
-        ("paper", {"conv4_2": "conv4_1"}),
+        ("paper", {"relu4_2": "relu4_1"}),
         ("neural-style", {"relu4_2": "relu4_1"}),
         ("tutorial", {}),
     ],

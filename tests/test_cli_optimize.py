@@ -154,7 +154,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     with pytest.raises(NSTError, match=f"ended after {end} steps"):
         optimize(*kept, "--steps", end, "--resume")
     with pytest.raises(NSTError, match="differs in color"):
-        optimize(*kept, "--steps", end + 1, "--resume", "--color", "photo")
+        optimize(*kept, "--steps", end + 1, "--resume", "--color", "matched")
     assert resumed == losses(made / "run.csv")
 
 
@@ -186,7 +186,7 @@ def test_several_paintings_regions_and_a_fast_style_to_begin_with(
     optimize(
         "-o", "more.png", "--steps", 2, "--more-style", "photo.png=0.5", "--more-style", "painting.png",
         "--mask", "mask.png", "--mask", "mask.png", "--start-style", "first-style",
-        "--registry", make_registry(made / "known"), "--color", "luminance", "--resume",
+        "--registry", make_registry(made / "known"), "--color", "photo", "--resume",
         "--state", "none-yet.pt", "--method", "neural-style", "--pooling", "average", "--seconds", 60,
     )  # fmt: skip
     assert "more.png  24 × 18 px, 2 steps" in capsys.readouterr().out

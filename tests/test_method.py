@@ -39,9 +39,10 @@ def test_presets_are_methods_that_can_be_changed(name: str) -> None:
 
 def test_presets_are_as_published() -> None:
     paper, neural_style, tutorial = (METHODS[name] for name in ("paper", "neural-style", "tutorial"))
-    # Gatys, Ecker and Bethge 2015, section "Methods": conv4_2, conv1_1 … conv5_1 alike, from noise, average pooling.
-    assert set(paper.content_layers) == {"conv4_2"} and paper.pooling == "average" and paper.init == "noise"
-    assert set(paper.style_layers) == {f"conv{block}_1" for block in range(1, 6)}
+    # Gatys, Ecker and Bethge 2015, section "Methods": conv4_2, conv1_1 … conv5_1 alike, from noise, average pooling. Their
+    # derivatives (equations 2 and 6) are those of rectified responses.
+    assert set(paper.content_layers) == {"relu4_2"} and paper.pooling == "average" and paper.init == "noise"
+    assert set(paper.style_layers) == {f"relu{block}_1" for block in range(1, 6)}
     assert len(set(paper.style_layers.values())) == 1
     # jcjohnson/neural-style: content_weight 5, tv_weight 1e-3, 1000 iterations, relu layers.
     assert (neural_style.content_weight, neural_style.total_variation) == (5, 1e-3)

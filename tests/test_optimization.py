@@ -277,7 +277,7 @@ def test_goes_on_after_it_was_saturated() -> None:
         {"size": 56},
         {"seed": 1},
         {"masks": [Image.new("L", (4, 4), 255)]},
-        {"color": "photo"},
+        {"color": "matched"},
     ],
     ids=keys,
 )
@@ -585,7 +585,7 @@ def test_a_start_that_cannot_be_bettered_is_the_result() -> None:
 
 
 def test_luminance_keeps_the_photographs_chroma() -> None:
-    step = run(color="luminance")[-1]
+    step = run(color="photo")[-1]
     photo, painted = pixels(step.photo), pixels(step.picture)
     change = painted - photo
     within = ((painted > 0) & (painted < 255)).all(2)
@@ -599,7 +599,7 @@ def test_the_photographs_colours_make_a_painting_of_those() -> None:
     orange = Image.fromarray((pixels(STYLE) * [1.0, 0.5, 0.1]).astype(np.uint8))
     plain, kept = (
         pixels(run(blue, orange, color=color, content_weight=0.0, steps=15)[-1].picture).mean((0, 1))
-        for color in ("style", "photo")
+        for color in ("style", "matched")
     )
     wanted = pixels(blue).mean((0, 1))
     assert np.abs(kept - wanted).max() < 0.6 * np.abs(plain - wanted).max()
@@ -609,7 +609,7 @@ def test_the_contents_transparency_is_the_results() -> None:
     content = CONTENT.copy()
     alpha = Image.linear_gradient("L").resize(content.size)
     content.putalpha(alpha)
-    for color in ("style", "luminance"):
+    for color in ("style", "photo"):
         for step in run(content, color=color, **SHALLOW, **TWO_SCALES)[::23]:
             wanted = content.resize(step.size, Image.Resampling.LANCZOS).getchannel("A")
             assert step.picture.mode == step.best.mode == "RGBA"
@@ -617,7 +617,7 @@ def test_the_contents_transparency_is_the_results() -> None:
     assert run()[-1].picture.mode == "RGB"
 
 
-@pytest.mark.parametrize("color", ["style", "photo", "luminance"])
+@pytest.mark.parametrize("color", ["style", "photo", "matched"])
 @pytest.mark.parametrize("side", [48, 60])
 def test_colours_that_cannot_be_seen_do_not_matter(color: str, side: int) -> None:
     totals = []
@@ -681,14 +681,14 @@ def a_result_or_a_sentence(*arguments: Any, **changes: Any) -> OptimizationStep 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_content(name: str) -> None:
     content = PICTURES[name]
-    for changes in ({}, {"init": "noise", **SHALLOW}, {"color": "photo"}, {"color": "luminance", "size": 64}):
+    for changes in ({}, {"init": "noise", **SHALLOW}, {"color": "matched"}, {"color": "photo", "size": 64}):
         step = a_result_or_a_sentence(content, **changes)
         assert step or name in ("wide", "high"), "only what is too thin for a layer may be refused"
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_painting(name: str) -> None:
-    for changes in ({}, {"init": "style", **SHALLOW}, {"color": "photo"}, {"color": "luminance", "size": 64}):
+    for changes in ({}, {"init": "style", **SHALLOW}, {"color": "matched"}, {"color": "photo", "size": 64}):
         step = a_result_or_a_sentence(CONTENT, PICTURES[name], **changes)
         assert step or name in ("wide", "high", "transparent")
         # The losses of "relative" are about 1 for a picture that is nothing like it; random layers are far apart.

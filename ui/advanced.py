@@ -64,7 +64,7 @@ FEATURES = {"compact": "Compact, quick", "vgg19": "VGG19, the paper's"}
 FAST = "fast"
 """The choice of start that stands for a picture of one of the registry's styles."""
 STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting", FAST: "a fast style's picture"}
-COLORS = {"style": "Painting", "photo": "Photograph", "luminance": "Photograph, exactly"}
+COLORS = {"style": "Painting", "photo": "Photograph", "matched": "Photograph, roughly"}
 PLAN = (
     "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
     "at its current load, less if the losses stop falling."
@@ -76,7 +76,7 @@ SCALES, WEIGHTS, SMOOTH, STAND_IN = (
     "{other} in place of {layer}",
 )
 AS_BEGUN = "Continue keeps the settings this run started with; Run starts over with the new ones."
-COLORED = {"photo": "in the photograph’s colours", "luminance": "changing only light and dark"}
+COLORED = {"photo": "in the photograph’s colours", "matched": "in colours like the photograph’s"}
 OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam", "sgd": "SGD"}
 
 LAYERS = "conv1_1 to conv5_4, or relu…; conv4_1=0.5 halves a layer's weight."

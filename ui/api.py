@@ -98,7 +98,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
         optimizer: Literal["lbfgs", "adam", "sgd"] | None = None,
         features: str = "compact",
         seed: int | None = None,
-        color: Literal["style", "photo", "luminance"] | None = None,
+        color: Literal["style", "photo", "matched"] | None = None,
         content_weight: float | None = None,
         style_weight: float | None = None,
         content_layers: str | None = None,
@@ -120,10 +120,10 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             optimizer: One of lbfgs, adam and sgd.
             features: The network that judges: compact, or vgg19 where the server offers it.
             seed: Of the noise; the same seed gives the same picture.
-            color: The painting's colours ("style"), the photograph's ("photo"), or only its light and dark changed.
+            color: The painting's colours ("style"), the photograph's ("photo"), or like the photograph's ("matched").
             content_weight: How much the photograph's shapes count.
             style_weight: How much the painting's style counts.
-            content_layers: Where the feature network looks at the photograph, as in "conv2_2, conv4_2=0.5".
+            content_layers: Where the feature network looks at the photograph, as in "conv2_2, conv4_1=0.5".
             style_layers: Where it looks at the painting, likewise.
             total_variation: How much smoothness counts: more gives a smoother picture.
             style_size: The painting's longer side in parts of the result's, from 0.1 to 8: larger gives larger strokes.

@@ -287,7 +287,7 @@ una pantalla bastante ancha.
     "The painting": "El cuadro",
     "A fast style's picture": "La imagen de un estilo rápido",
     "The fast style": "El estilo rápido",
-    "Photograph, exactly": "Fotografía, exactos",
+    "Photograph, roughly": "Fotografía, parecidos",
     "Weights, optimiser, network, layers": "Pesos, optimizador, red, capas",
     "Content layers": "Capas del contenido",
     "Style layers": "Capas del estilo",
@@ -328,7 +328,7 @@ una pantalla bastante ancha.
     "content {content:g} to style {style:g}": "contenido {content:g} frente a estilo {style:g}",
     "smoothness {:g}": "suavidad {:g}",
     "in the photograph’s colours": "con los colores de la fotografía",
-    "changing only light and dark": "solo cambian luz y sombra",
+    "in colours like the photograph’s": "con colores parecidos a los de la fotografía",
     "More paintings, and where each applies": "Más cuadros, y dónde se aplica cada uno",
     "A mask is white where its painting applies and black elsewhere; without one, the painting applies everywhere.": (
         "Una máscara es blanca donde se aplica su cuadro y negra en lo demás; sin ella se aplica en todas partes."
