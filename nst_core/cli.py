@@ -125,8 +125,8 @@ def stylize(
             "-o",
             "--out",
             metavar="PATH",
-            help="The file to write; for several photographs, or with a / at its end, the folder. By default, "
-            "PHOTO-STYLE.png in the current folder.",
+            help="The file to write; for several photographs, without a suffix, or with a / at its end, the folder. By "
+            "default, PHOTO-STYLE.png in the current folder.",
         ),
     ] = None,
     size: Annotated[
@@ -180,9 +180,13 @@ def stylize(
 
     def wrote(target: Path, painted: Painted) -> None:
         written.append(target)
-        size = f"{painted.width} × {painted.height} px, {painted.seconds:.1f} s"
-        bar.console.print(f"{target}  {size}", markup=False)
+        line = f"{target}  {painted.width} × {painted.height} px, {painted.seconds:.1f} s"
+        if output.isatty():
+            bar.console.print(line, markup=False)
+        else:
+            print(line, file=output, flush=True)
 
+    output = sys.stdout  # which the bar replaces
     written: list[Path] = []
     refused: list[NSTError] = []
     interrupted = False
@@ -227,6 +231,8 @@ def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path
     """
     from nst_core.images import SAVED_SUFFIXES, check_suffix, open_picture
 
+    if out == "-":
+        raise NSTError("Pictures are not written to the standard output: name a file or a folder (-o).")
     target = Path(out or "")
     if not out or out.endswith(("/", os.sep)) or os.path.isdir(out):
         return target, False

@@ -111,9 +111,7 @@ def optimize(
     ] = None,
     color: Annotated[
         Color | None,
-        typer.Option(
-            help="The painting's colours, the photograph's, or with matched colours like the photograph's."
-        ),
+        typer.Option(help="The painting's colours, the photograph's, or with matched colours like the photograph's."),
     ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="auto computes in bfloat16 where that is faster; exact never does.")

@@ -61,7 +61,7 @@ def export_style(
         NSTError: ``mix`` is out of its range.
         StyleError: one of the two is not a style.
         ExportingError: a package is missing, there is no such precision, ``path`` is not a path, the file cannot be
-            written, or a weight is beyond float16.
+            written, a weight is beyond float16, or PyTorch's exporter cannot follow a plug-in's network.
     """
     if not isinstance(path, str | os.PathLike):
         raise ExportingError(f"The file to write is a path that ends in .onnx, not {path!r:.80}.")
@@ -154,16 +154,20 @@ def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "Model
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch's exporter warns about PyTorch's own calls.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            paint.eval(),
-            (photo, torch.tensor([mix], **FLOAT32_ON_CPU)) if mixed else (photo,),
-            input_names=["photo", "mix"] if mixed else ["photo"],
-            output_names=["painted"],
-            dynamic_shapes=shapes | {"mix": None} if mixed else shapes,
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                paint.eval(),
+                (photo, torch.tensor([mix], **FLOAT32_ON_CPU)) if mixed else (photo,),
+                input_names=["photo", "mix"] if mixed else ["photo"],
+                output_names=["painted"],
+                dynamic_shapes=shapes | {"mix": None} if mixed else shapes,
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            why = str(error.__cause__).partition("\n")[0].rstrip(".")
+            raise ExportingError(f"PyTorch cannot write the network as one graph for all pictures: {why}.") from error
     assert program is not None
     model = program.model_proto
     graph = model.graph
@@ -221,9 +225,8 @@ class _Portable(nn.Module):
         network = copy.deepcopy(network).cpu().float()
         self.network = copy.deepcopy(network).to(dtype)
         layers = dict(network.named_modules())
-        # Modules are defined in the order in which they are computed. Only a normalisation restores the dtype.
-        single = [name for name, layer in layers.items() if not list(layer.children())]
-        first = next((pair for pair in pairwise(single) if isinstance(layers[pair[0]], nn.Conv2d)), None)
+        # Only a normalisation restores the dtype.
+        first = next((pair for pair in pairwise(_computed(network)) if isinstance(layers[pair[0]], nn.Conv2d)), None)
         wide = first is not None and isinstance(layers[first[1]], nn.InstanceNorm2d)
         if first is not None and wide:
             self.network.set_submodule(first[0], layers[first[0]])
@@ -235,6 +238,21 @@ class _Portable(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         height, width = photo.shape[2:]
         return self.network(photo.to(self.entering))[..., :height, :width].float().clamp(0, 255)
+
+
+def _computed(network: nn.Module) -> list[str]:
+    """Names of a network's layers in the order in which they are computed."""
+    names: list[str] = []
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: names.append(name))
+        for name, layer in network.named_modules()
+        if not list(layer.children())
+    ]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64, **FLOAT32_ON_CPU))
+    for hook in hooks:
+        hook.remove()
+    return names
 
 
 class _Norm(nn.Module):

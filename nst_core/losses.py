@@ -277,7 +277,7 @@ class StyleLoss(nn.Module):
         return loss.mean()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LossTerms:
     """One evaluation of a ``PerceptualLoss``: scalars, weights applied, ``total`` their sum."""
 
@@ -289,7 +289,7 @@ class LossTerms:
     """Each layer's part, by ``content/relu2_2`` and ``style/relu1_2``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StyleTarget:
     """A painting to resemble, (1, 3, H, W), RGB in 0–1, and its weight.
 
@@ -327,7 +327,7 @@ def style_target(
     return StyleTarget(to_tensor(painting).to(device) / 255, weight, region, seen)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ContentTarget:
     """One layer's activations of a photograph, (B, C, H, W), and how much each position counts, (B, 1, H, W)."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, get_origin, get_type_hints
+from typing import Literal, TypedDict, get_origin, get_type_hints
 
 from nst_core.errors import NSTError, check_choice, check_setting, check_weights
 from nst_core.precision import Precision
@@ -89,6 +89,30 @@ class Method:
         check("seed", 0, 2**63 - 1, whole=True)
         if self.seconds is not None:
             check("seconds", 0.1, 1e7)
+
+
+class MethodChanges(TypedDict, total=False):
+    """Settings of a ``Method`` by name, for type checkers."""
+
+    content_layers: Mapping[str, float]
+    style_layers: Mapping[str, float]
+    content_weight: float
+    style_weight: float
+    total_variation: float
+    convention: str
+    pooling: Literal["max", "average"]
+    init: Init
+    optimizer: OptimizerName
+    learning_rate: float
+    steps: int
+    seconds: float | None
+    saturation: float
+    size: int
+    style_size: float
+    scales: int
+    color: Color
+    precision: Precision
+    seed: int
 
 
 def _layers(*names: str) -> dict[str, float]:

@@ -48,8 +48,9 @@ class Muon:
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """U S Vᵀ for a matrix U Σ Vᵀ, S between about 0.7 and 1.2: five Newton–Schulz steps (Jordan et al. 2024).
+    """About U Vᵀ of a matrix U Σ Vᵀ: five Newton–Schulz steps (Jordan et al. 2024).
 
+    Singular values above about a 500th of the matrix's norm become 0.7 to 1.2; smaller ones stay below that.
     PyTorch's own version always uses bfloat16, which on a CPU without it takes longer than the gradients.
     """
     x = matrix.to(torch.bfloat16 if fast_bfloat16(matrix.device) else torch.float32)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -35,12 +35,15 @@ from nst_core.images import (
 )
 from nst_core.losses import ContentTarget, PerceptualLoss, StyleTarget, open_painting, style_target
 from nst_core.memory import check_memory
-from nst_core.method import METHODS, SIZES, Method, MethodError
+from nst_core.method import METHODS, SIZES, Method, MethodChanges, MethodError
 from nst_core.modes import own_modes, unaffected
 from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import best_device, fast_bfloat16
 from nst_core.stages import Plan, Stage
 from nst_core.stylization import BlendColor, blend
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class OptimizationError(NSTError):
     """An optimisation that cannot start or go on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OptimizationState:
     """Where an optimisation stands: enough to go on as if it had never stopped."""
 
@@ -109,7 +112,7 @@ class OptimizationState:
             raise OptimizationError(f"{str(path)!r} holds no state of an optimisation to continue.") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OptimizationStep:
     """What one step of ``optimize`` yields; the losses are of this step's picture, weights applied."""
 
@@ -163,7 +166,7 @@ def optimize(
     start: Source | None = None,
     draft: FeatureNetwork | str | Path | None = None,
     resume: OptimizationState | None = None,
-    **changes: Any,
+    **changes: "Unpack[MethodChanges]",
 ) -> Generator[OptimizationStep, None, None]:
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
 
@@ -237,7 +240,7 @@ def _listed(pictures: Any) -> list[Any]:
     return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Painting:
     picture: Image.Image
     weight: float

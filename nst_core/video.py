@@ -41,7 +41,7 @@ from nst_core.video_segments import BEFORE, Piece, cut
 from nst_core.video_writer import CLOSED, OPEN, Part, count_frames, join, last_time, save_part, suffix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VideoStep:
     """What ``stylize_video`` yields when a frame is done, or with ``ray`` a piece of the film."""
 

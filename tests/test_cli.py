@@ -58,7 +58,7 @@ def test_a_name_is_printed_as_it_is(made: Path) -> None:
     for name in (":cat:.png", ":fox:.jpg"):
         (made / name).write_bytes((made / "photo.png").read_bytes()[: None if name == ":cat:.png" else 9])
     done = nst("stylize", ":cat:.png", ":fox:.jpg", "--style", "wave", "-o", ":dog: [b]", folder=made)
-    assert ":dog: [b]/:cat:-wave.png" in done.stderr and "The picture ':fox:.jpg'" in done.stderr
+    assert ":dog: [b]/:cat:-wave.png" in done.stdout and "The picture ':fox:.jpg'" in done.stderr
     assert ":dog:" in nst("check", make_style(made / ":dog:", license=":dog:"), folder=made).stdout
 
 
@@ -212,9 +212,10 @@ def test_a_photograph_may_come_through_a_pipe(made: Path) -> None:
 
 
 def test_for_photographs_that_are_not_there_no_folder_is_made(made: Path) -> None:
-    done = nst("stylize", "-", "missing.png", "--style", "wave", "-o", "-", folder=made)
+    done = nst("stylize", "-", "missing.png", "--style", "wave", "-o", "new", folder=made)
     assert done.returncode == 1 and [line.split("'")[1] for line in done.stderr.splitlines()] == ["-", "missing.png"]
-    assert not (made / "-").exists()
+    assert "standard output" in refusal("stylize", "photo.png", "--style", "wave", "-o", "-", folder=made)
+    assert not (made / "new").exists() and not (made / "-").exists()
 
 
 @pytest.mark.parametrize(

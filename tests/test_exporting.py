@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from commands import nst
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core import exporting
@@ -320,3 +321,42 @@ def test_float16_of_a_network_without_normalisation_runs() -> None:
     with torch.no_grad():
         painted, exact = _Portable(network, torch.float16)(photo), network(photo).clamp(0, 255)
     torch.testing.assert_close(painted, exact, rtol=0, atol=0.5)
+
+
+class _Late(nn.Module):
+    """A network that defines its layers in another order than it computes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.norm, self.first = nn.Conv2d(8, 3, 1), nn.InstanceNorm2d(8, affine=True), nn.Conv2d(3, 8, 1)
+
+    def forward(self, photo: Tensor) -> Tensor:
+        painted: Tensor = self.last(self.norm(self.first(photo)))
+        return painted
+
+
+class _Fickle(nn.Module):
+    """A network that depends on the pixels in a way that no graph can."""
+
+    def forward(self, photo: Tensor) -> Tensor:
+        return photo if photo.mean() > 100 else 255 - photo
+
+
+def test_the_layers_of_a_plug_in_may_be_defined_in_any_order(styles: dict[str, Style], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    late, photo = _Late().eval(), 255 * torch.rand(1, 3, 40, 40)
+    lite = styles[LITE]
+    style = replace(lite, network=late, architecture=replace(lite.architecture, id="late"))
+    export_style(style, tmp_path / "late.onnx", precision="fp16")
+    with torch.no_grad():
+        exact = late(photo).clamp(0, 255)
+    (painted,) = onnxruntime.InferenceSession(tmp_path / "late.onnx").run(None, {"photo": photo.numpy()})
+    np.testing.assert_allclose(painted, exact, atol=0.5)
+
+
+def test_what_no_graph_can_do_is_refused(styles: dict[str, Style], tmp_path: Path) -> None:
+    lite = styles[LITE]
+    fickle = replace(lite, network=_Fickle(), architecture=replace(lite.architecture, id="fickle"))
+    with pytest.raises(ExportingError, match=r"^PyTorch cannot write the network as one graph for all pictures: .+\.$"):
+        export_style(fickle, tmp_path / "fickle.onnx")
+    assert not [*tmp_path.iterdir()]

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, load_features, nearest_layers
 from nst_core.losses import CONVENTIONS
-from nst_core.method import METHODS, SIZES, Method, MethodError
+from nst_core.method import METHODS, SIZES, Method, MethodChanges, MethodError
 from nst_core.optimizers import OPTIMIZERS
 
 NAN, INFINITY = math.nan, math.inf
@@ -37,10 +37,14 @@ def test_presets_are_methods_that_can_be_changed(name: str) -> None:
     assert changed.steps == 7 and replace(changed, steps=method.steps) == method
 
 
+def test_type_checkers_know_every_setting() -> None:
+    assert get_type_hints(MethodChanges) == get_type_hints(Method)
+
+
 def test_presets_are_as_published() -> None:
     paper, neural_style, tutorial = (METHODS[name] for name in ("paper", "neural-style", "tutorial"))
-    # Gatys, Ecker and Bethge 2015, section "Methods": conv4_2, conv1_1 … conv5_1 alike, from noise, average pooling. Their
-    # derivatives (equations 2 and 6) are those of rectified responses.
+    # Gatys, Ecker and Bethge 2015, section "Methods": conv4_2, conv1_1 … conv5_1 alike, from noise, average pooling.
+    # Their derivatives (equations 2 and 6) are those of rectified responses.
     assert set(paper.content_layers) == {"relu4_2"} and paper.pooling == "average" and paper.init == "noise"
     assert set(paper.style_layers) == {f"relu{block}_1" for block in range(1, 6)}
     assert len(set(paper.style_layers.values())) == 1

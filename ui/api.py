@@ -66,16 +66,17 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             if mask:
                 file = received(mask, "mask")  # type: ignore[arg-type]
                 where = open_picture(file, max_pixels=studio.max_side**2)
-            wish = Wish.of(
-                style=style,
-                strength=strength,
-                color=color,
-                size=size,
-                stroke=stroke,
-                second=second or "",  # null is what is left out, as for size and mask
-                mix=mix,
-                mask=write_mask(where) if where else "",
-            )
+            settings = {
+                "strength": strength,
+                "color": color,
+                "size": size,
+                "stroke": stroke,
+                "second": second,
+                "mix": mix,
+                "mask": write_mask(where) if where else None,
+            }
+            # Programs send null for what they leave out.
+            wish = Wish.of(style=style, **{name: value for name, value in settings.items() if value is not None})
             session = asking(request)
             turn = studio.stylize(session, path, wish, where)
             for phrases in turn.watch():
