@@ -78,7 +78,12 @@ def test_only_these_endpoints_are_public(client: Client) -> None:
         (transparent_png, "b.png", {"style": "second-style", "color": "photo"}),
         (deep_png, "c.png", {"style": "second-style", "size": 40, "strength": 0.0}),
         (rotated_jpeg, "d.jpg", {"style": "first-style", "second": "second-style", "mix": 0.25}),
-        (rotated_jpeg, "e.jpg", {"style": "first-style", "second": None, "size": None, "mask": None}),
+        (
+            rotated_jpeg,
+            "e.jpg",
+            {"style": "first-style"}
+            | dict.fromkeys(("strength", "color", "size", "stroke", "second", "mix", "mask")),  # None
+        ),
     ],
 )
 def test_stylize_gives_what_the_library_gives(
@@ -88,7 +93,7 @@ def test_stylize_gives_what_the_library_gives(
     file = Path(client.predict(handle_file(photo), **wish, api_name="/stylize"))
     assert file.suffix == ".png" and wish["style"] in file.name and Path(name).stem.split()[0] in file.name
     style = registry.open(wish["style"])
-    settings = {key: value for key, value in wish.items() if key != "style"}
+    settings = {key: value for key, value in wish.items() if key != "style" and value is not None}
     if wish.get("second"):
         settings["second"] = registry.open(wish["second"])
     expected = stylize(open_picture(photo), style, **settings)
@@ -182,6 +187,14 @@ def test_a_file_that_is_no_picture_is_refused(client: Client, tmp_path: Path) ->
     path = tmp_path / "photo.jpg"
     path.write_text("I am a text.")
     refusal(client, path, style="first-style")
+
+
+@pytest.mark.parametrize("photo", ["https://example.com/photo.jpg", {"url": "https://example.com/photo.jpg"}, 3])
+def test_what_is_not_the_path_of_an_upload_is_refused_in_a_programs_words(client: Client, photo: Any) -> None:
+    with pytest.raises(
+        AppError, match=r'(given as the path that its upload returned: \{"path": …\}|This endpoint does)'
+    ):
+        client.predict(photo, "first-style", api_name="/stylize")
 
 
 def test_a_photograph_larger_than_the_server_paints_is_made_smaller(client: Client, tmp_path: Path) -> None:
