@@ -197,12 +197,15 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
     repeated. ``token`` is a person's, by default the one that this machine is logged in with.
 
     Raises:
-        HubError: the name is taken or not the person's, the token may not write, no answer.
+        HubError: the name is taken or not the person's, the repository is not public, the token may not write, no
+            answer.
     """
     api = HfApi(token=token)
     with _refusals(repo):
         api.create_repo(repo, exist_ok=True)
         info = _info(repo, None, token=token)
+        if closed := "private" if info.private else "gated" if info.gated else "":
+            raise HubError(f"{repo} is {closed}: make it public on its page, or choose another name.")
         sizes = {file.rfilename: file.size for file in info.siblings or []}
         if WEIGHTS in sizes:
             weights = (folder / WEIGHTS).read_bytes()

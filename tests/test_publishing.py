@@ -158,13 +158,17 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
     assert "bob/wave" not in hub.repos
     hub.new("ada/model", {"config.json": b"{}", "pytorch_model.bin": b"weights", "README.md": b"# Mine"})
     hub.new("ada/large", {"model.safetensors": b"0" * 2**20})
-    names = ("ada/wave", "ada/large", "ada/model")
+    hub.new("ada/private", {}, private=True)
+    hub.new("ada/gated", {}, gated=True)
+    names = ("ada/wave", "ada/large", "ada/model", "ada/private", "ada/gated")
     answers = ask("ada", *(("publish", styles / "night", "--repo", name) for name in names), fails=True)
     instead = "choose another name for the repository."
     full = [f"{name} already holds another style: {instead}" for name in names[:2]]
-    assert answers == [*full, f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
+    full += [f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
+    public = "make it public on its page, or choose another name."
+    assert answers == [*full, *(f"ada/{kind} is {kind}: {public}" for kind in ("private", "gated"))]
     assert not list((tmp_path / "home-ada").rglob("models--ada--large/blobs/*")), "it was not fetched to be compared"
-    assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1]
+    assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1, 1, 1]
 
 
 def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: Any) -> None:
