@@ -226,29 +226,44 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
-    """Open a pull request that adds an entry to a registry on the Hub, if none does; returns its address.
+    """Open a pull request that adds an entry to a registry on the Hub, if none of the person's does; returns its
+    address.
+
+    Their open ones that add another entry of that id or repository are closed: it takes their place.
 
     Raises:
         HubError: no such registry, the token may not do it, no answer.
         RegistryError: the registry has that id already.
     """
-    api, place, message = HfApi(token=token), _place(registry), f"Add {entry.title}"
+    api, place = HfApi(token=token), _place(registry)
     with _refusals(registry):
         addition = _addition(registry, [entry], token)
-        for pull in api.get_repo_discussions(**place, discussion_type="pull_request", discussion_status="open"):
-            if pull.title == message and _proposes(registry, pull.num, entry, token):
-                return pull.url
-        commit = api.create_commit(**place, **addition, commit_message=message, create_pr=True)
-        assert commit.pr_url
-        return commit.pr_url
+        address, outdated = None, []
+        for pull in api.get_repo_discussions(
+            **place, author=user_name(token), discussion_type="pull_request", discussion_status="open"
+        ):
+            proposed = _last_entry(registry, pull.num, token)
+            if proposed == entry:
+                address = pull.url
+            elif proposed and (proposed.id == entry.id or proposed.repo == entry.repo):
+                outdated.append(pull.num)
+        if address is None:
+            address = api.create_commit(**place, **addition, commit_message=f"Add {entry.title}", create_pr=True).pr_url
+            assert address
+        for number in outdated:
+            api.change_discussion_status(
+                **place, discussion_num=number, new_status="closed", comment=f"Replaced by {address}."
+            )
+        return address
 
 
-def _proposes(registry: str, number: int, entry: Entry, token: str | None) -> bool:
-    """Whether a pull request, which anybody may have opened, adds that very entry."""
+def _last_entry(registry: str, number: int, token: str | None) -> Entry | None:
+    """The entry at the end of what a pull request would make of a registry, where ``propose`` adds one."""
     try:
-        return entry in registry_at(registry, f"refs/pr/{number}", token).entries
+        entries = registry_at(registry, f"refs/pr/{number}", token).entries
     except NSTError:
-        return False
+        return None
+    return entries[-1] if entries else None
 
 
 def base_of(registry: str, number: int) -> str:

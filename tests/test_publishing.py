@@ -171,7 +171,9 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
     assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1, 1, 1]
 
 
-def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: Any) -> None:
+def test_others_requests_are_no_hindrance_and_ones_own_are_replaced(
+    hub: LoopbackHub, styles: Path, ask: Any, tmp_path: Path
+) -> None:
     registry = hub.repos["bob/registry"]
     for junk in (b"\xff\xfe", b"version: 1\n", b"a: b: c"):
         registry.propose({"registry.yaml": junk}, "eve", "Add The Wave")
@@ -181,8 +183,12 @@ def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: A
     [half] = ask("ada", publish(styles / "wave", "ada/wave"), fails=True)
     assert half.startswith("ada/wave is published, but not proposed to bob/registry: The Hugging Face Hub answered 403")
     hub.failures.clear()
-    [said] = ask("ada", publish(styles / "wave", "ada/wave"))
-    assert f"{hub.endpoint}/bob/registry/discussions/5 proposes it" in said
+    corrected = make_style(tmp_path / "wave", title="The Great Wave", artist="Ada", license="mit", seed=1)
+    for number, said in enumerate(ask("ada", *(publish(of, "ada/wave") for of in (styles / "wave", corrected))), 5):
+        assert f"{hub.endpoint}/bob/registry/discussions/{number} proposes it" in said
+    assert [pull.status for pull in registry.pulls] == 4 * ["open"] + ["closed", "open"]
+    [entry] = entries(hub, revision="refs/pr/6")
+    assert (entry["title"], entry["revision"]) == ("The Great Wave", hub.repos["ada/wave"].branches["main"])
 
 
 def test_the_example_of_a_published_card_opens_its_repository(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
