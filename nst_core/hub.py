@@ -213,7 +213,10 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
             if sizes[WEIGHTS] != len(weights) or (
                 Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
             ):
-                raise HubError(f"{repo} already holds another style: choose another name for the repository.")
+                raise HubError(
+                    f"{repo} already holds other weights: choose another name for the repository, or replace its files "
+                    "on its page."
+                )
         elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
             raise HubError(f"{repo} already holds {few(others)}: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
@@ -233,7 +236,7 @@ def propose(registry: str, entry: Entry, token: str | None = None) -> str:
 
     Raises:
         HubError: no such registry, the token may not do it, no answer.
-        RegistryError: the registry has that id already.
+        RegistryError: the registry has that id or repository already.
     """
     api, place = HfApi(token=token), _place(registry)
     with _refusals(registry):
@@ -321,7 +324,7 @@ def accept(registry: str, number: int, entries: list[Entry]) -> None:
 
     Raises:
         HubError: there is none, the registry is not the person's to change or was just changed, no answer.
-        RegistryError: the registry has one of these ids by now.
+        RegistryError: the registry has one of these ids or repositories by now.
     """
     api, place = HfApi(), _place(registry)
     message = f"Add {', '.join(entry.title for entry in entries)} (pull request {number})"

@@ -329,12 +329,18 @@ def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
     Raises:
-        RegistryError: the text is not a registry, has that id already, or blocks the entry's repository.
+        RegistryError: the text is not a registry, has that id or repository already, or blocks the repository.
     """
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
-    if any(known.id == entry.id for known in registry.entries):
-        raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
+    for known in registry.entries:
+        if entry.repo and known.repo == entry.repo:
+            raise RegistryError(
+                f"{entry.repo} is in the registry already, as {quoted(known.id)}: its maintainer can change the title "
+                "or the revision there."
+            )
+        if known.id == entry.id:
+            raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
     if entry.repo:
         registry.refuse_blocked(entry.repo, entry.revision)
     root = yaml.compose(text)

@@ -163,7 +163,8 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
     names = ("ada/wave", "ada/large", "ada/model", "ada/private", "ada/gated")
     answers = ask("ada", *(("publish", styles / "night", "--repo", name) for name in names), fails=True)
     instead = "choose another name for the repository."
-    full = [f"{name} already holds another style: {instead}" for name in names[:2]]
+    own = f"{instead[:-1]}, or replace its files on its page."
+    full = [f"{name} already holds other weights: {own}" for name in names[:2]]
     full += [f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
     public = "make it public on its page, or choose another name."
     assert answers == [*full, *(f"ada/{kind} is {kind}: {public}" for kind in ("private", "gated"))]

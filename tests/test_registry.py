@@ -521,7 +521,9 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert re.findall("#.*", added) == re.findall("#.*", text)
     assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
     with pytest.raises(RegistryError, match="already has a style 'great-wave'"):
-        add_entry(added, new)
+        add_entry(added, new.model_copy(update={"repo": "eve/wave"}))
+    with pytest.raises(RegistryError, match=r"^ada/wave is in the registry already, as 'great-wave': its main"):
+        add_entry(added, new.model_copy(update={"id": "wave"}))
 
 
 def test_what_is_written_above_the_next_section_stays_there() -> None:
