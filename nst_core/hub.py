@@ -37,8 +37,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its documen
 from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
+from nst_core.images import bare_webp, fit, open_picture
 from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry
-from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS, tagged
+from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, PREVIEW_SIZE, WEIGHTS, tagged
 from nst_core.text import few, plain, quoted
 
 logger = logging.getLogger(__name__)
@@ -192,9 +193,10 @@ class _Listed(BaseModel):
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
     """Upload a style folder's four files as the repository ``repo``; returns the commit's hash.
 
-    The card's example then opens that repository, and the card has the tags that ``find`` looks for. A
-    repository that holds nothing but a card, or these very weights, is completed, so that an interrupted upload can be
-    repeated. ``token`` is a person's, by default the one that this machine is logged in with.
+    The card's example then opens that repository, and the card has the tags that ``find`` looks for; a preview with
+    EXIF data or the like, which may say where it was taken, is drawn anew without. A repository that holds nothing but
+    a card, or these very weights, is completed, so that an interrupted upload can be repeated. ``token`` is
+    a person's, by default the one that this machine is logged in with.
 
     Raises:
         HubError: the name is taken or not the person's, the repository is not public, the token may not write, no
@@ -223,6 +225,11 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
         # A card's example opens the card's folder, which its readers on the Hub do not have.
         card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
         files[CARD] = tagged(card.decode("utf-8-sig")).encode()
+        if PREVIEW in files:
+            preview = bare_webp(files[PREVIEW])
+            if len(preview) > MAX_BYTES[PREVIEW]:  # a JPEG may have had fewer
+                preview = bare_webp(fit(open_picture(files[PREVIEW]), PREVIEW_SIZE))
+            files[PREVIEW] = preview
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
         with _no_warning("No files have been modified"):  # where it was published before
             return api.create_commit(repo, additions, commit_message="The style").oid

@@ -1,8 +1,10 @@
 """Styles published, proposed, reviewed and merged: our commands and the real client against a Hub on the loopback."""
 
 import hashlib
+import random
 from collections.abc import Iterator
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import pytest
 import yaml
 from loopback_hub import Failure, LoopbackHub
 from made_styles import make_style
-from PIL import Image
+from PIL import ExifTags, Image
 
-from nst_core.style import CARD, Card
+from nst_core.style import CARD, MAX_BYTES, PREVIEW, Card
 
 EMPTY = b"version: 1\nstyles: []\n"
 
@@ -192,11 +194,23 @@ def test_others_requests_are_no_hindrance_and_ones_own_are_replaced(
     assert (entry["title"], entry["revision"]) == ("The Great Wave", hub.repos["ada/wave"].branches["main"])
 
 
-def test_the_example_of_a_published_card_opens_its_repository(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
+def test_a_published_cards_example_opens_its_repository_and_the_preview_says_not_where_it_was_taken(
+    hub: LoopbackHub, ask: Any, tmp_path: Path
+) -> None:
     text = '# A Title\n\nRegistry.load().open("{}")'
-    ask("ada", ("publish", make_style(tmp_path / "wave", text=text.format(".")), "--repo", "ada/wave"))
+    folder = make_style(tmp_path / "wave", text=text.format("."))
+    taken = Image.Exif()
+    taken.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "SECRET place"
+    noise = Image.frombytes("RGB", (1700, 1700), random.Random(0).randbytes(3 * 1700**2))
+    noise.save(folder / PREVIEW, "JPEG", exif=taken, quality=95, subsampling="4:4:4")
+    ask("ada", ("publish", folder, "--repo", "ada/wave"))
     repo = hub.repos["ada/wave"]
-    assert Card.parse(repo.commits[repo.branches["main"]][CARD].decode()).text == text.format("ada/wave")
+    files = repo.commits[repo.branches["main"]]
+    assert Card.parse(files[CARD].decode()).text == text.format("ada/wave")
+    assert b"SECRET" in (folder / PREVIEW).read_bytes() and b"SECRET" not in files[PREVIEW]
+    assert len(files[PREVIEW]) <= MAX_BYTES[PREVIEW]
+    with Image.open(BytesIO(files[PREVIEW])) as preview:
+        assert preview.format == "WEBP" and preview.size == (512, 512)
 
 
 def test_a_card_written_by_hand_is_found_too(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
