@@ -13,9 +13,8 @@ from huggingface_hub import (
     CommitOperationAdd,
     HfApi,
     constants,
-    get_hf_file_metadata,
+    get_token,
     hf_hub_download,
-    hf_hub_url,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
@@ -136,12 +135,8 @@ def fetch_preview(repo: str, revision: str) -> Path:
         HubError: there is none, it is too large, no answer.
     """
     with _refusals(repo, revision, kept=True):
-        if kept := _kept(repo, revision, PREVIEW):
-            return kept / PREVIEW
-        size = get_hf_file_metadata(hf_hub_url(repo, PREVIEW, revision=revision), timeout=TIMEOUT).size or 0
-        if size > MAX_BYTES[PREVIEW]:
-            raise HubError(f"{PREVIEW} of {repo} has {size:,} bytes, but at most {MAX_BYTES[PREVIEW]:,} are allowed.")
-        return Path(hf_hub_download(repo, PREVIEW, revision=revision))
+        most, what = {PREVIEW: MAX_BYTES[PREVIEW]}, "a style with a preview"
+        return (_kept(repo, revision, PREVIEW) or _latest(repo, revision, most, [PREVIEW], what)) / PREVIEW
 
 
 def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
@@ -407,15 +402,25 @@ def _latest(
     most: dict[str, int],
     needed: list[str],
     what: str,
-    token: str | None = None,
+    token: str | Literal[False] | None = None,
     refuse: Callable[[str, str], None] | None = None,
     refresh: bool = False,
 ) -> Path:
-    """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
+    """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer.
+
+    What anybody may read is read even if this machine's token has expired.
+    """
     try:
         info = _info(repo, revision, token=token)
     except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 503
+        if status == 401 and token is None and get_token():
+            logger.warning(
+                "The Hugging Face Hub does not accept this machine's token: %s is read without it. Renew the token.",
+                repo,
+            )
+            with _refusals(repo, revision, kept=True, anybody=True):
+                return _latest(repo, revision, most, needed, what, False, refuse, refresh)
         kept = _kept(repo, revision, *needed) if status >= 500 or status == 429 else None
         if kept is None:
             raise
