@@ -333,6 +333,8 @@ def add_entry(text: str, entry: Entry) -> str:
     """
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
+    if entry.repo:
+        registry.refuse_blocked(entry.repo, entry.revision)
     for known in registry.entries:
         if entry.repo and known.repo == entry.repo:
             raise RegistryError(
@@ -341,8 +343,6 @@ def add_entry(text: str, entry: Entry) -> str:
             )
         if known.id == entry.id:
             raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
-    if entry.repo:
-        registry.refuse_blocked(entry.repo, entry.revision)
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
