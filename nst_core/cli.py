@@ -267,10 +267,9 @@ def check(
     if os.path.isfile(what):
         report = examine_weights(Path(what))
     elif not os.path.isdir(what) and (match := on_the_hub(what)):
-        from nst_core.hub import fetch
-
+        known = Registry.load(registry)
         with perhaps_a_folder(what):
-            folder = fetch(match[1], match[2])
+            folder = known.fetch(match[1], match[2])
         report = examine(folder)
     elif not os.path.exists(what) and Path(what).name == what:
         report = examine(Registry.load(registry).open(what).folder)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -285,6 +285,20 @@ class Registry:
         if reason := self.why_blocked(repo, revision):
             raise RegistryError(f"{repo} is blocked by this registry: {reason.rstrip('.')}.")
 
+    def fetch(self, repo: str, revision: str | None = None, **how: Any) -> Path:
+        """``nst_core.hub.fetch``, but for what is blocked.
+
+        Raises:
+            RegistryError: it is blocked.
+            HubError: it cannot be fetched.
+        """
+        from nst_core.hub import fetch
+
+        self.refuse_blocked(repo, revision)
+        folder = fetch(repo, revision, refuse=self.refuse_blocked, **how)
+        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
+        return folder
+
     def _open_entry(self, entry: Entry) -> "Style":
         if entry.path is not None:
             style = _open_folder(entry.path, sha256=entry.sha256)
@@ -298,17 +312,14 @@ class Registry:
     def _open_repo(
         self, repo: str, revision: str | None, *, sha256: str | None = None, into: Path | None = None
     ) -> "Style":
-        self.refuse_blocked(repo, revision)
-        folder = _fetch(repo, revision, self.refuse_blocked, into=into)
-        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
+        folder = self.fetch(repo, revision, into=into)
         try:
             return _open_folder(folder, sha256=sha256, name=repo)
         except NSTError:
             if into:
                 raise
         # Its copy in the cache is perhaps damaged.
-        folder = _fetch(repo, revision, self.refuse_blocked, refresh=True)
-        return _open_folder(folder, sha256=sha256, name=repo)
+        return _open_folder(self.fetch(repo, revision, refresh=True), sha256=sha256, name=repo)
 
 
 def read_registry(path: Path) -> str:
@@ -374,12 +385,6 @@ def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = 
     from nst_core.style import Style
 
     return Style.open(folder, sha256=sha256, name=name)
-
-
-def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], **how: Any) -> Path:
-    from nst_core.hub import fetch
-
-    return fetch(repo, revision, refuse=refuse, **how)
 
 
 @contextmanager

@@ -477,6 +477,8 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
     registry = Registry.load(write(tmp_path, pinned, blocked=[everything]))
     for ref in ("eve/wave", f"eve/wave@{REVISION}", "eve/wave@main", "pinned"):
         assert refusal(ref, registry.open) == "eve/wave is blocked by this registry: Not hers."
+    done = nst("check", "eve/wave", "--registry", tmp_path)
+    assert (done.returncode, done.stderr) == (1, "eve/wave is blocked by this registry: Not hers.\n")
     assert list(registry) == [] and "pinned" not in registry
     assert refusal("pinned", registry.__getitem__) == "eve/wave is blocked by this registry: Not hers."
     text = (tmp_path / "registry.yaml").read_text()
