@@ -4,6 +4,7 @@ import shutil
 import stat
 import zipfile
 import zlib
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
@@ -25,7 +26,7 @@ LOCAL_HEADER = 30
 TAKEN = "upload weights as .safetensors, or a style's folder as a zip"
 CHECKPOINT = (
     "The file is a checkpoint of PyTorch, which is a pickle, and a pickle can run any program: make a style of it "
-    "with python -m nst_core import, and upload that folder as a zip."
+    "with python -m nst_core import, and give its folder as a zip."
 )
 BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF"
 """How checkpoints began before PyTorch 1.6; since then they are zips."""
@@ -52,6 +53,13 @@ class ContributionError(NSTError):
     """An upload that is not a style."""
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip does; one that cannot be read does not."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(2) == b"PK"
+    return False
+
+
 def unpack(upload: Path, folder: Path) -> None:
     """Write a style's files into ``folder``, which is made; nothing is written anywhere else.
 
@@ -62,7 +70,7 @@ def unpack(upload: Path, folder: Path) -> None:
     with upload.open("rb") as file:
         head = file.read(64)
     folder.mkdir(parents=True)
-    if head.startswith(b"PK"):
+    if is_zip(upload):
         _unzip(upload, folder)
         return
     if head.startswith(BEFORE_1_6):

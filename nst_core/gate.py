@@ -149,8 +149,11 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
             data = file.read(limit + 1)
     except OSError as error:
         raise WeightsError(f"{path.name} could not be read: {error.strerror}.") from error
+    is_zip = data.startswith(b"PK\x03\x04")
+    if is_zip and b"data.pkl" not in data:  # which PyTorch's have
+        raise WeightsError(f"{path.name} is a zip, not weights: unpack it, and use what is in it.")
     # A pickle may begin like a header length of some hundred bytes, but the length's upper bytes would be zero.
-    if data.startswith(b"PK\x03\x04") or (data[:1] == b"\x80" and data[1:2] in b"\2\3\4\5" and any(data[2:8])):
+    if is_zip or (data[:1] == b"\x80" and data[1:2] in b"\2\3\4\5" and any(data[2:8])):
         raise WeightsError(
             f"{path.name} is a pickle under another name: only safetensors are read, as a pickle can run any program."
         )
