@@ -16,8 +16,8 @@ from nst_core.text import quoted
 
 MAX_LIST = 2**17
 """The most bytes of a zip's list of entries: each usually has a hundred, and a trainer's samples may be among them."""
-IGNORED = {"training", "__MACOSX", ".DS_Store", ".gitattributes", "Thumbs.db", "desktop.ini"}
-"""Folders and files of our own trainer and of operating systems, which are skipped."""
+IGNORED = {"training", "__MACOSX", ".DS_Store", ".cache", ".git", ".gitattributes", "Thumbs.db", "desktop.ini"}
+"""Folders and files of our own trainer, of operating systems, of the Hub's client and of git, which are skipped."""
 RIGHT = f"a style's zip holds only {', '.join(MAX_BYTES)}, all at the top or in one folder"
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
