@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from nst_core.errors import NSTError
-from nst_core.gate import MAX_HEADER, recognise
+from nst_core.gate import MAX_HEADER, POINTER, recognise
 from nst_core.heif import is_heif
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
 from nst_core.text import quoted
@@ -45,7 +45,7 @@ _OTHERS = {
     b"<": "a web page",
 }
 """Files that people mistake for a style, by their first bytes."""
-_SAID_BY_GATE = (b"\x80", b"version https://git-lfs")
+_SAID_BY_GATE = (b"\x80", POINTER)
 """How files begin that the gate refuses with a better message."""
 
 
@@ -78,7 +78,7 @@ def unpack(upload: Path, folder: Path) -> None:
     if not head:
         raise ContributionError(f"The file is empty: {TAKEN}.")
     # Weights begin with their header's length, which may look like any of these, but then the header's { follows.
-    if head[8:9] != b"{" and (name := _other(head)):
+    if head[8:9] != b"{" and (name := other_kind(head)):
         raise ContributionError(f"The file is {name}: {TAKEN}.")
     if head[8:9] != b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
         raise ContributionError(f"The file is of an unknown kind: {TAKEN}.")
@@ -93,7 +93,7 @@ def unpack(upload: Path, folder: Path) -> None:
     (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _other(head: bytes) -> str:
+def other_kind(head: bytes) -> str:
     """The common name for a file that begins so, or empty text."""
     if head[4:8] == b"ftyp":
         return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"

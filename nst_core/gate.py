@@ -24,6 +24,9 @@ DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER = 2**16
 """The most bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
 TRIAL_SIDE = 64
+POINTER = b"version https://git-lfs"
+"""How that begins which Git LFS leaves in the place of a file that was not fetched."""
+IS_POINTER = "is only a Git LFS pointer: `git lfs pull` fetches the weights themselves"
 
 
 class WeightsError(NSTError):
@@ -157,8 +160,8 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
         raise WeightsError(
             f"{path.name} is a pickle under another name: only safetensors are read, as a pickle can run any program."
         )
-    if data.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path.name} is only a Git LFS pointer: `git lfs pull` fetches the weights themselves.")
+    if data.startswith(POINTER):
+        raise WeightsError(f"{path.name} {IS_POINTER}.")
     if len(data) > limit:
         raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
     return data
