@@ -31,6 +31,7 @@ more once it has in float32."""
 REPO = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 COMMIT = "[0-9a-f]{40}"
 REVISION = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*"
+REASON = "(?!(?i:true|false|yes|no|on|off)$).+"
 
 
 class RegistryError(NSTError):
@@ -85,7 +86,7 @@ class Entry(BaseModel):
     repo: Repo | None = None
     revision: Commit | None = None
     sha256: Annotated[str, _matching("[0-9a-f]{64}", "the SHA-256 of the weights, 64 of 0–9 and a–f")]
-    withdrawn: SomeText | None = None
+    withdrawn: Annotated[PlainText, _matching(REASON, "the reason in words, or left out")] | None = None
     """Why it was taken out of the gallery; people who follow a link to it are told so."""
 
     @model_validator(mode="after")

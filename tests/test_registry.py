@@ -135,6 +135,7 @@ def test_looking_through_a_registry_is_light(folder: Path) -> None:
         ({"title": None}, "registry.yaml's style 'great-wave' lacks 'title'."),
         ({"title": "\u202e\0 "}, "'title' in registry.yaml's style 'great-wave' should be text that can be seen."),
         ({"title": ["a"]}, "'title' in registry.yaml's style 'great-wave' should be a valid string."),
+        ({"withdrawn": False}, "'withdrawn' in registry.yaml's style 'great-wave' should be the reason in words, or"),
         ({"tags": "a"}, "'tags' in registry.yaml's style 'great-wave' should be a list."),
         ({"sha256": None}, "lacks 'sha256'."),
         ({"sha256": "0" * 63}, "should be the SHA-256 of the weights, 64 of 0–9 and a–f."),
