@@ -20,7 +20,7 @@ def unpacked_size(path: Path) -> int:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is damaged, or compressed; the message lacks its subject, the file's name.
+        ValueError: it is damaged, compressed, or TorchScript; the message lacks its subject, the file's name.
     """
     with path.open("rb") as file:
         is_zip = file.read(4) == b"PK\3\4"  # PyTorch goes by that, too
@@ -32,6 +32,11 @@ def unpacked_size(path: Path) -> int:
             entries = archive.infolist()
     except _DAMAGED as error:
         raise ValueError("is damaged, or not a checkpoint of PyTorch") from error
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):  # by which PyTorch tells, too
+        raise ValueError(
+            "is TorchScript, which holds code, and that is not run: use what torch.save writes of the network's "
+            "state_dict()"
+        )
     if any(entry.compress_type != ZIP_STORED for entry in entries):
         raise ValueError("is compressed, which a checkpoint that PyTorch saved never is")
     return max(size, sum(entry.file_size for entry in entries))

@@ -261,22 +261,23 @@ def _check_kept(photos: list[Path], mask: Path | None, targets: list[Path], righ
 
 @command()
 def check(
-    what: Annotated[str, typer.Argument(metavar="FOLDER|FILE|USER/REPO|ID", help="A style, or just its weights.")],
+    what: Annotated[
+        str, typer.Argument(metavar="FOLDER|FILE|USER/REPO|ID", help="A style, its zip, or just its weights.")
+    ],
     registry: RegistryOption = None,
 ) -> None:
     """Check a style as before it is used, and report what is right and what is wrong with it.
 
     If there is both a folder and a style of the registry with that name, the folder is checked.
     """
-    from nst_core.report import examine, examine_weights
+    from nst_core.report import examine, examine_file
 
     if os.path.isfile(what):
-        report = examine_weights(Path(what))
+        report = examine_file(Path(what))
     elif not os.path.isdir(what) and (match := on_the_hub(what)):
-        from nst_core.hub import fetch
-
+        known = Registry.load(registry)
         with perhaps_a_folder(what):
-            folder = fetch(match[1], match[2])
+            folder = known.fetch(match[1], match[2])
         report = examine(folder)
     elif not os.path.exists(what) and Path(what).name == what:
         report = examine(Registry.load(registry).open(what).folder)

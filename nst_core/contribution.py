@@ -4,19 +4,20 @@ import shutil
 import stat
 import zipfile
 import zlib
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from nst_core.errors import NSTError
-from nst_core.gate import MAX_HEADER, recognise
+from nst_core.gate import MAX_HEADER, POINTER, recognise
 from nst_core.heif import is_heif
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
 from nst_core.text import quoted
 
 MAX_LIST = 2**17
 """The most bytes of a zip's list of entries: each usually has a hundred, and a trainer's samples may be among them."""
-IGNORED = {"training", "__MACOSX", ".DS_Store", ".gitattributes", "Thumbs.db", "desktop.ini"}
-"""Folders and files of our own trainer and of operating systems, which are skipped."""
+IGNORED = {"training", "__MACOSX", ".DS_Store", ".cache", ".git", ".gitattributes", "Thumbs.db", "desktop.ini"}
+"""Folders and files of our own trainer, of operating systems, of the Hub's client and of git, which are skipped."""
 RIGHT = f"a style's zip holds only {', '.join(MAX_BYTES)}, all at the top or in one folder"
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
@@ -25,7 +26,7 @@ LOCAL_HEADER = 30
 TAKEN = "upload weights as .safetensors, or a style's folder as a zip"
 CHECKPOINT = (
     "The file is a checkpoint of PyTorch, which is a pickle, and a pickle can run any program: make a style of it "
-    "with python -m nst_core import, and upload that folder as a zip."
+    "with python -m nst_core import, and give its folder as a zip."
 )
 BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF"
 """How checkpoints began before PyTorch 1.6; since then they are zips."""
@@ -44,12 +45,19 @@ _OTHERS = {
     b"<": "a web page",
 }
 """Files that people mistake for a style, by their first bytes."""
-_SAID_BY_GATE = (b"\x80", b"version https://git-lfs")
+_SAID_BY_GATE = (b"\x80", POINTER)
 """How files begin that the gate refuses with a better message."""
 
 
 class ContributionError(NSTError):
     """An upload that is not a style."""
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip does; one that cannot be read does not."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(2) == b"PK"
+    return False
 
 
 def unpack(upload: Path, folder: Path) -> None:
@@ -62,7 +70,7 @@ def unpack(upload: Path, folder: Path) -> None:
     with upload.open("rb") as file:
         head = file.read(64)
     folder.mkdir(parents=True)
-    if head.startswith(b"PK"):
+    if is_zip(upload):
         _unzip(upload, folder)
         return
     if head.startswith(BEFORE_1_6):
@@ -70,7 +78,7 @@ def unpack(upload: Path, folder: Path) -> None:
     if not head:
         raise ContributionError(f"The file is empty: {TAKEN}.")
     # Weights begin with their header's length, which may look like any of these, but then the header's { follows.
-    if head[8:9] != b"{" and (name := _other(head)):
+    if head[8:9] != b"{" and (name := other_kind(head)):
         raise ContributionError(f"The file is {name}: {TAKEN}.")
     if head[8:9] != b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
         raise ContributionError(f"The file is of an unknown kind: {TAKEN}.")
@@ -85,7 +93,7 @@ def unpack(upload: Path, folder: Path) -> None:
     (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _other(head: bytes) -> str:
+def other_kind(head: bytes) -> str:
     """The common name for a file that begins so, or empty text."""
     if head[4:8] == b"ftyp":
         return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"

@@ -24,6 +24,9 @@ DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER = 2**16
 """The most bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
 TRIAL_SIDE = 64
+POINTER = b"version https://git-lfs"
+"""How that begins which Git LFS leaves in the place of a file that was not fetched."""
+IS_POINTER = "is only a Git LFS pointer: `git lfs pull` fetches the weights themselves"
 
 
 class WeightsError(NSTError):
@@ -149,13 +152,16 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
             data = file.read(limit + 1)
     except OSError as error:
         raise WeightsError(f"{path.name} could not be read: {error.strerror}.") from error
+    is_zip = data.startswith(b"PK\x03\x04")
+    if is_zip and b"data.pkl" not in data:  # which PyTorch's have
+        raise WeightsError(f"{path.name} is a zip, not weights: unpack it, and use what is in it.")
     # A pickle may begin like a header length of some hundred bytes, but the length's upper bytes would be zero.
-    if data.startswith(b"PK\x03\x04") or (data[:1] == b"\x80" and data[1:2] in b"\2\3\4\5" and any(data[2:8])):
+    if is_zip or (data[:1] == b"\x80" and data[1:2] in b"\2\3\4\5" and any(data[2:8])):
         raise WeightsError(
             f"{path.name} is a pickle under another name: only safetensors are read, as a pickle can run any program."
         )
-    if data.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path.name} is only a Git LFS pointer: `git lfs pull` fetches the weights themselves.")
+    if data.startswith(POINTER):
+        raise WeightsError(f"{path.name} {IS_POINTER}.")
     if len(data) > limit:
         raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
     return data

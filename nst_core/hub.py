@@ -13,9 +13,8 @@ from huggingface_hub import (
     CommitOperationAdd,
     HfApi,
     constants,
-    get_hf_file_metadata,
+    get_token,
     hf_hub_download,
-    hf_hub_url,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
@@ -37,8 +36,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its documen
 from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
+from nst_core.images import bare_webp, fit, open_picture
 from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry
-from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, WEIGHTS, tagged
+from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, PREVIEW_SIZE, WEIGHTS, tagged
 from nst_core.text import few, plain, quoted
 
 logger = logging.getLogger(__name__)
@@ -135,12 +135,8 @@ def fetch_preview(repo: str, revision: str) -> Path:
         HubError: there is none, it is too large, no answer.
     """
     with _refusals(repo, revision, kept=True):
-        if kept := _kept(repo, revision, PREVIEW):
-            return kept / PREVIEW
-        size = get_hf_file_metadata(hf_hub_url(repo, PREVIEW, revision=revision), timeout=TIMEOUT).size or 0
-        if size > MAX_BYTES[PREVIEW]:
-            raise HubError(f"{PREVIEW} of {repo} has {size:,} bytes, but at most {MAX_BYTES[PREVIEW]:,} are allowed.")
-        return Path(hf_hub_download(repo, PREVIEW, revision=revision))
+        most, what = {PREVIEW: MAX_BYTES[PREVIEW]}, "a style with a preview"
+        return (_kept(repo, revision, PREVIEW) or _latest(repo, revision, most, [PREVIEW], what)) / PREVIEW
 
 
 def find(sort: Literal["likes", "last_modified"] = "likes") -> list[Found]:
@@ -192,17 +188,21 @@ class _Listed(BaseModel):
 def publish(folder: Path, repo: str, token: str | None = None) -> str:
     """Upload a style folder's four files as the repository ``repo``; returns the commit's hash.
 
-    The card's example then opens that repository, and the card has the tags that ``find`` looks for. A
-    repository that holds nothing but a card, or these very weights, is completed, so that an interrupted upload can be
-    repeated. ``token`` is a person's, by default the one that this machine is logged in with.
+    The card's example then opens that repository, and the card has the tags that ``find`` looks for; a preview with
+    EXIF data or the like, which may say where it was taken, is drawn anew without. A repository that holds nothing but
+    a card, or these very weights, is completed, so that an interrupted upload can be repeated. ``token`` is
+    a person's, by default the one that this machine is logged in with.
 
     Raises:
-        HubError: the name is taken or not the person's, the token may not write, no answer.
+        HubError: the name is taken or not the person's, the repository is not public, the token may not write, no
+            answer.
     """
     api = HfApi(token=token)
     with _refusals(repo):
         api.create_repo(repo, exist_ok=True)
         info = _info(repo, None, token=token)
+        if closed := "private" if info.private else "gated" if info.gated else "":
+            raise HubError(f"{repo} is {closed}: make it public on its page, or choose another name.")
         sizes = {file.rfilename: file.size for file in info.siblings or []}
         if WEIGHTS in sizes:
             weights = (folder / WEIGHTS).read_bytes()
@@ -210,42 +210,65 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
             if sizes[WEIGHTS] != len(weights) or (
                 Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
             ):
-                raise HubError(f"{repo} already holds another style: choose another name for the repository.")
+                raise HubError(
+                    f"{repo} already holds other weights: choose another name for the repository, or replace its files "
+                    "on its page."
+                )
         elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
             raise HubError(f"{repo} already holds {few(others)}: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
         # A card's example opens the card's folder, which its readers on the Hub do not have.
         card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
         files[CARD] = tagged(card.decode("utf-8-sig")).encode()
+        if PREVIEW in files:
+            preview = bare_webp(files[PREVIEW])
+            if len(preview) > MAX_BYTES[PREVIEW]:  # a JPEG may have had fewer
+                preview = bare_webp(fit(open_picture(files[PREVIEW]), PREVIEW_SIZE))
+            files[PREVIEW] = preview
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
         with _no_warning("No files have been modified"):  # where it was published before
             return api.create_commit(repo, additions, commit_message="The style").oid
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
-    """Open a pull request that adds an entry to a registry on the Hub, if none does; returns its address.
+    """Open a pull request that adds an entry to a registry on the Hub, if none of the person's does; returns its
+    address.
+
+    Their open ones that add another entry of that id or repository are closed: it takes their place.
 
     Raises:
         HubError: no such registry, the token may not do it, no answer.
-        RegistryError: the registry has that id already.
+        RegistryError: the registry has that id or repository already.
     """
-    api, place, message = HfApi(token=token), _place(registry), f"Add {entry.title}"
+    api, place = HfApi(token=token), _place(registry)
     with _refusals(registry):
         addition = _addition(registry, [entry], token)
-        for pull in api.get_repo_discussions(**place, discussion_type="pull_request", discussion_status="open"):
-            if pull.title == message and _proposes(registry, pull.num, entry, token):
-                return pull.url
-        commit = api.create_commit(**place, **addition, commit_message=message, create_pr=True)
-        assert commit.pr_url
-        return commit.pr_url
+        address, outdated = None, []
+        for pull in api.get_repo_discussions(
+            **place, author=user_name(token), discussion_type="pull_request", discussion_status="open"
+        ):
+            proposed = _last_entry(registry, pull.num, token)
+            if proposed == entry:
+                address = pull.url
+            elif proposed and (proposed.id == entry.id or proposed.repo == entry.repo):
+                outdated.append(pull.num)
+        if address is None:
+            address = api.create_commit(**place, **addition, commit_message=f"Add {entry.title}", create_pr=True).pr_url
+            assert address
+        for number in outdated:
+            api.change_discussion_status(
+                **place, discussion_num=number, new_status="closed", comment=f"Replaced by {address}."
+            )
+        return address
 
 
-def _proposes(registry: str, number: int, entry: Entry, token: str | None) -> bool:
-    """Whether a pull request, which anybody may have opened, adds that very entry."""
+def _last_entry(registry: str, number: int, token: str | None) -> Entry | None:
+    """The entry at the end of what a pull request would make of a registry, where ``propose`` adds one."""
     try:
-        return entry in registry_at(registry, f"refs/pr/{number}", token).entries
+        entries = registry_at(registry, f"refs/pr/{number}", token).entries
     except NSTError:
-        return False
+        return None
+    return entries[-1] if entries else None
 
 
 def base_of(registry: str, number: int) -> str:
@@ -303,7 +326,7 @@ def accept(registry: str, number: int, entries: list[Entry]) -> None:
 
     Raises:
         HubError: there is none, the registry is not the person's to change or was just changed, no answer.
-        RegistryError: the registry has one of these ids by now.
+        RegistryError: the registry has one of these ids or repositories by now.
     """
     api, place = HfApi(), _place(registry)
     message = f"Add {', '.join(entry.title for entry in entries)} (pull request {number})"
@@ -379,15 +402,25 @@ def _latest(
     most: dict[str, int],
     needed: list[str],
     what: str,
-    token: str | None = None,
+    token: str | Literal[False] | None = None,
     refuse: Callable[[str, str], None] | None = None,
     refresh: bool = False,
 ) -> Path:
-    """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer."""
+    """The folder of a repository's files, as they are now, or as last fetched where the Hub fails to answer.
+
+    What anybody may read is read even if this machine's token has expired.
+    """
     try:
         info = _info(repo, revision, token=token)
     except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as error:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 503
+        if status == 401 and token is None and get_token():
+            logger.warning(
+                "The Hugging Face Hub does not accept this machine's token: %s is read without it. Renew the token.",
+                repo,
+            )
+            with _refusals(repo, revision, kept=True, anybody=True):
+                return _latest(repo, revision, most, needed, what, False, refuse, refresh)
         kept = _kept(repo, revision, *needed) if status >= 500 or status == 429 else None
         if kept is None:
             raise

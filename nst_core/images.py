@@ -168,6 +168,23 @@ def save_picture(picture: Source, path: str | Path, *, note: str = "") -> None:
         file.write(encoded.getbuffer())
 
 
+def bare_webp(picture: Source) -> bytes:
+    """A picture as a WebP file of its pixels and nothing else, such as where it was taken.
+
+    The content of such a file is returned as it is.
+
+    Raises:
+        PictureError: as ``open_picture``.
+    """
+    if isinstance(picture, bytes) and picture[8:16] in (b"WEBPVP8 ", b"WEBPVP8L"):
+        size = int.from_bytes(picture[16:20], "little")
+        if len(picture) == 20 + size + size % 2:  # its only part
+            return picture
+    encoded = BytesIO()
+    open_picture(picture).save(encoded, _WEBP.format, **_WEBP.options)
+    return encoded.getvalue()
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a picture's file for writing; it appears at ``path`` only when complete.

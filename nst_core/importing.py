@@ -24,9 +24,10 @@ from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.checkpoint import load_checkpoint, unpacked_size
+from nst_core.contribution import other_kind
 from nst_core.errors import NSTError, check_number
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
-from nst_core.gate import WeightsError, load_network, recognise
+from nst_core.gate import IS_POINTER, POINTER, WeightsError, load_network, recognise
 from nst_core.losses import CONVENTIONS
 from nst_core.recipe import Recipe
 from nst_core.text import explain, few, plain, quoted, read_text
@@ -146,6 +147,12 @@ def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
     """The state dict in a ``torch.save`` file, even among other things, and if a training here wrote it, its settings
     and its ``step``."""
     try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head.startswith(POINTER):
+            raise ValueError(IS_POINTER)
+        if kind := other_kind(head):
+            raise ValueError(f"is {kind}: it should be a checkpoint of PyTorch, a .pth or .safetensors")
         size = unpacked_size(path)
         held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
     except OSError as error:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ more once it has in float32."""
 REPO = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 COMMIT = "[0-9a-f]{40}"
 REVISION = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*"
+REASON = "(?!(?i:true|false|yes|no|on|off)$).+"
 
 
 class RegistryError(NSTError):
@@ -85,7 +86,7 @@ class Entry(BaseModel):
     repo: Repo | None = None
     revision: Commit | None = None
     sha256: Annotated[str, _matching("[0-9a-f]{64}", "the SHA-256 of the weights, 64 of 0–9 and a–f")]
-    withdrawn: SomeText | None = None
+    withdrawn: Annotated[PlainText, _matching(REASON, "the reason in words, or left out")] | None = None
     """Why it was taken out of the gallery; people who follow a link to it are told so."""
 
     @model_validator(mode="after")
@@ -285,6 +286,20 @@ class Registry:
         if reason := self.why_blocked(repo, revision):
             raise RegistryError(f"{repo} is blocked by this registry: {reason.rstrip('.')}.")
 
+    def fetch(self, repo: str, revision: str | None = None, **how: Any) -> Path:
+        """``nst_core.hub.fetch``, but for what is blocked.
+
+        Raises:
+            RegistryError: it is blocked.
+            HubError: it cannot be fetched.
+        """
+        from nst_core.hub import fetch
+
+        self.refuse_blocked(repo, revision)
+        folder = fetch(repo, revision, refuse=self.refuse_blocked, **how)
+        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
+        return folder
+
     def _open_entry(self, entry: Entry) -> "Style":
         if entry.path is not None:
             style = _open_folder(entry.path, sha256=entry.sha256)
@@ -298,17 +313,14 @@ class Registry:
     def _open_repo(
         self, repo: str, revision: str | None, *, sha256: str | None = None, into: Path | None = None
     ) -> "Style":
-        self.refuse_blocked(repo, revision)
-        folder = _fetch(repo, revision, self.refuse_blocked, into=into)
-        self.refuse_blocked(repo, folder.name)  # for a cached copy, the Hub was not asked
+        folder = self.fetch(repo, revision, into=into)
         try:
             return _open_folder(folder, sha256=sha256, name=repo)
         except NSTError:
             if into:
                 raise
         # Its copy in the cache is perhaps damaged.
-        folder = _fetch(repo, revision, self.refuse_blocked, refresh=True)
-        return _open_folder(folder, sha256=sha256, name=repo)
+        return _open_folder(self.fetch(repo, revision, refresh=True), sha256=sha256, name=repo)
 
 
 def read_registry(path: Path) -> str:
@@ -329,14 +341,20 @@ def add_entry(text: str, entry: Entry) -> str:
     """A registry's text with one more entry at the end of its styles, all else as it was.
 
     Raises:
-        RegistryError: the text is not a registry, has that id already, or blocks the entry's repository.
+        RegistryError: the text is not a registry, has that id or repository already, or blocks the repository.
     """
     path = Path(REGISTRY)
     registry = Registry.parse(text, path)
-    if any(known.id == entry.id for known in registry.entries):
-        raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
     if entry.repo:
         registry.refuse_blocked(entry.repo, entry.revision)
+    for known in registry.entries:
+        if entry.repo and known.repo == entry.repo:
+            raise RegistryError(
+                f"{entry.repo} is in the registry already, as {quoted(known.id)}: its maintainer can change the title "
+                "or the revision there."
+            )
+        if known.id == entry.id:
+            raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
@@ -368,12 +386,6 @@ def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = 
     from nst_core.style import Style
 
     return Style.open(folder, sha256=sha256, name=name)
-
-
-def _fetch(repo: str, revision: str | None, refuse: Callable[[str, str], None], **how: Any) -> Path:
-    from nst_core.hub import fetch
-
-    return fetch(repo, revision, refuse=refuse, **how)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A report on a style for those who made it: everything that is right and wrong with it."""
 
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from nst_core.architectures import Architecture
+from nst_core.contribution import is_zip, unpack
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, recognise, trial_picture
 from nst_core.images import PictureError, open_picture
@@ -91,9 +93,18 @@ def examine(folder: Path) -> Report:
     return Report((*findings, _preview(folder / PREVIEW)))
 
 
-def examine_weights(path: Path) -> Report:
-    """Check a weights file alone."""
-    return Report(tuple(_weights(path, None)))
+def examine_file(path: Path) -> Report:
+    """Check weights alone, or a style's folder as a zip.
+
+    Raises:
+        ContributionError: a zip that is damaged, or of something else, such as a checkpoint of PyTorch.
+    """
+    if not is_zip(path):
+        return Report(tuple(_weights(path, None)))
+    with tempfile.TemporaryDirectory() as folder:
+        style = Path(folder) / "style"
+        unpack(path, style)
+        return examine(style)
 
 
 def _weights(path: Path, architecture: Architecture | None) -> list[Finding]:

@@ -18,6 +18,8 @@ JOINERS = "\u200c\u200d"
 
 FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and a symbol that are invisible."""
+NULLS = ("~", "null", "Null", "NULL")
+"""How YAML writes that there is nothing, besides writing nothing."""
 MARKS = 6
 """The most combining marks on one letter in any script; more would hide the lines above."""
 
@@ -81,6 +83,10 @@ def read_text(path: Path, limit: int) -> str:
 class _Loader(yaml.BaseLoader):
     """YAML as nested dict, list and str: no tags, no aliases (a few can make billions of nodes), no key twice."""
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        text = super().construct_scalar(node)
+        return "" if node.style is None and text in NULLS else text
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.get_event().start_mark
@@ -95,7 +101,8 @@ class _Loader(yaml.BaseLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """The document as nested dicts, lists and strings: ``1984`` and ``no`` stay text, no value is evaluated.
+    """The document as nested dicts, lists and strings: ``1984`` and ``no`` stay text, no value is evaluated, and
+    ``null`` is empty text unless it is quoted.
 
     Raises:
         ValueError: it is not YAML, or uses aliases or a key twice; the message says what and in which line.

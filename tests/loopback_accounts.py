@@ -127,6 +127,7 @@ class Accounts(Answers):
     def _discussions(self, name: str) -> None:
         repo, _ = self._find(name, "main")
         pulls = [pull for pull in repo.pulls if self.asked.get("status", ["all"]) in (["all"], [pull.status])]
+        pulls = [pull for pull in pulls if self.asked.get("author", [pull.author]) == [pull.author]]
         told = [self._told(name, pull) for pull in reversed(pulls)]
         self._json({"discussions": told, "count": len(told), "start": 0})
 

@@ -81,6 +81,7 @@ def test_what_a_training_a_system_and_the_hub_leave_is_passed_over(tmp_path: Pat
     files = good_files()
     left = [b"s/training/losses.csv", b"s/training/checkpoint.pt", b"s/training/deeper/x", b"__MACOSX/s/._config.json"]
     left += [b"s/.DS_Store", b".DS_Store", b"s/training/", b"s/._README.md", b"s/.gitattributes", b"s/Thumbs.db"]
+    left += [b"s/.cache/huggingface/download/README.md.metadata", b"s/.git/config", b"s/.git/objects/ab/cdef"]
     more = [Packed(name, b"x" * 99) for name in left]
     unpack(write(tmp_path / "s.zip", zipped(files, *more, folder="s/")), tmp_path / "new")
     assert contents(tmp_path / "new") == files

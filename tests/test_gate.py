@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_hostile import zipped
 from made_styles import JOHNSON, lively_state
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -356,6 +357,10 @@ def test_a_pickle_is_told_as_such_and_never_run(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     assert refusal(write(tmp_path, data)).startswith("model.safetensors is a pickle under another name: only safetens")
     assert not Path("exploded").exists()
+
+
+def test_a_zip_of_anything_else_is_no_pickle(tmp_path: Path) -> None:
+    assert refusal(write(tmp_path, zipped({"model.safetensors": GOOD}))).startswith("model.safetensors is a zip, not w")
 
 
 def test_a_header_length_that_begins_like_a_pickle_is_fine(tmp_path: Path) -> None:

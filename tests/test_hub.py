@@ -285,6 +285,18 @@ def test_a_card_that_the_client_stumbles_over(hub: LoopbackHub, folder: Path, as
     assert answer[:2] == ["HubError", f"{words} Nor is there a folder 'eve/evil' here."]
 
 
+def test_a_token_that_has_expired_hinders_nobody(hub: LoopbackHub, folder: Path, ask: Any) -> None:
+    wave = {"id": "wave", "title": "Curated", "artist": "A", "license": "mit", "tags": []}
+    sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    entries = [{**wave, "sha256": sha256, "repo": "user/wave", "revision": hub.add("user/wave", folder)}]
+    hub.add("ada/private", folder, private=True)
+    answers, records = ask("wave", "ada/private", entries=entries, HF_TOKEN="hf_expired")
+    assert answers[0] == ["wave", "Curated", FILES]
+    assert "is private: check its name, or choose one that anybody may read. Nor is there" in answers[1][1]
+    told = "The Hugging Face Hub does not accept this machine's token: {} is read without it. Renew the token."
+    assert records == [told.format("user/wave"), told.format("ada/private")]
+
+
 LISTED = """
 import json
 from nst_core import hub
@@ -322,10 +334,10 @@ def test_a_preview_is_fetched_alone_and_none_that_is_too_large(hub: LoopbackHub,
         ("user/wave", hub.add("user/wave", folder)),
         ("user/huge", hub.new("user/huge", {PREVIEW: bytes(most + 1)})),
     ]
-    size, refusal = hub.run(PREVIEWS.format(refs=refs), tmp_path / "home")
+    size, refusal = hub.run(PREVIEWS.format(refs=refs), tmp_path / "home", HF_TOKEN="hf_expired")
     assert size == (folder / PREVIEW).stat().st_size
     assert refusal == f"{PREVIEW} of user/huge has {most + 1:,} bytes, but at most {most:,} are allowed."
-    assert {request.rsplit("/", 1)[1] for request in hub.requests if request.startswith("GET")} == {PREVIEW}
+    assert {request.rsplit("/", 1)[1] for request in hub.requests if request.startswith("GET /user/")} == {PREVIEW}
     assert not any(request.startswith("GET /user/huge") for request in hub.requests)
 
 

@@ -27,6 +27,7 @@ from nst_core.images import (
     LONGEST_NOTE,
     NOTE,
     PictureError,
+    bare_webp,
     check_suffix,
     fit,
     is_photograph,
@@ -721,6 +722,9 @@ def test_no_metadata_is_carried_over(smooth: Image.Image, format: str, tmp_path:
     data = with_metadata(smooth, format)
     opened = open_picture(data)
     assert opened.info == {} and not opened.getexif()
+    bare = bare_webp(data)
+    assert b"SECRET" not in bare and np.array_equal(pixels(open_picture(bare)), pixels(opened))
+    assert bare_webp(bare) is bare and bare_webp(bare + data) == bare
     # Not from a Pillow image either, which still has it all.
     given = Image.open(io.BytesIO(data))
     given.load()

@@ -438,6 +438,23 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "other.safetensors")
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of TorchScript
+def test_what_people_take_for_a_checkpoint_is_told_as_what_it_is(tmp_path: Path) -> None:
+    torch.jit.trace(torch.nn.Conv2d(3, 3, 1), torch.zeros(1, 3, 2, 2)).save(tmp_path / "script.pth")
+    (tmp_path / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n")
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>")
+    for name, told in (
+        (
+            "script.pth",
+            r"^script\.pth is TorchScript, which holds code, and that is not run: use what torch\.save writes",
+        ),
+        ("pointer.pth", r"^pointer\.pth is only a Git LFS pointer: `git lfs pull` fetches the weights themselves\.$"),
+        ("page.pth", r"^page\.pth is a web page: it should be a checkpoint of PyTorch, a \.pth or \.safetensors\.$"),
+    ):
+        with pytest.raises(ImportingError, match=told):
+            read_checkpoint(tmp_path / name)
+
+
 def test_a_small_file_takes_no_more_memory_than_a_large_one_may(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(1000)}, tmp_path / "honest.pth")
     with ZipFile(tmp_path / "honest.pth") as honest, ZipFile(tmp_path / "bomb.pth", "w", ZIP_DEFLATED) as bomb:

@@ -1,8 +1,10 @@
 """Styles published, proposed, reviewed and merged: our commands and the real client against a Hub on the loopback."""
 
 import hashlib
+import random
 from collections.abc import Iterator
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import pytest
 import yaml
 from loopback_hub import Failure, LoopbackHub
 from made_styles import make_style
-from PIL import Image
+from PIL import ExifTags, Image
 
-from nst_core.style import CARD, Card
+from nst_core.style import CARD, MAX_BYTES, PREVIEW, Card
 
 EMPTY = b"version: 1\nstyles: []\n"
 
@@ -158,16 +160,23 @@ def test_what_is_not_published(hub: LoopbackHub, styles: Path, ask: Any, tmp_pat
     assert "bob/wave" not in hub.repos
     hub.new("ada/model", {"config.json": b"{}", "pytorch_model.bin": b"weights", "README.md": b"# Mine"})
     hub.new("ada/large", {"model.safetensors": b"0" * 2**20})
-    names = ("ada/wave", "ada/large", "ada/model")
+    hub.new("ada/private", {}, private=True)
+    hub.new("ada/gated", {}, gated=True)
+    names = ("ada/wave", "ada/large", "ada/model", "ada/private", "ada/gated")
     answers = ask("ada", *(("publish", styles / "night", "--repo", name) for name in names), fails=True)
     instead = "choose another name for the repository."
-    full = [f"{name} already holds another style: {instead}" for name in names[:2]]
-    assert answers == [*full, f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
+    own = f"{instead[:-1]}, or replace its files on its page."
+    full = [f"{name} already holds other weights: {own}" for name in names[:2]]
+    full += [f"ada/model already holds 'config.json', 'pytorch_model.bin': {instead}"]
+    public = "make it public on its page, or choose another name."
+    assert answers == [*full, *(f"ada/{kind} is {kind}: {public}" for kind in ("private", "gated"))]
     assert not list((tmp_path / "home-ada").rglob("models--ada--large/blobs/*")), "it was not fetched to be compared"
-    assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1]
+    assert [len(hub.repos[name].commits) for name in names[1:]] == [1, 1, 1, 1]
 
 
-def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: Any) -> None:
+def test_others_requests_are_no_hindrance_and_ones_own_are_replaced(
+    hub: LoopbackHub, styles: Path, ask: Any, tmp_path: Path
+) -> None:
     registry = hub.repos["bob/registry"]
     for junk in (b"\xff\xfe", b"version: 1\n", b"a: b: c"):
         registry.propose({"registry.yaml": junk}, "eve", "Add The Wave")
@@ -177,15 +186,31 @@ def test_others_requests_are_no_hindrance(hub: LoopbackHub, styles: Path, ask: A
     [half] = ask("ada", publish(styles / "wave", "ada/wave"), fails=True)
     assert half.startswith("ada/wave is published, but not proposed to bob/registry: The Hugging Face Hub answered 403")
     hub.failures.clear()
-    [said] = ask("ada", publish(styles / "wave", "ada/wave"))
-    assert f"{hub.endpoint}/bob/registry/discussions/5 proposes it" in said
+    corrected = make_style(tmp_path / "wave", title="The Great Wave", artist="Ada", license="mit", seed=1)
+    for number, said in enumerate(ask("ada", *(publish(of, "ada/wave") for of in (styles / "wave", corrected))), 5):
+        assert f"{hub.endpoint}/bob/registry/discussions/{number} proposes it" in said
+    assert [pull.status for pull in registry.pulls] == 4 * ["open"] + ["closed", "open"]
+    [entry] = entries(hub, revision="refs/pr/6")
+    assert (entry["title"], entry["revision"]) == ("The Great Wave", hub.repos["ada/wave"].branches["main"])
 
 
-def test_the_example_of_a_published_card_opens_its_repository(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:
+def test_a_published_cards_example_opens_its_repository_and_the_preview_says_not_where_it_was_taken(
+    hub: LoopbackHub, ask: Any, tmp_path: Path
+) -> None:
     text = '# A Title\n\nRegistry.load().open("{}")'
-    ask("ada", ("publish", make_style(tmp_path / "wave", text=text.format(".")), "--repo", "ada/wave"))
+    folder = make_style(tmp_path / "wave", text=text.format("."))
+    taken = Image.Exif()
+    taken.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "SECRET place"
+    noise = Image.frombytes("RGB", (1700, 1700), random.Random(0).randbytes(3 * 1700**2))
+    noise.save(folder / PREVIEW, "JPEG", exif=taken, quality=95, subsampling="4:4:4")
+    ask("ada", ("publish", folder, "--repo", "ada/wave"))
     repo = hub.repos["ada/wave"]
-    assert Card.parse(repo.commits[repo.branches["main"]][CARD].decode()).text == text.format("ada/wave")
+    files = repo.commits[repo.branches["main"]]
+    assert Card.parse(files[CARD].decode()).text == text.format("ada/wave")
+    assert b"SECRET" in (folder / PREVIEW).read_bytes() and b"SECRET" not in files[PREVIEW]
+    assert len(files[PREVIEW]) <= MAX_BYTES[PREVIEW]
+    with Image.open(BytesIO(files[PREVIEW])) as preview:
+        assert preview.format == "WEBP" and preview.size == (512, 512)
 
 
 def test_a_card_written_by_hand_is_found_too(hub: LoopbackHub, ask: Any, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_looking_through_a_registry_is_light(folder: Path) -> None:
         ({"title": None}, "registry.yaml's style 'great-wave' lacks 'title'."),
         ({"title": "\u202e\0 "}, "'title' in registry.yaml's style 'great-wave' should be text that can be seen."),
         ({"title": ["a"]}, "'title' in registry.yaml's style 'great-wave' should be a valid string."),
+        ({"withdrawn": False}, "'withdrawn' in registry.yaml's style 'great-wave' should be the reason in words, or"),
         ({"tags": "a"}, "'tags' in registry.yaml's style 'great-wave' should be a list."),
         ({"sha256": None}, "lacks 'sha256'."),
         ({"sha256": "0" * 63}, "should be the SHA-256 of the weights, 64 of 0–9 and a–f."),
@@ -477,6 +478,8 @@ def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:
     registry = Registry.load(write(tmp_path, pinned, blocked=[everything]))
     for ref in ("eve/wave", f"eve/wave@{REVISION}", "eve/wave@main", "pinned"):
         assert refusal(ref, registry.open) == "eve/wave is blocked by this registry: Not hers."
+    done = nst("check", "eve/wave", "--registry", tmp_path)
+    assert (done.returncode, done.stderr) == (1, "eve/wave is blocked by this registry: Not hers.\n")
     assert list(registry) == [] and "pinned" not in registry
     assert refusal("pinned", registry.__getitem__) == "eve/wave is blocked by this registry: Not hers."
     text = (tmp_path / "registry.yaml").read_text()
@@ -521,7 +524,9 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
     assert re.findall("#.*", added) == re.findall("#.*", text)
     assert ("blocked" in added) == ("blocked" in text) and after.why_blocked("a/b") == before.why_blocked("a/b")
     with pytest.raises(RegistryError, match="already has a style 'great-wave'"):
-        add_entry(added, new)
+        add_entry(added, new.model_copy(update={"repo": "eve/wave"}))
+    with pytest.raises(RegistryError, match=r"^ada/wave is in the registry already, as 'great-wave': its main"):
+        add_entry(added, new.model_copy(update={"id": "wave"}))
 
 
 def test_what_is_written_above_the_next_section_stays_there() -> None:

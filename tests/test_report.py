@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from made_styles import JOHNSON, lively_state, make_style
 from safetensors.torch import save
 
 from nst_core.architectures import ARCHITECTURES
-from nst_core.report import MAX_PREVIEW_SIDE, TRIAL, Report, examine, examine_weights
+from nst_core.contribution import ContributionError
+from nst_core.report import MAX_PREVIEW_SIDE, TRIAL, Report, examine, examine_file
 from nst_core.style import CARD, CONFIG, LICENSES, MAX_BYTES, PREVIEW, WEIGHTS, Card, Style, StyleError
 
 
@@ -52,7 +54,7 @@ def test_the_trial_says_what_is_painted(tmp_path: Path) -> None:
     state["deconv3.conv2d.bias"] = torch.full((3,), 100.0)
     state["deconv3.conv2d.weight"] *= 0.2
     (tmp_path / WEIGHTS).write_bytes(save(state))
-    [_, trial] = examine_weights(tmp_path / WEIGHTS).findings
+    [_, trial] = examine_file(tmp_path / WEIGHTS).findings
     numbers = [int(number) for number in re.findall(r"mean is (\d+) .* deviation (\d+); (\d+)%", trial.words)[0]]
     assert abs(numbers[0] - 100) < 10 and 0 < numbers[1] < 40 and numbers[2] == 0
 
@@ -117,17 +119,26 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_weights_alone(made: Path, folder: Path) -> None:
-    assert [finding.part for finding in examine_weights(made / WEIGHTS).findings] == [WEIGHTS, TRIAL]
-    assert examine_weights(made / WEIGHTS).usable
+    assert [finding.part for finding in examine_file(made / WEIGHTS).findings] == [WEIGHTS, TRIAL]
+    assert examine_file(made / WEIGHTS).usable
     (folder / WEIGHTS).write_bytes(b"x")
-    assert not examine_weights(folder / WEIGHTS).usable
+    assert not examine_file(folder / WEIGHTS).usable
+
+
+def test_a_zip(made: Path, tmp_path: Path) -> None:
+    report = examine_file(Path(shutil.make_archive(str(tmp_path / "wave"), "zip", made.parent, made.name)))
+    assert [finding.part for finding in report.findings] == [CONFIG, WEIGHTS, TRIAL, CARD, PREVIEW]
+    assert report.publishable
+    torch.save({"weight": torch.ones(3)}, tmp_path / "mosaic.pth")
+    with pytest.raises(ContributionError, match=r"a checkpoint of PyTorch, which is a pickle"):
+        examine_file(tmp_path / "mosaic.pth")
 
 
 def test_a_network_that_paints_little_but_white(tmp_path: Path) -> None:
     state = lively_state()
     state["deconv3.conv2d.bias"] += 200  # a little is left, as a flat picture is refused before
     (tmp_path / WEIGHTS).write_bytes(save(state))
-    report = examine_weights(tmp_path / WEIGHTS)
+    report = examine_file(tmp_path / WEIGHTS)
     assert "of its values lie outside 0–255 and are cut off: at most 90% may." in faults(report)[TRIAL]
     assert not report.usable
 
@@ -136,7 +147,7 @@ def test_an_untrained_network_may_be_used(tmp_path: Path) -> None:
     """So that a training may stop at any time, see ``test_gate.py``."""
     torch.manual_seed(0)
     (tmp_path / WEIGHTS).write_bytes(save(JOHNSON.network().state_dict()))
-    assert examine_weights(tmp_path / WEIGHTS).usable
+    assert examine_file(tmp_path / WEIGHTS).usable
 
 
 @pytest.mark.parametrize("license", LICENSES)

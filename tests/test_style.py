@@ -412,20 +412,29 @@ def test_the_card_is_optional(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "card",
-    ["", "# Only a text", "---\n---\n", "---\ntitle:\nartist: ''\ntags:\n---\n", "---\nlibrary_name: x\n---\ntext"],
+    [
+        "",
+        "# Only a text",
+        "---\n---\n",
+        "---\ntitle:\nartist: ''\ntags:\n---\n",
+        "---\ntitle: ~\nartist: null\ntags: NULL\n---\n",
+        "---\nlibrary_name: x\n---\ntext",
+    ],
 )
 def test_a_card_that_does_not_say(folder: Path, card: str) -> None:
     (folder / CARD).write_text(card)
-    assert Style.open(folder).title == "great-wave"
+    style = Style.open(folder)
+    assert (style.title, style.artist, style.tags) == ("great-wave", "", ())
 
 
 def test_what_a_card_says_is_text(folder: Path) -> None:
     (folder / CARD).write_bytes(
         "\ufeff---\r\ntitle: 1984\r\nartist: no\r\nlicense: 2024-13-45\r\n"
-        "tags: [style-transfer, 0x10, 0x10, '', nst-style]\r\na: !!python/object:os.system x\r\n---\r\nText".encode()
+        "tags: [style-transfer, 0x10, 0x10, '', null, 'null', nst-style]\r\n"
+        "a: !!python/object:os.system x\r\n---\r\nText".encode()
     )
     style = Style.open(folder)
-    assert (style.title, style.artist, style.license, style.tags) == ("1984", "no", "2024-13-45", ("0x10",))
+    assert (style.title, style.artist, style.license, style.tags) == ("1984", "no", "2024-13-45", ("0x10", "null"))
 
 
 @pytest.mark.parametrize(

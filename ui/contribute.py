@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from nst_core import hub
-from nst_core.contribution import IGNORED, unpack
+from nst_core.contribution import IGNORED, is_zip, unpack
 from nst_core.errors import NSTError
 from nst_core.images import PictureError, fit, open_picture, save_picture
 from nst_core.publishing import Published, publish_style
@@ -259,9 +259,8 @@ def in_words(report: Report | None, translate: Callable[[str], str], refusal: st
 
 def top_folder(upload: Path) -> str:
     """The name of the folder that a zip, which ``unpack`` took, was made of, if it says."""
-    with upload.open("rb") as file:
-        if file.read(2) != b"PK":  # weights alone
-            return ""
+    if not is_zip(upload):  # weights alone
+        return ""
     with zipfile.ZipFile(upload) as archive:
         files = [PurePosixPath(entry) for entry in archive.namelist()]
     return next(file.parent.name for file in files if file.name == WEIGHTS and not IGNORED.intersection(file.parts))
