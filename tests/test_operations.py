@@ -380,7 +380,8 @@ def ended(environment: dict[str, str], log: Path) -> tuple[int | None, str]:
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({"NST_LOGIN": "1", "HF_TOKEN": ""}, "log in with `hf auth login`"),
+        ({"NST_LOGIN": "true", "HF_TOKEN": "", "NST_REGISTRY": "", "NST_VGG19": ""}, "log in with `hf auth login`"),
+        ({"NST_TRAIN": "maybe"}, "NST_TRAIN should be 1, true or yes, or 0, false or no, not 'maybe'."),
         ({"NST_ORT": "."}, "ort.wasm.bundle.min.mjs is missing, or from another version."),
     ],
 )
