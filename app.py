@@ -46,6 +46,7 @@ from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards
+from ui.log import log_to_stderr
 from ui.looks import CSS, THEME
 from ui.server import ANSWER_SECONDS, GRACE_SECONDS, await_port, serve
 from ui.words import WORDS
@@ -77,6 +78,7 @@ def flag(name: str) -> bool:
     return said.lower() in ("1", "true", "yes")
 
 
+log_to_stderr()
 keep_freed_memory()
 heed_quota()
 photos = os.environ.get("NST_PHOTOS")

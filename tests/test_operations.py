@@ -402,7 +402,8 @@ def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dic
         again = environment | {"GRADIO_SERVER_PORT": port, "GRADIO_TEMP_DIR": str(files), "NST_GRACE": "0"}
         status, told = ended(again, tmp_path / "second.txt")
         assert status == 1 and f"cannot be served at port {port}" in told
-        assert told.startswith(f"Waiting for the server at port {port} to stop")
+        waiting = json.loads(told.splitlines()[0])
+        assert (waiting["event"], waiting["port"]) == ("waiting", int(port))
         assert httpx.get(f"{url}/health").status_code == 200
         assert before and sorted(path for path in files.rglob("*") if path.is_file()) == before
 

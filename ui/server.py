@@ -33,7 +33,7 @@ import nst_core
 from ui.head import CARD, introduce
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
-from ui.log import log_event, log_failure, log_to_stderr, take_over_uvicorn
+from ui.log import log_event, log_failure, take_over_uvicorn
 from ui.optimization_service import OptimizationService
 from ui.session_cache import expire
 from ui.studio import KEEP_FILES_SECONDS, Studio
@@ -308,7 +308,7 @@ def await_port(seconds: float) -> None:
             socket.create_connection((LOCALHOST_NAME, INITIAL_PORT_VALUE), 1).close()
             if not told:
                 told = True
-                print(f"Waiting for the server at port {INITIAL_PORT_VALUE} to stop …", file=sys.stderr, flush=True)
+                log_event("waiting", port=INITIAL_PORT_VALUE)
             time.sleep(0.1)
         taken("another server answers there")
 
@@ -320,7 +320,6 @@ def taken(why: object) -> NoReturn:
 
 def serve(page: Page, grace: float = GRACE_SECONDS, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
-    log_to_stderr()
     signals = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))
