@@ -67,13 +67,32 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line and not line.startswith(("*", "🔨"))]
 
 
-def test_the_hubs_client_tells_no_words(capfd: pytest.CaptureFixture[str]) -> None:
-    words = "import logging; from ui.log import log_to_stderr; log_to_stderr()"
-    words += "; logging.getLogger('huggingface_hub.file_download').warning('No eve/private at %s', 'her address')"
-    subprocess.run([sys.executable, "-c", words], cwd=ROOT, check=True)
-    [line] = capfd.readouterr().err.splitlines()
-    said = json.loads(line)
-    assert said["logger"] == "huggingface_hub.file_download" and "private" not in line and "address" not in line
+WARNINGS = """
+import logging
+from ui.log import log_to_stderr
+
+log_to_stderr()
+hub = logging.getLogger("huggingface_hub.file_download")
+hub.warning("Nothing at %s", "her address")
+hub.warning("No eve/private")
+try:
+    raise KeyError("eve/private")
+except KeyError:
+    hub.exception("No eve/private")
+logging.getLogger("nst_core.hub").warning("too long " * 1000)
+"""
+
+
+def test_other_peoples_words_are_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    subprocess.run([sys.executable, "-c", WARNINGS], cwd=ROOT, check=True)
+    said = capfd.readouterr().err
+    assert "private" not in said and "address" not in said
+    told, hidden, failed, ours = (json.loads(line) for line in said.splitlines())
+    assert told["logger"] == "huggingface_hub.file_download"
+    assert [line["message"] for line in (told, hidden, failed)] == ["Nothing at …", "…", "…"]
+    assert hidden["where"] == ["<string>:8 <module>"]
+    assert (failed["error"], failed["where"]) == ("KeyError", ["<string>:10 <module>"])
+    assert ours["message"].startswith("too long") and len(ours["message"]) == 500
 
 
 def counted(http: httpx.Client) -> dict[str, float]:
@@ -97,6 +116,9 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
         http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, "noise", None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
+        for method, tool in (("tools/call", "grandfather"), ("grandfather", "stylize")):
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": tool, "arguments": {}}}
+            http.post(f"{API}/mcp/", json=message, headers={"accept": "application/json, text/event-stream"})
         numbers = counted(http)
         assert http.get("/health").json()["running"] == 0
         before = switches(process)
@@ -119,6 +141,7 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
     assert numbers["nst_events_total refused"] == 2 and numbers["nst_waiting"] == 0
     assert numbers["process_resident_memory_bytes"] > 1e8
     said = (tmp_path / "log.txt").read_text()
+    assert "Tool '…' not listed" in said
     assert "… has a colour profile that cannot be used" in said
     assert not {"grandmother", "grandfather", "127.0.0.1:"} & set(said.replace("127.0.0.1:", "x", 1).split())
     for text in ("grandmother", "grandfather", picture["path"]):
