@@ -114,6 +114,7 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
         picture = upload(http, photo)
         http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5, None]))
+        http.get(ask(http, "stylize", [picture, "broken-style", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, "noise", None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
         for method, tool in (("tools/call", "grandfather"), ("grandfather", "stylize")):
@@ -133,12 +134,13 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
     assert list(events) == ["started", "painted", "refused", "optimized", "stopping", "stopped"]
     assert events["painted"]["style"] == "first-style" and events["painted"]["pixels"] == 64 * 50
     assert 0 < events["painted"]["seconds"] < 30 and events["optimized"]["steps"] == 2
-    assert [line.get("kind") or line["status"] for line in log_of(tmp_path) if line["event"] == "refused"] == [
-        "RegistryError",
-        404,
-    ]
+    refused = [line for line in log_of(tmp_path) if line["event"] == "refused"]
+    assert [line.get("kind") or line["status"] for line in refused] == ["RegistryError", "WeightsError", 404]
+    assert [line.get("style") for line in refused] == [None, "broken-style", None]
+    warning = log_of(tmp_path)[0]["message"]  # before it started
+    assert warning.startswith("The style broken-style cannot be opened: model.safetensors is not the file that was ")
     assert numbers["nst_events_total painted"] == numbers["nst_painting_seconds_count first-style"] == 1
-    assert numbers["nst_events_total refused"] == 2 and numbers["nst_waiting"] == 0
+    assert numbers["nst_events_total refused"] == 3 and numbers["nst_waiting"] == 0
     assert numbers["process_resident_memory_bytes"] > 1e8
     said = (tmp_path / "log.txt").read_text()
     assert "Tool '…' not listed" in said

@@ -36,10 +36,11 @@ MAX_TRACEBACK_FRAMES = 12
 """How many of the innermost frames of a failure are logged."""
 
 
-def log_event(event: str, level: int = logging.INFO, **facts: str | int | float | list[str]) -> None:
-    """Write down and count that something happened."""
+def log_event(event: str, level: int = logging.INFO, **facts: str | int | float | list[str] | None) -> None:
+    """Write down and count that something happened; a fact that is None is left out."""
     EVENTS.labels(event).inc()
-    rounded = {name: round(fact, 3) if isinstance(fact, float) else fact for name, fact in facts.items()}
+    known = {name: fact for name, fact in facts.items() if fact is not None}
+    rounded = {name: round(fact, 3) if isinstance(fact, float) else fact for name, fact in known.items()}
     logger.log(level, event, extra={"facts": rounded})
 
 

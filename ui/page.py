@@ -11,11 +11,12 @@ from gradio.utils import get_upload_folder
 
 from nst_core import hub
 from nst_core.errors import NSTError
+from nst_core.gate import check_file
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from nst_core.report import MAX_PREVIEW_SIDE
-from nst_core.style import PREVIEW_SIZE
+from nst_core.style import PREVIEW_SIZE, WEIGHTS
 from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
@@ -69,6 +70,7 @@ def build_page(
         raise PageError(
             f"The page cannot write to {folder} ({error}): set GRADIO_TEMP_DIR to another folder."
         ) from error
+    check_styles(registry)
     studio = Studio(registry, folder, max_side)
     optimizations = OptimizationService(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
     trainings = TrainingService(studio, features, photos, recipe)
@@ -115,6 +117,16 @@ def build_page(
             event.api_visibility = "private"
     page.queue(max_size=MAX_WAITING, api_open=False)
     return page
+
+
+def check_styles(registry: Registry) -> None:
+    """Warn of styles in the registry's own folders whose weights are not there, or not those that it promises."""
+    for entry in registry:
+        if entry.path:
+            try:
+                check_file(entry.path / WEIGHTS, entry.sha256)
+            except NSTError as error:
+                logger.warning("The style %s cannot be opened: %s", entry.id, error)
 
 
 def fetch_previews(registry: Registry) -> None:

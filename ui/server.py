@@ -30,6 +30,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import nst_core
+from nst_core.errors import NSTError
 from ui.head import CARD, introduce
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
@@ -140,8 +141,10 @@ class Page(gr.Blocks):
                 raise gr.Error(str(Closed())) from Closed()
             return await super().process_api(*arguments, **options)
         except gr.Error as error:
-            if not isinstance(error.__cause__, Ended):
-                log_event("refused", kind=type(error.__cause__ or error).__name__)
+            cause = error.__cause__ or error
+            if not isinstance(cause, Ended):
+                style = cause.style if isinstance(cause, NSTError) else None
+                log_event("refused", kind=type(cause).__name__, style=style)
             error.print_exception = False
             raise
         except Exception as error:
