@@ -78,6 +78,8 @@ def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str
     expect(info.get_by_text("The Hugging Face Hub answered 429 when asked for user/limited")).to_be_visible()
     labels.filter(has_text="Other").click()
     expect(info.get_by_text("model.safetensors is not the file that was promised")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert info.evaluate("info => [info, ...info.querySelectorAll('*')].every((one) => one.scrollWidth <= innerWidth)")
     labels.filter(has_text="Here").click()
     expect(page.locator("#info")).to_contain_text("Here")
     page.close()
