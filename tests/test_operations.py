@@ -304,10 +304,18 @@ def test_a_page_is_told_what_is_left_while_its_server_stops(registry_file: Path,
             page.stopping = False
 
 
-def test_without_room_nothing_is_taken(
+def test_a_folder_that_has_gone_is_made_again_and_without_room_nothing_is_taken(
     registry_file: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served_page(registry_file, tmp_path) as there, httpx.Client(base_url=there, timeout=60) as http:
+        files = tmp_path / "files"
+        shutil.rmtree(files)
+        assert Path(upload(http, photo)["path"]).is_file()
+        shutil.rmtree(files)
+        files.touch()
+        assert http.get("/health").status_code == 503
+        files.unlink()
+        assert http.get("/health").status_code == 200
         monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**63)
         for path, body in (("upload", {"files": {"files": photo.read_bytes()}}), ("mcp/", {"json": {}})):
             refused = http.post(f"/gradio_api/{path}", **body)

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from asyncio import Queue as AsyncQueue
 from collections.abc import Iterable, Mapping, Set
@@ -263,13 +264,20 @@ def options(page: Page) -> dict[str, Any]:
     """For ``launch``: what makes the page safe to serve, and what its operator looks at."""
 
     def health(request: Request) -> JSONResponse:
+        status = "stopping" if page.stopping else "ok"
+        if not page.stopping:
+            try:
+                page.studio.ensure_folder()
+                tempfile.TemporaryFile(dir=page.studio.folder).close()
+            except OSError:
+                status = "cannot write files"
         state = {
-            "status": "stopping" if page.stopping else "ok",
+            "status": status,
             "waiting": page.waiting(),
             "running": page.running(),
             "version": nst_core.__version__,
         }
-        return JSONResponse(state, 503 if page.stopping else 200)
+        return JSONResponse(state, 200 if status == "ok" else 503)
 
     def metrics(request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
