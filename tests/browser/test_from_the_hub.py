@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import serving
-from loopback_hub import LoopbackHub
+from loopback_hub import Failure, LoopbackHub
 from made_styles import make_style
 from PIL import Image
+from waiting import wait_until
 
-from nst_core.style import WEIGHTS
+from nst_core.style import PREVIEW, WEIGHTS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -33,6 +34,7 @@ def url(tmp_path: Path) -> Iterator[str]:
             "other": hub.add("user/other", make_style(tmp_path / "other", seed=9)),
             "slow": hub.add("user/slow", folder, hangs=True),
         }
+        hub.failures[f"/user/other/resolve/{revisions['other']}/{PREVIEW}"] = Failure(times=1)  # at the start
         entries = [{"id": "here", "title": "Here", "path": "here", **about}]
         for id, revision in revisions.items():
             entries.append({"id": id, "title": id.title(), "repo": f"user/{id}", "revision": revision, **about})
@@ -84,3 +86,4 @@ def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str
     expect(page.locator("#info")).to_contain_text("Here")
     page.close()
     others.close()
+    wait_until(lambda: [*(tmp_path / "files").glob("*/previews/other-*.webp")])
