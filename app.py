@@ -6,7 +6,7 @@ per side that this server paints (2048); NST_VGG19=1, which offers VGG19 on the 
 when it is chosen; NST_PHOTOS, a folder of photographs on which people may train styles where there is a GPU, and
 NST_TRAIN=1, which lets them without one; NST_LOGIN=1, which lets whoever can open the page publish under the name that
 this machine is logged in with; NST_ORT, a folder with onnxruntime-web's dist, which browsers fetch from a CDN
-otherwise; NST_GRACE, the seconds for which it still works when it is told to stop (8).
+otherwise; NST_GRACE, the seconds for which it still works when it is told to stop (8). An empty one counts as unset.
 """
 
 import os
@@ -20,13 +20,17 @@ from typing import Any
 if find_spec("gradio") is None:
     sys.exit("The page needs Gradio: pip install -r requirements.txt installs it.")
 
+for name, value in [*os.environ.items()]:
+    if not value and name.startswith(("NST_", "GRADIO_")):  # as compose's ${NAME:-} gives
+        del os.environ[name]
+
 # Read when gradio is imported. Whatever is in the folder is finally deleted: it has to be this server's own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:  # by this Gradio knows that sign-in is real there; a Space of a container lacks it
     os.environ.setdefault("SYSTEM", "spaces")
 os.environ["GRADIO_TEMP_DIR"] = str(
     Path(
-        os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(),
+        os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir()),
         f"nst-page-{os.environ.get('GRADIO_SERVER_PORT', '7860')}",
     )
 )
@@ -42,6 +46,7 @@ from nst_core.memory import keep_freed_memory
 from nst_core.registry import Registry
 from ui import build_page
 from ui.gallery import style_cards
+from ui.log import log_to_stderr
 from ui.looks import CSS, THEME
 from ui.server import ANSWER_SECONDS, GRACE_SECONDS, await_port, serve
 from ui.words import WORDS
@@ -54,22 +59,35 @@ def number(name: str, default: float, least: float) -> float:
     Raises:
         NSTError: it is no such number.
     """
-    value: Any = os.environ.get(name) or default
+    value: Any = os.environ.get(name, default)
     with suppress(ValueError):
         value = float(value)
     checked: float = check_number(NSTError, f"variable {name}", value, least)
     return checked
 
 
+def flag(name: str) -> bool:
+    """Whether an environment variable says yes; without it, no.
+
+    Raises:
+        NSTError: it says neither.
+    """
+    said = os.environ.get(name, "0")
+    if said.lower() not in ("1", "true", "yes", "0", "false", "no"):
+        raise NSTError(f"The variable {name} should be 1, true or yes, or 0, false or no, not {said!r:.80}.")
+    return said.lower() in ("1", "true", "yes")
+
+
+log_to_stderr()
 keep_freed_memory()
 heed_quota()
 photos = os.environ.get("NST_PHOTOS")
-trains = not ZERO_GPU and (torch.cuda.is_available() or os.environ.get("NST_TRAIN") == "1")
-if photos and trains and find_spec("matplotlib") is None:
-    sys.exit("Training draws its losses with matplotlib: pip install matplotlib, or leave NST_PHOTOS out.")
 runtime = os.environ.get("NST_ORT")
 space = os.environ.get("SPACE_ID")
 try:
+    trains = (flag("NST_TRAIN") or torch.cuda.is_available()) and not ZERO_GPU
+    if photos and trains and find_spec("matplotlib") is None:
+        sys.exit("Training draws its losses with matplotlib: pip install matplotlib, or leave NST_PHOTOS out.")
     grace = number("NST_GRACE", GRACE_SECONDS, 0)
     if __name__ == "__main__":
         await_port(grace + 3 * ANSWER_SECONDS)  # for as long as a server like this one takes to stop
@@ -77,9 +95,9 @@ try:
     page = build_page(
         registry,
         max_side=int(number("NST_MAX_SIDE", 2048, 64)),
-        vgg19=os.environ.get("NST_VGG19") == "1",
-        # A Space with hf_oauth has the first; on one's own machine the sign-in is that of whoever runs it.
-        login="OAUTH_CLIENT_ID" in os.environ or os.environ.get("NST_LOGIN") == "1",
+        vgg19=flag("NST_VGG19"),
+        # On one's own machine the sign-in is that of whoever runs it; a Space with hf_oauth has the second.
+        login=flag("NST_LOGIN") or "OAUTH_CLIENT_ID" in os.environ,
         # A Space's own list is in its own repository.
         proposals=registry.repo or (f"spaces/{space}" if space and "NST_REGISTRY" not in os.environ else None),
         photos=Path(photos) if photos and trains else None,

@@ -13,6 +13,9 @@ class NSTError(ValueError):
     The command line prints the message and exits 1, the page shows it; anything else that is raised is a bug.
     """
 
+    style: str | None = None
+    """The id of the registry's style that cannot be opened, if that is why."""
+
 
 def check_number(
     error: type[NSTError], name: str, value: object, least: float, most: float = float("inf"), *, whole: bool = False

@@ -57,11 +57,8 @@ def read_weights(path: Path, architecture: Architecture, *, sha256: str | None =
     """
     data = _read(path, max_bytes(architecture), architecture.id)
     _check_layout(data, path.name, architecture)
-    if sha256 is not None and (actual := hashlib.sha256(data).hexdigest()) != sha256:
-        raise WeightsError(
-            f"{path.name} is not the file that was promised: its SHA-256 begins with {actual[:16]}, but should begin "
-            f"with {sha256[:16]}."
-        )
+    if sha256 is not None:
+        _check_hash(data, path.name, sha256)
     try:
         tensors = load(data)
     except SafetensorError as error:
@@ -72,13 +69,22 @@ def read_weights(path: Path, architecture: Architecture, *, sha256: str | None =
     return {name: tensor.float() for name, tensor in tensors.items()}
 
 
+def check_file(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the weights of that hash, without the time that it takes to load them.
+
+    Raises:
+        WeightsError: it is not there, too large for any style's weights, or has another hash.
+    """
+    _check_hash(_read_any(path), path.name, sha256)
+
+
 def recognise(path: Path) -> Architecture:
     """The architecture, in its newest version, whose tensors a weights file has.
 
     Raises:
         WeightsError: the file is not safetensors, or of no architecture here.
     """
-    data = _read(path, max(map(max_bytes, ARCHITECTURES.values())), "any style's")
+    data = _read_any(path)
     header = _parse(data[8 : _start(data, path.name)], path.name)
     # The nearest by tensor names, so that a refusal can say what is wrong.
     nearest = max(ARCHITECTURES.values(), key=lambda known: -len(known.shapes.keys() ^ header.keys()))
@@ -165,6 +171,17 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
     if len(data) > limit:
         raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
     return data
+
+
+def _read_any(path: Path) -> bytes:
+    return _read(path, max(map(max_bytes, ARCHITECTURES.values())), "any style's")
+
+
+def _check_hash(data: bytes, file: str, sha256: str) -> None:
+    if (actual := hashlib.sha256(data).hexdigest()) != sha256:
+        raise WeightsError(
+            f"{file} is not the file that was promised: its SHA-256 is {actual}, but should be {sha256}."
+        )
 
 
 def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:

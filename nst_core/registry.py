@@ -301,11 +301,15 @@ class Registry:
         return folder
 
     def _open_entry(self, entry: Entry) -> "Style":
-        if entry.path is not None:
-            style = _open_folder(entry.path, sha256=entry.sha256)
-        else:
-            assert entry.repo is not None
-            style = self._open_repo(entry.repo, entry.revision, sha256=entry.sha256)
+        try:
+            if entry.path is not None:
+                style = _open_folder(entry.path, sha256=entry.sha256)
+            else:
+                assert entry.repo is not None
+                style = self._open_repo(entry.repo, entry.revision, sha256=entry.sha256)
+        except NSTError as error:
+            error.style = entry.id
+            raise
         return dataclasses.replace(
             style, id=entry.id, title=entry.title, artist=entry.artist, license=entry.license, tags=entry.tags
         )

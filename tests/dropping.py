@@ -25,6 +25,17 @@ def drop(page: "Page", file: Path, kind: str, place: str) -> None:
     assert page.evaluate(DROP, [data, file.name, kind, place]) == [True, True]
 
 
+def drop_folder(page: "Page", folder: Path, place: str) -> None:
+    """Drop a folder, which no script can make."""
+    box = page.locator(place).bounding_box()
+    assert box
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    browser = page.context.new_cdp_session(page)
+    for name in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+        browser.send("Input.dispatchDragEvent", {"type": name, **at, "data": data})
+
+
 SETTLED = """() => new Promise((done) => {
     let before = "", since = performance.now();
     const look = () => {

@@ -209,8 +209,8 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
         "user/huge": "model.safetensors of user/huge has 7,000,000 bytes, but at most 6,782,484 are allowed.",
         "a--b/c": "'a--b/c' is not the name of a repository: it should read user/name.",
         "user/bad": "config.json lacks 'architecture'.",
-        "wave": "model.safetensors is not the file that was promised: its SHA-256 begins with "
-        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]}, but should begin with 0000000000000000.",
+        "wave": "model.safetensors is not the file that was promised: its SHA-256 is "
+        f"{hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()}, but should be {'0' * 64}.",
     }
     answers, _ = ask(*expected, entries=[{**curated, "repo": "user/wave", "revision": revision}])
     told = {

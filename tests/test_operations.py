@@ -67,13 +67,32 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line and not line.startswith(("*", "🔨"))]
 
 
-def test_the_hubs_client_tells_no_words(capfd: pytest.CaptureFixture[str]) -> None:
-    words = "import logging; from ui.log import log_to_stderr; log_to_stderr()"
-    words += "; logging.getLogger('huggingface_hub.file_download').warning('No eve/private at %s', 'her address')"
-    subprocess.run([sys.executable, "-c", words], cwd=ROOT, check=True)
-    [line] = capfd.readouterr().err.splitlines()
-    said = json.loads(line)
-    assert said["logger"] == "huggingface_hub.file_download" and "private" not in line and "address" not in line
+WARNINGS = """
+import logging
+from ui.log import log_to_stderr
+
+log_to_stderr()
+hub = logging.getLogger("huggingface_hub.file_download")
+hub.warning("Nothing at %s", "her address")
+hub.warning("No eve/private")
+try:
+    raise KeyError("eve/private")
+except KeyError:
+    hub.exception("No eve/private")
+logging.getLogger("nst_core.hub").warning("too long " * 1000)
+"""
+
+
+def test_other_peoples_words_are_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    subprocess.run([sys.executable, "-c", WARNINGS], cwd=ROOT, check=True)
+    said = capfd.readouterr().err
+    assert "private" not in said and "address" not in said
+    told, hidden, failed, ours = (json.loads(line) for line in said.splitlines())
+    assert told["logger"] == "huggingface_hub.file_download"
+    assert [line["message"] for line in (told, hidden, failed)] == ["Nothing at …", "…", "…"]
+    assert hidden["where"] == ["<string>:8 <module>"]
+    assert (failed["error"], failed["where"]) == ("KeyError", ["<string>:10 <module>"])
+    assert ours["message"].startswith("too long") and len(ours["message"]) == 500
 
 
 def counted(http: httpx.Client) -> dict[str, float]:
@@ -95,8 +114,12 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
         picture = upload(http, photo)
         http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5, None]))
+        http.get(ask(http, "stylize", [picture, "broken-style", 1, "style", 64, 1, "", 0.5, None]))
         http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, "noise", None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
+        for method, tool in (("tools/call", "grandfather"), ("grandfather", "stylize")):
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": tool, "arguments": {}}}
+            http.post(f"{API}/mcp/", json=message, headers={"accept": "application/json, text/event-stream"})
         numbers = counted(http)
         assert http.get("/health").json()["running"] == 0
         before = switches(process)
@@ -111,14 +134,16 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
     assert list(events) == ["started", "painted", "refused", "optimized", "stopping", "stopped"]
     assert events["painted"]["style"] == "first-style" and events["painted"]["pixels"] == 64 * 50
     assert 0 < events["painted"]["seconds"] < 30 and events["optimized"]["steps"] == 2
-    assert [line.get("kind") or line["status"] for line in log_of(tmp_path) if line["event"] == "refused"] == [
-        "RegistryError",
-        404,
-    ]
+    refused = [line for line in log_of(tmp_path) if line["event"] == "refused"]
+    assert [line.get("kind") or line["status"] for line in refused] == ["RegistryError", "WeightsError", 404]
+    assert [line.get("style") for line in refused] == [None, "broken-style", None]
+    warning = log_of(tmp_path)[0]["message"]  # before it started
+    assert warning.startswith("The style broken-style cannot be opened: model.safetensors is not the file that was ")
     assert numbers["nst_events_total painted"] == numbers["nst_painting_seconds_count first-style"] == 1
-    assert numbers["nst_events_total refused"] == 2 and numbers["nst_waiting"] == 0
+    assert numbers["nst_events_total refused"] == 3 and numbers["nst_waiting"] == 0
     assert numbers["process_resident_memory_bytes"] > 1e8
     said = (tmp_path / "log.txt").read_text()
+    assert "Tool '…' not listed" in said
     assert "… has a colour profile that cannot be used" in said
     assert not {"grandmother", "grandfather", "127.0.0.1:"} & set(said.replace("127.0.0.1:", "x", 1).split())
     for text in ("grandmother", "grandfather", picture["path"]):
@@ -279,10 +304,18 @@ def test_a_page_is_told_what_is_left_while_its_server_stops(registry_file: Path,
             page.stopping = False
 
 
-def test_without_room_nothing_is_taken(
+def test_a_folder_that_has_gone_is_made_again_and_without_room_nothing_is_taken(
     registry_file: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served_page(registry_file, tmp_path) as there, httpx.Client(base_url=there, timeout=60) as http:
+        files = tmp_path / "files"
+        shutil.rmtree(files)
+        assert Path(upload(http, photo)["path"]).is_file()
+        shutil.rmtree(files)
+        files.touch()
+        assert http.get("/health").status_code == 503
+        files.unlink()
+        assert http.get("/health").status_code == 200
         monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**63)
         for path, body in (("upload", {"files": {"files": photo.read_bytes()}}), ("mcp/", {"json": {}})):
             refused = http.post(f"/gradio_api/{path}", **body)
@@ -380,7 +413,8 @@ def ended(environment: dict[str, str], log: Path) -> tuple[int | None, str]:
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({"NST_LOGIN": "1", "HF_TOKEN": ""}, "log in with `hf auth login`"),
+        ({"NST_LOGIN": "true", "HF_TOKEN": "", "NST_REGISTRY": "", "NST_VGG19": ""}, "log in with `hf auth login`"),
+        ({"NST_TRAIN": "maybe"}, "NST_TRAIN should be 1, true or yes, or 0, false or no, not 'maybe'."),
         ({"NST_ORT": "."}, "ort.wasm.bundle.min.mjs is missing, or from another version."),
     ],
 )
@@ -401,7 +435,8 @@ def test_a_second_server_does_not_share_the_folder_of_the_first(environment: dic
         again = environment | {"GRADIO_SERVER_PORT": port, "GRADIO_TEMP_DIR": str(files), "NST_GRACE": "0"}
         status, told = ended(again, tmp_path / "second.txt")
         assert status == 1 and f"cannot be served at port {port}" in told
-        assert told.startswith(f"Waiting for the server at port {port} to stop")
+        waiting = json.loads(told.splitlines()[0])
+        assert (waiting["event"], waiting["port"]) == ("waiting", int(port))
         assert httpx.get(f"{url}/health").status_code == 200
         assert before and sorted(path for path in files.rglob("*") if path.is_file()) == before
 

@@ -7,6 +7,8 @@ const RIGHT = {
   video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),
   style: say("That is not a style: use its weights (.safetensors), or its folder as a .zip file."),
 };
+const FOLDER = say("That is a folder: drop a single file.");
+const STYLE_FOLDER = say("That is a folder: make a .zip file of it, and drop that.");
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
@@ -133,9 +135,15 @@ document.addEventListener("drop", (event) => {
   if (!files.length) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
-  const [box, kind] = placeOf(event.target), dropped = files.find((one) => fits(one, kind)) ?? files[0], file = typed(dropped, kind);
+  const [box, kind] = placeOf(event.target);
   if (!box) return;
-  if (kind && (!fits(file, kind) || file.size > props.most)) {
+  const items = [...event.dataTransfer.items].filter((item) => item.kind === "file"); // one each
+  const readable = files.filter((_, at) => !items[at].webkitGetAsEntry()?.isDirectory);
+  const dropped = readable.find((one) => fits(one, kind)) ?? readable[0], file = dropped && typed(dropped, kind);
+  if (!file) {
+    event.stopPropagation();
+    refuse(box, kind === "style" ? STYLE_FOLDER : FOLDER);
+  } else if (kind && (!fits(file, kind) || file.size > props.most)) {
     event.stopPropagation();
     refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
   } else if (kind === "image" && file === files[0] && box.contains(event.target) && event.target.closest("button.upload-container, img")) {

@@ -116,11 +116,10 @@ class Limits:
         if self.page.stopping and not path.endswith(("/cancel", "/run/predict")):
             raise Refusal(503, "This server is restarting: try again in a minute.")
         # Files that come with an agent's request are written to the same place.
-        if (
-            path.rstrip("/").endswith(("/upload", "/mcp"))
-            and shutil.disk_usage(self.page.studio.folder).free < MIN_FREE_BYTES
-        ):
-            raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
+        if path.rstrip("/").endswith(("/upload", "/mcp")):
+            self.page.studio.ensure_folder()
+            if shutil.disk_usage(self.page.studio.folder).free < MIN_FREE_BYTES:
+                raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
         """Check what a body says, unless it is a form."""

@@ -69,7 +69,7 @@ class Exports:
 
     def _export(self, id: str, file: Path) -> Path:
         if not file.is_file():
-            file.parent.mkdir(exist_ok=True)  # a system may clean up what nobody has read for days
+            file.parent.mkdir(parents=True, exist_ok=True)  # a system may clean up what nobody has read for days
             export_style(self.studio.style(None, id), file)
         return file
 

@@ -28,23 +28,31 @@ WAITING_SECONDS = Histogram(
     "How long a person waited in the queue before their turn.",
     buckets=(0.01, 0.1, 1, 5, 15, 60, 300),
 )
-HUB = get_logger().name
+OURS = ("nst_core", "ui", "py")
+"""Whose messages are written down as they are, ``py.warnings`` among them: those of others may hold anybody's words."""
+MAX_MESSAGE = 500
+"""The most characters of a message."""
 MAX_TRACEBACK_FRAMES = 12
 """How many of the innermost frames of a failure are logged."""
 
 
-def log_event(event: str, level: int = logging.INFO, **facts: str | int | float | list[str]) -> None:
-    """Write down and count that something happened."""
+def log_event(event: str, level: int = logging.INFO, **facts: str | int | float | list[str] | None) -> None:
+    """Write down and count that something happened; a fact that is None is left out."""
     EVENTS.labels(event).inc()
-    rounded = {name: round(fact, 3) if isinstance(fact, float) else fact for name, fact in facts.items()}
+    known = {name: fact for name, fact in facts.items() if fact is not None}
+    rounded = {name: round(fact, 3) if isinstance(fact, float) else fact for name, fact in known.items()}
     logger.log(level, event, extra={"facts": rounded})
 
 
 def log_failure(error: BaseException) -> None:
-    """Write down an unforeseen error: where it was and its type alone, as its words may be a person's."""
+    """Write down an unforeseen error."""
+    log_event("failed", logging.ERROR, error=type(error).__name__, where=where(error))
+
+
+def where(error: BaseException) -> list[str]:
+    """Where it was; its words, which may be a person's, are not written down."""
     frames = traceback.extract_tb(error.__traceback__)[-MAX_TRACEBACK_FRAMES:]
-    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    log_event("failed", logging.ERROR, error=type(error).__name__, where=where)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 class JSONLines(logging.Formatter):
@@ -58,13 +66,14 @@ class JSONLines(logging.Formatter):
         if hasattr(record, "facts"):
             line |= {"event": record.getMessage(), **record.facts}
         else:
+            words = str(record.msg).replace("%s", "…") if record.args else "…"
             # Messages about a picture contain its file's name.
-            words = record.msg.replace("%s", "…") if record.name == images.__name__ else record.getMessage()
-            if record.name.startswith(HUB):  # its words name the repository that a person asked for
-                words = "…"
-            line |= {"event": "log", "logger": record.name, "message": words}
-            if record.exc_info:
-                line["traceback"] = self.formatException(record.exc_info)
+            if record.name.partition(".")[0] in OURS and record.name != images.__name__:
+                words = record.getMessage()
+            line |= {"event": "log", "logger": record.name, "message": words[:MAX_MESSAGE]}
+            line["where"] = [f"{record.pathname}:{record.lineno} {record.funcName}"]
+            if record.exc_info and (error := record.exc_info[1]):
+                line |= {"error": type(error).__name__, "where": where(error)}
         return json.dumps(line, ensure_ascii=False)
 
 

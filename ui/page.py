@@ -3,6 +3,7 @@
 import json
 import logging
 import tempfile
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -11,11 +12,12 @@ from gradio.utils import get_upload_folder
 
 from nst_core import hub
 from nst_core.errors import NSTError
+from nst_core.gate import check_file
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
-from nst_core.registry import Registry
+from nst_core.registry import Entry, Registry
 from nst_core.report import MAX_PREVIEW_SIDE
-from nst_core.style import PREVIEW_SIZE
+from nst_core.style import PREVIEW_SIZE, WEIGHTS
 from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import add_api
@@ -36,6 +38,8 @@ from ui.video_service import VideoService
 from ui.words import say
 
 DROPS = Path(__file__).with_name("drops.js")
+PAUSES = 0, 10, 60, 600, 3600
+"""Seconds before each time that the Hub is asked for the previews which are still missing."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +73,7 @@ def build_page(
         raise PageError(
             f"The page cannot write to {folder} ({error}): set GRADIO_TEMP_DIR to another folder."
         ) from error
+    check_styles(registry)
     studio = Studio(registry, folder, max_side)
     optimizations = OptimizationService(studio, {"compact": features} | ({"vgg19": "vgg19"} if vgg19 else {}))
     trainings = TrainingService(studio, features, photos, recipe)
@@ -117,13 +122,33 @@ def build_page(
     return page
 
 
+def check_styles(registry: Registry) -> None:
+    """Warn of styles in the registry's own folders whose weights are not there, or not those that it promises."""
+    for entry in registry:
+        if entry.path:
+            try:
+                check_file(entry.path / WEIGHTS, entry.sha256)
+            except NSTError as error:
+                logger.warning("The style %s cannot be opened: %s", entry.id, error)
+
+
 def fetch_previews(registry: Registry) -> None:
     """Get the pictures that the gallery shows of styles on the Hub, redrawn by us, one after the other."""
-    for entry in registry:
-        file = preview_of(entry)
-        if entry.repo and entry.revision and not file.is_file():
-            try:
-                preview = open_picture(hub.fetch_preview(entry.repo, entry.revision), max_pixels=MAX_PREVIEW_SIDE**2)
-                save_picture(fit(preview, PREVIEW_SIZE), file)
-            except NSTError as error:
-                logger.warning("The gallery shows %s without its preview: %s", entry.id, error)
+    missing = [*registry]
+    for pause in PAUSES:
+        time.sleep(pause)
+        missing = [entry for entry in missing if not _has_preview(entry)]
+        if not missing:
+            return
+
+
+def _has_preview(entry: Entry) -> bool:
+    file = preview_of(entry)
+    if entry.repo and entry.revision and not file.is_file():
+        try:
+            preview = open_picture(hub.fetch_preview(entry.repo, entry.revision), max_pixels=MAX_PREVIEW_SIDE**2)
+            save_picture(fit(preview, PREVIEW_SIZE), file)
+        except NSTError as error:
+            logger.warning("The gallery shows %s without its preview: %s", entry.id, error)
+            return False
+    return True

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from asyncio import Queue as AsyncQueue
 from collections.abc import Iterable, Mapping, Set
@@ -30,10 +31,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import nst_core
+from nst_core.errors import NSTError
 from ui.head import CARD, introduce
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
-from ui.log import log_event, log_failure, log_to_stderr, take_over_uvicorn
+from ui.log import log_event, log_failure, take_over_uvicorn
 from ui.optimization_service import OptimizationService
 from ui.session_cache import expire
 from ui.studio import KEEP_FILES_SECONDS, Studio
@@ -140,8 +142,10 @@ class Page(gr.Blocks):
                 raise gr.Error(str(Closed())) from Closed()
             return await super().process_api(*arguments, **options)
         except gr.Error as error:
-            if not isinstance(error.__cause__, Ended):
-                log_event("refused", kind=type(error.__cause__ or error).__name__)
+            cause = error.__cause__ or error
+            if not isinstance(cause, Ended):
+                style = cause.style if isinstance(cause, NSTError) else None
+                log_event("refused", kind=type(cause).__name__, style=style)
             error.print_exception = False
             raise
         except Exception as error:
@@ -260,13 +264,20 @@ def options(page: Page) -> dict[str, Any]:
     """For ``launch``: what makes the page safe to serve, and what its operator looks at."""
 
     def health(request: Request) -> JSONResponse:
+        status = "stopping" if page.stopping else "ok"
+        if not page.stopping:
+            try:
+                page.studio.ensure_folder()
+                tempfile.TemporaryFile(dir=page.studio.folder).close()
+            except OSError:
+                status = "cannot write files"
         state = {
-            "status": "stopping" if page.stopping else "ok",
+            "status": status,
             "waiting": page.waiting(),
             "running": page.running(),
             "version": nst_core.__version__,
         }
-        return JSONResponse(state, 503 if page.stopping else 200)
+        return JSONResponse(state, 200 if status == "ok" else 503)
 
     def metrics(request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
@@ -308,7 +319,7 @@ def await_port(seconds: float) -> None:
             socket.create_connection((LOCALHOST_NAME, INITIAL_PORT_VALUE), 1).close()
             if not told:
                 told = True
-                print(f"Waiting for the server at port {INITIAL_PORT_VALUE} to stop …", file=sys.stderr, flush=True)
+                log_event("waiting", port=INITIAL_PORT_VALUE)
             time.sleep(0.1)
         taken("another server answers there")
 
@@ -320,7 +331,6 @@ def taken(why: object) -> NoReturn:
 
 def serve(page: Page, grace: float = GRACE_SECONDS, **looks: Any) -> None:
     """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
-    log_to_stderr()
     signals = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))

@@ -1,5 +1,6 @@
 """What all tabs and the HTTP API share: the registry, this server's bounds, and a person's pictures."""
 
+import logging
 import re
 import secrets
 import shutil
@@ -39,6 +40,8 @@ KEEP_FILES_SECONDS = 2 * KEEP_SECONDS
 """Seconds after which uploads and results are deleted, and what goes with them is forgotten."""
 HUB_TIMEOUT = 45
 """Seconds for which a person waits for a style from the Hub; after that, it is still being fetched."""
+
+logger = logging.getLogger(__name__)
 
 LINK = re.compile("https?://", re.IGNORECASE)
 AS_IT_IS = 0
@@ -155,6 +158,18 @@ class Studio:
         """Agents' messages for whose answer nobody waits any more."""
         self.shown: SessionCache[Wish] = SessionCache(1000, KEEP_SECONDS)
         """What made the picture that each page shows."""
+
+    def ensure_folder(self) -> None:
+        """Make the folder again if it has gone: a system may clean up what nobody has read for days.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            logger.warning(
+                "The folder of the page's files had gone, the examples' too: restart it to have these again."
+            )
 
     def take(self, session: str | None, style: Style) -> str:
         """Keep a style of a person's own, which nobody else can ask for; returns the name to ask for it by.

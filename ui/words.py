@@ -163,6 +163,10 @@ una pantalla bastante ancha.
     "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
         "Eso no es una imagen: use un archivo PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
+    "That is a folder: drop a single file.": "Eso es una carpeta: suelte un solo archivo.",
+    "That is a folder: make a .zip file of it, and drop that.": (
+        "Eso es una carpeta: haga de ella un archivo .zip y suéltelo."
+    ),
     "That is not a style: use its weights (.safetensors), or its folder as a .zip file.": (
         "Eso no es un estilo: use sus pesos (.safetensors) o su carpeta en un archivo .zip."
     ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from conftest import ROOT, serving
-from dropping import drop, settle
+from dropping import drop, drop_folder, settle
 from loopback_hub import LoopbackHub
 from made_films import make_film
 from made_styles import make_style
@@ -228,6 +228,8 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(browser: "Browser", app_ur
     drop(page, ROOT / "styles" / "udnie-lite" / "model.safetensors", "", "#contribute-hint")
     expect(page.locator("#report")).to_contain_text("Se puede usar.")
     expect(page.locator("#sample img")).to_be_visible()
+    drop_folder(page, ROOT / "styles" / "udnie-lite", "#sample")
+    expect(page.get_by_role("alert")).to_contain_text("Eso es una carpeta: haga de ella un archivo .zip")
     # It takes the place of what is there; what can be no style takes nothing away.
     drop(page, make_film(tmp_path / "film.mp4", frames=3), "video/mp4", "#masthead")
     expect(page.get_by_role("alert")).to_contain_text("Eso no es un estilo: use sus pesos")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pillow_heif
 import pytest
-from dropping import drop, settle
+from dropping import drop, drop_folder, settle
 from made_films import make_film
 from PIL import Image
 
@@ -27,8 +27,10 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
         expect(page.locator("#result img").first).to_have_attribute("src", re.compile(name.removesuffix(".png")))
     drop(page, tmp_path / "note.txt", "text/plain", "#photo")
     expect(page.get_by_role("alert").get_by_text("That is not a picture")).to_be_visible()
+    drop_folder(page, tmp_path, "#photo")
+    expect(page.get_by_role("alert").get_by_text("That is a folder: drop a single file.")).to_be_visible()
     drop(page, tmp_path / "first.png", "image/png", "#masthead")
-    expect(page.get_by_text("That is not a picture")).to_be_hidden()
+    expect(page.get_by_text("That is a folder")).to_be_hidden()
     expect(page.locator("#result img").first).to_have_attribute("src", re.compile("first"))
     expect(page.locator("#result img")).to_have_count(2)
     expect(page.locator("#photo img")).to_be_visible()

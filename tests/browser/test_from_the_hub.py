@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import serving
-from loopback_hub import LoopbackHub
+from loopback_hub import Failure, LoopbackHub
 from made_styles import make_style
 from PIL import Image
+from waiting import wait_until
 
-from nst_core.style import WEIGHTS
+from nst_core.style import PREVIEW, WEIGHTS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -33,6 +34,7 @@ def url(tmp_path: Path) -> Iterator[str]:
             "other": hub.add("user/other", make_style(tmp_path / "other", seed=9)),
             "slow": hub.add("user/slow", folder, hangs=True),
         }
+        hub.failures[f"/user/other/resolve/{revisions['other']}/{PREVIEW}"] = Failure(times=1)  # at the start
         entries = [{"id": "here", "title": "Here", "path": "here", **about}]
         for id, revision in revisions.items():
             entries.append({"id": id, "title": id.title(), "repo": f"user/{id}", "revision": revision, **about})
@@ -78,7 +80,10 @@ def test_a_style_that_does_not_come_holds_up_nobody(browser: "Browser", url: str
     expect(info.get_by_text("The Hugging Face Hub answered 429 when asked for user/limited")).to_be_visible()
     labels.filter(has_text="Other").click()
     expect(info.get_by_text("model.safetensors is not the file that was promised")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert info.evaluate("info => [info, ...info.querySelectorAll('*')].every((one) => one.scrollWidth <= innerWidth)")
     labels.filter(has_text="Here").click()
     expect(page.locator("#info")).to_contain_text("Here")
     page.close()
     others.close()
+    wait_until(lambda: [*(tmp_path / "files").glob("*/previews/other-*.webp")])
