@@ -22,7 +22,7 @@ addEventListener("click", (event) => {
 // that begins again.
 addEventListener("click", ({ target, detail, isTrusted }) => {
   const gone = isTrusted && !detail && target.closest(".stop, .icon-button-wrapper button");
-  const place = gone && gone.closest("#photo, .pick, .row");
+  const place = gone && gone.closest(".block, .row");
   const look = () => {
     if (document.activeElement === gone) setTimeout(look, 100);
     if (document.activeElement !== document.body) return;
