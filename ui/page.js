@@ -7,7 +7,8 @@
 addEventListener("pagehide", () => dispatchEvent(new Event("beforeunload")));
 addEventListener("beforeunload", (event) => {
   const atStake = document.querySelector(".viewer :is([data-state=running], [data-unsaved])");
-  if (!event.isTrusted || !atStake || document.querySelector(".toast-body.error")) return;
+  const told = document.querySelector(".toast-wrap")?.textContent; // of this in English alone
+  if (!event.isTrusted || !atStake || told?.includes("Connection to the server was lost")) return;
   event.preventDefault();
   event.stopImmediatePropagation();
 });
