@@ -82,16 +82,18 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; one name for
-// the radio buttons of a group, without which arrow keys do not move between them; what is said about a picture or a
-// style is read out; Tab leaves a list, which Gradio would open again; and after a button is pressed by a key, the focus
+// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; what a group
+// of radio buttons is called, and one name for them all, without which arrow keys do not move between them; what is said
+// about a picture or a style is read out; Tab leaves a list, which Gradio would open again; and after a button is pressed by a key, the focus
 // moves to the button that stops what began, as the pressed one is of no use meanwhile.
 function completeGradio() {
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\.\w+$/, "");
-    for (const group of document.querySelectorAll("fieldset"))
+    for (const group of document.querySelectorAll("fieldset:has(> [data-testid=block-info])")) {
+      group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
+    }
     for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
       const label = button.closest(".block").querySelector("[data-testid=block-label]");
       const name = [label, button].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(": ");

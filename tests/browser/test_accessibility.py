@@ -57,8 +57,13 @@ READ_OUT = """() => {
 }"""
 
 
+NAMES = {"en": ["group: Style", "group: Brush strokes"], "es": ["group: Estilo", "group: Pinceladas"]}
+
+
 @pytest.mark.parametrize(("language", "words"), [("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])])
-def test_what_goes_on_is_read_out(browser: "Browser", app_url: str, language: str, words: list[str]) -> None:
+def test_what_there_is_and_what_goes_on_is_read_out(
+    browser: "Browser", app_url: str, language: str, words: list[str]
+) -> None:
     page = browser.new_page(locale=language)
     page.goto(app_url)
     expect(page.locator("#info")).to_have_role("status")  # before it says anything
@@ -67,6 +72,8 @@ def test_what_goes_on_is_read_out(browser: "Browser", app_url: str, language: st
     for said in words:
         page.wait_for_function("words => said.includes(words)", arg=said)
     assert "common." not in page.evaluate("said")
+    for role, _, name in (name.partition(": ") for name in NAMES[language]):
+        expect(page.get_by_role(role, name=name, exact=True)).to_be_visible()  # type: ignore[arg-type]
     page.close()
 
 
