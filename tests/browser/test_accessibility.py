@@ -93,6 +93,10 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
         style = page.locator("#result img").last.evaluate("image => image.style.clipPath")
         cut += map(float, re.findall(r"inset\(0px 0px 0px ([\d.]+)%\)", style))
     assert cut == sorted(cut) and cut[1] < cut[2] < cut[3] and max(cut[1] - cut[0], cut[4] - cut[3]) < 0.2, cut
+    fold = page.get_by_role("button", name="Community styles", exact=True)
+    for opened in ("true", "false"):
+        fold.press("Enter")
+        expect(fold).to_have_attribute("aria-expanded", opened)
     second = page.get_by_label("A second style on top")
     second.focus()
     expect(second).to_have_attribute("aria-expanded", "true")
