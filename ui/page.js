@@ -7,7 +7,8 @@
 addEventListener("pagehide", () => dispatchEvent(new Event("beforeunload")));
 addEventListener("beforeunload", (event) => {
   const atStake = document.querySelector(".viewer :is([data-state=running], [data-unsaved])");
-  if (!event.isTrusted || !atStake || document.querySelector(".toast-body.error")) return;
+  const told = document.querySelector(".toast-wrap")?.textContent; // of this in English alone
+  if (!event.isTrusted || !atStake || told?.includes("Connection to the server was lost")) return;
   event.preventDefault();
   event.stopImmediatePropagation();
 });
@@ -22,7 +23,7 @@ addEventListener("click", (event) => {
 // that begins again.
 addEventListener("click", ({ target, detail, isTrusted }) => {
   const gone = isTrusted && !detail && target.closest(".stop, .icon-button-wrapper button");
-  const place = gone && gone.closest("#photo, .pick, .row");
+  const place = gone && gone.closest(".block, .row");
   const look = () => {
     if (document.activeElement === gone) setTimeout(look, 100);
     if (document.activeElement !== document.body) return;
@@ -81,16 +82,23 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; one name for
-// the radio buttons of a group, without which arrow keys do not move between them; what is said about a picture or a
-// style is read out; Tab leaves a list, which Gradio would open again; and after a button is pressed by a key, the focus
-// moves to the button that stops what began, as the pressed one is of no use meanwhile.
+// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; what a group
+// of radio buttons is called, and one name for them all, without which arrow keys do not move between them; whether an
+// accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
+// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed one
+// is of no use meanwhile.
 function completeGradio() {
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\.\w+$/, "");
-    for (const group of document.querySelectorAll("fieldset"))
+    for (const group of document.querySelectorAll("fieldset:has(> [data-testid=block-info])")) {
+      group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
+    }
+    for (const fold of document.querySelectorAll(".gr-accordion > .label-wrap")) {
+      fold.ariaExpanded = fold.classList.contains("open");
+      fold.querySelector(".icon").ariaHidden = true;
+    }
     for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
       const label = button.closest(".block").querySelector("[data-testid=block-label]");
       const name = [label, button].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(": ");
@@ -106,7 +114,7 @@ function completeGradio() {
   let pressed = false; // was a button by a key, and nothing since
   for (const kind of ["keydown", "pointerdown", "click"])
     document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
-  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true });
+  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });
   complete();
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();

@@ -57,8 +57,13 @@ READ_OUT = """() => {
 }"""
 
 
+NAMES = {"en": ["group: Style", "group: Brush strokes"], "es": ["group: Estilo", "group: Pinceladas"]}
+
+
 @pytest.mark.parametrize(("language", "words"), [("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])])
-def test_what_goes_on_is_read_out(browser: "Browser", app_url: str, language: str, words: list[str]) -> None:
+def test_what_there_is_and_what_goes_on_is_read_out(
+    browser: "Browser", app_url: str, language: str, words: list[str]
+) -> None:
     page = browser.new_page(locale=language)
     page.goto(app_url)
     expect(page.locator("#info")).to_have_role("status")  # before it says anything
@@ -67,6 +72,8 @@ def test_what_goes_on_is_read_out(browser: "Browser", app_url: str, language: st
     for said in words:
         page.wait_for_function("words => said.includes(words)", arg=said)
     assert "common." not in page.evaluate("said")
+    for role, _, name in (name.partition(": ") for name in NAMES[language]):
+        expect(page.get_by_role(role, name=name, exact=True)).to_be_visible()  # type: ignore[arg-type]
     page.close()
 
 
@@ -86,6 +93,10 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
         style = page.locator("#result img").last.evaluate("image => image.style.clipPath")
         cut += map(float, re.findall(r"inset\(0px 0px 0px ([\d.]+)%\)", style))
     assert cut == sorted(cut) and cut[1] < cut[2] < cut[3] and max(cut[1] - cut[0], cut[4] - cut[3]) < 0.2, cut
+    fold = page.get_by_role("button", name="Community styles", exact=True)
+    for opened in ("true", "false"):
+        fold.press("Enter")
+        expect(fold).to_have_attribute("aria-expanded", opened)
     second = page.get_by_label("A second style on top")
     second.focus()
     expect(second).to_have_attribute("aria-expanded", "true")
@@ -97,6 +108,9 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
     download.focus()
     with page.expect_download():
         page.keyboard.press("Enter")
+    for pressed, then in (("Fullscreen", "Exit fullscreen mode"), ("Exit fullscreen mode", "Fullscreen")):
+        page.get_by_role("button", name=pressed, exact=True).press("Enter")
+        expect(page.get_by_role("button", name=then, exact=True)).to_be_focused()
     page.get_by_label("Remove Image").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("press to choose")).to_be_focused()

@@ -194,6 +194,15 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     expect(page.get_by_text(AS_BEGUN)).to_be_visible()
     wait_until_it_rests(page, "24 steps")
 
+    page.context.set_offline(True)
+    page.locator("#go-on").click()
+    expect(page.get_by_test_id("toast-text").last).to_contain_text("Connection to the server was lost")
+    page.on(
+        "dialog", lambda question: question.dismiss()
+    )  # no question: it is lost already, and Gradio reloads the page
+    page.context.set_offline(False)
+    expect(page.locator("#optimization-viewer [data-state=empty]")).to_be_attached()
+
 
 def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: Path) -> None:
     page, asked = advanced, list[str]()
@@ -202,8 +211,12 @@ def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: P
     choose(page, 3)
     page.locator("#run").click()
     wait_until_it_rests(page, "3 steps")
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#paint-film").click()
+    expect(page.get_by_test_id("toast-text")).to_contain_text("There is no film yet")  # whatever else goes wrong
     with page.expect_event("dialog"):
         page.close(run_before_unload=True)
+    page.get_by_role("tab", name="Advanced").click()
     download(page, "#png", tmp_path)
     page.reload()
     expect(page.locator("#optimization-viewer [data-state=empty]")).to_be_visible()
