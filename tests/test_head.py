@@ -1,5 +1,6 @@
 """What a messenger finds when it looks at a link: the real server's HTML, over real HTTP."""
 
+import gzip
 import urllib.error
 import urllib.request
 from html.parser import HTMLParser
@@ -61,6 +62,21 @@ def test_a_link_to_a_style_says_which(app_url: str) -> None:
 def test_the_address_is_the_one_that_the_proxy_was_asked_at(app_url: str) -> None:
     head = looked_at(app_url, X_Forwarded_Host="paint.example:8443", X_Forwarded_Proto="https")
     assert head.said["og:image"] == ["https://paint.example:8443/card.jpg"]
+
+
+def test_the_html_is_compressed_for_whoever_can_read_that(app_url: str) -> None:
+    def asked(encoding: str, method: str) -> tuple[dict[str, str], bytes]:
+        request = urllib.request.Request(app_url, headers={"Accept-Encoding": encoding}, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return dict(answer.headers.items()), answer.read()
+
+    said, packed = asked("gzip, deflate, br", "GET")
+    assert said["content-encoding"] == "gzip" and said["vary"] == "Accept-Encoding"
+    said, nothing = asked("gzip, deflate, br", "HEAD")
+    assert said["content-encoding"] == "gzip" and int(said["content-length"]) == len(packed) and not nothing
+    said, plain = asked("identity", "GET")
+    assert "content-encoding" not in said and gzip.decompress(packed) == plain
+    assert len(packed) < 100_000 < len(plain)
 
 
 @pytest.mark.parametrize("host", ['a"><script>alert(1)</script>', "a'b", "a b", "me:secret@a.example", 'a.example"'])

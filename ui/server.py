@@ -26,9 +26,11 @@ from gradio_client.client import Job
 from gradio_client.utils import is_file_obj, traverse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 import nst_core
 from nst_core.errors import NSTError
@@ -260,6 +262,13 @@ class Page(gr.Blocks):
                 queue.concurrency_limit = None
 
 
+class Compression(GZipMiddleware):
+    """Compresses the page's HTML, half a megabyte: Gradio's compression goes by a path's ending, and ``/`` has none."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (super().__call__ if scope.get("path") == "/" else self.app)(scope, receive, send)
+
+
 def options(page: Page) -> dict[str, Any]:
     """For ``launch``: what makes the page safe to serve, and what its operator looks at."""
 
@@ -293,7 +302,7 @@ def options(page: Page) -> dict[str, Any]:
     introduce(page.studio.registry)
     return {
         "app_kwargs": {
-            "middleware": [Middleware(Limits, page=page)],
+            "middleware": [Middleware(Limits, page=page), Middleware(Compression, compresslevel=5)],
             "exception_handlers": {RequestValidationError: malformed},
             "routes": [Route("/health", health), Route("/metrics", metrics), Route("/card.jpg", card)],
         },

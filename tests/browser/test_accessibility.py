@@ -43,11 +43,32 @@ def test_forced_colours_show_what_is_chosen(page: "Page") -> None:
     assert page.locator("#strength [type=range]").evaluate("range => getComputedStyle(range).appearance") == "auto"
 
 
-def test_what_the_browser_draws_is_as_dark_as_the_page(blank: "Page", app_url: str) -> None:
+CONTRASTS = """() => {
+    const field = document.createElement("p"), card = document.querySelector("#styles label.selected");
+    field.style = "color: var(--input-placeholder-color); background: var(--input-background-fill)";
+    card.after(field);
+    const contrast = (text, ground) => {
+        const [shown, behind] = [text.color, ground.backgroundColor].map((said) => said.match(/\\d+/g).map(Number));
+        const light = (colour) => 0.05 + colour.reduce((sum, value, place) => {
+            const part = value / 255, linear = part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+            return sum + [0.2126, 0.7152, 0.0722][place] * linear;
+        }, 0);
+        const seen = shown.map((value, place) => value * text.opacity + behind[place] * (1 - text.opacity));
+        const [less, more] = [light(seen), light(behind)].sort((one, other) => one - other);
+        return more / less;
+    };
+    return [[field, ""], [card, "::after"]].map(([element, part]) =>
+        contrast(getComputedStyle(element, part), getComputedStyle(element)));
+}"""
+
+
+def test_both_themes_are_of_one_piece(blank: "Page", app_url: str) -> None:
+    """What the browser draws is as dark as the page, and what axe does not look at has WCAG's contrast too."""
     page = blank
     for theme, scheme in (("light", "normal"), ("dark", "dark")):
         page.goto(f"{app_url}/?__theme={theme}")
         expect(page.locator("#strength [type=number]")).to_have_css("color-scheme", scheme)
+        assert min(page.evaluate(CONTRASTS)) >= 4.5
 
 
 READ_OUT = """() => {

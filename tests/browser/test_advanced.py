@@ -320,7 +320,16 @@ def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     page.wait_for_function("most => +document.querySelector('#optimization-viewer .scrub').max < most", arg=int(most))
     expect(page.locator("#optimization-viewer .scrub")).to_have_value("2")
     expect(page.locator("#optimization-viewer figure img")).to_have_attribute("alt", step)
-    page.locator("#stop").click()
+    stop = page.locator("#stop")
+    page.set_viewport_size({"width": 1280, "height": 640})
+    page.evaluate("scrollTo({ top: 600, behavior: 'instant' })")
+    expect(stop).to_be_in_viewport(ratio=1)  # beside the settings
+    page.set_viewport_size({"width": 960, "height": 480})  # zoom
+    bring = "stop => scrollBy({ top: stop.getBoundingClientRect().bottom - innerHeight, behavior: 'instant' })"
+    page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    stop.evaluate(bring)
+    expect(stop).to_be_in_viewport(ratio=1)
+    stop.click()
     wait_until_it_rests(page, "Stopped")
 
 
