@@ -5,8 +5,10 @@ import random
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
+import gradio as gr
 import pytest
 import torch
 import yaml
@@ -18,7 +20,8 @@ from nst_core.architectures import ARCHITECTURES
 from nst_core.contribution import ContributionError, unpack
 from nst_core.errors import NSTError
 from nst_core.style import CARD, CONFIG, MAX_BYTES, WEIGHTS, Style, read_card
-from ui.contribute import describe, top_folder
+from ui.contribute import Handlers, describe, own_repository, top_folder
+from ui.studio import PageError
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,35 @@ def test_what_a_person_says_is_written_into_the_card_and_all_else_stays(tmp_path
     assert new.text == ("Text." if "Text." in card else written)
     said = yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1])
     assert said == {"title": "'New': #1", "artist": "Ådä", "license": "mit", **yaml.safe_load(front)}
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("my-wave", "my-wave"),
+        ("My_Wave.2", "My_Wave.2"),
+        ("My Wave!", "my-wave"),
+        ("ann/my-wave", "my-wave"),
+        ("Ann/My Wave", "my-wave"),
+        ("https://huggingface.co/ann/my-wave", "my-wave"),
+        ("hf.co/ann/my-wave/tree/main", "my-wave"),
+    ],
+)
+def test_what_people_write_for_a_repository_of_their_own(said: str, name: str) -> None:
+    assert own_repository(said, "ann") == f"ann/{name}"
+
+
+@pytest.mark.parametrize("said", ["bob/wave", "https://huggingface.co/bob/wave"])
+def test_nobody_publishes_under_anothers_name(said: str) -> None:
+    with pytest.raises(PageError, match=r"^A style is published under your own name, ann: leave out 'bob'\.$"):
+        own_repository(said, "ann")
+
+
+def test_what_a_form_lacks_is_told_in_its_words() -> None:
+    anything: Any = None
+    fields = ["The Wave", " ", None, "wave"]
+    with pytest.raises(gr.Error, match=r"fields that are empty: 'Artist of the picture', 'Licence'\."):
+        Handlers(anything, None, True).sent(anything, gr.OAuthToken("token", "", 0), "own:wave", True, *fields)
 
 
 def test_a_zip_is_known_by_what_is_in_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The tab *Contribute*: a style of one's own is examined, tried by its owner alone, and published."""
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -19,9 +20,9 @@ from nst_core.errors import NSTError
 from nst_core.images import PictureError, fit, open_picture, save_picture
 from nst_core.publishing import Published, publish_style
 from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
-from nst_core.style import CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Style, read_card, with_facts
+from nst_core.style import ADDRESS, CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Style, read_card, with_facts
 from nst_core.stylization import repaint
-from nst_core.text import plain, slug
+from nst_core.text import few, plain, quoted, slug
 from ui.events import refusals
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
 from ui.studio import PageError, Studio, address_of, received
@@ -37,6 +38,9 @@ RIGHTS = (
     "I made this style or may publish it, and the picture it was trained on is in the public domain or I have the "
     "right to use it."
 )
+
+NAME = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
+"""Matches what a repository on the Hub may be called."""
 
 
 class Widgets(NamedTuple):
@@ -189,11 +193,14 @@ class Handlers:
             if rights is not True:
                 raise PageError("To publish it, first confirm that you are allowed to: tick the box above.")
             title, artist, license, name = (plain(text) if isinstance(text, str) else "" for text in fields)
+            needed = {"Title": title, "Artist of the picture": artist, "Licence": license}
+            if empty := [label for label, text in needed.items() if not text]:
+                raise PageError(f"To publish it, first fill in the fields that are empty: {few(empty)}.")
             style = self.studio.style(request.session_hash, mine)  # its folder goes when it does
-            describe(style.folder, title, artist, license)
             # Outside a Space, Gradio mocks the sign-in and gives a fake token: there, the machine's own is used.
             own = token.token if "OAUTH_CLIENT_ID" in os.environ else None
-            repo = f"{hub.user_name(own)}/{name or slug(title)}"
+            repo = own_repository(name or slug(title), hub.user_name(own))
+            describe(style.folder, title, artist, license)
             return links(publish_style(style.folder, repo, registry=self.registry, token=own), translator_for(request))
 
     def renamed(self, name: str, folder: str, request: gr.Request) -> str:
@@ -236,6 +243,21 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts
         )
+
+
+def own_repository(said: str, user: str) -> str:
+    """The repository of the user's that is meant by its name, also with theirs before it, or by its address.
+
+    Of words that are no name, one is made.
+
+    Raises:
+        PageError: it is someone else's.
+    """
+    address = ADDRESS.fullmatch(said)
+    owner, _, name = (address[1] if address else said).rpartition("/")
+    if owner and owner.lower() != user.lower():
+        raise PageError(f"A style is published under your own name, {user}: leave out {quoted(owner)}.")
+    return f"{user}/{name if NAME.fullmatch(name) else slug(name)}"
 
 
 def describe(folder: Path, title: str, artist: str, license: str) -> None:

@@ -114,7 +114,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         page.get_by_label("Artist of the picture").fill("Ada")
         page.get_by_label("Licence").click()
         page.get_by_role("option", name=re.compile("MIT")).click()
-        page.get_by_label("Repository").fill("wave")
+        page.get_by_label("Repository").fill("https://huggingface.co/ada/wave")
         page.get_by_label(re.compile("I made this style")).check()
         publish.click()
         links = page.locator("#published a")
