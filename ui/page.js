@@ -82,15 +82,19 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; what a group
-// of radio buttons is called, and one name for them all, without which arrow keys do not move between them; whether an
-// accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
-// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed one
-// is of no use meanwhile.
+// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what a file is
+// chosen for; what a group of radio buttons is called, and one name for them all, without which arrow keys do not move
+// between them; whether an accordion is open; what is said about a picture or a style is read out; Tab leaves a list,
+// which Gradio would open again; and after a button is pressed by a key, the focus moves to the button that stops what
+// began, as the pressed one is of no use meanwhile.
 function completeGradio() {
+  const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
-      button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\.\w+$/, "");
+      button.ariaLabel = nameOf(button.querySelector("img, video"));
+    for (const image of document.querySelectorAll(":is(#photo, .pick) img")) image.alt = nameOf(image);
+    for (const image of document.querySelectorAll("[data-testid=imageslider-image]"))
+      image.alt = `${say(image.matches("img ~ img") ? "After" : "Before")}: ${nameOf(image)}`;
     for (const group of document.querySelectorAll("fieldset:has(> [data-testid=block-info])")) {
       group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
@@ -114,7 +118,7 @@ function completeGradio() {
   let pressed = false; // was a button by a key, and nothing since
   for (const kind of ["keydown", "pointerdown", "click"])
     document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
-  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });
+  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class", "src"] });
   complete();
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();

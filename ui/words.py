@@ -98,6 +98,8 @@ una pantalla bastante ancha.
     "Or try one of these": "O pruebe una de estas",
     "Style": "Estilo",
     "Before and after": "Antes y después",
+    "Before": "Antes",
+    "After": "Después",
     "<p><b>Your picture appears here</b><span class='idle'>Choose a photograph, or try one of the examples.</span>"
     "<span class='busy'>It is being painted.</span></p>": (
         "<p><b>Su imagen aparecerá aquí</b><span class='idle'>Elija una fotografía o pruebe uno de los ejemplos.</span>"

@@ -57,7 +57,10 @@ READ_OUT = """() => {
 }"""
 
 
-NAMES = {"en": ["group: Style", "group: Brush strokes"], "es": ["group: Estilo", "group: Pinceladas"]}
+NAMES = {
+    "en": ["group: Style", "group: Brush strokes", "img: lion", "img: Before: lion", "img: After: lion-first-style"],
+    "es": ["group: Estilo", "group: Pinceladas", "img: lion", "img: Antes: lion", "img: Después: lion-first-style"],
+}
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])])
