@@ -1,6 +1,9 @@
 // What the page's other scripts and its events call, and what there has to be before Gradio: the head of the HTML has it
 // (ui/head.py), so these are global names.
 
+// Gradio speaks many languages, in the few words of its own, and says so of the whole page: here, those of ui/words.py.
+Object.defineProperty(navigator, "language", { value: navigator.language.startsWith("es") ? "es" : "en" });
+
 // What runs, or was not downloaded, is lost with the page; where the connection broke, it is lost already, and Gradio
 // reloads the page.
 // Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
@@ -49,7 +52,7 @@ try {
 document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
 
 function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
-  const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null;
+  const spanish = navigator.language === "es" ? window.gradio_config?.i18n_translations?.es : null;
   return spanish?.[english] ?? english;
 }
 
