@@ -16,10 +16,20 @@ addEventListener("beforeunload", (event) => {
   event.stopImmediatePropagation();
 });
 
-// The second click of a double click would press what stands there by then.
+// The second click of a double click would press what stands there by then, and so would the second press of a key where
+// the focus has just been moved to, or a key that is held.
+let moved = {};
+function moveFocus(to, options) {
+  moved = { to, time: performance.now() };
+  to?.focus(options);
+}
 addEventListener("click", (event) => {
-  const { detail, target } = event;
-  if (detail > 1 && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget")) event.stopImmediatePropagation();
+  const { detail, target } = event, quick = !detail && target === moved.to && performance.now() - moved.time < 500;
+  if ((detail > 1 || quick) && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget"))
+    event.stopImmediatePropagation();
+}, { capture: true });
+addEventListener("keydown", (event) => {
+  if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });
 
 // A button that is pressed with the keyboard and goes leaves the focus to the first that is there instead, or to the one
@@ -31,7 +41,7 @@ addEventListener("click", ({ target, detail, isTrusted }) => {
     if (document.activeElement === gone) setTimeout(look, 100);
     if (document.activeElement !== document.body) return;
     const others = [...place.querySelectorAll("button"), ...document.querySelectorAll("#run, #paint-film, #train")];
-    others.find((one) => one.checkVisibility() && !one.disabled)?.focus();
+    moveFocus(others.find((one) => one.checkVisibility() && !one.disabled));
   };
   if (place) look();
 }, { capture: true });
@@ -116,12 +126,13 @@ function completeGradio() {
       ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
     });
     const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
-    if (pressed && document.activeElement === document.body) stop?.focus({ preventScroll: true });
+    if (pressed && document.activeElement === document.body) moveFocus(stop, { preventScroll: true });
   };
   let pressed = false; // was a button by a key, and nothing since
   for (const kind of ["keydown", "pointerdown", "click"])
-    document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
-  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class", "src"] });
+    document.addEventListener(kind, ({ repeat, detail }) => (repeat || (pressed = kind === "click" && !detail)), true);
+  const told = { childList: true, subtree: true, attributeFilter: ["class", "src"] };
+  new MutationObserver(complete).observe(document.body, told);
   complete();
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
