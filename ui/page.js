@@ -66,6 +66,13 @@ function say(english) { // in Spanish to browsers that ask for it, see ui/words.
   return spanish?.[english] ?? english;
 }
 
+function announce(words) { // to whoever cannot see that a button says something else for a moment; returns the words
+  const status = document.querySelector("#announced");
+  status.replaceChildren(words);
+  setTimeout(() => status.replaceChildren(), 4000);
+  return words;
+}
+
 function scrollOnPhone(element, block = "start") { // to what would be below the fold
   if (innerWidth <= 768) element.scrollIntoView({ block });
 }
@@ -134,6 +141,8 @@ function completeGradio() {
   const told = { childList: true, subtree: true, attributeFilter: ["class", "src"] };
   new MutationObserver(complete).observe(document.body, told);
   complete();
+  const status = Object.assign(document.createElement("p"), { id: "announced", className: "sr-only", role: "status" });
+  document.querySelector(".gradio-container").append(status);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
   }, true);
@@ -154,7 +163,7 @@ async function share(files) { // returns what the button for it says then
   try {
     await navigator.share({ files });
   } catch (error) {
-    if (error.name !== "AbortError") return say("Could not share"); // an AbortError is a change of mind
+    if (error.name !== "AbortError") return announce(say("Could not share")); // an AbortError is a change of mind
   }
   return say("Share");
 }

@@ -98,6 +98,7 @@ def test_a_link_that_is_copied_opens_the_page_as_it_was(page: "Page", app_url: s
     pick_option(page.get_by_label("A second style"), "First")
     page.get_by_role("button", name="Link to settings").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Link copied")).to_have_count(1)
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(f"{app_url}/?tab=repaint&style=second-style&")
     expect(page.get_by_role("button", name="Link to settings")).to_be_visible()
