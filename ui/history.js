@@ -51,6 +51,8 @@ async function keep() {
 
 async function show() {
   const pictures = await newestFirst();
+  const at = [...strip.children].reverse().indexOf(document.activeElement); // from the oldest: new ones come first
+  const within = element.contains(document.activeElement);
   element.hidden = !pictures.length;
   strip.replaceChildren(...pictures.map((picture) => {
     const button = document.createElement("button"), image = new Image();
@@ -59,6 +61,8 @@ async function show() {
     button.onclick = () => look(picture);
     return button;
   }));
+  const others = [...strip.children].reverse(), place = Object.assign(element.closest("#history"), { tabIndex: -1 });
+  if (at >= 0 || (within && !others.length)) (others[at] ?? others.at(-1) ?? place).focus({ preventScroll: true });
 }
 
 function look(picture) {
@@ -85,7 +89,7 @@ find(".close").onclick = () => dialog.close();
 dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); }; // beside it
 find(".forget").onclick = async ({ target }) => { // there is no way back, so it must be pressed twice
   const sure = target.textContent === say("All of them?");
-  target.textContent = say(sure ? "Forget them" : "All of them?");
+  target.textContent = sure ? say("Forget them") : announce(say("All of them?"));
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
   forget([...(await newestFirst()), props.value].filter(Boolean)); // the last one may not be kept yet
   await store((pictures) => pictures.clear());

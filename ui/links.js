@@ -19,9 +19,9 @@ function copyLink(tab, names, space) {
       document.body.appendChild(text).select();
       const copied = document.execCommand("copy");
       text.remove();
-      if (!copied) return say("Could not copy");
+      if (!copied) return announce(say("Could not copy"));
     }
-    return own ? say("Copied, without your style") : say("Link copied");
+    return announce(own ? say("Copied, without your style") : say("Link copied"));
   };
 }
 

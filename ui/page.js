@@ -1,6 +1,9 @@
 // What the page's other scripts and its events call, and what there has to be before Gradio: the head of the HTML has it
 // (ui/head.py), so these are global names.
 
+// Gradio speaks many languages, in the few words of its own, and says so of the whole page: here, those of ui/words.py.
+Object.defineProperty(navigator, "language", { value: navigator.language.startsWith("es") ? "es" : "en" });
+
 // What runs, or was not downloaded, is lost with the page; where the connection broke, it is lost already, and Gradio
 // reloads the page.
 // Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
@@ -13,10 +16,20 @@ addEventListener("beforeunload", (event) => {
   event.stopImmediatePropagation();
 });
 
-// The second click of a double click would press what stands there by then.
+// The second click of a double click would press what stands there by then, and so would the second press of a key where
+// the focus has just been moved to, or a key that is held.
+let moved = {};
+function moveFocus(to, options) {
+  moved = { to, time: performance.now() };
+  to?.focus(options);
+}
 addEventListener("click", (event) => {
-  const { detail, target } = event;
-  if (detail > 1 && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget")) event.stopImmediatePropagation();
+  const { detail, target } = event, quick = !detail && target === moved.to && performance.now() - moved.time < 500;
+  if ((detail > 1 || quick) && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget"))
+    event.stopImmediatePropagation();
+}, { capture: true });
+addEventListener("keydown", (event) => {
+  if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });
 
 // A button that is pressed with the keyboard and goes leaves the focus to the first that is there instead, or to the one
@@ -28,7 +41,7 @@ addEventListener("click", ({ target, detail, isTrusted }) => {
     if (document.activeElement === gone) setTimeout(look, 100);
     if (document.activeElement !== document.body) return;
     const others = [...place.querySelectorAll("button"), ...document.querySelectorAll("#run, #paint-film, #train")];
-    others.find((one) => one.checkVisibility() && !one.disabled)?.focus();
+    moveFocus(others.find((one) => one.checkVisibility() && !one.disabled));
   };
   if (place) look();
 }, { capture: true });
@@ -49,8 +62,15 @@ try {
 document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
 
 function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
-  const spanish = navigator.language.startsWith("es") ? window.gradio_config?.i18n_translations?.es : null;
+  const spanish = navigator.language === "es" ? window.gradio_config?.i18n_translations?.es : null;
   return spanish?.[english] ?? english;
+}
+
+function announce(words) { // to whoever cannot see that a button says something else for a moment; returns the words
+  const status = document.querySelector("#announced");
+  status.replaceChildren(words);
+  setTimeout(() => status.replaceChildren(), 4000);
+  return words;
 }
 
 function scrollOnPhone(element, block = "start") { // to what would be below the fold
@@ -82,19 +102,28 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film; what a file is chosen for; what a group
-// of radio buttons is called, and one name for them all, without which arrow keys do not move between them; whether an
-// accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
-// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed one
-// is of no use meanwhile.
+// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what a file is
+// chosen for; what a group of radio buttons is called, and one name for them all, without which arrow keys do not move
+// between them; the language of the page for what sliders and small buttons are called; whether an accordion is open;
+// what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open again; and after a
+// button is pressed by a key, the focus moves to the button that stops what began, as the pressed one is of no use
+// meanwhile.
 function completeGradio() {
+  const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
-      button.ariaLabel = button.querySelector("img, video").src.split("/").pop().replace(/\.\w+$/, "");
+      button.ariaLabel = nameOf(button.querySelector("img, video"));
+    for (const image of document.querySelectorAll(":is(#photo, .pick) img")) image.alt = nameOf(image);
+    for (const image of document.querySelectorAll("[data-testid=imageslider-image]"))
+      image.alt = `${say(image.matches("img ~ img") ? "After" : "Before")}: ${nameOf(image)}`;
     for (const group of document.querySelectorAll("fieldset:has(> [data-testid=block-info])")) {
       group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
     }
+    for (const input of document.querySelectorAll(":is([type=number], [type=range])[aria-label]"))
+      input.ariaLabel = input.ariaLabel.replace(/^(number input|range slider) for /, "");
+    for (const button of document.querySelectorAll(".icon-button[aria-label]"))
+      button.ariaLabel = button.title = say(button.ariaLabel);
     for (const fold of document.querySelectorAll(".gr-accordion > .label-wrap")) {
       fold.ariaExpanded = fold.classList.contains("open");
       fold.querySelector(".icon").ariaHidden = true;
@@ -109,13 +138,16 @@ function completeGradio() {
       ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
     });
     const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
-    if (pressed && document.activeElement === document.body) stop?.focus({ preventScroll: true });
+    if (pressed && document.activeElement === document.body) moveFocus(stop, { preventScroll: true });
   };
   let pressed = false; // was a button by a key, and nothing since
   for (const kind of ["keydown", "pointerdown", "click"])
-    document.addEventListener(kind, (event) => (pressed = kind === "click" && event.detail === 0), true);
-  new MutationObserver(complete).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });
+    document.addEventListener(kind, ({ repeat, detail }) => (repeat || (pressed = kind === "click" && !detail)), true);
+  const told = { childList: true, subtree: true, attributeFilter: ["class", "src"] };
+  new MutationObserver(complete).observe(document.body, told);
   complete();
+  const status = Object.assign(document.createElement("p"), { id: "announced", className: "sr-only", role: "status" });
+  document.querySelector(".gradio-container").append(status);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
   }, true);
@@ -136,7 +168,7 @@ async function share(files) { // returns what the button for it says then
   try {
     await navigator.share({ files });
   } catch (error) {
-    if (error.name !== "AbortError") return say("Could not share"); // an AbortError is a change of mind
+    if (error.name !== "AbortError") return announce(say("Could not share")); // an AbortError is a change of mind
   }
   return say("Share");
 }

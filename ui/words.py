@@ -97,7 +97,12 @@ una pantalla bastante ancha.
     "Drop a photograph here, paste one\nor press to choose": "Suelte aquí una fotografía, péguela\no pulse para elegir",
     "Or try one of these": "O pruebe una de estas",
     "Style": "Estilo",
+    "Remove Image": "Quitar la imagen",
+    "Fullscreen": "Pantalla completa",
+    "Exit fullscreen mode": "Salir de la pantalla completa",
     "Before and after": "Antes y después",
+    "Before": "Antes",
+    "After": "Después",
     "<p><b>Your picture appears here</b><span class='idle'>Choose a photograph, or try one of the examples.</span>"
     "<span class='busy'>It is being painted.</span></p>": (
         "<p><b>Su imagen aparecerá aquí</b><span class='idle'>Elija una fotografía o pruebe uno de los ejemplos.</span>"

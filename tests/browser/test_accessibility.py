@@ -78,7 +78,12 @@ READ_OUT = """() => {
 }"""
 
 
-NAMES = {"en": ["group: Style", "group: Brush strokes"], "es": ["group: Estilo", "group: Pinceladas"]}
+NAMES = {
+    "en": ["group: Style", "group: Brush strokes", "img: lion", "img: Before: lion", "img: After: lion-first-style"]
+    + ["spinbutton: Strength", "slider: Strength", "button: Remove Image", "button: Fullscreen"],
+    "es": ["group: Estilo", "group: Pinceladas", "img: lion", "img: Antes: lion", "img: Después: lion-first-style"]
+    + ["spinbutton: Intensidad", "slider: Intensidad", "button: Quitar la imagen", "button: Pantalla completa"],
+}
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])])
