@@ -104,9 +104,10 @@ function openFirstTab(names, wanted) {
 
 // What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what a file is
 // chosen for; what a group of radio buttons is called, and one name for them all, without which arrow keys do not move
-// between them; whether an accordion is open; what is said about a picture or a style is read out; Tab leaves a list,
-// which Gradio would open again; and after a button is pressed by a key, the focus moves to the button that stops what
-// began, as the pressed one is of no use meanwhile.
+// between them; the language of the page for what sliders and small buttons are called; whether an accordion is open;
+// what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open again; and after a
+// button is pressed by a key, the focus moves to the button that stops what began, as the pressed one is of no use
+// meanwhile.
 function completeGradio() {
   const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
   const complete = () => {
@@ -119,6 +120,10 @@ function completeGradio() {
       group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
     }
+    for (const input of document.querySelectorAll(":is([type=number], [type=range])[aria-label]"))
+      input.ariaLabel = input.ariaLabel.replace(/^(number input|range slider) for /, "");
+    for (const button of document.querySelectorAll(".icon-button[aria-label]"))
+      button.ariaLabel = button.title = say(button.ariaLabel);
     for (const fold of document.querySelectorAll(".gr-accordion > .label-wrap")) {
       fold.ariaExpanded = fold.classList.contains("open");
       fold.querySelector(".icon").ariaHidden = true;

@@ -60,7 +60,7 @@ def choose(page: "Page", steps: int) -> None:
 
 
 def set_steps(page: "Page", steps: int) -> None:
-    box = page.get_by_label("number input for Maximum steps")
+    box = page.get_by_role("spinbutton", name="Maximum steps")
     box.fill(str(steps))
     box.press("Tab")
     expect(page.locator("#plan")).to_contain_text(f"at most {steps} steps")
@@ -426,7 +426,7 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     expect(page.locator("#plan .wrong")).to_have_count(0)
     # A number beyond the slider's ends becomes the end, and so it is planned.
     for typed, taken in (("99999", "2000"), ("0", "1")):
-        steps = page.get_by_label("number input for Maximum steps")
+        steps = page.get_by_role("spinbutton", name="Maximum steps")
         steps.fill(typed)
         steps.press("Tab")
         expect(steps).to_have_value(taken)
@@ -445,11 +445,11 @@ def test_where_nothing_is_trained_there_is_a_command(advanced: "Page") -> None:
     unfold(page, "Train a style of your own")
     command = page.locator("#command .cm-content")
     expect(command).to_contain_text("python -m nst_core train painting.jpg")
-    page.get_by_label("number input for Content weight").fill("2.5")
-    page.get_by_label("number input for Content weight").press("Tab")
+    page.get_by_role("spinbutton", name="Content weight").fill("2.5")
+    page.get_by_role("spinbutton", name="Content weight").press("Tab")
     expect(command).to_contain_text("--content-weight 2.5")
-    page.get_by_label("number input for Style size (px)").fill("384")
-    page.get_by_label("number input for Style size (px)").press("Tab")
+    page.get_by_role("spinbutton", name="Style size (px)").fill("384")
+    page.get_by_role("spinbutton", name="Style size (px)").press("Tab")
     expect(command).to_contain_text("--style-size 384")
     page.get_by_label("Title").fill("It's <b>mine</b> $(id)")
     expect(command).to_contain_text("--title 'It'\"'\"'s <b>mine</b> $(id)'")

@@ -120,7 +120,7 @@ def test_what_is_pasted_goes_where_the_focus_is(page: "Page", tmp_path: Path) ->
     expect(page.locator("#painting img")).to_have_attribute("src", re.compile("teal"))
     expect(page.locator("#content img")).to_have_count(0)
     # A cell of a spreadsheet is both a text and a picture.
-    steps = page.get_by_label("number input for Maximum steps")
+    steps = page.get_by_role("spinbutton", name="Maximum steps")
     steps.focus()
     assert not paste(page, tmp_path / "maroon.png", "40")
     assert paste(page, tmp_path / "maroon.png")

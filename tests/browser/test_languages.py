@@ -44,7 +44,7 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.locator("#contents button").first.click()
     page.locator("#paintings button").last.click()
     page.get_by_label("128", exact=True).click()
-    steps = page.get_by_label("number input for Pasos como máximo")
+    steps = page.get_by_role("spinbutton", name="Pasos como máximo")
     steps.fill("3")
     steps.press("Tab")
     expect(page.locator("#plan")).to_contain_text("como máximo 3 pasos")

@@ -59,7 +59,7 @@ def test_a_number_beyond_the_end_of_a_slider_is_its_end_and_remembered_so(page: 
     assert page.locator("[aria-label*=Reset i]").count() == 0  # of which nothing here would hear
     pick_for_good(page.locator("#styles input[value=second-style]"))
     before = page.evaluate("localStorage.repaint")
-    page.get_by_label("number input for Strength").first.fill("5")
+    page.get_by_role("spinbutton", name="Strength").first.fill("5")
     page.wait_for_timeout(300)
     page.keyboard.press("Tab")
     page.wait_for_function("before => localStorage.repaint !== before", arg=before)
@@ -158,10 +158,10 @@ def test_the_browser_remembers_how_films_are_painted(blank: "Page", app_url: str
     page = blank
     page.goto(f"{app_url}/?tab=video&style=secnd-style&strength=0.5")
     expect(page.get_by_text("There is no style 'secnd-style'; did you mean second-style").first).to_be_visible()
-    expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
+    expect(page.get_by_role("spinbutton", name="Strength").locator("visible=true")).to_have_value("0.5")
     pick_option(page.locator("#film-style input"), "Second")
     pick_option(page.get_by_label("A second style").locator("visible=true"), "First")
-    mix = page.get_by_label("number input for How much of it").locator("visible=true")
+    mix = page.get_by_role("spinbutton", name="How much of it").locator("visible=true")
     mix.fill("0.2")
     mix.press("Tab")
     page.wait_for_timeout(500)
@@ -174,7 +174,7 @@ def test_the_browser_remembers_how_films_are_painted(blank: "Page", app_url: str
     expect(page.get_by_role("radio", name="320", exact=True)).to_be_checked()
     expect(page.get_by_label("A second style").locator("visible=true")).to_have_value(re.compile("First"))
     expect(mix).to_have_value("0.2")
-    expect(page.get_by_label("number input for Strength").locator("visible=true")).to_have_value("0.5")
+    expect(page.get_by_role("spinbutton", name="Strength").locator("visible=true")).to_have_value("0.5")
 
 
 def test_what_is_wrong_in_a_link_to_the_other_tab_is_dropped_and_said(blank: "Page", app_url: str) -> None:

@@ -131,7 +131,7 @@ def test_presets_one_after_another(page: "Page", server: Repaint, monkeypatch: p
     answers, held = Event(), list["Route"]()
     page.route("**/gradio_api/**", lambda route: route.continue_() if answers.is_set() else held.append(route))
     pick(page.get_by_role("radio", name="From noise"))
-    expect(page.get_by_label("number input for Maximum steps")).to_have_value("200")
+    expect(page.get_by_role("spinbutton", name="Maximum steps")).to_have_value("200")
     answers.set()
     for route in held:
         route.continue_()

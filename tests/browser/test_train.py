@@ -68,8 +68,8 @@ def test_train_stop_take_home_try(training: "Page", server: Repaint, tmp_path: P
     made_picture(7, (80, 60)).save(tmp_path / "holiday.png")
     choose(page, "#model", tmp_path / "blots.png")
     page.get_by_label("Title").fill("Blots & <i>Co</i>")
-    page.get_by_label("number input for Style size (px)").fill("128")
-    page.get_by_label("number input for Style size (px)").press("Tab")
+    page.get_by_role("spinbutton", name="Style size (px)").fill("128")
+    page.get_by_role("spinbutton", name="Style size (px)").press("Tab")
     page.locator("#train").click()
     expect(page.locator("#train")).to_be_disabled()
     expect(page.locator("#training-viewer figure img")).to_be_visible()
@@ -137,8 +137,8 @@ def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page",
         page.locator("#stop-training").click()
         expect(train).to_be_enabled()
 
-    page.get_by_label("number input for Style size (px)").fill("128")
-    page.get_by_label("number input for Style size (px)").press("Tab")
+    page.get_by_role("spinbutton", name="Style size (px)").fill("128")
+    page.get_by_role("spinbutton", name="Style size (px)").press("Tab")
     begin("red")
     page.once("dialog", lambda question: question.dismiss())
     with page.expect_event("dialog"):
@@ -174,8 +174,8 @@ def test_a_style_whose_hour_is_over_is_said_to_be_gone(
     page = training
     made_picture(9, (80, 60)).save(tmp_path / "blots.png")
     choose(page, "#model", tmp_path / "blots.png")
-    page.get_by_label("number input for Style size (px)").fill("128")
-    page.get_by_label("number input for Style size (px)").press("Tab")
+    page.get_by_role("spinbutton", name="Style size (px)").fill("128")
+    page.get_by_role("spinbutton", name="Style size (px)").press("Tab")
     page.locator("#train").click()
     page.wait_for_function("+document.querySelector('#training-viewer .legend .step span')?.textContent > 0")
     page.locator("#stop-training").click()
