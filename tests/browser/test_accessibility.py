@@ -79,10 +79,28 @@ READ_OUT = """() => {
 
 
 NAMES = {
-    "en": ["group: Style", "group: Brush strokes", "img: lion", "img: Before: lion", "img: After: lion-first-style"]
-    + ["spinbutton: Strength", "slider: Strength", "button: Remove Image", "button: Fullscreen"],
-    "es": ["group: Estilo", "group: Pinceladas", "img: lion", "img: Antes: lion", "img: Después: lion-first-style"]
-    + ["spinbutton: Intensidad", "slider: Intensidad", "button: Quitar la imagen", "button: Pantalla completa"],
+    "en": [
+        "group: Style",
+        "group: Brush strokes",
+        "img: lion",
+        "img: Before: lion",
+        "img: After: lion-first-style",
+        "spinbutton: Strength",
+        "slider: Strength",
+        "button: Remove Image",
+        "button: Fullscreen",
+    ],
+    "es": [
+        "group: Estilo",
+        "group: Pinceladas",
+        "img: lion",
+        "img: Antes: lion",
+        "img: Después: lion-first-style",
+        "spinbutton: Intensidad",
+        "slider: Intensidad",
+        "button: Quitar la imagen",
+        "button: Pantalla completa",
+    ],
 }
 
 

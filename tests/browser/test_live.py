@@ -242,12 +242,12 @@ def test_the_other_camera_is_another(live: "Page") -> None:
     }""")
     page.get_by_role("button", name="Start the camera").click()
     expect(page.locator("#live .rate")).to_have_text(LIVE)
-    page.get_by_label("Size (longer side, px)").select_option("240")
+    page.locator("#live").get_by_label("Size (longer side, px)").select_option("240")
     other = page.get_by_role("button", name="Switch camera")
     other.press("Enter")
     page.wait_for_function("given.length === 2")
     expect(page.locator("#live .rate")).to_contain_text("240 × 180 px")
-    assert page.get_by_label("Size (longer side, px)").input_value() == "240"
+    assert page.locator("#live").get_by_label("Size (longer side, px)").input_value() == "240"
     expect(other).to_be_focused()
     assert page.evaluate("new Set(given.map((track) => track.getSettings().deviceId)).size") == 2
     assert page.evaluate("given.map((track) => track.readyState)") == ["ended", "live"]
