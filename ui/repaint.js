@@ -30,3 +30,6 @@ function showMask(style, second, pictures) { // see ui/mask.js
   const detail = { second: second !== style && second, pictures: (pictures ?? []).map((picture) => picture?.url) };
   document.dispatchEvent(new CustomEvent("painted", { detail }));
 }
+
+// What is typed in a list that was clicked, on any tab, replaces what was chosen, as after Tab, and is not added to it.
+addEventListener("click", ({ target }) => { if (target.role === "combobox") target.select(); });

@@ -121,3 +121,8 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
     page.get_by_label("Remove Image").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("press to choose")).to_be_focused()
+    second.click()  # as after Tab
+    page.keyboard.type("sec")
+    expect(page.get_by_role("option")).to_have_text([re.compile("Second")])
+    page.keyboard.press("Tab")
+    expect(second).to_have_value("None")
