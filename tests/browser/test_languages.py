@@ -19,13 +19,15 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 
 
 def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: str) -> None:
-    page = browser.new_page(locale="es-MX")
+    page = browser.new_page(locale="es-MX", viewport={"width": 360, "height": 740})
     page.goto(app_url)
     expect(page.get_by_text("a la manera de un cuadro")).to_be_visible()
     expect(page.get_by_text("Suelte aquí una fotografía, péguela")).to_be_visible()
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text("First")
     expect(page.locator("#info")).to_contain_text("pintado en")
+    expect(page.get_by_role("tab")).to_have_count(6)  # all, and none in a menu
+    page.set_viewport_size({"width": 1280, "height": 720})
     pick(page.get_by_role("radio", name="Anchas"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Enlace a los ajustes").click()

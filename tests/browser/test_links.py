@@ -226,6 +226,9 @@ def test_a_tab_that_there_is_no_room_for_is_found_again(blank: "Page", app_url: 
     page = blank
     page.set_viewport_size({"width": 320, "height": 640})
     page.goto(app_url)
+    expect(page.locator("#styles label")).to_have_count(3)
+    expect(page.get_by_role("tab")).to_have_count(6)
+    page.set_viewport_size({"width": 280, "height": 640})
     page.locator(".overflow-menu > button").click()
     page.locator(".overflow-dropdown button", has_text="About").click()
     expect(page.get_by_text("A style is a small convolutional network")).to_be_visible()
