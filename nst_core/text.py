@@ -158,7 +158,7 @@ def explain(error: ValidationError, where: str) -> str:
         case "value_error":  # one of ours, and a sentence already
             return first["msg"].removeprefix("Value error, ")
     subject = f"{quoted(place)} in {where}" if place else where
-    should = re.sub(r"^.*?(?=should )| or instance of \w+", "", first["msg"])
+    should = re.sub(r"^.*?(?=should )| or instance of \w+|, unable to parse .*", "", first["msg"])
     # What pydantic calls a valid tuple or dictionary is a list or an object to the file's author.
     should = should.replace("a valid tuple", "a list").replace("a valid dictionary", "an object")
     return f"{subject} {should}."

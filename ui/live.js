@@ -381,7 +381,9 @@ function rest() { // the camera off: what it saw last becomes the photograph
 
 // --- wiring
 
-find(".styles").append(...props.styles.map((style) => {
+const link = new URLSearchParams(location.search), linked = link.get("tab") === "live" && link.get("style");
+const named = props.styles.filter(({ id }) => id === linked); // comes first, or it might be out of sight
+find(".styles").append(...[...new Set([...named, ...props.styles])].map((style) => {
   const label = document.createElement("label"), words = document.createElement("span");
   const input = Object.assign(document.createElement("input"), { type: "radio", name: "live-style", value: style.id });
   words.textContent = style.title;
@@ -390,7 +392,7 @@ find(".styles").append(...props.styles.map((style) => {
   label.append(input, words);
   return label;
 }));
-const first = find(".styles [data-live] input") ?? find(".styles input");
+const first = (!named.length && find(".styles [data-live] input")) || find(".styles input");
 if (first) first.checked = true; // a registry may be empty
 
 const again = () => { if (mode === "camera") repaintLive(); else if (photo) paintPhoto(); };

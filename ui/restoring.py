@@ -31,11 +31,14 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         with dropping():
             if (tab := request.query_params.get("tab", TABS[0])) not in TABS:
                 raise PageError(f"There is no tab {quoted(tab, 20)}: the tabs are {', '.join(TABS)}.")
+            if tab == "live" and (style := request.query_params.get("style")):
+                studio.registry[style]  # live.js chooses it
         return restored(studio, widgets, [], first_settings("repaint", widgets.settings, remembered, request))
 
     def dropped(photo: dict[str, Any] | None, guests: list[tuple[str, str]], request: gr.Request) -> list[Any]:
         recipe = recipe_of(photo, "repaint", translator_for(request))
-        return [*restored(studio, widgets, guests, recipe), time.monotonic() if recipe else gr.skip()]
+        values = restored(studio, widgets, guests, recipe, "this picture")
+        return [*values, time.monotonic() if recipe else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
         recipe = read_recipe(str(event.recipe))
@@ -45,7 +48,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
                     "That picture was painted in a private style, which pictures do not name: the chosen style stays."
                 )
             )
-        return [*restored(studio, widgets, guests, recipe), time.monotonic()]
+        return [*restored(studio, widgets, guests, recipe, "this picture"), time.monotonic()]
 
     found = page.load(found_open, remembered, [*settings, widgets.guests], **QUIET, js="markEdited")
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
@@ -68,12 +71,17 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
 
 
 def restored(
-    studio: Studio, widgets: RepaintWidgets, guests: list[tuple[str, str]], recipe: dict[str, str]
+    studio: Studio,
+    widgets: RepaintWidgets,
+    guests: list[tuple[str, str]],
+    recipe: dict[str, str],
+    where: str = "this link",
 ) -> list[Any]:
     """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&strength=0.5``; guests."""
     style, invited = recipe.get("style", ""), gr.skip()
     guest = on_the_hub(style)
-    values = read(studio, [name for name in widgets.settings if name != "style" or not guest], widgets.choices, recipe)
+    names = [name for name in widgets.settings if name != "style" or not guest]
+    values = read(studio, names, widgets.choices, recipe, where)
     if guest:
         title = next((title for title, name in guests if name == style), plain(guest[1]))
         values["style"], invited = with_guest(studio.registry, guests, title, style)
@@ -81,9 +89,13 @@ def restored(
 
 
 def read(
-    studio: Studio, names: Iterable[str], choices: Mapping[str, Sequence[Any]], recipe: Mapping[str, str]
+    studio: Studio,
+    names: Iterable[str],
+    choices: Mapping[str, Sequence[Any]],
+    recipe: Mapping[str, str],
+    where: str = "this link",
 ) -> dict[str, Any]:
-    """The valid values in a recipe for these settings; invalid ones are dropped, with a warning."""
+    """The valid values in a recipe for these settings; invalid ones, in ``where``, are dropped with a warning."""
     values: dict[str, Any] = {}
     for name in names:
         if name not in recipe:
@@ -94,7 +106,7 @@ def read(
             elif name in ("style", "second"):
                 values[name] = studio.registry[recipe[name]].id
             else:
-                values[name] = getattr(Wish.of(**{"style": "", name: recipe[name]}), name)
+                values[name] = getattr(Wish.of(where, **{"style": "", name: recipe[name]}), name)
                 if name in choices and values[name] not in choices[name]:
                     del values[name]
                     # 0 is the photograph's own size.

@@ -80,8 +80,8 @@ class Wish(BaseModel):
     """Where the second style is to be seen, see ``ui.masks``; everywhere if it is empty."""
 
     @classmethod
-    def of(cls, **settings: Any) -> "Wish":
-        """The wish that came over the wire.
+    def of(cls, where: str = "the request", /, **settings: Any) -> "Wish":
+        """The wish that came over the wire, in ``where``.
 
         Raises:
             NSTError: something in it is of another type, or beyond its bounds.
@@ -89,7 +89,7 @@ class Wish(BaseModel):
         try:
             wish = cls(**settings)
         except ValidationError as error:
-            raise PageError(explain(error, "the request")) from error
+            raise PageError(explain(error, where)) from error
         check_blend(wish.strength, wish.color)
         check_second(None, wish.mix, None)
         read_mask(wish.mask)

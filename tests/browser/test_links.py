@@ -218,8 +218,16 @@ def test_the_tab_that_was_left_is_found_again(page: "Page", app_url: str) -> Non
 @pytest.mark.parametrize("tab", ["live", "video", "contribute", "about"])
 def test_a_link_opens_the_tab_that_it_names(blank: "Page", app_url: str, tab: str) -> None:
     page = blank
-    page.goto(f"{app_url}/?tab={tab}")
+    page.goto(f"{app_url}/?tab={tab}&style=second-style&strength=0,5")
     expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+    if tab == "live":
+        expect(page.locator("#live .styles input:checked")).to_have_value("second-style")
+        page.goto(f"{app_url}/?tab=live&style=nobody")
+        expect(page.get_by_test_id("toast-text")).to_contain_text("nobody")
+    if tab == "video":
+        said = "'strength' in this link should be a valid number."
+        expect(page.get_by_test_id("toast-text")).to_have_text(said)
+        expect(page.locator("#film-style input")).to_have_value(re.compile("Second"))
 
 
 def test_a_tab_that_there_is_no_room_for_is_found_again(blank: "Page", app_url: str) -> None:
