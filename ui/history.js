@@ -18,7 +18,17 @@ const newestFirst = async () => ((await store((pictures) => pictures.getAll())) 
 // A photograph that is there again after a reload is painted again: that must not bring back what was forgotten.
 const wish = ({ key, recipe }) => `${key} ${recipe}`;
 const forgotten = () => JSON.parse(sessionStorage.forgotten ?? "[]");
-function forget(pictures) { sessionStorage.forgotten = JSON.stringify([...forgotten(), ...pictures.map(wish)]); }
+const note = (wishes) => { sessionStorage.forgotten = JSON.stringify([...forgotten(), ...wishes]); };
+const tabs = new BroadcastChannel("forgotten"); // the others, which have the strip as well, and may have the photograph
+tabs.onmessage = ({ data: wishes }) => { note(wishes); dialog.close(); show(); };
+
+async function forget(pictures, remove) {
+  const wishes = pictures.map(wish);
+  note(wishes);
+  await store(remove);
+  tabs.postMessage(wishes);
+  await show();
+}
 
 async function keep() {
   const made = props.value;
@@ -77,7 +87,7 @@ function look(picture) {
     stage.focus({ preventScroll: true });
     stage.scrollIntoView();
   };
-  find(".remove").onclick = async () => { dialog.close(); forget([picture]); await store((pictures) => pictures.delete(picture.key)); await show(); };
+  find(".remove").onclick = () => { dialog.close(); forget([picture], (pictures) => pictures.delete(picture.key)); };
   dialog.onclose = () => URL.revokeObjectURL(address);
   dialog.showModal();
 }
@@ -87,9 +97,8 @@ find(".forget").onclick = async ({ target }) => { // there is no way back, so it
   const sure = target.textContent === say("All of them?");
   target.textContent = say(sure ? "Forget them" : "All of them?");
   if (!sure) { setTimeout(() => { target.textContent = say("Forget them"); }, 4000); return; }
-  forget([...(await newestFirst()), props.value].filter(Boolean)); // the last one may not be kept yet
-  await store((pictures) => pictures.clear());
-  await show();
+  // The last one may not be kept yet.
+  forget([...(await newestFirst()), props.value].filter(Boolean), (pictures) => pictures.clear());
 };
 
 element.hidden = true;

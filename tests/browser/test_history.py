@@ -58,17 +58,26 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     expect(page.locator("#styles input[value=first-style]")).to_be_checked()
     expect(page.locator("#history .strip button")).to_have_count(2)
 
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator("#history .strip button").first.click()
+    page.bring_to_front()
     page.locator("#history .strip button").first.click()
     dialog.get_by_role("button", name="Forget it").click()
     expect(page.locator("#history .strip button")).to_have_count(1)
     page.get_by_role("button", name="Forget them").dblclick()  # which is once
     page.wait_for_timeout(500)
     expect(page.locator("#history .strip button")).to_have_count(1)
+    expect(other.locator("#history .strip button")).to_have_count(1)
+    expect(other.locator("#history dialog")).to_be_hidden()
     page.get_by_role("button", name="All of them?").click()
     expect(page.get_by_text("Your latest pictures")).to_be_hidden()
     page.reload()
     expect(page.locator("#styles label").first).to_be_visible()
     expect(page.get_by_text("Your latest pictures")).to_be_hidden()
+    expect(other.get_by_text("Your latest pictures")).to_be_hidden()
+    known = [tab.evaluate("sessionStorage.forgotten") for tab in (page, other)]  # what no reload brings back
+    assert known[0] and known[0] == known[1]
 
 
 def shares(page: "Page", allowed: str) -> None:
