@@ -46,6 +46,31 @@ function put(file, input) {
   input.files = given.files;
 }
 
+// A phone's photograph has more pixels than this server paints, and may take half a minute to get there. PNGs may carry
+// settings, and stay as they are.
+const HEAVY = 2 ** 20; // bytes, below which it is not worth it
+const heavy = (box, file) => box.id === "photo" && file.type === "image/jpeg" && file.size > HEAVY;
+
+async function shrunk(file) {
+  const whole = await createImageBitmap(file, { imageOrientation: "from-image" });
+  const scale = props.side / Math.max(whole.width, whole.height);
+  if (scale >= 1) return file;
+  const [width, height] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height }), drawing = canvas.getContext("2d");
+  drawing.imageSmoothingQuality = "high";
+  drawing.drawImage(whole, 0, 0, width, height);
+  whole.close();
+  const small = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+  return small ? new File([small], file.name, { type: file.type }) : file;
+}
+
+async function lighten(file, input) { // and hand it on, unless something else has been chosen since
+  const light = await shrunk(file).catch(() => file); // which the browser may not be able to read
+  if (input.files[0] !== file || !input.isConnected) return;
+  put(light, input);
+  input.dispatchEvent(Object.assign(new Event("change", { bubbles: true }), { light: true }));
+}
+
 async function hand(box, file) { // as if it had been chosen there
   // A player takes no file until it is cleared, by the last of its buttons, whose name Gradio translates.
   if (!box.querySelector("input[type=file]")) box.querySelector(".icon-button-wrapper button:last-of-type")?.click();
@@ -138,7 +163,7 @@ document.addEventListener("drop", (event) => {
   if (kind && (!fits(file, kind) || file.size > props.most)) {
     event.stopPropagation();
     refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
-  } else if (kind === "image" && file === files[0] && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
+  } else if (kind === "image" && file === files[0] && !heavy(box, file) && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
     keep(box, file); // Gradio takes it
   } else {
     event.stopPropagation();
@@ -170,6 +195,9 @@ document.addEventListener("change", (event) => {
     event.stopPropagation();
     target.value = "";
     refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+  } else if (heavy(box, file) && !event.light) {
+    event.stopPropagation();
+    lighten(file, target);
   } else {
     keep(box, file);
     if (typed(file, kind) !== file) put(typed(file, kind), target);

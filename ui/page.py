@@ -87,6 +87,7 @@ def build_page(
             js_on_load=DROPS.read_text("utf-8"),
             elem_id="masthead",
             most=MAX_FILE,
+            side=max_side,
         )
         remembered = {tab: memory(tab) for tab in ("repaint", "video", "advanced")}
         with gr.Tab(say("Repaint"), id="repaint"):

@@ -2,9 +2,11 @@
 
 import base64
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pillow_heif
 import pytest
 from dropping import drop, settle
@@ -38,6 +40,24 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.locator("#photo img")).to_be_visible()
     # Gradio's button for that says nothing where there is no picture to paste.
     expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
+
+
+def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", tmp_path: Path) -> None:
+    settle(page)
+    picture = Image.effect_noise((1500, 1000), 90).convert("RGB")
+    picture.paste("orange", (0, 0, 700, 500))
+    exif = Image.Exif()
+    exif[274] = 6  # the top of the picture is to the right
+    picture.save(tmp_path / "my holiday.jpg", exif=exif, quality=97)
+    assert (tmp_path / "my holiday.jpg").stat().st_size > 2**20
+    drop(page, tmp_path / "my holiday.jpg", "image/jpeg", "#photo")
+    image = page.locator("#photo img")
+    expect(image).to_have_attribute("src", re.compile("/my%20holiday.jpg$"))
+    with Image.open(BytesIO(page.request.get(image.get_attribute("src") or "").body())) as sent:
+        assert sent.format == "JPEG" and sent.size == (341, 512) and not sent.getexif()
+        expected = picture.transpose(Image.Transpose.ROTATE_270).resize(sent.size)
+        assert np.abs(np.asarray(sent, float) - np.asarray(expected, float)).mean() < 10
+    expect(page.locator("#info")).to_contain_text("341 × 512 px")
 
 
 def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "Page", tmp_path: Path) -> None:
