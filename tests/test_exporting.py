@@ -224,6 +224,7 @@ def test_a_mix_is_float32_whatever_number_was_given(styles: dict[str, Style], tm
     assert kinds == [onnx.TensorProto.FLOAT] * 2
 
 
+@pytest.mark.slow
 def test_two_styles_are_mixed_as_stylize_does(styles: dict[str, Style], both: Path) -> None:
     session = onnxruntime.InferenceSession(both, providers=["CPUExecutionProvider"])
     for picture, mix in ((noise(37, 54), 0.3), (ramp(64, 65), 0.5), (squares(61, 90, 8), 0.85), (ramp(83, 42), 0.0)):
@@ -237,6 +238,7 @@ def test_two_styles_are_mixed_as_stylize_does(styles: dict[str, Style], both: Pa
     assert psnr(least, in_pytorch(styles[JOHNSON], noise(5, 7)).round()) > 60
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_file_of_two_styles_says_whose_they_are(both: Path, tmp_path: Path) -> None:
     model = onnx.load(both)

@@ -378,10 +378,10 @@ def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
     Raises:
         PageError: there is none, or not any more, or it is not one that was uploaded here.
     """
-    if photo is None:
+    path = photo.get("path", "") if isinstance(photo, dict) else photo
+    if path is None:
         raise PageError(f"There is no {what} yet: choose or drop one.")
-    path = photo.get("path") if isinstance(photo, dict) else None
-    if not isinstance(path, str) or not path:
+    if not isinstance(photo, dict) or not isinstance(path, str) or not path:
         raise PageError(f'A {what} is given as the path that its upload returned: {{"path": …}}.')
     if LINK.match(path) or path.startswith("data:"):
         raise PageError(f"A {what} cannot be loaded from a link: upload it, or choose a file.")

@@ -168,6 +168,7 @@ def test_watch_stop_go_on_look_back_take_home(advanced: "Page", tmp_path: Path) 
     assert scroll <= width
 
 
+@pytest.mark.slow
 def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
     page = advanced
     choose(page, 12)
@@ -325,6 +326,7 @@ LOOK_BACK = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     advanced: "Page", monkeypatch: pytest.MonkeyPatch
 ) -> None:

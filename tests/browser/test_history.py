@@ -191,6 +191,7 @@ def test_what_was_chosen_is_there_again_in_its_tab_alone(page: "Page", app_url: 
     assert page.locator("#photo img").count() == 0
 
 
+@pytest.mark.slow
 def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) -> None:
     page.locator("#examples button").first.click()
     with page.expect_download() as downloaded:

@@ -109,6 +109,7 @@ def test_train_stop_take_home_try(training: "Page", server: Repaint, tmp_path: P
     assert scroll <= width
 
 
+@pytest.mark.slow
 def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page", tmp_path: Path) -> None:
     page = training
     train, made = page.locator("#train"), page.locator("#zip")
