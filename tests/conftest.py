@@ -1,16 +1,14 @@
 """What tests of the page share: a registry of random styles, and the real app serving it."""
 
 import os
-import random
 import runpy
-import socket
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from free_port import free_port
 from made_registry import MAX_SIDE, make_registry
 from quick import QUICK, become
 
@@ -56,7 +55,7 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
 @contextmanager
 def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, ForkServerProcess]]:
     """The same, with its process; what it says is in ``log.txt``."""
-    port = _free_port()
+    port = free_port()
     env = {**environment, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
     url = f"http://127.0.0.1:{port}"
     log = folder / "log.txt"
@@ -77,15 +76,6 @@ def launched(folder: Path, environment: Mapping[str, str]) -> Iterator[tuple[str
         app.terminate()
         app.join(20)
         assert not app.is_alive()
-
-
-def _free_port() -> int:
-    """A port below those that a system hands out by itself: the app takes it seconds later."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as free, suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("a hundred ports are taken")
 
 
 def _serve(environment: dict[str, str], log: Path) -> None:

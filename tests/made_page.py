@@ -9,6 +9,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 import pytest
+from free_port import free_port
 from made_features import make_features
 from made_registry import MAX_SIDE
 
@@ -38,6 +39,6 @@ def launched_page(registry_file: Path, folder: Path, **options: Any) -> Iterator
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "files"))
         page = build_page(registry, max_side=MAX_SIDE, features=make_features(features), **options)
         looks: dict[str, Any] = {"theme": THEME, "css": style_cards(registry), "css_paths": CSS, "i18n": WORDS}
-        page.launch(**served(page), **looks, prevent_thread_lock=True, quiet=True)
+        page.launch(**served(page), **looks, server_port=free_port(), prevent_thread_lock=True, quiet=True)
         yield page
         page.close()
