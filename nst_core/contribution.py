@@ -56,7 +56,8 @@ class ContributionError(NSTError):
 def is_zip(path: Path) -> bool:
     """Whether a file begins as a zip does; one that cannot be read does not."""
     with suppress(OSError), path.open("rb") as file:
-        return file.read(2) == b"PK"
+        # All four bytes: two may be those of a safetensors' length.
+        return file.read(4) in (b"PK\3\4", b"PK\5\6")
     return False
 
 

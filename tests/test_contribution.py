@@ -96,6 +96,15 @@ def test_a_long_training_leaves_many_samples(tmp_path: Path) -> None:
     assert contents(tmp_path / "new") == good_files()
 
 
+def test_weights_whose_length_begins_like_a_zip_are_weights(tmp_path: Path) -> None:
+    bare, wanted = (int.from_bytes(head, "little") for head in (save(lite_state(), {"pad": ""})[:8], b"PK"))
+    data = save(lite_state(), {"pad": "x" * (wanted - bare)})
+    assert data.startswith(b"PK")
+    (tmp_path / WEIGHTS).write_bytes(data)
+    unpack(tmp_path / WEIGHTS, tmp_path / "style")
+    assert (tmp_path / "style" / WEIGHTS).read_bytes() == data
+
+
 def test_card_and_preview_may_be_missing(tmp_path: Path) -> None:
     files = {name: data for name, data in good_files().items() if name in (CONFIG, WEIGHTS)}
     unpack(write(tmp_path / "s.zip", zipped(files)), tmp_path / "new")
