@@ -721,7 +721,7 @@ from nst_core.batch import stylize_files
 style = Style.open("wave")
 photos = [Path(name) for name in ("a.png", "b-large.png", "c.png")]
 taken = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_AS, (taken + 600 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (taken + 720 * 2**20,) * 2)
 targets = [Path("out", photo.name) for photo in photos]
 Path("out").mkdir()
 errors = stylize_files(photos, targets, [style], progress=lambda part: None, wrote=lambda *told: None, size=32)
