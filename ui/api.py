@@ -40,7 +40,8 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
         stroke: float = 1.0,
         second: str = "",
         mix: float = 0.5,
-        mask: gr.FileData = None,  # type: ignore[assignment]  # of a union, agents are not told that it is a file
+        # Of a union, agents are not told that it is a file, and Python 3.10 makes one of it if the default is None.
+        mask: gr.FileData = {},  # type: ignore[assignment]  # noqa: B006
     ) -> gr.FileData:
         """Repaint a photograph in the manner of a painting, in about a second.
 
