@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -239,8 +239,9 @@ def opened(path: Path) -> "Iterator[InputContainer]":
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: save it again.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"} | _LOOK
-        # Old films may have their titles in any encoding.
-        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        # Old films may have their titles in any encoding, which PyAV 19 takes without being told to.
+        lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+        container = av.open(f"file:{path}", options=options, **lenient)
     except (av.FFmpegError, OSError) as error:
         if _is_picture(path):
             raise FilmError(f"{subject} is a picture, not a film: repaint it as a picture.") from error

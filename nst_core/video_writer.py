@@ -175,7 +175,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
         for packet in heapq.merge(shown, sound, key=_seconds):
             try:
                 out.mux(packet)
-            except av.InvalidDataError:
+            except (av.InvalidDataError, av.PatchWelcomeError):
                 if packet.stream is stream:
                     raise
                 log.warning("A damaged piece of the sound is left out.")
@@ -251,12 +251,14 @@ class _Copied(_Track):
     def __init__(self, source: "AudioStream", out: "OutputContainer", film: Film, *, mp4: bool) -> None:
         super().__init__(source, out.add_stream_from_template(source), film)
         self._mp4 = mp4
+        self._delayed = source.codec_context.delay
         self._last: int | None = None
 
     def packets(self, packet: "Packet") -> "Iterator[Packet]":
-        if packet.is_discard and not self._mp4:  # Matroska cannot mark it as not to be heard
-            return
         assert packet.dts is not None and packet.pts is not None and packet.time_base is not None
+        # Matroska can mark as not to be heard only what is before the beginning, and PyAV 19 has it do so.
+        if packet.is_discard and not self._mp4 and not (self._delayed and packet.pts < 0):
+            return
         # Where the clock goes back, one sample later: less would be the same time by MP4's own clock.
         sample = ceil(1 / (packet.time_base * (self._source.rate or 1)))
         self._last = packet.dts if self._last is None else max(packet.dts, self._last + sample)
@@ -285,7 +287,7 @@ class _Recoded(_Track):
 
         try:
             frames = packet.decode()
-        except av.InvalidDataError:
+        except (av.InvalidDataError, av.PatchWelcomeError):
             log.warning("A damaged piece of the sound is left out.")
             return
         for frame in frames:

@@ -262,7 +262,7 @@ def test_what_players_need_to_know_is_kept_without_loss(style: Style, tmp_path: 
     with av.open(str(tmp_path / "out.mkv")) as made:
         codec = made.streams.video[0].codec_context
         assert (codec.color_primaries, codec.color_trc) == (9, 16)
-        assert (codec.width, codec.height) == (128, 64) and codec.sample_aspect_ratio in (None, 1)
+        assert (codec.width, codec.height) == (128, 64) and (codec.sample_aspect_ratio or 1) == 1
 
 
 def test_surround_sound_stays_so(style: Style, tmp_path: Path) -> None:
@@ -792,9 +792,8 @@ def test_a_folder_that_is_somebody_else_s_stays(style: Style, tmp_path: Path) ->
 
 def test_a_title_in_another_encoding(style: Style, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=3, sound="aac", title="Cafe noir")
-    film.write_bytes(film.read_bytes().replace(b"Cafe noir", "Café noir".encode("latin-1") + b""))
-    with pytest.raises(UnicodeDecodeError):
-        av.open(str(film))
+    film.write_bytes(film.read_bytes().replace(b"Cafe noir", "Café noir".encode("latin-1")))
+    assert b"Caf\xe9 noir" in film.read_bytes()
     painted(film, style, tmp_path / "out.mp4")
     assert len(see(tmp_path / "out.mp4").pictures) == 3
 
