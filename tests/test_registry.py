@@ -156,7 +156,6 @@ def test_looking_through_a_registry_is_light(folder: Path) -> None:
         ({"path": "/etc"}, "should be a folder inside the registry's own."),
         ({"path": "styles/../../x"}, "should be a folder inside the registry's own."),
         ({"path": "link/x"}, "should be a folder inside the registry's own."),
-        ({"path": "round/x"}, "should be a folder inside the registry's own."),
         (
             {"path": "a\0b"},
             "'path' in registry.yaml's style 'great-wave' should be a folder inside the registry's own.",
@@ -171,7 +170,6 @@ def test_an_entry_that_is_not_right(tmp_path: Path, about: dict[str, Any], reaso
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "link").symlink_to(tmp_path)
-    (inner / "round").symlink_to("round")
     assert reason in refusal(write(inner, entry(id="good"), entry(**about)).rename(inner / "registry.yaml"))
 
 
