@@ -38,6 +38,9 @@ LONGEST_NOTE = 10_000
 """The most characters that are read of a note."""
 LARGEST_EXIF = 2**20
 """The most bytes of EXIF data that are read; a JPEG has at most 64 kB."""
+ANY_STEPS = b"mpet"
+"""A type of conversion in a colour profile: of as many steps as it likes, all of which may be the same bytes. No camera
+writes it, and a millisecond goes by with each."""
 
 log = logging.getLogger(__name__)
 Image.init()
@@ -495,6 +498,8 @@ def _split_deep(picture: Image.Image, subject: str) -> tuple[Image.Image, Image.
 def _to_srgb(colour: Image.Image, icc: bytes | None, subject: str) -> Image.Image:
     if icc:
         try:
+            if ANY_STEPS in icc:
+                raise ValueError("it may have any number of steps")
             profile, srgb = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
             if colour.mode == "L" and icc[16:20] == b"RGB ":
                 colour = colour.convert("RGB")

@@ -156,6 +156,22 @@ def test_a_progressive_jpeg_with_a_large_profile_is_none_of_them() -> None:
     assert open_picture(encoded("TIFF", icc_profile=profile)).size == SIZE
 
 
+def profile(steps: int) -> bytes:
+    """A colour profile that converts by so many steps, all of which are the same."""
+    step = b"matf" + struct.pack(">4xHH12f", 3, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
+    conversion = b"mpet" + struct.pack(">4xHHI", 3, 3, steps)
+    conversion += struct.pack(">II", 16 + 8 * steps, len(step)) * steps + step
+    white = b"XYZ " + struct.pack(">4x3i", 0xF6D6, 0x10000, 0xD32D)
+    tags = struct.pack(">I4sII4sII", 2, b"D2B0", 156, len(conversion), b"wtpt", 156 + len(conversion), len(white))
+    head = struct.pack(">II", 156 + len(conversion) + len(white), 0) + b"\4\x30\0\0mntrRGB XYZ " + bytes(12) + b"acsp"
+    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + conversion + white
+
+
+def test_a_colour_profile_of_many_steps_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    assert open_picture(encoded("TIFF", icc_profile=profile(10_000))).size == SIZE
+    assert "has a colour profile that cannot be used (it may have any number of steps)" in caplog.text
+
+
 def box(kind: bytes, *content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + sum(map(len, content)), kind) + b"".join(content)
 
