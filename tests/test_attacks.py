@@ -18,6 +18,7 @@ import pytest
 from conftest import launched
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from loopback_hub import LoopbackHub
 from made_hostile import good_files, zipped
 from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
@@ -402,6 +403,36 @@ def test_headers_and_queries_stay_what_they_are(server: Server) -> None:
     assert b" 400 " in raw(server.url, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n").splitlines()[0]
     both = post("/call/stylize", "Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
     assert b"HTTP/1.1 4" in raw(server.url, both)
+
+
+def test_no_other_site_publishes_in_the_name_of_who_signed_in(registry_file: Path, tmp_path: Path) -> None:
+    """By a request that it has their browser send, for a style that it has put into a session of its own."""
+    file = tmp_path / "style.zip"
+    file.write_bytes(zipped(good_files()))
+    with LoopbackHub() as hub:
+        hub.account("ada")
+        settings = {"NST_LOGIN": "1", "NST_REGISTRY": str(registry_file), "NST_MAX_SIDE": str(MAX_SIDE)}
+        environment = hub.environment(tmp_path / "home", HF_TOKEN="hf_ada_write", **settings)
+        with (
+            launched(tmp_path, environment) as (url, process),
+            httpx.Client(base_url=url, timeout=60) as http,
+        ):
+            server = Server(url, process, http, tmp_path)
+            numbers = {one["api_name"]: one["id"] for one in http.get("/config").json()["dependencies"]}
+            signed_in = http.get("/login/callback").headers["set-cookie"].partition(";")[0]
+            publish = [None, True, "A Title", "Eve", "mit", "a-style"]
+
+            def told(name: str, data: list[Any], **headers: str) -> str:
+                body = {"data": data, "fn_index": numbers[name], "session_hash": "eve"}
+                http.post(f"{API}/queue/join", json=body, headers=headers).raise_for_status()
+                return http.get(f"{API}/queue/data", params={"session_hash": "eve"}).text
+
+            told("examined", [{"path": server.upload(file), "meta": {"_type": "gradio.FileData"}}])
+            for site in ("cross-site", "same-site"):
+                said = told("sent", publish, **{"Cookie": signed_in, "Host": "page.example", "Sec-Fetch-Site": site})
+                assert "first sign in with Hugging Face" in said and not hub.repos
+            assert "Published as" in told("sent", publish, **{"Cookie": signed_in, "Sec-Fetch-Site": "same-origin"})
+            assert [*hub.repos] == ["ada/a-style"]
 
 
 class Endpoint(NamedTuple):

@@ -63,6 +63,9 @@ CALL = re.compile(rf"{API}/(?P<how>call/v2|call|run|api|queue(?=/join))/(?P<name
 AGENTS = f"{API}/mcp"
 MESSAGE = "x-nst-message"
 """The header that tells one message of an agent from all others: Gradio hands an agent's headers on."""
+OWN = "same-origin", "none"
+"""What a browser says of requests of this server's own page, and of its person's. Gradio answers those of all others,
+too, with the sign-in of whoever has that page open: it would publish in their name."""
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
 
 
@@ -91,6 +94,9 @@ class Limits:
         if AGENTS in scope["path"]:
             others = [header for header in scope["headers"] if header[0] != MESSAGE.encode()]
             scope = {**scope, "headers": [*others, (MESSAGE.encode(), secrets.token_hex(16).encode())]}
+        is_own = Headers(scope=scope).get("sec-fetch-site", OWN[0]) in OWN
+        if "session" in scope and scope["method"] == "POST" and not is_own:  # signing in itself is a GET, from the Hub
+            scope = {**scope, "session": {}}
         exchange = Exchange(scope, receive, send)
         try:
             self._admit(scope)
