@@ -2,10 +2,12 @@
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from nst_core.bombs import SCAN, SCANS, too_many_samples
 from nst_core.errors import NSTError
-from nst_core.images import MAX_PIXELS, PictureError, fitted_size, open_picture
+from nst_core.images import PictureError, fitted_size, open_picture
 from nst_core.text import quoted
 
 if TYPE_CHECKING:
@@ -48,6 +50,13 @@ LEAP = 3600
 """Seconds: if times leap ahead by more, it has restarted, too; a slide may be shown for less."""
 # Where a film has no table of its tracks, FFmpeg looks at seven seconds by default, and misses later sound.
 _LOOK = {"analyzeduration": "60000000", "probesize": "50000000"}  # microseconds, bytes
+MAX_PIXELS = 2**25
+"""The most pixels of a frame: 8K has as many."""
+LOOKED_INTO, STREAMS, UNLISTED = 4, 64, 16
+"""Of how many streams FFmpeg may decode a frame to see what they are, as none is freed before all are decoded; how many
+a film may have; and how many where the file has no list of them, so that a frame of each is decoded."""
+_LOOKING = threading.Lock()
+"""Held while it does, so that one film's frames are in memory, and not those of everybody's."""
 FASTEST = 240
 """The most frames a second that are accepted as a guess for a film that does not say."""
 _MOST_DAMAGED = 1000
@@ -161,7 +170,10 @@ def open_film(source: str | Path) -> Film:
             )
         frame = next(_decoded(stream), None)
         if frame is None:
-            raise FilmError(f"{subject} has no frame that can be read: try a complete file.")
+            raise FilmError(
+                f"{subject} has no frame that can be read: try a complete file, with frames of at most {MAX_PIXELS:,} "
+                "pixels."
+            )
         turns = round(frame.rotation / 90) % 4
         aspect = stream.sample_aspect_ratio or Fraction(1)
         sides = frame.width, frame.height
@@ -238,10 +250,16 @@ def opened(path: Path) -> "Iterator[InputContainer]":
         with file:
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: save it again.")
-        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "64"} | _LOOK
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)} | _LOOK
+        looked_into: list[dict[str, str]] = [{}] * LOOKED_INTO + [{"codec_whitelist": "none"}] * (STREAMS - LOOKED_INTO)
         # Old films may have their titles in any encoding, which PyAV 19 takes without being told to.
         lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-        container = av.open(f"file:{path}", options=options, **lenient)
+        opening = partial(av.open, f"file:{path}", **lenient)
+        with _LOOKING:
+            try:
+                container = opening(options=options | {"max_streams": str(STREAMS)}, stream_options=looked_into)
+            except ValueError:  # PyAV's word for there being no list
+                container = opening(options=options | {"max_streams": str(UNLISTED)})
     except (av.FFmpegError, OSError) as error:
         if _is_picture(path):
             raise FilmError(f"{subject} is a picture, not a film: repaint it as a picture.") from error

@@ -36,7 +36,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, stylize
 from nst_core.video import VideoStep, partial_film, stylize_video, work_folder
-from nst_core.video_reader import Clock, FilmError, open_film, read_frames
+from nst_core.video_reader import LOOKED_INTO, Clock, FilmError, open_film, opened, read_frames
 from nst_core.video_writer import Part, join, recoded
 
 
@@ -350,6 +350,32 @@ def test_what_changes_its_size_in_the_middle(style: Style, tmp_path: Path) -> No
     assert {one.shape for one in seen.pictures} == {(64, 96, 3)}
     assert len(seen.pictures) == len(see(tmp_path / "film.ts").pictures)
     assert sorted(set(seen.times)) == seen.times
+
+
+def test_of_a_hundred_tracks_of_pictures_few_are_decoded_to_see_what_they_are(tmp_path: Path) -> None:
+    """Each may take a gigabyte."""
+    with av.open(str(tmp_path / "film.mov"), "w") as film:
+        tracks = [film.add_stream("png", rate=RATE) for _ in range(LOOKED_INTO + 2)]
+        for track in tracks:
+            track.width, track.height, track.pix_fmt = *SIZE, "rgb24"
+        for track in tracks:
+            film.mux(track.encode(av.VideoFrame(*SIZE, "rgb24")))
+            film.mux(track.encode(None))
+    with opened(tmp_path / "film.mov") as container:
+        assert [track.pix_fmt for track in container.streams.video] == ["rgb24"] * LOOKED_INTO + [None] * 2
+    assert open_film(tmp_path / "film.mov").size() == SIZE
+    large = make_film(
+        tmp_path / "film.avi",
+        frames=1,
+        size=(9000, 4000),
+        pictures=[np.zeros((4000, 9000, 3), np.uint8)],
+        codec="mjpeg",
+        pixels="yuvj420p",
+    )
+    with opened(large) as container:
+        assert container.streams.video[0].pix_fmt is None
+    with pytest.raises(FilmError, match="with frames of at most 33,554,432 pixels"):
+        open_film(large)
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts", "film.avi"])
