@@ -264,6 +264,27 @@ def test_a_folder_that_nothing_can_be_written_to_is_refused(tmp_path: Path, monk
         build_page(Registry(()), max_side=64)
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_a_folder_that_another_user_has_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: bool
+) -> None:
+    """All that its links lead to would be deleted, and all photographs would be theirs to see."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").touch()
+    folder = tmp_path / "nst-page-7860"
+    folder.symlink_to(tmp_path / "home") if link else folder.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: folder.lstat().st_uid + 1)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    with pytest.raises(PageError, match=r"it is another user's.*set GRADIO_TEMP_DIR to another"):
+        build_page(Registry(()), max_side=64)
+    assert [file.name for file in (tmp_path / "home").iterdir()] == ["letter.txt"]
+
+
+def test_nobody_else_on_the_machine_sees_what_people_upload(registry_file: Path, tmp_path: Path) -> None:
+    with served_page(registry_file, tmp_path):
+        assert (tmp_path / "files").stat().st_mode & 0o077 == 0
+
+
 def test_signing_in_is_no_endpoint(environment: dict[str, str], tmp_path: Path) -> None:
     space = {"SYSTEM": "spaces", "SPACE_ID": "ada/page", "SPACE_HOST": "ada-page.example", "OAUTH_SCOPES": "openid"}
     space |= {"OAUTH_CLIENT_ID": "1", "OAUTH_CLIENT_SECRET": "2", "OPENID_PROVIDER_URL": "http://127.0.0.1:9"}

@@ -30,7 +30,7 @@ from ui.optimization_service import OptimizationService
 from ui.repaint import repaint_tab
 from ui.restoring import restore
 from ui.server import Page
-from ui.studio import PageError, Studio
+from ui.studio import PageError, Studio, claim
 from ui.train import train_accordion
 from ui.training_service import RECIPE, TrainingService
 from ui.video import video_tab
@@ -67,7 +67,8 @@ def build_page(
     folder = Path(get_upload_folder())
     previews = folder / "previews"
     try:
-        previews.mkdir(parents=True, exist_ok=True)
+        claim(folder)
+        previews.mkdir(exist_ok=True)
         tempfile.TemporaryFile(dir=previews).close()
     except OSError as error:
         raise PageError(

@@ -1,9 +1,11 @@
 """What all tabs and the HTTP API share: the registry, this server's bounds, and a person's pictures."""
 
 import logging
+import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -63,6 +65,20 @@ def keeping(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise PageError(f"This server cannot save {what} ({error.strerror}): try again in an hour.") from error
+
+
+def claim(folder: Path) -> None:
+    """Make a folder that only this user can look into, unless it is there.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's: what is written, shown and deleted there could be elsewhere.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(0o700)
+    except FileExistsError:
+        if sys.platform != "win32" and folder.lstat().st_uid != os.getuid():
+            raise FileExistsError("it is another user's") from None
 
 
 class Wish(BaseModel):
@@ -166,7 +182,7 @@ class Studio:
             OSError: it cannot be made.
         """
         if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            claim(self.folder)
             logger.warning(
                 "The folder of the page's files had gone, the examples' too: restart it to have these again."
             )
