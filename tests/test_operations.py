@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import ROOT, _serve, launched
+from gradio.routes import file_upload_statuses
 from gradio_client import Client, handle_file
 from made_page import launched_page, served_page
 from made_registry import MAX_SIDE
@@ -377,6 +378,20 @@ def test_who_never_comes_to_hear_is_forgotten(registry_file: Path, photo: Path, 
         page.forget_unheard()
         assert len(page._queue.pending_event_ids_session) == 2
         assert "event: complete" in http.get(last).text
+
+
+def test_how_far_an_upload_is_is_forgotten_once_it_has_ended(registry_file: Path, tmp_path: Path) -> None:
+    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
+        http.post(f"{API}/upload?upload_id=whole", files={"files": b"x"}).raise_for_status()
+        form = {"Content-Type": "multipart/form-data; boundary=b"}
+        assert http.post(f"{API}/upload?upload_id=broken", content=b"x", headers=form).status_code == 400
+        assert http.get(f"{API}/upload_progress", params={"upload_id": "never"}).status_code == 404
+        long = http.get(f"{API}/upload_progress", params={"upload_id": 65 * "x"})
+        assert long.status_code == 400 and "choose a shorter one" in long.json()["detail"]
+        assert {"whole", "broken", "never"} <= {*file_upload_statuses._signals}
+        page.forget_uploads()
+        assert not file_upload_statuses._statuses and not file_upload_statuses._signals
+        assert http.get(f"{API}/upload_progress", params={"upload_id": "whole"}).status_code == 404
 
 
 def test_who_waits_is_not_forgotten_for_others(registry_file: Path, photo: Path, tmp_path: Path) -> None:

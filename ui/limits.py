@@ -13,12 +13,12 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from gradio import Request
 from gradio.route_utils import FnIndexInferError
 from httpx import InvalidURL
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse
@@ -47,6 +47,8 @@ FORM_SECONDS, BODY_SECONDS = 600.0, 30.0
 """How long a form, and any other body, may take."""
 DRAIN_SECONDS = 2.0
 """Seconds for which the rest of a refused body is still taken: a client cut off at once does not learn why."""
+MAX_UPLOAD_ID = 64
+"""The most characters of the name by which a browser asks how far its upload is."""
 MIN_FREE_BYTES = 2**30
 """Bytes that have to be free on the disk for an upload to be taken."""
 LONG = {"optimization": 4, "training": 2, "film": 4}
@@ -116,6 +118,8 @@ class Limits:
         path = scope["path"]
         if CLOSED.search(path):
             raise Refusal(403, "This server does not offer that.")
+        if len(queried(scope, "upload_id")) > MAX_UPLOAD_ID:
+            raise Refusal(400, f"An upload_id may have at most {MAX_UPLOAD_ID} characters: choose a shorter one.")
         if scope["method"] != "POST":
             return
         # What follows on a page when its work has ended is not queued: buttons, and the files that are left.
@@ -184,7 +188,7 @@ class Limits:
         if event:
             session = self.page.session_of(event["event"])
         elif scope["path"].endswith(f"{API}/queue/data"):
-            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+            session = queried(scope, "session_hash")
         try:
             yield
         finally:
@@ -194,6 +198,8 @@ class Limits:
                 self.page.studio.gone.put(message, None, True)  # it may not have begun
                 self.page.hung_up(message)
             self.page.heard(session)
+            if exchange.is_form:
+                self.page.uploaded(queried(scope, "upload_id"))
             if event and session == event["event"]:
                 self.page.drop(session)  # a caller without a session has one for as long as they listen
 
@@ -308,6 +314,11 @@ class Exchange:
             f"This request body may have at most {self.most // 2**10} kB: upload pictures to {API}/upload and "
             "give their paths.",
         )
+
+
+def queried(scope: Scope, name: str) -> str:
+    """A value of the address's query, as Gradio takes it."""
+    return QueryParams(scope["query_string"]).get(name, "")
 
 
 def of_agents(headers: Mapping[str, str]) -> bool:

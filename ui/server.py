@@ -20,6 +20,7 @@ from gradio.block_function import BlockFunction
 from gradio.exceptions import InvalidPathError
 from gradio.http_server import INITIAL_PORT_VALUE, LOCALHOST_NAME
 from gradio.queueing import Event
+from gradio.routes import file_upload_statuses
 from gradio.server_messages import EventMessage
 from gradio.utils import get_function_description, get_function_params
 from gradio_client.client import Job
@@ -233,6 +234,21 @@ class Page(gr.Blocks):
             if session not in queue.pending_messages_per_session:
                 queue.pending_event_ids_session.pop(session, None)
 
+    def uploaded(self, name: str) -> None:
+        """Note that an upload has come to its end, perhaps before its file had."""
+        if name:
+            file_upload_statuses.set_done(name)
+
+    def forget_uploads(self) -> None:
+        """Forget how far uploads are that have ended, and those that there never were; Gradio does where a browser has
+        heard of the end.
+        """
+        known, asked_for = file_upload_statuses._statuses, file_upload_statuses._signals
+        for name in [name for name, upload in [*known.items()] if upload.is_done]:
+            known.pop(name, None)
+        for name in {*asked_for} - {*known}:
+            asked_for.pop(name, None)
+
     def drop(self, session: str) -> None:
         """Forget what Gradio remembers of a session that will not come again."""
         self._queue.pending_event_ids_session.pop(session, None)
@@ -360,6 +376,7 @@ def serve(page: Page, grace: float = GRACE_SECONDS, **looks: Any) -> None:
             swept = time.monotonic()
             expire()
             page.forget_unheard()
+            page.forget_uploads()
             sweep(folder, KEEP_FILES_SECONDS, kept | page.awaited())
             for names in page.temp_file_sets:  # for Gradio's own deletion, which ends at the first folder it is given
                 names.clear()
