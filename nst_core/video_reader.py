@@ -61,6 +61,8 @@ FASTEST = 240
 """The most frames a second that are accepted as a guess for a film that does not say."""
 _MOST_DAMAGED = 1000
 """Packets; a truncated file would raise errors for ever."""
+_MOST_UNSEEN = 2**32
+"""Pixels that are decoded for no picture, as before a cut: two thousand frames of 1080p. Each may take 30 bytes."""
 
 
 class FilmError(NSTError):
@@ -303,12 +305,16 @@ def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Ou
 
 
 def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":
-    of_scans = stream.codec_context.codec.canonical_name.startswith("mjpeg")
+    coded, unseen = stream.codec_context, 0
+    of_scans = coded.codec.canonical_name.startswith("mjpeg")
 
     def decode(packet: "Packet[VideoStream]") -> "list[VideoFrame]":
-        if of_scans and bytes(packet).count(SCAN) > SCANS:
+        nonlocal unseen
+        if unseen > _MOST_UNSEEN or (of_scans and bytes(packet).count(SCAN) > SCANS):
             raise OSError("It would keep the decoder busy for minutes.")
-        return packet.decode()
+        frames = packet.decode()
+        unseen = 0 if frames else unseen + max(2**16, coded.width * coded.height)
+        return frames
 
     return undamaged(stream.container.demux(stream), decode)  # type: ignore[attr-defined]
 

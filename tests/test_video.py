@@ -352,6 +352,21 @@ def test_what_changes_its_size_in_the_middle(style: Style, tmp_path: Path) -> No
     assert sorted(set(seen.times)) == seen.times
 
 
+def test_a_film_whose_frames_are_not_to_be_seen_comes_to_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they would keep the decoder busy for hours."""
+    film = make_film(tmp_path / "film.mp4", frames=40, clock=Fraction(1, 25), options={"bf": "0", "g": "99"})
+    data = bytearray(film.read_bytes())
+    struct.pack_into(">i", data, data.index(b"elst") + 16, 39 * 512)  # it begins with the last frame
+    film.write_bytes(data)
+    assert open_film(film).size() == SIZE
+    assert len([*read_frames(open_film(film), SIZE)]) == 1
+    monkeypatch.setattr(video_reader, "_MOST_UNSEEN", 35 * 2**16)
+    with pytest.raises(FilmError, match="no frame that can be read"):
+        open_film(film)
+
+
 def test_of_a_hundred_tracks_of_pictures_few_are_decoded_to_see_what_they_are(tmp_path: Path) -> None:
     """Each may take a gigabyte."""
     with av.open(str(tmp_path / "film.mov"), "w") as film:
