@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import threading
@@ -86,6 +87,7 @@ def stylize_video(
     lossless: bool = False,
     resume: bool = False,
     ray: bool = False,
+    sound_seconds: float = math.inf,
 ) -> Generator[VideoStep, None, None]:
     """Repaint a film, a step for every frame; stop asking, close it, and it stops.
 
@@ -98,6 +100,9 @@ def stylize_video(
     FFV1, every pixel as it was painted, and its times are whole milliseconds. With ``steady`` the painting follows what
     moves in the film (see ``nst_core.temporal_consistency``). The other settings are those of ``stylize``; the ``mask``
     applies to every frame.
+
+    What is left of the sound after ``sound_seconds`` of copying and converting it is left out: a small file can have
+    years of silence.
 
     The file ``out`` is there once it is finished. If the generator is closed early or interrupted,
     ``partial_film(out)`` has what was painted and can be played; ``resume`` goes on from there with the same settings.
@@ -156,7 +161,7 @@ def stylize_video(
         mix=mix,
         mask=shares(mask, full)[:height, :width] if mask else None,
     )
-    return _steps(film, painter, styles, out, settings, resume=resume, ray=ray)
+    return _steps(film, painter, styles, out, settings, resume=resume, ray=ray, sound_seconds=sound_seconds)
 
 
 def _steps(
@@ -168,6 +173,7 @@ def _steps(
     *,
     resume: bool,
     ray: bool,
+    sound_seconds: float,
 ) -> Generator[VideoStep, None, None]:
     work = _Work(out, settings, resume=resume)  # locked: not before somebody asks for frames, and so closes it
     shown = (_painted_on_ray if ray else _painted_here)(film, painter, styles, work)
@@ -183,7 +189,7 @@ def _steps(
                 yield VideoStep(number, frames, seconds, (number - done) / seconds, pixels, complete)
         complete = True  # even if nothing was left to paint
     finally:
-        work.close(film, complete=complete)
+        work.close(film, complete=complete, sound_seconds=sound_seconds)
 
 
 def _known_again(style: Style) -> str:
@@ -332,7 +338,7 @@ class _Work:
         """The file of a new part, for the frames of this run or piece."""
         return self._folder / f"{self.frames:09}{CLOSED}"
 
-    def close(self, film: Film, *, complete: bool) -> None:
+    def close(self, film: Film, *, complete: bool, sound_seconds: float) -> None:
         """Join the parts into a film.
 
         Raises:
@@ -348,7 +354,8 @@ class _Work:
             if painted := any(map(count_frames, files)):
                 if not complete and (last := last_time(files, film)) >= self.end:  # the last part broke off
                     self.end = last + film.step
-                join(files, film, self._out if complete else unfinished, end=self.end, complete=complete)
+                target = self._out if complete else unfinished
+                join(files, film, target, end=self.end, complete=complete, sound_seconds=sound_seconds)
             if complete:
                 unfinished.unlink(missing_ok=True)
             if (complete or not painted) and os.path.isdir(self._folder):

@@ -3,12 +3,13 @@
 import heapq
 import io
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from itertools import chain, pairwise
-from math import ceil, floor
+from math import ceil, floor, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,11 +148,14 @@ def last_time(parts: Sequence[Path], film: Film) -> int:
     return round(_seconds(last) / film.time_base)
 
 
-def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete: bool) -> None:
+def join(
+    parts: Sequence[Path], film: Film, target: Path, *, end: int, complete: bool, sound_seconds: float = inf
+) -> None:
     """Make one film from the frames of all parts and the film's sound, in the format of the target's suffix.
 
     The last frame is shown until ``end``, in the film's ``time_base``; unless the film is ``complete``, its sound ends
-    there, too. The file is written whole or not at all, and an MP4 has its index first.
+    there, too. What is left of it after ``sound_seconds`` is left out. The file is written whole or not at all, and
+    an MP4 has its index first.
 
     Raises:
         FilmError: the file cannot be written.
@@ -170,7 +174,7 @@ def join(parts: Sequence[Path], film: Film, target: Path, *, end: int, complete:
         if not mp4:  # H.264 itself says so
             stream.codec_context.color_primaries = film.primaries
             stream.codec_context.color_trc = film.transfer
-        sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end)
+        sound = _sound(stack, film, out, mp4=mp4, end=None if complete else end, seconds=sound_seconds)
         shown = _lasting(chain([first], pictures), end * film.time_base, stream)
         for packet in heapq.merge(shown, sound, key=_seconds):
             try:
@@ -353,8 +357,11 @@ def _sounds_of(film: "InputContainer") -> "list[AudioStream]":
     return kept
 
 
-def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, end: int | None) -> "Iterator[Packet]":
-    """Add the film's sound tracks to ``out``, and return their packets in the order of the file, until ``end``."""
+def _sound(
+    stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, end: int | None, seconds: float
+) -> "Iterator[Packet]":
+    """Add the film's sound tracks to ``out``, and return their packets in the order of the file, until ``end`` or until
+    so many seconds have gone by."""
     source = stack.enter_context(opened(film.path))
     tracks = {
         sound.index: (
@@ -364,17 +371,20 @@ def _sound(stack: ExitStack, film: Film, out: "OutputContainer", *, mp4: bool, e
         )
         for sound in _sounds_of(source)
     }
-    return _packets(source, tracks, film, end) if tracks else iter(())
+    return _packets(source, tracks, film, end, time.monotonic() + seconds) if tracks else iter(())
 
 
 def _packets(
-    source: "InputContainer", tracks: "Mapping[int, _Track]", film: Film, end: int | None
+    source: "InputContainer", tracks: "Mapping[int, _Track]", film: Film, end: int | None, until: float
 ) -> "Iterator[Packet]":
     import av
 
     going_on = set(tracks)
     packets = source.demux([source.streams[index] for index in tracks])
     while going_on:
+        if time.monotonic() > until:
+            log.warning("The film's sound takes too long: it ends early.")
+            break
         try:
             packet = next(packets, None)
         except (av.FFmpegError, IndexError):

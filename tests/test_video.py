@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -350,6 +351,19 @@ def test_what_changes_its_size_in_the_middle(style: Style, tmp_path: Path) -> No
     assert {one.shape for one in seen.pictures} == {(64, 96, 3)}
     assert len(seen.pictures) == len(see(tmp_path / "film.ts").pictures)
     assert sorted(set(seen.times)) == seen.times
+
+
+def test_sound_that_takes_too_long_is_left_out(
+    style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    film = make_film(tmp_path / "film.mkv", frames=25, sound="mp2")
+    clock = iter(range(10**9))
+    monkeypatch.setattr("nst_core.video_writer.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    painted(film, style, tmp_path / "out.mp4", sound_seconds=10)
+    seen = see(tmp_path / "out.mp4")
+    [(codec, packets, _)] = seen.sound
+    assert len(seen.pictures) == 25 and codec == "aac" and 0 < len(packets) < 20
+    assert "The film's sound takes too long: it ends early." in caplog.text
 
 
 def test_a_film_whose_frames_are_not_to_be_seen_comes_to_an_end(

@@ -31,6 +31,8 @@ FILM_SIZES = (320, 480, 640, 960, 1280)
 """The longer sides to choose from, in pixels."""
 MAX_SECONDS = 600
 """The most of this server's time for one film."""
+SOUND_SECONDS = 120
+"""The most of it for a film's sound, once the pictures are there: an hour of it takes twenty seconds."""
 TURN_SECONDS = 0.5
 """Seconds of painting per turn, for which others wait behind a film."""
 TRIAL_FRAMES, TRIAL_SECONDS = 4, 1.5
@@ -146,7 +148,7 @@ class VideoService(Service[VideoRun]):
         with keeping("the film"):
             own.parent.mkdir()
             shutil.copyfile(path, own)
-        painter = stylize_video(own, styles[0], out, size=size, **settings)
+        painter = stylize_video(own, styles[0], out, size=size, sound_seconds=SOUND_SECONDS, **settings)
         yield run
         self.running.put(session, None, run)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
