@@ -344,6 +344,24 @@ def test_a_folder_that_has_gone_is_made_again_and_without_room_nothing_is_taken(
             assert refused.status_code == 507 and "no space" in refused.json()["detail"]
 
 
+def test_an_upload_ends_where_the_room_does(
+    registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred may have begun by then."""
+
+    def body() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        wait_until(lambda: any((tmp_path / "files").glob("tmp*")))
+        monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**63)
+        yield b"x" * 2**16 + b"\r\n--b--\r\n"
+
+    with served_page(registry_file, tmp_path) as there:
+        form = {"Content-Type": "multipart/form-data; boundary=b"}
+        refused = httpx.post(f"{there}{API}/upload", content=body(), headers=form)
+        assert refused.status_code == 507 and "no space" in refused.json()["detail"]
+        assert not [file for file in (tmp_path / "files").glob("tmp*") if file.is_file()]
+
+
 class Slow(BaseHTTPRequestHandler):
     """A proxy in front of a busy machine: a client that asks for the page itself, by HEAD, gives up waiting."""
 

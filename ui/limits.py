@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -99,7 +99,7 @@ class Limits:
         is_own = Headers(scope=scope).get("sec-fetch-site", OWN[0]) in OWN
         if "session" in scope and scope["method"] == "POST" and not is_own:  # signing in itself is a GET, from the Hub
             scope = {**scope, "session": {}}
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, self._check_room)
         try:
             self._admit(scope)
             exchange.check_length()
@@ -128,8 +128,12 @@ class Limits:
         # Files that come with an agent's request are written to the same place.
         if path.rstrip("/").endswith(("/upload", "/mcp")):
             self.page.studio.ensure_folder()
-            if shutil.disk_usage(self.page.studio.folder).free < MIN_FREE_BYTES:
-                raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
+            self._check_room()
+
+    def _check_room(self) -> None:
+        """Refuse an upload where there is no room for it."""
+        if shutil.disk_usage(self.page.studio.folder).free < MIN_FREE_BYTES:
+            raise Refusal(507, "This server has no space for uploads at the moment: try again in an hour.")
 
     def _check(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
         """Check what a body says, unless it is a form."""
@@ -207,8 +211,9 @@ class Limits:
 class Exchange:
     """A request and its answer, as they pass."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, check_room: Callable[[], None]) -> None:
+        """``check_room`` refuses an upload, however far it is: many may have begun while there was room for one."""
+        self._receive, self._send, self._check_room = receive, send, check_room
         self._headers = Headers(scope=scope)
         kind = self._headers.get("content-type", "").lower()
         self.is_json = "json" in kind
@@ -294,6 +299,8 @@ class Exchange:
         self._complete = not message.get("more_body", False)
         if self._size > self.most:
             raise self._too_large()
+        if self.is_form:
+            self._check_room()
         return message
 
     async def _drain(self) -> None:
