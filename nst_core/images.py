@@ -27,6 +27,8 @@ from nst_core.text import quoted
 
 MAX_PIXELS = 2**27
 """The most pixels that a picture may have, unless ``open_picture`` is told otherwise."""
+MAX_SIDE = 2**24
+"""The most pixels of a side: each row, however short, takes memory of its own."""
 
 Content = bytes | bytearray | memoryview
 Source = str | Path | Content | BinaryIO | Image.Image | np.ndarray
@@ -424,9 +426,10 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
         tile = (picture.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
         sizes.append(tuple(side for side in tile if isinstance(side, int)))
     for size in sizes:
-        if math.prod(size) > max_pixels:
+        if math.prod(size) > max_pixels or max(size, default=0) > MAX_SIDE:
+            most = f"{max_pixels:,} in total" if math.prod(size) > max_pixels else f"{MAX_SIDE:,} per side"
             sides = " × ".join(str(side) for side in size)
-            raise PictureError(f"{subject} has {sides} pixels: at most {max_pixels:,} in total are allowed.")
+            raise PictureError(f"{subject} has {sides} pixels: at most {most} are allowed.")
     if isinstance(picture, TiffImageFile) and picture.tile:
         # Otherwise Pillow would apply its own limit to the size as well.
         picture.im = Image.new(picture.mode, picture._tile_size, None).im

@@ -114,6 +114,15 @@ def test_what_is_built_of_too_many_parts_is_refused(what: str) -> None:
             read(made(many))
 
 
+@pytest.mark.parametrize("size", [(1, 2**24 + 1), (2**24 + 1, 1)])
+def test_a_picture_of_millions_of_rows_is_refused(size: tuple[int, int]) -> None:
+    """One of 134 million took 6 GB, three times what a square takes."""
+    file = BytesIO()
+    Image.new("1", size).save(file, "PNG")
+    with pytest.raises(PictureError, match="pixels: at most 16,777,216 per side are allowed"):
+        open_picture(file)
+
+
 CUT = {
     "PNG": encoded("PNG")[:37],
     "JPEG": encoded("JPEG")[:3],
