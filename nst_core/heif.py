@@ -1,10 +1,9 @@
 """Decodes HEIC, as many phones photograph, in a process of its own: a damaged file can crash the decoder.
 
-``python -m nst_core.heif`` is that process.
+``main`` is what that process does.
 """
 
 import math
-import os
 import subprocess
 import sys
 from io import BytesIO
@@ -15,6 +14,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 SECONDS = 60
 """The longest that decoding a picture may take."""
+START = f"import sys; sys.path[:] = sys.argv[2:]; from {__name__} import main; main()"
+"""The process's program, which imports from where this one does. With ``-m`` it would first look in the folder that
+somebody happens to be in, where a stranger's pictures may have a stranger's modules beside them."""
 TOO_LARGE = 3
 """The process's exit status if the picture has too many pixels."""
 
@@ -31,10 +33,9 @@ def open_heif(file: bytes, max_pixels: int) -> Image.Image:
         Image.DecompressionBombError: it has more than ``max_pixels``.
         OSError: it is damaged, or of a kind that cannot be read.
     """
-    command = [sys.executable, "-m", __name__, str(max_pixels)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", START, str(max_pixels), *sys.path]
     try:
-        process = subprocess.run(command, input=file, env=environment, capture_output=True, timeout=SECONDS)
+        process = subprocess.run(command, input=file, capture_output=True, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise OSError(f"it takes more than {SECONDS} s") from error
     if process.returncode == TOO_LARGE:
@@ -45,7 +46,7 @@ def open_heif(file: bytes, max_pixels: int) -> Image.Image:
 
 
 def main() -> None:
-    """Turn HEIC on stdin into TIFF on stdout; the argument is the most pixels that it may have."""
+    """Turn HEIC on stdin into TIFF on stdout; the first argument is the most pixels that it may have."""
     from pi_heif import HeifImageFile, options
 
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
@@ -55,7 +56,3 @@ def main() -> None:
     tiff = BytesIO()
     picture.save(tiff, "TIFF", exif=b"", icc_profile=picture.info.get("icc_profile"))
     sys.stdout.buffer.write(tiff.getbuffer())
-
-
-if __name__ == "__main__":
-    main()

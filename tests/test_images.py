@@ -764,6 +764,16 @@ def test_large_heic_is_refused(smooth: Image.Image) -> None:
     assert "at most 3,071 in total" in refusal(data, max_pixels=3071)
 
 
+def test_no_module_is_imported_from_the_folder_of_a_strangers_heic(
+    smooth: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pi_heif.py", "struct.py"):
+        (tmp_path / name).write_text("open('exploded', 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert open_picture(encoded(smooth, "HEIF")).size == (64, 48)
+    assert not (tmp_path / "exploded").exists()
+
+
 def test_a_huge_picture_is_refused_by_its_header() -> None:
     side = 30_000
     screen = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
