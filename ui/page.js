@@ -184,10 +184,17 @@ function pictureStore(name, keyPath) {
   }).catch(() => null);
   return async (work) => {
     const database = await opened;
-    const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
-    return request && new Promise((done) => {
+    return new Promise((done, fail) => {
+      const request = work(database.transaction("pictures", "readwrite").objectStore("pictures"));
       request.onsuccess = () => done(request.result);
-      request.onerror = () => done();
-    });
+      request.onerror = fail;
+    }).catch(() => {});
   };
+}
+
+async function putPicture(store, picture) { // with its `file`, or that one's bytes: Safari's private windows store no Blobs
+  const stored = await store((pictures) => pictures.put(picture));
+  if (stored) return;
+  const file = await picture.file.arrayBuffer().catch(() => null); // it may be gone
+  if (file) await store((pictures) => pictures.put({ ...picture, file }));
 }
