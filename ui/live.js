@@ -276,10 +276,12 @@ async function startCamera(turned) { // whatever is painted goes on until there 
     stream = await navigator.mediaDevices.getUserMedia({ video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } });
   } catch (error) {
     if (late()) return;
-    camera = { facingMode: "user" }; // the one that was wanted may be gone
+    // Safari says that constraints are too many where there is no camera at all: else it is a certain one that is gone.
+    const name = error.name === "OverconstrainedError" && !camera.deviceId ? "NotFoundError" : error.name;
+    camera = { facingMode: "user" };
     tried = true;
     show(element.dataset.state);
-    refuse(REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error);
+    refuse(REFUSALS[name] ? new Refusal(REFUSALS[name]) : error);
     return;
   }
   const [track] = stream.getTracks();
