@@ -414,7 +414,7 @@ find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.v
 find(".save").onclick = () => canvas.toBlob((blob) => {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // iOS asks first whether to download it
 });
 // Nobody is filmed who has gone to another tab.
 new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) leave(say("The camera is off: you left this tab.")); }).observe(figure);
