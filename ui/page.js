@@ -4,6 +4,8 @@
 // Gradio speaks many languages, in the few words of its own, and says so of the whole page: here, those of ui/words.py.
 Object.defineProperty(navigator, "language", { value: navigator.language.startsWith("es") ? "es" : "en" });
 
+Element.prototype.checkVisibility ??= function () { return this.getClientRects().length > 0; }; // Safari has it since 17.4
+
 // What runs, or was not downloaded, is lost with the page; where the connection broke, it is lost already, and Gradio
 // reloads the page.
 // Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
