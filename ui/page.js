@@ -104,17 +104,21 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what a file is
-// chosen for; what a group of radio buttons is called, and one name for them all, without which arrow keys do not move
-// between them; the language of the page for what sliders and small buttons are called; whether an accordion is open;
-// what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open again; and after a
-// button is pressed by a key, the focus moves to the button that stops what began, as the pressed one is of no use
-// meanwhile.
+// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what iOS shows
+// of a film before it is played, as it does not even fetch its first frame, and no film with sound begins there by
+// itself; what a file is chosen for; what a group of radio buttons is called, and one name for them all, without which
+// arrow keys do not move between them; the language of the page for what sliders and small buttons are called; whether
+// an accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
+// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed
+// one is of no use meanwhile.
 function completeGradio() {
   const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = nameOf(button.querySelector("img, video"));
+    for (const film of document.querySelectorAll(".gallery-item video")) film.autoplay = true; // Gradio halts it at once
+    for (const film of document.querySelectorAll("#painted-film video:not([poster])"))
+      film.poster = document.querySelector("#film-viewer img").src;
     for (const image of document.querySelectorAll(":is(#photo, .pick) img")) image.alt = nameOf(image);
     for (const image of document.querySelectorAll("[data-testid=imageslider-image]"))
       image.alt = `${say(image.matches("img ~ img") ? "After" : "Before")}: ${nameOf(image)}`;
