@@ -95,6 +95,7 @@ const waiting = new Map(); // files, until their places are there: Advanced's co
 let tab;
 try { tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`; } catch {} // where a frame may store nothing
 const store = pictureStore("chosen", ["tab", "place"]);
+let kept = Promise.resolve(); // what was chosen last is stored last
 
 function keep(box, file) { // or forget, without one
   const place = box.id;
@@ -102,7 +103,9 @@ function keep(box, file) { // or forget, without one
   waiting.delete(place);
   presses.delete(place);
   delete box.dataset.again;
-  store((pictures) => (file ? pictures.put({ tab, place, file, time: Date.now() }) : pictures.delete([tab, place])));
+  const time = Date.now();
+  kept = kept.then(() => file ? putPicture(store, { tab, place, file, name: file.name, type: file.type, time })
+    : store((pictures) => pictures.delete([tab, place])));
 }
 
 async function give() {
@@ -116,9 +119,10 @@ async function give() {
 }
 
 document.addEventListener("settled", async () => { // as the page opens, see ui/restoring.py
-  for (const { tab: whose, place, file, time } of (await store((pictures) => pictures.getAll())) ?? []) {
+  for (const { tab: whose, place, file, name, type, time } of (await store((pictures) => pictures.getAll())) ?? []) {
     if (time < Date.now() - DAY) store((pictures) => pictures.delete([whose, place]));
-    else if (whose === tab && time < performance.timeOrigin) waiting.set(place, file); // else it is there
+    else if (whose === tab && time < performance.timeOrigin) // else it is there
+      waiting.set(place, new File([file], name, { type }));
   }
   if (waiting.size) new MutationObserver(give).observe(document.body, { childList: true, subtree: true });
   give();

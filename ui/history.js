@@ -54,7 +54,7 @@ async function keep() {
   drawing.drawImage(whole, (THUMBNAIL_SIDE - width) / 2, (THUMBNAIL_SIDE - height) / 2, width, height);
   whole.close();
   if (overtaken()) return;
-  await store((pictures) => pictures.put({ ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() }));
+  await putPicture(store, { ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() });
   for (const old of (await newestFirst()).slice(MAX_PICTURES)) await store((pictures) => pictures.delete(old.key));
   await show();
 }
@@ -76,10 +76,11 @@ async function show() {
 }
 
 function look(picture) {
-  const address = URL.createObjectURL(picture.file), link = find("dialog a");
+  const file = new File([picture.file], picture.name, { type: "image/png" });
+  const address = URL.createObjectURL(file), link = find("dialog a");
   Object.assign(find("dialog img"), { src: address, alt: picture.title });
   Object.assign(link, { href: address, download: picture.name });
-  const button = find(".share"), files = [new File([picture.file], picture.name, { type: picture.file.type })];
+  const button = find(".share"), files = [file];
   button.hidden = !navigator.canShare?.({ files });
   button.textContent = say("Share");
   button.onclick = async () => { button.textContent = await share(files); };

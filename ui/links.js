@@ -45,7 +45,7 @@ function rememberSettings(tab, names, ends) {
     if ((address.searchParams.get("tab") ?? "repaint") === tab)
       names.forEach((name) => address.searchParams.delete(name));
     // The tab that was left is found again, unless something is said of this one.
-    if (address.searchParams.size === 1) address.searchParams.delete("tab");
+    if ([...address.searchParams].length === 1) address.searchParams.delete("tab");
     if (address.href !== location.href) {
       try { if (parent !== window) sessionStorage.edited = location.search; } catch {}
       history.replaceState(history.state, "", address);

@@ -276,10 +276,12 @@ async function startCamera(turned) { // whatever is painted goes on until there 
     stream = await navigator.mediaDevices.getUserMedia({ video: { ...camera, width: { ideal: 640 }, height: { ideal: 480 } } });
   } catch (error) {
     if (late()) return;
-    camera = { facingMode: "user" }; // the one that was wanted may be gone
+    // Safari says that constraints are too many where there is no camera at all: else it is a certain one that is gone.
+    const name = error.name === "OverconstrainedError" && !camera.deviceId ? "NotFoundError" : error.name;
+    camera = { facingMode: "user" };
     tried = true;
     show(element.dataset.state);
-    refuse(REFUSALS[error.name] ? new Refusal(REFUSALS[error.name]) : error);
+    refuse(REFUSALS[name] ? new Refusal(REFUSALS[name]) : error);
     return;
   }
   const [track] = stream.getTracks();
@@ -412,7 +414,7 @@ find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.v
 find(".save").onclick = () => canvas.toBlob((blob) => {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // iOS asks first whether to download it
 });
 // Nobody is filmed who has gone to another tab.
 new ResizeObserver(() => { if (mode === "camera" && !figure.clientWidth) leave(say("The camera is off: you left this tab.")); }).observe(figure);

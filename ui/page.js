@@ -4,6 +4,8 @@
 // Gradio speaks many languages, in the few words of its own, and says so of the whole page: here, those of ui/words.py.
 Object.defineProperty(navigator, "language", { value: navigator.language.startsWith("es") ? "es" : "en" });
 
+Element.prototype.checkVisibility ??= function () { return this.getClientRects().length > 0; }; // Safari has it since 17.4
+
 // What runs, or was not downloaded, is lost with the page; where the connection broke, it is lost already, and Gradio
 // reloads the page.
 // Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
@@ -102,17 +104,21 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what a file is
-// chosen for; what a group of radio buttons is called, and one name for them all, without which arrow keys do not move
-// between them; the language of the page for what sliders and small buttons are called; whether an accordion is open;
-// what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open again; and after a
-// button is pressed by a key, the focus moves to the button that stops what began, as the pressed one is of no use
-// meanwhile.
+// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what iOS shows
+// of a film before it is played, as it does not even fetch its first frame, and no film with sound begins there by
+// itself; what a file is chosen for; what a group of radio buttons is called, and one name for them all, without which
+// arrow keys do not move between them; the language of the page for what sliders and small buttons are called; whether
+// an accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
+// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed
+// one is of no use meanwhile.
 function completeGradio() {
   const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = nameOf(button.querySelector("img, video"));
+    for (const film of document.querySelectorAll(".gallery-item video")) film.autoplay = true; // Gradio halts it at once
+    for (const film of document.querySelectorAll("#painted-film video:not([poster])"))
+      film.poster = document.querySelector("#film-viewer img").src;
     for (const image of document.querySelectorAll(":is(#photo, .pick) img")) image.alt = nameOf(image);
     for (const image of document.querySelectorAll("[data-testid=imageslider-image]"))
       image.alt = `${say(image.matches("img ~ img") ? "After" : "Before")}: ${nameOf(image)}`;
@@ -184,10 +190,17 @@ function pictureStore(name, keyPath) {
   }).catch(() => null);
   return async (work) => {
     const database = await opened;
-    const request = database && work(database.transaction("pictures", "readwrite").objectStore("pictures"));
-    return request && new Promise((done) => {
+    return new Promise((done, fail) => {
+      const request = work(database.transaction("pictures", "readwrite").objectStore("pictures"));
       request.onsuccess = () => done(request.result);
-      request.onerror = () => done();
-    });
+      request.onerror = fail;
+    }).catch(() => {});
   };
+}
+
+async function putPicture(store, picture) { // with its `file`, or that one's bytes: Safari's private windows store no Blobs
+  const stored = await store((pictures) => pictures.put(picture));
+  if (stored) return;
+  const file = await picture.file.arrayBuffer().catch(() => null); // it may be gone
+  if (file) await store((pictures) => pictures.put({ ...picture, file }));
 }

@@ -12,6 +12,7 @@ const showCard = () => setTimeout(() => {
   if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
   if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
 }, 100);
+document.addEventListener("settled", showCard); // WebKit may have snapped to any card as the style sheet came
 
 function showShare(pictures) { // no button where the browser has no dialog for it, or a page around this one forbids it
   const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];

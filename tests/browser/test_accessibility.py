@@ -62,6 +62,18 @@ CONTRASTS = """() => {
 }"""
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_ios_need_not_zoom_in_on_any_field(page: "Page") -> None:
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        folds = page.locator(".gr-accordion > .label-wrap:not(.open):visible")
+        folds.evaluate_all("folds => folds.forEach((fold) => fold.click())")
+        expect(folds).to_have_count(0)
+        fields = page.locator(":is(input:not([type=radio], [type=checkbox], [type=range]), select, textarea):visible")
+        sizes = fields.evaluate_all("fields => fields.map((field) => parseFloat(getComputedStyle(field).fontSize))")
+        assert min(sizes, default=16) >= 16, tab.inner_text()
+
+
 def test_both_themes_are_of_one_piece(blank: "Page", app_url: str) -> None:
     """What the browser draws is as dark as the page, and what axe does not look at has WCAG's contrast too."""
     page = blank

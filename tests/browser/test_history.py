@@ -191,6 +191,32 @@ def test_what_was_chosen_is_there_again_in_its_tab_alone(page: "Page", app_url: 
     assert page.locator("#photo img").count() == 0
 
 
+def test_a_browser_that_stores_no_blobs_keeps_pictures_as_well(page: "Page", tmp_path: Path) -> None:
+    page.add_init_script("""
+        const put = IDBObjectStore.prototype.put;
+        IDBObjectStore.prototype.put = function (value) {
+            if (value.file instanceof Blob) throw new DOMException("no", "DataCloneError");
+            return put.call(this, value);
+        };
+    """)
+    page.reload()
+    Image.new("RGB", (90, 60), "teal").save(tmp_path / "teal.png")
+    choose(page, "photo", tmp_path / "teal.png")
+    expect(page.locator("#history .strip button")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("teal.png"))
+    page.locator("#history .strip button").click()
+    expect(page.locator("#history dialog")).to_contain_text("First Style")
+    picture = page.locator("#history dialog img")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 512
+    page.locator("#history dialog .close").click()
+    page.locator("#photo").get_by_label("Remove Image").click()
+    expect(page.locator("#result img")).to_have_count(0)
+    page.reload()
+    expect(page.locator("#history .strip button")).to_have_count(1)
+    assert page.locator("#photo img").count() == 0
+
+
 @pytest.mark.slow
 def test_what_is_there_again_changes_nothing_else(page: "Page", tmp_path: Path) -> None:
     page.locator("#examples button").first.click()

@@ -82,6 +82,16 @@ def test_a_tab_that_was_linked_to_does_not_come_back_once_it_was_left(blank: "Pa
     expect(page.get_by_role("tab", name="Repaint")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_safari_of_iphones_that_get_no_newer_one_is_enough(blank: "Page", app_url: str) -> None:
+    blank.add_init_script("delete Element.prototype.checkVisibility; delete URLSearchParams.prototype.size")
+    blank.goto(f"{app_url}/?tab=repaint&strength=0.5")
+    pick_for_good(blank.get_by_role("radio", name="Photograph", exact=True))
+    assert blank.url == f"{app_url}/"
+    blank.evaluate("delete Navigator.prototype.clipboard")
+    blank.get_by_role("button", name="Link to settings").click()
+    expect(blank.get_by_role("status").filter(has_text="Link copied")).to_have_count(1)
+
+
 def test_a_tab_that_there_is_not_is_said(blank: "Page", app_url: str) -> None:
     page = blank
     page.goto(f"{app_url}/?tab=nowhere<b>")

@@ -67,6 +67,9 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     expect(page.locator("#film-viewer .line")).to_contain_text("Finished · 20 frames")
     video = page.locator("#painted-film video")
     expect(video).to_be_visible()
+    expect(video).to_have_attribute("poster", re.compile(r"\.jpe?g$"))  # iOS does not begin it by itself
+    examples = page.locator("#films video").evaluate_all("films => films.map((film) => [film.autoplay, film.paused])")
+    assert examples == [[True, True]] * 3  # which is how iOS, too, shows their first frames
     width, height, seconds, *_ = video.evaluate(PIXELS)
     assert (width, height) == (96, 64) and seconds == pytest.approx(0.8, abs=0.05)
     with page.expect_download() as found:
