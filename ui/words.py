@@ -168,6 +168,9 @@ una pantalla bastante ancha.
     "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
         "Eso no es una imagen: use un archivo PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
+    "Firefox does not pass on pictures from pages: copy the picture there, and paste it here.": (
+        "Firefox no entrega imágenes de páginas: copie allí la imagen y péguela aquí."
+    ),
     "That is a folder: drop a single file.": "Eso es una carpeta: suelte un solo archivo.",
     "That is a folder: make a .zip file of it, and drop that.": (
         "Eso es una carpeta: haga de ella un archivo .zip y suéltelo."

@@ -44,6 +44,20 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
 
 
+DROP_PROMISE = """() => ["dragover", "drop"].map((name) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData("application/x-moz-file-promise", "picture.png");
+    const event = new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer });
+    return !document.querySelector("#masthead").dispatchEvent(event);
+})"""
+
+
+def test_a_picture_that_firefox_does_not_pass_on_does_not_open_instead_of_the_page(page: "Page") -> None:
+    settle(page)
+    assert page.evaluate(DROP_PROMISE) == [True, True]
+    expect(page.get_by_role("alert").get_by_text("copy the picture there, and paste it here")).to_be_visible()
+
+
 def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", tmp_path: Path) -> None:
     settle(page)
     picture = Image.effect_noise((1500, 1000), 90).convert("RGB")
