@@ -58,7 +58,7 @@ const heavy = (box, file) => box.id === "photo" && file.type === "image/jpeg" &&
 async function shrunk(file) {
   const whole = await createImageBitmap(file, { imageOrientation: "from-image" });
   const scale = props.side / Math.max(whole.width, whole.height);
-  if (scale >= 1) return file;
+  if (scale >= 1 || !canReadCanvas()) return file;
   const [width, height] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = Object.assign(document.createElement("canvas"), { width, height }), drawing = canvas.getContext("2d");
   drawing.imageSmoothingQuality = "high";

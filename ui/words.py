@@ -211,6 +211,9 @@ una pantalla bastante ancha.
     "Painting here needs WebAssembly, which this browser lacks: use the Repaint tab.": (
         "Pintar aquí requiere WebAssembly, que este navegador no tiene: use la pestaña Repintar."
     ),
+    "This browser hides from pages what they draw: use the Repaint tab.": (
+        "Este navegador oculta a las páginas lo que ellas dibujan: use la pestaña Repintar."
+    ),
     "Downloading the painting program …": "Descargando el programa que pinta …",
     "Downloading the style; the first time, it has to be prepared …": (
         "Descargando el estilo; la primera vez hay que prepararlo …"

@@ -76,6 +76,25 @@ def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", 
     expect(page.locator("#info")).to_contain_text("341 × 512 px")
 
 
+STRIPES = "CanvasRenderingContext2D.prototype.getImageData = (x, y, w, h) => new ImageData(w, h);"
+
+
+def test_a_heavy_photograph_is_left_alone_where_canvases_cannot_be_read(
+    blank: "Page", app_url: str, tmp_path: Path
+) -> None:
+    page = blank
+    page.add_init_script(STRIPES)
+    page.goto(app_url)
+    Image.effect_noise((1500, 1000), 90).save(tmp_path / "noise.jpg", quality=97)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "noise.jpg")
+    image = page.locator("#photo img")
+    expect(image).to_have_attribute("src", re.compile("/noise.jpg$"))
+    assert page.request.get(image.get_attribute("src") or "").body() == (tmp_path / "noise.jpg").read_bytes()
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live input[type=file]").set_input_files(tmp_path / "noise.jpg")
+    expect(page.locator("#live .line")).to_contain_text("This browser hides from pages what they draw")
+
+
 def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "Page", tmp_path: Path) -> None:
     settle(page)
     picture = pillow_heif.from_pillow(Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB"))
