@@ -9,6 +9,8 @@ const RIGHT = {
 };
 const FOLDER = say("That is a folder: drop a single file.");
 const STYLE_FOLDER = say("That is a folder: make a .zip file of it, and drop that.");
+const PROMISE = "application/x-moz-file-promise"; // all that Firefox gives of a picture which is dragged out of a page
+const PROMISED = say("Firefox does not pass on pictures from pages: copy the picture there, and paste it here.");
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
@@ -56,7 +58,7 @@ const heavy = (box, file) => box.id === "photo" && file.type === "image/jpeg" &&
 async function shrunk(file) {
   const whole = await createImageBitmap(file, { imageOrientation: "from-image" });
   const scale = props.side / Math.max(whole.width, whole.height);
-  if (scale >= 1) return file;
+  if (scale >= 1 || !canReadCanvas()) return file;
   const [width, height] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = Object.assign(document.createElement("canvas"), { width, height }), drawing = canvas.getContext("2d");
   drawing.imageSmoothingQuality = "high";
@@ -158,14 +160,21 @@ document.addEventListener("click", async ({ target, isTrusted }) => { // the bro
   if ([403, 404].includes(answer?.status)) refuse(pressed, GONE);
 }, { capture: true });
 
-document.addEventListener("dragover", (event) => { if (event.dataTransfer.types.includes("Files")) event.preventDefault(); });
+document.addEventListener("dragover", (event) => {
+  if (event.dataTransfer.types.some((type) => type === "Files" || type === PROMISE)) event.preventDefault();
+});
 document.addEventListener("drop", (event) => {
-  const files = [...event.dataTransfer.files];
-  if (!files.length) return;
+  const files = [...event.dataTransfer.files], promised = !files.length && event.dataTransfer.types.includes(PROMISE);
+  if (!files.length && !promised) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
   const [box, kind] = placeOf(event.target);
   if (!box) return;
+  if (promised) {
+    event.stopPropagation();
+    refuse(box, PROMISED);
+    return;
+  }
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file"); // one each
   const readable = files.filter((_, at) => !items[at].webkitGetAsEntry()?.isDirectory);
   const dropped = readable.find((one) => fits(one, kind)) ?? readable[0], file = dropped && typed(dropped, kind);

@@ -9,6 +9,7 @@ element.innerHTML = `
     <div><button class="share" hidden>${say("Share")}</button><a download>${say("Download PNG")}</a><button class="recipe">${say("Use its settings")}</button>
     <button class="remove">${say("Forget it")}</button><button class="close">${say("Close")}</button></div>
   </dialog>`;
+element.hidden = true; // for good where Firefox stores nothing for this page: there, the channel below ends this script
 const find = (selector) => element.querySelector(selector);
 const [strip, dialog] = [find(".strip"), find("dialog")];
 
@@ -106,6 +107,5 @@ find(".forget").onclick = async ({ target }) => { // there is no way back, so it
   forget([...(await newestFirst()), props.value].filter(Boolean), (pictures) => pictures.clear());
 };
 
-element.hidden = true;
 watch("value", keep);
 show();

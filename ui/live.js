@@ -205,6 +205,7 @@ async function attempt(work) { // whatever fails is told in one sentence
   const mine = ++wish;
   comeIntoView();
   try {
+    if (!canReadCanvas()) throw new Refusal(say("This browser hides from pages what they draw: use the Repaint tab."));
     await work(() => mine === wish);
   } catch (error) {
     if (mine !== wish) return;

@@ -168,6 +168,9 @@ una pantalla bastante ancha.
     "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
         "Eso no es una imagen: use un archivo PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
+    "Firefox does not pass on pictures from pages: copy the picture there, and paste it here.": (
+        "Firefox no entrega imágenes de páginas: copie allí la imagen y péguela aquí."
+    ),
     "That is a folder: drop a single file.": "Eso es una carpeta: suelte un solo archivo.",
     "That is a folder: make a .zip file of it, and drop that.": (
         "Eso es una carpeta: haga de ella un archivo .zip y suéltelo."
@@ -207,6 +210,9 @@ una pantalla bastante ancha.
     ),
     "Painting here needs WebAssembly, which this browser lacks: use the Repaint tab.": (
         "Pintar aquí requiere WebAssembly, que este navegador no tiene: use la pestaña Repintar."
+    ),
+    "This browser hides from pages what they draw: use the Repaint tab.": (
+        "Este navegador oculta a las páginas lo que ellas dibujan: use la pestaña Repintar."
     ),
     "Downloading the painting program …": "Descargando el programa que pinta …",
     "Downloading the style; the first time, it has to be prepared …": (

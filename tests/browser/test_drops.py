@@ -44,6 +44,20 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
 
 
+DROP_PROMISE = """() => ["dragover", "drop"].map((name) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData("application/x-moz-file-promise", "picture.png");
+    const event = new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer });
+    return !document.querySelector("#masthead").dispatchEvent(event);
+})"""
+
+
+def test_a_picture_that_firefox_does_not_pass_on_does_not_open_instead_of_the_page(page: "Page") -> None:
+    settle(page)
+    assert page.evaluate(DROP_PROMISE) == [True, True]
+    expect(page.get_by_role("alert").get_by_text("copy the picture there, and paste it here")).to_be_visible()
+
+
 def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", tmp_path: Path) -> None:
     settle(page)
     picture = Image.effect_noise((1500, 1000), 90).convert("RGB")
@@ -60,6 +74,25 @@ def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", 
         expected = picture.transpose(Image.Transpose.ROTATE_270).resize(sent.size)
         assert np.abs(np.asarray(sent, float) - np.asarray(expected, float)).mean() < 10
     expect(page.locator("#info")).to_contain_text("341 × 512 px")
+
+
+STRIPES = "CanvasRenderingContext2D.prototype.getImageData = (x, y, w, h) => new ImageData(w, h);"
+
+
+def test_a_heavy_photograph_is_left_alone_where_canvases_cannot_be_read(
+    blank: "Page", app_url: str, tmp_path: Path
+) -> None:
+    page = blank
+    page.add_init_script(STRIPES)
+    page.goto(app_url)
+    Image.effect_noise((1500, 1000), 90).save(tmp_path / "noise.jpg", quality=97)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "noise.jpg")
+    image = page.locator("#photo img")
+    expect(image).to_have_attribute("src", re.compile("/noise.jpg$"))
+    assert page.request.get(image.get_attribute("src") or "").body() == (tmp_path / "noise.jpg").read_bytes()
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live input[type=file]").set_input_files(tmp_path / "noise.jpg")
+    expect(page.locator("#live .line")).to_contain_text("This browser hides from pages what they draw")
 
 
 def test_heic_is_a_photograph_though_neither_system_nor_browser_know_it(page: "Page", tmp_path: Path) -> None:

@@ -269,6 +269,15 @@ def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
     expect(page.get_by_text("Your latest pictures")).to_be_hidden()
 
 
+def test_where_nothing_can_be_kept_nothing_is_said_of_it(blank: "Page", app_url: str) -> None:
+    page = blank
+    page.add_init_script("BroadcastChannel = class { constructor() { throw new DOMException('', 'SecurityError'); } };")
+    page.goto(app_url)
+    page.locator("#examples button").first.click()
+    expect(page.locator("#result img")).to_have_count(2)
+    expect(page.get_by_text("Your latest pictures")).to_be_hidden()
+
+
 def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(page: "Page", tmp_path: Path) -> None:
     Image.new("RGBA", (90, 60)).save(tmp_path / "clear.png")
     choose(page, "photo", tmp_path / "clear.png")

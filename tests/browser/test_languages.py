@@ -27,7 +27,10 @@ def test_a_browser_that_asks_for_spanish_gets_it(browser: "Browser", app_url: st
     page.get_by_role("button", name="tower").first.click()
     expect(page.locator("#info")).to_contain_text("First")
     expect(page.locator("#info")).to_contain_text("pintado en")
-    expect(page.get_by_role("tab")).to_have_count(6)  # all, and none in a menu
+    for width in (438, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        page.wait_for_timeout(500)
+        expect(page.get_by_role("tab")).to_have_count(6)  # all, and none in a menu
     page.set_viewport_size({"width": 1280, "height": 720})
     pick(page.get_by_role("radio", name="Anchas"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
