@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -63,6 +63,20 @@ _MOST_DAMAGED = 1000
 """Packets; a truncated file would raise errors for ever."""
 _MOST_UNSEEN = 2**32
 """Pixels that are decoded for no picture, as before a cut: two thousand frames of 1080p. Each may take 30 bytes."""
+
+
+class Ratio(Protocol):
+    """What PyAV gives for a ratio: Python's own ``Fraction``, or, since version 19, one that rounds."""
+
+    @property
+    def numerator(self) -> int: ...
+    @property
+    def denominator(self) -> int: ...
+
+
+def exact(ratio: Ratio) -> Fraction:
+    """A ratio of PyAV's as a fraction."""
+    return Fraction(ratio.numerator, ratio.denominator)
 
 
 class FilmError(NSTError):
@@ -177,17 +191,17 @@ def open_film(source: str | Path) -> Film:
                 "pixels."
             )
         turns = round(frame.rotation / 90) % 4
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = exact(stream.sample_aspect_ratio or 1)
         sides = frame.width, frame.height
         starts = [
-            one.start_time * one.time_base
+            one.start_time * exact(one.time_base)
             for one in (stream, *container.streams.audio)
             if one.start_time is not None and one.time_base
         ]
         assert stream.time_base
         # For a film that a browser recorded, FFmpeg guesses the clock's rate: a thousand a second.
         guess = stream.guessed_rate if stream.guessed_rate and stream.guessed_rate <= FASTEST else None
-        rate = stream.average_rate or guess
+        rate = exact(stream.average_rate or guess or 0)
         count = stream.frames or (rate and container.duration and round(container.duration * rate / 1_000_000))
         return Film(
             path=path,
@@ -196,7 +210,7 @@ def open_film(source: str | Path) -> Film:
             pixel_aspect=1 / aspect if turns % 2 else aspect,
             quarter_turns=turns,
             mirrored=_is_mirrored(frame),
-            time_base=stream.time_base,
+            time_base=exact(stream.time_base),
             start=min(starts, default=Fraction(0)),
             rate=rate or Fraction(30),
             frames=count or None,
@@ -351,10 +365,10 @@ def exact_scaling() -> int:
 
 
 def _is_mirrored(frame: "VideoFrame") -> bool:
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # PyAV calls it an "object" before version 19
     if matrix is None:
         return False
-    a, b, _, c, d = map(int, np.frombuffer(matrix, np.int32)[:5])  # type: ignore[call-overload]  # "object"
+    a, b, _, c, d = map(int, np.frombuffer(matrix, np.int32)[:5])
     return a * d < b * c
 
 

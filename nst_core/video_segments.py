@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from nst_core.text import quoted
-from nst_core.video_reader import LEAP, Film, FilmError, Frame, opened, pictures_of, undamaged, upright
+from nst_core.video_reader import LEAP, Film, FilmError, Frame, exact, opened, pictures_of, undamaged, upright
 
 if TYPE_CHECKING:
     import av
@@ -96,7 +96,7 @@ def cut(film: Film, *, after: int | None = None, before: int = BEFORE) -> Iterat
     with opened(film.path) as container:
         stream = pictures_of(container)
         assert stream is not None and stream.time_base is not None
-        codec, time_base = stream.codec_context, stream.time_base
+        codec, time_base = stream.codec_context, exact(stream.time_base)
         # AVI has no times, and FFmpeg makes some up for H.264: in packet order, which is not the order shown.
         if container.format.name == "avi" and codec.codec.canonical_name == "h264" and codec.has_b_frames:
             raise FilmError(f"{refused} it does not say when its frames are shown. Only a single machine can paint it.")

@@ -17,7 +17,7 @@ import numpy as np
 
 from nst_core.files import replacing
 from nst_core.text import quoted
-from nst_core.video_reader import Clock, Film, FilmError, exact_scaling, opened
+from nst_core.video_reader import Clock, Film, FilmError, exact, exact_scaling, opened
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet
@@ -188,7 +188,7 @@ def join(
 def _seconds(packet: "Packet") -> Fraction:
     """When it is decoded, in seconds."""
     assert packet.dts is not None and packet.time_base is not None
-    return packet.dts * packet.time_base
+    return packet.dts * exact(packet.time_base)
 
 
 def _pictures(parts: Sequence[Path]) -> "Iterator[Packet]":
@@ -230,7 +230,7 @@ class _Track:
     def __init__(self, source: "AudioStream", to: "AudioStream", film: Film) -> None:
         assert source.time_base is not None
         self._source, self._to = source, to
-        self._clock = Clock(film, source.time_base)
+        self._clock = Clock(film, exact(source.time_base))
         to.disposition = source.disposition
         to.metadata.update({name: words for name, words in source.metadata.items() if name in ("language", "title")})
 
