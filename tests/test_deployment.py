@@ -62,8 +62,10 @@ def test_the_container_s_health_is_the_page_s(dockerfile: list[tuple[str, str]],
 
 def test_the_workflow_runs_what_there_is() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())
-    assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}  # "on" is YAML's word for true
+    assert workflow[True].keys() == {"push", "pull_request", "schedule"}  # "on" is YAML's word for true
+    assert workflow[True]["push"] == {"branches": ["main"]}
     jobs = workflow["jobs"]
+    assert front()["python_version"] in jobs["test"]["strategy"]["matrix"]["python"]
     assert jobs["deploy"]["needs"] == "test" and "github.event_name == 'push'" in jobs["deploy"]["if"]
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     steps = [step for job in jobs.values() for step in job["steps"]]
