@@ -194,7 +194,7 @@ function fit() { // the canvas to the picture
 image.onload = fit;
 
 document.addEventListener("painted", ({ detail: { second, pictures } }) => {
-  element.hidden = !second;
+  element.hidden = !second || !canReadCanvas(); // what is drawn would not be what is sent
   find(".board").hidden = !pictures[1];
   find("legend").textContent = pictures[1] ? say("Where it shows: choose, or draw on the picture") : say("Where it shows");
   if (pictures[1] && image.src !== pictures[1]) image.src = pictures[1];

@@ -11,6 +11,7 @@ import pillow_heif
 import pytest
 from dropping import drop, drop_folder, settle
 from made_films import make_film
+from picking import pick_option
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", 
 STRIPES = "CanvasRenderingContext2D.prototype.getImageData = (x, y, w, h) => new ImageData(w, h);"
 
 
-def test_a_heavy_photograph_is_left_alone_where_canvases_cannot_be_read(
+def test_where_canvases_cannot_be_read_photographs_are_left_alone_and_no_mask_is_drawn(
     blank: "Page", app_url: str, tmp_path: Path
 ) -> None:
     page = blank
@@ -90,6 +91,9 @@ def test_a_heavy_photograph_is_left_alone_where_canvases_cannot_be_read(
     image = page.locator("#photo img")
     expect(image).to_have_attribute("src", re.compile("/noise.jpg$"))
     assert page.request.get(image.get_attribute("src") or "").body() == (tmp_path / "noise.jpg").read_bytes()
+    pick_option(page.get_by_label("A second style").first, "Second")
+    expect(page.locator("#info")).to_contain_text(" + ")
+    expect(page.locator("#mask .panel")).to_be_hidden()
     page.get_by_role("tab", name="Live").click()
     page.locator("#live input[type=file]").set_input_files(tmp_path / "noise.jpg")
     expect(page.locator("#live .line")).to_contain_text("This browser hides from pages what they draw")
