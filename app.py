@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -107,4 +108,6 @@ except NSTError as error:
     sys.exit(str(error))
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack Gradio's 🔨, as on Windows
     serve(page, grace, theme=THEME, css=style_cards(registry), css_paths=CSS, footer_links=["api"], i18n=WORDS)

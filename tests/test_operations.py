@@ -503,6 +503,7 @@ def test_a_server_begins_when_the_one_before_it_has_ended(
         earlier.settimeout(60)
         port = earlier.getsockname()[1]
         again = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(tmp_path / "files")}
+        again["PYTHONIOENCODING"] = "cp1252"  # as on Windows, where what is printed goes to a file
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=again)
         try:
             earlier.accept()[0].close()
