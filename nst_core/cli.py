@@ -181,12 +181,12 @@ def stylize(
     def wrote(target: Path, painted: Painted) -> None:
         written.append(target)
         line = f"{target}  {painted.width} × {painted.height} px, {painted.seconds:.1f} s"
-        if output.isatty():
+        if output and output.isatty():
             bar.console.print(line, markup=False)
-        else:
+        elif output:
             print(line, file=output, flush=True)
 
-    output = sys.stdout  # which the bar replaces
+    output = sys.stdout  # which the bar replaces; None if it is closed
     written: list[Path] = []
     refused: list[NSTError] = []
     interrupted = False

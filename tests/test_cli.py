@@ -330,8 +330,9 @@ def test_the_version_is_that_of_the_package(made: Path) -> None:
     assert nst("--version", folder=made).stdout == f"{nst_core.__version__}\n"
 
 
-def test_no_output_is_no_error(made: Path) -> None:
-    command = f"{sys.executable} -m nst_core styles >&-"
+@pytest.mark.parametrize("words", ["styles", "stylize photo.png --style wave -o painted.png"])
+def test_no_output_is_no_error(made: Path, words: str) -> None:
+    command = f"{sys.executable} -m nst_core {words} >&-"
     assert subprocess.run(["sh", "-c", command], cwd=made, stderr=subprocess.PIPE, text=True).stderr == ""
 
 
