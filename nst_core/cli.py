@@ -285,11 +285,11 @@ def check(
         report = examine(Path(what))
     table = Table(show_header=False, box=None)
     for finding in report.findings:
-        table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
+        table.add_row("right" if finding.passed else "wrong", finding.part, finding.words)
     print_table(table)
     if not report.usable:
-        raise NSTError(f"{what} cannot be used: fix what is marked with ✗.")
-    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, fix what is marked.")
+        raise NSTError(f"{what} cannot be used: fix what is wrong.")
+    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, fix what is wrong.")
 
 
 command()(optimize)
@@ -317,7 +317,7 @@ def main() -> None:
     share_cores()
     heed_quota()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows
+        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ×, as on Windows
     try:
         try:
             app(prog_name="python -m nst_core")
