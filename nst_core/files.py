@@ -60,13 +60,13 @@ def locked(path: Path, busy: NSTError) -> Iterator[None]:
     """Hold a file's lock, so that no other run has it; where there are no locks, nothing is held.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be opened.
         busy: another run has it.
     """
     if sys.platform == "win32":
         yield
         return
-    with path.open() as file:
+    with path.open("r+b") as file:  # to be written to: NFS lends no lock otherwise
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
