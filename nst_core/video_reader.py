@@ -256,7 +256,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     try:
         import av
     except ImportError as error:
-        raise FilmError("Films need PyAV: pip install 'nst-core[video]' installs it.") from error
+        raise FilmError('Films need PyAV: pip install "nst-core[video]" installs it.') from error
     subject = f"The film {quoted(path.name)}"
     try:
         file = path.open("rb")
