@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import Annotated, Any
 
@@ -136,9 +136,10 @@ def mixed(mix: float | None, second: str | None) -> float:
     return 0.5 if mix is None else mix
 
 
-def style_word(folder: Path) -> str:
+def style_word(folder: PurePath) -> str:
     """A style's folder as a command's --style takes it: a bare name could be an id in the registry."""
-    return shlex.quote(f"./{folder}" if folder.name == str(folder) else str(folder))
+    path = folder.as_posix()  # a \ would be quoted, and cmd.exe knows no single quotes
+    return shlex.quote(f"./{path}" if folder.name == path else path)
 
 
 def weighted_files(words: list[str] | None) -> list[tuple[str, float]]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -386,6 +386,7 @@ def test_train_writes_a_style_that_paints_and_resumes(made: Path, tmp_path: Path
     done = nst(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("new is now a style: python -m nst_core stylize PHOTO --style ./new\n")
+    assert console.style_word(PureWindowsPath("styles\\new")) == "styles/new"
     style = Style.open(tmp_path / "new")
     assert (style.title, style.artist, style.license) == ("A Ramp", "Nobody", "cc0-1.0")
     assert set(Recipe.__dataclass_fields__) <= set(style.config.training)
@@ -717,7 +718,7 @@ def test_a_photograph_that_does_not_fit_into_memory_is_told_and_the_others_are_p
         (made / name).write_bytes((made / "photo.png").read_bytes())
     script = """
 import re, resource, sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from nst_core import Style
 from nst_core.batch import stylize_files
 style = Style.open("wave")
