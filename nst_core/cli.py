@@ -35,6 +35,7 @@ from nst_core.console import (
     stderr,
 )
 from nst_core.errors import NSTError
+from nst_core.files import identity
 from nst_core.memory import keep_freed_memory, out_of_memory
 from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
@@ -252,10 +253,10 @@ def _check_kept(photos: list[Path], mask: Path | None, targets: list[Path], righ
     Raises:
         NSTError: one of the targets is; the message advises to choose what is ``right``.
     """
-    read = {os.path.realpath(mask): "the mask"} if mask else {}
-    read |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
+    read = {identity(mask): "the mask"} if mask else {}
+    read |= {identity(photo): "one of the photographs" for photo in photos}
     for path in targets:
-        if what := read.get(os.path.realpath(path)):
+        if what := read.get(identity(path)):
             raise NSTError(f"{str(path)!r} is {what}, and would be overwritten: choose {right} (-o).")
 
 

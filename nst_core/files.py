@@ -40,6 +40,15 @@ def replacing(path: Path) -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
+def identity(path: Path) -> object:
+    """Equal for paths of one file, even by names that differ in case, where the file system takes them for one."""
+    try:
+        found = path.stat()
+    except OSError:  # there is none yet
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
 def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTError) -> None:
     """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
 
