@@ -18,8 +18,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-if find_spec("gradio") is None:
-    sys.exit("The page needs Gradio: pip install -r requirements.txt installs it.")
+if missing := [name for name in ("gradio", "mcp", "prometheus_client") if find_spec(name) is None]:
+    sys.exit(f"The page needs {' and '.join(missing)}: pip install -r requirements.txt installs what is missing.")
 
 for name, value in [*os.environ.items()]:
     if not value and name.startswith(("NST_", "GRADIO_")):  # as compose's ${NAME:-} gives

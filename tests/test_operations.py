@@ -440,9 +440,10 @@ def test_what_a_client_cancels_leaves_the_line(registry_file: Path, photo: Path,
         painted.set()
 
 
-def test_without_gradio_the_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(SystemExit, match=r"pip install -r requirements\.txt"):
+@pytest.mark.parametrize("name", ["gradio", "mcp", "prometheus_client"])
+def test_where_something_is_missing_the_page_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit, match=rf"needs {name}: pip install -r requirements\.txt"):
         runpy.run_path(str(ROOT / "app.py"))
 
 
