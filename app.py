@@ -14,11 +14,12 @@ import sys
 import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-if find_spec("gradio") is None:
-    sys.exit("The page needs Gradio: pip install -r requirements.txt installs it.")
+if missing := [name for name in ("gradio", "mcp", "prometheus_client") if find_spec(name) is None]:
+    sys.exit(f"The page needs {' and '.join(missing)}: pip install -r requirements.txt installs what is missing.")
 
 for name, value in [*os.environ.items()]:
     if not value and name.startswith(("NST_", "GRADIO_")):  # as compose's ${NAME:-} gives
@@ -107,4 +108,6 @@ except NSTError as error:
     sys.exit(str(error))
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack Gradio's 🔨, as on Windows
     serve(page, grace, theme=THEME, css=style_cards(registry), css_paths=CSS, footer_links=["api"], i18n=WORDS)

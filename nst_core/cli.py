@@ -35,6 +35,7 @@ from nst_core.console import (
     stderr,
 )
 from nst_core.errors import NSTError
+from nst_core.files import identity
 from nst_core.memory import keep_freed_memory, out_of_memory
 from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
@@ -181,12 +182,12 @@ def stylize(
     def wrote(target: Path, painted: Painted) -> None:
         written.append(target)
         line = f"{target}  {painted.width} × {painted.height} px, {painted.seconds:.1f} s"
-        if output.isatty():
+        if output and output.isatty():
             bar.console.print(line, markup=False)
-        else:
+        elif output:
             print(line, file=output, flush=True)
 
-    output = sys.stdout  # which the bar replaces
+    output = sys.stdout  # which the bar replaces; None if it is closed
     written: list[Path] = []
     refused: list[NSTError] = []
     interrupted = False
@@ -252,10 +253,10 @@ def _check_kept(photos: list[Path], mask: Path | None, targets: list[Path], righ
     Raises:
         NSTError: one of the targets is; the message advises to choose what is ``right``.
     """
-    read = {os.path.realpath(mask): "the mask"} if mask else {}
-    read |= {os.path.realpath(photo): "one of the photographs" for photo in photos}
+    read = {identity(mask): "the mask"} if mask else {}
+    read |= {identity(photo): "one of the photographs" for photo in photos}
     for path in targets:
-        if what := read.get(os.path.realpath(path)):
+        if what := read.get(identity(path)):
             raise NSTError(f"{str(path)!r} is {what}, and would be overwritten: choose {right} (-o).")
 
 
@@ -285,11 +286,11 @@ def check(
         report = examine(Path(what))
     table = Table(show_header=False, box=None)
     for finding in report.findings:
-        table.add_row("✓" if finding.passed else "✗", finding.part, finding.words)
+        table.add_row("right" if finding.passed else "wrong", finding.part, finding.words)
     print_table(table)
     if not report.usable:
-        raise NSTError(f"{what} cannot be used: fix what is marked with ✗.")
-    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, fix what is marked.")
+        raise NSTError(f"{what} cannot be used: fix what is wrong.")
+    print(f"{what} is sound." if report.publishable else f"{what} can be used; to publish it, fix what is wrong.")
 
 
 command()(optimize)
@@ -317,7 +318,7 @@ def main() -> None:
     share_cores()
     heed_quota()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ✓ and ×, as on Windows
+        sys.stdout.reconfigure(errors="replace")  # a file's encoding may lack ×, as on Windows
     try:
         try:
             app(prog_name="python -m nst_core")

@@ -173,7 +173,7 @@ def review(
         for name in ("title", "artist", "license", "repo", "revision"):
             table.add_row(name, str(getattr(entry, name)))
         for finding in seen.report.findings:
-            table.add_row(finding.part, ("" if finding.passed else "✗ ") + finding.words)
+            table.add_row(finding.part, ("" if finding.passed else "wrong: ") + finding.words)
         if seen.nearest:
             table.add_row("most alike", f"{seen.nearest[0]}, cosine of the weights {seen.nearest[1]:.3f}")
         print_table(table)

@@ -67,7 +67,7 @@ def _connected() -> tuple[ModuleType, bool]:
     try:
         import ray
     except ImportError as error:
-        raise ClusterError("Painting in parallel needs Ray: pip install 'nst-core[cluster]' installs it.") from error
+        raise ClusterError('Painting in parallel needs Ray: pip install "nst-core[cluster]" installs it.') from error
     if ray.is_initialized():
         return ray, False
     try:

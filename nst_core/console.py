@@ -1,11 +1,10 @@
 """What the commands share: options and how they are read, progress bars, tables, and where results may be written."""
 
-import os
 import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import Annotated, Any
 
@@ -24,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from nst_core.errors import NSTError
+from nst_core.files import identity
 from nst_core.precision import Precision
 from nst_core.processes import is_first
 from nst_core.text import parse_layer
@@ -97,12 +97,12 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path | None])
     Raises:
         NSTError: there is one; the message names its option, the key in ``written``.
     """
-    pictures = {os.path.realpath(path) for path in read if path}
-    of: dict[str, str] = {}
+    pictures = {identity(path) for path in read if path}
+    of: dict[object, str] = {}
     for option, path in written.items():
         if path is None:
             continue
-        place = os.path.realpath(path)
+        place = identity(path)
         if place in of:
             raise NSTError(f"{of[place]} and {option} are both {str(path)!r}: give each a file of its own.")
         of[place] = option
@@ -136,9 +136,10 @@ def mixed(mix: float | None, second: str | None) -> float:
     return 0.5 if mix is None else mix
 
 
-def style_word(folder: Path) -> str:
+def style_word(folder: PurePath) -> str:
     """A style's folder as a command's --style takes it: a bare name could be an id in the registry."""
-    return shlex.quote(f"./{folder}" if folder.name == str(folder) else str(folder))
+    path = folder.as_posix()  # a \ would be quoted, and cmd.exe knows no single quotes
+    return shlex.quote(f"./{path}" if folder.name == path else path)
 
 
 def weighted_files(words: list[str] | None) -> list[tuple[str, float]]:

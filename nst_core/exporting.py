@@ -135,7 +135,7 @@ def check_export(path: Path) -> None:
     """
     if missing := [package for package in ("onnx", "onnxscript") if find_spec(package) is None]:
         raise ExportingError(
-            f"Exporting needs {few(missing)}: pip install 'nst-core[export]' installs what is missing."
+            f'Exporting needs {few(missing)}: pip install "nst-core[export]" installs what is missing.'
         )
     if path.suffix.lower() != ".onnx":
         raise ExportingError(f"The file {quoted(path.name)} should end in .onnx, the format that is written.")

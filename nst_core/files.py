@@ -40,6 +40,15 @@ def replacing(path: Path) -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
+def identity(path: Path) -> object:
+    """Equal for paths of one file, even by names that differ in case, where the file system takes them for one."""
+    try:
+        found = path.stat()
+    except OSError:  # there is none yet
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
 def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTError) -> None:
     """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
 
@@ -60,13 +69,13 @@ def locked(path: Path, busy: NSTError) -> Iterator[None]:
     """Hold a file's lock, so that no other run has it; where there are no locks, nothing is held.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be opened.
         busy: another run has it.
     """
     if sys.platform == "win32":
         yield
         return
-    with path.open() as file:
+    with path.open("r+b") as file:  # to be written to: NFS lends no lock otherwise
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

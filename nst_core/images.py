@@ -242,6 +242,8 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
     if encoder is None:
         raise PictureError(f"A picture cannot be written as {quoted(path.name)}: its suffix should be {_either(True)}.")
     check_place(path, "A picture", PictureError)
+    if not os.path.islink(path) and not os.access(path.parent, os.W_OK):  # a link's target is replaced, not the link
+        raise PictureError(f"A picture cannot be written as {quoted(path.name)}: its folder takes no new files.")
     if picture is None:
         return
     if picture.has_transparency_data and not encoder.alpha:

@@ -44,7 +44,7 @@ class Processes:
                 from accelerate import Accelerator
             except ImportError as error:
                 raise ProcessesError(
-                    "Training in several processes needs accelerate: pip install 'nst-core[train]' installs it."
+                    'Training in several processes needs accelerate: pip install "nst-core[train]" installs it.'
                 ) from error
             # Whatever is configured for other trainings, these losses are to be those of one process.
             self._accelerator = Accelerator(mixed_precision="no", dynamo_backend="no")

@@ -42,7 +42,7 @@ class Steady:
         try:
             import cv2
         except ImportError as error:
-            raise FilmError("Steady films need OpenCV: pip install 'nst-core[video]' installs it.") from error
+            raise FilmError('Steady films need OpenCV: pip install "nst-core[video]" installs it.') from error
         self._cv2 = cv2
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._before: tuple[np.ndarray, np.ndarray] | None = None

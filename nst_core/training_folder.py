@@ -46,7 +46,7 @@ class TrainingFolder:
             TrainingError: the painting cannot be read, the folder cannot be made, or matplotlib is not installed.
         """
         if find_spec("matplotlib") is None:
-            raise TrainingError("Training draws its losses with matplotlib: pip install 'nst-core[train]' installs it.")
+            raise TrainingError('Training draws its losses with matplotlib: pip install "nst-core[train]" installs it.')
         # For the style's files: the painting's own may be gone when the training is done.
         self.painting = plain(painting.name, MAX_LINE)
         try:

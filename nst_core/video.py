@@ -358,8 +358,9 @@ class _Work:
                 join(files, film, target, end=self.end, complete=complete, sound_seconds=sound_seconds)
             if complete:
                 unfinished.unlink(missing_ok=True)
-            if (complete or not painted) and os.path.isdir(self._folder):
-                shutil.rmtree(self._folder)
+        # Not while its file is open: NFS keeps that in the folder.
+        if (complete or not painted) and os.path.isdir(self._folder):
+            shutil.rmtree(self._folder)
 
 
 def _saved_settings(file: Path) -> dict[str, Any]:

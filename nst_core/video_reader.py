@@ -54,7 +54,8 @@ MAX_PIXELS = 2**25
 """The most pixels of a frame: 8K has as many."""
 LOOKED_INTO, STREAMS, UNLISTED = 4, 64, 16
 """Of how many streams FFmpeg may decode a frame to see what they are, as none is freed before all are decoded; how many
-a film may have; and how many where the file has no list of them, so that a frame of each is decoded."""
+a film may have; and how many where the file has no list of them, or PyAV is 19 or newer, so that a frame of each is
+decoded."""
 _LOOKING = threading.Lock()
 """Held while it does, so that one film's frames are in memory, and not those of everybody's."""
 FASTEST = 240
@@ -256,7 +257,7 @@ def opened(path: Path) -> "Iterator[InputContainer]":
     try:
         import av
     except ImportError as error:
-        raise FilmError("Films need PyAV: pip install 'nst-core[video]' installs it.") from error
+        raise FilmError('Films need PyAV: pip install "nst-core[video]" installs it.') from error
     subject = f"The film {quoted(path.name)}"
     try:
         file = path.open("rb")
@@ -267,14 +268,16 @@ def opened(path: Path) -> "Iterator[InputContainer]":
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: save it again.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)} | _LOOK
-        looked_into: list[dict[str, str]] = [{}] * LOOKED_INTO + [{"codec_whitelist": "none"}] * (STREAMS - LOOKED_INTO)
+        looked_into: dict[str, Any] = {  # which PyAV 19 lacks
+            "stream_options": [{}] * LOOKED_INTO + [{"codec_whitelist": "none"}] * (STREAMS - LOOKED_INTO)
+        }
         # Old films may have their titles in any encoding, which PyAV 19 takes without being told to.
         lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
         opening = partial(av.open, f"file:{path}", **lenient)
         with _LOOKING:
             try:
-                container = opening(options=options | {"max_streams": str(STREAMS)}, stream_options=looked_into)
-            except ValueError:  # PyAV's word for there being no list
+                container = opening(options=options | {"max_streams": str(STREAMS)}, **looked_into)
+            except (TypeError, ValueError):  # the latter is PyAV's word for there being no list
                 container = opening(options=options | {"max_streams": str(UNLISTED)})
     except (av.FFmpegError, OSError) as error:
         if _is_picture(path):

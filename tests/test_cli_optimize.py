@@ -70,6 +70,15 @@ def losses(path: Path) -> list[list[str]]:
     return [[one[name] for name in ("step", *LOSSES)] for one in rows(path)]
 
 
+def test_a_folder_that_takes_no_picture_is_told_before_anything_is_optimised(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nst_core.optimization.optimize", None)
+    monkeypatch.setattr("os.access", lambda path, mode: path != Path("."))  # root may write anywhere
+    told = refusal(*words("-o", "out.png"), folder=made)
+    assert told == "A picture cannot be written as 'out.png': its folder takes no new files.\n"
+
+
 def test_a_picture_its_losses_and_its_frames_are_written(made: Path) -> None:
     done = nst(
         *words("-o", "out.png", "--steps", 5, "--history", "out.csv", "--frames", "new/frames", "--every", 2),
@@ -101,6 +110,7 @@ def test_what_stands_for_a_presets_layers_is_said(made: Path) -> None:
 
 def test_where_the_picture_cannot_be_written_its_state_is(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made)
+    monkeypatch.setattr("os.access", lambda path, mode: True)  # it looked as if it could be
     with pytest.raises(NSTError, match=r"'none\.png' could not be written"):
         optimize("--steps", 2, "--state", "kept.pt", "-o", "/proc/none.png")
     assert OptimizationState.load("kept.pt").step == 2

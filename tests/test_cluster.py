@@ -214,5 +214,5 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ClusterError, match=r"^No Ray cluster answers at 127\.0\.0\.1:1, which is RAY_ADDRESS"):
         next(spread(print, [], [1], str))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match=r"pip install 'nst-core\[cluster\]'"):
+    with pytest.raises(ClusterError, match=r"pip install \"nst-core\[cluster\]\""):
         next(spread(print, [], [1], str))

@@ -309,7 +309,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     with pytest.raises(ExportingError, match=r"^The file to write is a path that ends in \.onnx, not None\.$"):
         export_style(heavy, None)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(ExportingError, match=r"needs 'onnxscript': pip install 'nst-core\[export\]' installs"):
+    with pytest.raises(ExportingError, match=r"needs 'onnxscript': pip install \"nst-core\[export\]\" installs"):
         export_style(heavy, tmp_path / "old.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["old.onnx"]
     assert (tmp_path / "old.onnx").read_text() == "as it was"

@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and are one run's alone."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,12 @@ def test_a_locked_file_is_nobody_else_s(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(path, busy), pytest.raises(FilmError, match="Another run has it"), locked(path, busy):
             pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks there")
+def test_a_file_is_opened_as_nfs_needs_it_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "settings.json").touch()
+    opened: list[bool] = []
+    monkeypatch.setattr("fcntl.flock", lambda file, how: opened.append(file.writable()))
+    with locked(tmp_path / "settings.json", FilmError("Another run has it.")):
+        assert opened == [True]

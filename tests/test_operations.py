@@ -80,12 +80,14 @@ try:
     raise KeyError("eve/private")
 except KeyError:
     hub.exception("No eve/private")
-logging.getLogger("nst_core.hub").warning("too long " * 1000)
+logging.getLogger("nst_core.hub").warning("× too long " * 1000)
 """
 
 
 def test_other_peoples_words_are_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
-    subprocess.run([sys.executable, "-c", WARNINGS], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-c", WARNINGS], cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True
+    )
     said = capfd.readouterr().err
     assert "private" not in said and "address" not in said
     told, hidden, failed, ours = (json.loads(line) for line in said.splitlines())
@@ -93,7 +95,7 @@ def test_other_peoples_words_are_not_logged(capfd: pytest.CaptureFixture[str]) -
     assert [line["message"] for line in (told, hidden, failed)] == ["Nothing at …", "…", "…"]
     assert hidden["where"] == ["<string>:8 <module>"]
     assert (failed["error"], failed["where"]) == ("KeyError", ["<string>:10 <module>"])
-    assert ours["message"].startswith("too long") and len(ours["message"]) == 500
+    assert ours["message"].startswith("× too long") and len(ours["message"]) == 500
 
 
 def counted(http: httpx.Client) -> dict[str, float]:
@@ -144,8 +146,9 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
     assert numbers["nst_events_total refused"] == 3 and numbers["nst_waiting"] == 0
     assert numbers["process_resident_memory_bytes"] > 1e8
     said = (tmp_path / "log.txt").read_text()
-    assert "Tool '…' not listed" in said
-    assert "… has a colour profile that cannot be used" in said
+    messages = "\n".join(line.get("message", "") for line in log_of(tmp_path))
+    assert "Tool '…' not listed" in messages
+    assert "… has a colour profile that cannot be used" in messages
     assert not {"grandmother", "grandfather", "127.0.0.1:"} & set(said.replace("127.0.0.1:", "x", 1).split())
     for text in ("grandmother", "grandfather", picture["path"]):
         assert text not in said
@@ -437,9 +440,10 @@ def test_what_a_client_cancels_leaves_the_line(registry_file: Path, photo: Path,
         painted.set()
 
 
-def test_without_gradio_the_page_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(SystemExit, match=r"pip install -r requirements\.txt"):
+@pytest.mark.parametrize("name", ["gradio", "mcp", "prometheus_client"])
+def test_where_something_is_missing_the_page_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit, match=rf"needs {name}: pip install -r requirements\.txt"):
         runpy.run_path(str(ROOT / "app.py"))
 
 
@@ -503,6 +507,7 @@ def test_a_server_begins_when_the_one_before_it_has_ended(
         earlier.settimeout(60)
         port = earlier.getsockname()[1]
         again = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(tmp_path / "files")}
+        again["PYTHONIOENCODING"] = "cp1252"  # as on Windows, where what is printed goes to a file
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=again)
         try:
             earlier.accept()[0].close()

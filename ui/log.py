@@ -74,7 +74,7 @@ class JSONLines(logging.Formatter):
             line["where"] = [f"{record.pathname}:{record.lineno} {record.funcName}"]
             if record.exc_info and (error := record.exc_info[1]):
                 line |= {"error": type(error).__name__, "where": where(error)}
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 def log_to_stderr() -> None:
