@@ -268,17 +268,17 @@ def opened(path: Path) -> "Iterator[InputContainer]":
             if too_many_samples(file):
                 raise FilmError(f"{subject} is built of more parts than a film needs: save it again.")
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)} | _LOOK
-        looked_into: dict[str, Any] = {  # which PyAV 19 lacks
-            "stream_options": [{}] * LOOKED_INTO + [{"codec_whitelist": "none"}] * (STREAMS - LOOKED_INTO)
-        }
-        # Old films may have their titles in any encoding, which PyAV 19 takes without being told to.
-        lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-        opening = partial(av.open, f"file:{path}", **lenient)
+        listed, unlisted = (options | {"max_streams": str(most)} for most in (STREAMS, UNLISTED))
+        looked_into: list[dict[str, str]] = [{}] * LOOKED_INTO + [{"codec_whitelist": "none"}] * (STREAMS - LOOKED_INTO)
+        opening: Any = partial(av.open, f"file:{path}")
+        titles = {"metadata_errors": "replace"}  # old films may have them in any encoding
         with _LOOKING:
             try:
-                container = opening(options=options | {"max_streams": str(STREAMS)}, **looked_into)
-            except (TypeError, ValueError):  # the latter is PyAV's word for there being no list
-                container = opening(options=options | {"max_streams": str(UNLISTED)})
+                container = opening(options=listed, stream_options=looked_into, **titles)
+            except ValueError:  # PyAV's word for there being no list
+                container = opening(options=unlisted, **titles)
+            except TypeError:  # PyAV 19 cannot be told which streams to look into, and takes all titles
+                container = opening(options=unlisted)
     except (av.FFmpegError, OSError) as error:
         if _is_picture(path):
             raise FilmError(f"{subject} is a picture, not a film: repaint it as a picture.") from error
