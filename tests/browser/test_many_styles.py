@@ -3,15 +3,23 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from made_page import launched_page
 from made_styles import make_style
 from PIL import Image
 
 from nst_core.registry import Registry
 from nst_core.style import PREVIEW, WEIGHTS
 from ui.gallery import style_cards
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 MANY = 120
 
@@ -38,5 +46,34 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def app_url(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with launched_page(registry, tmp_path_factory.mktemp("page")) as page:
+        yield str(page.local_url).rstrip("/")
+
+
 def test_their_cards_take_no_rules_that_are_slow(registry: Path) -> None:
     assert style_cards(Registry.load(registry)).count(":has(") == style_cards(Registry(())).count(":has(")
+
+
+@pytest.mark.parametrize("blank", ["desktop", "phone"], indirect=True)
+def test_previews_that_nobody_sees_are_not_fetched(blank: "Page", app_url: str) -> None:
+    fetched: set[str] = set()
+    blank.on("request", lambda request: fetched.add(request.url) if request.url.endswith(PREVIEW) else None)
+    blank.goto(app_url)
+    blank.wait_for_selector("#styles label")
+    blank.wait_for_timeout(1000)
+    assert 0 < len(fetched) < MANY / 2
+    last = blank.locator("#styles label").last
+    with blank.expect_request(f"**/style-{MANY - 1}/{PREVIEW}"):
+        last.scroll_into_view_if_needed()
+    blank.get_by_role("tab", name="Live").click()
+    blank.wait_for_timeout(500)
+    assert len(fetched) < MANY
+
+
+@pytest.mark.parametrize("blank", ["desktop", "phone"], indirect=True)
+def test_a_link_scrolls_to_a_style_that_is_far_down(blank: "Page", app_url: str) -> None:
+    blank.goto(f"{app_url}?style=style-50")
+    expect(blank.locator("#styles label.selected")).to_be_in_viewport(ratio=0.5)
+    expect(blank.locator("#styles label.selected")).to_have_text("Title 50")
