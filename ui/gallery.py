@@ -21,6 +21,8 @@ EXAMPLES = [
 ]
 MAX_GUESTS = 8
 """How many choices there may be besides the registry's."""
+MANY = 30
+"""With more styles than these, there is a field to find one."""
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
 
@@ -123,6 +125,13 @@ def brush_strokes() -> gr.Radio:
 def registry_choices(registry: Registry) -> list[tuple[str, str]]:
     """Title and id of every style."""
     return [(entry.title, entry.id) for entry in registry]
+
+
+def words_of(registry: Registry) -> dict[str, str]:
+    """What each style is found by, if there are many: its title, artist and tags."""
+    if len(registry) <= MANY:
+        return {}
+    return {entry.id: " ".join([entry.title, entry.artist, *entry.tags]) for entry in registry}
 
 
 def style_cards(registry: Registry) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from nst_core.registry import Registry
 from nst_core.style import PREVIEW, WEIGHTS
-from ui.gallery import style_cards
+from ui.gallery import style_cards, words_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -77,3 +77,40 @@ def test_a_link_scrolls_to_a_style_that_is_far_down(blank: "Page", app_url: str)
     blank.goto(f"{app_url}?style=style-50")
     expect(blank.locator("#styles label.selected")).to_be_in_viewport(ratio=0.5)
     expect(blank.locator("#styles label.selected")).to_have_text("Title 50")
+
+
+@pytest.mark.parametrize("blank", ["desktop", "phone"], indirect=True)
+def test_a_style_is_found_by_its_title_artist_and_tags(blank: "Page", app_url: str) -> None:
+    blank.goto(app_url)
+    for tab, list in (("Repaint", "#styles"), ("Live", "#live .styles")):
+        blank.get_by_role("tab", name=tab).click()
+        field, cards = blank.get_by_role("searchbox"), blank.locator(f"{list} label")
+        expect(cards).to_have_count(MANY)
+        for words, found in (
+            ("title 117", ["Title 117"]),
+            ("jose", ["Title 50"]),
+            ("woodcut", ["Title 41", "Title 99"]),
+            (" HILMA  woodcut", ["Title 99"]),
+            ("nothing of the kind", []),
+        ):
+            field.fill(words)
+            expect(cards.filter(visible=True)).to_have_text(found)
+            expect(blank.locator(".finder p:visible")).to_have_text(f"Styles found: {len(found)}")
+        field.fill("")
+        expect(cards.filter(visible=True)).to_have_count(MANY)
+
+
+def test_a_style_that_is_chosen_elsewhere_is_seen_whatever_was_searched_for(blank: "Page", app_url: str) -> None:
+    blank.goto(app_url)
+    blank.get_by_role("searchbox").fill("woodcut")
+    cards = blank.locator("#styles label")
+    expect(cards.filter(visible=True)).to_have_count(2)
+    cards.filter(visible=True).first.click()
+    expect(cards.filter(visible=True)).to_have_count(2)
+    cards.first.locator("input").evaluate("input => input.click()")
+    expect(cards.first).to_be_in_viewport()
+    expect(blank.get_by_role("searchbox")).to_have_value("")
+
+
+def test_few_styles_need_no_finding(registry_file: Path) -> None:
+    assert not words_of(Registry.load(registry_file)) and not words_of(Registry.load())
