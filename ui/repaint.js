@@ -8,7 +8,6 @@ function showStyles() { // styles and picture fit together, unless a phone lies 
 // A link, or a picture made here, may choose a style that is out of sight: in a row on a phone, else in a list.
 const showCard = () => setTimeout(() => {
   const card = document.querySelector("#styles label:has(:checked)"), list = card?.parentElement;
-  if (card?.matches("[data-unfound]")) Object.assign(document.querySelector("#find input"), { value: "" }).oninput();
   const [seen, frame] = [card, list].map((element) => element?.getBoundingClientRect());
   if (card && (seen.left < frame.left || seen.right > frame.right)) list.scrollLeft += seen.left - frame.left - 3;
   if (card && (seen.top < frame.top || seen.bottom > frame.bottom)) list.scrollTop += seen.top - frame.top - 3;
