@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nst_core.style import Style
 
 REGISTRY = "registry.yaml"
-MAX_REGISTRY = 2**18
-"""Bytes."""
+MAX_REGISTRY = 2**19
+"""Bytes: of some 1500 styles on the Hub."""
 KEPT = 8
 """How many opened styles a registry keeps. Each has some 7 MB, 14 MB more once it has painted in bfloat16, and 50 MB
 more once it has in float32."""

@@ -58,6 +58,13 @@ def refusal(
     return sentence
 
 
+def test_a_thousand_styles_of_the_hub_are_not_too_many(tmp_path: Path) -> None:
+    about = {"path": None, "revision": REVISION, "license": "cc-by-nc-sa-4.0"}
+    many = [entry(id=f"great-wave-{n}", repo=f"somebody-or-other/great-wave-{n}", **about) for n in range(1000)]
+    write(tmp_path, *many)
+    assert len(Registry.load(tmp_path)) == 1000
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry of two styles."""
@@ -221,7 +228,7 @@ def test_hashes_of_digits_are_text(tmp_path: Path) -> None:
         ("version: 1\nstyles: []\n---\nversion: 1", "found another document"),
         ("[" * 100_000, "it is nested too deeply"),
         ("\xff", "is not UTF-8 text"),
-        (" " * 300_000, "has more than 262,144 bytes"),
+        (" " * 600_000, "has more than 524,288 bytes"),
     ],
 )
 def test_a_file_that_is_no_registry(tmp_path: Path, text: str, reason: str) -> None:

@@ -21,6 +21,8 @@ EXAMPLES = [
 ]
 MAX_GUESTS = 8
 """How many choices there may be besides the registry's."""
+MANY = 30
+"""With more styles than these, there is a field to find one."""
 SEEN = "seen.webp"
 """The file in the folder of a person's own style that its card in the gallery shows."""
 
@@ -125,14 +127,22 @@ def registry_choices(registry: Registry) -> list[tuple[str, str]]:
     return [(entry.title, entry.id) for entry in registry]
 
 
+def words_of(registry: Registry) -> dict[str, str]:
+    """What each style is found by, if there are many: its title, artist and tags."""
+    if len(registry) <= MANY:
+        return {}
+    return {entry.id: " ".join([entry.title, entry.artist, *entry.tags]) for entry in registry}
+
+
 def style_cards(registry: Registry) -> str:
     """CSS that puts each style's preview and artist on its radio button."""
     rules = []
     for value, words in (('*="/"', "community, unreviewed"), ('^="own:"', "your own, seen only by you")):
         for language, text in ("", words), (":lang(es)", SPANISH[words]):
             rules.append(f"#styles label{language}:has(input[value{value}])::after {{ content: {css_string(text)} }}")
-    for entry in registry:
-        label = f'#styles label:has(input[value="{entry.id}"])'
+    for place, entry in enumerate(registry, start=1):
+        # By :has(), every rule would be tried on every label: with a thousand styles, that takes ten seconds.
+        label = f"#styles label:nth-child({place})"
         rules.append(f"{label}::after {{ content: {css_string(entry.artist)} }}")
         url = css_string(address_of(preview_of(entry)))
         rules.append(f"{label}::before {{ background-image: url({url}) }}")

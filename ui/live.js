@@ -1,5 +1,5 @@
 // Paints in the visitor's browser, a photograph or what their camera sees: no picture leaves the device. Gradio runs this
-// with `element` (an empty box), `props` (see ui/live.py: styles, runtimes, painter) and `server`, whose `weights`
+// with `element` (an empty box), `props` (see ui/live.py: styles, words, runtimes, painter) and `server`, whose `weights`
 // gives a style's network. Only if the visitor says so, `server.paint` paints what the camera sees instead.
 const SIDES = { photo: [256, 512, 1024], camera: [160, 240, 320, 480, 640] }; // the longer side, in pixels
 const MIN_SIDE = 16; // the shorter side
@@ -395,6 +395,7 @@ find(".styles").append(...[...new Set([...named, ...props.styles])].map((style) 
   label.append(input, words);
   return label;
 }));
+if (Object.keys(props.words).length) find(".styles").before(styleFinder("#live .styles", props.words));
 const first = (!named.length && find(".styles [data-live] input")) || find(".styles input");
 if (first) first.checked = true; // a registry may be empty
 

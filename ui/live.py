@@ -16,7 +16,7 @@ from nst_core.exporting import export_style
 from nst_core.images import open_picture
 from nst_core.stylization import repaint
 from nst_core.text import quoted
-from ui.gallery import preview_of
+from ui.gallery import preview_of, words_of
 from ui.line import Turn
 from ui.studio import PageError, Studio, address_of
 
@@ -166,4 +166,5 @@ def live_tab(studio: Studio, runtime: Path | None) -> None:
         painter=PAINTER.read_text("utf-8"),
         runtimes=runtimes,
         styles=styles,
+        words=words_of(studio.registry),
     )

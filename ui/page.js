@@ -170,6 +170,25 @@ function waiting(viewer, others) {
   };
 }
 
+// A field that leaves those of the `cards` whose title, artist and tags have every word in it; `words` has these by id.
+function styleFinder(cards, words) {
+  const label = say("Find a style by title, artist or tag");
+  const field = Object.assign(document.createElement("input"), { type: "search", placeholder: label, ariaLabel: label });
+  const found = Object.assign(document.createElement("p"), { role: "status" });
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  field.oninput = () => {
+    const wanted = plain(field.value).split(/\s+/);
+    const lacks = (text) => wanted.some((word) => !text.includes(word));
+    for (const card of document.querySelectorAll(`${cards} label`))
+      card.toggleAttribute("data-unfound", lacks(plain(words[card.querySelector("input").value] ?? card.textContent)));
+    const count = document.querySelectorAll(`${cards} label:not([data-unfound])`).length;
+    found.textContent = field.value.trim() && `${say("Styles found:")} ${count}`;
+  };
+  const finder = Object.assign(document.createElement("div"), { className: "finder" });
+  finder.append(field, found);
+  return finder;
+}
+
 async function share(files) { // returns what the button for it says then
   try {
     await navigator.share({ files });

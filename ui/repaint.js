@@ -1,7 +1,7 @@
 // What the events of the tab Repaint do in the browser alone (ui/repaint.py).
 
 function showStyles() { // styles and picture fit together, unless a phone lies on its side, or the page is zoomed
-  const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#styles");
+  const low = innerHeight <= 500, shown = document.querySelector(low ? "#stage" : "#find, #styles");
   if (low || innerWidth <= 768) shown.scrollIntoView();
 }
 

@@ -15,7 +15,7 @@ from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.events import IN_LINE, QUIET
-from ui.gallery import EXAMPLES, RepaintWidgets, brush_strokes, examples, registry_choices
+from ui.gallery import EXAMPLES, RepaintWidgets, brush_strokes, examples, registry_choices, words_of
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
 from ui.masks import MASK_SIDE, read_mask
@@ -80,6 +80,15 @@ def lay_out(studio: Studio) -> Widgets:
                 elem_id="photo",
             )
             tried = examples(EXAMPLES, photo, "examples")
+            if words := words_of(studio.registry):
+                gr.HTML(
+                    html_template="",
+                    js_on_load="element.append(styleFinder('#styles', props.words))",
+                    elem_id="find",
+                    apply_default_css=False,
+                    padding=False,
+                    words=words,
+                )
             style = gr.Radio(
                 registry_choices(studio.registry),
                 value=next((entry.id for entry in studio.registry), None),

@@ -182,6 +182,8 @@ una pantalla bastante ancha.
     "That file is no longer on the server, which keeps files for an hour: make it again.": (
         "Ese archivo ya no está en el servidor, que guarda los archivos una hora: vuelva a crearlo."
     ),
+    "Find a style by title, artist or tag": "Buscar un estilo por título, artista o etiqueta",
+    "Styles found:": "Estilos encontrados:",
     "no preview here.": "aquí no hay vista previa.",
     "That is not a film: use an MP4, MOV, MKV, WebM or GIF file.": (
         "Eso no es una película: use un archivo MP4, MOV, MKV, WebM o GIF."
