@@ -332,6 +332,11 @@ def test_second_derivatives_are_those_of_the_first(weighted: bool) -> None:
     features.requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: content(x, target, detail) + style(x), features)
     assert torch.autograd.gradgradcheck(lambda x: gram_matrix(x, region), features)
+    # And the first are the same whether there are to be second ones or not.
+    for loss in (content(features, target, detail), style(features)):
+        (first,) = torch.autograd.grad(loss, features, retain_graph=True)
+        (again,) = torch.autograd.grad(loss, features, create_graph=True)
+        torch.testing.assert_close(first, again.detach())
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
