@@ -9,9 +9,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import gradio as gr
 import pytest
 from made_styles import make_style
 from PIL import Image, ImageChops
+from starlette.requests import Request
 from waiting import wait_until
 
 from nst_core.errors import NSTError
@@ -20,6 +22,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.line import CALM_SECONDS, MAX_PLACES, Closed, Crowded, Ended
+from ui.links import first_settings, read_recipe, recipe
 from ui.log import EVENTS
 from ui.session_cache import SessionCache, expire
 from ui.studio import PageError, Studio, Wish, received, recipe_of
@@ -244,6 +247,34 @@ def test_only_what_was_uploaded_is_opened(tmp_path: Path, monkeypatch: pytest.Mo
     for link in ("https://example.com/a.png", "HTTP://example.com/a.png", "data:image/png;base64,AAAA"):
         with pytest.raises(PageError, match="cannot be loaded from a link"):
             received({"path": link})
+
+
+def test_a_picture_says_how_it_was_made_but_not_by_whose_own_style() -> None:
+    said = recipe("video", {"style": "first-style", "second": "", "mask": None, "mix": 0.5})
+    assert said == "tab=video&style=first-style&second=&mix=0.5"
+    assert read_recipe(said) == {"tab": "video", "style": "first-style", "second": "", "mix": "0.5"}
+    # By its name alone it is found again, by its own person.
+    assert recipe("repaint", {"style": "own:0123456789abcdef", "strength": 0.25}) == "tab=repaint&strength=0.25"
+
+
+@pytest.mark.parametrize(
+    ("tab", "address", "remembered", "set_"),
+    [
+        ("repaint", "style=udnie&size=512&__theme=dark", {"style": "great-wave"}, {"style": "udnie", "size": "512"}),
+        ("repaint", "tab=repaint&style=udnie", {}, {"style": "udnie"}),
+        ("repaint", "tab=video&style=udnie", {"style": "great-wave"}, {"style": "great-wave"}),
+        ("video", "style=udnie", {"size": 256}, {"size": 256}),  # which is for Repaint
+        ("repaint", "", {"style": "great-wave", "edited": False}, {"style": "great-wave"}),
+        ("repaint", "style=udnie", {"style": "great-wave", "edited": True}, {"style": "great-wave"}),  # since it opened
+        ("repaint", "style=udnie", "damaged", {"style": "udnie"}),
+        ("repaint", "", None, {}),
+    ],
+)
+def test_a_page_opens_with_what_its_address_says_or_else_its_browser(
+    tab: str, address: str, remembered: Any, set_: dict[str, Any]
+) -> None:
+    request = gr.Request(Request({"type": "http", "query_string": address.encode(), "headers": []}))
+    assert first_settings(tab, ("style", "size"), remembered, request) == set_
 
 
 def left() -> float:
