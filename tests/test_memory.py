@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nst_core import memory
+
 FAULTS = """
 import resource, sys, torch
 from nst_core.architectures.johnson import JohnsonNetwork
@@ -86,6 +88,27 @@ def check_bounded(said: str) -> None:
 def test_a_bound_of_this_process_is_heeded() -> None:
     command = [sys.executable, "-c", BOUNDED, "process"]
     check_bounded(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("version", [2, 1])
+@pytest.mark.parametrize(
+    ("limit", "stat", "free"),
+    [
+        ("50000000", "anon 7\n{} 3000000\n{}_more 9\n", 13_000_000),  # the file cache is given up on demand
+        ("50000000", "", 10_000_000),
+        ("30000000", "", -10_000_000),
+        ("max", "", None),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much is free")
+def test_a_container_has_what_its_limit_leaves(
+    version: int, limit: str, stat: str, free: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, *names, cached = memory.CGROUPS[2 - version]
+    for name, text in zip((*names, "memory.stat"), (limit, "40000000", stat.format(cached, cached)), strict=True):
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(memory, "CGROUPS", ((str(tmp_path), *names, cached), ("/nowhere", *names, cached)))
+    assert memory._available() == free if free else (memory._available() or 0) > 100_000_000
 
 
 @pytest.fixture
