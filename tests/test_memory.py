@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from nst_core import memory
 
@@ -131,3 +132,18 @@ def test_a_bound_of_an_older_container_is_heeded(cgroup: Path) -> None:
     inside = 'echo $$ > "$0/cgroup.procs" && mount --bind "$0" /sys/fs/cgroup/memory && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", inside, str(cgroup), sys.executable, "-c", BOUNDED, "container"]
     check_bounded(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize(
+    ("take", "lacking"),
+    [
+        (lambda: torch.empty(2**55), True),
+        (lambda: bytearray(2**62), True),
+        (lambda: torch.ones(2) @ torch.ones(3), False),
+        (lambda: Path("/nowhere").read_bytes(), False),
+    ],
+)
+def test_what_goes_wrong_for_want_of_memory_is_told_from_all_else(take: Callable[[], object], lacking: bool) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011, of several kinds
+        take()
+    assert memory.out_of_memory(raised.value) == lacking
