@@ -138,6 +138,18 @@ def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
     assert float((bands.scaled(bent(change)) - change).norm() / change.norm()) < 0.1
 
 
+@pytest.mark.parametrize("size", [(8, 8), (8, 7), (7, 8), (9, 1)])
+def test_bands_share_a_change_out_among_them(size: tuple[int, int]) -> None:
+    """Parseval: the sums over all bands and colours are those over the pixels."""
+    change, bend = torch.randn(2, 1, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sums = _Bands(change).learned(change, bend).sums
+    assert sums is not None
+    changes, bends, products = sums.sum(1).tolist()
+    assert bends == pytest.approx(1)
+    assert changes == pytest.approx(float(change.square().sum() / bend.square().sum()))
+    assert products == pytest.approx(float((change * bend).sum() / bend.square().sum()))
+
+
 def test_lbfgs_first_step_is_measured_in_pixels() -> None:
     function, _, _ = made_quadratic(0, spread=2, inside=True)
     first, second = run(LBFGS(0.01), evaluator(function), start(), 1)
