@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -208,6 +208,19 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
     assert spoken(next(turns[1].watch())) == "Your earlier request comes first"
     over.set()
     turns[-1].result()
+
+
+def test_what_computes_in_the_background_lets_the_turn_that_has_begun_go_first(studio: Studio) -> None:
+    line = studio.line
+    line.wait()  # for nobody
+    with ThreadPoolExecutor(1) as background:
+        with busy(studio):
+            wait_until(lambda: line.waiting() == 0)
+            later = line.join("ann", lambda progress: progress(1))
+            behind = background.submit(line.wait)
+            assert wait([behind], 0.05).not_done
+        behind.result(timeout=30)
+    later.result()
 
 
 def test_a_session_has_half_of_the_places(studio: Studio, photo: Path) -> None:
