@@ -1,8 +1,9 @@
 """What the page keeps of a person's pictures: enough to be quick, bounded, and nobody else's."""
 
 import gc
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -208,6 +209,24 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
     assert spoken(next(turns[1].watch())) == "Your earlier request comes first"
     over.set()
     turns[-1].result()
+
+
+def test_what_is_done_is_said_once_it_tells_how_long_the_rest_takes(studio: Studio) -> None:
+    go, over = Event(), Event()
+
+    def work(progress: Callable[[float], None]) -> None:
+        go.wait(60)
+        progress(0.4)
+        over.wait(60)
+
+    turn = studio.line.join("ann", work)
+    time.sleep(2 * CALM_SECONDS)
+    assert turn.began and next(turn.watch()) == []
+    go.set()
+    wait_until(lambda: turn.done)
+    assert re.fullmatch(r"40 % painted, about \d+ s left", spoken(next(turn.watch())))
+    over.set()
+    assert [*turn.watch()] == []
 
 
 def test_what_computes_in_the_background_lets_the_turn_that_has_begun_go_first(studio: Studio) -> None:
