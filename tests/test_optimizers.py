@@ -126,7 +126,7 @@ def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
     """For a Hessian that multiplies each frequency by 1 + 8 f, they become the inverse, up to a band's width."""
     torch.manual_seed(0)
     bands = _Bands(torch.zeros(1, 3, 64, 64))
-    curvature = 1 + 8 * bands.frequency
+    curvature = 1 + 8 * torch.hypot(torch.fft.fftfreq(64)[:, None], torch.fft.rfftfreq(64))
 
     def bent(change: Tensor) -> Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(change) * curvature, s=(64, 64))
@@ -142,8 +142,10 @@ def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
 def test_bands_share_a_change_out_among_them(size: tuple[int, int]) -> None:
     """Parseval: the sums over all bands and colours are those over the pixels."""
     change, bend = torch.randn(2, 1, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    sums = _Bands(change).learned(change, bend).sums
-    assert sums is not None
+    learned = _Bands(change).learned(change, bend)
+    sums, again = learned.sums, learned.learned(change, bend).sums
+    assert sums is not None and again is not None
+    torch.testing.assert_close(again, (1 + _Bands.MEMORY) * sums)  # an earlier pair counts nearly as much
     changes, bends, products = sums.sum(1).tolist()
     assert bends == pytest.approx(1)
     assert changes == pytest.approx(float(change.square().sum() / bend.square().sum()))

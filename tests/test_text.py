@@ -1,8 +1,10 @@
 """Names from outside, as they stand in messages, and as ids of what is made of them."""
 
+from pathlib import Path
+
 import pytest
 
-from nst_core.text import few, quoted, slug
+from nst_core.text import few, plain, quoted, read_text, slug
 
 
 def test_a_name_that_is_cut_ends_in_an_ellipsis() -> None:
@@ -31,3 +33,15 @@ def test_a_cut_name_is_no_longer_than_any_other() -> None:
 )
 def test_an_id_is_made_of_any_title(title: str, id: str) -> None:
     assert slug(title) == id
+
+
+def test_six_marks_may_stand_on_a_letter() -> None:
+    assert plain("a" + 9 * "\u0301" + "b" + "\u0301") == "a" + 6 * "\u0301" + "b\u0301"
+
+
+def test_as_many_bytes_are_read_as_are_allowed(tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_bytes("\ufeffÄÖÜ".encode())
+    assert read_text(file, 9) == "ÄÖÜ"
+    with pytest.raises(ValueError, match=r"^it has more than 8 bytes$"):
+        read_text(file, 8)
