@@ -239,7 +239,6 @@ def test_two_styles_are_mixed_as_stylize_does(styles: dict[str, Style], both: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_file_of_two_styles_says_whose_they_are(both: Path, tmp_path: Path) -> None:
     model = onnx.load(both)
     said = {prop.key: prop.value for prop in model.metadata_props}
@@ -261,7 +260,7 @@ def test_what_is_in_the_file(fp32: Callable[[str], Path], fp16: Path) -> None:
         model = onnx.load(path)
         assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
         assert {node.domain for node in model.graph.node} == {""} and not model.functions
-        assert model.producer_name == "nst-core"
+        assert model.producer_name == "nst-core" and model.graph.name == "Udnie, lite"
         for value, name in ((model.graph.input[0], "photo"), (model.graph.output[0], "painted")):
             assert value.name == name and "RGB in 0-255" in value.doc_string
             assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT

@@ -436,6 +436,8 @@ def test_a_network_that_goes_too_far_here_and_there_or_paints_red_alone_is_let_t
         (lambda x: x[0], r"\(3, 64, 64\)"),
         (lambda x: x[:, :1], r"\(1, 1, 64, 64\)"),
         (lambda x: x[..., 1:], r"\(1, 3, 64, 63\)"),
+        (lambda x: x[..., 1:, :], r"\(1, 3, 63, 64\)"),
+        (lambda x: x[..., None].expand(*x.shape, 64), r"\(1, 3, 64, 64, 64\)"),
     ],
 )
 def test_a_network_that_gives_no_picture(given: Callable[[Tensor], Any], said: str) -> None:

@@ -37,6 +37,9 @@ def test_second_derivatives_of_instance_norm_are_those_of_the_first() -> None:
     # As it is called in a network, whose own parameters are fixed.
     norm.requires_grad_(False)
     assert torch.autograd.gradgradcheck(norm, x)
+    # And the first are the same whether there are to be second ones or not.
+    first, again = (torch.autograd.grad(norm(x).pow(3).sum(), x, create_graph=further)[0] for further in (False, True))
+    torch.testing.assert_close(first, again.detach())
 
 
 def test_edges_are_mirrored_in_the_dtype_of_the_convolution() -> None:

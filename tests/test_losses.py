@@ -4,8 +4,10 @@ import math
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from nst_core.features import VGG19, FeaturesError
@@ -19,6 +21,7 @@ from nst_core.losses import (
     StyleTarget,
     detail_map,
     gram_matrix,
+    style_target,
     total_variation,
 )
 
@@ -332,6 +335,11 @@ def test_second_derivatives_are_those_of_the_first(weighted: bool) -> None:
     features.requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: content(x, target, detail) + style(x), features)
     assert torch.autograd.gradgradcheck(lambda x: gram_matrix(x, region), features)
+    # And the first are the same whether there are to be second ones or not.
+    for loss in (content(features, target, detail), style(features)):
+        (first,) = torch.autograd.grad(loss, features, retain_graph=True)
+        (again,) = torch.autograd.grad(loss, features, create_graph=True)
+        torch.testing.assert_close(first, again.detach())
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
@@ -472,6 +480,19 @@ def test_styles_add_up_by_weight() -> None:
     both = style(StyleTarget(paintings[0], 0.7), StyleTarget(paintings[1], 0.2))
     assert both == pytest.approx(0.7 * alone[0] + 0.2 * alone[1], rel=1e-5)
     assert style(StyleTarget(paintings[0]), StyleTarget(paintings[1], 0.0)) == alone[0]
+
+
+def test_a_painting_weighs_1_and_counts_where_it_is_to_be_seen() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 4), dtype=np.uint8)
+    pixels[0, 0, 3], pixels[1, 1, 3] = 0, 255
+    cpu = torch.device("cpu")
+    whole, partly = (style_target(Image.fromarray(each), cpu) for each in (pixels[..., :3].copy(), pixels))
+    assert whole.weight == partly.weight == StyleTarget(whole.painting).weight == 1
+    assert whole.seen is whole.region is partly.region is None and partly.seen is not None
+    shares = torch.from_numpy(pixels).movedim(-1, 0)[None] / 255
+    torch.testing.assert_close(whole.painting, shares[:, :3])
+    torch.testing.assert_close(partly.seen, shares[:, 3:])
+    assert torch.equal(partly.painting[..., 1, 1], whole.painting[..., 1, 1]) and not partly.painting[..., 0, 0].any()
 
 
 def test_style_loss_does_not_depend_on_the_size_of_the_painting() -> None:

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from nst_core import memory
 
 FAULTS = """
 import resource, sys, torch
@@ -88,6 +91,27 @@ def test_a_bound_of_this_process_is_heeded() -> None:
     check_bounded(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.parametrize("version", [2, 1])
+@pytest.mark.parametrize(
+    ("limit", "stat", "free"),
+    [
+        ("50000000", "anon 7\n{} 3000000\n{}_more 9\n", 13_000_000),  # the file cache is given up on demand
+        ("50000000", "", 10_000_000),
+        ("30000000", "", -10_000_000),
+        ("max", "", None),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much is free")
+def test_a_container_has_what_its_limit_leaves(
+    version: int, limit: str, stat: str, free: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, *names, cached = memory.CGROUPS[2 - version]
+    for name, text in zip((*names, "memory.stat"), (limit, "40000000", stat.format(cached, cached)), strict=True):
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(memory, "CGROUPS", ((str(tmp_path), *names, cached), ("/nowhere", *names, cached)))
+    assert memory._available() == free if free else (memory._available() or 0) > 100_000_000
+
+
 @pytest.fixture
 def cgroup() -> Iterator[Path]:
     """A group of version 1 with two gigabytes, as a container has it."""
@@ -108,3 +132,18 @@ def test_a_bound_of_an_older_container_is_heeded(cgroup: Path) -> None:
     inside = 'echo $$ > "$0/cgroup.procs" && mount --bind "$0" /sys/fs/cgroup/memory && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", inside, str(cgroup), sys.executable, "-c", BOUNDED, "container"]
     check_bounded(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize(
+    ("take", "lacking"),
+    [
+        (lambda: torch.empty(2**55), True),
+        (lambda: bytearray(2**62), True),
+        (lambda: torch.ones(2) @ torch.ones(3), False),
+        (lambda: Path("/nowhere").read_bytes(), False),
+    ],
+)
+def test_what_goes_wrong_for_want_of_memory_is_told_from_all_else(take: Callable[[], object], lacking: bool) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011, of several kinds
+        take()
+    assert memory.out_of_memory(raised.value) == lacking

@@ -55,6 +55,8 @@ def test_presets_are_as_published() -> None:
     convolutions = [layer for layer in VGG19().layers if layer.startswith("conv")]
     assert list(tutorial.content_layers) == [convolutions[3]] and list(tutorial.style_layers) == convolutions[:5]
     assert (tutorial.content_weight, tutorial.style_weight, tutorial.steps, tutorial.init) == (1, 1e6, 300, "content")
+    for method in (paper, neural_style, tutorial):  # what is given for a loss is what each of its layers weighs
+        assert {*method.content_layers.values(), *method.style_layers.values()} == {1}
 
 
 @pytest.mark.parametrize("setting", ["content_weight", "style_weight", "total_variation", "saturation"])
@@ -127,10 +129,32 @@ def test_numbers_out_of_their_range(setting: str, values: list[Any]) -> None:
         assert setting.replace("_", " ") in sentence and "from" in sentence, "it says what would be right"
 
 
+@pytest.mark.parametrize(
+    ("setting", "ends"),
+    [
+        ("steps", (1, 100_000)),
+        ("size", (8, 4096)),
+        ("scales", (1, 8)),
+        ("seed", (0, 2**63 - 1)),
+        ("seconds", (0.1, 1e7)),
+        ("learning_rate", (1e-6, 10)),
+        ("style_size", (0.1, 8)),
+    ],
+)
+def test_both_ends_of_a_range_are_in_it(setting: str, ends: tuple[float, float]) -> None:
+    for end in ends:
+        assert getattr(Method(**{setting: end}), setting) == end  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("setting", ["optimizer", "init", "pooling", "color", "precision"])
 @pytest.mark.parametrize("value", ["", "LBFGS", "nothing", None, 3, ["lbfgs"], "x\ny" * 100])
 def test_choices_that_there_are_not(setting: str, value: Any) -> None:
     assert setting in refuse(**{setting: value})
+
+
+@pytest.mark.parametrize("value", [None, 3, ["gatys"], b"gatys"])
+def test_a_convention_that_is_no_name(value: Any) -> None:
+    assert "convention" in refuse(convention=value)
 
 
 def test_a_mapping_that_cannot_be_changed_is_one_too() -> None:

@@ -144,6 +144,7 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
     assert warning.startswith("The style broken-style cannot be opened: model.safetensors is not the file that was ")
     assert numbers["nst_events_total painted"] == numbers["nst_painting_seconds_count first-style"] == 1
     assert numbers["nst_events_total refused"] == 3 and numbers["nst_waiting"] == 0
+    assert numbers["nst_waiting_seconds_count"] >= 1
     assert numbers["process_resident_memory_bytes"] > 1e8
     said = (tmp_path / "log.txt").read_text()
     messages = "\n".join(line.get("message", "") for line in log_of(tmp_path))

@@ -126,7 +126,7 @@ def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
     """For a Hessian that multiplies each frequency by 1 + 8 f, they become the inverse, up to a band's width."""
     torch.manual_seed(0)
     bands = _Bands(torch.zeros(1, 3, 64, 64))
-    curvature = 1 + 8 * bands.frequency
+    curvature = 1 + 8 * torch.hypot(torch.fft.fftfreq(64)[:, None], torch.fft.rfftfreq(64))
 
     def bent(change: Tensor) -> Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(change) * curvature, s=(64, 64))
@@ -136,6 +136,20 @@ def test_bands_learn_a_curvature_that_depends_on_frequency() -> None:
         bands = bands.learned(change, bent(change))
     change = torch.randn(1, 3, 64, 64)
     assert float((bands.scaled(bent(change)) - change).norm() / change.norm()) < 0.1
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 7), (7, 8), (9, 1)])
+def test_bands_share_a_change_out_among_them(size: tuple[int, int]) -> None:
+    """Parseval: the sums over all bands and colours are those over the pixels."""
+    change, bend = torch.randn(2, 1, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    learned = _Bands(change).learned(change, bend)
+    sums, again = learned.sums, learned.learned(change, bend).sums
+    assert sums is not None and again is not None
+    torch.testing.assert_close(again, (1 + _Bands.MEMORY) * sums)  # an earlier pair counts nearly as much
+    changes, bends, products = sums.sum(1).tolist()
+    assert bends == pytest.approx(1)
+    assert changes == pytest.approx(float(change.square().sum() / bend.square().sum()))
+    assert products == pytest.approx(float((change * bend).sum() / bend.square().sum()))
 
 
 def test_lbfgs_first_step_is_measured_in_pixels() -> None:
@@ -225,7 +239,7 @@ def test_sgd_is_torchs_with_the_first_gradient_brought_to_1() -> None:
     assert theirs.min() > 0 and theirs.max() < 1
 
 
-@pytest.mark.parametrize("scale", [1e-15, 1e-6, 1e6, 1e15])
+@pytest.mark.parametrize("scale", [1e-25, 1e-15, 1e-6, 1e6, 1e15, 1e25])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_scale_of_the_loss_does_not_matter(name: str, scale: float) -> None:
     function, _, _ = made_quadratic(5, spread=10, inside=False)
@@ -255,8 +269,9 @@ def test_every_picture_lies_within_0_to_1(name: str, learning_rate: float) -> No
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_no_slope_no_step(name: str) -> None:
-    points = run(OPTIMIZERS[name](0.02), evaluator(lambda picture: 0 * picture.sum() + 1), start(), 3)
-    assert all(torch.equal(point.picture, start()) for point in points)
+    seen: list[Tensor] = []
+    points = run(OPTIMIZERS[name](0.02), evaluator(lambda picture: 0 * picture.sum() + 1, seen=seen), start(), 3)
+    assert all(torch.equal(picture, start()) for picture in [*seen, *(point.picture for point in points)])
 
 
 @pytest.mark.parametrize("taken", [0, 1, 7])

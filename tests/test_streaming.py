@@ -209,6 +209,9 @@ def test_less_is_kept_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> 
     for free, kept in ((2_000, 2), (1_000, 1)):
         monkeypatch.setattr(streaming, "free_memory", lambda free=free: free * 10**6)
         assert fast._kept(4000, 4000) == kept
+    for free, kept in ((700, 4), (500, 2), (300, 1)):  # of a smaller one, more is kept
+        monkeypatch.setattr(streaming, "free_memory", lambda free=free: free * 10**6)
+        assert fast._kept(2000, 2000) == kept
     for module in (streaming, memory):
         monkeypatch.setattr(module, "free_memory", lambda: 500 * 10**6)
     with pytest.raises(NSTError, match=r"takes about 0\.9 GB of memory, but only 0\.5 GB are free"):

@@ -1,17 +1,20 @@
 """What the page keeps of a person's pictures: enough to be quick, bounded, and nobody else's."""
 
 import gc
+import re
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import gradio as gr
 import pytest
 from made_styles import make_style
 from PIL import Image, ImageChops
+from starlette.requests import Request
 from waiting import wait_until
 
 from nst_core.errors import NSTError
@@ -20,6 +23,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from ui.line import CALM_SECONDS, MAX_PLACES, Closed, Crowded, Ended
+from ui.links import first_settings, read_recipe, recipe
 from ui.log import EVENTS
 from ui.session_cache import SessionCache, expire
 from ui.studio import PageError, Studio, Wish, received, recipe_of
@@ -207,6 +211,37 @@ def test_one_s_own_turns_are_not_other_people(studio: Studio) -> None:
     turns[-1].result()
 
 
+def test_what_is_done_is_said_once_it_tells_how_long_the_rest_takes(studio: Studio) -> None:
+    go, over = Event(), Event()
+
+    def work(progress: Callable[[float], None]) -> None:
+        go.wait(60)
+        progress(0.4)
+        over.wait(60)
+
+    turn = studio.line.join("ann", work)
+    time.sleep(2 * CALM_SECONDS)
+    assert turn.began and next(turn.watch()) == []
+    go.set()
+    wait_until(lambda: turn.done)
+    assert re.fullmatch(r"40 % painted, about \d+ s left", spoken(next(turn.watch())))
+    over.set()
+    assert [*turn.watch()] == []
+
+
+def test_what_computes_in_the_background_lets_the_turn_that_has_begun_go_first(studio: Studio) -> None:
+    line = studio.line
+    line.wait()  # for nobody
+    with ThreadPoolExecutor(1) as background:
+        with busy(studio):
+            wait_until(lambda: line.waiting() == 0)
+            later = line.join("ann", lambda progress: progress(1))
+            behind = background.submit(line.wait)
+            assert wait([behind], 0.05).not_done
+        behind.result(timeout=30)
+    later.result()
+
+
 def test_a_session_has_half_of_the_places(studio: Studio, photo: Path) -> None:
     with busy(studio):
         turns = [studio.stylize("ann", photo, Wish(style="first-style")) for _ in range(MAX_PLACES)]
@@ -244,6 +279,34 @@ def test_only_what_was_uploaded_is_opened(tmp_path: Path, monkeypatch: pytest.Mo
     for link in ("https://example.com/a.png", "HTTP://example.com/a.png", "data:image/png;base64,AAAA"):
         with pytest.raises(PageError, match="cannot be loaded from a link"):
             received({"path": link})
+
+
+def test_a_picture_says_how_it_was_made_but_not_by_whose_own_style() -> None:
+    said = recipe("video", {"style": "first-style", "second": "", "mask": None, "mix": 0.5})
+    assert said == "tab=video&style=first-style&second=&mix=0.5"
+    assert read_recipe(said) == {"tab": "video", "style": "first-style", "second": "", "mix": "0.5"}
+    # By its name alone it is found again, by its own person.
+    assert recipe("repaint", {"style": "own:0123456789abcdef", "strength": 0.25}) == "tab=repaint&strength=0.25"
+
+
+@pytest.mark.parametrize(
+    ("tab", "address", "remembered", "set_"),
+    [
+        ("repaint", "style=udnie&size=512&__theme=dark", {"style": "great-wave"}, {"style": "udnie", "size": "512"}),
+        ("repaint", "tab=repaint&style=udnie", {}, {"style": "udnie"}),
+        ("repaint", "tab=video&style=udnie", {"style": "great-wave"}, {"style": "great-wave"}),
+        ("video", "style=udnie", {"size": 256}, {"size": 256}),  # which is for Repaint
+        ("repaint", "", {"style": "great-wave", "edited": False}, {"style": "great-wave"}),
+        ("repaint", "style=udnie", {"style": "great-wave", "edited": True}, {"style": "great-wave"}),  # since it opened
+        ("repaint", "style=udnie", "damaged", {"style": "udnie"}),
+        ("repaint", "", None, {}),
+    ],
+)
+def test_a_page_opens_with_what_its_address_says_or_else_its_browser(
+    tab: str, address: str, remembered: Any, set_: dict[str, Any]
+) -> None:
+    request = gr.Request(Request({"type": "http", "query_string": address.encode(), "headers": []}))
+    assert first_settings(tab, ("style", "size"), remembered, request) == set_
 
 
 def left() -> float:

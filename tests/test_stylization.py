@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from nst_core.errors import NSTError
-from nst_core.images import Source, fit, open_picture, to_tensor
+from nst_core.images import MAX_PIXELS, Source, fit, open_picture, to_tensor
 from nst_core.progress import Progress
 from nst_core.streaming import quickest_type
 from nst_core.style import Style, StyleError
-from nst_core.stylization import blend, pixels_seen, repaint, stylize
+from nst_core.stylization import blend, check_pixels, pixels_seen, repaint, stylize
 from nst_core.video import stylize_video
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -370,6 +370,7 @@ def test_a_second_style_is_laid_over_the_first(style: Style, tmp_path: Path) -> 
     assert told == sorted(told) and told[-1] == 1 and 0.5 in told
     for mix, whole in ((0, first), (1, over)):
         assert same(stylize(photo, style, second=second, mix=mix), whole)
+    assert same(stylize(photo, style, second=second), blend(first, over, strength=0.5))  # half of each
     mask = Image.linear_gradient("L")
     assert same(stylize(photo, style, second=second, mix=1, mask=mask), blend(first, over, mask=mask))
     with pytest.raises(NSTError, match="give a second style"):
@@ -434,6 +435,9 @@ def test_pixels_are_counted_as_the_network_is_shown_them(style: Style) -> None:
             repaint(photo, one)
         assert not looked
     assert pixels_seen(line.size, None, stroke=4) == 36_000_000
+    check_pixels(MAX_PIXELS, 1)  # that many are allowed
+    with pytest.raises(NSTError, match=f"^That is {MAX_PIXELS + 1:,} pixels to paint"):
+        check_pixels(MAX_PIXELS + 1, 1)
 
 
 @pytest.mark.parametrize("wrong", [{"second": "udnie"}, {"second": ""}, {"second": False}, {"mask": "nope.png"}])

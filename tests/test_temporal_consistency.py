@@ -65,13 +65,23 @@ def test_what_moves_is_followed_by_large_pictures_too(monkeypatch: pytest.Monkey
     test_what_moves_is_followed((5, 4))
 
 
-def test_what_comes_in_at_the_edge_is_painted_again() -> None:
+@pytest.mark.parametrize(
+    ("x", "y", "edge"),
+    [
+        (6, 0, np.s_[8:-8, -6:]),
+        (1, 0, np.s_[8:-8, -1:]),
+        (-1, 0, np.s_[8:-8, :1]),
+        (0, 1, np.s_[-1:, 8:-8]),
+        (0, -1, np.s_[:1, 8:-8]),
+    ],
+)
+def test_what_comes_in_at_the_edge_is_painted_again(x: int, y: int, edge: tuple[slice, slice]) -> None:
     world, painting = texture(3, 300, 400), texture(4, 300, 400)
     steady = Steady()
-    for left in range(100, 200, 6):
-        window = np.s_[80 : 80 + HEIGHT, left : left + WIDTH]
+    for number in range(16):
+        left, top = 100 + x * number, 80 + y * number
+        window = np.s_[top : top + HEIGHT, left : left + WIDTH]
         shown = steady(np.ascontiguousarray(world[window]), np.ascontiguousarray(painting[window]))
-    edge = np.s_[8:-8, -6:]
     assert change(shown[edge], painting[window][edge]) < 1
 
 

@@ -774,6 +774,28 @@ def test_what_no_machine_can_train_is_refused(setting: str, value: Any, right: s
         Recipe(**{setting: value})
 
 
+@pytest.mark.parametrize(
+    ("setting", "least"),
+    [
+        *(("steps", 1), ("reconstruction_steps", 0), ("batch_size", 1), ("crop", 16), ("style_size", 16), ("seed", 0)),
+        *(("zoom", 1), ("warm_up", 0), ("noise", 0), ("content_focus", 0), ("total_variation", 0)),
+        *(("content_weight", 0), ("style_weight", 0), ("learning_rate", 0)),
+    ],
+)
+def test_a_setting_of_a_recipe_goes_down_to_its_least(setting: str, least: int) -> None:
+    assert getattr(Recipe(**{setting: least}), setting) == least  # type: ignore[arg-type]
+    for less in (least - 1, math.nan, True):
+        with pytest.raises(RecipeError, match=f"^The {setting.replace('_', ' ')} should be a .*, not {less}"):
+            Recipe(**{setting: less})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("setting", "most"), [("crop", 4096), ("style_size", 4096), ("warm_up", 1)])
+def test_a_setting_of_a_recipe_goes_up_to_its_most(setting: str, most: int) -> None:
+    assert getattr(Recipe(**{setting: most}), setting) == most  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=f"^The {setting.replace('_', ' ')} should be a .*, not {most + 1}"):
+        Recipe(**{setting: most + 1})  # type: ignore[arg-type]
+
+
 def test_the_largest_seed_trains(painting: Path, photos: Path) -> None:
     assert len(run(replace(RECIPE, seed=2**63 - 1), painting, photos, upto=1)) == 1
 
@@ -839,7 +861,7 @@ def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.Monkey
     recipe = replace(Recipe(), steps=560, batch_size=2, style_size=512, content_weight=0.8, noise=0.0, seed=7)
     recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789, zoom=2, warm_up=0.25)
     recipe = replace(recipe, content_layers={"relu3_1": 0.5}, style_layers={"relu1_1": 1.0, "a=b c": 1e-7})
-    assert "--reconstruction-steps" not in recipe.options(warm=True)
+    assert "--reconstruction-steps" in recipe.options() and "--reconstruction-steps" not in recipe.options(warm=True)
     told = reproduction(recipe, "painting.jpg", "out", "vgg19", None)
     assert recipe_of(shlex.split(told.splitlines()[4])[4:], monkeypatch) == recipe
     assert replace(Recipe(), content_layers={}).options() == ["--content-layer", "relu2_2=0"]
