@@ -184,6 +184,7 @@ function styleFinder(cards, words) {
     const count = document.querySelectorAll(`${cards} label:not([data-unfound])`).length;
     found.textContent = field.value.trim() && `${say("Styles found:")} ${count}`;
   };
+  document.addEventListener("settled", field.oninput); // somebody may type before the cards are there
   const finder = Object.assign(document.createElement("div"), { className: "finder" });
   finder.append(field, found);
   return finder;
