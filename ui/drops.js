@@ -16,6 +16,11 @@ const GONE = say("That file is no longer on the server, which keeps files for an
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
 const fits = (file, kind) => !kind || !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
+function wrongWith(file, kind) { // in words; nothing if it can be taken
+  if (!fits(file, kind)) return RIGHT[kind];
+  return kind && file.size > props.most ? TOO_LARGE : "";
+}
+
 // Each tab's own place for a file, and the kind that it takes; what Live is given stays here, and it says itself what it
 // cannot read.
 const PLACE = { photo: "image", content: "image", film: "video", upload: "style", live: null };
@@ -94,8 +99,7 @@ const DAY = 24 * 60 * 60 * 1000;
 const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by the block of their examples
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
-let tab;
-try { tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`; } catch {} // where a frame may store nothing
+const tab = tabMemory.chosen ??= `${Date.now()} ${Math.random()}`;
 const store = pictureStore("chosen", ["tab", "place"]);
 let kept = Promise.resolve(); // what was chosen last is stored last
 
@@ -133,7 +137,7 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
 document.addEventListener("settled", () => new MutationObserver((changes) => { // a file that was refused would be again
   const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((toast) => toast.textContent)).join(" ");
   for (const place of Object.values(PLACES)) {
-    const box = document.querySelector(`#${place}`), name = decodeURIComponent(box?.querySelector("img")?.src.split("/").pop() ?? "");
+    const box = document.querySelector(`#${place}`), name = fileName(box?.querySelector("img")?.src ?? "");
     if (name && said.includes(`The picture '${name}'`)) keep(box);
   }
 }).observe(document.querySelector(".toast-wrap"), { childList: true, subtree: true }), { once: true });
@@ -148,7 +152,7 @@ document.addEventListener("click", async (event) => {
   const { src } = example.querySelector("img"), answer = await fetch(src).catch(() => null);
   const file = answer?.ok && await answer.blob().catch(() => null);
   if (!file || presses.get(place.id) !== event) return; // or something else has been chosen since
-  keep(place, new File([file], decodeURIComponent(src.split("/").pop()), { type: file.type }));
+  keep(place, new File([file], fileName(src), { type: file.type }));
 }, { capture: true });
 
 let pressed; // the row of the last button: Gradio's make a link for a moment, and press that
@@ -170,26 +174,18 @@ document.addEventListener("drop", (event) => {
   document.querySelector(".dropped")?.remove();
   const [box, kind] = placeOf(event.target);
   if (!box) return;
-  if (promised) {
-    event.stopPropagation();
-    refuse(box, PROMISED);
-    return;
-  }
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file"); // one each
   const readable = files.filter((_, at) => !items[at].webkitGetAsEntry()?.isDirectory);
   const dropped = readable.find((one) => fits(one, kind)) ?? readable[0], file = dropped && typed(dropped, kind);
-  if (!file) {
-    event.stopPropagation();
-    refuse(box, kind === "style" ? STYLE_FOLDER : FOLDER);
-  } else if (kind && (!fits(file, kind) || file.size > props.most)) {
-    event.stopPropagation();
-    refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
-  } else if (kind === "image" && file === files[0] && !heavy(box, file) && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
+  const wrong = promised ? PROMISED : file ? wrongWith(file, kind) : kind === "style" ? STYLE_FOLDER : FOLDER;
+  const on = box.contains(event.target) && event.target.closest("button.upload-container, img");
+  if (!wrong && kind === "image" && file === files[0] && !heavy(box, file) && on) {
     keep(box, file); // Gradio takes it
-  } else {
-    event.stopPropagation();
-    hand(box, file);
+    return;
   }
+  event.stopPropagation();
+  if (wrong) refuse(box, wrong);
+  else hand(box, file);
 }, { capture: true });
 
 document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
@@ -202,7 +198,8 @@ document.addEventListener("paste", (event) => { // which Gradio has a button for
   if (!file || !box) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
-  if (kind && (!fits(file, kind) || file.size > props.most)) refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+  const wrong = wrongWith(file, kind);
+  if (wrong) refuse(box, wrong);
   else hand(box, file);
 });
 
@@ -211,11 +208,12 @@ document.addEventListener("change", (event) => {
   const file = target.matches?.("#photo input[type=file], .pick input[type=file], #upload input[type=file]") && target.files[0];
   if (!file) return;
   const box = target.closest(".block"), kind = { upload: "style", film: "video" }[box.id] ?? "image";
+  const wrong = wrongWith(file, kind);
   document.querySelector(".dropped")?.remove();
-  if (!fits(file, kind) || file.size > props.most) {
+  if (wrong) {
     event.stopPropagation();
     target.value = "";
-    refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+    refuse(box, wrong);
   } else if (heavy(box, file) && !event.light) {
     event.stopPropagation();
     lighten(file, target);
@@ -233,5 +231,5 @@ for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken pictu
     const place = target.closest(".block"), unseen = kind === "error";
     target.style.visibility = unseen ? "hidden" : "";
     delete place.dataset.unseen;
-    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("no preview here.")}`;
+    if (unseen) place.dataset.unseen = `${fileName(target.src)}: ${say("no preview here.")}`;
   }, { capture: true });

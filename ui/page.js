@@ -57,16 +57,24 @@ addEventListener("pointercancel", ({ target }) => {
   target.dispatchEvent(new Event("input", { bubbles: true }));
 }, { capture: true });
 
+// What this tab remembers until it is closed; a browser may keep a page inside another one from remembering anything.
+let tabMemory = {};
+try { tabMemory = sessionStorage; } catch {}
+
 // A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
 try {
   document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.repaint));
-} catch {} // a browser may keep a page inside another one from remembering anything
+} catch {}
 document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
 
 function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
   const spanish = navigator.language === "es" ? window.gradio_config?.i18n_translations?.es : null;
   return spanish?.[english] ?? english;
 }
+
+const fileName = (address) => decodeURIComponent(address.split("/").pop());
+
+const update = (change) => ({ __type__: "update", ...change }); // what a listener changes of a component
 
 function announce(words) { // to whoever cannot see that a button says something else for a moment; returns the words
   const status = document.querySelector("#announced");
@@ -91,16 +99,14 @@ function openTab(id) { // and return its button
 // from signing in, finds the tab that they left. `names` are the parameters of links, as other sites add their own to
 // addresses; nothing is opened unless the tab is `wanted`.
 function openFirstTab(names, wanted) {
-  let memory = {};
-  try { memory = sessionStorage; } catch {} // a page inside another one may be kept from remembering anything
   const linked = new URLSearchParams(location.search);
-  const edited = memory.edited === location.search; // see ui/links.js
+  const edited = tabMemory.edited === location.search; // see ui/links.js
   const left = edited || !names.some((name) => linked.has(name));
-  const tab = left ? memory.tab : linked.get("tab");
+  const tab = left ? tabMemory.tab : linked.get("tab");
   const [first] = document.querySelectorAll("[role=tab]"); // else somebody has opened another one already
   if (first.ariaSelected === "true" && wanted(tab)) openTab(tab);
   addEventListener("pagehide", () => {
-    memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
+    tabMemory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
   });
 }
 
@@ -112,7 +118,7 @@ function openFirstTab(names, wanted) {
 // again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed
 // one is of no use meanwhile.
 function completeGradio() {
-  const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
+  const nameOf = ({ src }) => fileName(src).replace(/\.\w+$/, "");
   const complete = () => {
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = nameOf(button.querySelector("img, video"));
@@ -162,7 +168,6 @@ function completeGradio() {
 // A listener for what takes a while, called with what has to be chosen before. It sets three or more buttons: press,
 // leave the queue, and `others` that are of no use meanwhile; in the browser, at once, as the queue may take its time.
 function waiting(viewer, others) {
-  const update = (change) => ({ __type__: "update", ...change });
   return (...chosen) => {
     if (chosen.every(Boolean)) scrollOnPhone(document.querySelector(viewer));
     const hidden = Array(others).fill(update({ visible: false }));

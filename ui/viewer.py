@@ -40,7 +40,7 @@ def stop_button(id: str) -> gr.Button:
 
 def labelled(words: str) -> str:
     """JavaScript that gives a button another label."""
-    return f"() => ({{ __type__: 'update', label: {json.dumps(str(say(words)))} }})"
+    return f"() => update({{ label: {json.dumps(str(say(words)))} }})"
 
 
 def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
