@@ -38,8 +38,6 @@ class RepaintWidgets(NamedTuple):
     """The pictures made before; its ``select`` is for one of them, and gives its ``recipe``."""
     settings: Mapping[str, gr.components.Component]
     """The settings, by their names in a link."""
-    choices: dict[str, list[Any]]
-    """The choices for settings that are not numbers in a range."""
     cards: gr.HTML
     """The CSS of the cards of a person's own styles."""
     found: gr.State

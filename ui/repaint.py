@@ -57,9 +57,8 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
     widgets = lay_out(studio)
     paint_after = wire(widgets, Handler(studio, widgets), found, remembered)
     settings = widgets.settings
-    choices = {name: [value for _, value in settings[name].choices] for name in ("color", "size", "stroke")}
     shared = RepaintWidgets(
-        widgets.photo, settings["style"], guests, widgets.history, settings, choices, widgets.cards, found, paint_after
+        widgets.photo, settings["style"], guests, widgets.history, settings, widgets.cards, found, paint_after
     )
     with widgets.community:
         community_styles(studio.registry, shared)

@@ -121,12 +121,7 @@ class Handlers:
     def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
         """Fill the settings in as the page opens."""
         recipe = first_settings("video", self.settings, remembered, request)
-        values = read(
-            self.videos.studio,
-            self.settings,
-            {name: [value for _, value in self.settings[name].choices] for name in ("size", "stroke")},
-            recipe,
-        )
+        values = read(self.videos.studio, self.settings, recipe)
         return [values.get(name, gr.skip()) for name in self.settings]
 
     def chosen(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
