@@ -16,9 +16,9 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.events import QUIET, one_at_a_time, refusals
+from ui.events import QUIET, dropping, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, dropping, first_settings, remembers
+from ui.links import copies, first_settings, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -30,7 +30,7 @@ from ui.optimization_service import (
 )
 from ui.sliders import slider, within
 from ui.studio import PageError, Wish, received, recipe_of
-from ui.viewer import follow, shown, stop_button, viewer_for
+from ui.viewer import download, follow, shown, stop_button, viewer_for
 from ui.watched import duration
 from ui.words import LOSSES, say, translator_for
 
@@ -206,8 +206,7 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
             with gr.Row():
                 leave, stop = stop_button("leave"), stop_button("stop")
                 go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
-                png = gr.DownloadButton(say("Picture (PNG)"), visible=False, size="md", elem_id="png", min_width=120)
-                table = gr.DownloadButton(say("Losses (CSV)"), visible=False, size="md", elem_id="csv", min_width=120)
+                png, table = download("Picture (PNG)", "png"), download("Losses (CSV)", "csv")
             with gr.Accordion(say("What the losses mean"), open=False):
                 gr.Markdown(say(LOSSES))
 

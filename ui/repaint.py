@@ -14,7 +14,7 @@ from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.events import IN_LINE, QUIET
+from ui.events import IN_LINE, QUIET, refusals
 from ui.gallery import EXAMPLES, RepaintWidgets, brush_strokes, examples, registry_choices, words_of
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
@@ -85,7 +85,6 @@ def lay_out(studio: Studio) -> Widgets:
                     js_on_load="element.append(styleFinder('#styles', props.words))",
                     elem_id="find",
                     apply_default_css=False,
-                    padding=False,
                     words=words,
                 )
             style = gr.Radio(
@@ -165,7 +164,7 @@ def lay_out(studio: Studio) -> Widgets:
                 elem_id="history",
                 apply_default_css=False,
             )
-            cards = gr.HTML(padding=False)
+            cards = gr.HTML()
 
     settings: dict[str, Any] = {"style": style, "strength": strength, "color": color, "size": size}
     settings |= {"stroke": stroke, "second": second, "mix": mix, "mask": mask}
@@ -212,15 +211,14 @@ class Handler:
             yield overtaken
             return
         except NSTError as error:
-            # Gradio shows a message as markup.
-            message = escape(str(error), quote=False)
             # The message stays, but beside a photograph that cannot be read, the picture of another one does not.
             gone = isinstance(error, PictureError)
             if gone:
                 self.studio.shown.forget(session)
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
-            yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
-            raise gr.Error(message, print_exception=False) from error
+            yield button, f'<p class="wrong">{escape(str(error))}</p>', None if gone else gr.skip(), gr.skip()
+            with refusals():
+                raise
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
         file = self.studio.file(f"{'-'.join([path.stem, *names])}.png")
         # The picture shown need not be exact, and JPEG is written, sent and read in a fraction of the time.

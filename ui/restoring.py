@@ -8,9 +8,9 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
-from ui.events import QUIET
+from ui.events import QUIET, dropping
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import dropping, first_settings, read_recipe
+from ui.links import first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import translator_for
 

@@ -13,7 +13,7 @@ from ui.restoring import read
 from ui.sliders import slider, within
 from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
-from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for
+from ui.viewer import download, follow, labelled, shown, stop_button, view, viewer_for
 from ui.words import say, translator_for
 
 DEFAULT_SIZE = 480
@@ -101,12 +101,8 @@ def lay_out(videos: VideoService) -> Widgets:
             viewer = viewer_for("film-viewer", HINT, "Frame")
             with gr.Row():
                 leave, stop = stop_button("leave-film"), stop_button("stop-film")
-                file = gr.DownloadButton(
-                    say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
-                )
-                whole = gr.DownloadButton(
-                    say("Last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
-                )
+                file = download("Film (MP4)", "download-film")
+                whole = download("Last finished film (MP4)", "whole-film")
     settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
     settings |= {"second": second, "mix": mix}
     return Widgets(film, settings, paint, result, viewer, leave, stop, file, whole)
