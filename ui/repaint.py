@@ -15,11 +15,11 @@ from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.events import IN_LINE, QUIET, refusals
-from ui.gallery import EXAMPLES, RepaintWidgets, brush_strokes, examples, registry_choices, words_of
+from ui.gallery import EXAMPLES, RepaintWidgets, examples, painting_settings, registry_choices, words_of
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
 from ui.masks import MASK_SIDE, read_mask
-from ui.sliders import slider, within
+from ui.sliders import within
 from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
 from ui.words import say, spoken, translator_for
 
@@ -115,42 +115,11 @@ def lay_out(studio: Studio) -> Widgets:
                     say("Download PNG"), interactive=False, size="md", elem_id="download", scale=0
                 )
                 link = gr.Button(say("Link to settings"), size="md", elem_classes="copy-link", scale=0)
-            with gr.Row():
-                strength = slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id="strength")
-                color = gr.Radio(
-                    [(say("Painting"), "style"), (say("Photograph"), "photo")],
-                    value="style",
-                    label=say("Colours of the"),
-                    min_width=280,
-                )
-            with gr.Row():
-                sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]
-                size = gr.Radio(
-                    [(say("Original"), AS_IT_IS), *((str(n), n) for n in sizes)],
-                    value=max((n for n in sizes if n <= 1024), default=AS_IT_IS),
-                    label=say("Size (longer side, px)"),
-                    min_width=280,
-                )
-                stroke = brush_strokes()
-            with gr.Row():
-                second = gr.Dropdown(
-                    [(say("None"), ""), *registry_choices(studio.registry)],
-                    value="",
-                    label=say("A second style on top"),
-                    min_width=280,
-                    elem_id="second",
-                )
-                mix = slider(
-                    0,
-                    1,
-                    value=0.5,
-                    step=0.05,
-                    label=say("How much of it"),
-                    visible=False,
-                    min_width=280,
-                    elem_id="mix",
-                )
-            mask = gr.HTML(
+            sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]
+            choices = [(say("Original"), AS_IT_IS), *((str(n), n) for n in sizes)]
+            size = max((n for n in sizes if n <= 1024), default=AS_IT_IS)
+            settings = {"style": style, **painting_settings(studio.registry, "Photograph", choices, size)}
+            settings["mask"] = gr.HTML(
                 value="",
                 html_template="",
                 js_on_load=MASK.read_text("utf-8"),
@@ -166,8 +135,6 @@ def lay_out(studio: Studio) -> Widgets:
             )
             cards = gr.HTML()
 
-    settings: dict[str, Any] = {"style": style, "strength": strength, "color": color, "size": size}
-    settings |= {"stroke": stroke, "second": second, "mix": mix, "mask": mask}
     return Widgets(photo, tried, settings, community, result, info, share, download, link, history, cards)
 
 
