@@ -21,13 +21,13 @@ function wrongWith(file, kind) { // in words; nothing if it can be taken
   return kind && file.size > props.most ? TOO_LARGE : "";
 }
 
-// Each tab's own place for a file, and the kind that it takes; what Live is given stays here, and it says itself what it
-// cannot read.
-const PLACE = { photo: "image", content: "image", film: "video", upload: "style", live: null };
+// The kind that each tab's own place for a file takes; what Live is given stays here, and it says itself what it cannot
+// read.
+const KIND = { photo: "image", content: "image", film: "video", upload: "style", live: null };
 
 function openPlace() { // that of the tab that is open: About has none
-  const open = Object.keys(PLACE).map((id) => document.querySelector(`#${id}`)).find((box) => box?.checkVisibility());
-  return [open, PLACE[open?.id]];
+  const open = Object.keys(KIND).map((id) => document.querySelector(`#${id}`)).find((box) => box?.checkVisibility());
+  return [open, KIND[open?.id]];
 }
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
@@ -96,7 +96,7 @@ async function hand(box, file) { // as if it had been chosen there
 
 // Gradio itself reloads the page where the connection broke: what was chosen is kept for this tab alone, and a day.
 const DAY = 24 * 60 * 60 * 1000;
-const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by the block of their examples
+const OF_EXAMPLES = { examples: "photo", contents: "content", paintings: "painting" }; // the place of each block of examples
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
 const tab = tabMemory.chosen ??= `${Date.now()} ${Math.random()}`;
@@ -105,7 +105,7 @@ let kept = Promise.resolve(); // what was chosen last is stored last
 
 function keep(box, file) { // or forget, without one
   const place = box.id;
-  if (!Object.values(PLACES).includes(place)) return;
+  if (!Object.values(OF_EXAMPLES).includes(place)) return;
   waiting.delete(place);
   presses.delete(place);
   delete box.dataset.again;
@@ -136,7 +136,7 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
 
 document.addEventListener("settled", () => new MutationObserver((changes) => { // a file that was refused would be again
   const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((toast) => toast.textContent)).join(" ");
-  for (const place of Object.values(PLACES)) {
+  for (const place of Object.values(OF_EXAMPLES)) {
     const box = document.querySelector(`#${place}`), name = fileName(box?.querySelector("img")?.src ?? "");
     if (name && said.includes(`The picture '${name}'`)) keep(box);
   }
@@ -146,7 +146,7 @@ document.addEventListener("click", async (event) => {
   const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
   // The last of its buttons removes a picture: only a person's press counts, not that of `hand`.
   if (event.isTrusted && box && target.closest(".icon-button-wrapper button:last-of-type")) keep(box);
-  const place = example && document.querySelector(`#${PLACES[example.closest(".block")?.id]}`);
+  const place = example && document.querySelector(`#${OF_EXAMPLES[example.closest(".block")?.id]}`);
   if (!place) return;
   presses.set(place.id, event);
   const { src } = example.querySelector("img"), answer = await fetch(src).catch(() => null);
@@ -207,7 +207,7 @@ document.addEventListener("change", (event) => {
   const { target } = event;
   const file = target.matches?.("#photo input[type=file], .pick input[type=file], #upload input[type=file]") && target.files[0];
   if (!file) return;
-  const box = target.closest(".block"), kind = { upload: "style", film: "video" }[box.id] ?? "image";
+  const box = target.closest(".block"), kind = KIND[box.id] ?? "image";
   const wrong = wrongWith(file, kind);
   document.querySelector(".dropped")?.remove();
   if (wrong) {

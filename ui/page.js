@@ -110,45 +110,46 @@ function openFirstTab(names, wanted) {
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what iOS shows
-// of a film before it is played, as it does not even fetch its first frame, and no film with sound begins there by
-// itself; what a file is chosen for; what a group of radio buttons is called, and one name for them all, without which
-// arrow keys do not move between them; the language of the page for what sliders and small buttons are called; whether
-// an accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
-// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed
-// one is of no use meanwhile.
-function completeGradio() {
+function completeGradio() { // adds what it leaves out, whenever anything changes
   const nameOf = ({ src }) => fileName(src).replace(/\.\w+$/, "");
   const complete = () => {
+    // What examples and pictures are called.
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = nameOf(button.querySelector("img, video"));
-    for (const film of document.querySelectorAll(".gallery-item video")) film.autoplay = true; // Gradio halts it at once
-    for (const film of document.querySelectorAll("#painted-film video:not([poster])"))
-      film.poster = document.querySelector("#film-viewer img").src;
     for (const image of document.querySelectorAll(":is(#photo, .pick) img")) image.alt = nameOf(image);
     for (const image of document.querySelectorAll("[data-testid=imageslider-image]"))
       image.alt = `${say(image.matches("img ~ img") ? "After" : "Before")}: ${nameOf(image)}`;
+    // What is seen of a film before it is played: iOS does not even fetch its first frame, nor begin one with sound.
+    for (const film of document.querySelectorAll(".gallery-item video")) film.autoplay = true; // Gradio halts it at once
+    for (const film of document.querySelectorAll("#painted-film video:not([poster])"))
+      film.poster = document.querySelector("#film-viewer img").src;
+    // One name for each group of radio buttons: arrow keys move between those of the same name.
     for (const group of document.querySelectorAll("fieldset:has(> [data-testid=block-info])")) {
       group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
     }
+    // In the language of the page.
     for (const input of document.querySelectorAll(":is([type=number], [type=range])[aria-label]"))
       input.ariaLabel = input.ariaLabel.replace(/^(number input|range slider) for /, "");
     for (const button of document.querySelectorAll(".icon-button[aria-label]"))
       button.ariaLabel = button.title = say(button.ariaLabel);
+    // Whether an accordion is open.
     for (const fold of document.querySelectorAll(".gr-accordion > .label-wrap")) {
       fold.ariaExpanded = fold.classList.contains("open");
       fold.querySelector(".icon").ariaHidden = true;
     }
+    // What a file is chosen for.
     for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
       const label = button.closest(".block").querySelector("[data-testid=block-label]");
       const name = [label, button].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(": ");
       if (button.ariaLabel !== name) button.ariaLabel = name;
     }
+    // What is said about a picture or a style is read out.
     for (const region of document.querySelectorAll("#info, #report")) Object.assign(region, {
       role: "status",
       ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
     });
+    // A button that was pressed by a key leaves the focus to the one that stops what began: it is of no use meanwhile.
     const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
     if (pressed && document.activeElement === document.body) moveFocus(stop, { preventScroll: true });
   };
@@ -160,7 +161,7 @@ function completeGradio() {
   complete();
   const status = Object.assign(document.createElement("p"), { id: "announced", className: "sr-only", role: "status" });
   document.querySelector(".gradio-container").append(status);
-  document.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => { // leaves a list, which Gradio would open again
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
   }, true);
 }
