@@ -14,7 +14,12 @@ const PROMISED = say("Firefox does not pass on pictures from pages: copy the pic
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
-const fits = (file, kind) => !kind || !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
+
+function fits({ type }, kind) {
+  if (!kind || !type) return true;
+  if (kind === "style") return !/^(image|video|audio|text)\//.test(type);
+  return type.startsWith(kind) || (kind === "video" && type === "image/gif");
+}
 
 function wrongWith(file, kind) { // in words; nothing if it can be taken
   if (!fits(file, kind)) return RIGHT[kind];
@@ -44,7 +49,7 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
 }
 
 function refuse(box, words) {
-  const alert = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
+  const alert = make("p", { className: "dropped", role: "alert", textContent: words });
   box.after(alert);
   setTimeout(() => alert.remove(), 10000);
 }
@@ -65,7 +70,7 @@ async function shrunk(file) {
   const scale = props.side / Math.max(whole.width, whole.height);
   if (scale >= 1 || !canReadCanvas()) return file;
   const [width, height] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = Object.assign(document.createElement("canvas"), { width, height }), drawing = canvas.getContext("2d");
+  const canvas = make("canvas", { width, height }), drawing = canvas.getContext("2d");
   drawing.imageSmoothingQuality = "high";
   drawing.drawImage(whole, 0, 0, width, height);
   whole.close();

@@ -15,7 +15,7 @@ function copyLink(tab, names, space) {
     try {
       await navigator.clipboard.writeText(link);
     } catch { // a frame may lack the permission, and an address without TLS the clipboard
-      const text = Object.assign(document.createElement("textarea"), { value: link });
+      const text = make("textarea", { value: link });
       document.body.appendChild(text).select();
       const copied = document.execCommand("copy");
       text.remove();

@@ -76,6 +76,12 @@ const fileName = (address) => decodeURIComponent(address.split("/").pop());
 
 const update = (change) => ({ __type__: "update", ...change }); // what a listener changes of a component
 
+function make(tag, given = {}, ...children) { // an element
+  const made = Object.assign(document.createElement(tag), given);
+  made.append(...children);
+  return made;
+}
+
 function announce(words) { // to whoever cannot see that a button says something else for a moment; returns the words
   const status = document.querySelector("#announced");
   status.replaceChildren(words);
@@ -159,8 +165,7 @@ function completeGradio() { // adds what it leaves out, whenever anything change
   const told = { childList: true, subtree: true, attributeFilter: ["class", "src"] };
   new MutationObserver(complete).observe(document.body, told);
   complete();
-  const status = Object.assign(document.createElement("p"), { id: "announced", className: "sr-only", role: "status" });
-  document.querySelector(".gradio-container").append(status);
+  document.querySelector(".gradio-container").append(make("p", { id: "announced", className: "sr-only", role: "status" }));
   document.addEventListener("keydown", (event) => { // leaves a list, which Gradio would open again
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
   }, true);
@@ -179,8 +184,8 @@ function waiting(viewer, others) {
 // A field that leaves those of the `cards` whose title, artist and tags have every word in it; `words` has these by id.
 function styleFinder(cards, words) {
   const label = say("Find a style by title, artist or tag");
-  const field = Object.assign(document.createElement("input"), { type: "search", placeholder: label, ariaLabel: label });
-  const found = Object.assign(document.createElement("p"), { role: "status" });
+  const field = make("input", { type: "search", placeholder: label, ariaLabel: label });
+  const found = make("p", { role: "status" });
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
   field.oninput = () => {
     const wanted = plain(field.value).split(/\s+/);
@@ -191,9 +196,7 @@ function styleFinder(cards, words) {
     found.textContent = field.value.trim() && `${say("Styles found:")} ${count}`;
   };
   document.addEventListener("settled", field.oninput); // somebody may type before the cards are there
-  const finder = Object.assign(document.createElement("div"), { className: "finder" });
-  finder.append(field, found);
-  return finder;
+  return make("div", { className: "finder" }, field, found);
 }
 
 async function share(files) { // returns what the button for it says then
@@ -207,7 +210,7 @@ async function share(files) { // returns what the button for it says then
 
 // Whether pages may read what they draw: Firefox gives stripes instead where it is told to resist fingerprinting.
 function canReadCanvas() {
-  const drawing = document.createElement("canvas").getContext("2d");
+  const drawing = make("canvas").getContext("2d");
   drawing.fillRect(0, 0, 8, 8);
   return drawing.getImageData(0, 0, 8, 8).data.every((value, at) => Math.abs(value - (at % 4 === 3 ? 255 : 0)) < 9);
 }
