@@ -1,4 +1,4 @@
-"""The gallery: the registry's styles, their cards, a person's guests among them, and pictures to try them on."""
+"""The gallery: the registry's styles, their cards, a person's guests among them, pictures to try them on, and how."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -25,7 +25,6 @@ from ui.words import say, spoken, translator_for
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
 
-
 HINT = (
     "<p><b>Your picture appears here</b><span class='idle'>Choose a photograph, or try one of the examples.</span>"
     "<span class='busy'>It is being painted.</span></p>"
