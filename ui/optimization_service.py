@@ -268,26 +268,9 @@ class OptimizationService(Service[OptimizationRun]):
         self.running.put(session, None, run)  # only now: the caller may have stopped at the first yield
         earlier = state.seconds if state else 0.0
         method = replace(request.method, steps=run.steps, seconds=earlier + (request.method.seconds or MAX_SECONDS))
-        wish: dict[str, Any] = {
-            "content": request.content,
-            "styles": request.styles,
-            "method": method,
-            "weights": request.weights,
-            "masks": request.masks,
-            "start": request.start,
-            "resume": state,
-        }
-        network = self.network(request.features)
         began = shown = snapped = time.monotonic()
         try:
-            if zerogpu.ZERO_GPU:
-                left = replace(request.method, steps=run.steps - (state.step if state else 0))
-                if state:  # a continuation is at full size, and exact
-                    left = replace(left, scales=1, precision="exact")
-                loan = zerogpu.loan_for(self.seconds(left, request.features))
-                optimizing = zerogpu.optimize_there(loan, features=network, **wish)
-            else:
-                optimizing = optimize(features=_load(network, method.pooling), **wish)
+            optimizing = self._begin(request, method, state)
             context = copy_context()  # a lent GPU's owner asks whose request it is for
             try:
                 while step := self._result(self._thread.submit(context.run, lambda: next(optimizing, None))):
@@ -326,6 +309,27 @@ class OptimizationService(Service[OptimizationRun]):
         note = request.settings and recipe("advanced", {**request.settings, "steps": run.steps})
         run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), note or "")
         yield run
+
+    def _begin(
+        self, request: OptimizationRequest, method: Method, state: OptimizationState | None
+    ) -> Generator[OptimizationStep, None, None]:
+        """``nst_core.optimize``, here or on a lent GPU; ``method`` has the steps and seconds of the whole run."""
+        wish: dict[str, Any] = {
+            "content": request.content,
+            "styles": request.styles,
+            "method": method,
+            "weights": request.weights,
+            "masks": request.masks,
+            "start": request.start,
+            "resume": state,
+        }
+        network = self.network(request.features)
+        if not zerogpu.ZERO_GPU:
+            return optimize(features=_load(network, method.pooling), **wish)
+        left = replace(request.method, steps=method.steps - (state.step if state else 0))
+        if state:  # a continuation is at full size, and exact
+            left = replace(left, scales=1, precision="exact")
+        return zerogpu.optimize_there(zerogpu.loan_for(self.seconds(left, request.features)), features=network, **wish)
 
     def _result(self, step: Future[T]) -> T:
         """A step's result, which may take longer than this server still has.

@@ -231,22 +231,10 @@ class TrainingService(Service[TrainingRun]):
         cost = self._snap(run, network, folder.sample, 0)
         run.status = [phrase("Measuring the speed …")]
         yield
-        before, paces = 0.0, list[float]()
-        trial = self._thread.submit(train, recipe, painting, photos, network, features).result()
-        for step in self._steps(run, trial):
-            if step.step > 1:  # the first allocates memory that all later ones reuse
-                paces.append(step.seconds - before)
-            before = step.seconds
-            yield
-            if step.step >= TRIAL_STEPS and step.seconds >= TRIAL_SECONDS:
-                break
+        yield from self._plan(run, self._thread.submit(train, recipe, painting, photos, network, features).result())
         if run.stopped:
             run.status = [phrase("Stopped before it began")]
             return
-        if paces:
-            left = run.until - time.monotonic()
-            # The median: one of them may have waited for somebody's painting.
-            run.steps = max(1, min(recipe.steps, int(STEPS_SHARE * left / statistics.median(paces))))
         recipe, network = replace(recipe, steps=run.steps), new_network(recipe, start)
         shown = snapped = time.monotonic()
         training = self._thread.submit(train, recipe, painting, photos, network, features).result()
@@ -282,6 +270,21 @@ class TrainingService(Service[TrainingRun]):
         if not finished:
             done = phrase("{} of {} steps", step.step, run.steps)
         run.status = [run.outcome(finished), done, phrase("{}", duration(step.seconds))]
+
+    def _plan(self, run: TrainingRun, trial: Iterator[TrainingStep]) -> Iterator[None]:
+        """Have the run take as many steps as fit into its time, by the pace of the first steps of a trial."""
+        before, paces = 0.0, list[float]()
+        for step in self._steps(run, trial):
+            if step.step > 1:  # the first allocates memory that all later ones reuse
+                paces.append(step.seconds - before)
+            before = step.seconds
+            yield
+            if step.step >= TRIAL_STEPS and step.seconds >= TRIAL_SECONDS:
+                break
+        if paces:
+            left = run.until - time.monotonic()
+            # The median: one of them may have waited for somebody's painting.
+            run.steps = max(1, min(run.recipe.steps, int(STEPS_SHARE * left / statistics.median(paces))))
 
     def _steps(self, run: TrainingRun, steps: Iterator[TrainingStep]) -> Iterator[TrainingStep]:
         """The steps, one by one, in the background, until it is over."""
