@@ -24,7 +24,7 @@ let looksBack = false; // whether that picture is looked at
 let place = 0; // in Gradio's queue; 0: not in it
 let queued = null; // since when, in milliseconds
 let layer = "";
-let hidden = new Set();
+const hidden = new Set();
 let at = null; // step of the snapshot that is looked at; null: the newest
 let hovered = null; // index of the row under the pointer
 const next = new Image(); // loads the one that is looked at: until it is there, the one before is seen
@@ -34,6 +34,7 @@ const rows = () => run.losses.step ?? [];
 const layers = () => Object.keys(run.losses).filter((name) => name.includes("/"));
 const drawn = () => [...Object.keys(TITLES).filter((name) => run.losses[name]?.some((value) => value > 0)), layer]
   .filter((name) => name && run.losses[name]);
+const visible = () => drawn().filter((name) => !hidden.has(name));
 const kind = (name) => (name.includes("/") ? "layer" : name);
 const worded = (value) => String(+value.toPrecision(3));
 
@@ -159,10 +160,9 @@ function frame() { // from steps and losses to pixels
   while (end < last) end *= 2;
   end = run.running ? Math.max(last, Math.min(end, run.steps)) : last;
   let low = Infinity, high = -Infinity;
-  for (const name of drawn()) {
-    if (hidden.has(name)) continue;
-    for (const value of [...run.losses[name], ...(before?.losses[name] ?? [])]) if (value > 0) { low = Math.min(low, value); high = Math.max(high, value); }
-  }
+  for (const name of visible())
+    for (const value of [...run.losses[name], ...(before?.losses[name] ?? [])])
+      if (value > 0) [low, high] = [Math.min(low, value), Math.max(high, value)];
   if (high <= 0) [low, high] = [0.1, 1];
   low = Math.log10(low) - 0.05; high = Math.log10(high) + 0.05;
   if (high - low < 0.3) { const middle = (low + high) / 2; [low, high] = [middle - 0.15, middle + 0.15]; }
@@ -233,13 +233,12 @@ function draw() {
     parts.push(`<path class="scale" d="M${x} ${MARGIN.top - 12}V${at.bottom}"/>`);
     if (at.right - x > 44) text(+x + 4, 11, `${size} px`, "start", "scale");
   });
-  for (const { losses, name: of } of [{ losses: before?.losses ?? {}, name: "before" }, { losses: run.losses, name: "" }]) {
-    for (const name of drawn().filter((name) => !hidden.has(name) && losses[name]).reverse())
+  for (const [losses, of] of [[before?.losses ?? {}, "before"], [run.losses, ""]])
+    for (const name of visible().filter((name) => losses[name]).reverse())
       parts.push(`<path class="curve ${kind(name)} ${of}" d="${curve(losses, name, at)}"/>`);
-  }
   const row = shownRow(), x = at.x(steps[row]).toFixed(1);
   parts.push(`<path class="cursor" d="M${x} ${MARGIN.top}V${at.bottom}"/>`);
-  for (const name of drawn().filter((name) => !hidden.has(name))) {
+  for (const name of visible()) {
     const value = run.losses[name][row];
     if (value > 0) parts.push(`<circle class="${kind(name)}" cx="${x}" cy="${at.y(value).toFixed(1)}" r="3.5"/>`);
   }
