@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from html import escape
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,14 +283,11 @@ class Handlers:
             self.optimizations.network(features)
             paths = received(content), received(painting, "painting")
             photo = open_fitted(paths[0])
-            masks, weights, styles = [more[0]], [more[1]], [painting]
-            for place, another, mask, weight in zip(count(2), more[2::3], more[3::3], more[4::3], strict=False):
+            rows = [(painting, *more[:2]), *zip(more[2::3], more[3::3], more[4::3], strict=False)]
+            for place, (another, mask, _) in enumerate(rows, start=1):
                 if mask and not another:
                     raise PageError(f"Mask {place} has no painting: add one next to it, or remove the mask.")
-                if another:
-                    styles.append(another)
-                    masks.append(mask)
-                    weights.append(weight)
+            styles, masks, weights = zip(*(row for row in rows if row[0]), strict=True)
             areas = [open_fitted(received(mask, "mask")) if mask else None for mask in masks]
             # Named for people who compare the files of several runs.
             usual = zip(settings.items(), self.fill(preset), strict=True)
@@ -302,7 +298,7 @@ class Handlers:
                 [open_fitted(received(style, "painting")) for style in styles],
                 method,
                 features,
-                weights,
+                [*weights],
                 areas,
                 settings={"preset": preset, "features": features, "fast": fast, **settings},
             )
