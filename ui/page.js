@@ -59,7 +59,7 @@ addEventListener("pointercancel", ({ target }) => {
 
 // What this tab remembers until it is closed; a browser may keep a page inside another one from remembering anything.
 let tabMemory = {};
-try { tabMemory = sessionStorage; } catch {}
+try { tabMemory = sessionStorage ?? {}; } catch {} // an app's own browser may have none
 
 // A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
 try {
