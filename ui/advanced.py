@@ -62,7 +62,7 @@ FEATURES = {"compact": "Compact, quick", "vgg19": "VGG19, the paper's"}
 """What the feature networks are called."""
 FAST = "fast"
 """The choice of start that stands for a picture of one of the registry's styles."""
-STARTS = {"content": "the photograph", "noise": "noise", "style": "the painting", FAST: "a fast style's picture"}
+STARTS = {"content": "The photograph", "noise": "Noise", "style": "The painting", FAST: "A fast style's picture"}
 COLORS = {"style": "Painting", "photo": "Photograph", "matched": "Photograph, roughly"}
 PLAN = (
     "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
@@ -125,17 +125,17 @@ def advanced_tab(optimizations: OptimizationService, tab: gr.Tab, page: gr.Block
 
 def lay_out(optimizations: OptimizationService) -> Widgets:
     """Make the tab's widgets, in the order in which they stand."""
-    default, drop = METHODS["quick"], say("Drop, paste\nor choose")
+    default = METHODS["quick"]
     registry = optimizations.studio.registry
     settings: dict[str, Any] = {}
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
                 with gr.Column(min_width=150):
-                    content = picture(say("Photograph"), drop, elem_id="content")
+                    content = picture("Photograph", elem_id="content")
                     examples(EXAMPLES, content, "contents", "Or one of these")
                 with gr.Column(min_width=150):
-                    painting = picture(say("Painting"), drop, elem_id="painting")
+                    painting = picture("Painting", elem_id="painting")
                     examples(PAINTINGS, painting, "paintings", "Or one of these")
             preset = gr.Radio(
                 [(say(preset.label), id) for id, preset in PRESETS.items()],
@@ -156,7 +156,7 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
                     1, MAX_STEPS, value=default.steps, step=1, label=say("Maximum steps"), min_width=280
                 )
             with gr.Row():
-                starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
+                starts = [(say(words), id) for id, words in STARTS.items()]
                 settings["init"] = gr.Radio(
                     starts if len(registry) else starts[:-1],
                     value=default.init,
@@ -223,8 +223,8 @@ def further_paintings() -> list[gr.components.Component]:
         with gr.Row(elem_classes="further"):
             if place > 1:
                 mask, weight = "Mask", "Its weight"
-                widgets.append(picture(say(f"Painting {place}"), say("Drop or choose"), height=130))
-            widgets.append(picture(say(mask), say("Drop or choose"), height=130))
+                widgets.append(picture(f"Painting {place}", "Drop or choose", height=130))
+            widgets.append(picture(mask, "Drop or choose", height=130))
             widgets.append(number(1, weight))
     return widgets
 
@@ -447,7 +447,7 @@ def plan_in_words(
     more += [translate(SMOOTH).format(method.total_variation)] if method.total_variation else []
     more += [translate(COLORED[method.color])] if method.color in COLORED else []
     more += [translate(STAND_IN).format(layer=layer, other=other) for layer, other in stand_ins.items()]
-    start = translate(STARTS[init][0].upper() + STARTS[init][1:])
+    start = translate(STARTS[init])
     return translate(PLAN).format(
         size=method.size,
         steps=method.steps,
@@ -458,10 +458,10 @@ def plan_in_words(
     )
 
 
-def picture(label: Any, placeholder: Any, **options: Any) -> gr.Image:
+def picture(label: str, placeholder: str = "Drop, paste\nor choose", **options: Any) -> gr.Image:
     return gr.Image(
-        label=label,
-        placeholder=placeholder,
+        label=say(label),
+        placeholder=say(placeholder),
         sources=["upload"],
         buttons=[],
         min_width=120,

@@ -135,7 +135,7 @@ def _lay_out(trainings: TrainingService) -> Widgets:
     gr.Markdown(say(INTRODUCTION))
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
-            painting = picture(say("Painting"), say("Drop, paste\nor choose"), elem_id="model")
+            painting = picture("Painting", elem_id="model")
             examples(PAINTINGS, painting, "models", "Or one of these")
             settings = _settings(trainings)
             minutes = slider(
@@ -156,9 +156,7 @@ def _lay_out(trainings: TrainingService) -> Widgets:
                 )
                 file, before = download("Style (ZIP)", "zip"), download("Previous style (ZIP)", "zip-before")
             with gr.Row(visible=False) as trial:
-                photo = picture(
-                    say("Try it on a photograph"), say("Drop, paste\nor choose"), elem_id="own-photo", height=320
-                )
+                photo = picture("Try it on a photograph", elem_id="own-photo", height=320)
                 result = gr.ImageSlider(
                     label=say("Before and after"),
                     show_label=False,
