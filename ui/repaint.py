@@ -177,12 +177,7 @@ class Handler:
             yield overtaken
             return
         except NSTError as error:
-            # The message stays, but beside a photograph that cannot be read, the picture of another one does not.
-            gone = isinstance(error, PictureError)
-            if gone:
-                self.studio.shown.forget(session)
-            button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
-            yield button, f'<p class="wrong">{escape(str(error))}</p>', None if gone else gr.skip(), gr.skip()
+            yield self._refused(session, error)
             with refusals():
                 raise
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
@@ -209,6 +204,15 @@ class Handler:
                 "recipe": wish.recipe(),
             }
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip(), made
+
+    def _refused(self, session: str | None, error: NSTError) -> tuple[Any, ...]:
+        """What ``show`` yields of an error, whose message stays."""
+        message = f'<p class="wrong">{escape(str(error))}</p>'
+        if not isinstance(error, PictureError):
+            return gr.skip(), message, gr.skip(), gr.skip()
+        # Beside a photograph that cannot be read, the picture of another one does not stay.
+        self.studio.shown.forget(session)
+        return gr.DownloadButton(value=None, interactive=False), message, None, gr.skip()
 
     def _painted(
         self, session: str | None, path: Path, wish: Wish, translate: Callable[[str], str]
