@@ -83,10 +83,10 @@ def test_what_is_kept_changes_no_pixel(studio: Studio, photo: Path, stroke: floa
 
 def test_what_is_kept_is_bounded() -> None:
     kept: SessionCache[str] = SessionCache(2, seconds=60)
-    kept.put("ann", 1, "one")
-    kept.put("ann", 2, "two")
+    kept.put("ann", "one", 1)
+    kept.put("ann", "two", 2)
     assert kept.get("ann", 1) == "one"
-    kept.put("bob", 1, "uno")
+    kept.put("bob", "uno", 1)
     assert [kept.get("ann", 1), kept.get("ann", 2), kept.get("bob", 1)] == ["one", None, "uno"]
     kept.forget("ann")
     assert [kept.get("ann", 1), kept.get("bob", 1)] == [None, "uno"]
@@ -103,7 +103,7 @@ def test_nobody_pushes_out_what_others_keep() -> None:
 
 def test_what_is_kept_expires() -> None:
     kept: SessionCache[str] = SessionCache(2, seconds=0.01)
-    kept.put("ann", 1, "one")
+    kept.put("ann", "one", 1)
     time.sleep(0.02)
     assert kept.get("ann", 1) is None
 
@@ -166,7 +166,7 @@ def test_what_the_hub_says_of_a_style_that_was_left_is_not_heard(
         with pytest.raises(Ended):
             left.result(timeout=10)
         late = pages.submit(studio.painting, "bob", photo, Wish(style="ada/wave"))
-        wait_until(lambda: studio._wishes.get("bob", None))
+        wait_until(lambda: studio._wishes.get("bob"))
         studio.dismiss("bob")
         answers.set()
         with pytest.raises(Ended):

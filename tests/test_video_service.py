@@ -313,7 +313,7 @@ def test_a_first_frame_that_finds_no_room_is_no_answer(videos: VideoService, fil
 def test_a_film_that_finds_no_room_is_told(videos: VideoService, film: Path) -> None:
     with no_room(), pytest.raises(PageError, match=r"^This server cannot save the film \(File too large\): try again"):
         ended(videos.watch("ann", film, wish()))
-    assert videos.running.get("ann", None) is None
+    assert videos.running.get("ann") is None
 
 
 def test_stopped_in_the_line_it_does_not_wait(videos: VideoService, film: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_film_that_is_refused_at_once_is_not_said_to_run(videos: VideoService,
     line = make_film(tmp_path / "line.mp4", frames=3, size=(1, 40), pixels="yuv444p")
     with pytest.raises(FilmError, match="it should have at least 2 × 2"):
         ended(videos.watch("ann", line, wish()))
-    run = videos.running.get("ann", None)
+    run = videos.running.get("ann")
     assert run is None or not run.running
 
 

@@ -26,7 +26,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
     def asking(request: gr.Request) -> str | None:
         """Who asks, unless they have gone while this was waiting in Gradio's queue."""
         who = caller(request)
-        if studio.gone.get(who, None):
+        if studio.gone.get(who):
             raise Ended
         return who
 

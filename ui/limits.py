@@ -198,7 +198,7 @@ class Limits:
             if session and exchange.gone:
                 self.page.hung_up(session)
             if message and exchange.gone:
-                self.page.studio.gone.put(message, None, True)  # it may not have begun
+                self.page.studio.gone.put(message, True)  # it may not have begun
                 self.page.hung_up(message)
             self.page.heard(session)
             if exchange.is_form:

@@ -203,7 +203,7 @@ class OptimizationService(Service[OptimizationRun]):
         Raises:
             NSTError: there is none to go on with, or it has had its steps.
         """
-        ended = self._resumable.get(session, None)
+        ended = self._resumable.get(session)
         if ended is None:
             raise PageError("There is no longer a run to continue: press Run to start one.")
         if ended.state.step >= MAX_STEPS:
@@ -219,7 +219,7 @@ class OptimizationService(Service[OptimizationRun]):
 
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
         """The settings of the run that the session would go on with, as its request has them."""
-        ended = self._resumable.get(session, None)
+        ended = self._resumable.get(session)
         return ended.request.settings if ended else {}
 
     def goes_on(self, run: OptimizationRun) -> bool:
@@ -265,7 +265,7 @@ class OptimizationService(Service[OptimizationRun]):
         run.running, run.stopped, run.trouble = True, False, None
         run.go_back(state.step if state else 0)
         yield run
-        self.running.put(session, None, run)  # only now: the caller may have stopped at the first yield
+        self.running.put(session, run)  # only now: the caller may have stopped at the first yield
         earlier = state.seconds if state else 0.0
         method = replace(request.method, steps=run.steps, seconds=earlier + (request.method.seconds or MAX_SECONDS))
         began = shown = snapped = time.monotonic()
@@ -302,8 +302,8 @@ class OptimizationService(Service[OptimizationRun]):
             raise PageError("The run ended before its first step.")
         if state is None and len(request.styles) == 1:  # as the estimate assumes
             self._remember_pace(run, method, request.features)
-        self._ended.put(session, None, run)
-        self._resumable.put(session, None, Resumable(run, request, run.last.state))
+        self._ended.put(session, run)
+        self._resumable.put(session, Resumable(run, request, run.last.state))
         width, height = run.last.size
         log_event("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
         note = request.settings and recipe("advanced", {**request.settings, "steps": run.steps})

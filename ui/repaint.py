@@ -188,13 +188,13 @@ class Handler:
         if not self.studio.wants(session, wish):
             yield overtaken
             return
-        self.studio.shown.put(session, None, wish)
+        self.studio.shown.put(session, wish)
         files = str(painting.original.file), str(seen)
         bounded = wish.size is None and max(picture.size) == self.studio.limit(wish)
         yield gr.DownloadButton(interactive=False), describe(painting, translate, bounded), files, gr.skip()
         if seen != file:
             save_picture(picture, file, note=wish.recipe())
-        if self.studio.shown.get(session, None) is wish:  # though something else may be wanted since
+        if self.studio.shown.get(session) is wish:  # though something else may be wanted since
             made = {
                 # A picture that is touched up replaces its earlier version.
                 "key": f"{path.parent.name}-{wish.style}-{wish.second}",

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class SessionCache(Generic[T]):
-    """At most ``limit`` values for ``seconds`` each, found by their session and key alone.
+    """At most ``limit`` values for ``seconds`` each, found by their session, and a key if it has several.
 
     The session with the most values loses its least recently used one first, not those who keep fewer.
     """
@@ -23,7 +23,7 @@ class SessionCache(Generic[T]):
         self._lock = Lock()
         _ALL.add(self)
 
-    def get(self, session: str | None, key: Hashable) -> T | None:
+    def get(self, session: str | None, key: Hashable = None) -> T | None:
         with self._lock:
             since, value = self._values.get((session, key), (0.0, None))
             if value is None or time.monotonic() - since > self.seconds:
@@ -31,7 +31,7 @@ class SessionCache(Generic[T]):
             self._values.move_to_end((session, key))
             return value
 
-    def put(self, session: str | None, key: Hashable, value: T) -> None:
+    def put(self, session: str | None, value: T, key: Hashable = None) -> None:
         self.expire()
         with self._lock:
             self._values.pop((session, key), None)

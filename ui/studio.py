@@ -194,7 +194,7 @@ class Studio:
         """
         weakref.finalize(style, shutil.rmtree, style.folder, ignore_errors=True)
         name = f"own:{secrets.token_hex(8)}"
-        self._own.put(session, name, style)
+        self._own.put(session, style, name)
         return name
 
     def style(self, session: str | None, name: str, wanted: Callable[[], bool] = lambda: True) -> Style:
@@ -239,7 +239,7 @@ class Studio:
         try:
             match = on_the_hub(name)
             style = self._fetch_guest(match[1], match[2]) if match else self.registry.open(name)
-            self._guests.put(None, name, style)
+            self._guests.put(None, style, name)
             return style
         finally:
             with self._fetching_lock:
@@ -286,7 +286,7 @@ class Studio:
             Ended: something else has been asked for in the meantime.
             NSTError: the style is refused; if the photograph or the numbers are, the turn raises it.
         """
-        self._wishes.put(session, None, wish)
+        self._wishes.put(session, wish)
 
         def wanted() -> bool:
             return self.wants(session, wish)
@@ -307,7 +307,7 @@ class Studio:
                 if painting is None:
                     painting = self._paint(session, photo, style, wish, part_of(progress, number, len(keys)))
                     self._log(wish.styles[number], painting.painted, painting.seconds)
-                self._paintings.put(session, key, painting)
+                self._paintings.put(session, painting, key)
                 paintings.append(painting)
             return _whole(paintings)
 
@@ -315,7 +315,7 @@ class Studio:
 
     def wants(self, session: str | None, wish: Wish) -> bool:
         """Whether this very wish is the last that the session's page made."""
-        return self._wishes.get(session, None) is wish
+        return self._wishes.get(session) is wish
 
     def dismiss(self, session: str | None) -> None:
         """Give up whatever the session's page has asked for, or shows."""
@@ -350,7 +350,7 @@ class Studio:
         size = self._size(picture, wish)
         if original is None:
             original = self.save_original(fit(picture, size) if size else picture, photo.stem)
-            self._originals.put(session, key, original)
+            self._originals.put(session, original, key)
         # With other strokes, the network sees the photograph at another size than it is shown at.
         seen = original.picture if wish.stroke == 1 else picture
         started = time.perf_counter()

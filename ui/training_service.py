@@ -176,7 +176,7 @@ class TrainingService(Service[TrainingRun]):
         )
         title = request.title or plain(painting.stem)
         run = TrainingRun(slug(title), request.minutes, recipe, self.studio.folder)
-        self.running.put(session, None, run)
+        self.running.put(session, run)
         if earlier := self.ended(session):
             earlier.touch()
         yield run
@@ -192,7 +192,7 @@ class TrainingService(Service[TrainingRun]):
                 if earlier:
                     earlier.touch()
                     earlier.before, run.before = None, earlier
-                self._ended.put(session, None, run)
+                self._ended.put(session, run)
         except NSTError as error:
             if not run.losses:
                 raise

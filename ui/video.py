@@ -112,7 +112,7 @@ class Handlers:
             path, wish = received(film, "film"), self._wish(values)
         if self.videos.shows(request.session_hash, path, wish):
             return gr.skip(), gr.skip(), gr.skip()  # Gradio tells of a choice whenever its list loses the focus
-        painted = self.videos.running.get(request.session_hash, None)
+        painted = self.videos.running.get(request.session_hash)
         if painted and painted.running:
             if not painted.explained:
                 painted.explained = True

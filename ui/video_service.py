@@ -86,9 +86,9 @@ class VideoService(Service[VideoRun]):
             Ended: the page has asked for another one since, for the whole film, or for none.
             NSTError: the film, the style or a number is refused.
         """
-        if self._bare.get(session, None):
+        if self._bare.get(session):
             raise Ended
-        self._wishes.put(session, None, wish)
+        self._wishes.put(session, wish)
         styles, film, size, settings = self._checked(session, path, wish)
         kind = _kind(styles, wish)
         run = VideoRun(self.studio.folder)
@@ -115,8 +115,8 @@ class VideoService(Service[VideoRun]):
         shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
         run.status = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, kind, size)]
         run.running = False
-        self._firsts.put(session, None, run)
-        self._painted.put(session, None, (path, wish))
+        self._firsts.put(session, run)
+        self._painted.put(session, (path, wish))
         return run
 
     def choose(self, session: str | None, film: bool) -> None:
@@ -129,7 +129,7 @@ class VideoService(Service[VideoRun]):
         if film:
             self._bare.forget(session)
         else:
-            self._bare.put(session, None, True)
+            self._bare.put(session, True)
             self._firsts.forget(session)
 
     def watch(self, session: str | None, path: Path, wish: Wish) -> Iterator[VideoRun]:
@@ -140,7 +140,7 @@ class VideoService(Service[VideoRun]):
         """
         self._wishes.forget(session)
         styles, film, size, settings = self._checked(session, path, wish)
-        self._painted.put(session, None, (path, wish))
+        self._painted.put(session, (path, wish))
         run, earlier = VideoRun(self.studio.folder), self.ended(session)
         run.before = earlier.before if earlier and not earlier.finished else earlier
         out = run.folder / f"{slug(path.stem)}-{slug(styles[0].id)}.mp4"
@@ -150,7 +150,7 @@ class VideoService(Service[VideoRun]):
             shutil.copyfile(path, own)
         painter = stylize_video(own, styles[0], out, size=size, sound_seconds=SOUND_SECONDS, **settings)
         yield run
-        self.running.put(session, None, run)  # not before: if nobody asks for more, it never ends
+        self.running.put(session, run)  # not before: if nobody asks for more, it never ends
         film = replace(film, path=own)
         try:
             yield from self._paint(session, painter, run, film, _kind(styles, wish), size)
@@ -182,20 +182,20 @@ class VideoService(Service[VideoRun]):
             run.status.append(phrase("sound converted to AAC"))
         run.film, run.progress = out, 1.0
         log_event("filmed", frames=run.done, seconds=run.worked)
-        self._ended.put(session, None, run)
+        self._ended.put(session, run)
         self._firsts.forget(session)
         yield run
 
     def shown(self, session: str | None) -> VideoRun | None:
         """What the session's viewer showed last: a first frame, or a film that has ended."""
-        return self._firsts.get(session, None) or self.ended(session)
+        return self._firsts.get(session) or self.ended(session)
 
     def shows(self, session: str | None, path: Path, wish: Wish) -> bool:
         """Whether the session's page has just this already."""
-        return self._painted.get(session, None) == (path, wish)
+        return self._painted.get(session) == (path, wish)
 
     def _wants(self, session: str | None, wish: Wish) -> bool:
-        return self._wishes.get(session, None) is wish
+        return self._wishes.get(session) is wish
 
     def _checked(
         self, session: str | None, path: Path, wish: Wish

@@ -97,7 +97,7 @@ class Service(Generic[W]):
 
     def ended(self, session: str | None) -> W | None:
         """The session's last run that ended well."""
-        return self._ended.get(session, None)
+        return self._ended.get(session)
 
     def shown(self, session: str | None) -> W | None:
         """What the session's viewer showed last."""
@@ -105,7 +105,7 @@ class Service(Generic[W]):
 
     def stop(self, session: str | None) -> None:
         """Have the session's run end after the current step."""
-        if run := self.running.get(session, None):
+        if run := self.running.get(session):
             run.stopped = True
 
     def stop_all(self) -> None:
