@@ -15,7 +15,7 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.events import QUIET, dropping, one_at_a_time, refusals
+from ui.events import dropping, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
 from ui.links import copies, first_settings, remembers
 from ui.optimization_service import (
@@ -380,7 +380,7 @@ def wire(
     """Make the tab's events; returns the one that fills it in as the page opens."""
     preset, plan, run, fast = widgets.preset, widgets.plan, widgets.run, widgets.fast
     settings, linked = [*widgets.settings.values()], [*widgets.linked.values()]
-    quiet = {**QUIET, "preprocess": False}
+    quiet: dict[str, Any] = {"show_progress": "hidden", "preprocess": False}
     copies(widgets.link, widgets.linked, "advanced")
     filled_in = page.load(handlers.found_open, remembered, linked, **quiet, js="markEdited")
     # One at a time and none skipped, so that the last plan shown is that of the last choice.

@@ -19,6 +19,8 @@ from ui.optimization_service import MAX_STEPS, OptimizationRequest, Optimization
 from ui.studio import Studio, Wish, received
 from ui.words import spoken
 
+ENDPOINTS = "stylize", "optimize", "styles"
+
 
 def add_api(studio: Studio, optimizations: OptimizationService) -> None:
     """Add the endpoints to the ``gr.Blocks`` around it."""

@@ -98,7 +98,6 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         "concurrency_id": "community",
         "concurrency_limit": 4,
         "trigger_mode": "always_last",
-        "api_visibility": "private",
     }
     gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **listing)
     choice.input(
@@ -107,7 +106,6 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         [widgets.style, widgets.guests, widgets.found],
         preprocess=False,
         show_progress="hidden",
-        api_visibility="private",
     )
 
 

@@ -215,14 +215,13 @@ def nothing(report: str) -> list[Any]:
 
 def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_style: gr.Dropdown) -> None:
     """Make the tab's events."""
-    private: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
     mine, report, fields, published = widgets.mine, widgets.report, widgets.fields, widgets.published
     gr.on(
         [widgets.file.upload, widgets.file.clear],
         handlers.examined,
         widgets.file,
         [mine, report, widgets.offer, widgets.sample, *fields, widgets.folder_name, published],
-        **private,
+        preprocess=False,
         show_progress_on=report,
         trigger_mode="always_last",  # a file dropped while the one before is still being removed counts, too
         concurrency_id="gate",
@@ -231,14 +230,16 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
     offer_own(widgets.tried, mine, handlers.studio, gallery, film_style)
     if widgets.publish:
         inputs = [mine, widgets.rights, *fields]
-        widgets.publish.click(handlers.sent, inputs, published, **private, concurrency_id="hub", concurrency_limit=4)
+        widgets.publish.click(
+            handlers.sent, inputs, published, preprocess=False, concurrency_id="hub", concurrency_limit=4
+        )
     else:
         *_, name = fields
         name.change(
             handlers.renamed,
             [name, widgets.folder_name],
             published,
-            **private,
+            preprocess=False,
             queue=False,
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts

@@ -11,8 +11,6 @@ from nst_core.errors import NSTError
 
 PEOPLE = 24
 """How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-"""For what nobody has to wait for or see."""
 # Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's gate, and
 # the sliders would refuse a number in other words than the library.
 IN_LINE: dict[str, Any] = {
@@ -20,7 +18,6 @@ IN_LINE: dict[str, Any] = {
     # The same for all: what was asked for last should also be handled last.
     "concurrency_id": "network",
     "concurrency_limit": PEOPLE,
-    "api_visibility": "private",
 }
 """For what a network paints in the studio's line."""
 
@@ -32,7 +29,6 @@ def one_at_a_time(kind: str, viewer: gr.HTML) -> dict[str, Any]:
         "show_progress_on": viewer,
         "concurrency_id": kind,
         "concurrency_limit": 1,
-        "api_visibility": "private",
     }
 
 

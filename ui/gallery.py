@@ -83,7 +83,6 @@ def offer_own(
             [own, widgets.guests],
             [widgets.style, widgets.guests, film_style, widgets.cards],
             preprocess=False,
-            api_visibility="private",
         )
         # The focus is moved, as the button that was pressed is out of sight then.
         .success(None, None, None, js="() => openTab('repaint').focus()")
@@ -107,7 +106,7 @@ def examples(
     files: list[Path], place: gr.components.Component, id: str, label: str = "Or try one of these"
 ) -> Dependency:
     """Lay out files to try in a ``place``; returns the listener that puts the pressed one there."""
-    event = gr.Examples(files, place, label=say(label), elem_id=id, api_visibility="private").load_input_event
+    event = gr.Examples(files, place, label=say(label), elem_id=id).load_input_event
     blocks = get_blocks_context()
     assert blocks
     # As Gradio has it, whatever is pressed while another one is on its way is ignored.

@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
-from ui.events import QUIET
 from ui.sliders import ends
 
 SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" in os.environ else ""
@@ -18,8 +17,8 @@ SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" 
 def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], tab: str) -> None:
     """Have a button copy a link to a tab with these settings, by their names in it, to the clipboard."""
     copy = f"copyLink({json.dumps(tab)}, {json.dumps([*settings])}, {json.dumps(SPACE)})"
-    copied = button.click(None, [*settings.values()], button, js=copy, **QUIET)
-    copied.then(None, None, button, js="labelLinkAgain", **QUIET)
+    copied = button.click(None, [*settings.values()], button, js=copy)
+    copied.then(None, None, button, js="labelLinkAgain")
 
 
 def memory(tab: str) -> gr.BrowserState:

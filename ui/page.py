@@ -20,7 +20,7 @@ from nst_core.report import MAX_PREVIEW_SIDE
 from nst_core.style import PREVIEW_SIZE, WEIGHTS
 from ui.about import about_tab
 from ui.advanced import advanced_tab
-from ui.api import add_api
+from ui.api import ENDPOINTS, add_api
 from ui.contribute import contribute_tab
 from ui.gallery import preview_of
 from ui.limits import MAX_FILE, MAX_WAITING
@@ -118,7 +118,7 @@ def build_page(
         restore(studio, widgets, page, remembered["repaint"])
         page.unload(leave)
     for event in page.fns.values():
-        if event.api_name == "_check_login_status":  # Gradio's own, which would be an endpoint and a tool
+        if event.api_name not in ENDPOINTS:  # else each would be an endpoint and a tool, even Gradio's for the sign-in
             event.api_visibility = "private"
     page.queue(max_size=MAX_WAITING, api_open=False)
     return page

@@ -14,7 +14,7 @@ from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.events import IN_LINE, QUIET, refusals
+from ui.events import IN_LINE, refusals
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, painting_settings, registry_choices, words_of
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
@@ -249,7 +249,7 @@ def wire(
     style.change(None, None, None, js="showCard")
 
     both = [style.change, second.change]
-    gr.on([*both, result.change], None, [style, second, result], js="showMask", api_visibility="private")
+    gr.on([*both, result.change], None, [style, second, result], js="showMask")
     gr.on(both, None, [style, second], mix, js="showMix")
     result.change(None, result, widgets.share, js="showShare")
     widgets.share.click(None, result, widgets.share, js="shareShown")
@@ -261,7 +261,6 @@ def wire(
         [*settings.values()],
         remembered,
         js=remembers("repaint", settings),
-        **QUIET,
     )
     wishes = [photo, *settings.values()]
     # In this order: no picture is shown with another's download.

@@ -8,7 +8,7 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
-from ui.events import QUIET, dropping
+from ui.events import dropping
 from ui.gallery import RepaintWidgets, with_guest
 from ui.links import first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
@@ -50,7 +50,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
             )
         return [*restored(studio, widgets, guests, recipe, "this picture"), time.monotonic()]
 
-    found = page.load(found_open, remembered, [*settings, widgets.guests], **QUIET, js="markEdited")
+    found = page.load(found_open, remembered, [*settings, widgets.guests], show_progress="hidden", js="markEdited")
     for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
         after(None, None, None, js=SETTLED)
 
@@ -64,9 +64,9 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         js="unlessAgain('#photo')",
         preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
-        **QUIET,
+        show_progress="hidden",
     )
-    widgets.history.select(chosen, widgets.guests, to_set, **QUIET)
+    widgets.history.select(chosen, widgets.guests, to_set, show_progress="hidden")
     widgets.paint_after(widgets.found.change)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ui.advanced import PAINTINGS, picture
-from ui.events import IN_LINE, QUIET, dropping, one_at_a_time, refusals
+from ui.events import IN_LINE, dropping, one_at_a_time, refusals
 from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
 from ui.studio import received
@@ -105,7 +105,7 @@ def _elsewhere(trainings: TrainingService) -> None:
         preprocess=False,
         trigger_mode="always_last",
         queue=False,
-        **QUIET,
+        show_progress="hidden",
     )
 
 

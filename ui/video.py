@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
+from ui.events import IN_LINE, one_at_a_time, refusals
 from ui.gallery import drawn, examples, painting_settings, registry_choices
 from ui.line import Ended
 from ui.links import first_settings, remembers
@@ -152,11 +152,11 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     film, viewer, result, file = widgets.film, widgets.viewer, widgets.result, widgets.file
     paint, watched = widgets.paint, [viewer, widgets.leave, widgets.stop]
     named, settings = widgets.settings, [*widgets.settings.values()]
-    page.load(handlers.found_open, remembered, settings, **QUIET, js="markEdited")
+    page.load(handlers.found_open, remembered, settings, show_progress="hidden", js="markEdited")
     # For one choice from a list, Gradio starts two events.
     pressed = [named[name].input for name in ("style", "color", "size", "stroke", "second")]
     dragged = [named[name].input for name in ("strength", "mix")]
-    gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named), **QUIET)
+    gr.on([*pressed, *dragged], None, settings, remembered, js=remembers("video", named))
     previewed = {"inputs": [film, *settings], "outputs": [viewer, result, file], "show_progress_on": viewer, **IN_LINE}
     film.change(handlers.chosen, **previewed, trigger_mode="multiple")
     gr.on(pressed, handlers.first, **previewed, trigger_mode="multiple")

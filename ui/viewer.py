@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.events import Dependency
 
-from ui.events import QUIET, as_markup
+from ui.events import as_markup
 from ui.studio import address_of
 from ui.watched import Service, Watched
 from ui.words import say
@@ -82,7 +82,7 @@ def follow(
     for what a session's last run of the ``service`` has ``left`` to download.
     """
     viewer, leave, stop = watched
-    at_once = {**QUIET, "queue": False}
+    at_once: dict[str, Any] = {"show_progress": "hidden", "queue": False}
 
     def rest(request: gr.Request) -> list[Any]:
         hidden = [gr.Button(visible=False)] * 2
