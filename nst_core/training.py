@@ -306,7 +306,7 @@ class _Run:
         self.share = self.processes.share(recipe.batch_size)
         """Which part of each batch this process works on."""
         features = feature_network(features).to(self.device)
-        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
         painting = open_painting(style_image)
         self.loss = perceptual_loss(recipe, features, painting)
         # Pictures that a training writes as it runs are nothing to learn from, and differ after every interruption.
