@@ -144,7 +144,7 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
         source = _of_array(source)
     if isinstance(source, Image.Image):
         return _clean(source, _subject(getattr(source, "filename", "")), max_pixels)
-    subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
+    subject = _subject(source)
     with _stream(source, subject) as stream:
         return _clean(_identify(stream, subject, max_pixels), subject, max_pixels, at_least)
 
@@ -222,7 +222,7 @@ def read_note(source: str | Path | Content | BinaryIO) -> str:
     Raises:
         PictureError: as ``open_picture``, as far as a header tells.
     """
-    subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
+    subject = _subject(source)
     with _stream(source, subject) as stream:
         note = _identify(stream, subject, MAX_PIXELS).info.get(NOTE, "")
     return note[:LONGEST_NOTE] if isinstance(note, str) else ""
@@ -297,8 +297,9 @@ def to_picture(tensor: Tensor) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
-def _subject(name: object) -> str:
+def _subject(source: object) -> str:
     """How a message names the picture: without its folder, which may be a server's temporary one."""
+    name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", "")
     named = isinstance(name, str | os.PathLike) and (Path(name).name or str(name))
     return f"The picture {quoted(named)}" if named else "The picture"
 
