@@ -105,7 +105,7 @@ def fetch(
 
 
 def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
-    """The folder, in the Hub's cache, with a repository's ``registry.yaml``; ``revision`` as for ``fetch``.
+    """A repository's ``registry.yaml``, in the Hub's cache; ``revision`` as for ``fetch``.
 
     ``repo`` is that of a model, ``user/repo``, or of a Space, ``spaces/user/repo``. ``token`` is a person's, by default
     the one that this machine is logged in with.
@@ -114,7 +114,7 @@ def fetch_registry(repo: str, revision: str | None = None, token: str | None = N
         HubError: no such repository or revision, no access, no answer, or no registry in it.
     """
     with _refusals(repo, revision, kept=True):
-        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", token)
+        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", token) / REGISTRY
 
 
 def registry_at(repo: str, revision: str | None = None, token: str | None = None) -> Registry:
@@ -124,7 +124,7 @@ def registry_at(repo: str, revision: str | None = None, token: str | None = None
         HubError: see ``fetch_registry``.
         RegistryError: something in it is not as it should be.
     """
-    path = fetch_registry(repo, revision, token) / REGISTRY
+    path = fetch_registry(repo, revision, token)
     return Registry.parse(read_registry(path), path)
 
 
@@ -347,7 +347,7 @@ class _Addition(TypedDict):
 def _addition(registry: str, entries: list[Entry], token: str | None = None) -> _Addition:
     """A commit that appends entries to a registry as it is now, and fails if somebody changes that first."""
     sha = _sha(_info(registry, None, token=token))
-    text = read_registry(fetch_registry(registry, sha, token) / REGISTRY)
+    text = read_registry(fetch_registry(registry, sha, token))
     for entry in entries:
         text = add_entry(text, entry)
     return {"operations": [CommitOperationAdd(REGISTRY, text.encode())], "parent_commit": sha}

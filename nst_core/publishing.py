@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from nst_core import hub
 from nst_core.errors import NSTError
-from nst_core.registry import REGISTRY, Entry, add_entry, read_registry
+from nst_core.registry import Entry, add_entry, read_registry
 from nst_core.report import examine
 from nst_core.style import WEIGHTS, read_card
 from nst_core.text import explain, slug
@@ -61,7 +61,7 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
     if registry:
-        add_entry(read_registry(hub.fetch_registry(registry, token=token) / REGISTRY), dry)
+        add_entry(read_registry(hub.fetch_registry(registry, token=token)), dry)
     revision = hub.publish(folder, repo, token)
     if not registry:
         return Published(repo, None)

@@ -154,7 +154,7 @@ class Registry:
             from nst_core.hub import fetch_registry
 
             repo = match[1]
-            path = fetch_registry(match[1], match[2]) / REGISTRY
+            path = fetch_registry(match[1], match[2])
         else:
             path = _find(Path(source) if source is not None else None)
         return cls.parse(read_registry(path), path, repo=repo)
