@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import constants
 from pydantic import ValidationError
 
 from nst_core import hub
@@ -29,7 +30,7 @@ class Published:
     @property
     def url(self) -> str:
         """The repository's page."""
-        return hub.page(self.repo)
+        return f"{constants.ENDPOINT}/{self.repo}"
 
 
 def publish_style(folder: Path, repo: str, *, registry: str | None = None, token: str | None = None) -> Published:
