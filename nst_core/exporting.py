@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from nst_core import __version__
 from nst_core.architectures import Architecture
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError, check_choice
 from nst_core.files import replacing
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE, check_second
 from nst_core.text import few, quoted

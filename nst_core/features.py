@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError, check_choice
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.text import quoted
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
@@ -378,7 +379,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _values(numbers: tuple[float, ...]) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
+    return torch.tensor(numbers, **FLOAT32_ON_CPU)
 
 
 def _empty(**shape: Any) -> VGG19:

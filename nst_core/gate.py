@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.architectures import ARCHITECTURES, Architecture
-from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError
+from nst_core.modes import FLOAT32_ON_CPU, OwnNumbers
 from nst_core.text import explain, few, plain, unique_keys
 
 DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -146,7 +146,7 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
 def trial_picture(side: int, *, blobs: int, seed: int) -> Tensor:
     """A picture of ``blobs`` × ``blobs`` random colours, smooth in between: (1, 3, side, side) in 0–255."""
     numbers = torch.Generator("cpu").manual_seed(seed)
-    colours = torch.rand(1, 3, blobs, blobs, generator=numbers, dtype=torch.float32, device="cpu")
+    colours = torch.rand(1, 3, blobs, blobs, generator=numbers, **FLOAT32_ON_CPU)
     return 255 * F.interpolate(colours, size=(side, side), mode="bilinear")
 
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.memory import check_memory, free_memory
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.precision import fast_bfloat16
 from nst_core.progress import Progress
 from nst_core.winograd import TILE, measured_once, winograd, winograd_kernel

@@ -18,11 +18,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import check_memory
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.precision import Precision
 from nst_core.progress import Progress
 from nst_core.registry import REPO
