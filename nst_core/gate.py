@@ -25,7 +25,7 @@ MAX_HEADER = 2**16
 """The most bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
 TRIAL_SIDE = 64
 POINTER = b"version https://git-lfs"
-"""How that begins which Git LFS leaves in the place of a file that was not fetched."""
+"""How the text begins that Git LFS leaves in place of a file that was not fetched."""
 IS_POINTER = "is only a Git LFS pointer: `git lfs pull` fetches the weights themselves"
 
 

@@ -41,8 +41,8 @@ LONGEST_NOTE = 10_000
 LARGEST_EXIF = 2**20
 """The most bytes of EXIF data that are read; a JPEG has at most 64 kB."""
 ANY_STEPS = b"mpet"
-"""A type of conversion in a colour profile: of as many steps as it likes, all of which may be the same bytes. No camera
-writes it, and a millisecond goes by with each."""
+"""The type of a conversion in a colour profile that has any number of steps: each takes a millisecond, and all may be
+the same bytes. No camera writes it."""
 
 log = logging.getLogger(__name__)
 Image.init()
@@ -386,7 +386,8 @@ def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
 
 
 def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | None = None) -> Image.Image:
-    _decode(picture, subject, max_pixels, at_least)
+    _check_header(picture, subject, max_pixels)
+    _decode(picture, subject, at_least)
     key = picture.info.get("transparency")
     if key is not None and not isinstance(key, {"P": bytes | int, "RGB": tuple}.get(picture.mode, int)):
         # Pillow leaves the old key there when it converts a picture to another mode.
@@ -410,12 +411,13 @@ def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | 
     return result
 
 
-def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int | None) -> None:
+def _check_header(picture: Image.Image, subject: str, max_pixels: int) -> None:
+    """Refuse, before anything is decoded, too many pixels, none, and what Pillow would not decode as it was meant."""
     if not math.prod(picture.size):
         raise PictureError(f"{subject} has no pixels: it should have at least 1 × 1.")
     sizes: list[tuple[int, ...]] = [picture.size]
     if isinstance(picture, TiffImageFile):
-        # Pillow decodes that as noise, unless it is compressed.
+        # Planes of 16 bits are decoded as noise by Pillow, unless they are compressed.
         apart = picture.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
         deep = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
         if apart and deep and picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) == 1:
@@ -433,6 +435,9 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
             most = f"{max_pixels:,} in total" if math.prod(size) > max_pixels else f"{MAX_SIDE:,} per side"
             sides = " × ".join(str(side) for side in size)
             raise PictureError(f"{subject} has {sides} pixels: at most {most} are allowed.")
+
+
+def _decode(picture: Image.Image, subject: str, at_least: int | None) -> None:
     if isinstance(picture, TiffImageFile) and picture.tile:
         # Otherwise Pillow would apply its own limit to the size as well.
         picture.im = Image.new(picture.mode, picture._tile_size, None).im

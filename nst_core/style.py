@@ -373,9 +373,9 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
-    They are written to a temporary folder inside it, and moved out when all are complete, the weights last, in the
-    place of a former style's, which are deleted first: an interruption leaves the folder as it was, or without the file
-    that makes it a style.
+    All are first completed in a temporary folder inside it. Then a former style's weights are deleted, and the four
+    moved into place, the weights last: an interruption leaves the folder as it was, or without the file that makes it a
+    style.
 
     Raises:
         StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` could not
