@@ -333,12 +333,7 @@ def read_registry(path: Path) -> str:
     Raises:
         RegistryError: it cannot be read, is too large, or is not UTF-8.
     """
-    try:
-        return read_text(path, MAX_REGISTRY)
-    except OSError as error:
-        raise RegistryError(f"{path.name} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
+    return read_text(path, MAX_REGISTRY, RegistryError)
 
 
 def add_entry(text: str, entry: Entry) -> str:

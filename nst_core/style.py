@@ -306,7 +306,7 @@ def read_config(folder: Path) -> StyleConfig:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    text = _read(folder / CONFIG, MAX_CONFIG)
+    text = read_text(folder / CONFIG, MAX_CONFIG, StyleError)
     try:
         config = StyleConfig.model_validate_json(text)
         check_json(text)
@@ -323,7 +323,8 @@ def read_card(folder: Path) -> Card:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    return Card.parse(_read(folder / CARD, MAX_CARD)) if os.path.isfile(folder / CARD) else Card()
+    file = folder / CARD
+    return Card.parse(read_text(file, MAX_CARD, StyleError)) if os.path.isfile(file) else Card()
 
 
 def tagged(card: str) -> str:
@@ -434,12 +435,3 @@ def _real(folder: str | Path) -> Path:
     if "\0" in str(folder):
         raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
     return Path(os.path.realpath(folder))
-
-
-def _read(path: Path, limit: int) -> str:
-    try:
-        return read_text(path, limit)
-    except OSError as error:
-        raise StyleError(f"{path.name} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise StyleError(f"{path.name} cannot be used: {error}.") from error
