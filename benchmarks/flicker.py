@@ -129,20 +129,11 @@ def draw_clips(photos: Path, count: int, size: int, frames: int) -> list[list[Dr
     """``count`` clips of each motion."""
     pictures = [np.array(open_picture(path).convert("RGB")) for path in sorted(photos.iterdir())]
     pictures = [picture if picture.shape[1] > picture.shape[0] else np.rot90(picture).copy() for picture in pictures]
-    shape = size, size * 2 // 3
-    return [
-        list(
-            draw_clip(
-                pictures[(4 * n + m) * 7 % len(pictures)],
-                pictures[(4 * n + m + 1) * 7 % len(pictures)],
-                motion,
-                frames,
-                shape,
-            )
-        )
-        for n in range(count)
-        for m, motion in enumerate(MOTIONS)
-    ]
+    clips = []
+    for number, motion in enumerate(count * MOTIONS):
+        photo, other = (pictures[7 * place % len(pictures)] for place in (number, number + 1))
+        clips.append(list(draw_clip(photo, other, motion, frames, (size, size * 2 // 3))))
+    return clips
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -253,11 +252,10 @@ def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, ContentTarget
         terms.total.backward()
         return terms.total
 
-    for step in count():
-        # step() returns the loss before it moves.
-        if step == most or optimizer.step(closure).item() <= goal:
+    for step in range(most):
+        if optimizer.step(closure).item() <= goal:  # the loss before it moves
             return step
-    raise AssertionError("unreachable")
+    return most
 
 
 def write(style: Style, scores: dict[str, float], photos: int, arguments: argparse.Namespace) -> None:

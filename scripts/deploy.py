@@ -16,11 +16,10 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
-FOLDERS = [".ci/*", ".github/*", "benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"]
-SHIPPED = [
+SHIPPED = [  # all, so that what README tells works in a clone of the Space, too
     *("app.py", REGISTRY, "requirements.txt", "pyproject.toml", "Makefile", "README.md", "CONTRIBUTING.md", "LICENSE"),
     *("Dockerfile", ".dockerignore", ".gitignore"),
-    *FOLDERS,  # all, so that what README tells works in a clone of the Space, too
+    *(".ci/*", ".github/*", "benchmarks/*", "docs/*", "nst_core/*", "scripts/*", "styles/*", "tests/*", "ui/*"),
 ]
 PICTURE = "ui/card.jpg"
 LEFT = ["*/__pycache__/*", "styles/*/training/*"]
