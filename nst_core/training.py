@@ -90,9 +90,7 @@ class Photographs(Dataset[Tensor]):
         if not isinstance(folder, str | Path) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
         self.folder = Path(folder)
-        inside, out = self.folder.resolve(), without and without.resolve()
-        left = out if out and inside in out.parents else None
-        self.paths = sorted(path for path in _pictures(self.folder) if not (left and left in path.resolve().parents))
+        self.paths = sorted(_pictures(self.folder, without and without.resolve()))
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -152,18 +150,18 @@ class Photographs(Dataset[Tensor]):
         raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _pictures(folder: Path, without: Path | None) -> Iterator[Path]:
     """The photographs in a folder and its subfolders, except those that ``Photographs`` leaves out."""
     for place, inside, files in os.walk(folder):
         here = Path(place)
         yield from (here / file for file in files if is_photograph(here / file))
-        inside[:] = [name for name in inside if not name.startswith(".") and not _is_trained(here / name)]
+        inside[:] = [name for name in inside if not name.startswith(".") and not _is_trained(here / name, without)]
 
 
-def _is_trained(folder: Path) -> bool:
+def _is_trained(folder: Path, without: Path | None) -> bool:
     """Whether a folder is a style's, or the one where a training draws as it runs."""
     drawn = ("losses.csv", "checkpoint.pt") if folder.name == "training" else ()
-    return any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
+    return folder.resolve() == without or any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
 
 
 def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Image.Image) -> PerceptualLoss:
