@@ -32,8 +32,6 @@ CLOSED = ".nut"
 """The suffix of a part that was closed."""
 OPEN = ".open"
 """The suffix of a part that is not closed yet."""
-_FORMATS = {True: "mp4", False: "matroska"}
-"""FFmpeg's names, by whether it is an MP4."""
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 SLOWEST = 4000
 """Sound with fewer samples a second is left out."""
@@ -168,7 +166,8 @@ def join(
     with _writing(target), replacing(target) as new, ExitStack() as stack:
         pictures = _pictures(parts)
         first = next(pictures)
-        out = stack.enter_context(av.open(f"file:{new}", "w", format=_FORMATS[mp4], options=options))
+        kind = "mp4" if mp4 else "matroska"
+        out = stack.enter_context(av.open(f"file:{new}", "w", format=kind, options=options))
         stream = out.add_stream_from_template(first.stream, opaque=True)
         stream.time_base = film.time_base
         if not mp4:  # H.264 itself says so
@@ -329,7 +328,7 @@ def _is_held(sound: "AudioStream", *, mp4: bool) -> bool:
 
     if mp4 and _codec_of(sound) not in MP4_SOUND:
         return False
-    trial = av.open(io.BytesIO(), "w", format=_FORMATS[mp4])
+    trial = av.open(io.BytesIO(), "w", format="mp4" if mp4 else "matroska")
     try:
         trial.add_stream_from_template(sound)
         trial.start_encoding()
