@@ -321,20 +321,19 @@ class _Run:
         network.zero_grad()  # gradients of an interrupted step may still be there
         optimizer = Muon(network)
         joined = self.processes.joined(network)
-        start, seconds = 0, 0.0
+        saved = None
         if checkpoint and resume:
             saved = _read_checkpoint(checkpoint)
             self.photographs.take(saved["asked"].get("photographs", []))
-            settings = self._settings()
-            _restore(saved, settings, network, optimizer)
-            start, seconds = saved["step"], saved["seconds"]
         elif checkpoint and os.path.exists(checkpoint):
             raise TrainingError(
                 f"A training was begun already, and its checkpoint is {checkpoint}: resume continues it; to start "
                 "over, delete it or name another folder."
             )
-        else:
-            settings = self._settings()
+        settings = self._settings()
+        if saved:
+            _restore(saved, settings, network, optimizer)
+        start, seconds = (saved["step"], saved["seconds"]) if saved else (0, 0.0)
         began = time.perf_counter() - seconds
         for step, batch in enumerate(self._batches(start), start):
             terms, output = self._losses(joined, step, batch.to(self.device, non_blocking=True))
@@ -359,8 +358,7 @@ class _Run:
     def _settings(self) -> dict[str, Any]:
         """What must be the same to resume it, as plain values: NumPy's text is not, and would not be read back."""
         settings = asdict(self.recipe) | self.marks | {"photographs": self.photographs.names()}
-        plain: dict[str, Any] = json.loads(json.dumps(settings))
-        return plain
+        return json.loads(json.dumps(settings))
 
     def _batches(self, start: int) -> Iterator[Tensor]:
         """This process's part of each batch from step ``start`` on: (B, 3, crop, crop), RGB in 0–1, on the CPU."""

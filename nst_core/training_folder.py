@@ -242,8 +242,9 @@ def reproduction(
     recipe: Recipe, style_image: str, folder: str, features: str, warm_start: str | None, registry: str | None = None
 ) -> str:
     """The part of a card that says how to train the same again; ``registry`` is the one that has the warm start."""
-    words = ["python -m nst_core train", shlex.quote(style_image), "--photos photos/ -o", shlex.quote(folder)]
-    words += ["--warm-start", shlex.quote(warm_start)] if warm_start else []
-    words += ["--registry", shlex.quote(registry)] if warm_start and registry else []
-    words += ["--features", shlex.quote(features)] if features != "vgg19" else []
-    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, shlex.join(recipe.options(warm=bool(warm_start)))])}\n```\n"
+    words = ["train", style_image, "--photos", "photos/", "-o", folder]
+    words += ["--warm-start", warm_start] if warm_start else []
+    words += ["--registry", registry] if warm_start and registry else []
+    words += ["--features", features] if features != "vgg19" else []
+    words += recipe.options(warm=bool(warm_start))
+    return f"\n## Reproduce\n\n```sh\npython -m nst_core {shlex.join(words)}\n```\n"
