@@ -214,7 +214,7 @@ def loss_of(style: Style, features: str | Path, paintings: Path) -> PerceptualLo
     training = style.config.training
     recipe = Recipe(**{field.name: training[field.name] for field in fields(Recipe) if field.name in training})
     network = load_features(training["features"] if training["features"] in ("vgg19", "compact") else features)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
     return perceptual_loss(recipe, network, open_picture(paintings / training["style_image"]))
 
 

@@ -286,14 +286,12 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
     Raises:
         ImportingError: a file is missing, or is not what the manifest or the architecture says.
     """
+    if not os.path.isfile(folder / MANIFEST):
+        raise ImportingError(f"There is no {MANIFEST} in {folder.name}.")
     try:
-        manifest = _Manifest.model_validate_json(read_text(folder / MANIFEST, MAX_MANIFEST)).root
-    except OSError as error:
-        raise ImportingError(f"There is no {MANIFEST} that can be read in {folder.name}: {error.strerror}.") from error
+        manifest = _Manifest.model_validate_json(read_text(folder / MANIFEST, MAX_MANIFEST, ImportingError)).root
     except ValidationError as error:
         raise ImportingError(explain(error, MANIFEST)) from error
-    except ValueError as error:
-        raise ImportingError(f"{MANIFEST} cannot be used: {error}.") from error
     state = {}
     for index, (name, shape) in enumerate(_ml5_order(FAST_STYLE_TRANSFER)):
         variable = f"Variable_{index}" if index else "Variable"

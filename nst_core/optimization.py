@@ -286,7 +286,7 @@ class _Run:
                     f"load it with pooling={method.pooling!r}, or give its name."
                 )
         self.networks = {
-            drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
             for drafts, network in networks.items()
         }
         self.layers = {drafts: _layers(weights, network.layers) for drafts, network in networks.items()}

@@ -154,7 +154,7 @@ class Registry:
             from nst_core.hub import fetch_registry
 
             repo = match[1]
-            path = fetch_registry(match[1], match[2]) / REGISTRY
+            path = fetch_registry(match[1], match[2])
         else:
             path = _find(Path(source) if source is not None else None)
         return cls.parse(read_registry(path), path, repo=repo)
@@ -333,12 +333,7 @@ def read_registry(path: Path) -> str:
     Raises:
         RegistryError: it cannot be read, is too large, or is not UTF-8.
     """
-    try:
-        return read_text(path, MAX_REGISTRY)
-    except OSError as error:
-        raise RegistryError(f"{path.name} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
+    return read_text(path, MAX_REGISTRY, RegistryError)
 
 
 def add_entry(text: str, entry: Entry) -> str:

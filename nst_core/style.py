@@ -18,11 +18,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import check_memory
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.precision import Precision
 from nst_core.progress import Progress
 from nst_core.registry import REPO
@@ -306,7 +306,7 @@ def read_config(folder: Path) -> StyleConfig:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    text = _read(folder / CONFIG, MAX_CONFIG)
+    text = read_text(folder / CONFIG, MAX_CONFIG, StyleError)
     try:
         config = StyleConfig.model_validate_json(text)
         check_json(text)
@@ -323,7 +323,8 @@ def read_card(folder: Path) -> Card:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    return Card.parse(_read(folder / CARD, MAX_CARD)) if os.path.isfile(folder / CARD) else Card()
+    file = folder / CARD
+    return Card.parse(read_text(file, MAX_CARD, StyleError)) if os.path.isfile(file) else Card()
 
 
 def tagged(card: str) -> str:
@@ -373,9 +374,9 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
-    They are written to a temporary folder inside it, and moved out when all are complete, the weights last, in the
-    place of a former style's, which are deleted first: an interruption leaves the folder as it was, or without the file
-    that makes it a style.
+    All are first completed in a temporary folder inside it. Then a former style's weights are deleted, and the four
+    moved into place, the weights last: an interruption leaves the folder as it was, or without the file that makes it a
+    style.
 
     Raises:
         StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` could not
@@ -434,12 +435,3 @@ def _real(folder: str | Path) -> Path:
     if "\0" in str(folder):
         raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
     return Path(os.path.realpath(folder))
-
-
-def _read(path: Path, limit: int) -> str:
-    try:
-        return read_text(path, limit)
-    except OSError as error:
-        raise StyleError(f"{path.name} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise StyleError(f"{path.name} cannot be used: {error}.") from error

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
-from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError, check_number
 from nst_core.features import FeatureNetwork, feature_network, fingerprint
 from nst_core.files import replacing
@@ -36,7 +35,7 @@ from nst_core.images import (
 )
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, open_painting, style_target
-from nst_core.modes import own_modes, unaffected
+from nst_core.modes import OwnNumbers, own_modes, unaffected
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
@@ -304,7 +303,7 @@ class _Run:
         self.share = self.processes.share(recipe.batch_size)
         """Which part of each batch this process works on."""
         features = feature_network(features).to(self.device)
-        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
         painting = open_painting(style_image)
         self.loss = perceptual_loss(recipe, features, painting)
         # Pictures that a training writes as it runs are nothing to learn from, and differ after every interruption.

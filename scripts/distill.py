@@ -82,7 +82,7 @@ def main() -> None:
     fit_ranks(wide, teacher, first)
     narrow.heads = distilled.heads = ()  # the activations inside, instead of what heads make of them
     for network in (narrow, distilled):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
     names, connectors = [name for name in narrow.layers if name.startswith("conv")], nn.ModuleDict()
     for name in names:
         connectors[name] = begin(narrow, distilled, name, next(pictures))

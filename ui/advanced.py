@@ -16,9 +16,9 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
-from ui.events import QUIET, one_at_a_time, refusals
+from ui.events import QUIET, dropping, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, dropping, first_settings, remembers
+from ui.links import copies, first_settings, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -30,7 +30,7 @@ from ui.optimization_service import (
 )
 from ui.sliders import slider, within
 from ui.studio import PageError, Wish, received, recipe_of
-from ui.viewer import follow, shown, stop_button, viewer_for
+from ui.viewer import download, follow, shown, stop_button, viewer_for
 from ui.watched import duration
 from ui.words import LOSSES, say, translator_for
 
@@ -128,6 +128,7 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
     """Make the tab's widgets, in the order in which they stand."""
     default, drop = METHODS["quick"], say("Drop, paste\nor choose")
     registry = optimizations.studio.registry
+    settings: dict[str, Any] = {}
     with gr.Row():
         with gr.Column(scale=5, min_width=340):
             with gr.Row():
@@ -149,13 +150,15 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
                 link = gr.Button(say("Link to settings"), elem_classes="copy-link", scale=0, min_width=200)
             with gr.Row():
                 sizes = sizes_of(optimizations)
-                size = gr.Radio(
+                settings["size"] = gr.Radio(
                     sizes, value=min(default.size, sizes[-1]), label=say("Size (longer side, px)"), min_width=280
                 )
-                steps = slider(1, MAX_STEPS, value=default.steps, step=1, label=say("Maximum steps"), min_width=280)
+                settings["steps"] = slider(
+                    1, MAX_STEPS, value=default.steps, step=1, label=say("Maximum steps"), min_width=280
+                )
             with gr.Row():
                 starts = [(say(words[0].upper() + words[1:]), id) for id, words in STARTS.items()]
-                init = gr.Radio(
+                settings["init"] = gr.Radio(
                     starts if len(registry) else starts[:-1],
                     value=default.init,
                     label=say("Start from"),
@@ -167,7 +170,7 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
                     label=say("The fast style"),
                     visible=False,
                 )
-                color = gr.Radio(
+                settings["color"] = gr.Radio(
                     [(say(words), id) for id, words in COLORS.items()],
                     value=default.color,
                     label=say("Colours of the"),
@@ -175,11 +178,11 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
                 )
             with gr.Accordion(say("Weights, optimiser, network, layers"), open=False):
                 with gr.Row():
-                    content_weight = number(default.content_weight, say("Content weight"), 0)
-                    style_weight = number(default.style_weight, say("Style weight"), 0)
-                    total_variation = number(default.total_variation, say("Smoothness (total variation)"), 0)
+                    settings["content_weight"] = number(default.content_weight, "Content weight")
+                    settings["style_weight"] = number(default.style_weight, "Style weight")
+                    settings["total_variation"] = number(default.total_variation, "Smoothness (total variation)")
                 with gr.Row():
-                    optimizer = gr.Radio(
+                    settings["optimizer"] = gr.Radio(
                         [(words, id) for id, words in OPTIMIZERS.items()],
                         value=default.optimizer,
                         label=say("Optimiser"),
@@ -190,15 +193,11 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
                         label=say("Feature network"),
                         visible=len(optimizations.features) > 1,
                     )
-                    seed = number(default.seed, say("Seed of the noise"), 0)
+                    settings["seed"] = number(default.seed, "Seed of the noise")
                 with gr.Row():
-                    content_layers, style_layers = (
-                        gr.Textbox(write_layers(layers), label=say(label), info=say(LAYERS), min_width=280)
-                        for layers, label in (
-                            (default.content_layers, "Content layers"),
-                            (default.style_layers, "Style layers"),
-                        )
-                    )
+                    for name, label in ("content_layers", "Content layers"), ("style_layers", "Style layers"):
+                        layers = write_layers(getattr(default, name))
+                        settings[name] = gr.Textbox(layers, label=say(label), info=say(LAYERS), min_width=280)
             with gr.Accordion(say("More paintings, and where each applies"), open=False):
                 further = further_paintings()
         with gr.Column(scale=7, min_width=340, elem_id="watch"):
@@ -206,24 +205,10 @@ def lay_out(optimizations: OptimizationService) -> Widgets:
             with gr.Row():
                 leave, stop = stop_button("leave"), stop_button("stop")
                 go_on = gr.Button(say("Continue"), visible=False, size="md", elem_id="go-on", min_width=120)
-                png = gr.DownloadButton(say("Picture (PNG)"), visible=False, size="md", elem_id="png", min_width=120)
-                table = gr.DownloadButton(say("Losses (CSV)"), visible=False, size="md", elem_id="csv", min_width=120)
+                png, table = download("Picture (PNG)", "png"), download("Losses (CSV)", "csv")
             with gr.Accordion(say("What the losses mean"), open=False):
                 gr.Markdown(say(LOSSES))
 
-    settings = {
-        "size": size,
-        "steps": steps,
-        "init": init,
-        "color": color,
-        "content_weight": content_weight,
-        "style_weight": style_weight,
-        "total_variation": total_variation,
-        "optimizer": optimizer,
-        "seed": seed,
-        "content_layers": content_layers,
-        "style_layers": style_layers,
-    }
     results = go_on, png, table
     return Widgets(
         content, painting, preset, plan, run, link, fast, features, settings, further, viewer, leave, stop, *results
@@ -241,7 +226,7 @@ def further_paintings() -> list[gr.components.Component]:
                 mask, weight = "Mask", "Its weight"
                 widgets.append(picture(say(f"Painting {place}"), say("Drop or choose"), height=130))
             widgets.append(picture(say(mask), say("Drop or choose"), height=130))
-            widgets.append(number(1, say(weight), 0))
+            widgets.append(number(1, weight))
     return widgets
 
 
@@ -489,8 +474,8 @@ def picture(label: Any, placeholder: Any, **options: Any) -> gr.Image:
     )
 
 
-def number(value: float, label: Any, least: float) -> gr.Number:
-    return gr.Number(value, label=label, minimum=least, min_width=120)
+def number(value: float, label: str) -> gr.Number:
+    return gr.Number(value, label=say(label), minimum=0, min_width=120)
 
 
 def open_fitted(path: Path) -> Image.Image:

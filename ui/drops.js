@@ -14,15 +14,25 @@ const PROMISED = say("Firefox does not pass on pictures from pages: copy the pic
 const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
-const fits = (file, kind) => !kind || !file.type || (kind === "style" ? !/^(image|video|audio|text)\//.test(file.type) : file.type.startsWith(kind) || (kind === "video" && file.type === "image/gif"));
 
-// Each tab's own place for a file, and the kind that it takes; what Live is given stays here, and it says itself what it
-// cannot read.
-const PLACE = { photo: "image", content: "image", film: "video", upload: "style", live: null };
+function fits({ type }, kind) {
+  if (!kind || !type) return true;
+  if (kind === "style") return !/^(image|video|audio|text)\//.test(type);
+  return type.startsWith(kind) || (kind === "video" && type === "image/gif");
+}
+
+function wrongWith(file, kind) { // in words; nothing if it can be taken
+  if (!fits(file, kind)) return RIGHT[kind];
+  return kind && file.size > props.most ? TOO_LARGE : "";
+}
+
+// The kind that each tab's own place for a file takes; what Live is given stays here, and it says itself what it cannot
+// read.
+const KIND = { photo: "image", content: "image", film: "video", upload: "style", live: null };
 
 function openPlace() { // that of the tab that is open: About has none
-  const open = Object.keys(PLACE).map((id) => document.querySelector(`#${id}`)).find((box) => box?.checkVisibility());
-  return [open, PLACE[open?.id]];
+  const open = Object.keys(KIND).map((id) => document.querySelector(`#${id}`)).find((box) => box?.checkVisibility());
+  return [open, KIND[open?.id]];
 }
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
@@ -39,7 +49,7 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
 }
 
 function refuse(box, words) {
-  const alert = Object.assign(document.createElement("p"), { className: "dropped", role: "alert", textContent: words });
+  const alert = make("p", { className: "dropped", role: "alert", textContent: words });
   box.after(alert);
   setTimeout(() => alert.remove(), 10000);
 }
@@ -60,7 +70,7 @@ async function shrunk(file) {
   const scale = props.side / Math.max(whole.width, whole.height);
   if (scale >= 1 || !canReadCanvas()) return file;
   const [width, height] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = Object.assign(document.createElement("canvas"), { width, height }), drawing = canvas.getContext("2d");
+  const canvas = make("canvas", { width, height }), drawing = canvas.getContext("2d");
   drawing.imageSmoothingQuality = "high";
   drawing.drawImage(whole, 0, 0, width, height);
   whole.close();
@@ -91,17 +101,16 @@ async function hand(box, file) { // as if it had been chosen there
 
 // Gradio itself reloads the page where the connection broke: what was chosen is kept for this tab alone, and a day.
 const DAY = 24 * 60 * 60 * 1000;
-const PLACES = { examples: "photo", contents: "content", paintings: "painting" }; // by the block of their examples
+const OF_EXAMPLES = { examples: "photo", contents: "content", paintings: "painting" }; // the place of each block of examples
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
-let tab;
-try { tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`; } catch {} // where a frame may store nothing
+const tab = tabMemory.chosen ??= `${Date.now()} ${Math.random()}`;
 const store = pictureStore("chosen", ["tab", "place"]);
 let kept = Promise.resolve(); // what was chosen last is stored last
 
 function keep(box, file) { // or forget, without one
   const place = box.id;
-  if (!Object.values(PLACES).includes(place)) return;
+  if (!Object.values(OF_EXAMPLES).includes(place)) return;
   waiting.delete(place);
   presses.delete(place);
   delete box.dataset.again;
@@ -132,8 +141,8 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
 
 document.addEventListener("settled", () => new MutationObserver((changes) => { // a file that was refused would be again
   const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((toast) => toast.textContent)).join(" ");
-  for (const place of Object.values(PLACES)) {
-    const box = document.querySelector(`#${place}`), name = decodeURIComponent(box?.querySelector("img")?.src.split("/").pop() ?? "");
+  for (const place of Object.values(OF_EXAMPLES)) {
+    const box = document.querySelector(`#${place}`), name = fileName(box?.querySelector("img")?.src ?? "");
     if (name && said.includes(`The picture '${name}'`)) keep(box);
   }
 }).observe(document.querySelector(".toast-wrap"), { childList: true, subtree: true }), { once: true });
@@ -142,13 +151,13 @@ document.addEventListener("click", async (event) => {
   const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
   // The last of its buttons removes a picture: only a person's press counts, not that of `hand`.
   if (event.isTrusted && box && target.closest(".icon-button-wrapper button:last-of-type")) keep(box);
-  const place = example && document.querySelector(`#${PLACES[example.closest(".block")?.id]}`);
+  const place = example && document.querySelector(`#${OF_EXAMPLES[example.closest(".block")?.id]}`);
   if (!place) return;
   presses.set(place.id, event);
   const { src } = example.querySelector("img"), answer = await fetch(src).catch(() => null);
   const file = answer?.ok && await answer.blob().catch(() => null);
   if (!file || presses.get(place.id) !== event) return; // or something else has been chosen since
-  keep(place, new File([file], decodeURIComponent(src.split("/").pop()), { type: file.type }));
+  keep(place, new File([file], fileName(src), { type: file.type }));
 }, { capture: true });
 
 let pressed; // the row of the last button: Gradio's make a link for a moment, and press that
@@ -170,26 +179,18 @@ document.addEventListener("drop", (event) => {
   document.querySelector(".dropped")?.remove();
   const [box, kind] = placeOf(event.target);
   if (!box) return;
-  if (promised) {
-    event.stopPropagation();
-    refuse(box, PROMISED);
-    return;
-  }
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file"); // one each
   const readable = files.filter((_, at) => !items[at].webkitGetAsEntry()?.isDirectory);
   const dropped = readable.find((one) => fits(one, kind)) ?? readable[0], file = dropped && typed(dropped, kind);
-  if (!file) {
-    event.stopPropagation();
-    refuse(box, kind === "style" ? STYLE_FOLDER : FOLDER);
-  } else if (kind && (!fits(file, kind) || file.size > props.most)) {
-    event.stopPropagation();
-    refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
-  } else if (kind === "image" && file === files[0] && !heavy(box, file) && box.contains(event.target) && event.target.closest("button.upload-container, img")) {
+  const wrong = promised ? PROMISED : file ? wrongWith(file, kind) : kind === "style" ? STYLE_FOLDER : FOLDER;
+  const on = box.contains(event.target) && event.target.closest("button.upload-container, img");
+  if (!wrong && kind === "image" && file === files[0] && !heavy(box, file) && on) {
     keep(box, file); // Gradio takes it
-  } else {
-    event.stopPropagation();
-    hand(box, file);
+    return;
   }
+  event.stopPropagation();
+  if (wrong) refuse(box, wrong);
+  else hand(box, file);
 }, { capture: true });
 
 document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
@@ -202,7 +203,8 @@ document.addEventListener("paste", (event) => { // which Gradio has a button for
   if (!file || !box) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
-  if (kind && (!fits(file, kind) || file.size > props.most)) refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+  const wrong = wrongWith(file, kind);
+  if (wrong) refuse(box, wrong);
   else hand(box, file);
 });
 
@@ -210,12 +212,13 @@ document.addEventListener("change", (event) => {
   const { target } = event;
   const file = target.matches?.("#photo input[type=file], .pick input[type=file], #upload input[type=file]") && target.files[0];
   if (!file) return;
-  const box = target.closest(".block"), kind = { upload: "style", film: "video" }[box.id] ?? "image";
+  const box = target.closest(".block"), kind = KIND[box.id] ?? "image";
+  const wrong = wrongWith(file, kind);
   document.querySelector(".dropped")?.remove();
-  if (!fits(file, kind) || file.size > props.most) {
+  if (wrong) {
     event.stopPropagation();
     target.value = "";
-    refuse(box, fits(file, kind) ? TOO_LARGE : RIGHT[kind]);
+    refuse(box, wrong);
   } else if (heavy(box, file) && !event.light) {
     event.stopPropagation();
     lighten(file, target);
@@ -233,5 +236,5 @@ for (const kind of ["error", "load", "loadedmetadata"]) // not as a broken pictu
     const place = target.closest(".block"), unseen = kind === "error";
     target.style.visibility = unseen ? "hidden" : "";
     delete place.dataset.unseen;
-    if (unseen) place.dataset.unseen = `${decodeURIComponent(target.src.split("/").pop())}: ${say("no preview here.")}`;
+    if (unseen) place.dataset.unseen = `${fileName(target.src)}: ${say("no preview here.")}`;
   }, { capture: true });

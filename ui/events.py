@@ -42,6 +42,18 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except NSTError as error:
-        # Gradio shows a message as markup.
-        message = escape(str(error), quote=False)
-        raise gr.Error(message, print_exception=False) from error
+        raise gr.Error(as_markup(error), print_exception=False) from error
+
+
+@contextmanager
+def dropping() -> Iterator[None]:
+    """Go on without what is refused here, and warn of it."""
+    try:
+        yield
+    except NSTError as error:
+        gr.Warning(as_markup(error))
+
+
+def as_markup(error: NSTError) -> str:
+    """A refusal's sentence, for Gradio, which shows messages as markup."""
+    return escape(str(error), quote=False)

@@ -1,4 +1,4 @@
-"""The gallery: the registry's styles, their cards, a person's guests among them, and pictures to try them on."""
+"""The gallery: the registry's styles, their cards, a person's guests among them, pictures to try them on, and how."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
 from ui.events import refusals
+from ui.sliders import slider
 from ui.studio import PageError, Studio, address_of
 from ui.words import SPANISH, say
 
@@ -38,8 +39,6 @@ class RepaintWidgets(NamedTuple):
     """The pictures made before; its ``select`` is for one of them, and gives its ``recipe``."""
     settings: Mapping[str, gr.components.Component]
     """The settings, by their names in a link."""
-    choices: dict[str, list[Any]]
-    """The choices for settings that are not numbers in a range."""
     cards: gr.HTML
     """The CSS of the cards of a person's own styles."""
     found: gr.State
@@ -116,10 +115,40 @@ def examples(
     return event
 
 
-def brush_strokes() -> gr.Radio:
-    """How broad the strokes of a picture or film are to be."""
-    choices = [(say("Fine"), 0.5), (say("Medium"), 1.0), (say("Broad"), 2.0), (say("Bold"), 4.0)]
-    return gr.Radio(choices, value=1.0, label=say("Brush strokes"), min_width=280)
+def painting_settings(
+    registry: Registry, original: str, sizes: list[tuple[Any, int]], size: int, prefix: str = ""
+) -> dict[str, Any]:
+    """Lay out how a photograph or a film, an ``original``, is to be painted, besides the style; by the names in a link.
+
+    ``sizes`` are the choices of its longer side, ``size`` is the first, and ``prefix`` begins the elements' ids.
+    """
+    settings: dict[str, Any] = {}
+    with gr.Row():
+        settings["strength"] = slider(
+            0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id=f"{prefix}strength"
+        )
+        colors = [(say("Painting"), "style"), (say(original), "photo")]
+        settings["color"] = gr.Radio(colors, value="style", label=say("Colours of the"), min_width=280)
+    with gr.Row():
+        settings["size"] = gr.Radio(sizes, value=size, label=say("Size (longer side, px)"), min_width=280)
+        strokes = [(say("Fine"), 0.5), (say("Medium"), 1.0), (say("Broad"), 2.0), (say("Bold"), 4.0)]
+        settings["stroke"] = gr.Radio(strokes, value=1.0, label=say("Brush strokes"), min_width=280)
+    with gr.Row():
+        styles = [(say("None"), ""), *registry_choices(registry)]
+        settings["second"] = gr.Dropdown(
+            styles, value="", label=say("A second style on top"), min_width=280, elem_id=f"{prefix}second"
+        )
+        settings["mix"] = slider(
+            0,
+            1,
+            value=0.5,
+            step=0.05,
+            label=say("How much of it"),
+            visible=False,
+            min_width=280,
+            elem_id=f"{prefix}mix",
+        )
+    return settings
 
 
 def registry_choices(registry: Registry) -> list[tuple[str, str]]:

@@ -47,7 +47,7 @@ async function keep() {
   if (!answer?.ok) return;
   const file = await answer.blob();
   const whole = await createImageBitmap(file), scale = THUMBNAIL_SIDE / Math.min(whole.width, whole.height);
-  const canvas = Object.assign(document.createElement("canvas"), { width: THUMBNAIL_SIDE, height: THUMBNAIL_SIDE });
+  const canvas = make("canvas", { width: THUMBNAIL_SIDE, height: THUMBNAIL_SIDE });
   const [width, height] = [whole.width * scale, whole.height * scale];
   const drawing = canvas.getContext("2d");
   drawing.fillStyle = "white"; // JPEG has no transparency
@@ -66,11 +66,8 @@ async function show() {
   const within = element.contains(document.activeElement);
   element.hidden = !pictures.length;
   strip.replaceChildren(...pictures.map((picture) => {
-    const button = document.createElement("button"), image = new Image();
-    Object.assign(image, { src: picture.small, alt: `${picture.title}, ${new Date(picture.time).toLocaleString()}` });
-    button.append(image);
-    button.onclick = () => look(picture);
-    return button;
+    const alt = `${picture.title}, ${new Date(picture.time).toLocaleString()}`;
+    return make("button", { onclick: () => look(picture) }, make("img", { src: picture.small, alt }));
   }));
   const others = [...strip.children].reverse(), place = Object.assign(element.closest("#history"), { tabIndex: -1 });
   if (at >= 0 || (within && !others.length)) (others[at] ?? others.at(-1) ?? place).focus({ preventScroll: true });

@@ -70,7 +70,6 @@ OWN = "same-origin", "none"
 too, with the sign-in of whoever has that page open: it would publish in their name."""
 LISTENING = re.compile(rf"{API}/call/(?:v2/)?[^/]+/(?P<event>[^/]+)$")
 
-
 MALFORMED = "This endpoint does not accept that: 'Use via API' at the foot of the page shows what it takes."
 FAILED = "Something went wrong on this server and has been logged: try again."
 

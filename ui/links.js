@@ -15,7 +15,7 @@ function copyLink(tab, names, space) {
     try {
       await navigator.clipboard.writeText(link);
     } catch { // a frame may lack the permission, and an address without TLS the clipboard
-      const text = Object.assign(document.createElement("textarea"), { value: link });
+      const text = make("textarea", { value: link });
       document.body.appendChild(text).select();
       const copied = document.execCommand("copy");
       text.remove();
@@ -47,7 +47,7 @@ function rememberSettings(tab, names, ends) {
     // The tab that was left is found again, unless something is said of this one.
     if ([...address.searchParams].length === 1) address.searchParams.delete("tab");
     if (address.href !== location.href) {
-      try { if (parent !== window) sessionStorage.edited = location.search; } catch {}
+      if (parent !== window) tabMemory.edited = location.search;
       history.replaceState(history.state, "", address);
     }
     const all = within(ends, values).map((value, place) => [names[place], value]).filter(([, value]) => value !== null);
@@ -57,8 +57,7 @@ function rememberSettings(tab, names, ends) {
 }
 
 function markEdited(remembered) { // tells `first_settings` that what the browser remembers is newer than its address
-  try { return sessionStorage.edited === location.search ? { ...remembered, edited: true } : remembered; }
-  catch { return remembered; } // a browser may keep a page inside another one from remembering anything
+  return tabMemory.edited === location.search ? { ...remembered, edited: true } : remembered;
 }
 
 // A listener that passes on no picture that is in its place again (ui/drops.js): its recipe was followed before.

@@ -2,15 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from html import escape
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
-from nst_core.errors import NSTError
 from ui.events import QUIET
 from ui.sliders import ends
 
@@ -58,12 +55,3 @@ def read_recipe(recipe: str) -> dict[str, str]:
 def of_tab(tab: str, settings: dict[str, str]) -> dict[str, str]:
     """The settings of a link or a picture, if they are for that tab; without one, they are for *Repaint*."""
     return settings if settings.get("tab", "repaint") == tab else {}
-
-
-@contextmanager
-def dropping() -> Iterator[None]:
-    """Drop from a link whatever is refused here, and say so."""
-    try:
-        yield
-    except NSTError as error:
-        gr.Warning(escape(str(error), quote=False))

@@ -25,7 +25,7 @@ const find = (selector) => element.querySelector(selector);
 const [canvas, line, rate, sizes, who, figure, few] =
   ["canvas", ".line", ".rate", "select", ".who", "figure", ".few"].map(find);
 const shown = canvas.getContext("2d");
-const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
+const video = make("video", { muted: true, playsInline: true });
 
 class Refusal extends Error {} // a sentence for the visitor
 let mode = "photo";
@@ -89,7 +89,7 @@ class Server { // in the place of a painter
 }
 
 function sketch(picture, width, height) { // a drawing context with the picture
-  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
+  const context = make("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, width, height);
   return context;
@@ -387,12 +387,10 @@ function rest() { // the camera off: what it saw last becomes the photograph
 const link = new URLSearchParams(location.search), linked = link.get("tab") === "live" && link.get("style");
 const named = props.styles.filter(({ id }) => id === linked); // comes first, or it might be out of sight
 find(".styles").append(...[...new Set([...named, ...props.styles])].map((style) => {
-  const label = document.createElement("label"), words = document.createElement("span");
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "live-style", value: style.id });
-  words.textContent = style.title;
+  const input = make("input", { type: "radio", name: "live-style", value: style.id });
+  const label = make("label", {}, input, make("span", { textContent: style.title }));
   label.style.setProperty("--preview", `url("${style.preview}")`);
   if (style.live) label.dataset.live = "yes";
-  label.append(input, words);
   return label;
 }));
 if (Object.keys(props.words).length) find(".styles").before(styleFinder("#live .styles", props.words));
@@ -414,7 +412,7 @@ find(".turn").onclick = async () => { // a phone says where its cameras look, an
 find(".file").onclick = () => find("[type=file]").click();
 find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; }; // drops.js as well
 find(".save").onclick = () => canvas.toBlob((blob) => {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${painted}.png` });
+  const link = make("a", { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // iOS asks first whether to download it
 });

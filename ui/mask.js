@@ -36,7 +36,7 @@ let stroke = null; // the pointer that draws, and where it is
 function small() { // a drawing context of the mask's size
   const scale = props.side / Math.max(canvas.width, canvas.height);
   const [width, height] = [canvas.width, canvas.height].map((side) => Math.max(1, Math.round(side * scale)));
-  return Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
+  return make("canvas", { width, height }).getContext("2d", { willReadFrequently: true });
 }
 
 function put(context, share) { // draws a mask, a function of the position, into a context of its size, as opacity

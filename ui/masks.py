@@ -12,7 +12,7 @@ from nst_core.images import PictureError, open_picture
 from nst_core.stylization import shares
 
 MASK_SIDE = 64
-"""The most pixels per side; ``mask.js`` has the same."""
+"""The most pixels per side."""
 MAX_MASK_LENGTH = 8000
 """The most characters; the noisiest grey PNG of so many pixels has fewer."""
 PNG_START = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10].decode()

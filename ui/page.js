@@ -57,15 +57,29 @@ addEventListener("pointercancel", ({ target }) => {
   target.dispatchEvent(new Event("input", { bubbles: true }));
 }, { capture: true });
 
+// What this tab remembers until it is closed; a browser may keep a page inside another one from remembering anything.
+let tabMemory = {};
+try { tabMemory = sessionStorage; } catch {}
+
 // A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
 try {
   document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.repaint));
-} catch {} // a browser may keep a page inside another one from remembering anything
+} catch {}
 document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
 
 function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
   const spanish = navigator.language === "es" ? window.gradio_config?.i18n_translations?.es : null;
   return spanish?.[english] ?? english;
+}
+
+const fileName = (address) => decodeURIComponent(address.split("/").pop());
+
+const update = (change) => ({ __type__: "update", ...change }); // what a listener changes of a component
+
+function make(tag, given = {}, ...children) { // an element
+  const made = Object.assign(document.createElement(tag), given);
+  made.append(...children);
+  return made;
 }
 
 function announce(words) { // to whoever cannot see that a button says something else for a moment; returns the words
@@ -91,58 +105,57 @@ function openTab(id) { // and return its button
 // from signing in, finds the tab that they left. `names` are the parameters of links, as other sites add their own to
 // addresses; nothing is opened unless the tab is `wanted`.
 function openFirstTab(names, wanted) {
-  let memory = {};
-  try { memory = sessionStorage; } catch {} // a page inside another one may be kept from remembering anything
   const linked = new URLSearchParams(location.search);
-  const edited = memory.edited === location.search; // see ui/links.js
+  const edited = tabMemory.edited === location.search; // see ui/links.js
   const left = edited || !names.some((name) => linked.has(name));
-  const tab = left ? memory.tab : linked.get("tab");
+  const tab = left ? tabMemory.tab : linked.get("tab");
   const [first] = document.querySelectorAll("[role=tab]"); // else somebody has opened another one already
   if (first.ariaSelected === "true" && wanted(tab)) openTab(tab);
   addEventListener("pagehide", () => {
-    memory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
+    tabMemory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
   });
 }
 
-// What Gradio leaves out: a name for each example, which is a picture or a film, and for each picture; what iOS shows
-// of a film before it is played, as it does not even fetch its first frame, and no film with sound begins there by
-// itself; what a file is chosen for; what a group of radio buttons is called, and one name for them all, without which
-// arrow keys do not move between them; the language of the page for what sliders and small buttons are called; whether
-// an accordion is open; what is said about a picture or a style is read out; Tab leaves a list, which Gradio would open
-// again; and after a button is pressed by a key, the focus moves to the button that stops what began, as the pressed
-// one is of no use meanwhile.
-function completeGradio() {
-  const nameOf = ({ src }) => decodeURIComponent(src.split("/").pop()).replace(/\.\w+$/, "");
+function completeGradio() { // adds what it leaves out, whenever anything changes
+  const nameOf = ({ src }) => fileName(src).replace(/\.\w+$/, "");
   const complete = () => {
+    // What examples and pictures are called.
     for (const button of document.querySelectorAll(".gallery-item:not([aria-label]):has(img, video)"))
       button.ariaLabel = nameOf(button.querySelector("img, video"));
-    for (const film of document.querySelectorAll(".gallery-item video")) film.autoplay = true; // Gradio halts it at once
-    for (const film of document.querySelectorAll("#painted-film video:not([poster])"))
-      film.poster = document.querySelector("#film-viewer img").src;
     for (const image of document.querySelectorAll(":is(#photo, .pick) img")) image.alt = nameOf(image);
     for (const image of document.querySelectorAll("[data-testid=imageslider-image]"))
       image.alt = `${say(image.matches("img ~ img") ? "After" : "Before")}: ${nameOf(image)}`;
+    // What is seen of a film before it is played: iOS does not even fetch its first frame, nor begin one with sound.
+    for (const film of document.querySelectorAll(".gallery-item video")) film.autoplay = true; // Gradio halts it at once
+    for (const film of document.querySelectorAll("#painted-film video:not([poster])"))
+      film.poster = document.querySelector("#film-viewer img").src;
+    // One name for each group of radio buttons: arrow keys move between those of the same name.
     for (const group of document.querySelectorAll("fieldset:has(> [data-testid=block-info])")) {
       group.ariaLabel = group.querySelector("[data-testid=block-info]").textContent;
       group.querySelectorAll("[type=radio]").forEach((radio, _, [first]) => (radio.name = first.name));
     }
+    // In the language of the page.
     for (const input of document.querySelectorAll(":is([type=number], [type=range])[aria-label]"))
       input.ariaLabel = input.ariaLabel.replace(/^(number input|range slider) for /, "");
     for (const button of document.querySelectorAll(".icon-button[aria-label]"))
       button.ariaLabel = button.title = say(button.ariaLabel);
+    // Whether an accordion is open.
     for (const fold of document.querySelectorAll(".gr-accordion > .label-wrap")) {
       fold.ariaExpanded = fold.classList.contains("open");
       fold.querySelector(".icon").ariaHidden = true;
     }
+    // What a file is chosen for.
     for (const button of document.querySelectorAll("button.upload-container:not(.hidden)")) {
       const label = button.closest(".block").querySelector("[data-testid=block-label]");
       const name = [label, button].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(": ");
       if (button.ariaLabel !== name) button.ariaLabel = name;
     }
+    // What is said about a picture or a style is read out.
     for (const region of document.querySelectorAll("#info, #report")) Object.assign(region, {
       role: "status",
       ariaLive: region.querySelector(".passing") ? "off" : "polite", // nobody wants every per cent read out
     });
+    // A button that was pressed by a key leaves the focus to the one that stops what began: it is of no use meanwhile.
     const stop = [...document.querySelectorAll(".stop")].find((one) => one.checkVisibility());
     if (pressed && document.activeElement === document.body) moveFocus(stop, { preventScroll: true });
   };
@@ -152,9 +165,8 @@ function completeGradio() {
   const told = { childList: true, subtree: true, attributeFilter: ["class", "src"] };
   new MutationObserver(complete).observe(document.body, told);
   complete();
-  const status = Object.assign(document.createElement("p"), { id: "announced", className: "sr-only", role: "status" });
-  document.querySelector(".gradio-container").append(status);
-  document.addEventListener("keydown", (event) => {
+  document.querySelector(".gradio-container").append(make("p", { id: "announced", className: "sr-only", role: "status" }));
+  document.addEventListener("keydown", (event) => { // leaves a list, which Gradio would open again
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
   }, true);
 }
@@ -162,7 +174,6 @@ function completeGradio() {
 // A listener for what takes a while, called with what has to be chosen before. It sets three or more buttons: press,
 // leave the queue, and `others` that are of no use meanwhile; in the browser, at once, as the queue may take its time.
 function waiting(viewer, others) {
-  const update = (change) => ({ __type__: "update", ...change });
   return (...chosen) => {
     if (chosen.every(Boolean)) scrollOnPhone(document.querySelector(viewer));
     const hidden = Array(others).fill(update({ visible: false }));
@@ -173,8 +184,8 @@ function waiting(viewer, others) {
 // A field that leaves those of the `cards` whose title, artist and tags have every word in it; `words` has these by id.
 function styleFinder(cards, words) {
   const label = say("Find a style by title, artist or tag");
-  const field = Object.assign(document.createElement("input"), { type: "search", placeholder: label, ariaLabel: label });
-  const found = Object.assign(document.createElement("p"), { role: "status" });
+  const field = make("input", { type: "search", placeholder: label, ariaLabel: label });
+  const found = make("p", { role: "status" });
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
   field.oninput = () => {
     const wanted = plain(field.value).split(/\s+/);
@@ -185,9 +196,7 @@ function styleFinder(cards, words) {
     found.textContent = field.value.trim() && `${say("Styles found:")} ${count}`;
   };
   document.addEventListener("settled", field.oninput); // somebody may type before the cards are there
-  const finder = Object.assign(document.createElement("div"), { className: "finder" });
-  finder.append(field, found);
-  return finder;
+  return make("div", { className: "finder" }, field, found);
 }
 
 async function share(files) { // returns what the button for it says then
@@ -201,7 +210,7 @@ async function share(files) { // returns what the button for it says then
 
 // Whether pages may read what they draw: Firefox gives stripes instead where it is told to resist fingerprinting.
 function canReadCanvas() {
-  const drawing = document.createElement("canvas").getContext("2d");
+  const drawing = make("canvas").getContext("2d");
   drawing.fillRect(0, 0, 8, 8);
   return drawing.getImageData(0, 0, 8, 8).data.every((value, at) => Math.abs(value - (at % 4 === 3 ? 255 : 0)) < 9);
 }

@@ -16,16 +16,16 @@ document.addEventListener("settled", showCard); // WebKit may have snapped to an
 
 function showShare(pictures) { // no button where the browser has no dialog for it, or a page around this one forbids it
   const files = [new File([""], "picture.jpg", { type: "image/jpeg" })];
-  return { __type__: "update", visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) };
+  return update({ visible: Boolean(pictures?.[1] && navigator.canShare?.({ files })) });
 }
 
 async function shareShown([, picture]) {
   const blob = await (await fetch(picture.url)).blob();
-  return share([new File([blob], decodeURIComponent(picture.url.split("/").pop()), { type: blob.type })]);
+  return share([new File([blob], fileName(picture.url), { type: blob.type })]);
 }
 
 // A style over itself is that style.
-const showMix = (style, second) => ({ __type__: "update", visible: Boolean(second) && second !== style });
+const showMix = (style, second) => update({ visible: Boolean(second) && second !== style });
 
 function showMask(style, second, pictures) { // see ui/mask.js
   const detail = { second: second !== style && second, pictures: (pictures ?? []).map((picture) => picture?.url) };

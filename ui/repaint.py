@@ -14,17 +14,16 @@ from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.events import IN_LINE, QUIET
-from ui.gallery import EXAMPLES, RepaintWidgets, brush_strokes, examples, registry_choices, words_of
+from ui.events import IN_LINE, QUIET, refusals
+from ui.gallery import EXAMPLES, RepaintWidgets, examples, painting_settings, registry_choices, words_of
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
 from ui.masks import MASK_SIDE, read_mask
-from ui.sliders import slider, within
+from ui.sliders import within
 from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
 from ui.words import say, spoken, translator_for
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))
-
 
 HINT = (
     "<p><b>Your picture appears here</b><span class='idle'>Choose a photograph, or try one of the examples.</span>"
@@ -57,9 +56,8 @@ def repaint_tab(studio: Studio, remembered: gr.BrowserState) -> RepaintWidgets:
     widgets = lay_out(studio)
     paint_after = wire(widgets, Handler(studio, widgets), found, remembered)
     settings = widgets.settings
-    choices = {name: [value for _, value in settings[name].choices] for name in ("color", "size", "stroke")}
     shared = RepaintWidgets(
-        widgets.photo, settings["style"], guests, widgets.history, settings, choices, widgets.cards, found, paint_after
+        widgets.photo, settings["style"], guests, widgets.history, settings, widgets.cards, found, paint_after
     )
     with widgets.community:
         community_styles(studio.registry, shared)
@@ -86,7 +84,6 @@ def lay_out(studio: Studio) -> Widgets:
                     js_on_load="element.append(styleFinder('#styles', props.words))",
                     elem_id="find",
                     apply_default_css=False,
-                    padding=False,
                     words=words,
                 )
             style = gr.Radio(
@@ -117,42 +114,11 @@ def lay_out(studio: Studio) -> Widgets:
                     say("Download PNG"), interactive=False, size="md", elem_id="download", scale=0
                 )
                 link = gr.Button(say("Link to settings"), size="md", elem_classes="copy-link", scale=0)
-            with gr.Row():
-                strength = slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280, elem_id="strength")
-                color = gr.Radio(
-                    [(say("Painting"), "style"), (say("Photograph"), "photo")],
-                    value="style",
-                    label=say("Colours of the"),
-                    min_width=280,
-                )
-            with gr.Row():
-                sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]
-                size = gr.Radio(
-                    [(say("Original"), AS_IT_IS), *((str(n), n) for n in sizes)],
-                    value=max((n for n in sizes if n <= 1024), default=AS_IT_IS),
-                    label=say("Size (longer side, px)"),
-                    min_width=280,
-                )
-                stroke = brush_strokes()
-            with gr.Row():
-                second = gr.Dropdown(
-                    [(say("None"), ""), *registry_choices(studio.registry)],
-                    value="",
-                    label=say("A second style on top"),
-                    min_width=280,
-                    elem_id="second",
-                )
-                mix = slider(
-                    0,
-                    1,
-                    value=0.5,
-                    step=0.05,
-                    label=say("How much of it"),
-                    visible=False,
-                    min_width=280,
-                    elem_id="mix",
-                )
-            mask = gr.HTML(
+            sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]
+            choices = [(say("Original"), AS_IT_IS), *((str(n), n) for n in sizes)]
+            size = max((n for n in sizes if n <= 1024), default=AS_IT_IS)
+            settings = {"style": style, **painting_settings(studio.registry, "Photograph", choices, size)}
+            settings["mask"] = gr.HTML(
                 value="",
                 html_template="",
                 js_on_load=MASK.read_text("utf-8"),
@@ -166,10 +132,8 @@ def lay_out(studio: Studio) -> Widgets:
                 elem_id="history",
                 apply_default_css=False,
             )
-            cards = gr.HTML(padding=False)
+            cards = gr.HTML()
 
-    settings: dict[str, Any] = {"style": style, "strength": strength, "color": color, "size": size}
-    settings |= {"stroke": stroke, "second": second, "mix": mix, "mask": mask}
     return Widgets(photo, tried, settings, community, result, info, share, download, link, history, cards)
 
 
@@ -213,15 +177,14 @@ class Handler:
             yield overtaken
             return
         except NSTError as error:
-            # Gradio shows a message as markup.
-            message = escape(str(error), quote=False)
             # The message stays, but beside a photograph that cannot be read, the picture of another one does not.
             gone = isinstance(error, PictureError)
             if gone:
                 self.studio.shown.forget(session)
             button = gr.DownloadButton(value=None, interactive=False) if gone else gr.skip()
-            yield button, f'<p class="wrong">{message}</p>', None if gone else gr.skip(), gr.skip()
-            raise gr.Error(message, print_exception=False) from error
+            yield button, f'<p class="wrong">{escape(str(error))}</p>', None if gone else gr.skip(), gr.skip()
+            with refusals():
+                raise
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
         file = self.studio.file(f"{'-'.join([path.stem, *names])}.png")
         # The picture shown need not be exact, and JPEG is written, sent and read in a fraction of the time.

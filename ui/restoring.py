@@ -1,16 +1,16 @@
 """Restores the settings of *Repaint* and *Video*: from a link, from this browser, or from a picture."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
-from ui.events import QUIET
+from ui.events import QUIET, dropping
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import dropping, first_settings, read_recipe
+from ui.links import first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import translator_for
 
@@ -80,8 +80,8 @@ def restored(
     """The settings that a link asks for by the names of ``nst_core.stylize``, ``?style=udnie&strength=0.5``; guests."""
     style, invited = recipe.get("style", ""), gr.skip()
     guest = on_the_hub(style)
-    names = [name for name in widgets.settings if name != "style" or not guest]
-    values = read(studio, names, widgets.choices, recipe, where)
+    settings = {name: setting for name, setting in widgets.settings.items() if name != "style" or not guest}
+    values = read(studio, settings, recipe, where)
     if guest:
         title = next((title for title, name in guests if name == style), plain(guest[1]))
         values["style"], invited = with_guest(studio.registry, guests, title, style)
@@ -90,14 +90,13 @@ def restored(
 
 def read(
     studio: Studio,
-    names: Iterable[str],
-    choices: Mapping[str, Sequence[Any]],
+    settings: Mapping[str, gr.components.Component],
     recipe: Mapping[str, str],
     where: str = "this link",
 ) -> dict[str, Any]:
     """The valid values in a recipe for these settings; invalid ones, in ``where``, are dropped with a warning."""
     values: dict[str, Any] = {}
-    for name in names:
+    for name, setting in settings.items():
         if name not in recipe:
             continue
         with dropping():
@@ -106,10 +105,10 @@ def read(
             elif name in ("style", "second"):
                 values[name] = studio.registry[recipe[name]].id
             else:
-                values[name] = getattr(Wish.of(where, **{"style": "", name: recipe[name]}), name)
-                if name in choices and values[name] not in choices[name]:
-                    del values[name]
-                    # 0 is the photograph's own size.
-                    known = ", ".join(str(choice) for choice in choices[name] if choice)
+                value = getattr(Wish.of(where, **{"style": "", name: recipe[name]}), name)
+                choices = [choice for _, choice in setting.choices] if isinstance(setting, gr.Radio) else [value]
+                if value not in choices:
+                    known = ", ".join(str(choice) for choice in choices if choice)  # 0 is the photograph's own size
                     raise PageError(f"There is no {name} {plain(recipe[name], 20)}: choose one of {known}.")
+                values[name] = value
     return values

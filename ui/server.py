@@ -256,7 +256,7 @@ class Page(gr.Blocks):
         self.state_holder.session_data.pop(session, None)
         self.state_holder.time_last_used.pop(session, None)
 
-    def stop(self, grace: float = GRACE_SECONDS) -> None:
+    def stop(self, grace: float) -> None:
         """Take nothing new, finish what people wait for within ``grace`` seconds, and return the rest."""
         self.stopping = True
         self._let_in(LONG)
@@ -354,8 +354,8 @@ def taken(why: object) -> NoReturn:
     sys.exit(f"The page cannot be served at port {INITIAL_PORT_VALUE} ({why}): set GRADIO_SERVER_PORT to another.")
 
 
-def serve(page: Page, grace: float = GRACE_SECONDS, **looks: Any) -> None:
-    """Serve the page until SIGTERM or Ctrl-C, stop in good order, and end the process with status 0."""
+def serve(page: Page, grace: float, **looks: Any) -> None:
+    """Serve the page until SIGTERM or Ctrl-C, stop within ``grace`` seconds, and end the process with status 0."""
     signals = SimpleQueue[int]()  # an Event would wait for itself if a second signal came while it is being set
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.put(number))

@@ -325,8 +325,7 @@ class Studio:
 
     def forget(self, session: str | None) -> None:
         """End what is painted for a session, and drop its pictures, which could be painted again."""
-        self._wishes.forget(session)
-        self.shown.forget(session)
+        self.dismiss(session)
         self.line.end(session)
         self._originals.forget(session)
         self._paintings.forget(session)

@@ -1,19 +1,17 @@
 """*Train a style of your own*: on this server, where it can, or with a command that does it elsewhere."""
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from nst_core.errors import NSTError
 from ui.advanced import PAINTINGS, picture
-from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
+from ui.events import IN_LINE, QUIET, dropping, one_at_a_time, refusals
 from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
 from ui.studio import received
 from ui.training_service import CONTENT_WEIGHT_BOUNDS, STEPS, STYLE_SIZE_BOUNDS, TrainingRun, TrainingService
-from ui.viewer import follow, labelled, shown, stop_button, viewer_for
+from ui.viewer import download, follow, labelled, shown, stop_button, viewer_for
 from ui.words import say
 
 HINT = (
@@ -156,10 +154,7 @@ def _lay_out(trainings: TrainingService) -> Widgets:
                 use = gr.Button(
                     say("Use it on Repaint and Video"), visible=False, size="md", elem_id="use-style", min_width=120
                 )
-                file, before = (
-                    gr.DownloadButton(say(words), visible=False, size="md", elem_id=id, min_width=120)
-                    for words, id in (("Style (ZIP)", "zip"), ("Previous style (ZIP)", "zip-before"))
-                )
+                file, before = download("Style (ZIP)", "zip"), download("Previous style (ZIP)", "zip-before")
             with gr.Row(visible=False) as trial:
                 photo = picture(
                     say("Try it on a photograph"), say("Drop, paste\nor choose"), elem_id="own-photo", height=320
@@ -212,13 +207,10 @@ class Handlers:
 
     def paint(self, photo: Any, request: gr.Request) -> Any:
         """A photograph before and after, in the style that was trained."""
-        if not photo or not self.trainings.ended(request.session_hash):
-            return None
-        try:
-            return tuple(map(str, self.trainings.paint(request.session_hash, received(photo))))
-        except NSTError as error:  # no error of Gradio's, with which whatever was chosen meanwhile would be lost
-            gr.Warning(escape(str(error), quote=False))
-            return None
+        if photo and self.trainings.ended(request.session_hash):
+            with dropping():  # no error of Gradio's, with which whatever was chosen meanwhile would be lost
+                return tuple(map(str, self.trainings.paint(request.session_hash, received(photo))))
+        return None
 
 
 def _here(trainings: TrainingService, widgets: RepaintWidgets, film_style: gr.Dropdown) -> None:

@@ -45,7 +45,6 @@ RECIPE = Recipe(
 STEPS = 1200
 """README's number of steps."""
 CONTENT_WEIGHT_BOUNDS = (0.1, 5.0)
-"""Bounds of the content weight."""
 STYLE_SIZE_BOUNDS = (128, 1024)
 SAMPLE = EXAMPLES[1]
 """The photograph that a style is shown on while it is trained, and in its preview."""

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ui.events import IN_LINE, QUIET, one_at_a_time, refusals
-from ui.gallery import brush_strokes, drawn, examples, registry_choices
+from ui.gallery import drawn, examples, painting_settings, registry_choices
 from ui.line import Ended
 from ui.links import first_settings, remembers
 from ui.restoring import read
-from ui.sliders import slider, within
+from ui.sliders import within
 from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
-from ui.viewer import follow, labelled, shown, stop_button, view, viewer_for
+from ui.viewer import download, follow, labelled, shown, stop_button, view, viewer_for
 from ui.words import say, translator_for
 
 DEFAULT_SIZE = 480
@@ -64,30 +64,9 @@ def lay_out(videos: VideoService) -> Widgets:
                 choices, value=choices[0][1] if choices else None, label=say("Style"), elem_id="film-style"
             )
             paint = gr.Button(say("Paint"), elem_id="paint-film")
-            with gr.Row():
-                strength = slider(0, 1, value=1, step=0.05, label=say("Strength"), min_width=280)
-                color = gr.Radio(
-                    [(say("Painting"), "style"), (say("Film"), "photo")],
-                    value="style",
-                    label=say("Colours of the"),
-                    min_width=280,
-                )
-            with gr.Row():
-                size = gr.Radio(
-                    [(str(one), one) for one in videos.sizes],
-                    value=max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0]),
-                    label=say("Size (longer side, px)"),
-                    min_width=280,
-                )
-                stroke = brush_strokes()
-            with gr.Row():
-                second = gr.Dropdown(
-                    [(say("None"), ""), *choices],
-                    value="",
-                    label=say("A second style on top"),
-                    min_width=280,
-                )
-                mix = slider(0, 1, value=0.5, step=0.05, label=say("How much of it"), visible=False, min_width=280)
+            sizes = [(str(one), one) for one in videos.sizes]
+            size = max((one for one in videos.sizes if one <= DEFAULT_SIZE), default=videos.sizes[0])
+            settings = {"style": style, **painting_settings(videos.studio.registry, "Film", sizes, size, "film-")}
         with gr.Column(scale=7, min_width=340, elem_id="screen"):
             result = gr.Video(
                 label=say("Your film"),
@@ -101,14 +80,8 @@ def lay_out(videos: VideoService) -> Widgets:
             viewer = viewer_for("film-viewer", HINT, "Frame")
             with gr.Row():
                 leave, stop = stop_button("leave-film"), stop_button("stop-film")
-                file = gr.DownloadButton(
-                    say("Film (MP4)"), visible=False, size="md", elem_id="download-film", min_width=120
-                )
-                whole = gr.DownloadButton(
-                    say("Last finished film (MP4)"), visible=False, size="md", elem_id="whole-film", min_width=120
-                )
-    settings = {"style": style, "strength": strength, "color": color, "size": size, "stroke": stroke}
-    settings |= {"second": second, "mix": mix}
+                file = download("Film (MP4)", "download-film")
+                whole = download("Last finished film (MP4)", "whole-film")
     return Widgets(film, settings, paint, result, viewer, leave, stop, file, whole)
 
 
@@ -121,12 +94,7 @@ class Handlers:
     def found_open(self, remembered: Any, request: gr.Request) -> list[Any]:
         """Fill the settings in as the page opens."""
         recipe = first_settings("video", self.settings, remembered, request)
-        values = read(
-            self.videos.studio,
-            self.settings,
-            {name: [value for _, value in self.settings[name].choices] for name in ("size", "stroke")},
-            recipe,
-        )
+        values = read(self.videos.studio, self.settings, recipe)
         return [values.get(name, gr.skip()) for name in self.settings]
 
     def chosen(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:

@@ -100,23 +100,19 @@ function look() { // what changes when another step is looked at
 }
 
 function layerChoice() {
-  const select = document.createElement("select");
-  select.setAttribute("aria-label", say("The curve of a layer"));
-  select.append(new Option(say("A layer …"), ""), ...layers().map((name) => new Option(name.replace("/", " · "), name)));
+  const options = layers().map((name) => new Option(name.replace("/", " · "), name));
+  const select = make("select", { ariaLabel: say("The curve of a layer") }, new Option(say("A layer …"), ""), ...options);
   select.value = layers().includes(layer) ? layer : (layer = "");
   select.onchange = () => { layer = select.value; look(); };
-  const entry = document.createElement("label");
-  entry.className = "layer";
+  const entry = make("label", { className: "layer" }, make("i"), select, make("span"));
   entry.dataset.name = "layer";
-  entry.append(document.createElement("i"), select, document.createElement("span"));
   return entry;
 }
 
 function lookBack() {
-  const entry = Object.assign(document.createElement("button"), { className: "before", type: "button" });
+  const title = say("Its curves are dashed; press to see its last picture, and again for this run's");
+  const entry = make("button", { className: "before", type: "button", title }, make("i"), say("Previous run"));
   entry.dataset.name = "before";
-  entry.title = say("Its curves are dashed; press to see its last picture, and again for this run's");
-  entry.append(document.createElement("i"), say("Previous run"));
   entry.onclick = () => { looksBack = !looksBack; show(); };
   return entry;
 }
@@ -133,12 +129,10 @@ function readOut() {
   if (legend.dataset.names !== names) {
     legend.dataset.names = names;
     legend.replaceChildren(...wanted.map((name) => {
-      const entry = document.createElement(name === "step" ? "span" : "button");
-      entry.className = kind(name);
+      const step = name === "step", title = make("b", { textContent: step ? say("Step") : TITLES[name] });
+      const entry = make(step ? "span" : "button", { className: kind(name) }, make("i"), title, make("span"));
       entry.dataset.name = name;
-      entry.append(document.createElement("i"), document.createElement("b"), document.createElement("span"));
-      entry.querySelector("b").textContent = name === "step" ? say("Step") : TITLES[name];
-      if (name !== "step") {
+      if (!step) {
         entry.type = "button";
         entry.title = say("Show or hide this curve");
         entry.onclick = () => { if (!hidden.delete(name)) hidden.add(name); look(); };

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.events import Dependency
 
-from ui.events import QUIET
+from ui.events import QUIET, as_markup
 from ui.studio import address_of
 from ui.watched import Service, Watched
 from ui.words import say
@@ -38,9 +37,14 @@ def stop_button(id: str) -> gr.Button:
     return gr.Button(say("Stop"), visible=False, size="md", elem_id=id, elem_classes="stop", min_width=120)
 
 
+def download(words: str, id: str) -> gr.DownloadButton:
+    """A button below a viewer for a file that a run leaves."""
+    return gr.DownloadButton(say(words), visible=False, size="md", elem_id=id, min_width=120)
+
+
 def labelled(words: str) -> str:
     """JavaScript that gives a button another label."""
-    return f"() => ({{ __type__: 'update', label: {json.dumps(str(say(words)))} }})"
+    return f"() => update({{ label: {json.dumps(str(say(words)))} }})"
 
 
 def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
@@ -48,7 +52,7 @@ def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
     yield view(next(runs)), gr.Button(visible=False), gr.Button(visible=True)
     for run in runs:
         if run.trouble:
-            gr.Warning(escape(str(run.trouble), quote=False))
+            gr.Warning(as_markup(run.trouble))
         yield view(run), gr.skip(), gr.skip()
 
 
