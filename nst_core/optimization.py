@@ -92,7 +92,8 @@ class OptimizationState:
         """
         try:
             with replacing(Path(path)) as new:
-                torch.save(asdict(self), new)
+                # Not by asdict, which copies all tensors: the optimiser may remember forty pictures.
+                torch.save({**vars(self), "point": vars(self.point), "best": vars(self.best)}, new)
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error

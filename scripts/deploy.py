@@ -39,8 +39,7 @@ def undone(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
 
 def read(registry: str | Path) -> dict[str, Any]:
-    said: dict[str, Any] = yaml.safe_load(Path(registry).read_text(encoding="utf-8"))
-    return said
+    return yaml.safe_load(Path(registry).read_text(encoding="utf-8"))
 
 
 def introduce(readme: Path, space: str) -> None:
