@@ -61,9 +61,9 @@ def torchvision_weights(
     kept = Path(constants.HF_ASSETS_CACHE) / "nst-core" / f"{repo.replace('/', '--')}-{revision}.safetensors"
     cached = try_to_load_from_cache(repo, FILE, revision=revision)
     found = [kept, Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE]
-    for path in [*found, Path(cached)] if isinstance(cached, str) else found:
-        if not os.path.isfile(path):  # pathlib's is_file raises where the folder may not be read
-            continue
+    if isinstance(cached, str):
+        found.append(Path(cached))
+    for path in filter(os.path.isfile, found):  # pathlib's is_file raises where the folder may not be read
         try:
             return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
