@@ -48,7 +48,8 @@ FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL |
 ADDRESS = re.compile(
     rf"(?:https?:/+)?(?:(?:huggingface|hf)\.co/)?(?:(?:spaces|models)/)?({REPO})(?:/(?:tree|blob)/.*)?/*", re.ASCII
 )
-"""Matches what people paste or write for a repository on the Hub, as a ``Path`` may have it; its name is a group."""
+"""Matches a repository's address as people paste or write it, or as a ``Path`` has it, which makes / of //; its name
+is a group."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
