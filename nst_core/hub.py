@@ -49,7 +49,7 @@ PATIENCE = 60
 """Seconds that it may be silent where the client takes no timeout, as for a commit; on a slow line, the last megabytes
 are still on their way when all is sent."""
 PUBLIC = "choose one that anybody may read"
-"""The advice where logging in is not for the person who asks."""
+"""The advice to people who cannot log this machine in, as a page's visitors."""
 
 
 class HubError(NSTError):

@@ -24,7 +24,7 @@ _RANDOM = {torch.rand, torch.randn, Tensor.uniform_, Tensor.normal_} | _INITIALI
 
 
 class OwnNumbers(TorchFunctionMode):
-    """Entered, this thread makes float32 tensors, and random ones by ``seed``, unless their maker says otherwise.
+    """While entered, this thread makes float32 tensors, and random ones by ``seed``, unless a call says otherwise.
 
     The same seed gives the same numbers whatever the program and its other threads do, and theirs stay what they are.
     """

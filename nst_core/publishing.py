@@ -45,20 +45,16 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     """
     if faults := [finding.words for finding in examine(folder).findings if not finding.passed]:
         raise PublishingError(faults[0])
-    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    card = read_card(folder)
     fields = {
+        **read_card(folder).model_dump(exclude={"text"}),
         "id": slug(repo.rpartition("/")[2]),
-        "title": card.title,
-        "artist": card.artist,
-        "license": card.license,
-        "tags": card.tags,
         "repo": repo,
-        "sha256": weights,
+        "revision": "0" * 40,  # not known yet
+        "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     }
     try:
         # Checked before anything is made that would have to be undone.
-        dry = Entry.model_validate({**fields, "revision": "0" * 40})
+        dry = Entry.model_validate(fields)
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
     if registry:

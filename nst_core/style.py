@@ -48,7 +48,8 @@ FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL |
 ADDRESS = re.compile(
     rf"(?:https?:/+)?(?:(?:huggingface|hf)\.co/)?(?:(?:spaces|models)/)?({REPO})(?:/(?:tree|blob)/.*)?/*", re.ASCII
 )
-"""Matches what people paste or write for a repository on the Hub, as a ``Path`` may have it; its name is a group."""
+"""Matches a repository's address as people paste or write it, or as a ``Path`` has it, which makes / of //; its name
+is a group."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -385,17 +386,7 @@ def write_style(
         PictureError: the preview cannot be read.
     """
     folder = _real(folder)
-    if not isinstance(config, StyleConfig):
-        right = "StyleConfig(architecture='johnson', architecture_version=1)"
-        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
-    if not isinstance(card, Card):
-        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
-    if not isinstance(network_state, Mapping):
-        kind = type(network_state).__name__
-        raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
-    for name, tensor in network_state.items():
-        if not isinstance(tensor, Tensor) or tensor.is_meta:
-            raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
+    _check_parts(network_state, config, card)
     architecture = config.find_architecture()
     # Copies, as safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
@@ -427,6 +418,21 @@ def write_style(
         if not there:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
+
+
+def _check_parts(network_state: object, config: object, card: object) -> None:
+    """Refuse what is something else than ``write_style`` takes under that name."""
+    if not isinstance(config, StyleConfig):
+        right = "StyleConfig(architecture='johnson', architecture_version=1)"
+        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
+    if not isinstance(card, Card):
+        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
+    if not isinstance(network_state, Mapping):
+        kind = type(network_state).__name__
+        raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
+    for name, tensor in network_state.items():
+        if not isinstance(tensor, Tensor) or tensor.is_meta:
+            raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
 
 
 def _real(folder: str | Path) -> Path:

@@ -19,7 +19,7 @@ JOINERS = "\u200c\u200d"
 FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and a symbol that are invisible."""
 NULLS = ("~", "null", "Null", "NULL")
-"""How YAML writes that there is nothing, besides writing nothing."""
+"""How YAML writes null, beside leaving the value out."""
 MARKS = 6
 """The most combining marks on one letter in any script; more would hide the lines above."""
 
