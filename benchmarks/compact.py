@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nst_core import load_features, open_picture, optimize
 from nst_core.features import VGG19, Hybrid
-from nst_core.images import to_tensor
+from nst_core.images import is_photograph, to_tensor
 from nst_core.memory import keep_freed_memory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -39,7 +39,7 @@ def main() -> None:
     distilled = teacher.networks[1]
     assert isinstance(distilled, VGG19)
 
-    photos = sorted(path for path in args.photos.iterdir() if path.suffix == ".jpg")
+    photos = list(filter(is_photograph, sorted(args.photos.iterdir())))
     correlations: dict[str, list[tuple[float, float]]] = {layer: [] for layer in LAYERS}
     with torch.no_grad():
         for path in photos:
@@ -63,8 +63,8 @@ def main() -> None:
     print(f"\nthe teacher's loss of pictures of {args.size} px after {args.steps} steps")
     print(f"{'photograph':<14}{'painting':<28}{'by compact':>12}{'by the teacher':>16}{'ratio':>8}")
     ratios = []
-    paintings = sorted(args.paintings.glob("*.jpg"))
-    for number, path in enumerate(photos[:: len(photos) // args.count][: args.count]):
+    paintings = list(filter(is_photograph, sorted(args.paintings.iterdir())))
+    for number, path in enumerate(photos[:: max(1, len(photos) // args.count)][: args.count]):
         content, painting = open_picture(path), open_picture(paintings[2 * number % len(paintings)])
         own = list(optimize(content, painting, features=teacher, size=args.size, steps=args.steps, saturation=0))[-1]
         other = list(optimize(content, painting, features=compact, size=args.size, steps=args.steps, saturation=0))[-1]

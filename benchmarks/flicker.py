@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from nst_core import Registry, Style, open_picture
+from nst_core.images import is_photograph
 from nst_core.memory import keep_freed_memory
 from nst_core.stylization import paint_pixels
 from nst_core.temporal_consistency import Steady
@@ -127,22 +128,14 @@ def measure(style: Style, clips: list[list[Drawn]]) -> list[float]:
 
 def draw_clips(photos: Path, count: int, size: int, frames: int) -> list[list[Drawn]]:
     """``count`` clips of each motion."""
-    pictures = [np.array(open_picture(path).convert("RGB")) for path in sorted(photos.iterdir())]
+    paths = filter(is_photograph, sorted(photos.iterdir()))
+    pictures = [np.array(open_picture(path).convert("RGB")) for path in paths]
     pictures = [picture if picture.shape[1] > picture.shape[0] else np.rot90(picture).copy() for picture in pictures]
-    shape = size, size * 2 // 3
-    return [
-        list(
-            draw_clip(
-                pictures[(4 * n + m) * 7 % len(pictures)],
-                pictures[(4 * n + m + 1) * 7 % len(pictures)],
-                motion,
-                frames,
-                shape,
-            )
-        )
-        for n in range(count)
-        for m, motion in enumerate(MOTIONS)
-    ]
+    clips = []
+    for number, motion in enumerate(count * MOTIONS):
+        photo, other = (pictures[7 * place % len(pictures)] for place in (number, number + 1))
+        clips.append(list(draw_clip(photo, other, motion, frames, (size, size * 2 // 3))))
+    return clips
 
 
 def main() -> None:

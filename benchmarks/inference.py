@@ -77,9 +77,9 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.blend(picture, noise, 0.15)
 
 
-def resident(key: str) -> int:
-    """Bytes of memory: ``VmRSS`` now, or ``VmHWM`` the most so far."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+def resident(key: str, process: int | str = "self") -> int:
+    """Bytes of memory that a process holds: ``VmRSS`` now, or ``VmHWM`` the most so far."""
+    line = next(line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
 

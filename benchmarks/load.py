@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 import numpy as np
 from gradio_client import Client, handle_file
-from inference import photograph
+from inference import photograph, resident
 from page import serving
 
 LOOK = 1.0
@@ -163,12 +163,6 @@ def visit(number: int, url: str, folder: Path, styles: list[str], until: float, 
         person.client.close()
 
 
-def resident(process: int) -> float:
-    """MB of memory that a process holds."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
-
-
 def counted_as_failed(url: str) -> float:
     """How many unexpected errors the server has counted."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
@@ -200,7 +194,7 @@ def main() -> None:
         memory: list[float] = []
         while time.monotonic() < until:
             time.sleep(max(0.0, min(until, began + 60 * (len(memory) + 1)) - time.monotonic()))
-            memory.append(resident(process))
+            memory.append(resident("VmRSS", process) / 1e6)
             done = sum(map(len, tally.waits.values()))
             print(
                 f"{len(memory):4} min  {memory[-1]:6.0f} MB  {done} done, {sum(tally.failed.values())} failed",

@@ -188,21 +188,16 @@ def apart(run: Callable[[Task, Connection], None], task: Task) -> Curve:
 
 def draw(curves: list[list[tuple[float, float]]], out: Path, size: int) -> None:
     """Both losses over time, on logarithmic axes."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
     for curve, name in zip(curves, ("the PyTorch tutorial's loop", "nst_core.optimize"), strict=True):
         axes.loglog(*zip(*curve, strict=True), label=name)
     axes.axhline(curves[0][-1][1], color="grey", linewidth=0.8, linestyle="--")
     axes.set(xlabel="seconds", ylabel="loss", title=f"The same loss, {size} px, on a CPU")
     axes.legend()
-    drawn = out.with_suffix(".png")
-    figure.savefig(drawn, dpi=110)
-    Image.open(drawn).save(out, quality=85)
-    drawn.unlink()
+    figure.savefig(out, dpi=110, pil_kwargs={"quality": 85})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +214,7 @@ def loss_of(style: Style, features: str | Path, paintings: Path) -> PerceptualLo
     training = style.config.training
     recipe = Recipe(**{field.name: training[field.name] for field in fields(Recipe) if field.name in training})
     network = load_features(training["features"] if training["features"] in ("vgg19", "compact") else features)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
     return perceptual_loss(recipe, network, open_picture(paintings / training["style_image"]))
 
 
@@ -253,11 +252,10 @@ def steps_to(goal: float, loss: PerceptualLoss, targets: dict[str, ContentTarget
         terms.total.backward()
         return terms.total
 
-    for step in count():
-        # step() returns the loss before it moves.
-        if step == most or optimizer.step(closure).item() <= goal:
+    for step in range(most):
+        if optimizer.step(closure).item() <= goal:  # the loss before it moves
             return step
-    raise AssertionError("unreachable")
+    return most
 
 
 def write(style: Style, scores: dict[str, float], photos: int, arguments: argparse.Namespace) -> None:

@@ -118,7 +118,7 @@ def loss_on(network: nn.Module, loss: PerceptualLoss, squares: Tensor) -> float:
 def parts(network: nn.Module, loss: PerceptualLoss, photos: Path, recipe: Recipe, device: torch.device) -> str:
     """Medians of five steps' parts."""
     lay_out(network, device)
-    loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
     optimizer, photographs = Muon(network), Photographs(photos, recipe)
     times: dict[str, list[float]] = {}
 

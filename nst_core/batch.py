@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from nst_core.cluster import spread
-from nst_core.cores import LARGE, compute_on, painters
+from nst_core.cores import LARGE, compute_on, pictures_at_once
 from nst_core.errors import NSTError
 from nst_core.images import (
     PHOTO_SUFFIXES,
@@ -124,7 +124,7 @@ def stylize_files(
     skipped, and its error is yielded; no file is half written.
     """
     cores = torch.get_num_threads()
-    at_once = max(1, min(painters(styles), len(photos)))
+    at_once = max(1, min(pictures_at_once(styles), len(photos)))
     parts = [0.0] * len(photos)
     one_large = threading.Lock()
     ended = threading.Event()

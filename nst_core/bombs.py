@@ -7,8 +7,8 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from struct import error as StructError, unpack
-from typing import BinaryIO
+from struct import calcsize, error as StructError, unpack
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -39,10 +39,15 @@ def too_many_parts(stream: BinaryIO, format: str) -> bool:
         return False
 
 
+def _take(stream: BinaryIO, form: str) -> tuple[Any, ...]:
+    """The next values of a stream, in ``struct``'s notation."""
+    return unpack(form, stream.read(calcsize(form)))
+
+
 def _chunks(stream: BinaryIO) -> bool:
     stream.seek(8)
     for _ in range(MANY):
-        length, kind = unpack(">I4s", stream.read(8))
+        length, kind = _take(stream, ">I4s")
         if kind == b"IEND":
             return False
         stream.seek(length + 4, os.SEEK_CUR)
@@ -52,19 +57,19 @@ def _chunks(stream: BinaryIO) -> bool:
 def _segments_and_scans(stream: BinaryIO) -> bool:
     stream.seek(2)
     for _ in range(SEGMENTS):
-        start, kind = unpack("BB", stream.read(2))
+        start, kind = _take(stream, "BB")
         if start != 0xFF or kind == 0xFF:  # stray or fill bytes
             stream.seek(-1, os.SEEK_CUR)
         elif kind == 0xDA:
             break
         elif kind != 0x01 and not 0xD0 <= kind <= 0xD9:  # those have no length
-            (length,) = unpack(">H", stream.read(2))
+            (length,) = _take(stream, ">H")
             stream.seek(length - 2, os.SEEK_CUR)
     else:
         return True
     scans = 1
     for _ in range(SEGMENTS):
-        (length,) = unpack(">H", stream.read(2))
+        (length,) = _take(stream, ">H")
         stream.seek(length - 2, os.SEEK_CUR)
         kind = _next_marker(stream)
         if kind == 0xD9:  # the picture's end: a phone may have a film behind it
@@ -107,13 +112,14 @@ def _blocks(stream: BinaryIO) -> bool:
 def _numbers(stream: BinaryIO) -> bool:
     stream.seek(0)
     order = "<" if stream.read(2) == b"II" else ">"
-    large = unpack(f"{order}H", stream.read(2)) == (43,)  # BigTIFF
+    large = _take(stream, f"{order}H") == (43,)  # BigTIFF
+    offset, how_many = ("Q", "Q") if large else ("I", "H")
     stream.seek(8 if large else 4)
-    (directory,) = unpack(f"{order}{'Q' if large else 'I'}", stream.read(8 if large else 4))
+    (directory,) = _take(stream, order + offset)
     stream.seek(directory)
-    (entries,) = unpack(f"{order}{'Q' if large else 'H'}", stream.read(8 if large else 2))
+    (entries,) = _take(stream, order + how_many)
     for _ in range(min(entries, MANY)):
-        _, kind, count = unpack(f"{order}HH{'Q' if large else 'I'}", stream.read(12 if large else 8))
+        _, kind, count = _take(stream, f"{order}HH{offset}")
         stream.seek(8 if large else 4, os.SEEK_CUR)
         if kind not in (1, 2, 6, 7) and count > MANY:  # bytes and texts are taken as they are
             return True
@@ -155,18 +161,18 @@ def _too_many_samples(stream: BinaryIO) -> bool:
             track.is_sound |= about == b"soun"
             track.has_pictures |= about == b"vide"
         elif kind in (b"stsz", b"stz2"):
-            (count,) = unpack(">4xI", stream.read(8))
+            (count,) = _take(stream, ">4xI")
             track.samples = max(track.samples, count)
         elif kind == b"stts":
-            (runs,) = unpack(">I", stream.read(4))
+            (runs,) = _take(stream, ">I")
             table = stream.read(min(8 * runs, max(0, end - begin - 8) // 8 * 8))
             counts, lengths = np.frombuffer(table, ">u4").reshape(-1, 2).T
             track.samples = max(track.samples, int(counts.sum(dtype=np.int64)))
             track.is_even = len(lengths) == 1 and lengths[0] == 1
         elif kind == b"elst":
-            (track.edits,) = unpack(">I", stream.read(4))
+            (track.edits,) = _take(stream, ">I")
         elif kind == b"trun":
-            in_fragments += unpack(">I", stream.read(4))[0]
+            in_fragments += _take(stream, ">I")[0]
     indexed = [one for one in tracks if one.has_pictures or not (one.is_sound and one.is_even)]
     many = sum(one.samples for one in indexed) + in_fragments > SAMPLES
     return many or any(one.edits * one.samples > EDITED for one in indexed)
@@ -176,10 +182,10 @@ def _boxes(stream: BinaryIO, begin: int, end: int, depth: int = 0) -> Iterator[t
     """Name, beginning and end of each box's content, from the outermost inwards."""
     while begin + 8 <= end:
         stream.seek(begin)
-        size, kind = unpack(">I4s", stream.read(8))
+        size, kind = _take(stream, ">I4s")
         head = 8
         if size == 1:
-            (size,), head = unpack(">Q", stream.read(8)), 16
+            (size,), head = _take(stream, ">Q"), 16
         size = size or end - begin
         if size < head:
             return

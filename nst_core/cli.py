@@ -150,14 +150,7 @@ def stylize(
     A folder's subfolders, and what was painted there before, are skipped. Ctrl-C ends the command early: no picture is
     left half written, and the exit status is 130.
     """
-    from nst_core.batch import (
-        Painted,
-        folders_inside,
-        photographs,
-        result_names,
-        stylize_files,
-        stylize_files_on_ray,
-    )
+    from nst_core.batch import Painted, folders_inside, photographs, result_names, stylize_files, stylize_files_on_ray
     from nst_core.images import open_picture
     from nst_core.stylization import check_blend, check_second, check_size, check_stroke
 

@@ -84,13 +84,7 @@ def import_style(
             architecture_version=imported.architecture.version,
             training=training,
         ),
-        card=Card(
-            title=title,
-            artist=artist,
-            license=license,
-            tags=tuple(tag or ()),
-            text=text,
-        ),
+        card=Card(title=title, artist=artist, license=license, tags=tuple(tag or ()), text=text),
         preview=painted(network, photo),
         dtype=torch.float32,  # it is to paint exactly as in its own project
     )

@@ -292,9 +292,9 @@ def search(
     )
     recipes = [[replace(base, content_weight=weight, style_size=size) for weight in weights] for size in sizes]
     shown, feature_network = fit(_sample(sample, photos, base), PREVIEW_SIZE), load_features(features)
-    rows = []
+    rows, tries = [], len(weights) * len(sizes)
     with progress_bar() as progress:
-        task = progress.add_task("searching", total=len(weights) * len(sizes) * steps)
+        task = progress.add_task("searching", total=tries * steps)
         for size, alternatives in zip(sizes, recipes, strict=True):
             rows.append([fit(open_picture(style_image), size)])
             for recipe in alternatives:
@@ -305,7 +305,6 @@ def search(
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
-    tries = len(weights) * len(sizes)
     what = f"{tries} alternative{'s' * (tries > 1)} after {steps} step{'s' * (steps > 1)}"
     print(f"{out} shows {what}; give those options to train.")
 

@@ -53,7 +53,7 @@ def video(
     from nst_core.images import open_picture
     from nst_core.video import partial_film, stylize_video, work_folder
     from nst_core.video_reader import open_film
-    from nst_core.video_writer import recoded
+    from nst_core.video_sound import recoded
 
     styles = Registry.load(registry)
     opened = styles.open(style)

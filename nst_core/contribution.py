@@ -78,11 +78,11 @@ def unpack(upload: Path, folder: Path) -> None:
         raise ContributionError(CHECKPOINT)
     if not head:
         raise ContributionError(f"The file is empty: {TAKEN}.")
-    # Weights begin with their header's length, which may look like any of these, but then the header's { follows.
-    if head[8:9] != b"{" and (name := other_kind(head)):
-        raise ContributionError(f"The file is {name}: {TAKEN}.")
-    if head[8:9] != b"{" and int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
-        raise ContributionError(f"The file is of an unknown kind: {TAKEN}.")
+    if head[8:9] != b"{":  # which follows the length that weights begin with, and that may look like any of these
+        if name := other_kind(head):
+            raise ContributionError(f"The file is {name}: {TAKEN}.")
+        if int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
+            raise ContributionError(f"The file is of an unknown kind: {TAKEN}.")
     if (size := upload.stat().st_size) > MAX_BYTES[WEIGHTS]:
         raise ContributionError(
             f"The file has {size:,} bytes, but weights of the architectures here have at most {MAX_BYTES[WEIGHTS]:,}."

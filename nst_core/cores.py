@@ -17,7 +17,7 @@ LARGE = 9_000_000
 _changing = threading.Lock()
 
 
-def painters(styles: Sequence["Style"], pixels: int = LARGE) -> int:
+def pictures_at_once(styles: Sequence["Style"], pixels: int = LARGE) -> int:
     """How many pictures of so many pixels to paint at once: on a CPU, one per core, as far as memory allows.
 
     Decided beforehand: pictures that start together would all find the same memory free.

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from nst_core import __version__
 from nst_core.architectures import Architecture
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError, check_choice
 from nst_core.files import replacing
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE, check_second
 from nst_core.text import few, quoted
@@ -86,26 +86,7 @@ def export_style(
                 initializer.raw_data = state[initializer.name].contiguous().numpy().tobytes()
     else:
         model = _traced(portables[0], smallest)
-    graph = model.graph
-    layout = "float32, (1, 3, height, width), RGB in 0-255"
-    # The graph takes smaller ones, too, but stylize pads them before it paints.
-    takes = f"{layout}; sides of {max(smallest, MIN_SIDE)} pixels or more"
-    gives = f"{layout}, clamped; of the input's size"
-    titles = " + ".join(one.title for one in styles)
-    graph.name = titles or "style"  # a graph needs a name, even if the folder's has nothing visible
-    graph.input[0].doc_string, graph.output[0].doc_string = takes, gives
-    model.producer_name, model.producer_version = "nst-core", __version__
-    model.doc_string = f"Repaints a photograph in the style of {titles}."
-    properties = _properties(style) | {
-        "nst_core_version": __version__,
-        "precision": precision,
-        "input": takes,
-        "output": gives,
-    }
-    if second:
-        graph.input[1].doc_string = "float32, (1), in 0-1: how much of the second style is seen"
-        properties |= {f"second_{name}": value for name, value in _properties(second).items()} | {"mix": f"{mix:g}"}
-    onnx.helper.set_model_props(model, properties)
+    _describe(model, styles, precision, mix)
     onnx.checker.check_model(model, full_check=True)
     try:
         with replacing(path) as new:
@@ -187,6 +168,27 @@ def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
             f"A weight of {quoted(style.title)} is beyond 65,504, the largest that float16 holds: use fp32."
         )
     return portable
+
+
+def _describe(model: "ModelProto", styles: list[Style], precision: ExportPrecision, mix: float) -> None:
+    """Say in the file what its styles, its inputs and its output are."""
+    from onnx.helper import set_model_props
+
+    graph, layout = model.graph, "float32, (1, 3, height, width), RGB in 0-255"
+    # The graph takes smaller ones, too, but stylize pads them before it paints.
+    least = max(MIN_SIDE, *(style.architecture.min_size for style in styles))
+    takes, gives = f"{layout}; sides of {least} pixels or more", f"{layout}, clamped; of the input's size"
+    titles = " + ".join(style.title for style in styles)
+    graph.name = titles or "style"  # a graph needs a name, even if the folder's has nothing visible
+    graph.input[0].doc_string, graph.output[0].doc_string = takes, gives
+    model.producer_name, model.producer_version = "nst-core", __version__
+    model.doc_string = f"Repaints a photograph in the style of {titles}."
+    said = {"nst_core_version": __version__, "precision": precision, "input": takes, "output": gives}
+    properties = _properties(styles[0]) | said
+    if len(styles) == 2:
+        graph.input[1].doc_string = "float32, (1), in 0-1: how much of the second style is seen"
+        properties |= {f"second_{name}": value for name, value in _properties(styles[1]).items()} | {"mix": f"{mix:g}"}
+    set_model_props(model, properties)
 
 
 def _properties(style: Style) -> dict[str, str]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError, check_choice
-from nst_core.text import few, quoted
+from nst_core.modes import FLOAT32_ON_CPU
+from nst_core.text import quoted
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 """VGG19's."""
@@ -317,16 +318,9 @@ def _scales(compact: Hybrid) -> dict[str, Tensor]:
 
 
 def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
-    """VGG19 with weights named as torchvision names them (``features.0.weight`` …, classifier ignored).
-
-    Raises:
-        FeaturesError: they are not VGG19's.
-    """
+    """VGG19 with weights named as torchvision names them (``features.0.weight`` …); it must have all of them."""
     network = _empty()
-    names = _torchvision_names(network)
-    if lacking := [theirs for theirs in names.values() if theirs not in weights]:
-        raise FeaturesError(f"These weights are not torchvision's VGG19: they lack {few(lacking)}.")
-    state = {ours: weights[theirs] for ours, theirs in names.items()}
+    state = {ours: weights[theirs] for ours, theirs in _torchvision_names(network).items()}
     return _fill(network, state | _imagenet_scale(), "These weights are not torchvision's VGG19: their shapes differ.")
 
 
@@ -346,7 +340,7 @@ def _load_torchvision() -> VGG19:
 
     network = _empty()
     names = _torchvision_names(network)
-    shapes = {names[ours]: tuple(tensor.shape) for ours, tensor in network.state_dict().items() if ours in names}
+    shapes = {theirs: tuple(network.get_parameter(ours).shape) for ours, theirs in names.items()}
     return from_torchvision(torchvision_weights(shapes))
 
 
@@ -385,7 +379,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _values(numbers: tuple[float, ...]) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
+    return torch.tensor(numbers, **FLOAT32_ON_CPU)
 
 
 def _empty(**shape: Any) -> VGG19:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nst_core.cores import compute_on, painters
+from nst_core.cores import compute_on, pictures_at_once
 from nst_core.precision import Precision
 from nst_core.prefetch import ahead
 from nst_core.style import Style
@@ -62,7 +62,7 @@ class FramePainter:
         calms = [Steady() for _ in styles] if self.steady else None
 
         cores = torch.get_num_threads()
-        at_once = painters(styles, pixels_seen(self.size, None, self.stroke))
+        at_once = pictures_at_once(styles, pixels_seen(self.size, None, self.stroke))
 
         def decoded() -> Generator[Frame, None, None]:
             with closing(ahead(lambda frames: next(frames, None), repeat(frames), stop=stop)) as read:

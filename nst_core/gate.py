@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.architectures import ARCHITECTURES, Architecture
-from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError
+from nst_core.modes import FLOAT32_ON_CPU, OwnNumbers
 from nst_core.text import explain, few, plain, unique_keys
 
 DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -25,7 +25,7 @@ MAX_HEADER = 2**16
 """The most bytes of a safetensors header; johnson's 62 tensors take 6 KB."""
 TRIAL_SIDE = 64
 POINTER = b"version https://git-lfs"
-"""How that begins which Git LFS leaves in the place of a file that was not fetched."""
+"""How the text begins that Git LFS leaves in place of a file that was not fetched."""
 IS_POINTER = "is only a Git LFS pointer: `git lfs pull` fetches the weights themselves"
 
 
@@ -146,7 +146,7 @@ def try_network(network: nn.Module, architecture: Architecture, name: str) -> No
 def trial_picture(side: int, *, blobs: int, seed: int) -> Tensor:
     """A picture of ``blobs`` × ``blobs`` random colours, smooth in between: (1, 3, side, side) in 0–255."""
     numbers = torch.Generator("cpu").manual_seed(seed)
-    colours = torch.rand(1, 3, blobs, blobs, generator=numbers, dtype=torch.float32, device="cpu")
+    colours = torch.rand(1, 3, blobs, blobs, generator=numbers, **FLOAT32_ON_CPU)
     return 255 * F.interpolate(colours, size=(side, side), mode="bilinear")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -49,7 +49,7 @@ PATIENCE = 60
 """Seconds that it may be silent where the client takes no timeout, as for a commit; on a slow line, the last megabytes
 are still on their way when all is sent."""
 PUBLIC = "choose one that anybody may read"
-"""The advice where logging in is not for the person who asks."""
+"""The advice to people who cannot log this machine in, as a page's visitors."""
 
 
 class HubError(NSTError):
@@ -105,7 +105,7 @@ def fetch(
 
 
 def fetch_registry(repo: str, revision: str | None = None, token: str | None = None) -> Path:
-    """The folder, in the Hub's cache, with a repository's ``registry.yaml``; ``revision`` as for ``fetch``.
+    """A repository's ``registry.yaml``, in the Hub's cache; ``revision`` as for ``fetch``.
 
     ``repo`` is that of a model, ``user/repo``, or of a Space, ``spaces/user/repo``. ``token`` is a person's, by default
     the one that this machine is logged in with.
@@ -114,7 +114,7 @@ def fetch_registry(repo: str, revision: str | None = None, token: str | None = N
         HubError: no such repository or revision, no access, no answer, or no registry in it.
     """
     with _refusals(repo, revision, kept=True):
-        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", token)
+        return _latest(repo, revision, {REGISTRY: MAX_REGISTRY}, [REGISTRY], "a registry", token) / REGISTRY
 
 
 def registry_at(repo: str, revision: str | None = None, token: str | None = None) -> Registry:
@@ -124,7 +124,7 @@ def registry_at(repo: str, revision: str | None = None, token: str | None = None
         HubError: see ``fetch_registry``.
         RegistryError: something in it is not as it should be.
     """
-    path = fetch_registry(repo, revision, token) / REGISTRY
+    path = fetch_registry(repo, revision, token)
     return Registry.parse(read_registry(path), path)
 
 
@@ -200,23 +200,8 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
     api = HfApi(token=token)
     with _refusals(repo):
         api.create_repo(repo, exist_ok=True)
-        info = _info(repo, None, token=token)
-        if closed := "private" if info.private else "gated" if info.gated else "":
-            raise HubError(f"{repo} is {closed}: make it public on its page, or choose another name.")
-        sizes = {file.rfilename: file.size for file in info.siblings or []}
-        if WEIGHTS in sizes:
-            weights = (folder / WEIGHTS).read_bytes()
-            # A file of another size is not fetched: it may be huge.
-            if sizes[WEIGHTS] != len(weights) or (
-                Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
-            ):
-                raise HubError(
-                    f"{repo} already holds other weights: choose another name for the repository, or replace its files "
-                    "on its page."
-                )
-        elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
-            raise HubError(f"{repo} already holds {few(others)}: choose another name for the repository.")
         files = {file: (folder / file).read_bytes() for file in MAX_BYTES if (folder / file).is_file()}
+        _check_free(repo, files[WEIGHTS], token)
         # A card's example opens the card's folder, which its readers on the Hub do not have.
         card = files[CARD].replace(b'load().open(".")', f'load().open("{repo}")'.encode())
         files[CARD] = tagged(card.decode("utf-8-sig")).encode()
@@ -228,6 +213,25 @@ def publish(folder: Path, repo: str, token: str | None = None) -> str:
         additions = [CommitOperationAdd(file, data) for file, data in files.items()]
         with _no_warning("No files have been modified"):  # where it was published before
             return api.create_commit(repo, additions, commit_message="The style").oid
+
+
+def _check_free(repo: str, weights: bytes, token: str | None) -> None:
+    """Refuse a repository that is not public, or holds something else than a card or these weights."""
+    info = _info(repo, None, token=token)
+    if closed := "private" if info.private else "gated" if info.gated else "":
+        raise HubError(f"{repo} is {closed}: make it public on its page, or choose another name.")
+    sizes = {file.rfilename: file.size for file in info.siblings or []}
+    if WEIGHTS in sizes:
+        # A file of another size is not fetched: it may be huge.
+        if sizes[WEIGHTS] != len(weights) or (
+            Path(hf_hub_download(repo, WEIGHTS, revision=info.sha, token=token)).read_bytes() != weights
+        ):
+            raise HubError(
+                f"{repo} already holds other weights: choose another name for the repository, or replace its files "
+                "on its page."
+            )
+    elif others := sorted(sizes.keys() - {CARD, ".gitattributes"}):
+        raise HubError(f"{repo} already holds {few(others)}: choose another name for the repository.")
 
 
 def propose(registry: str, entry: Entry, token: str | None = None) -> str:
@@ -337,25 +341,16 @@ def accept(registry: str, number: int, entries: list[Entry]) -> None:
         )
 
 
-class _Addition(TypedDict):
-    """The client's arguments for a commit."""
+def _addition(registry: str, entries: list[Entry], token: str | None = None) -> dict[str, Any]:
+    """The client's arguments for a commit that appends entries to a registry as it is now.
 
-    operations: list[CommitOperationAdd]
-    parent_commit: str
-
-
-def _addition(registry: str, entries: list[Entry], token: str | None = None) -> _Addition:
-    """A commit that appends entries to a registry as it is now, and fails if somebody changes that first."""
+    It fails if somebody changes the registry first.
+    """
     sha = _sha(_info(registry, None, token=token))
-    text = read_registry(fetch_registry(registry, sha, token) / REGISTRY)
+    text = read_registry(fetch_registry(registry, sha, token))
     for entry in entries:
         text = add_entry(text, entry)
     return {"operations": [CommitOperationAdd(REGISTRY, text.encode())], "parent_commit": sha}
-
-
-def page(repo: str) -> str:
-    """The address of a repository's web page."""
-    return f"{constants.ENDPOINT}/{repo}"
 
 
 def user_name(token: str | None = None) -> str:
@@ -368,14 +363,8 @@ def user_name(token: str | None = None) -> str:
         return HfApi(token=token).whoami()["name"]
 
 
-class _Place(TypedDict):
+def _place(repo: str) -> dict[str, Any]:
     """The client's arguments that name a repository."""
-
-    repo_id: str
-    repo_type: Literal["model", "space"]
-
-
-def _place(repo: str) -> _Place:
     return {"repo_id": repo.removeprefix("spaces/"), "repo_type": "space" if repo.startswith("spaces/") else "model"}
 
 

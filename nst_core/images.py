@@ -41,8 +41,8 @@ LONGEST_NOTE = 10_000
 LARGEST_EXIF = 2**20
 """The most bytes of EXIF data that are read; a JPEG has at most 64 kB."""
 ANY_STEPS = b"mpet"
-"""A type of conversion in a colour profile: of as many steps as it likes, all of which may be the same bytes. No camera
-writes it, and a millisecond goes by with each."""
+"""The type of a conversion in a colour profile that has any number of steps: each takes a millisecond, and all may be
+the same bytes. No camera writes it."""
 
 log = logging.getLogger(__name__)
 Image.init()
@@ -144,7 +144,7 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS, at_least: int 
         source = _of_array(source)
     if isinstance(source, Image.Image):
         return _clean(source, _subject(getattr(source, "filename", "")), max_pixels)
-    subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
+    subject = _subject(source)
     with _stream(source, subject) as stream:
         return _clean(_identify(stream, subject, max_pixels), subject, max_pixels, at_least)
 
@@ -222,7 +222,7 @@ def read_note(source: str | Path | Content | BinaryIO) -> str:
     Raises:
         PictureError: as ``open_picture``, as far as a header tells.
     """
-    subject = _subject(source if isinstance(source, str | os.PathLike) else getattr(source, "name", ""))
+    subject = _subject(source)
     with _stream(source, subject) as stream:
         note = _identify(stream, subject, MAX_PIXELS).info.get(NOTE, "")
     return note[:LONGEST_NOTE] if isinstance(note, str) else ""
@@ -297,8 +297,9 @@ def to_picture(tensor: Tensor) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
-def _subject(name: object) -> str:
+def _subject(source: object) -> str:
     """How a message names the picture: without its folder, which may be a server's temporary one."""
+    name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", "")
     named = isinstance(name, str | os.PathLike) and (Path(name).name or str(name))
     return f"The picture {quoted(named)}" if named else "The picture"
 
@@ -385,7 +386,8 @@ def _identify(stream: BinaryIO, subject: str, max_pixels: int) -> Image.Image:
 
 
 def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | None = None) -> Image.Image:
-    _decode(picture, subject, max_pixels, at_least)
+    _check_header(picture, subject, max_pixels)
+    _decode(picture, subject, at_least)
     key = picture.info.get("transparency")
     if key is not None and not isinstance(key, {"P": bytes | int, "RGB": tuple}.get(picture.mode, int)):
         # Pillow leaves the old key there when it converts a picture to another mode.
@@ -409,12 +411,13 @@ def _clean(picture: Image.Image, subject: str, max_pixels: int, at_least: int | 
     return result
 
 
-def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int | None) -> None:
+def _check_header(picture: Image.Image, subject: str, max_pixels: int) -> None:
+    """Refuse, before anything is decoded, too many pixels, none, and what Pillow would not decode as it was meant."""
     if not math.prod(picture.size):
         raise PictureError(f"{subject} has no pixels: it should have at least 1 × 1.")
     sizes: list[tuple[int, ...]] = [picture.size]
     if isinstance(picture, TiffImageFile):
-        # Pillow decodes that as noise, unless it is compressed.
+        # Planes of 16 bits are decoded as noise by Pillow, unless they are compressed.
         apart = picture.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
         deep = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
         if apart and deep and picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) == 1:
@@ -432,6 +435,9 @@ def _decode(picture: Image.Image, subject: str, max_pixels: int, at_least: int |
             most = f"{max_pixels:,} in total" if math.prod(size) > max_pixels else f"{MAX_SIDE:,} per side"
             sides = " × ".join(str(side) for side in size)
             raise PictureError(f"{subject} has {sides} pixels: at most {most} are allowed.")
+
+
+def _decode(picture: Image.Image, subject: str, at_least: int | None) -> None:
     if isinstance(picture, TiffImageFile) and picture.tile:
         # Otherwise Pillow would apply its own limit to the size as well.
         picture.im = Image.new(picture.mode, picture._tile_size, None).im

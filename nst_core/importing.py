@@ -153,14 +153,13 @@ def _unpickle(path: Path) -> tuple[State, dict[Any, Any] | None]:
             raise ValueError(IS_POINTER)
         if kind := other_kind(head):
             raise ValueError(f"is {kind}: it should be a checkpoint of PyTorch, a .pth or .safetensors")
-        size = unpacked_size(path)
-        held = load_checkpoint(path) if size <= MAX_CHECKPOINT else None
+        if (size := unpacked_size(path)) > MAX_CHECKPOINT:
+            raise ValueError(f"has {size:,} bytes, but at most {MAX_CHECKPOINT:,} are allowed")
+        held = load_checkpoint(path)
     except OSError as error:
         raise ImportingError(f"{path.name} could not be read: {error.strerror}.") from error
     except ValueError as error:
         raise ImportingError(f"{path.name} {error}.") from error
-    if size > MAX_CHECKPOINT:
-        raise ImportingError(f"{path.name} has {size:,} bytes, but at most {MAX_CHECKPOINT:,} are allowed.")
     settings = None
     if isinstance(held, dict):
         if isinstance(held.get("asked"), dict) and "architecture" in held["asked"]:
@@ -286,14 +285,12 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
     Raises:
         ImportingError: a file is missing, or is not what the manifest or the architecture says.
     """
+    if not os.path.isfile(folder / MANIFEST):
+        raise ImportingError(f"There is no {MANIFEST} in {folder.name}.")
     try:
-        manifest = _Manifest.model_validate_json(read_text(folder / MANIFEST, MAX_MANIFEST)).root
-    except OSError as error:
-        raise ImportingError(f"There is no {MANIFEST} that can be read in {folder.name}: {error.strerror}.") from error
+        manifest = _Manifest.model_validate_json(read_text(folder / MANIFEST, MAX_MANIFEST, ImportingError)).root
     except ValidationError as error:
         raise ImportingError(explain(error, MANIFEST)) from error
-    except ValueError as error:
-        raise ImportingError(f"{MANIFEST} cannot be used: {error}.") from error
     state = {}
     for index, (name, shape) in enumerate(_ml5_order(FAST_STYLE_TRANSFER)):
         variable = f"Variable_{index}" if index else "Variable"

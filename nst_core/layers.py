@@ -103,4 +103,4 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     everywhere = device.type != "cpu" or fast_bfloat16(device)
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and (everywhere or module.out_channels < 8):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]

@@ -22,8 +22,9 @@ class MethodError(NSTError):
 
 @dataclass(frozen=True)
 class Method:
-    """Every setting of an optimisation; the defaults are the preset ``quick``. No weight is negative,
-    and not all are 0.
+    """Every setting of an optimisation; the defaults are the preset ``quick``.
+
+    No weight is negative, and not all are 0.
 
     Raises:
         MethodError: a value is out of its range.

@@ -20,6 +20,7 @@ class Muon:
         learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.kernels = [parameter for parameter in learned if parameter.dim() > 1]
         self.momenta = [torch.zeros_like(kernel, requires_grad=False) for kernel in self.kernels]
+        # In a group, as there may be none.
         self.vectors = torch.optim.Adam([{"params": [parameter for parameter in learned if parameter.dim() < 2]}])
 
     @torch.no_grad()

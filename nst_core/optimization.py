@@ -92,7 +92,8 @@ class OptimizationState:
         """
         try:
             with replacing(Path(path)) as new:
-                torch.save(asdict(self), new)
+                # Not by asdict, which copies all tensors: the optimiser may remember forty pictures.
+                torch.save({**vars(self), "point": vars(self.point), "best": vars(self.best)}, new)
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error
@@ -198,24 +199,7 @@ def optimize(
         known = ", ".join(one.name for one in fields(Method))
         raise MethodError(f"A method has no setting {', '.join(sorted(unknown))}; it has {known}.")
     method = replace(method, **changes)
-    paintings = _listed(styles)
-    if not paintings:
-        raise MethodError("There is no painting: give at least one.")
-    given: Any = [1.0] * len(paintings) if weights is None else weights
-    alone = not isinstance(given, Iterable) or getattr(given, "ndim", None) == 0  # so is an array of one number
-    weights = [given] if alone else list(given)
-    masks = [None] * len(paintings) if masks is None else _listed(masks)
-    if not len(paintings) == len(weights) == len(masks):
-        raise MethodError(
-            f"The numbers of paintings, weights and masks should be equal, not {len(paintings)}, {len(weights)} and "
-            f"{len(masks)}."
-        )
-    areas = [mask if mask is None else open_picture(mask) for mask in masks]
-    if all(area and not mask_greys(area).getbbox() for area in areas):
-        raise MethodError("The mask is black all over: it should be white where its painting applies.")
-    weights = [check_number(MethodError, "weight of a painting", weight, 0) for weight in weights]
-    if not 0 < sum(weights) < float("inf"):
-        raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
+    paintings = _paintings(styles, weights, masks)
     if not isinstance(resume, OptimizationState | None):
         raise OptimizationError(
             f"A run continues from a step's state, or OptimizationState.load(file), not {resume!r:.80}."
@@ -224,20 +208,11 @@ def optimize(
         method,
         feature_network(features, pooling=method.pooling),
         open_picture(content),
-        [
-            _Painting(open_painting(painting), weight / sum(weights), area)
-            for painting, weight, area in zip(paintings, weights, areas, strict=True)
-        ],
+        paintings,
         None if start is None else open_picture(start),
         None if draft is None else feature_network(draft, pooling=method.pooling),
     )
     return run.steps(resume)
-
-
-def _listed(pictures: Any) -> list[Any]:
-    """The pictures as a list: a single one, even if ``open_picture`` will refuse it, makes a list of one."""
-    alone = isinstance(pictures, Image.Image | str | Path | Content | np.ndarray | Tensor) or hasattr(pictures, "read")
-    return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +220,39 @@ class _Painting:
     picture: Image.Image
     weight: float
     mask: Image.Image | None
+
+
+def _paintings(styles: Any, weights: Any, masks: Any) -> list[_Painting]:
+    """What ``optimize`` was given of each painting; the weights are scaled to a sum of 1."""
+    styles = _listed(styles)
+    if not styles:
+        raise MethodError("There is no painting: give at least one.")
+    if weights is None:
+        weights = [1.0] * len(styles)
+    alone = not isinstance(weights, Iterable) or getattr(weights, "ndim", None) == 0  # so is an array of one number
+    weights = [weights] if alone else list(weights)
+    masks = [None] * len(styles) if masks is None else _listed(masks)
+    if not len(styles) == len(weights) == len(masks):
+        raise MethodError(
+            f"The numbers of paintings, weights and masks should be equal, not {len(styles)}, {len(weights)} and "
+            f"{len(masks)}."
+        )
+    masks = [mask if mask is None else open_picture(mask) for mask in masks]
+    if all(mask and not mask_greys(mask).getbbox() for mask in masks):
+        raise MethodError("The mask is black all over: it should be white where its painting applies.")
+    weights = [check_number(MethodError, "weight of a painting", weight, 0) for weight in weights]
+    if not 0 < sum(weights) < math.inf:
+        raise MethodError("The paintings' weights should be finite, not negative, and not all 0.")
+    return [
+        _Painting(open_painting(style), weight / sum(weights), mask)
+        for style, weight, mask in zip(styles, weights, masks, strict=True)
+    ]
+
+
+def _listed(pictures: Any) -> list[Any]:
+    """The pictures as a list: a single one, even if ``open_picture`` will refuse it, makes a list of one."""
+    alone = isinstance(pictures, Image.Image | str | Path | Content | np.ndarray | Tensor) or hasattr(pictures, "read")
+    return list(pictures) if isinstance(pictures, Iterable) and not alone else [pictures]
 
 
 class _Run:
@@ -259,15 +267,14 @@ class _Run:
         start: Image.Image | None,
         draft: FeatureNetwork | None,
     ) -> None:
-        parts = {
-            "content": {layer: method.content_weight * part for layer, part in method.content_layers.items()},
-            "style": {layer: method.style_weight * part for layer, part in method.style_layers.items()},
-            "total_variation": {"": method.total_variation},
-        }
+        content_layers = {layer: method.content_weight * part for layer, part in method.content_layers.items()}
+        style_layers = {layer: method.style_weight * part for layer, part in method.style_layers.items()}
         # Divided by the largest, as sums of squares times 1e30 exceed float32; the optimisers do not mind the scale.
-        self.unit = max(weight for weighted in parts.values() for weight in weighted.values())
-        self.weights = {
-            kind: {layer: weight / self.unit for layer, weight in weighted.items()} for kind, weighted in parts.items()
+        self.unit = max([*content_layers.values(), *style_layers.values(), method.total_variation])
+        self.total_variation = method.total_variation / self.unit
+        weights = {
+            kind: {layer: weight / self.unit for layer, weight in layers.items()}
+            for kind, layers in (("content", content_layers), ("style", style_layers))
         }
         self.method = method
         self.device = best_device()
@@ -279,11 +286,12 @@ class _Run:
                     f"load it with pooling={method.pooling!r}, or give its name."
                 )
         self.networks = {
-            drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
             for drafts, network in networks.items()
         }
-        self.layers = {drafts: _layers(self.weights, network.layers) for drafts, network in networks.items()}
+        self.layers = {drafts: _layers(weights, network.layers) for drafts, network in networks.items()}
         self.content, self.paintings, self.start = blackened(content), paintings, start
+        self.from_noise = start is None and method.init == "noise"
         self.plan = Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
         ends = {"steps", "seconds", "saturation"}
         settings = {name: value for name, value in asdict(method).items() if name not in ends} | {
@@ -324,7 +332,7 @@ class _Run:
 
     @unaffected
     def _steps(self, state: OptimizationState | None) -> Generator[OptimizationStep, None, None]:
-        plan, most = self.plan, self.method.seconds or float("inf")
+        plan, most = self.plan, self.method.seconds or math.inf
         began = time.perf_counter() - (state.seconds if state else 0)
         for number, stage in enumerate(plan.stages):
             last, finest = number + 1 == len(plan.stages), stage.size == plan.stages[-1].size
@@ -437,7 +445,7 @@ class _Run:
                 targets,
                 content_layers=self.layers[stage.draft]["content"],
                 style_layers=self.layers[stage.draft]["style"],
-                total_variation=self.weights["total_variation"][""],
+                total_variation=self.total_variation,
                 convention=self.method.convention,
             )
             if self.method.color == "photo":
@@ -461,7 +469,7 @@ class _Run:
         return style_target(picture, self.device, painting.weight, self._tensor(mask)[:, :1] if mask else None)
 
     def _beginning(self, photo: Image.Image) -> Tensor:
-        if self.start is None and self.method.init == "noise":
+        if self.from_noise:
             generator = torch.Generator().manual_seed(self.method.seed)
             size = 1, 3, photo.height, photo.width
             return torch.rand(size, generator=generator, dtype=torch.float32, device="cpu").to(self.device)
@@ -470,34 +478,29 @@ class _Run:
 
     def _enlarged(self, picture: Tensor, photo: Image.Image) -> Tensor:
         """A coarser scale's picture at the photograph's size: the start there, plus the enlarged change so far."""
-        height, width = picture.shape[-2:]
-        finer = self._beginning(photo)
-        if self.start is None and self.method.init == "noise":
-            change = picture
-            finer = torch.zeros_like(finer)
-        else:
-            change = picture - self._beginning(fit(self.content, max(height, width)))
-        return (finer + F.interpolate(change, finer.shape[-2:], mode="bicubic", antialias=True)).clamp(0, 1)
+        enlarged = partial(F.interpolate, size=(photo.height, photo.width), mode="bicubic", antialias=True)
+        if self.from_noise:  # all of it is change
+            return enlarged(picture).clamp(0, 1)
+        change = picture - self._beginning(fit(self.content, max(picture.shape[-2:])))
+        return (self._beginning(photo) + enlarged(change)).clamp(0, 1)
 
     def _evaluate(self, picture: Tensor, loss: PerceptualLoss, targets: dict[str, ContentTarget], exact: bool) -> Point:
         picture = picture.detach().requires_grad_()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not exact):
             terms = loss(picture.contiguous(memory_format=torch.channels_last), targets)
         (gradient,) = torch.autograd.grad(terms.total, picture)
-        named = {"total": terms.total, "content": terms.content, "style": terms.style, "tv": terms.total_variation}
-        named |= terms.layers
-        values = torch.stack(list(named.values())).tolist()
-        numbers = {name: self.unit * value for name, value in zip(named, values, strict=True)}
-        if not torch.isfinite(gradient).all() or not all(abs(value) < float("inf") for value in values):
+        losses = torch.stack([terms.total, terms.content, terms.style, terms.total_variation, *terms.layers.values()])
+        if not torch.isfinite(gradient).all() or not torch.isfinite(losses).all():
             raise OptimizationError("The losses are no longer numbers: try smaller weights or a lower learning rate.")
+        total, content, style, total_variation, *layers = (self.unit * loss for loss in losses.tolist())
         return Point(
             picture.detach(),
             gradient.contiguous(),
-            total=numbers.pop("total"),
-            content=numbers.pop("content"),
-            style=numbers.pop("style"),
-            total_variation=numbers.pop("tv"),
-            layers=numbers,
+            total,
+            content,
+            style,
+            total_variation,
+            layers=dict(zip(terms.layers, layers, strict=True)),
         )
 
 

@@ -61,41 +61,36 @@ def torchvision_weights(
     kept = Path(constants.HF_ASSETS_CACHE) / "nst-core" / f"{repo.replace('/', '--')}-{revision}.safetensors"
     cached = try_to_load_from_cache(repo, FILE, revision=revision)
     found = [kept, Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE]
-    for path in [*found, Path(cached)] if isinstance(cached, str) else found:
+    if isinstance(cached, str):
+        found.append(Path(cached))
+    for path in filter(os.path.isfile, found):  # pathlib's is_file raises where the folder may not be read
         try:
-            if os.path.isfile(path):  # pathlib's is_file raises where the folder may not be read
-                return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
-        except FeaturesError as error:
-            logger.warning("Skipped: %s", error)
+            return _read_pickle(path, shapes, sha256) if path.suffix == ".pth" else _read(path, shapes)
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+            logger.warning("Skipped: %s cannot be used: %s.", path, error)
     data = _fetch(repo, revision, shapes)
     _keep(data, kept)
     return load(data)
 
 
 def _read(path: Path, shapes: Shapes) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in shapes}
-        _check(weights, shapes)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise FeaturesError(f"{path} cannot be used: {error}.") from error
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in shapes}
+    _check(weights, shapes)
     return weights
 
 
 def _read_pickle(path: Path, shapes: Shapes, sha256: str) -> dict[str, Tensor]:
-    try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-        if not digest.hexdigest().startswith(sha256):
-            raise ValueError(f"its SHA-256 begins with {digest.hexdigest()[:8]}, but should begin with {sha256}")
-        # Not memory-mapped: torchvision's file is from 2017, and PyTorch refuses mmap for the format of that time.
-        state = load_checkpoint(path)
-        weights = {name: state[name].detach() for name in shapes}
-        _check(weights, shapes)
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise FeaturesError(f"{path} cannot be used: {error}.") from error
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    if not digest.hexdigest().startswith(sha256):
+        raise ValueError(f"its SHA-256 begins with {digest.hexdigest()[:8]}, but should begin with {sha256}")
+    # Not memory-mapped: torchvision's file is from 2017, and PyTorch refuses mmap for the format of that time.
+    state = load_checkpoint(path)
+    weights = {name: state[name].detach() for name in shapes}
+    _check(weights, shapes)
     return weights
 
 

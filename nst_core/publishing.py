@@ -4,11 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import constants
 from pydantic import ValidationError
 
 from nst_core import hub
 from nst_core.errors import NSTError
-from nst_core.registry import REGISTRY, Entry, add_entry, read_registry
+from nst_core.registry import Entry, add_entry, read_registry
 from nst_core.report import examine
 from nst_core.style import WEIGHTS, read_card
 from nst_core.text import explain, slug
@@ -29,7 +30,7 @@ class Published:
     @property
     def url(self) -> str:
         """The repository's page."""
-        return hub.page(self.repo)
+        return f"{constants.ENDPOINT}/{self.repo}"
 
 
 def publish_style(folder: Path, repo: str, *, registry: str | None = None, token: str | None = None) -> Published:
@@ -44,24 +45,20 @@ def publish_style(folder: Path, repo: str, *, registry: str | None = None, token
     """
     if faults := [finding.words for finding in examine(folder).findings if not finding.passed]:
         raise PublishingError(faults[0])
-    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    card = read_card(folder)
     fields = {
+        **read_card(folder).model_dump(exclude={"text"}),
         "id": slug(repo.rpartition("/")[2]),
-        "title": card.title,
-        "artist": card.artist,
-        "license": card.license,
-        "tags": card.tags,
         "repo": repo,
-        "sha256": weights,
+        "revision": "0" * 40,  # not known yet
+        "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     }
     try:
         # Checked before anything is made that would have to be undone.
-        dry = Entry.model_validate({**fields, "revision": "0" * 40})
+        dry = Entry.model_validate(fields)
     except ValidationError as error:
         raise PublishingError(explain(error, "the style's entry")) from error
     if registry:
-        add_entry(read_registry(hub.fetch_registry(registry, token=token) / REGISTRY), dry)
+        add_entry(read_registry(hub.fetch_registry(registry, token=token)), dry)
     revision = hub.publish(folder, repo, token)
     if not registry:
         return Published(repo, None)

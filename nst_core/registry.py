@@ -154,7 +154,7 @@ class Registry:
             from nst_core.hub import fetch_registry
 
             repo = match[1]
-            path = fetch_registry(match[1], match[2]) / REGISTRY
+            path = fetch_registry(match[1], match[2])
         else:
             path = _find(Path(source) if source is not None else None)
         return cls.parse(read_registry(path), path, repo=repo)
@@ -333,12 +333,7 @@ def read_registry(path: Path) -> str:
     Raises:
         RegistryError: it cannot be read, is too large, or is not UTF-8.
     """
-    try:
-        return read_text(path, MAX_REGISTRY)
-    except OSError as error:
-        raise RegistryError(f"{path.name} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise RegistryError(f"{path.name} is not a registry that can be read: {error}.") from error
+    return read_text(path, MAX_REGISTRY, RegistryError)
 
 
 def add_entry(text: str, entry: Entry) -> str:
@@ -359,30 +354,34 @@ def add_entry(text: str, entry: Entry) -> str:
             )
         if known.id == entry.id:
             raise RegistryError(f"The registry already has a style {quoted(entry.id)}: choose another name.")
+    new = _with_item(text, entry.model_dump(mode="json", exclude_none=True))
+    Registry.parse(new, path)
+    return new
+
+
+def _with_item(text: str, fields: dict[str, Any]) -> str:
+    """A registry's text with one more item at the end of its styles, written as the others are."""
     root = yaml.compose(text)
     assert isinstance(root, yaml.MappingNode)
     [styles] = [value for key, value in root.value if key.value == "styles"]
-    fields = entry.model_dump(mode="json", exclude_none=True)
     if (styles.value and styles.flow_style) or root.flow_style:
         # A list in brackets takes JSON as well.
         end = styles.value[-1].end_mark.index if styles.value else styles.end_mark.index - 1
-        item = (", " if styles.value else "") + json.dumps(fields, ensure_ascii=False)
-        new = text[:end] + item + text[end:]
+        return text[:end] + (", " if styles.value else "") + json.dumps(fields, ensure_ascii=False) + text[end:]
+    if styles.flow_style:  # empty: it is replaced by one as a person would write it
+        before, after, margin = text[: styles.start_mark.index], text[styles.end_mark.index :], "  "
     else:
-        # An empty list in brackets is replaced by one as a person would write it.
-        before = text[: styles.start_mark.index if styles.flow_style else styles.end_mark.index].rstrip()
+        before = text[: styles.end_mark.index].rstrip()
         # Comments above the next section stay there.
-        while not styles.flow_style and before.rpartition("\n")[2].startswith("#"):
+        while before.rpartition("\n")[2].startswith("#"):
             before = before.rpartition("\n")[0].rstrip()
+        after = text[len(before) :]
         # As the present ones have, though not all that the list begins with is one: there may be a tag or an anchor.
         lines = text[styles.start_mark.index - styles.start_mark.column :]
-        [margin, *_] = ["  "] if styles.flow_style else re.findall(r"^( *)-\s", lines, re.MULTILINE)
-        item = yaml.safe_dump([fields], sort_keys=False, allow_unicode=True)
-        indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
-        after = text[len(before) if not styles.flow_style else styles.end_mark.index :]
-        new = f"{before}\n{indented}{after.removeprefix(chr(10))}"
-    Registry.parse(new, path)
-    return new
+        [margin, *_] = re.findall(r"^( *)-\s", lines, re.MULTILINE)
+    item = yaml.safe_dump([fields], sort_keys=False, allow_unicode=True)
+    indented = "".join(f"{margin}{line}\n" for line in item.splitlines())
+    return f"{before.rstrip()}\n{indented}{after.removeprefix(chr(10))}"
 
 
 def _open_folder(folder: Path, *, sha256: str | None = None, name: str | None = None) -> "Style":

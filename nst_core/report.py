@@ -72,8 +72,7 @@ def examine(folder: Path) -> Report:
     """
     if not os.path.isdir(folder):
         raise no_folder(folder, folder.name)
-    findings = []
-    architecture = None
+    findings, architecture = [], None
     try:
         if not os.path.isfile(folder / CONFIG):
             raise StyleError(
@@ -85,11 +84,9 @@ def examine(folder: Path) -> Report:
         findings.append(Finding(CONFIG, False, str(error)))
     findings += _weights(folder / WEIGHTS, architecture)
     try:
-        card = read_card(folder)
+        findings.append(_card(read_card(folder)))
     except NSTError as error:
         findings.append(Finding(CARD, False, str(error)))
-    else:
-        findings.append(_card(card))
     return Report((*findings, _preview(folder / PREVIEW)))
 
 
@@ -126,19 +123,13 @@ def _trial(network: nn.Module) -> Finding:
         painted = network(picture)
     seconds = time.perf_counter() - began
     if not torch.isfinite(painted).all():
-        return Finding(
-            TRIAL,
-            False,
-            f"At {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: every value should be a finite number.",
-        )
+        words = f"At {TRIAL_SIDE} × {TRIAL_SIDE} px it has NaN or infinity: every value should be a finite number."
+        return Finding(TRIAL, False, words)
     clipped = ((painted < 0) | (painted > 255)).float().mean().item()
     painted = painted.clamp(0, 255)
     if clipped > MAX_CLIPPED:
-        return Finding(
-            TRIAL,
-            False,
-            f"{clipped:.1%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} may.",
-        )
+        words = f"{clipped:.1%} of its values lie outside 0–255 and are cut off: at most {MAX_CLIPPED:.0%} may."
+        return Finding(TRIAL, False, words)
     words = (
         f"{TRIAL_SIDE} × {TRIAL_SIDE} px in {seconds:.2f} s; of 0–255 the mean is {painted.mean().item():.0f} and the "
         f"deviation {painted.std().item():.0f}; {clipped:.0%} of the values lay outside."
@@ -159,12 +150,8 @@ def _card(card: Card) -> Finding:
 
 def _preview(path: Path) -> Finding:
     if not os.path.isfile(path):
-        return Finding(
-            PREVIEW,
-            False,
-            "Not ready to be published: this picture of what the style paints is missing.",
-            hinders=False,
-        )
+        words = "Not ready to be published: this picture of what the style paints is missing."
+        return Finding(PREVIEW, False, words, hinders=False)
     try:
         if (size := path.stat().st_size) > MAX_BYTES[PREVIEW]:
             raise PictureError(f"It has {size:,} bytes, but at most {MAX_BYTES[PREVIEW]:,} are allowed.")

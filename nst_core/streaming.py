@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.memory import check_memory, free_memory
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.precision import fast_bfloat16
 from nst_core.progress import Progress
 from nst_core.winograd import TILE, measured_once, winograd, winograd_kernel
@@ -257,17 +257,10 @@ class _Map:
         """The shift of its normalisation, by channel."""
         return torch.zeros(self.channels, **FLOAT32_ON_CPU) if self.floor is None else -self.scale * self.floor
 
-    def rectify(self, strip: Tensor, out: Tensor) -> None:
-        """Write a strip to ``out``, normalised and rectified but for scale and shift."""
-        if self.floor is None:
-            out.copy_(strip)
-        else:
-            torch.maximum(strip, self.floor, out=out)
-
     def rows(
         self, low: int, high: int, margin: int, *, mirrored: bool = True, spare: tuple[int, int] = (0, 0)
     ) -> Tensor:
-        """Rows, rectified, with ``margin`` more columns on each side.
+        """Rows, normalised and rectified but for scale and shift, with ``margin`` more columns on each side.
 
         Beyond the edges, the map is mirrored, or its edge repeated; below and to the right are ``spare`` rows and
         columns of 0.
@@ -278,9 +271,10 @@ class _Map:
         start, stop = min(low, first), max(high, last)
         shape = stop - start + spare[0], self.width + 2 * margin + spare[1], self.channels
         padded = torch.empty(shape, dtype=self.dtype, device="cpu")
-        for row, strip in self.between(first, last):
-            self.rectify(strip, padded[row - start : row - start + len(strip), margin : margin + self.width])
         inside = padded[:, margin : margin + self.width]
+        for row, strip in self.between(first, last):
+            here = inside[row - start : row - start + len(strip)]
+            here.copy_(strip) if self.floor is None else torch.maximum(strip, self.floor, out=here)
         for row in range(low, 0):
             inside[row - start] = inside[(-row if mirrored else 0) - start]
         for row in range(self.height, high):

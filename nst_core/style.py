@@ -18,11 +18,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
-from nst_core.construction import FLOAT32_ON_CPU
 from nst_core.errors import NSTError
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import check_memory
+from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.precision import Precision
 from nst_core.progress import Progress
 from nst_core.registry import REPO
@@ -48,7 +48,8 @@ FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL |
 ADDRESS = re.compile(
     rf"(?:https?:/+)?(?:(?:huggingface|hf)\.co/)?(?:(?:spaces|models)/)?({REPO})(?:/(?:tree|blob)/.*)?/*", re.ASCII
 )
-"""Matches what people paste or write for a repository on the Hub, as a ``Path`` may have it; its name is a group."""
+"""Matches a repository's address as people paste or write it, or as a ``Path`` has it, which makes / of //; its name
+is a group."""
 
 LICENSES = {
     "cc0-1.0": "CC0 1.0: no rights reserved",
@@ -306,7 +307,7 @@ def read_config(folder: Path) -> StyleConfig:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    text = _read(folder / CONFIG, MAX_CONFIG)
+    text = read_text(folder / CONFIG, MAX_CONFIG, StyleError)
     try:
         config = StyleConfig.model_validate_json(text)
         check_json(text)
@@ -323,7 +324,8 @@ def read_card(folder: Path) -> Card:
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
-    return Card.parse(_read(folder / CARD, MAX_CARD)) if os.path.isfile(folder / CARD) else Card()
+    file = folder / CARD
+    return Card.parse(read_text(file, MAX_CARD, StyleError)) if os.path.isfile(file) else Card()
 
 
 def tagged(card: str) -> str:
@@ -373,9 +375,9 @@ def write_style(
 ) -> None:
     """Write a style's four files; other files of the folder stay. The preview is reduced to ``PREVIEW_SIZE``.
 
-    They are written to a temporary folder inside it, and moved out when all are complete, the weights last, in the
-    place of a former style's, which are deleted first: an interruption leaves the folder as it was, or without the file
-    that makes it a style.
+    All are first completed in a temporary folder inside it. Then a former style's weights are deleted, and the four
+    moved into place, the weights last: an interruption leaves the folder as it was, or without the file that makes it a
+    style.
 
     Raises:
         StyleError: one of them is something else, the architecture is not known, the card or ``config.json`` could not
@@ -384,17 +386,7 @@ def write_style(
         PictureError: the preview cannot be read.
     """
     folder = _real(folder)
-    if not isinstance(config, StyleConfig):
-        right = "StyleConfig(architecture='johnson', architecture_version=1)"
-        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
-    if not isinstance(card, Card):
-        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
-    if not isinstance(network_state, Mapping):
-        kind = type(network_state).__name__
-        raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
-    for name, tensor in network_state.items():
-        if not isinstance(tensor, Tensor) or tensor.is_meta:
-            raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
+    _check_parts(network_state, config, card)
     architecture = config.find_architecture()
     # Copies, as safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
@@ -428,18 +420,24 @@ def write_style(
                 folder.rmdir()
 
 
+def _check_parts(network_state: object, config: object, card: object) -> None:
+    """Refuse what is something else than ``write_style`` takes under that name."""
+    if not isinstance(config, StyleConfig):
+        right = "StyleConfig(architecture='johnson', architecture_version=1)"
+        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
+    if not isinstance(card, Card):
+        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
+    if not isinstance(network_state, Mapping):
+        kind = type(network_state).__name__
+        raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
+    for name, tensor in network_state.items():
+        if not isinstance(tensor, Tensor) or tensor.is_meta:
+            raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
+
+
 def _real(folder: str | Path) -> Path:
     if not isinstance(folder, str | os.PathLike):
         raise StyleError(f"The folder of a style is a path, not {folder!r:.80}.")
     if "\0" in str(folder):
         raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
     return Path(os.path.realpath(folder))
-
-
-def _read(path: Path, limit: int) -> str:
-    try:
-        return read_text(path, limit)
-    except OSError as error:
-        raise StyleError(f"{path.name} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise StyleError(f"{path.name} cannot be used: {error}.") from error

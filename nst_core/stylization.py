@@ -220,8 +220,7 @@ def check_blend(strength: float, color: str) -> float:
         NSTError: the strength is not in 0–1, or there is no such color.
     """
     check_choice(NSTError, "color", color, BlendColor)
-    number: float = check_number(NSTError, "strength", strength, 0, 1)
-    return number
+    return check_number(NSTError, "strength", strength, 0, 1)
 
 
 def check_second(second: Style | None, mix: float, mask: Source | None) -> float:
@@ -232,12 +231,12 @@ def check_second(second: Style | None, mix: float, mask: Source | None) -> float
     Raises:
         NSTError: ``mix`` is not in 0–1, the second is not a style, or there is a mask without one.
     """
-    number: float = check_number(NSTError, "mix", mix, 0, 1)
+    mix = check_number(NSTError, "mix", mix, 0, 1)
     if second is not None:
         check_style(second)
     elif mask is not None:
         raise NSTError("A mask says where a second style shows: give a second style, too.")
-    return number
+    return mix
 
 
 def check_pixels(pixels: int, stroke: float) -> None:

@@ -19,7 +19,7 @@ JOINERS = "\u200c\u200d"
 FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and a symbol that are invisible."""
 NULLS = ("~", "null", "Null", "NULL")
-"""How YAML writes that there is nothing, besides writing nothing."""
+"""How YAML writes null, beside leaving the value out."""
 MARKS = 6
 """The most combining marks on one letter in any script; more would hide the lines above."""
 
@@ -63,21 +63,23 @@ def few(names: list[str], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def read_text(path: Path, limit: int) -> str:
+def read_text(path: Path, limit: int, error: type[NSTError]) -> str:
     """The file's text.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it has more than ``limit`` bytes or is not UTF-8.
+        error: it cannot be read, has more than ``limit`` bytes, or is not UTF-8.
     """
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as cause:
+        raise error(f"{path.name} could not be read: {cause.strerror}.") from cause
     if len(data) > limit:
-        raise ValueError(f"it has more than {limit:,} bytes")
+        raise error(f"{path.name} cannot be used: it has more than {limit:,} bytes.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8 text") from None
+        raise error(f"{path.name} cannot be used: it is not UTF-8 text.") from None
 
 
 class _Loader(yaml.BaseLoader):

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
-from nst_core.construction import OwnNumbers
 from nst_core.errors import NSTError, check_number
 from nst_core.features import FeatureNetwork, feature_network, fingerprint
 from nst_core.files import replacing
@@ -36,7 +35,7 @@ from nst_core.images import (
 )
 from nst_core.layers import lay_out
 from nst_core.losses import LossTerms, PerceptualLoss, open_painting, style_target
-from nst_core.modes import own_modes, unaffected
+from nst_core.modes import OwnNumbers, own_modes, unaffected
 from nst_core.muon import Muon
 from nst_core.precision import fast_bfloat16
 from nst_core.processes import Processes, is_first
@@ -90,9 +89,7 @@ class Photographs(Dataset[Tensor]):
         if not isinstance(folder, str | Path) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
         self.folder = Path(folder)
-        inside, out = self.folder.resolve(), without and without.resolve()
-        left = out if out and inside in out.parents else None
-        self.paths = sorted(path for path in _pictures(self.folder) if not (left and left in path.resolve().parents))
+        self.paths = sorted(_pictures(self.folder, without and without.resolve()))
         if not self.paths:
             raise TrainingError(f"The folder {folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
         self.skipped: set[Path] = set()
@@ -152,18 +149,18 @@ class Photographs(Dataset[Tensor]):
         raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _pictures(folder: Path, without: Path | None) -> Iterator[Path]:
     """The photographs in a folder and its subfolders, except those that ``Photographs`` leaves out."""
     for place, inside, files in os.walk(folder):
         here = Path(place)
         yield from (here / file for file in files if is_photograph(here / file))
-        inside[:] = [name for name in inside if not name.startswith(".") and not _is_trained(here / name)]
+        inside[:] = [name for name in inside if not name.startswith(".") and not _is_trained(here / name, without)]
 
 
-def _is_trained(folder: Path) -> bool:
+def _is_trained(folder: Path, without: Path | None) -> bool:
     """Whether a folder is a style's, or the one where a training draws as it runs."""
     drawn = ("losses.csv", "checkpoint.pt") if folder.name == "training" else ()
-    return any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
+    return folder.resolve() == without or any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
 
 
 def perceptual_loss(recipe: Recipe, features: FeatureNetwork, painting: Image.Image) -> PerceptualLoss:
@@ -306,7 +303,7 @@ class _Run:
         self.share = self.processes.share(recipe.batch_size)
         """Which part of each batch this process works on."""
         features = feature_network(features).to(self.device)
-        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
         painting = open_painting(style_image)
         self.loss = perceptual_loss(recipe, features, painting)
         # Pictures that a training writes as it runs are nothing to learn from, and differ after every interruption.
@@ -323,20 +320,19 @@ class _Run:
         network.zero_grad()  # gradients of an interrupted step may still be there
         optimizer = Muon(network)
         joined = self.processes.joined(network)
-        start, seconds = 0, 0.0
+        saved = None
         if checkpoint and resume:
             saved = _read_checkpoint(checkpoint)
             self.photographs.take(saved["asked"].get("photographs", []))
-            settings = self._settings()
-            _restore(saved, settings, network, optimizer)
-            start, seconds = saved["step"], saved["seconds"]
         elif checkpoint and os.path.exists(checkpoint):
             raise TrainingError(
                 f"A training was begun already, and its checkpoint is {checkpoint}: resume continues it; to start "
                 "over, delete it or name another folder."
             )
-        else:
-            settings = self._settings()
+        settings = self._settings()
+        if saved:
+            _restore(saved, settings, network, optimizer)
+        start, seconds = (saved["step"], saved["seconds"]) if saved else (0, 0.0)
         began = time.perf_counter() - seconds
         for step, batch in enumerate(self._batches(start), start):
             terms, output = self._losses(joined, step, batch.to(self.device, non_blocking=True))
@@ -361,8 +357,7 @@ class _Run:
     def _settings(self) -> dict[str, Any]:
         """What must be the same to resume it, as plain values: NumPy's text is not, and would not be read back."""
         settings = asdict(self.recipe) | self.marks | {"photographs": self.photographs.names()}
-        plain: dict[str, Any] = json.loads(json.dumps(settings))
-        return plain
+        return json.loads(json.dumps(settings))
 
     def _batches(self, start: int) -> Iterator[Tensor]:
         """This process's part of each batch from step ``start`` on: (B, 3, crop, crop), RGB in 0–1, on the CPU."""

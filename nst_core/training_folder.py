@@ -31,6 +31,7 @@ MEASURED_STEPS = 100
 MAX_LINE = 1000
 """The most characters of a name, or of the painting's description, that a style tells."""
 COLUMNS = [field.name for field in fields(TrainingStep)]
+LOSSES = ("total", "content", "style", "total_variation")
 
 
 class TrainingFolder:
@@ -80,7 +81,7 @@ class TrainingFolder:
         """
         with self._alone():
             # A training goes on even if its losses were lost.
-            history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._rows()))
+            history = HistoryWriter(self.losses, COLUMNS, resume=resume and bool(self._losses()))
             for step in steps:
                 history.write(asdict(step))
                 yield step
@@ -150,15 +151,11 @@ class TrainingFolder:
         if done < recipe.steps:
             training["stopped_after"] = done
         measured = [row for row in losses if row["step"] > recipe.reconstruction_steps][-MEASURED_STEPS:]
-        metrics = _means(measured)
-        again = reproduction(
-            recipe,
-            self.painting,
-            plain(Path(os.path.abspath(self.folder)).name, MAX_LINE),
-            features,
-            warm_start,
-            registry,
-        )
+        metrics = {
+            f"training_{name}": round(statistics.fmean(row[name] for row in measured), 5) for name in LOSSES if measured
+        }
+        folder = plain(Path(os.path.abspath(self.folder)).name, MAX_LINE)
+        again = reproduction(recipe, self.painting, folder, features, warm_start, registry)
         write_style(
             self.folder,
             network_state=network.state_dict(),
@@ -178,16 +175,13 @@ class TrainingFolder:
             preview=self.show(network, done),
         )
 
-    def _rows(self) -> list[list[str]]:
+    def _losses(self) -> list[dict[str, float]]:
         """The complete rows of ``losses.csv``; none if it cannot be read."""
         try:
             with self.losses.open(newline="", encoding="utf-8", errors="replace") as file:
-                return [row for row in csv.reader(file) if _is_whole(row)]
+                return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in csv.reader(file) if _is_whole(row)]
         except (OSError, csv.Error):
             return []
-
-    def _losses(self) -> list[dict[str, float]]:
-        return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in self._rows()]
 
     def _draw_losses(self) -> None:
         from matplotlib.figure import Figure  # half a second to import, and only training draws
@@ -197,7 +191,7 @@ class TrainingFolder:
             return
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
-        for name in ("total", "content", "style", "total_variation"):
+        for name in LOSSES:
             axes.semilogy(
                 [row["step"] for row in rows], [row[name] for row in rows], label=name.replace("_", " "), lw=0.8
             )
@@ -212,11 +206,6 @@ def _is_whole(row: list[str]) -> bool:
         return len(row) == len(COLUMNS) and all(math.isfinite(float(value)) for value in row)
     except ValueError:
         return False
-
-
-def _means(losses: list[dict[str, float]]) -> dict[str, float]:
-    names = ("total", "content", "style", "total_variation") if losses else ()
-    return {f"training_{name}": round(statistics.fmean(row[name] for row in losses), 5) for name in names}
 
 
 def card_text(
@@ -253,8 +242,9 @@ def reproduction(
     recipe: Recipe, style_image: str, folder: str, features: str, warm_start: str | None, registry: str | None = None
 ) -> str:
     """The part of a card that says how to train the same again; ``registry`` is the one that has the warm start."""
-    words = ["python -m nst_core train", shlex.quote(style_image), "--photos photos/ -o", shlex.quote(folder)]
-    words += ["--warm-start", shlex.quote(warm_start)] if warm_start else []
-    words += ["--registry", shlex.quote(registry)] if warm_start and registry else []
-    words += ["--features", shlex.quote(features)] if features != "vgg19" else []
-    return f"\n## Reproduce\n\n```sh\n{' '.join([*words, shlex.join(recipe.options(warm=bool(warm_start)))])}\n```\n"
+    words = ["train", style_image, "--photos", "photos/", "-o", folder]
+    words += ["--warm-start", warm_start] if warm_start else []
+    words += ["--registry", registry] if warm_start and registry else []
+    words += ["--features", features] if features != "vgg19" else []
+    words += recipe.options(warm=bool(warm_start))
+    return f"\n## Reproduce\n\n```sh\npython -m nst_core {shlex.join(words)}\n```\n"

@@ -275,19 +275,18 @@ class _Work:
             FilmError: it is there without ``resume``, has other settings or other files, belongs to a run that is still
                 going on, or cannot be written; or, with ``resume``, the film is finished.
         """
-        self._out, self._folder, unfinished = out, work_folder(out), partial_film(out)
+        self._out, self._folder, self._unfinished = out, work_folder(out), partial_film(out)
+        self._subject = f"The film {quoted(out.name)}"
         file = self._folder / "settings.json"
         begun = os.path.isfile(file)
         if not begun:
             if resume and os.path.lexists(out):
                 raise FilmError(
-                    f"The film {quoted(out.name)} is there already, and nothing of it is left to paint: without "
-                    "resume, it is painted again."
+                    f"{self._subject} is there already, and nothing of it is left to paint: without resume, it is "
+                    "painted again."
                 )
             self._begin(file, settings)
-        busy = FilmError(
-            f"The film {quoted(out.name)} is being painted by another run: once that has ended, resume continues it."
-        )
+        busy = FilmError(f"{self._subject} is being painted by another run: once that has ended, resume continues it.")
         with ExitStack() as lock:
             try:
                 lock.enter_context(locked(file, busy))
@@ -295,11 +294,13 @@ class _Work:
                 raise FilmError(f"The folder {quoted(self._folder.name)} cannot be read: {error.strerror}.") from error
             if begun and not resume:
                 raise FilmError(
-                    f"The film {quoted(out.name)} was begun already: resume continues it, or delete "
-                    f"{quoted(self._folder.name)} and {quoted(unfinished.name)} to start over."
+                    f"{self._subject} was begun already: resume continues it, or delete {quoted(self._folder.name)} "
+                    f"and {quoted(self._unfinished.name)} to start over."
                 )
-            if others := _differing(_saved_settings(file), settings):
-                raise FilmError(f"The film {quoted(out.name)} was begun with another {few(others)}: use the same.")
+            saved = _saved_settings(file)
+            # One that an older version did not save counts as None.
+            if others := [name for name, value in settings.items() if saved.get(name) != value]:
+                raise FilmError(f"{self._subject} was begun with another {few(others)}: use the same.")
             self._lock = lock.pop_all()
         counts = {part: count_frames(part) for part in self._files()}
         self.parts = [part for part in counts if counts[part]]
@@ -311,23 +312,22 @@ class _Work:
 
     def _begin(self, file: Path, settings: dict[str, Any]) -> None:
         """Make the folder, with the ``settings``."""
-        out, unfinished = self._out, partial_film(self._out)
-        if os.path.lexists(unfinished):
+        if os.path.lexists(self._unfinished):
             raise FilmError(
-                f"The film {quoted(out.name)} would be in {quoted(unfinished.name)} until it is finished, but "
-                "that file exists already: choose another name, or move that file."
+                f"{self._subject} would be in {quoted(self._unfinished.name)} until it is finished, but that file "
+                "exists already: choose another name, or move that file."
             )
         try:
             self._folder.mkdir(exist_ok=True)
             if any(self._folder.iterdir()):
                 raise FilmError(
-                    f"The film {quoted(out.name)} would be in the folder {quoted(self._folder.name)} until it is "
-                    "finished, but that holds other things: choose another name."
+                    f"{self._subject} would be in the folder {quoted(self._folder.name)} until it is finished, but "
+                    "that holds other things: choose another name."
                 )
             file.write_text(json.dumps(settings), encoding="utf-8")
         except OSError as error:
             raise FilmError(
-                f"The folder {quoted(self._folder.name)}, where the film {quoted(out.name)} is until it is "
+                f"The folder {quoted(self._folder.name)}, where the film {quoted(self._out.name)} is until it is "
                 f"finished, could not be written: {error.strerror}."
             ) from error
 
@@ -345,19 +345,19 @@ class _Work:
             FilmError: it cannot be written, or a part is gone.
         """
         with self._lock:
-            files, unfinished = self._files(), partial_film(self._out)
+            files = self._files()
             if gone := [part.name for part in self.parts if part not in files]:
                 raise FilmError(
-                    f"The film {quoted(self._out.name)} cannot be put together: {few(gone)} is missing from the "
-                    f"folder {quoted(self._folder.name)}, where it should be until the film is finished."
+                    f"{self._subject} cannot be put together: {few(gone)} is missing from the folder "
+                    f"{quoted(self._folder.name)}, where it should be until the film is finished."
                 )
             if painted := any(map(count_frames, files)):
                 if not complete and (last := last_time(files, film)) >= self.end:  # the last part broke off
                     self.end = last + film.step
-                target = self._out if complete else unfinished
+                target = self._out if complete else self._unfinished
                 join(files, film, target, end=self.end, complete=complete, sound_seconds=sound_seconds)
             if complete:
-                unfinished.unlink(missing_ok=True)
+                self._unfinished.unlink(missing_ok=True)
         # Not while its file is open: NFS keeps that in the folder.
         if (complete or not painted) and os.path.isdir(self._folder):
             shutil.rmtree(self._folder)
@@ -371,11 +371,6 @@ def _saved_settings(file: Path) -> dict[str, Any]:
             f"What was begun in {quoted(file.parent.name)} cannot be continued, as its settings cannot be read: "
             "delete that folder to start the film over."
         ) from error
-
-
-def _differing(saved: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Names of the settings that have changed; one that an older version did not save counts as None."""
-    return [name for name, value in settings.items() if saved.get(name) != value]
 
 
 def _check_name(out: Path, film: Path, *, lossless: bool) -> None:

@@ -80,6 +80,12 @@ def exact(ratio: Ratio) -> Fraction:
     return Fraction(ratio.numerator, ratio.denominator)
 
 
+def seconds_of(packet: "Packet") -> Fraction:
+    """When it is decoded, in seconds."""
+    assert packet.dts is not None and packet.time_base is not None
+    return packet.dts * exact(packet.time_base)
+
+
 class FilmError(NSTError):
     """A film that cannot be read, or cannot be written as asked."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_core.construction import FLOAT32_ON_CPU
+from nst_core.modes import FLOAT32_ON_CPU
 
 Result = TypeVar("Result")
 TILE = 6

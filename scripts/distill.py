@@ -38,7 +38,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from nst_core.features import COMPACT_WEIGHTS, VGG19, FeatureNetwork, Hybrid, compact_network, load_features
-from nst_core.images import PHOTO_SUFFIXES, fit, open_picture, to_picture, to_tensor
+from nst_core.images import fit, is_photograph, open_picture, to_picture, to_tensor
 from nst_core.memory import keep_freed_memory
 from nst_core.muon import MOMENTUM, orthogonalised
 from nst_core.optimization import optimize
@@ -82,7 +82,7 @@ def main() -> None:
     fit_ranks(wide, teacher, first)
     narrow.heads = distilled.heads = ()  # the activations inside, instead of what heads make of them
     for network in (narrow, distilled):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
     names, connectors = [name for name in narrow.layers if name.startswith("conv")], nn.ModuleDict()
     for name in names:
         connectors[name] = begin(narrow, distilled, name, next(pictures))
@@ -307,7 +307,7 @@ def batches(args: argparse.Namespace) -> Iterator[Tensor]:
     recipe = Recipe(steps=10**6, batch_size=args.batch_size, crop=args.crop)
     photographs = Photographs(args.photos, recipe)
     loader = DataLoader(photographs, sampler=count(), batch_size=args.batch_size)
-    paths = sorted(path for path in args.paintings.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+    paths = filter(is_photograph, sorted(args.paintings.iterdir()))
     paintings = [to_tensor(fit(open_picture(path), side)) / 255 for path in paths for side in (300, 512, 800)]
     generator = torch.Generator().manual_seed(0)
 

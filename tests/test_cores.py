@@ -54,14 +54,14 @@ def test_no_more_pictures_at_once_than_there_is_memory_for(
 ) -> None:
     monkeypatch.setattr(cores, "free_memory", lambda: free)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert cores.painters([style], pixels) == expected
+    assert cores.pictures_at_once([style], pixels) == expected
 
 
 def test_a_network_without_a_fast_way_takes_more_memory(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = replace(style, architecture=replace(style.architecture, fast=None))
     monkeypatch.setattr(cores, "free_memory", lambda: 10**9)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert cores.painters([style], 10**6) == 4 and cores.painters([style, slow], 10**6) == 2
+    assert cores.pictures_at_once([style], 10**6) == 4 and cores.pictures_at_once([style, slow], 10**6) == 2
     monkeypatch.setattr("nst_core.memory.free_memory", lambda: 1_000_000)
     with pytest.raises(NSTError, match=r"^To paint 60 × 50 px takes about 0\.0 GB .* choose a smaller size\.$"):
         stylize(Image.new("RGB", (60, 50)), slow)

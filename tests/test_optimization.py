@@ -10,6 +10,7 @@ from io import BytesIO
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -311,6 +312,13 @@ def test_pictures_are_told_apart_by_their_shape() -> None:
 def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
     next(begin(content_weight=np.float64(0.3), style_weight=np.float64(2))).state.save(tmp_path / "state")
     assert OptimizationState.load(tmp_path / "state").step == 1
+
+
+def test_a_state_is_saved_without_copies_of_its_pictures(tmp_path: Path) -> None:
+    state = next(begin(**SHALLOW)).state
+    replace(state, best=state.point, optimizer=[]).save(tmp_path / "state")
+    with ZipFile(tmp_path / "state") as file:
+        assert len([name for name in file.namelist() if "/data/" in name]) == 2  # one picture, one gradient
 
 
 @pytest.mark.parametrize("name", ["nowhere/state", "n" * 300])

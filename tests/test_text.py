@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from nst_core.errors import NSTError
 from nst_core.text import few, plain, quoted, read_text, slug
 
 
@@ -42,6 +43,6 @@ def test_six_marks_may_stand_on_a_letter() -> None:
 def test_as_many_bytes_are_read_as_are_allowed(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_bytes("\ufeffÄÖÜ".encode())
-    assert read_text(file, 9) == "ÄÖÜ"
-    with pytest.raises(ValueError, match=r"^it has more than 8 bytes$"):
-        read_text(file, 8)
+    assert read_text(file, 9, NSTError) == "ÄÖÜ"
+    with pytest.raises(NSTError, match=r"^text cannot be used: it has more than 8 bytes\.$"):
+        read_text(file, 8, NSTError)

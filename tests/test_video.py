@@ -39,7 +39,8 @@ from nst_core.style import Style
 from nst_core.stylization import blend_pixels, stylize
 from nst_core.video import VideoStep, partial_film, stylize_video, work_folder
 from nst_core.video_reader import LOOKED_INTO, Clock, FilmError, open_film, opened, read_frames
-from nst_core.video_writer import Part, join, recoded
+from nst_core.video_sound import recoded
+from nst_core.video_writer import Part, join
 
 
 @pytest.fixture(scope="module")
@@ -359,7 +360,7 @@ def test_sound_that_takes_too_long_is_left_out(
 ) -> None:
     film = make_film(tmp_path / "film.mkv", frames=25, sound="mp2")
     clock = iter(range(10**9))
-    monkeypatch.setattr("nst_core.video_writer.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("nst_core.video_sound.time", SimpleNamespace(monotonic=lambda: next(clock)))
     painted(film, style, tmp_path / "out.mp4", sound_seconds=10)
     seen = see(tmp_path / "out.mp4")
     [(codec, packets, _)] = seen.sound

@@ -217,6 +217,11 @@ class OptimizationService(Service[OptimizationRun]):
             run.running, (run.steps, run.status) = False, before
             raise
 
+    def come_back(self, session: str | None, id: str) -> OptimizationRun | None:
+        run = super().come_back(session, id)
+        self._resumable.move(session, lambda _, ended: ended.run is run)
+        return run
+
     def begun_with(self, session: str | None) -> Mapping[str, Any]:
         """The settings of the run that the session would go on with, as its request has them."""
         ended = self._resumable.get(session)
@@ -302,12 +307,15 @@ class OptimizationService(Service[OptimizationRun]):
             raise PageError("The run ended before its first step.")
         if state is None and len(request.styles) == 1:  # as the estimate assumes
             self._remember_pace(run, method, request.features)
-        self._ended.put(session, run)
-        self._resumable.put(session, Resumable(run, request, run.last.state))
+        resumable = Resumable(run, request, run.last.state)
         width, height = run.last.size
         log_event("optimized", pixels=width * height, steps=run.last.step, seconds=run.last.seconds)
         note = request.settings and recipe("advanced", {**request.settings, "steps": run.steps})
-        run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), note or "")
+        try:
+            run.end(self.studio.file(f"{request.name}.png"), self.studio.file(f"{request.name}-losses.csv"), note or "")
+        finally:  # there may be no space for them
+            self._ended.put(session, run)
+            self._resumable.put(session, resumable)
         yield run
 
     def _begin(

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -40,6 +40,17 @@ class SessionCache(Generic[T]):
                 held = Counter(session for session, _ in self._values)
                 most = max(held.values())
                 del self._values[next(place for place in self._values if held[place[0]] == most)]
+
+    def move(self, session: str | None, wanted: Callable[[Hashable, T], bool]) -> T | None:
+        """Let the value for which ``wanted`` is true, given its key and itself, be that session's from now on."""
+        self.expire()
+        with self._lock:
+            for (owner, key), (since, value) in self._values.items():
+                if wanted(key, value):
+                    del self._values[owner, key]
+                    self._values[session, key] = since, value
+                    return value
+        return None
 
     def expire(self) -> None:
         """Drop the values whose time is over."""

@@ -197,6 +197,10 @@ class Studio:
         self._own.put(session, style, name)
         return name
 
+    def hand_over(self, session: str | None, name: str) -> None:
+        """Let a style of a person's own be that session's, which is the same person's."""
+        self._own.move(session, lambda key, _: key == name)
+
     def style(self, session: str | None, name: str, wanted: Callable[[], bool] = lambda: True) -> Style:
         """A style of the registry, of the Hub, or of the person's own; it waits for the Hub no longer than HUB_TIMEOUT.
 

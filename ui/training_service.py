@@ -203,6 +203,12 @@ class TrainingService(Service[TrainingRun]):
         run.progress = 1.0
         yield run
 
+    def come_back(self, session: str | None, id: str) -> TrainingRun | None:
+        run = super().come_back(session, id)
+        if run:
+            self.studio.hand_over(session, run.style)
+        return run
+
     def paint(self, session: str | None, photo: Path) -> tuple[Path, Path]:
         """A person's photograph and what their own style makes of it, as files.
 

@@ -19,7 +19,7 @@ from nst_core.stylization import stylize
 from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from nst_core.video_reader import Film, open_film, read_frames
-from nst_core.video_writer import recoded
+from nst_core.video_sound import recoded
 from ui.line import Ended, Turn
 from ui.log import log_event
 from ui.session_cache import SessionCache

@@ -1,6 +1,6 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
 // empty box), `props.value` (ui/viewer.py: view), `props.hint`, `props.each` (what stands before its number), and
-// `watch`, which calls back when the value grows.
+// `watch`, which calls back when the value grows, and `trigger`, which asks for the run that this tab had.
 const told = (status) => JSON.parse(status) // ui/words.py: phrase
   .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
@@ -10,6 +10,7 @@ element.innerHTML = `
   <input class="scrub" type="range" min="0" max="0" value="0" aria-label="${say(props.each)}" disabled>
   <div class="legend"></div>
   <svg class="chart" role="img" aria-label="${say("Losses by step, on a log scale")}"></svg>`;
+const { id } = element.closest(".block");
 const find = (selector) => element.querySelector(selector);
 const [image, hint, bar, line, scrub, legend, chart] =
   ["img", ".hint", ".bar i", ".line", ".scrub", ".legend", ".chart"].map(find);
@@ -282,6 +283,7 @@ async function keep({ status, losses, snapshots }) {
 function take() {
   const earlier = run;
   run = props.value || null;
+  if (run?.running || run?.progress) tabMemory[id] = run.id; // not a film's first frame
   if (run?.running) place = 0; // its turn has come, whatever Gradio's tracker still says
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the new run was refused; this one is back
@@ -309,5 +311,6 @@ element.closest(".column").addEventListener("click", ({ target }) => {
   if (target.closest("#png, #csv, #zip, #download-film")) delete element.dataset.unsaved;
 });
 watch("value", take);
+if (!run && tabMemory[id]) trigger("select", { id: tabMemory[id] }); // the page was loaded again
 new ResizeObserver(draw).observe(chart);
 take();

@@ -59,6 +59,7 @@ def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
 def view(run: Watched) -> dict[str, Any]:
     """What ``viewer.js`` draws; only differences from the one before are sent, and five digits are enough."""
     return {
+        "id": run.id,
         "running": run.running,
         "status": json.dumps(run.status),  # of lists in lists, Gradio's differences lose what follows a shorter one
         "progress": round(run.progress, 3),
@@ -88,6 +89,10 @@ def follow(
         hidden = [gr.Button(visible=False)] * 2
         return [gr.Button(interactive=True), *hidden, *left(service.ended(request.session_hash))]
 
+    def come_back(event: gr.EventData, request: gr.Request) -> list[Any]:
+        run = service.come_back(request.session_hash, str(event.id))
+        return [view(run), *rest(request)] if run else [gr.skip()] * (1 + len(resting))
+
     def refused(request: gr.Request) -> list[Any]:
         earlier = service.shown(request.session_hash)
         return [earlier and view(earlier), *rest(request)]
@@ -98,6 +103,7 @@ def follow(
     resting = [press, leave, stop, *results]
     for event in events:
         event.failure(refused, None, [viewer, *resting], **at_once)
+    viewer.select(come_back, None, [viewer, *resting], **at_once)
     leave.click(rest, None, resting, **at_once, cancels=[*events])
     stop.click(end, None, None, **at_once)
     return [event.success(rest, None, resting, **at_once) for event in events]

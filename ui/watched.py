@@ -22,6 +22,8 @@ from ui.words import Phrase, phrase
 
 MAX_SNAPSHOTS = 40
 """The most pictures that are kept of a run; if there are more, every second one goes."""
+END_SECONDS = 10.0
+"""The longest that a run takes to end, about."""
 VIEW_INTERVAL = 0.35
 """Seconds between two looks at the curves."""
 
@@ -67,6 +69,11 @@ class Watched:
         self.snapshots.append((step, file))
         self.touch()
 
+    @property
+    def id(self) -> str:
+        """What only the page that watched it knows."""
+        return self.folder.name
+
     def touch(self) -> None:
         """Have its files stay: old ones are deleted."""
         for file in self.folder.rglob("*"):
@@ -98,6 +105,16 @@ class Service(Generic[W]):
     def ended(self, session: str | None) -> W | None:
         """The session's last run that ended well."""
         return self._ended.get(session)
+
+    def come_back(self, session: str | None, id: str) -> W | None:
+        """Let a run that has ended be that session's: its page, which had another one, was loaded again.
+
+        One that ends because of that is waited for.
+        """
+        until = time.monotonic() + END_SECONDS if any(run.id == id for run in self.running.values()) else 0.0
+        while (run := self._ended.move(session, lambda _, run: run.id == id)) is None and time.monotonic() < until:
+            time.sleep(0.1)
+        return run
 
     def shown(self, session: str | None) -> W | None:
         """What the session's viewer showed last."""

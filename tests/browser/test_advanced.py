@@ -236,8 +236,28 @@ def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: P
     page.get_by_role("tab", name="Advanced").click()
     download(page, "#png", tmp_path)
     page.reload()
-    expect(page.locator("#optimization-viewer [data-state=empty]")).to_be_visible()
+    wait_until_it_rests(page, "Finished · 3 steps")
     assert asked == ["beforeunload"]
+
+
+def test_a_run_is_there_again_when_the_page_is(advanced: "Page", tmp_path: Path) -> None:
+    page = advanced
+    page.on("dialog", lambda question: question.accept())
+    choose(page, 2000)
+    page.locator("#run").click()
+    page.wait_for_function("document.querySelector('#optimization-viewer .scrub').max > 1")
+    page.reload()
+    wait_until_it_rests(page, "Stopped")
+    done = steps_drawn(page)
+    assert done > 1
+    set_steps(page, 5)
+    page.locator("#go-on").click()
+    wait_until_it_rests(page, f"{done + 5} steps")
+    page.reload()
+    wait_until_it_rests(page, f"{done + 5} steps")
+    assert len(rows(download(page, "#csv", tmp_path))) == done + 5
+    with Image.open(download(page, "#png", tmp_path)) as picture:
+        assert max(picture.size) == 128
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -156,6 +156,10 @@ def test_a_second_one_keeps_the_first_and_both_paint_elsewhere(training: "Page",
     stop()
     assert zips()[-1] == "Previous style (ZIP): green.zip"
 
+    page.reload()
+    unfold(page, "Train a style of your own")
+    expect(page.locator("#training-viewer .line")).to_contain_text("Stopped")
+    assert zips() == ["Style (ZIP): blue.zip", "Previous style (ZIP): green.zip"]
     page.locator("#use-style").click()
     expect(page.get_by_role("tab", name="Repaint")).to_be_focused()
     own = page.locator("#styles label.selected")

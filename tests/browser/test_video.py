@@ -229,6 +229,10 @@ def test_a_finished_film_stays_until_the_next_is_finished(film: "Page", tmp_path
     expect(page.locator("#film-viewer .line")).to_contain_text("Stopped")
     expect(page.locator("#download-film")).to_have_text("Film (MP4)")
     assert 0 < frames(page, "#download-film") < 2000
+    page.on("dialog", lambda question: question.accept())
+    page.reload()
+    expect(page.locator("#film-viewer .line")).to_contain_text("Stopped")
+    expect(page.locator("#painted-film video")).to_be_visible()
     expect(page.locator("#whole-film")).to_have_text("Last finished film (MP4)")
     assert frames(page, "#whole-film") == 20
 

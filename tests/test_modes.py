@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nst_core import Registry
-from nst_core.construction import OwnNumbers
+from nst_core.modes import OwnNumbers
 from nst_core.recipe import Recipe
 from nst_core.training import new_network
 
