@@ -410,12 +410,14 @@ def test_of_a_hundred_tracks_of_pictures_few_are_decoded_to_see_what_they_are(tm
         open_film(large)
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts", "film.avi"])
-@pytest.mark.parametrize("part", [0.3, 0.7, 0.99])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("film.mp4", 0.99), *((name, part) for name in ("film.mkv", "film.ts", "film.avi") for part in (0.3, 0.7, 0.99))],
+)
 def test_a_film_that_was_cut_short(style: Style, tmp_path: Path, name: str, part: float) -> None:
     clock = Fraction(1, 1000) if name == "film.mkv" else Fraction(1, 90000 if name == "film.ts" else RATE)
     codec = "mpeg4" if name == "film.avi" else "libx264"
-    film = make_film(tmp_path / name, frames=60, codec=codec, clock=clock, sound="libmp3lame")
+    film = make_film(tmp_path / name, frames=25, codec=codec, clock=clock, sound="libmp3lame")
     data = film.read_bytes()
     film.write_bytes(data[: int(part * len(data))])
     try:
@@ -595,12 +597,12 @@ def test_damaged_sound_does_not_cost_the_pictures(tmp_path: Path) -> None:
 def test_sound_that_begins_late_is_kept(style: Style, tmp_path: Path) -> None:
     film = tmp_path / "film.ts"
     with av.open(str(film), "w") as made:
-        stream, track = made.add_stream("mpeg2video", rate=25), made.add_stream("mp2", rate=48000, layout="mono")
+        stream, track = made.add_stream("mpeg4", rate=5), made.add_stream("mp2", rate=48000, layout="mono")
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
         tone = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")
         tone.rate, tone.pts = 48000, 12 * 48000
         packets = track.encode(tone) + track.encode(None)
-        for number in range(13 * 25):
+        for number in range(13 * 5):
             packets += stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24"))
         packets += stream.encode(None)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
@@ -875,17 +877,17 @@ def test_a_title_in_another_encoding(style: Style, tmp_path: Path) -> None:
 def test_films_that_were_joined_go_on(
     style: Style, tmp_path: Path, sound: str, lossless: bool, rates: tuple[int, int]
 ) -> None:
-    parts = [make_film(tmp_path / f"{rate}.ts", frames=25, sound=sound, sound_rate=rate) for rate in rates]
+    parts = [make_film(tmp_path / f"{rate}.ts", frames=10, sound=sound, sound_rate=rate) for rate in rates]
     joined = tmp_path / "joined.ts"
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     out = tmp_path / ("out.mkv" if lossless else "out.mp4")
     painted(joined, style, out, lossless=lossless)
     seen = see(out)
-    assert len(seen.pictures) == 50
+    assert len(seen.pictures) == 20
     steps = np.diff([float(time) for time in seen.times])
     assert steps == pytest.approx(0.04, abs=0.002)  # Matroska's clock has milliseconds
     [(_, _, times)] = seen.sound
-    assert times == sorted(set(times)) and float(times[-1]) == pytest.approx(2, abs=0.06)
+    assert times == sorted(set(times)) and float(times[-1]) == pytest.approx(0.8, abs=0.06)
     assert max(np.diff([float(time) for time in times])) < 0.05
 
 
