@@ -201,7 +201,7 @@ def crowd(http: httpx.Client, photo: Path, people: int) -> tuple[list[Any], list
 @pytest.mark.parametrize("server", [60], indirect=True)
 def test_told_to_stop_it_finishes_what_people_wait_for(server: tuple[httpx.Client, Any, Path], photo: Path) -> None:
     http, process, folder = server
-    wish, threads, said = crowd(http, photo, 10)
+    wish, threads, said = crowd(http, photo, 6)
     os.kill(process.pid, signal.SIGTERM)
     while (health := http.get("/health")).status_code == 200:
         time.sleep(0.02)
