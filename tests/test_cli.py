@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
 import torch
-from commands import nst, refusal
+from commands import begun, nst, refusal
 from made_features import make_features
 from made_registry import make_registry
 from made_styles import make_style
@@ -508,16 +507,7 @@ def test_ctrl_c_keeps_what_was_refused_before(made: Path, monkeypatch: pytest.Mo
 
 def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
     Image.open(made / "photo.png").resize((3000, 2000)).save(made / "large.png")
-    command = [sys.executable, "-m", "nst_core", "stylize", "photo.png", "large.png", "--style", "wave", "-o", "ended"]
-    process = subprocess.Popen(
-        command,
-        cwd=made,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background, Ctrl-C is ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    process = begun("stylize", "photo.png", "large.png", "--style", "wave", "-o", "ended", folder=made)
     while not (made / "ended" / "photo-wave.png").exists():
         assert process.poll() is None
         time.sleep(0.01)

@@ -11,7 +11,6 @@ import threading
 import time
 from contextlib import closing
 from fractions import Fraction
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,7 @@ import numpy as np
 import pytest
 import typer
 from av.stream import Disposition
-from commands import nst, refusal
+from commands import begun, nst, refusal
 from full_disk import no_room
 from made_films import RATE, SIZE, make_film, picture, see
 from PIL import Image
@@ -1003,16 +1002,8 @@ def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     make_film(tmp_path / "film.mp4", frames=400, sound="aac")
-    command = [sys.executable, "-m", "nst_core", "video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background, Ctrl-C is ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    words = ("video", "film.mp4", "-o", "out.mp4", "--style", "udnie-lite")
+    process = begun(*words, folder=tmp_path)
     while not list(tmp_path.glob("out.mp4.part/*.open")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -1023,7 +1014,7 @@ def test_ctrl_c_on_the_command_line(style: Style, tmp_path: Path) -> None:
     assert told == "Interrupted: out.part.mp4 has what was painted so far; --resume continues.\n"
     done = len(see(tmp_path / "out.part.mp4").pictures)
     assert 0 < done < 400 and not (tmp_path / "out.mp4").exists()
-    again = nst(*command[3:], "--resume", folder=tmp_path)
+    again = nst(*words, "--resume", folder=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "96 × 64 px, 400 frames" in again.stdout
     seen, film = see(tmp_path / "out.mp4"), see(tmp_path / "film.mp4")
