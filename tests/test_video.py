@@ -968,19 +968,19 @@ def test_a_name_may_have_a_colon(style: Style, tmp_path: Path, monkeypatch: pyte
 
 def test_nobody_sees_where_a_steady_film_was_gone_on_with(style: Style, tmp_path: Path) -> None:
     world = texture(3, 160, 400)
-    drawn = [noisy(world[:96, 3 * n : 3 * n + 144], n, 2) for n in range(60)]
-    film = make_film(tmp_path / "film.mkv", frames=60, size=(144, 96), pictures=drawn, options={"crf": "1", "bf": "0"})
+    drawn = [noisy(world[:96, 3 * n : 3 * n + 144], n, 2) for n in range(40)]
+    film = make_film(tmp_path / "film.mkv", frames=40, size=(144, 96), pictures=drawn, options={"crf": "1", "bf": "0"})
     settings: dict[str, Any] = {"strength": 1.0, "lossless": True, "precision": "exact"}
     whole = painted(film, style, tmp_path / "whole.mkv", **settings)
     out = tmp_path / "out.mkv"
     run = stylize_video(film, style, out, **settings)
-    list(islice(run, 30))
+    list(islice(run, 20))
     run.close()
     rest = painted(film, style, out, resume=True, **settings)
-    assert 30 < rest[0].frame <= 60 and [step.frame for step in rest] == list(range(rest[0].frame, 61))
+    assert 20 < rest[0].frame <= 40 and [step.frame for step in rest] == list(range(rest[0].frame, 41))
     error = np.square(np.subtract(rest[0].pixels, whole[rest[0].frame - 1].pixels, dtype=float)).mean()
     assert 10 * np.log10(255**2 / error) > 45
-    assert len(see(out).pictures) == 60
+    assert len(see(out).pictures) == 40
 
 
 def test_a_part_that_broke_off_is_gone_on_with(style: Style, tmp_path: Path) -> None:
