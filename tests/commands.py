@@ -1,10 +1,13 @@
-"""The command line, run as a person runs it, but by this process: one of its own takes seconds to import torch."""
+"""The command line, run as a person runs it, mostly by this process: one of its own takes seconds to import torch."""
 
 import io
 import logging
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,17 @@ def refusal(*words: object, folder: Path | str = ".", code: int = 1) -> str:
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1 or code == 2
     return done.stderr
+
+
+def begun(*words: object, folder: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+    """The same in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nst_core", *map(str, words)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, Ctrl-C is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import yaml
 from loopback_accounts import Accounts
 from loopback_answers import front_matter
-from quick import QUICK, become
+from quick import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -185,11 +185,6 @@ class Repo:
         return {file: head.get(file) for file in {**base, **head} if base.get(file) != head.get(file)}
 
 
-def _run(script: str, environment: dict[str, str], output: Path, errors: Path) -> None:
-    become(environment, output, errors)
-    exec(script, {"__name__": "__main__"})
-
-
 class LoopbackHub:
     """A context manager that serves ``repos`` and notes its ``requests``, whose had a token, and the bytes sent."""
 
@@ -253,14 +248,9 @@ class LoopbackHub:
     def run(self, script: str, home: Path, **environment: str) -> Any:
         """Run Python with this as its Hub and ``home`` as its cache; what it printed last, as JSON."""
         with tempfile.TemporaryDirectory() as folder:
-            output, errors = Path(folder, "output"), Path(folder, "errors")
-            process = QUICK.Process(target=_run, args=(script, self.environment(home, **environment), output, errors))
-            process.start()
-            process.join(300)
-            process.kill()
-            process.join()
-            assert process.exitcode == 0, errors.read_text()
-            return json.loads(output.read_text().splitlines()[-1])
+            done = run_script(script, self.environment(home, **environment), Path(folder))
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout.splitlines()[-1])
 
     def commands(self, *commands: tuple[str, ...], home: Path) -> list[tuple[int, str, str]]:
         """Run commands of ours one after the other, each a token and its words; exit status, output and refusal."""

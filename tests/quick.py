@@ -5,6 +5,7 @@
 
 import multiprocessing
 import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,3 +22,19 @@ def become(environment: Mapping[str, str], output: Path, errors: Path) -> None:
     for stream, path in ((1, output), (2, errors)):
         with path.open("a") as file:
             os.dup2(file.fileno(), stream)
+
+
+def run_script(script: str, environment: Mapping[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """What Python says of a script in that environment, and ends with; ``folder`` has what it says meanwhile."""
+    output, errors = folder / "output", folder / "errors"
+    process = QUICK.Process(target=_run, args=(script, dict(environment), output, errors))
+    process.start()
+    process.join(300)
+    process.kill()
+    process.join()
+    return subprocess.CompletedProcess(script, process.exitcode or 0, output.read_text(), errors.read_text())
+
+
+def _run(script: str, environment: dict[str, str], output: Path, errors: Path) -> None:
+    become(environment, output, errors)
+    exec(script, {"__name__": "__main__"})

@@ -3,18 +3,15 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import typer
-from commands import nst, refusal
+from commands import begun, nst, refusal
 from made_features import make_features
 from made_registry import make_registry
 from made_styles import make_style
@@ -123,16 +120,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = ("--optimizer", "adam", "--init", "noise", "--state", "run.pt", "--history", "run.csv", "-o", "run.png")
-    command = [sys.executable, "-m", "nst_core", *map(str, words(*kept, "--steps", 100_000))]
-    running = subprocess.Popen(
-        command,
-        cwd=made,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # It would be ignored where whatever runs the tests is in the background.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    running = begun(*words(*kept, "--steps", 100_000), folder=made)
     while running.poll() is None and not ((made / "run.csv").exists() and len(rows(made / "run.csv")) > 3):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
@@ -170,12 +158,7 @@ def test_an_interrupted_run_keeps_its_best_and_goes_on_as_if_it_had_not_been(
 
 def test_what_is_kept_is_of_no_step_that_the_history_lacks(made: Path) -> None:
     kept = ("--steps", 100_000, "--state", "caught.pt", "--history", "caught.csv", "-o", "caught.png")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "nst_core", *map(str, words(*kept))],
-        cwd=made,
-        stderr=subprocess.PIPE,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    running = begun(*words(*kept), folder=made)
     while running.poll() is None and not (made / "caught.csv").exists():
         time.sleep(0.02)
     # With a pipe in the file's place, the run waits at its next step until somebody reads from it.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from commands import begun
 from made_films import make_film, see
 from PIL import Image
 
@@ -52,16 +53,8 @@ def cluster() -> Iterator[Cluster]:
 
 def nst(*words: object, folder: Path, address: str = "") -> "subprocess.Popen[str]":
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "nst_core", *map(str, words)],
-        cwd=folder,
-        env={**environment, "RAY_ADDRESS": address} if address else environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background, Ctrl-C is ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    there = {"RAY_ADDRESS": address} if address else {}
+    return begun(*words, folder=folder, environment=environment | there)
 
 
 def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]", count: int = 1) -> None:

@@ -1,6 +1,5 @@
 """The script that makes the compact network: how its parts are found, and that it runs."""
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from loading import loaded
 from made_features import make_features
 from PIL import Image
 from torch import Tensor, nn
@@ -16,16 +16,10 @@ from torch.nn import functional as F
 from nst_core import load_features
 from nst_core.features import VGG19, Hybrid, _load_compact
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "distill.py"
-
 
 @pytest.fixture(scope="module")
 def distill() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("distill", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("scripts/distill.py")
 
 
 @pytest.fixture
@@ -151,7 +145,7 @@ def test_it_runs(distill: ModuleType, tmp_path: Path, monkeypatch: pytest.Monkey
         "--batch-size=4",
         f"-o={tmp_path / 'made'}",
     ]
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *folders, *short])
+    monkeypatch.setattr(sys, "argv", ["distill.py", *folders, *short])
     distill.main()
     made = _load_compact(tmp_path / "made")
     assert all(torch.isfinite(tensor).all() and tensor.any() for tensor in made.state_dict().values())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_hostile import zipped
+from made_hostile import joined, split, zipped
 from made_styles import JOHNSON, lively_state
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -43,19 +43,8 @@ def refusal(path: Path, check: Callable[..., object] = read_weights, **arguments
     return sentence
 
 
-def split(data: bytes = GOOD) -> tuple[dict[str, Any], bytes]:
-    length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + length]), data[8 + length :]
-
-
-def joined(header: dict[str, Any] | str | bytes, body: bytes) -> bytes:
-    text = json.dumps(header) if isinstance(header, dict) else header
-    encoded = text.encode() if isinstance(text, str) else text
-    return len(encoded).to_bytes(8, "little") + encoded + body
-
-
 def with_header(change: Callable[[dict[str, Any]], None]) -> bytes:
-    header, body = split()
+    header, body = split(GOOD)
     change(header)
     return joined(header, body)
 
@@ -119,7 +108,7 @@ def test_metadata_of_text_is_nothing_to_mind(tmp_path: Path) -> None:
 
 
 def test_a_header_in_any_order_is_read(tmp_path: Path) -> None:
-    header, body = split()
+    header, body = split(GOOD)
     path = write(tmp_path, joined(dict(sorted(header.items(), reverse=True)), body))
     assert torch.equal(read_weights(path, JOHNSON)[NAME], STATE[NAME])
 
@@ -129,9 +118,9 @@ def test_cut_short_in_the_header(tmp_path: Path, keep: int) -> None:
     assert f"model.safetensors was cut short: it has {keep:,} bytes" in refusal(write(tmp_path, GOOD[:keep]))
 
 
-@pytest.mark.parametrize("keep", [len(split()[1]) - 1, 3_000_000, 1, 0])
+@pytest.mark.parametrize("keep", [len(split(GOOD)[1]) - 1, 3_000_000, 1, 0])
 def test_cut_short_in_the_tensors(tmp_path: Path, keep: int) -> None:
-    _, body = split()
+    _, body = split(GOOD)
     data = GOOD[: len(GOOD) - len(body) + keep]
     assert refusal(write(tmp_path, data)) == (
         f"model.safetensors was cut short: its header promises {len(GOOD):,} bytes, but the file has {len(data):,}."
@@ -183,18 +172,18 @@ def test_too_large_is_not_read_into_memory(tmp_path: Path) -> None:
         ("hello, world", "Expecting value"),
         ("{}{}", "Extra data"),
         (b'{"\xff": 1}', "codec can't decode"),
-        (json.dumps(split()[0]).encode("utf-16"), "codec can't decode"),
+        (json.dumps(split(GOOD)[0]).encode("utf-16"), "codec can't decode"),
         ('{"a": ' + "1" * 5000 + "}", "4300"),
     ],
 )
 def test_header_that_is_not_json(tmp_path: Path, header: str | bytes, reason: str) -> None:
-    sentence = refusal(write(tmp_path, joined(header, split()[1])))
+    sentence = refusal(write(tmp_path, joined(header, split(GOOD)[1])))
     assert sentence.startswith("The header of model.safetensors is not valid JSON: ")
     assert reason in sentence and "sys." not in sentence
 
 
 def test_a_header_that_only_python_takes_for_json(tmp_path: Path) -> None:
-    header, body = split()
+    header, body = split(GOOD)
     text = json.dumps({"__metadata__": {"format": "\ud800"}, **header})
     assert "is not a valid safetensors file" in refusal(write(tmp_path, joined(text, body)))
 
@@ -218,7 +207,7 @@ def test_metadata_of_anything_else(tmp_path: Path, metadata: Any) -> None:
 
 @pytest.mark.parametrize("key", [NAME, "__metadata__"])
 def test_duplicate_key(tmp_path: Path, key: str) -> None:
-    header, body = split()
+    header, body = split(GOOD)
     header.setdefault(key, {})
     once = json.dumps(header)
     twice = f'{{"{key}": {json.dumps(header[key])}, {once[1:]}'
@@ -226,7 +215,7 @@ def test_duplicate_key(tmp_path: Path, key: str) -> None:
 
 
 def test_duplicate_key_inside_a_tensor(tmp_path: Path) -> None:
-    header, body = split()
+    header, body = split(GOOD)
     twice = json.dumps(header).replace('"dtype": "F32"', '"dtype": "F64", "dtype": "F32"', 1)
     assert "it has 'dtype' twice" in refusal(write(tmp_path, joined(twice, body)))
 
@@ -364,7 +353,7 @@ def test_a_zip_of_anything_else_is_no_pickle(tmp_path: Path) -> None:
 
 
 def test_a_header_length_that_begins_like_a_pickle_is_fine(tmp_path: Path) -> None:
-    header, body = split()
+    header, body = split(GOOD)
     text = json.dumps(header, separators=(",", ":")).ljust(0x2080)
     data = joined(text, body)
     assert data[:2] == b"\x80\x20"

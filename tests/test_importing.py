@@ -345,9 +345,9 @@ def loop() -> list[Any]:
 def test_what_a_checkpoint_says_of_its_training_is_taken_only_if_it_makes_sense(
     tmp_path: Path, original: Path, wrong: dict[str, Any]
 ) -> None:
-    recipe = asdict(Recipe(steps=12, reconstruction_steps=1))
+    recipe = asdict(Recipe(architecture="johnson-lite", steps=12, reconstruction_steps=1))
     asked = {**recipe, "painting": 64 * "0", "feature network": 1, "step": 7, **wrong}
-    state = {"step": asked.pop("step"), "asked": asked, "network": JOHNSON.network().state_dict()}
+    state = {"step": asked.pop("step"), "asked": asked, "network": ARCHITECTURES["johnson-lite"].network().state_dict()}
     torch.save(state, tmp_path / "checkpoint.pt")
     done = nst("import", "checkpoint.pt", "-o", "mine", "--sample", original, folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -264,14 +264,14 @@ def test_every_picture_lies_within_0_to_1(name: str, learning_rate: float) -> No
     function, _, _ = made_quadratic(6, spread=10, inside=False)
     seen: list[Tensor] = []
     run(OPTIMIZERS[name](learning_rate), evaluator(function, seen=seen), start(0, 0.0, 1.0), 10)
-    assert all(picture.min() >= 0 and picture.max() <= 1 for picture in seen)
+    assert len(seen) >= 10 and all(picture.min() >= 0 and picture.max() <= 1 for picture in seen)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_no_slope_no_step(name: str) -> None:
     seen: list[Tensor] = []
     points = run(OPTIMIZERS[name](0.02), evaluator(lambda picture: 0 * picture.sum() + 1, seen=seen), start(), 3)
-    assert all(torch.equal(picture, start()) for picture in [*seen, *(point.picture for point in points)])
+    assert seen and all(torch.equal(picture, start()) for picture in [*seen, *(point.picture for point in points)])
 
 
 @pytest.mark.parametrize("taken", [0, 1, 7])

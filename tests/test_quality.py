@@ -1,24 +1,17 @@
 """What benchmarks/quality.py measures: known stabilities, and artefacts that were planted."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from loading import loaded
 from torch import Tensor
 from torch.nn import functional as F
-
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "quality.py"
 
 
 @pytest.fixture(scope="module")
 def quality() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quality", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("benchmarks/quality.py")
 
 
 @pytest.fixture

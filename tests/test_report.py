@@ -25,11 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
-    copy = tmp_path / made.name
-    copy.mkdir()
-    for file in made.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
-    return copy
+    return Path(shutil.copytree(made, tmp_path / made.name))
 
 
 def faults(report: Report) -> dict[str, str]:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import pytest
@@ -56,14 +56,12 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-# For one picture only: two threads wait for each other where other tests have the second core.
-@pytest.mark.parametrize(
-    ("size", "threads"),
-    [((5, 5), 1), ((16, 21), 1), ((97, 70), 1), ((130, 64), 1), ((16, 21), 2)],
-    indirect=["threads"],
-)
-@pytest.mark.parametrize("kept", [4, 2, 1])
-@pytest.mark.parametrize("strip", [2**12, 2**20])
+ONE_THREAD = [*product([(5, 5), (16, 21), (97, 70), (130, 64)], [2**12, 2**20], [4, 2, 1], [1])]
+# Few: they wait for each other where other tests have the second core.
+TWO_THREADS = [((16, 21), 2**12, 1, 2), ((16, 21), 2**20, 4, 2)]
+
+
+@pytest.mark.parametrize(("size", "strip", "kept", "threads"), ONE_THREAD + TWO_THREADS, indirect=["threads"])
 def test_it_is_the_network(
     size: tuple[int, int], strip: int, kept: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,11 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
-    copied = tmp_path / made.name
-    copied.mkdir()
-    for file in made.iterdir():
-        (copied / file.name).write_bytes(file.read_bytes())
-    return copied
+    return Path(shutil.copytree(made, tmp_path / made.name))
 
 
 def refusal(folder: Path, kind: type[NSTError] = StyleError, **arguments: Any) -> str:

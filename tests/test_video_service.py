@@ -237,7 +237,7 @@ def test_more_than_fits_into_its_time_is_trimmed(studio: Studio, tmp_path: Path)
 
 
 def test_a_photograph_does_not_wait_for_a_film(videos: VideoService, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=1500)
+    film = make_film(tmp_path / "film.mp4", frames=600)
     runs = videos.watch("ann", film, wish())
     while not next(runs).done:
         pass
@@ -267,7 +267,7 @@ def test_a_film_waits_for_photographs(videos: VideoService, film: Path) -> None:
 
 
 def test_a_closed_page_ends_it(videos: VideoService, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=1500)
+    film = make_film(tmp_path / "film.mp4", frames=600)
     runs = videos.watch("ann", film, wish())
     while not (run := next(runs)).done:
         pass
@@ -286,7 +286,7 @@ def test_left_at_the_first_look_it_has_never_begun(videos: VideoService, film: P
 
 
 def test_closing_it_waits_for_nobody(videos: VideoService, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=1500)
+    film = make_film(tmp_path / "film.mp4", frames=600)
     line, over = videos.studio.line, threading.Event()
     first, second = (videos.watch(name, film, wish()) for name in ("ann", "bob"))
     while not (run := next(first)).done:

@@ -13,13 +13,17 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 
 
 @pytest.mark.parametrize(
-    ("page", "scheme"), [("desktop", "light"), pytest.param("phone", "dark", marks=pytest.mark.slow)], indirect=["page"]
+    ("blank", "scheme"),
+    [("desktop", "light"), pytest.param("phone", "dark", marks=pytest.mark.slow)],
+    indirect=["blank"],
 )
-def test_axe_finds_nothing_serious(page: "Page", scheme: str) -> None:
+def test_axe_finds_nothing_serious(blank: "Page", app_url: str, scheme: str) -> None:
+    page = blank
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.goto(f"{page.url}?second=second-style")
+    page.goto(f"{app_url}?second=second-style")
     page.locator("#examples button").first.click()
     expect(page.locator("#mask canvas")).to_be_visible()
+    expect(page.get_by_role("tab")).to_have_count(6)
     for tab in page.get_by_role("tab").all():
         tab.click()
         # What fades in has less contrast until it is there.
@@ -64,6 +68,7 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_ios_need_not_zoom_in_on_any_field(page: "Page") -> None:
+    expect(page.get_by_role("tab")).to_have_count(6)
     for tab in page.get_by_role("tab").all():
         tab.click()
         folds = page.locator(".gr-accordion > .label-wrap:not(.open):visible")
@@ -116,21 +121,21 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])])
-def test_what_there_is_and_what_goes_on_is_read_out(
-    browser: "Browser", app_url: str, language: str, words: list[str]
-) -> None:
-    page = browser.new_page(locale=language)
-    page.goto(app_url)
-    expect(page.locator("#info")).to_have_role("status")  # before it says anything
-    page.evaluate(READ_OUT)
-    page.locator("#examples button").first.click()
-    for said in words:
-        page.wait_for_function("words => said.includes(words)", arg=said)
-    assert "common." not in page.evaluate("said")
-    for role, _, name in (name.partition(": ") for name in NAMES[language]):
-        expect(page.get_by_role(role, name=name, exact=True)).to_be_visible()  # type: ignore[arg-type]
-    page.close()
+def test_what_there_is_and_what_goes_on_is_read_out(browser: "Browser", app_url: str) -> None:
+    pages = {language: browser.new_page(locale=language) for language in NAMES}
+    for page in pages.values():
+        page.goto(app_url)
+        expect(page.locator("#info")).to_have_role("status")  # before it says anything
+        page.evaluate(READ_OUT)
+        page.locator("#examples button").first.click()
+    for language, words in (("en", ["Done", "First"]), ("es", ["Listo", "pintado en"])):
+        page = pages[language]
+        for said in words:
+            page.wait_for_function("words => said.includes(words)", arg=said)
+        assert "common." not in page.evaluate("said")
+        for role, _, name in (name.partition(": ") for name in NAMES[language]):
+            expect(page.get_by_role(role, name=name, exact=True)).to_be_visible()  # type: ignore[arg-type]
+        page.close()
 
 
 def test_a_keyboard_is_enough(page: "Page") -> None:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 
+DROP_PROMISE = """() => ["dragover", "drop"].map((name) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData("application/x-moz-file-promise", "picture.png");
+    const event = new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer });
+    return !document.querySelector("#masthead").dispatchEvent(event);
+})"""
+"""A picture that Firefox does not pass on; the page must tell it not to open that."""
+
+
 def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tmp_path: Path) -> None:
     settle(page)
     (tmp_path / "note.txt").write_text("I am a text.")
@@ -43,18 +52,6 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.locator("#photo img")).to_be_visible()
     # Gradio's button for that says nothing where there is no picture to paste.
     expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
-
-
-DROP_PROMISE = """() => ["dragover", "drop"].map((name) => {
-    const dataTransfer = new DataTransfer();
-    dataTransfer.setData("application/x-moz-file-promise", "picture.png");
-    const event = new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer });
-    return !document.querySelector("#masthead").dispatchEvent(event);
-})"""
-
-
-def test_a_picture_that_firefox_does_not_pass_on_does_not_open_instead_of_the_page(page: "Page") -> None:
-    settle(page)
     assert page.evaluate(DROP_PROMISE) == [True, True]
     expect(page.get_by_role("alert").get_by_text("copy the picture there, and paste it here")).to_be_visible()
 
@@ -151,29 +148,23 @@ PASTE = """([data, name, type, text]) => {
 }"""
 
 
-def test_what_is_pasted_is_the_photograph_also_in_place_of_another(page: "Page", tmp_path: Path) -> None:
-    settle(page)
-    for color in ("teal", "maroon"):
-        file = tmp_path / f"{color}.png"
-        Image.new("RGB", (90, 60), color).save(file)
-        page.evaluate(PASTE, [base64.b64encode(file.read_bytes()).decode(), file.name, "image/png"])
-        expect(page.locator("#result img").first).to_have_attribute("src", re.compile(color))
-    page.evaluate(PASTE, [base64.b64encode(b"I am a text.").decode(), "text.txt", "text/plain"])
-    expect(page.get_by_role("alert")).to_contain_text("That is not a picture")
-    expect(page.locator("#result img").first).to_have_attribute("src", re.compile("maroon"))
-
-
 def paste(page: "Page", file: Path, text: str = "") -> bool:
     """Paste a picture, as text, too, where the focus is; returns whether the page took it."""
     data = base64.b64encode(file.read_bytes()).decode()
     return bool(page.evaluate(PASTE, [data, file.name, "image/png", text]))
 
 
-def test_what_is_pasted_goes_where_the_focus_is(page: "Page", tmp_path: Path) -> None:
+def test_what_is_pasted_is_the_photograph_or_goes_where_the_focus_is(page: "Page", tmp_path: Path) -> None:
+    settle(page)
+    for color in ("teal", "maroon"):  # also in place of another
+        Image.new("RGB", (90, 60), color).save(tmp_path / f"{color}.png")
+        assert paste(page, tmp_path / f"{color}.png")
+        expect(page.locator("#result img").first).to_have_attribute("src", re.compile(color))
+    page.evaluate(PASTE, [base64.b64encode(b"I am a text.").decode(), "text.txt", "text/plain"])
+    expect(page.get_by_role("alert")).to_contain_text("That is not a picture")
+    expect(page.locator("#result img").first).to_have_attribute("src", re.compile("maroon"))
     page.get_by_role("tab", name="Advanced").click()
     settle(page)
-    for color in ("teal", "maroon"):
-        Image.new("RGB", (90, 60), color).save(tmp_path / f"{color}.png")
     page.locator("#painting").get_by_role("button").first.focus()
     assert paste(page, tmp_path / "teal.png")
     expect(page.locator("#painting img")).to_have_attribute("src", re.compile("teal"))

@@ -116,8 +116,9 @@ def test_a_picture_is_shared_where_the_browser_can(page: "Page", app_url: str) -
 
 @pytest.mark.parametrize(("allowed", "words"), [("null", "Share"), ("false", "Could not share")])
 def test_whoever_does_not_share_is_told_why_or_has_their_way(
-    page: "Page", app_url: str, allowed: str, words: str
+    blank: "Page", app_url: str, allowed: str, words: str
 ) -> None:
+    page = blank
     shares(page, allowed)
     page.goto(app_url)
     paint(page, "first-style", 1)
@@ -191,7 +192,8 @@ def test_what_was_chosen_is_there_again_in_its_tab_alone(page: "Page", app_url: 
     assert page.locator("#photo img").count() == 0
 
 
-def test_a_browser_that_stores_no_blobs_keeps_pictures_as_well(page: "Page", tmp_path: Path) -> None:
+def test_a_browser_that_stores_no_blobs_keeps_pictures_as_well(blank: "Page", app_url: str, tmp_path: Path) -> None:
+    page = blank
     page.add_init_script("""
         const put = IDBObjectStore.prototype.put;
         IDBObjectStore.prototype.put = function (value) {
@@ -199,7 +201,7 @@ def test_a_browser_that_stores_no_blobs_keeps_pictures_as_well(page: "Page", tmp
             return put.call(this, value);
         };
     """)
-    page.reload()
+    page.goto(app_url)
     Image.new("RGB", (90, 60), "teal").save(tmp_path / "teal.png")
     choose(page, "photo", tmp_path / "teal.png")
     expect(page.locator("#history .strip button")).to_have_count(1)
@@ -298,6 +300,6 @@ def test_what_is_transparent_is_on_white_and_a_broken_connection_raises_nothing(
     page.route(re.compile(r"second-style\.png"), lost)
     pick(page.locator("#styles input[value=second-style]"))
     expect(page.locator("#result img").last).to_have_attribute("src", re.compile("second-style"))
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(1000)
     assert broken
     expect(small).to_have_count(1)

@@ -79,7 +79,6 @@ def test_a_link_scrolls_to_a_style_that_is_far_down(blank: "Page", app_url: str)
     expect(blank.locator("#styles label.selected")).to_have_text("Title 50")
 
 
-@pytest.mark.parametrize("blank", ["desktop", "phone"], indirect=True)
 def test_a_style_is_found_by_its_title_artist_and_tags(blank: "Page", app_url: str) -> None:
     blank.goto(app_url)
     for tab, list in (("Repaint", "#styles"), ("Live", "#live .styles")):

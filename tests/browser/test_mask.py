@@ -70,10 +70,21 @@ def draw(page: "Page", *points: tuple[float, float]) -> None:
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
-def test_what_is_drawn_stays_in_sight_while_the_picture_of_an_earlier_stroke_comes(two: "Page") -> None:
+def test_a_finger_scrolls_past_the_picture_until_it_is_told_to_draw(two: "Page") -> None:
+    """What it draws stays in sight while the picture of an earlier stroke comes."""
+    canvas, draws = two.locator("#mask canvas"), two.get_by_role("button", name="Draw")
+    expect(canvas).to_have_css("touch-action", "auto")
+    canvas.scroll_into_view_if_needed()
+    canvas.tap()
+    expect(two.get_by_role("button", name="Everywhere")).to_have_attribute("aria-pressed", "true")
+    draws.tap()
+    expect(canvas).to_have_css("touch-action", "none")
+    draws.tap()
+    expect(draws).to_have_attribute("aria-pressed", "false")
+    expect(canvas).to_have_css("touch-action", "auto")
     draw(two, (0.2, 0.2), (0.8, 0.2))
-    two.locator("#mask canvas").scroll_into_view_if_needed()
-    before, box = seen(two), two.locator("#mask canvas").bounding_box()
+    canvas.scroll_into_view_if_needed()
+    before, box = seen(two), canvas.bounding_box()
     assert box
     finger = two.context.new_cdp_session(two)
     for kind, x in (
@@ -86,12 +97,12 @@ def test_what_is_drawn_stays_in_sight_while_the_picture_of_an_earlier_stroke_com
         place = {"x": box["x"] + (x or 0) * box["width"], "y": box["y"] + 0.6 * box["height"]}
         finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place] if x else []})
     changed(two, before)
-    expect(two.locator("#mask canvas")).to_have_css("opacity", "0.5")
+    expect(canvas).to_have_css("opacity", "0.5")
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    expect(two.locator("#mask canvas")).to_have_css("opacity", "0")
+    expect(canvas).to_have_css("opacity", "0")
 
 
-def test_a_stroke_that_changes_nothing_leaves_nothing_on_the_picture(two: "Page") -> None:
+def test_a_stroke_that_changes_nothing_leaves_a_ready_mask_as_a_link_says_it(two: "Page") -> None:
     page, canvas = two, two.locator("#mask canvas")
     press(page, "Left")
     expect(canvas).to_have_css("opacity", "0")
@@ -104,21 +115,12 @@ def test_a_stroke_that_changes_nothing_leaves_nothing_on_the_picture(two: "Page"
     page.mouse.up()
     page.mouse.move(0, 0)
     expect(canvas).to_have_css("opacity", "0")
-    expect(page.get_by_role("button", name="Left", exact=True)).to_have_attribute("aria-pressed", "true")
-
-
-@pytest.mark.parametrize("page", ["phone"], indirect=True)
-def test_a_finger_scrolls_past_the_picture_until_it_is_told_to_draw(two: "Page") -> None:
-    canvas, draws = two.locator("#mask canvas"), two.get_by_role("button", name="Draw")
-    expect(canvas).to_have_css("touch-action", "auto")
-    canvas.scroll_into_view_if_needed()
-    canvas.tap()
-    expect(two.get_by_role("button", name="Everywhere")).to_have_attribute("aria-pressed", "true")
-    draws.tap()
-    expect(canvas).to_have_css("touch-action", "none")
-    draws.tap()
-    expect(draws).to_have_attribute("aria-pressed", "false")
-    expect(canvas).to_have_css("touch-action", "auto")
+    left = page.get_by_role("button", name="Left", exact=True)
+    expect(left).to_have_attribute("aria-pressed", "true")
+    link = copied(page)
+    page.evaluate("localStorage.clear()")
+    page.goto(link)
+    expect(left).to_have_attribute("aria-pressed", "true")
 
 
 def press(page: "Page", name: str) -> None:
@@ -264,15 +266,6 @@ def test_a_link_and_a_picture_bring_the_mask_back(two: "Page", app_url: str, tmp
     wait_until(lambda: stroke() == 1)  # the picture that came first may have been the photograph's
     more = drawn(page, tmp_path)
     assert np.abs(more - mask)[: len(mask) // 2].max() < 0.2
-
-
-def test_a_link_with_a_ready_mask_says_which(two: "Page") -> None:
-    page = two
-    press(page, "Left")
-    link = copied(page)
-    page.evaluate("localStorage.clear()")
-    page.goto(link)
-    expect(page.get_by_role("button", name="Left", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
 @pytest.mark.parametrize("mask", ["<b>nothing</b>", "iVBORw0KGgo" + MAX_MASK_LENGTH * "A"], ids=["none", "long"])
