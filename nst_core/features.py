@@ -318,7 +318,11 @@ def _scales(compact: Hybrid) -> dict[str, Tensor]:
 
 
 def from_torchvision(weights: Mapping[str, Tensor]) -> VGG19:
-    """VGG19 with weights named as torchvision names them (``features.0.weight`` …); it must have all of them."""
+    """VGG19 with torchvision's weights, all of them, under its names: ``features.0.weight`` …
+
+    Raises:
+        FeaturesError: their shapes are not VGG19's.
+    """
     network = _empty()
     state = {ours: weights[theirs] for ours, theirs in _torchvision_names(network).items()}
     return _fill(network, state | _imagenet_scale(), "These weights are not torchvision's VGG19: their shapes differ.")

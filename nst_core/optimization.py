@@ -492,7 +492,7 @@ class _Run:
         losses = torch.stack([terms.total, terms.content, terms.style, terms.total_variation, *terms.layers.values()])
         if not torch.isfinite(gradient).all() or not torch.isfinite(losses).all():
             raise OptimizationError("The losses are no longer numbers: try smaller weights or a lower learning rate.")
-        total, content, style, total_variation, *layers = (self.unit * loss for loss in losses.tolist())
+        total, content, style, total_variation, *layers = (self.unit * value for value in losses.tolist())
         return Point(
             picture.detach(),
             gradient.contiguous(),

@@ -154,11 +154,11 @@ def _pictures(folder: Path, without: Path | None) -> Iterator[Path]:
     for place, inside, files in os.walk(folder):
         here = Path(place)
         yield from (here / file for file in files if is_photograph(here / file))
-        inside[:] = [name for name in inside if not name.startswith(".") and not _is_trained(here / name, without)]
+        inside[:] = [name for name in inside if not name.startswith(".") and not _is_left_out(here / name, without)]
 
 
-def _is_trained(folder: Path, without: Path | None) -> bool:
-    """Whether a folder is a style's, or the one where a training draws as it runs."""
+def _is_left_out(folder: Path, without: Path | None) -> bool:
+    """Whether a folder is ``without``, a style's, or one where a training draws as it runs."""
     drawn = ("losses.csv", "checkpoint.pt") if folder.name == "training" else ()
     return folder.resolve() == without or any(os.path.exists(folder / file) for file in (WEIGHTS, *drawn))
 
