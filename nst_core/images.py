@@ -59,6 +59,9 @@ OTHER_SUFFIXES = {".jxl"}
 """Suffixes of photographs that cannot be read: in a folder, these are not ignored but refused with a message."""
 _READABLE = "a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file"
 # What the decoders raise on files that were cut short or changed at random.
+_WHOLE_TIFFS = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "zstd", "lzma"}
+"""Pillow's names of the compressions of TIFF that give every pixel, or an error. For the others, of which JPEG and
+faxes are used at all, pixels that a made-up file does not have are what lay in memory: other people's pictures."""
 _BROKEN = (
     OSError,
     EOFError,
@@ -417,10 +420,14 @@ def _check_header(picture: Image.Image, subject: str, max_pixels: int) -> None:
         raise PictureError(f"{subject} has no pixels: it should have at least 1 × 1.")
     sizes: list[tuple[int, ...]] = [picture.size]
     if isinstance(picture, TiffImageFile):
+        compression = picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1)
+        if TiffImagePlugin.COMPRESSION_INFO.get(compression) not in _WHOLE_TIFFS:
+            right = "save it again as PNG, JPEG or TIFF with LZW"
+            raise PictureError(f"{subject} is a TIFF that is compressed as JPEG, as a fax or in a rare way: {right}.")
         # Planes of 16 bits are decoded as noise by Pillow, unless they are compressed.
         apart = picture.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
         deep = max(picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
-        if apart and deep and picture.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) == 1:
+        if apart and deep and compression == 1:
             right = "save it again as PNG or interleaved TIFF"
             raise PictureError(f"{subject} stores its colours separately with 16 bits each: {right}.")
         kind = picture.tag_v2.get(ExifTags.Base.NewSubfileType)

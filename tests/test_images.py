@@ -437,6 +437,17 @@ def test_16_bit_planes_are_read_or_refused() -> None:
     assert np.array_equal(pixels(open_picture(shallow)), samples >> 8)
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "group3", "group4", "tiff_ccitt"])
+def test_what_a_tiff_lacks_is_not_taken_from_memory(compression: str) -> None:
+    """Of a large strip that holds a small JPEG, the decoder would leave the rest as it was."""
+    small = encoded(Image.new("L", (16, 16)), "JPEG")
+    tags = {256: 800, 257: 600, 258: 8, 259: 7, 262: 1, 277: 1, 278: 600}
+    made_up = tiff({tag: ("H", [value]) for tag, value in tags.items()}, small)
+    picture = Image.new("L" if compression == "jpeg" else "1", (40, 30))
+    for data in (made_up, encoded(picture, "TIFF", compression=compression)):
+        assert "is a TIFF that is compressed as JPEG, as a fax or in a rare way: " in refusal(data)
+
+
 @pytest.mark.parametrize("kind", [0, 1, 3])
 def test_a_preview_is_not_taken_for_the_picture(kind: int) -> None:
     tags = {254: [kind], 256: [2], 257: [1], 258: [8] * 3, 262: [2], 277: [3], 278: [1]}
