@@ -58,10 +58,10 @@ PHOTO_SUFFIXES = {
 OTHER_SUFFIXES = {".jxl"}
 """Suffixes of photographs that cannot be read: in a folder, these are not ignored but refused with a message."""
 _READABLE = "a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file"
-# What the decoders raise on files that were cut short or changed at random.
 _WHOLE_TIFFS = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "zstd", "lzma"}
 """Pillow's names of the compressions of TIFF that give every pixel, or an error. For the others, of which JPEG and
 faxes are used at all, pixels that a made-up file does not have are what lay in memory: other people's pictures."""
+# What the decoders raise on files that were cut short or changed at random.
 _BROKEN = (
     OSError,
     EOFError,
