@@ -146,6 +146,33 @@ def test_what_was_left_as_it_went_on_has_ended_as_before(optimizations: Optimiza
     assert optimizations.ended("ann") is run and optimizations.goes_on(run)
 
 
+def test_what_was_left_once_it_had_gone_on_has_ended_as_it_did(optimizations: OptimizationService) -> None:
+    ended(optimizations.watch("ann", request()))
+    going_on = optimizations.go_on("ann", 4)
+    run = next(run for run in going_on if not run.running)
+    going_on.close()
+    assert run.steps == 10 and spoken(run.status).startswith("Finished · 10 steps")
+
+
+def test_a_page_that_is_loaded_again_waits_for_a_run_that_goes_on(optimizations: OptimizationService) -> None:
+    run = ended(optimizations.watch("ann", request()))
+    came: list[Any] = []
+
+    def load_again() -> None:
+        wait_until(lambda: len(run.losses["step"]) > 7)
+        threading.Timer(0.3, optimizations.stop, ["ann"]).start()  # Gradio's own notice comes later, too
+        came.extend([optimizations.come_back("bob", run.id), run.running])
+
+    thread = threading.Thread(target=load_again, daemon=True)
+    thread.start()
+    ended(optimizations.go_on("ann", 1900))
+    thread.join()
+    assert came == [run, False] and optimizations.ended("bob") is run and not optimizations.ended("ann")
+    done = len(run.losses["step"])
+    assert spoken(run.status).startswith(f"Stopped · {done} steps")
+    assert ended(optimizations.go_on("bob", 2)).losses["step"] == list(range(1, done + 3))
+
+
 def stopped_after(
     optimizations: OptimizationService, session: str, request: OptimizationRequest, steps: int = 2
 ) -> OptimizationRun:

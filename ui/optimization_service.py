@@ -195,7 +195,12 @@ class OptimizationService(Service[OptimizationRun]):
         Raises:
             NSTError: whatever the library refuses before the first step; later, the run has it as its ``trouble``.
         """
-        yield from self._watch(session, OptimizationRun(request.method.steps, self.studio.folder), request, None)
+        run = OptimizationRun(request.method.steps, self.studio.folder)
+        try:
+            yield from self._watch(session, run, request, None)
+        finally:
+            run.running = False
+        yield run
 
     def go_on(self, session: str | None, steps: int) -> Generator[OptimizationRun, None, None]:
         """Make that many more steps of the session's run.
@@ -214,8 +219,11 @@ class OptimizationService(Service[OptimizationRun]):
         try:
             yield from self._watch(session, run, ended.request, ended.state)
         except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
-            run.running, (run.steps, run.status) = False, before
+            run.steps, run.status = before
             raise
+        finally:
+            run.running = False
+        yield run
 
     def come_back(self, session: str | None, id: str) -> OptimizationRun | None:
         run = super().come_back(session, id)
@@ -301,8 +309,6 @@ class OptimizationService(Service[OptimizationRun]):
             if run.last is None:
                 raise
             run.fail(error)
-        finally:
-            run.running = False
         if run.last is None:
             raise PageError("The run ended before its first step.")
         if state is None and len(request.styles) == 1:  # as the estimate assumes
@@ -316,7 +322,6 @@ class OptimizationService(Service[OptimizationRun]):
         finally:  # there may be no space for them
             self._ended.put(session, run)
             self._resumable.put(session, resumable)
-        yield run
 
     def _begin(
         self, request: OptimizationRequest, method: Method, state: OptimizationState | None

@@ -112,9 +112,12 @@ class Service(Generic[W]):
         One that ends because of that is waited for.
         """
         until = time.monotonic() + END_SECONDS if any(run.id == id for run in self.running.values()) else 0.0
-        while (run := self._ended.move(session, lambda _, run: run.id == id)) is None and time.monotonic() < until:
+        while True:
+            # One that goes on has ended before, too.
+            run = self._ended.move(session, lambda _, run: run.id == id and not run.running)
+            if run or time.monotonic() >= until:
+                return run
             time.sleep(0.1)
-        return run
 
     def shown(self, session: str | None) -> W | None:
         """What the session's viewer showed last."""
