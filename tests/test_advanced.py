@@ -146,6 +146,21 @@ def test_what_was_left_as_it_went_on_has_ended_as_before(optimizations: Optimiza
     assert optimizations.ended("ann") is run and optimizations.goes_on(run)
 
 
+def test_whoever_loads_the_page_again_as_a_run_goes_on_has_all_of_it(optimizations: OptimizationService) -> None:
+    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50)))
+    done = len(run.losses["step"])
+    going_on = optimizations.go_on("ann", 1000)
+    while len(run.losses["step"]) == done:
+        next(going_on)
+    assert optimizations.come_back("bob", run.id) is None
+    ended(going_on)  # of whose page nobody has heard that it has left
+    done = len(run.losses["step"])
+    assert done < 1000 and optimizations.come_back("bob", run.id) is run
+    assert ended(optimizations.go_on("bob", 1)).losses["step"] == list(range(1, done + 2))
+    with pytest.raises(NSTError, match="no longer a run to continue"):
+        next(optimizations.go_on("ann", 1))
+
+
 def stopped_after(
     optimizations: OptimizationService, session: str, request: OptimizationRequest, steps: int = 2
 ) -> OptimizationRun:

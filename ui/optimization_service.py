@@ -213,7 +213,7 @@ class OptimizationService(Service[OptimizationRun]):
         run.steps, run.status = min(ended.state.step + steps, MAX_STEPS), [phrase("Continuing …")]
         try:
             yield from self._watch(session, run, ended.request, ended.state)
-        except (NSTError, GeneratorExit):  # which is Stop, where it comes before the first look
+        except BaseException:  # a GeneratorExit is Stop, where it comes before the first look
             run.running, (run.steps, run.status) = False, before
             raise
 
@@ -301,8 +301,6 @@ class OptimizationService(Service[OptimizationRun]):
             if run.last is None:
                 raise
             run.fail(error)
-        finally:
-            run.running = False
         if run.last is None:
             raise PageError("The run ended before its first step.")
         if state is None and len(request.styles) == 1:  # as the estimate assumes
@@ -316,6 +314,7 @@ class OptimizationService(Service[OptimizationRun]):
         finally:  # there may be no space for them
             self._ended.put(session, run)
             self._resumable.put(session, resumable)
+            run.running = False  # not before: a page that is loaded again takes what has ended
         yield run
 
     def _begin(
