@@ -286,7 +286,8 @@ function take() {
   run = props.value || null;
   if (run?.progress && run.id !== own) { // else there would be nothing of it to come back to
     tabMemory[id] = own = run.id;
-    navigator.locks?.request(own, () => new Promise(() => {})); // for as long as this page is there
+    // For as long as this page is there, if it may.
+    navigator.locks?.request(own, () => new Promise(() => {})).catch(() => {});
   }
   if (run?.running) place = 0; // its turn has come, whatever Gradio's tracker still says
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
