@@ -154,23 +154,19 @@ def test_what_was_left_once_it_had_gone_on_has_ended_as_it_did(optimizations: Op
     assert run.steps == 10 and spoken(run.status).startswith("Finished · 10 steps")
 
 
-def test_a_page_that_is_loaded_again_waits_for_a_run_that_goes_on(optimizations: OptimizationService) -> None:
-    run = ended(optimizations.watch("ann", request()))
-    came: list[Any] = []
-
-    def load_again() -> None:
-        wait_until(lambda: len(run.losses["step"]) > 7)
-        threading.Timer(0.3, optimizations.stop, ["ann"]).start()  # Gradio's own notice comes later, too
-        came.extend([optimizations.come_back("bob", run.id), run.running])
-
-    thread = threading.Thread(target=load_again, daemon=True)
-    thread.start()
-    ended(optimizations.go_on("ann", 1900))
-    thread.join()
-    assert came == [run, False] and optimizations.ended("bob") is run and not optimizations.ended("ann")
+def test_whoever_loads_the_page_again_as_a_run_goes_on_has_all_of_it(optimizations: OptimizationService) -> None:
+    run = stopped_after(optimizations, "ann", request(replace(FEW, steps=50)))
     done = len(run.losses["step"])
-    assert spoken(run.status).startswith(f"Stopped · {done} steps")
-    assert ended(optimizations.go_on("bob", 2)).losses["step"] == list(range(1, done + 3))
+    going_on = optimizations.go_on("ann", 1000)
+    while len(run.losses["step"]) == done:
+        next(going_on)
+    assert optimizations.come_back("bob", run.id) is None
+    ended(going_on)  # of whose page nobody has heard that it has left
+    done = len(run.losses["step"])
+    assert done < 1000 and optimizations.come_back("bob", run.id) is run
+    assert ended(optimizations.go_on("bob", 1)).losses["step"] == list(range(1, done + 2))
+    with pytest.raises(NSTError, match="no longer a run to continue"):
+        next(optimizations.go_on("ann", 1))
 
 
 def stopped_after(

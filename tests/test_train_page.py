@@ -29,6 +29,7 @@ from nst_core.training import TrainingError
 from ui.session_cache import expire
 from ui.studio import PageError, Studio, Wish
 from ui.training_service import RECIPE, STEPS, TrainingRequest, TrainingRun, TrainingService
+from ui.viewer import shown
 from ui.words import spoken
 
 FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)
@@ -224,6 +225,20 @@ def test_a_closed_page_ends_it(trainings: TrainingService, painting: Path) -> No
     done = len(run.losses["step"])
     time.sleep(1)
     assert len(run.losses["step"]) == done and not run.running and not run.zip.exists()
+
+
+def test_whoever_loads_the_page_again_has_what_was_trained_by_then(trainings: TrainingService, painting: Path) -> None:
+    trainings.recipe = replace(FEW, steps=2000)
+    runs = trainings.watch("ann", painting, request(trainings))
+    page = shown(runs)
+    next(page)
+    [run] = trainings.running.values()
+    while not run.losses:
+        next(page)
+    page.close()  # type: ignore[attr-defined]
+    wait_until(lambda: trainings.come_back("bob", run.id))
+    assert trainings.ended("bob") is run and trainings.ended("ann") is None and run.zip.is_file()
+    assert trainings.studio.style("bob", run.style) and run.id not in str(run.folder)
 
 
 def test_it_gives_way_while_somebody_s_photograph_is_painted(trainings: TrainingService, painting: Path) -> None:

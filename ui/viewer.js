@@ -20,6 +20,7 @@ const TITLES = {
 };
 
 let run = null;
+let own = ""; // the id of the last one that this page has had
 let before = null; // the run before, as it was last seen, with its last picture: the server's files of it are gone
 let looksBack = false; // whether that picture is looked at
 let place = 0; // in Gradio's queue; 0: not in it
@@ -283,7 +284,11 @@ async function keep({ status, losses, snapshots }) {
 function take() {
   const earlier = run;
   run = props.value || null;
-  if (run?.running || run?.progress) tabMemory[id] = run.id; // not a film's first frame
+  if (run?.progress && run.id !== own) { // else there would be nothing of it to come back to
+    tabMemory[id] = own = run.id;
+    // For as long as this page is there, if it may.
+    navigator.locks?.request(own, () => new Promise(() => {})).catch(() => {});
+  }
   if (run?.running) place = 0; // its turn has come, whatever Gradio's tracker still says
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the new run was refused; this one is back
@@ -300,9 +305,9 @@ function take() {
 // Only Gradio's tracker knows the place. It shows one for a moment even where nobody else is there; and only events
 // with a stop button have a queue of their own.
 const tracker = element.closest(".block").querySelector("[data-testid=status-tracker]");
+const busy = () => [...document.querySelectorAll(".stop")].some((one) => one.checkVisibility());
 new MutationObserver(() => {
-  const stops = [...document.querySelectorAll(".stop")].some((one) => one.checkVisibility());
-  const number = stops && !run?.running ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
+  const number = busy() && !run?.running ? Number(/queue: (\d+)/.exec(tracker.textContent)?.[1] ?? 0) : 0;
   queued = number ? queued ?? performance.now() : null;
   const now = number && performance.now() - queued > 500 ? number : 0;
   if (now !== place) { place = now; show(); }
@@ -311,6 +316,14 @@ element.closest(".column").addEventListener("click", ({ target }) => {
   if (target.closest("#png, #csv, #zip, #download-film")) delete element.dataset.unsaved;
 });
 watch("value", take);
-if (!run && tabMemory[id]) trigger("select", { id: tabMemory[id] }); // the page was loaded again
 new ResizeObserver(draw).observe(chart);
 take();
+async function comeBack() { // after the page was loaded again; a run that ends because of that takes a moment
+  for (let look = 0; look < 20 && !run && !busy() && tabMemory[id]; look++) {
+    const { held } = await navigator.locks?.query() ?? { held: [] };
+    // A tab that is duplicated remembers what is the other one's.
+    if (!held.some(({ name }) => name === tabMemory[id])) trigger("select", { id: tabMemory[id] });
+    await new Promise((done) => setTimeout(done, 1000));
+  }
+}
+comeBack();

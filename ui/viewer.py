@@ -1,14 +1,18 @@
 """The viewer, where work that takes a while is watched, and what its buttons do; viewer.js draws it."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.events import Dependency
 
+from nst_core.errors import NSTError
 from ui.events import as_markup
+from ui.log import log_failure
 from ui.studio import address_of
 from ui.watched import Service, Watched
 from ui.words import say
@@ -53,7 +57,21 @@ def shown(runs: Iterator[Watched]) -> Iterator[tuple[Any, Any, Any]]:
     for run in runs:
         if run.trouble:
             gr.Warning(as_markup(run.trouble))
-        yield view(run), gr.skip(), gr.skip()
+        try:
+            yield view(run), gr.skip(), gr.skip()
+        except GeneratorExit:  # the page has gone, and may be loaded again: what is there by now is kept
+            run.stopped = True
+            Thread(target=_exhaust, args=[runs], daemon=True).start()
+            raise
+
+
+def _exhaust(runs: Iterator[Watched]) -> None:
+    try:
+        deque(runs, maxlen=0)
+    except NSTError:  # there is nobody to tell
+        pass
+    except Exception as error:  # noqa: BLE001, for the thread would print it
+        log_failure(error)
 
 
 def view(run: Watched) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What goes on for a while on this server and is watched: an optimisation, a training, a film; and who does it."""
 
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -22,8 +23,6 @@ from ui.words import Phrase, phrase
 
 MAX_SNAPSHOTS = 40
 """The most pictures that are kept of a run; if there are more, every second one goes."""
-END_SECONDS = 10.0
-"""The longest that a run takes to end, about."""
 VIEW_INTERVAL = 0.35
 """Seconds between two looks at the curves."""
 
@@ -32,6 +31,8 @@ class Watched:
     """What is watched while it goes on: its losses at every step, and some of its pictures, whose files go with it."""
 
     def __init__(self, steps: int, folder: Path) -> None:
+        self.id = secrets.token_hex(8)
+        """What only the page that watches it knows: the addresses of its pictures may be passed on."""
         self.steps = steps
         """The most steps, those before a continuation included."""
         self.folder = Path(tempfile.mkdtemp(dir=folder))
@@ -69,11 +70,6 @@ class Watched:
         self.snapshots.append((step, file))
         self.touch()
 
-    @property
-    def id(self) -> str:
-        """What only the page that watched it knows."""
-        return self.folder.name
-
     def touch(self) -> None:
         """Have its files stay: old ones are deleted."""
         for file in self.folder.rglob("*"):
@@ -109,15 +105,12 @@ class Service(Generic[W]):
     def come_back(self, session: str | None, id: str) -> W | None:
         """Let a run that has ended be that session's: its page, which had another one, was loaded again.
 
-        One that ends because of that is waited for.
+        One that goes on is stopped, and is there soon: that a phone has been locked may not have been noticed yet.
         """
-        until = time.monotonic() + END_SECONDS if any(run.id == id for run in self.running.values()) else 0.0
-        while True:
-            # One that goes on has ended before, too.
-            run = self._ended.move(session, lambda _, run: run.id == id and not run.running)
-            if run or time.monotonic() >= until:
-                return run
-            time.sleep(0.1)
+        for run in self.running.values():
+            if run.id == id:
+                run.stopped = True
+        return self._ended.move(session, lambda _, run: run.id == id and not run.running)
 
     def shown(self, session: str | None) -> W | None:
         """What the session's viewer showed last."""

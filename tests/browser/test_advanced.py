@@ -259,6 +259,15 @@ def test_a_run_is_there_again_when_the_page_is(advanced: "Page", tmp_path: Path)
     with Image.open(download(page, "#png", tmp_path)) as picture:
         assert max(picture.size) == 128
 
+    with page.expect_popup() as opened:
+        page.evaluate("open(location.href)")  # with what this tab remembers, as if it were duplicated
+    expect(opened.value.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
+    opened.value.wait_for_timeout(2000)
+    expect(opened.value.locator("#optimization-viewer [data-state=empty]")).to_be_visible()
+    opened.value.close()
+    page.locator("#go-on").click()
+    wait_until_it_rests(page, f"{done + 10} steps")
+
 
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
