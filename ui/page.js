@@ -103,14 +103,15 @@ function openTab(id) { // and return its button
 
 // As the page opens: a link opens the tab that it names, or else the first; whoever loads the page again, or comes back
 // from signing in, finds the tab that they left. `names` are the parameters of links, as other sites add their own to
-// addresses; nothing is opened unless the tab is `wanted`.
+// addresses; nothing is opened or remembered unless the tab is `wanted`, as it may be left before another call opens it.
 function openFirstTab(names, wanted) {
   const linked = new URLSearchParams(location.search);
   const edited = tabMemory.edited === location.search; // see ui/links.js
   const left = edited || !names.some((name) => linked.has(name));
   const tab = left ? tabMemory.tab : linked.get("tab");
+  if (!wanted(tab)) return;
   const [first] = document.querySelectorAll("[role=tab]"); // else somebody has opened another one already
-  if (first.ariaSelected === "true" && wanted(tab)) openTab(tab);
+  if (first.ariaSelected === "true") openTab(tab);
   addEventListener("pagehide", () => {
     tabMemory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
   });
