@@ -86,7 +86,7 @@ def test_a_safari_of_iphones_that_get_no_newer_one_is_enough(blank: "Page", app_
     blank.add_init_script("delete Element.prototype.checkVisibility; delete URLSearchParams.prototype.size")
     blank.goto(f"{app_url}/?tab=repaint&strength=0.5")
     pick_for_good(blank.get_by_role("radio", name="Photograph", exact=True))
-    assert blank.url == f"{app_url}/"
+    expect(blank).to_have_url(f"{app_url}/")
     blank.evaluate("delete Navigator.prototype.clipboard")
     blank.get_by_role("button", name="Link to settings").click()
     expect(blank.get_by_role("status").filter(has_text="Link copied")).to_have_count(1)
