@@ -241,7 +241,7 @@ class Registry:
                 with perhaps_a_folder(str(ref)):
                     return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=str(ref))
             # What reads as a path is never an id, even where nothing is there.
-            if is_path or re.fullmatch(r"([.~\\]|[^\0]*/)[^\0]*", str(ref)):
+            if is_path or re.fullmatch(r"([.~\\]|[^\0/]*/)[^\0]*", str(ref)):
                 return _open_folder(Path(ref))
         entry = self[str(ref)]
         with self._loading[entry.id]:

@@ -46,7 +46,7 @@ HUB_TAGS = ("style-transfer", "nst-style")
 FRONT_MATTER = re.compile(r"---[ \t\r]*\n(.*?)^---[ \t\r]*$\s*(.*)", re.DOTALL | re.MULTILINE)
 """Matches a card's front matter, and the text after it."""
 ADDRESS = re.compile(
-    rf"(?:https?:/+)?(?:(?:huggingface|hf)\.co/)?(?:(?:spaces|models)/)?({REPO})(?:/(?:tree|blob)/.*)?/*", re.ASCII
+    rf"(?:https?:/+)?(?:(?:huggingface|hf)\.co/)?(?:(?:spaces|models)/)?({REPO})(?:/(?:tree|blob)/.*|/*)", re.ASCII
 )
 """Matches a repository's address as people paste or write it, or as a ``Path`` has it, which makes / of //; its name
 is a group."""

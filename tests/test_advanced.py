@@ -536,6 +536,12 @@ def test_layers_may_be_typed_as_people_do(said: str) -> None:
     assert read_layers(said) == {"conv3_1": 0.5, "conv4_1": 1.0}
 
 
+def test_layers_of_nothing_but_spaces_do_not_hold_the_server() -> None:
+    began = time.process_time()
+    assert read_layers(" " * 100_000 + "x") == {"x": 1.0}
+    assert time.process_time() - began < 1
+
+
 @pytest.mark.parametrize("said", ["=0.5", "conv3_1, = 2"])
 def test_a_weight_of_no_layer_is_refused(said: str) -> None:
     with pytest.raises(NSTError, match="is not a layer: give its name, or its name and weight"):

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,12 @@ def test_an_unknown_style(folder: Path, ref: str, sentence: str) -> None:
     registry = Registry.load(folder)
     assert refusal(folder, lambda _: registry.open(ref)) == sentence
     assert refusal(folder, lambda _: registry[ref]) == sentence
+
+
+def test_a_long_name_is_looked_through_once(folder: Path) -> None:
+    registry, began = Registry.load(folder), time.process_time()
+    refusal("/" * 50_000 + "\0", registry.open)
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("id", [0, None, ["great-wave"]])

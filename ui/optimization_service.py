@@ -67,7 +67,7 @@ def read_layers(text: str) -> dict[str, float]:
         NSTError: as ``parse_layer``.
     """
     # Spaces around the = and a decimal comma, as many people write one, begin no new layer.
-    joined = re.sub(r"=(\d+),(\d)", r"=\1.\2", re.sub(r"\s*=\s*", "=", str(text)))
+    joined = re.sub(r"=(\d+),(\d)", r"=\1.\2", "=".join(part.strip() for part in str(text).split("=")))
     return dict(map(parse_layer, re.findall(r"[^\s,]+", joined)))
 
 
