@@ -56,6 +56,10 @@ class HubError(NSTError):
     """Something that the Hub does not give, or does not accept."""
 
 
+class HubBusy(HubError):
+    """The Hub was asked too often, and refuses this machine everything for a while."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A repository that is tagged as a style, unreviewed; its card may say anything."""
@@ -498,7 +502,7 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
         raise HubError(
             f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or {remedy}."
         ) from error
-    except RevisionNotFoundError as error:
+    except (RevisionNotFoundError, httpx.InvalidURL) as error:  # the latter for one that is too long
         raise HubError(
             f"{what} has no revision {quoted(revision)}: it should be a branch, tag or commit hash."
         ) from error
@@ -511,7 +515,8 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
         remedy = "try again later"
         if status in (401, 403):
             remedy = PUBLIC if anybody else "log in with a token that permits it"
-        raise HubError(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
+        kind = HubBusy if status == 429 else HubError
+        raise kind(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
     except (httpx.TransportError, json.JSONDecodeError, OSError, RuntimeError) as error:  # the last is hf_xet's
         if isinstance(error, OSError) and error.errno:
             raise HubError(f"{what} could not be saved on this machine: {error.strerror}.") from error

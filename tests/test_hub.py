@@ -1,6 +1,7 @@
 """Styles from the Hub: the real client against a Hub on the loopback interface, each in a process of its own."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -197,6 +198,8 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
         "user/nobody": "There is no repository user/nobody on the Hugging Face Hub, or it is private: check its name, "
         f"or {login}",
         "user/wave@v9": "user/wave has no revision 'v9': it should be a branch, tag or commit hash.",
+        f"user/wave@{'v' * 70_000}": f"user/wave has no revision '{'v' * 79}…': it should be a branch, tag or commit "
+        "hash.",
         f"user/wave@{'0' * 40}": f"user/wave has no revision '{'0' * 40}': it should be a branch, tag or commit hash.",
         "user/gated": f"user/gated is gated: ask for access on its page on the Hugging Face Hub, and {login}",
         "user/fails": "The Hugging Face Hub answered 503 when asked for user/fails: try again later.",
@@ -339,6 +342,39 @@ def test_a_preview_is_fetched_alone_and_none_that_is_too_large(hub: LoopbackHub,
     assert refusal == f"{PREVIEW} of user/huge has {most + 1:,} bytes, but at most {most:,} are allowed."
     assert {request.rsplit("/", 1)[1] for request in hub.requests if request.startswith("GET /user/")} == {PREVIEW}
     assert not any(request.startswith("GET /user/huge") for request in hub.requests)
+
+
+GALLERY = """
+import json
+from pathlib import Path
+from gradio.utils import get_upload_folder
+from nst_core.registry import Registry
+from ui import page
+page.PAUSES = 0,
+previews = Path(get_upload_folder(), "previews")
+previews.mkdir(parents=True)
+answers = []
+for _ in range(2):
+    page.fetch_previews([*Registry.load({registry!r})])
+    answers.append(sorted(file.name[0] for file in previews.iterdir()))
+print(json.dumps(answers))
+"""
+
+
+def test_a_hub_that_is_asked_too_often_is_not_asked_for_the_other_previews(
+    hub: LoopbackHub, folder: Path, tmp_path: Path
+) -> None:
+    revisions = {id: hub.add(f"user/{id}", folder) for id in "abcd"}
+    hub.repos["user/a"].commit({})  # a style without a preview holds up no other
+    revisions["a"] = hub.repos["user/a"].branches["main"]
+    hub.failures[f"/api/models/user/c/revision/{revisions['c']}"] = Failure(HTTPStatus.TOO_MANY_REQUESTS, times=1)
+    about = {"title": "T", "artist": "A", "license": "mit", "tags": [], "sha256": "0" * 64}
+    entries = [{"id": id, "repo": f"user/{id}", "revision": revision, **about} for id, revision in revisions.items()]
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(json.dumps({"version": 1, "styles": entries}))
+    script = GALLERY.format(registry=str(registry))
+    answers = hub.run(script, tmp_path / "home", GRADIO_TEMP_DIR=str(tmp_path / "files"))
+    assert answers == [["b"], ["b", "c", "d"]]
 
 
 STRANGER = """

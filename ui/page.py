@@ -4,6 +4,7 @@ import json
 import logging
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -40,6 +41,8 @@ from ui.words import say
 DROPS = Path(__file__).with_name("drops.js")
 PAUSES = 0, 10, 60, 600, 3600
 """Seconds before each time that the Hub is asked for the previews which are still missing."""
+AT_ONCE = 4
+"""How many of them are fetched at the same time."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +83,8 @@ def build_page(
     trainings = TrainingService(studio, features, photos, recipe)
     videos = VideoService(studio)
     gr.set_static_paths([*(entry.preview for entry in registry if entry.preview), previews])
-    Thread(target=fetch_previews, args=[registry], daemon=True).start()
+    for first in range(AT_ONCE):
+        Thread(target=fetch_previews, args=[[*registry][first::AT_ONCE]], daemon=True).start()
 
     def leave(request: gr.Request) -> None:
         # Perhaps only the connection broke, as when a phone is locked: what is finished stays for a while.
@@ -134,14 +138,15 @@ def check_styles(registry: Registry) -> None:
                 logger.warning("The style %s cannot be opened: %s", entry.id, error)
 
 
-def fetch_previews(registry: Registry) -> None:
+def fetch_previews(entries: list[Entry]) -> None:
     """Get the pictures that the gallery shows of styles on the Hub, redrawn by us, one after the other."""
-    missing = [*registry]
+    missing = entries
     for pause in PAUSES:
         time.sleep(pause)
-        missing = [entry for entry in missing if not _has_preview(entry)]
-        if not missing:
-            return
+        with suppress(hub.HubBusy):  # it would refuse the others, too
+            missing = [entry for entry in missing if not _has_preview(entry)]
+            if not missing:
+                return
 
 
 def _has_preview(entry: Entry) -> bool:
@@ -152,5 +157,7 @@ def _has_preview(entry: Entry) -> bool:
             save_picture(fit(preview, PREVIEW_SIZE), file)
         except NSTError as error:
             logger.warning("The gallery shows %s without its preview: %s", entry.id, error)
+            if isinstance(error, hub.HubBusy):
+                raise
             return False
     return True
