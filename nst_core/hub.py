@@ -498,7 +498,7 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
         remedy = "ask for access on its page on the Hugging Face Hub, and log in with `hf auth login`"
         raise HubError(f"{what} is gated: {PUBLIC if anybody else remedy}.") from error
     except RepositoryNotFoundError as error:
-        remedy = PUBLIC if anybody else "log in with `hf auth login`"
+        remedy = PUBLIC if anybody else "log in with `hf auth login` as somebody who may read it"
         raise HubError(
             f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or {remedy}."
         ) from error

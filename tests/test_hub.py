@@ -196,7 +196,7 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     login = "log in with `hf auth login`."
     expected = {
         "user/nobody": "There is no repository user/nobody on the Hugging Face Hub, or it is private: check its name, "
-        f"or {login}",
+        "or log in with `hf auth login` as somebody who may read it.",
         "user/wave@v9": "user/wave has no revision 'v9': it should be a branch, tag or commit hash.",
         f"user/wave@{'v' * 70_000}": f"user/wave has no revision '{'v' * 79}…': it should be a branch, tag or commit "
         "hash.",
