@@ -21,7 +21,7 @@ from nst_core.contribution import ContributionError, unpack
 from nst_core.errors import NSTError
 from nst_core.style import CARD, CONFIG, MAX_BYTES, WEIGHTS, Style, read_card
 from ui.contribute import Handlers, describe, own_repository, top_folder
-from ui.studio import PageError
+from ui.errors import PageError
 
 
 @pytest.fixture(scope="module")

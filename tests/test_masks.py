@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from nst_core.errors import NSTError
+from ui.errors import PageError
 from ui.masks import MASK_SIDE, MAX_MASK_LENGTH, MaskError, read_mask, write_mask
-from ui.studio import PageError, Wish
+from ui.wish import Wish
 
 
 def png(picture: Image.Image, kind: str = "PNG") -> str:

@@ -32,8 +32,8 @@ from waiting import wait_until
 import nst_core
 from nst_core.registry import Registry
 from ui import build_page, limits
+from ui.errors import PageError
 from ui.server import lasting, sweep
-from ui.studio import PageError
 
 API = "/gradio_api"
 

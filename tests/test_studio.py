@@ -22,11 +22,14 @@ from nst_core.images import open_picture, save_picture
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
+from ui.errors import PageError
+from ui.files import received
 from ui.line import CALM_SECONDS, MAX_PLACES, Closed, Crowded, Ended
-from ui.links import first_settings, read_recipe, recipe
+from ui.links import first_settings, read_recipe, recipe, recipe_of
 from ui.log import EVENTS
 from ui.session_cache import SessionCache, expire
-from ui.studio import PageError, Studio, Wish, received, recipe_of
+from ui.studio import Studio
+from ui.wish import Wish
 from ui.words import spoken
 
 

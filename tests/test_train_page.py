@@ -26,10 +26,12 @@ from nst_core.recipe import Recipe
 from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from nst_core.training import TrainingError
+from ui.errors import PageError
 from ui.session_cache import expire
-from ui.studio import PageError, Studio, Wish
+from ui.studio import Studio
 from ui.training_service import RECIPE, STEPS, TrainingRequest, TrainingRun, TrainingService
 from ui.viewer import shown
+from ui.wish import Wish
 from ui.words import spoken
 
 FEW = Recipe(steps=5, reconstruction_steps=0, batch_size=1, crop=64)

@@ -24,10 +24,12 @@ from nst_core.registry import Registry
 from nst_core.stylization import stylize
 from nst_core.video_reader import FilmError, open_film
 from nst_core.video_writer import Part
+from ui.errors import PageError
 from ui.line import Ended
 from ui.session_cache import expire
-from ui.studio import PageError, Studio, Wish
+from ui.studio import Studio
 from ui.video_service import VideoRun, VideoService
+from ui.wish import Wish
 from ui.words import spoken
 
 

@@ -15,9 +15,11 @@ from nst_core.errors import NSTError
 from nst_core.images import fit, open_picture
 from nst_core.method import METHODS, Method
 from nst_core.text import plain
+from ui.errors import PageError
 from ui.events import dropping, one_at_a_time, refusals
+from ui.files import received
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, first_settings, remembers
+from ui.links import copies, first_settings, recipe_of, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -28,9 +30,9 @@ from ui.optimization_service import (
     write_layers,
 )
 from ui.sliders import slider, within
-from ui.studio import PageError, Wish, received, recipe_of
 from ui.viewer import download, follow, shown, stop_button, viewer_for
 from ui.watched import duration
+from ui.wish import Wish
 from ui.words import LOSSES, say, translator_for
 
 MAX_FURTHER = 3

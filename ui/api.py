@@ -12,11 +12,13 @@ from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
 from ui.advanced import open_fitted
 from ui.events import PEOPLE
+from ui.files import received
 from ui.limits import caller
 from ui.line import Ended
 from ui.masks import write_mask
 from ui.optimization_service import MAX_STEPS, OptimizationRequest, OptimizationService, read_layers
-from ui.studio import Studio, Wish, received
+from ui.studio import Studio
+from ui.wish import Wish
 from ui.words import spoken
 
 ENDPOINTS = "stylize", "optimize", "styles"

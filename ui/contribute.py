@@ -23,9 +23,11 @@ from nst_core.report import MAX_PREVIEW_SIDE, Report, examine
 from nst_core.style import ADDRESS, CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGHTS, Style, read_card, with_facts
 from nst_core.stylization import repaint
 from nst_core.text import few, plain, quoted, slug
+from ui.errors import PageError
 from ui.events import refusals
+from ui.files import address_of, received
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
-from ui.studio import PageError, Studio, address_of, received
+from ui.studio import Studio
 from ui.words import say, translator_for
 
 INTRODUCTION = (

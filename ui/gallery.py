@@ -12,9 +12,11 @@ from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 
 from nst_core.registry import Entry, Registry
+from ui.errors import PageError
 from ui.events import refusals
+from ui.files import address_of
 from ui.sliders import slider
-from ui.studio import PageError, Studio, address_of
+from ui.studio import Studio
 from ui.words import SPANISH, say
 
 EXAMPLES = [

@@ -25,8 +25,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nst_core.text import few
+from ui.files import LINK
 from ui.log import log_event, log_failure
-from ui.studio import LINK
 
 if TYPE_CHECKING:
     from ui.server import Page

@@ -2,12 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
+from nst_core.images import PictureError, read_note
+from ui.errors import PageError
+from ui.files import received
 from ui.sliders import ends
 
 SPACE = f"https://huggingface.co/spaces/{os.environ['SPACE_ID']}" if "SPACE_ID" in os.environ else ""
@@ -54,3 +58,16 @@ def read_recipe(recipe: str) -> dict[str, str]:
 def of_tab(tab: str, settings: dict[str, str]) -> dict[str, str]:
     """The settings of a link or a picture, if they are for that tab; without one, they are for *Repaint*."""
     return settings if settings.get("tab", "repaint") == tab else {}
+
+
+def recipe_of(photo: dict[str, Any] | None, tab: str, translate: Callable[[str], str] = str) -> dict[str, str]:
+    """How a dropped picture says that it was made on a tab, if it does; the person is told so."""
+    with suppress(PageError, PictureError):  # told by whatever needs more of it than its recipe
+        if photo and (recipe := of_tab(tab, read_recipe(read_note(received(photo))))):
+            gr.Info(
+                translate(
+                    "The settings are now those this picture was made with: drop a photograph to paint it the same way."
+                )
+            )
+            return recipe
+    return {}

@@ -16,9 +16,11 @@ from nst_core.exporting import export_style
 from nst_core.images import open_picture
 from nst_core.stylization import repaint
 from nst_core.text import quoted
+from ui.errors import PageError
+from ui.files import address_of
 from ui.gallery import preview_of, words_of
 from ui.line import Turn
-from ui.studio import PageError, Studio, address_of
+from ui.studio import Studio
 
 LIVE, PAINTER = (Path(__file__).with_name(name) for name in ("live.js", "painter.js"))
 RUNTIME = "1.30.0"

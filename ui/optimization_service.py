@@ -25,11 +25,13 @@ from nst_core.optimization import OptimizationState, OptimizationStep, optimize
 from nst_core.stages import work, work_of_step
 from nst_core.text import parse_layer
 from ui import zerogpu
+from ui.errors import PageError
+from ui.files import KEEP_SECONDS, keeping
 from ui.line import Closed
 from ui.links import recipe
 from ui.log import log_event
 from ui.session_cache import SessionCache
-from ui.studio import KEEP_SECONDS, PageError, Studio, keeping
+from ui.studio import Studio
 from ui.watched import VIEW_INTERVAL, Service, Watched, duration, modestly
 from ui.words import Phrase, counted, phrase
 

@@ -23,6 +23,8 @@ from ui.about import about_tab
 from ui.advanced import advanced_tab
 from ui.api import ENDPOINTS, add_api
 from ui.contribute import contribute_tab
+from ui.errors import PageError
+from ui.files import claim
 from ui.gallery import preview_of
 from ui.limits import MAX_FILE, MAX_WAITING
 from ui.links import memory
@@ -31,7 +33,7 @@ from ui.optimization_service import OptimizationService
 from ui.repaint import repaint_tab
 from ui.restoring import restore
 from ui.server import Page
-from ui.studio import PageError, Studio, claim
+from ui.studio import Studio
 from ui.train import train_accordion
 from ui.training_service import RECIPE, TrainingService
 from ui.video import video_tab

@@ -15,12 +15,14 @@ from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
 from ui.events import IN_LINE, refusals
+from ui.files import address_of, received
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, painting_settings, registry_choices, words_of
 from ui.line import PROGRESS, Ended
 from ui.links import copies, remembers
 from ui.masks import MASK_SIDE, read_mask
 from ui.sliders import within
-from ui.studio import AS_IT_IS, Painting, Studio, Wish, address_of, received
+from ui.studio import Painting, Studio
+from ui.wish import AS_IT_IS, Wish
 from ui.words import say, spoken, translator_for
 
 COMPARE, HISTORY, MASK = (Path(__file__).with_name(name) for name in ("compare.js", "history.js", "mask.js"))

@@ -8,10 +8,12 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
+from ui.errors import PageError
 from ui.events import dropping
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import first_settings, read_recipe
-from ui.studio import PageError, Studio, Wish, recipe_of
+from ui.links import first_settings, read_recipe, recipe_of
+from ui.studio import Studio
+from ui.wish import Wish
 from ui.words import translator_for
 
 TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]

@@ -35,13 +35,14 @@ from starlette.types import Receive, Scope, Send
 
 import nst_core
 from nst_core.errors import NSTError
+from ui.files import KEEP_FILES_SECONDS
 from ui.head import CARD, introduce
 from ui.limits import FAILED, LONG, MALFORMED, MAX_FORM, Limits, takes
 from ui.line import Closed, Ended
 from ui.log import log_event, log_failure, take_over_uvicorn
 from ui.optimization_service import OptimizationService
 from ui.session_cache import expire
-from ui.studio import KEEP_FILES_SECONDS, Studio
+from ui.studio import Studio
 from ui.training_service import TrainingService
 from ui.video_service import VideoService
 from ui.watched import Service

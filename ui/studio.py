@@ -1,127 +1,38 @@
 """What all tabs and the HTTP API share: the registry, this server's bounds, and a person's pictures."""
 
 import logging
-import os
 import re
 import secrets
 import shutil
-import sys
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
-import gradio as gr
-from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nst_core.errors import NSTError
-from nst_core.images import PictureError, fit, open_picture, read_note, save_picture
+from nst_core.images import fit, open_picture, save_picture
 from nst_core.progress import Progress, part_of
 from nst_core.registry import Registry, on_the_hub
 from nst_core.style import Style
-from nst_core.stylization import STROKES, check_blend, check_second, repaint, stylize
-from nst_core.text import explain, plain
+from nst_core.stylization import STROKES, repaint, stylize
+from nst_core.text import plain
+from ui.errors import PageError
+from ui.files import KEEP_FILES_SECONDS, KEEP_SECONDS, claim
 from ui.line import PROGRESS_INTERVAL, Ended, Line, Turn
-from ui.links import of_tab, read_recipe, recipe
 from ui.log import PAINTING_SECONDS, log_event
-from ui.masks import read_mask
 from ui.session_cache import SessionCache
+from ui.wish import Wish
 
-KEEP_SECONDS = 1800
-"""Seconds for which a picture of a person who is still there is kept in memory."""
-KEEP_FILES_SECONDS = 2 * KEEP_SECONDS
-"""Seconds after which uploads and results are deleted, and what goes with them is forgotten."""
 HUB_TIMEOUT = 45
 """Seconds for which a person waits for a style from the Hub; after that, it is still being fetched."""
 
 logger = logging.getLogger(__name__)
-
-LINK = re.compile("https?://", re.IGNORECASE)
-AS_IT_IS = 0
-"""The choice of size that stands for the photograph's own (a radio button cannot have the value None)."""
-
-
-class PageError(NSTError):
-    """This server refuses what was asked for, though the library would do it."""
-
-
-@contextmanager
-def keeping(what: str) -> Iterator[None]:
-    """Wraps the writing of a person's files: says so when this server cannot write them, as when its disk is full.
-
-    Raises:
-        PageError: a file cannot be written; the message calls it ``what``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise PageError(f"This server cannot save {what} ({error.strerror}): try again in an hour.") from error
-
-
-def claim(folder: Path) -> None:
-    """Make a folder that only this user can look into, unless it is there.
-
-    Raises:
-        OSError: it cannot be made, or is somebody else's: what is written, shown and deleted there could be elsewhere.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder.mkdir(0o700)
-    except FileExistsError:
-        if sys.platform != "win32" and folder.lstat().st_uid != os.getuid():
-            raise FileExistsError("it is another user's") from None
-
-
-class Wish(BaseModel):
-    """What is asked for besides the photograph, by the names of ``nst_core.stylize``, whose bounds hold."""
-
-    model_config = ConfigDict(frozen=True)
-
-    style: str
-    """An id of the registry, ``user/repo`` or ``user/repo@revision`` on the Hub, or what ``Studio.take`` returned."""
-    strength: float = 1.0
-    color: Literal["style", "photo"] = "style"
-    size: Annotated[int, Field(le=2**31)] | None = None
-    stroke: float = 1.0
-    second: str = ""
-    """Of the same kind as ``style``, or empty."""
-    mix: float = 0.5
-    mask: str = ""
-    """Where the second style is to be seen, see ``ui.masks``; everywhere if it is empty."""
-
-    @classmethod
-    def of(cls, where: str = "the request", /, **settings: Any) -> "Wish":
-        """The wish that came over the wire, in ``where``.
-
-        Raises:
-            NSTError: something in it is of another type, or beyond its bounds.
-        """
-        try:
-            wish = cls(**settings)
-        except ValidationError as error:
-            raise PageError(explain(error, where)) from error
-        check_blend(wish.strength, wish.color)
-        check_second(None, wish.mix, None)
-        read_mask(wish.mask)
-        return wish
-
-    def recipe(self) -> str:
-        """What a picture that was made so says about itself."""
-        return recipe("repaint", self.model_dump() | {"size": self.size or AS_IT_IS})
-
-    @property
-    def styles(self) -> list[str]:
-        """The style, and the second one if there is any."""
-        return [self.style, self.second] if self.second else [self.style]
 
 
 @dataclass(frozen=True)
@@ -384,44 +295,3 @@ class Studio:
 def _whole(paintings: list[Painting]) -> Painting:
     """One painting, of all styles."""
     return replace(paintings[0], second=paintings[1]) if len(paintings) > 1 else paintings[0]
-
-
-def address_of(file: Path) -> str:
-    """Where a browser finds a file that Gradio serves, from the page."""
-    return f"gradio_api/file={quote(file.as_posix())}"
-
-
-def received(photo: dict[str, Any] | None, what: str = "photograph") -> Path:
-    """The file of a picture as Gradio hands it on.
-
-    Raises:
-        PageError: there is none, or not any more, or it is not one that was uploaded here.
-    """
-    path = photo.get("path", "") if isinstance(photo, dict) else photo
-    if path is None:
-        raise PageError(f"There is no {what} yet: choose or drop one.")
-    if not isinstance(photo, dict) or not isinstance(path, str) or not path:
-        raise PageError(f'A {what} is given as the path that its upload returned: {{"path": …}}.')
-    if LINK.match(path) or path.startswith("data:"):
-        raise PageError(f"A {what} cannot be loaded from a link: upload it, or choose a file.")
-    try:
-        here = is_in_or_equal(path, get_upload_folder())
-    except (OSError, ValueError):  # no system could have such a path
-        here = False
-    # Gradio checks that only for what declares itself a file.
-    if not here or not Path(path).is_file():
-        raise PageError(f"The {what} is not, or no longer, on this server: choose it again.")
-    return Path(path)
-
-
-def recipe_of(photo: dict[str, Any] | None, tab: str, translate: Callable[[str], str] = str) -> dict[str, str]:
-    """How a dropped picture says that it was made on a tab, if it does; the person is told so."""
-    with suppress(PageError, PictureError):  # told by whatever needs more of it than its recipe
-        if photo and (recipe := of_tab(tab, read_recipe(read_note(received(photo))))):
-            gr.Info(
-                translate(
-                    "The settings are now those this picture was made with: drop a photograph to paint it the same way."
-                )
-            )
-            return recipe
-    return {}

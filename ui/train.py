@@ -7,9 +7,9 @@ import gradio as gr
 
 from ui.advanced import PAINTINGS, picture
 from ui.events import IN_LINE, dropping, one_at_a_time, refusals
+from ui.files import received
 from ui.gallery import RepaintWidgets, examples, offer_own
 from ui.sliders import slider, within
-from ui.studio import received
 from ui.training_service import CONTENT_WEIGHT_BOUNDS, STEPS, STYLE_SIZE_BOUNDS, TrainingRun, TrainingService
 from ui.viewer import download, follow, labelled, shown, stop_button, viewer_for
 from ui.words import say

@@ -25,10 +25,13 @@ from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Style, read_config
 from nst_core.text import explain, plain, slug
 from nst_core.training import Photographs, TrainingStep, new_network, painted, train
 from nst_core.training_folder import TrainingFolder
+from ui.errors import PageError
+from ui.files import KEEP_FILES_SECONDS, keeping
 from ui.gallery import EXAMPLES, SEEN
 from ui.log import log_event
-from ui.studio import KEEP_FILES_SECONDS, PageError, Studio, Wish, keeping
+from ui.studio import Studio
 from ui.watched import VIEW_INTERVAL, Service, Watched, duration, modestly
+from ui.wish import Wish
 from ui.words import counted, phrase
 
 RECIPE = Recipe(

@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ui.events import IN_LINE, one_at_a_time, refusals
+from ui.files import received
 from ui.gallery import drawn, examples, painting_settings, registry_choices
 from ui.line import Ended
 from ui.links import first_settings, remembers
 from ui.restoring import read
 from ui.sliders import within
-from ui.studio import Wish, received
 from ui.video_service import VideoRun, VideoService
 from ui.viewer import download, follow, labelled, shown, stop_button, view, viewer_for
+from ui.wish import Wish
 from ui.words import say, translator_for
 
 DEFAULT_SIZE = 480

@@ -20,11 +20,14 @@ from nst_core.text import slug
 from nst_core.video import VideoStep, partial_film, stylize_video
 from nst_core.video_reader import Film, open_film, read_frames
 from nst_core.video_sound import recoded
+from ui.errors import PageError
+from ui.files import KEEP_FILES_SECONDS, KEEP_SECONDS, keeping
 from ui.line import Ended, Turn
 from ui.log import log_event
 from ui.session_cache import SessionCache
-from ui.studio import KEEP_FILES_SECONDS, KEEP_SECONDS, PageError, Studio, Wish, keeping
+from ui.studio import Studio
 from ui.watched import Service, Watched, duration
+from ui.wish import Wish
 from ui.words import Phrase, counted, phrase
 
 FILM_SIZES = (320, 480, 640, 960, 1280)

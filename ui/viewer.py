@@ -12,8 +12,8 @@ from gradio.events import Dependency
 
 from nst_core.errors import NSTError
 from ui.events import as_markup
+from ui.files import address_of
 from ui.log import log_failure
-from ui.studio import address_of
 from ui.watched import Service, Watched
 from ui.words import say
 

@@ -16,9 +16,9 @@ from typing import Generic, TypeVar
 from PIL import Image
 
 from nst_core.errors import NSTError
+from ui.files import KEEP_FILES_SECONDS
 from ui.log import log_failure
 from ui.session_cache import SessionCache
-from ui.studio import KEEP_FILES_SECONDS
 from ui.words import Phrase, phrase
 
 MAX_SNAPSHOTS = 40

@@ -13,7 +13,7 @@ import torch
 
 from nst_core.errors import NSTError
 from nst_core.optimization import OptimizationStep, optimize
-from ui.studio import PageError
+from ui.errors import PageError
 
 ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 """Whether this server is a Space that is lent a GPU now and then; its own process has none, though PyTorch says so."""

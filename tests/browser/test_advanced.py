@@ -17,7 +17,7 @@ from browser.conftest import CHROMIUM, TIMEOUT
 from nst_core.optimization import optimize
 from ui import optimization_service
 from ui.advanced import AS_BEGUN
-from ui.studio import KEEP_SECONDS
+from ui.files import KEEP_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -16,7 +16,7 @@ from waiting import wait_until
 from nst_core.images import save_picture
 from ui import repaint
 from ui.server import Page as Repaint
-from ui.studio import Wish
+from ui.wish import Wish
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route

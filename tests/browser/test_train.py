@@ -15,8 +15,8 @@ from waiting import wait_long, wait_until
 
 from nst_core.recipe import Recipe
 from nst_core.registry import Registry
+from ui.files import KEEP_FILES_SECONDS
 from ui.server import Page as Repaint
-from ui.studio import KEEP_FILES_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

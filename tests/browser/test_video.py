@@ -13,8 +13,8 @@ from waiting import wait_long, wait_until
 
 from nst_core.registry import Registry
 from nst_core.video import stylize_video
+from ui.files import KEEP_SECONDS
 from ui.server import Page as Repaint
-from ui.studio import KEEP_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
