@@ -174,6 +174,14 @@ def test_a_body_that_is_not_what_it_should_be_is_refused(server: Server, body: b
         check_refused(server.http.post(f"{API}{path}", content=body, headers={"Content-Type": "application/json"}))
 
 
+def test_an_agents_message_of_very_many_parts_is_refused(server: Server) -> None:
+    call = {"name": "stylize", "arguments": {"photo": [[]] * 10_001, "style": "first-style"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    answer = server.http.post(f"{API}/mcp/", json=message, headers={"Accept": "application/json, text/event-stream"})
+    check_refused(answer, 400)
+    assert "at most 10,000 lists and objects" in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [

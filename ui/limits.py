@@ -39,8 +39,8 @@ MAX_JSON = 2**18
 """The most bytes of every other body …"""
 MAX_MESSAGE = 4 * 2**20
 """… but an agent's message, which may hold a picture."""
-MAX_DEPTH = 32
-"""How deep JSON may be nested."""
+MAX_DEPTH, MAX_BRACKETS = 32, 10_000
+"""How deep JSON may be nested, and how many lists and objects there may be: a million take seconds to read."""
 MAX_PAUSE = 20.0
 """The longest pause, in seconds, in a body that is not complete."""
 FORM_SECONDS, BODY_SECONDS = 600.0, 30.0
@@ -139,12 +139,15 @@ class Limits:
         if not body:
             return
         try:
+            if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+                raise ValueError
             payload = json.loads(body)
             if unlink(payload):
                 exchange.replay = json.dumps(payload).encode()
         except (ValueError, RecursionError):
             if exchange.is_json:
-                raise Refusal(400, "The request body should be JSON, nested fewer than 32 levels deep.") from None
+                words = "nested fewer than 32 levels deep, with at most 10,000 lists and objects"
+                raise Refusal(400, f"The request body should be JSON, {words}.") from None
             return
         if call := CALL.search(scope["path"]):
             payload = payload if isinstance(payload, dict) else {}
