@@ -125,6 +125,8 @@ class Card(_File):
         StyleError: something in it is not as it should be.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     file = CARD
 
     title: PlainText = ""
@@ -162,7 +164,8 @@ class Card(_File):
             raise StyleError(f"The front matter of {CARD} is not YAML that can be read: {error}.") from error
         if not isinstance(fields, dict):
             raise StyleError(f"The front matter of {CARD} should be lines that read `key: value`.")
-        card = cls(**{**{key: value for key, value in fields.items() if value}, "text": text.strip()})
+        said = {key: value for key, value in fields.items() if key in cls.model_fields and value}
+        card = cls(**{**said, "text": text.strip()})
         return card.model_copy(update={"tags": tuple(tag for tag in card.tags if tag not in HUB_TAGS)})
 
 

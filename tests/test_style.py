@@ -309,6 +309,7 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
     [
         (lambda: Card(title=3), "'title' in README.md should be a valid string."),  # type: ignore[arg-type]
         (lambda: Card(tags="sea"), "'tags' in README.md should be a list."),  # type: ignore[arg-type]
+        (lambda: Card(licence="mit"), "README.md has 'licence', which means nothing there."),  # type: ignore[call-arg]
         (lambda: StyleConfig(architecture="johnson"), "config.json lacks 'architecture_version'."),  # type: ignore[call-arg]
         (
             lambda: StyleConfig(architecture="johnson", architecture_version=0),
