@@ -94,7 +94,7 @@ class OptimizationState:
             with replacing(Path(path)) as new:
                 # Not by asdict, which copies all tensors: the optimiser may remember forty pictures.
                 torch.save({**vars(self), "point": vars(self.point), "best": vars(self.best)}, new)
-        except (OSError, RuntimeError) as error:
+        except (OSError, TypeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error
 
