@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from nst_core.errors import NSTError, check_choice
 from nst_core.modes import FLOAT32_ON_CPU
-from nst_core.text import quoted
+from nst_core.text import few, quoted
 
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 """VGG19's."""
@@ -210,7 +210,7 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
         FeaturesError: naming the unknown ones and those there are.
     """
     if unknown := [layer for layer in wanted if layer not in given]:
-        raise FeaturesError(f"There is no layer {', '.join(unknown)}: this feature network has {', '.join(given)}.")
+        raise FeaturesError(f"There is no layer {few(unknown)}: this feature network has {', '.join(given)}.")
 
 
 _PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]

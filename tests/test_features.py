@@ -249,7 +249,7 @@ def test_the_least_size_is_said_and_is_enough(
 
 def test_refusals_are_sentences(tmp_path: Path) -> None:
     network = VGG19(channels=(4, 4, 4, 4, 4))
-    with pytest.raises(FeaturesError, match=r"no layer conv6_1: .* conv1_1, relu1_1"):
+    with pytest.raises(FeaturesError, match=r"no layer 'conv6_1': .* conv1_1, relu1_1"):
         network(torch.rand(1, 3, 32, 32), ["conv6_1"])
     with pytest.raises(
         FeaturesError, match=r"^There are no features 'vgg16': choose vgg19, compact or a folder that holds "
