@@ -20,6 +20,7 @@ from nst_core import __version__
 from nst_core.architectures import Architecture
 from nst_core.errors import NSTError, check_choice
 from nst_core.files import replacing
+from nst_core.gate import trial_picture
 from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.style import Style, check_style
 from nst_core.stylization import MIN_SIDE, check_second
@@ -61,7 +62,8 @@ def export_style(
         NSTError: ``mix`` is out of its range.
         StyleError: one of the two is not a style.
         ExportingError: a package is missing, there is no such precision, ``path`` is not a path, the file cannot be
-            written, a weight is beyond float16, or PyTorch's exporter cannot follow a plug-in's network.
+            written, a weight or what it gives is beyond float16, or PyTorch's exporter cannot follow a plug-in's
+            network.
     """
     if not isinstance(path, str | os.PathLike):
         raise ExportingError(f"The file to write is a path that ends in .onnx, not {path!r:.80}.")
@@ -163,9 +165,13 @@ def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "Model
 
 def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
     portable = _Portable(style.network, DTYPES[precision]).eval()
-    if any(not parameter.isfinite().all() for parameter in portable.parameters()):
+    side = max(MIN_SIDE, style.architecture.min_size)  # float16 is slow on a CPU
+    with torch.inference_mode():
+        painted = portable(trial_picture(side, blobs=8, seed=0))
+    if not all(numbers.isfinite().all() for numbers in (painted, *portable.parameters())):
         raise ExportingError(
-            f"A weight of {quoted(style.title)} is beyond 65,504, the largest that float16 holds: use fp32."
+            f"A weight of {quoted(style.title)}, or a number that it computes, is beyond 65,504, the largest that "
+            "float16 holds: use fp32."
         )
     return portable
 

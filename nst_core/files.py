@@ -16,6 +16,18 @@ if sys.platform != "win32":
     import fcntl
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path, with its links followed.
+
+    Raises:
+        OSError: it contains a character that no file name can.
+    """
+    with suppress(ValueError):  # for half a surrogate pair
+        if "\0" not in str(path):  # which Windows would not refuse here
+            return Path(os.path.realpath(path))
+    raise OSError(errno.EINVAL, "its name contains a character that no file name can")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside this one, to write to: finally its file replaces this one, or is deleted if something fails.
@@ -25,9 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be replaced.
     """
-    if "\0" in str(path):  # for which Python raises ValueError
-        raise OSError(errno.EINVAL, "its name contains a null character, which no file name can")
-    real = Path(os.path.realpath(path))
+    real = real_path(path)
     # Opened like any file: one by tempfile would be readable by its owner alone.
     new = real.parent / f".{uuid4().hex}.new{path.suffix}"
     try:
@@ -50,11 +60,15 @@ def identity(path: Path) -> object:
 
 
 def check_place(path: Path, what: str = "A file", error: type[NSTError] = NSTError) -> None:
-    """Refuse, before any work is done, a path that is a folder or lies in a folder that does not exist.
+    """Refuse, before any work is done, a path that is a folder, lies in none that exists, or that no file can have.
 
     Raises:
         error: it is such a path; the message calls the file ``what``, and never says where that folder is.
     """
+    try:
+        real_path(path)
+    except OSError as problem:
+        raise error(f"{what} cannot be written as {quoted(path.name)}: {problem.strerror}.") from problem
     if os.path.isdir(path):
         raise error(f"{what} cannot be written as {quoted(path.name)}: a folder has that name.")
     if not os.path.isdir(path.parent):

@@ -489,6 +489,7 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
     Raises:
         HubError: that sentence.
     """
+    no_revision = f"{what} has no revision {quoted(revision)}: it should be a branch, tag or commit hash."
     try:
         session = get_session()
         if session.timeout == httpx.Timeout(None):  # the client's own, which would wait for ever
@@ -503,9 +504,12 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
             f"There is no repository {what} on the Hugging Face Hub, or it is private: check its name, or {remedy}."
         ) from error
     except (RevisionNotFoundError, httpx.InvalidURL) as error:  # the latter for one that is too long
-        raise HubError(
-            f"{what} has no revision {quoted(revision)}: it should be a branch, tag or commit hash."
-        ) from error
+        raise HubError(no_revision) from error
+    except UnicodeEncodeError as error:
+        if error.encoding == "ascii":  # a header's, which holds the token
+            token = "The token for the Hugging Face Hub has a character that none has"
+            raise HubError(f"{token}: log in with `hf auth login`.") from error
+        raise HubError(no_revision) from error
     except HFValidationError as error:
         raise HubError(f"{quoted(what)} is not the name of a repository: it should read user/name.") from error
     except LocalTokenNotFoundError as error:
@@ -519,7 +523,8 @@ def _refusals(what: str, revision: str | None = None, *, kept: bool = False, any
         raise kind(f"The Hugging Face Hub answered {status} when asked for {what}: {remedy}.") from error
     except (httpx.TransportError, json.JSONDecodeError, OSError, RuntimeError) as error:  # the last is hf_xet's
         if isinstance(error, OSError) and error.errno:
-            raise HubError(f"{what} could not be saved on this machine: {error.strerror}.") from error
+            remedy = "" if anybody else ": set HF_HOME to a folder that can be written to"
+            raise HubError(f"{what} could not be saved on this machine ({error.strerror}){remedy}.") from error
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "check the connection"
         lacking = ", and no copy of it is kept here" if kept else ""
         raise HubError(f"The Hugging Face Hub could not be reached for {what}{lacking}: {reason}.") from error

@@ -331,8 +331,9 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
         raise PictureError(f"{subject} was opened as text: open it as a binary file, with open(path, 'rb').")
     if getattr(source, "closed", False):
         raise PictureError(f"{subject} was closed: give an open file.")
-    if not source.seekable():
-        return BytesIO(source.read())
+    if not (hasattr(source, "seekable") and source.seekable()):  # mmap lacks the method before Python 3.13
+        with _reading(subject):
+            return BytesIO(source.read())
     source.seek(0)
     return nullcontext(source)
 

@@ -94,7 +94,7 @@ class OptimizationState:
             with replacing(Path(path)) as new:
                 # Not by asdict, which copies all tensors: the optimiser may remember forty pictures.
                 torch.save({**vars(self), "point": vars(self.point), "best": vars(self.best)}, new)
-        except (OSError, RuntimeError) as error:
+        except (OSError, TypeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise OptimizationError(f"The state could not be written to {str(path)!r}: {reason}.") from error
 
@@ -136,7 +136,7 @@ class OptimizationStep:
     finished: Literal["saturated", "steps", "time"] | None
     """Why this is the last step, if it is."""
     state: OptimizationState = field(repr=False)
-    """To go on from here: ``optimize(…, resume=step.state)``. It holds several pictures: do not keep all steps'."""
+    """To go on from here: ``optimize(…, resume=step.state)``. It holds several pictures."""
     photo: Image.Image = field(repr=False)
     """The content picture at this size; its transparency is the result's."""
 
@@ -170,6 +170,8 @@ def optimize(
     **changes: "Unpack[MethodChanges]",
 ) -> Generator[OptimizationStep, None, None]:
     """Optimise a picture, one ``OptimizationStep`` at a time; stop asking and it stops.
+
+    A step holds its state, four pictures in float32 or more: keep its losses and pictures, but not all the steps.
 
     Args:
         content: the photograph; this and all other pictures are what ``open_picture`` takes, and count as black where

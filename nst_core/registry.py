@@ -219,7 +219,7 @@ class Registry:
             return entry
         shown = [entry.id for entry in self]
         near = difflib.get_close_matches(id.strip().lower().replace(" ", "-"), shown, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {few(shown, 8) or 'none'}."
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the registry has {few(shown, 8) or 'none'}."
         raise RegistryError(f"There is no style {quoted(id)}; {hint}")
 
     def open(self, ref: str | Path) -> "Style":

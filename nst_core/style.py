@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
 from nst_core.errors import NSTError
+from nst_core.files import real_path
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
 from nst_core.memory import check_memory
@@ -124,6 +125,8 @@ class Card(_File):
         StyleError: something in it is not as it should be.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     file = CARD
 
     title: PlainText = ""
@@ -161,7 +164,8 @@ class Card(_File):
             raise StyleError(f"The front matter of {CARD} is not YAML that can be read: {error}.") from error
         if not isinstance(fields, dict):
             raise StyleError(f"The front matter of {CARD} should be lines that read `key: value`.")
-        card = cls(**{**{key: value for key, value in fields.items() if value}, "text": text.strip()})
+        said = {key: value for key, value in fields.items() if key in cls.model_fields and value}
+        card = cls(**{**said, "text": text.strip()})
         return card.model_copy(update={"tags": tuple(tag for tag in card.tags if tag not in HUB_TAGS)})
 
 
@@ -438,6 +442,7 @@ def _check_parts(network_state: object, config: object, card: object) -> None:
 def _real(folder: str | Path) -> Path:
     if not isinstance(folder, str | os.PathLike):
         raise StyleError(f"The folder of a style is a path, not {folder!r:.80}.")
-    if "\0" in str(folder):
-        raise StyleError(f"{quoted(folder)} is not the name of a folder: it contains a null character.")
-    return Path(os.path.realpath(folder))
+    try:
+        return real_path(folder)
+    except OSError as error:
+        raise StyleError(f"{quoted(folder)} cannot be a folder: {error.strerror}.") from error

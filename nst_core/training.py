@@ -146,7 +146,7 @@ class Photographs(Dataset[Tensor]):
                     self.skipped.add(path)
                 continue
             return picture
-        raise TrainingError(f"None of the {len(self.paths)} photographs could be read.")
+        raise TrainingError(f"No photograph in the folder {quoted(self.folder)} could be read.")
 
 
 def _pictures(folder: Path, without: Path | None) -> Iterator[Path]:
@@ -372,7 +372,11 @@ class _Run:
             persistent_workers=self.device.type == "cuda",
         )
         with torch.device("cpu"):  # it draws a seed on the default device, and its generator is on the CPU
-            return iter(loader)
+            batches = iter(loader)
+        try:
+            yield from batches
+        except TrainingError as error:  # a worker's has a traceback as its message, which ends with the sentence
+            raise TrainingError(str(error).rpartition(f"{TrainingError.__name__}: ")[2].strip()) from error
 
     def _losses(self, network: nn.Module, step: int, batch: Tensor) -> tuple[LossTerms, Tensor]:
         """A step's losses, and the network's output, (B, 3, crop, crop), about in 0–1."""

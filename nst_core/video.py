@@ -123,6 +123,9 @@ def stylize_video(
     for one in styles:
         check_style(one)
     mask = None if mask is None else open_picture(mask)
+    for done, path in (("read from", source), ("written to", out)):
+        if not isinstance(path, str | os.PathLike):
+            raise FilmError(f"A film is {done} a path such as 'film.mp4', not {type(path).__name__}.")
     size, stroke, out = check_size(size), check_stroke(stroke), Path(out)
     _check_name(out, Path(source), lossless=lossless)
     film = open_film(source)

@@ -324,7 +324,7 @@ def undamaged(packets: "Iterator[Input]", decode: "Callable[[Input], Iterable[Ou
             continue
         yield from decoded
     if damaged:
-        log.warning("The film is damaged in %d places; they are left out.", damaged)
+        log.warning("Damaged parts of the film that are left out: %d.", damaged)
 
 
 def _decoded(stream: "VideoStream") -> "Iterator[VideoFrame]":

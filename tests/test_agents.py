@@ -157,7 +157,7 @@ def test_an_agent_hands_over_a_data_url(url: str, photo: Path) -> None:
     _, results = run(
         with_tools(
             url,
-            ("stylize", {"photo": data, "style": "udnie"}),
+            ("stylize", {"photo": data, "style": "udnie", "second": None, "size": None}),
             ("optimize", {"content": data, "style": data, **wish}),
             ("stylize", masked),
         )

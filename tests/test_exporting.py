@@ -294,12 +294,15 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
         check_export(tmp_path / "photo.jpg")
     with pytest.raises(StyleError, match=f"A style is .*, not '{LITE}'"):
         export_style(LITE, tmp_path / "old.onnx")  # type: ignore[arg-type]
-    heavy = copy.deepcopy(styles[LITE])
+    heavy, loud = copy.deepcopy(styles[LITE]), copy.deepcopy(styles[LITE])
     with torch.no_grad():
         heavy.network.get_parameter("res1.conv1.conv2d.weight")[0, 0, 0, 0] = 1e5
+        loud.network.get_parameter("in1.weight").mul_(6e4)
+        loud.network.get_parameter("conv2.conv2d.weight").div_(6e4)
     (tmp_path / "old.onnx").write_text("as it was")
-    with pytest.raises(ExportingError, match=r"beyond 65,504, the largest that float16 holds: use fp32\.$"):
-        export_style(heavy, tmp_path / "old.onnx", precision="fp16")
+    for style in (heavy, loud):
+        with pytest.raises(ExportingError, match=r"beyond 65,504, the largest that float16 holds: use fp32\.$"):
+            export_style(style, tmp_path / "old.onnx", precision="fp16")
     wrongs: list[Any] = ["int8", []]
     for precision in wrongs:
         wrong = re.escape(repr(precision))

@@ -49,7 +49,7 @@ def test_a_new_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-@pytest.mark.parametrize("name", ["", "none/picture.png", "x" * 300, "folder", "a\0b.png"])
+@pytest.mark.parametrize("name", ["", "none/picture.png", "x" * 300, "folder", "a\0b.png", "a\ud800.png"])
 def test_what_cannot_be_written_is_an_error_of_the_system(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=r"\[Errno "), replacing(tmp_path / name) as new:
@@ -64,6 +64,10 @@ def test_where_no_file_can_be_is_told_before_the_work(tmp_path: Path) -> None:
     sentence = "A file cannot be written to the folder 'none', which does not exist: create it first, or name another."
     with pytest.raises(FilmError, match=f"^{re.escape(sentence)}$"):
         check_place(tmp_path / "none" / "losses.csv", error=FilmError)
+    for name in ("a\0b", "a\ud800b"):
+        sentence = f"A film cannot be written as {name!r}: its name contains a character that no file name can."
+        with pytest.raises(FilmError, match=f"^{re.escape(sentence)}$"):
+            check_place(tmp_path / name, "A film", FilmError)
     check_place(tmp_path / "losses.csv")
 
 

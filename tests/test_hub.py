@@ -13,7 +13,7 @@ import yaml
 from loopback_hub import Failure, LoopbackHub, Repo
 from made_styles import make_style
 
-from nst_core.hub import HubError, _refusals
+from nst_core.hub import HubError, _refusals, fetch
 from nst_core.style import CARD, CONFIG, MAX_BYTES, PREVIEW, WEIGHTS
 
 ASK = """
@@ -225,6 +225,22 @@ def test_what_cannot_be_had(hub: LoopbackHub, folder: Path, ask: Any) -> None:
     assert kinds == ["HubError"] * (len(expected) - 2) + ["StyleError", "WeightsError"]
     assert max(seconds for _, _, seconds in answers) < 15, "the client alone would try again for longer"
     assert not any(request.startswith(("GET /user/huge", "GET /user/empty")) for request in hub.requests)
+
+
+def test_what_cannot_be_kept(hub: LoopbackHub, folder: Path, tmp_path: Path, ask: Any) -> None:
+    hub.add("user/wave", folder)
+    (tmp_path / "home").touch()
+    [(kind, sentence, _)], _ = ask("user/wave")
+    told = "user/wave could not be saved on this machine (Not a directory): set HF_HOME to a folder that can be written"
+    assert kind == "HubError" and sentence.startswith(told)
+
+
+def test_characters_that_cannot_be_sent(hub: LoopbackHub, ask: Any) -> None:
+    [(kind, sentence, _)], _ = ask("user/wave", HF_TOKEN="hf_é")
+    assert kind == "HubError"
+    assert sentence.startswith("The token for the Hugging Face Hub has a character that none has: log in with `hf auth")
+    with pytest.raises(HubError, match=r"^user/wave has no revision 'v\\ud800': it should be a branch"):
+        fetch("user/wave", "v\ud800")
 
 
 def test_of_what_is_written_there_is_no_copy_to_miss() -> None:

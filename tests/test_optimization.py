@@ -321,11 +321,11 @@ def test_a_state_is_saved_without_copies_of_its_pictures(tmp_path: Path) -> None
         assert len([name for name in file.namelist() if "/data/" in name]) == 2  # one picture, one gradient
 
 
-@pytest.mark.parametrize("name", ["nowhere/state", "n" * 300])
-def test_a_state_that_cannot_be_written_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nowhere/state", "n" * 300, "a\ud800b", None])
+def test_a_state_that_cannot_be_written_is_told_in_a_sentence(name: Any, tmp_path: Path) -> None:
     state = next(begin(**SHALLOW)).state
     with pytest.raises(OptimizationError, match=r"could not be written to '.*[^.]\.$"):
-        state.save(tmp_path / name)
+        state.save(name and tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x80\x02]q\x00.", "cut", "list", "other", "wrong"])

@@ -46,6 +46,13 @@ def test_a_space_installs_what_the_page_needs() -> None:
     assert said == needed
 
 
+def test_what_git_ignores_is_not_in_a_wheel() -> None:
+    """Of a folder that is included by force, everything is: a trainer's checkpoints and samples, too."""
+    _, _, rest = (ROOT / "pyproject.toml").read_text().partition("[tool.hatch.build.targets.wheel.force-include]\n")
+    included = re.findall(r'^"(.+)" = ', rest.partition("\n[")[0], re.MULTILINE)
+    assert included and all((ROOT / path).is_file() for path in included)
+
+
 def test_the_readme_is_a_spaces_card() -> None:
     front = yaml.safe_load((ROOT / "README.md").read_text().split("---")[1])
     assert front["sdk"] == "gradio"

@@ -258,7 +258,7 @@ def test_no_registry_there(tmp_path: Path) -> None:
 def test_an_empty_registry(tmp_path: Path) -> None:
     registry = Registry.load(write(tmp_path))
     assert len(registry) == 0 and list(registry) == []
-    assert refusal(Path("x"), lambda _: registry["x"]) == "There is no style 'x'; there are none."
+    assert refusal(Path("x"), lambda _: registry["x"]) == "There is no style 'x'; the registry has none."
 
 
 @pytest.mark.parametrize(
@@ -267,12 +267,12 @@ def test_an_empty_registry(tmp_path: Path) -> None:
         ("graet-wave", "There is no style 'graet-wave'; did you mean great-wave?"),
         ("Great Wave", "There is no style 'Great Wave'; did you mean great-wave?"),
         (" GREAT WAVE ", "There is no style ' GREAT WAVE '; did you mean great-wave?"),
-        ("mona-lisa", "There is no style 'mona-lisa'; there are 'great-wave', 'starry-night'."),
-        ("", "There is no style ''; there are 'great-wave', 'starry-night'."),
-        ("\u202e\0", "There is no style '\\u202e\\x00'; there are 'great-wave', 'starry-night'."),
-        ("x" * 10_000, f"There is no style '{'x' * 79}…'; there are 'great-wave', 'starry-night'."),
-        ("./\0", "There is no style './\\x00'; there are 'great-wave', 'starry-night'."),
-        ("styles/\0", "There is no style 'styles/\\x00'; there are 'great-wave', 'starry-night'."),
+        ("mona-lisa", "There is no style 'mona-lisa'; the registry has 'great-wave', 'starry-night'."),
+        ("", "There is no style ''; the registry has 'great-wave', 'starry-night'."),
+        ("\u202e\0", "There is no style '\\u202e\\x00'; the registry has 'great-wave', 'starry-night'."),
+        ("x" * 10_000, f"There is no style '{'x' * 79}…'; the registry has 'great-wave', 'starry-night'."),
+        ("./\0", "There is no style './\\x00'; the registry has 'great-wave', 'starry-night'."),
+        ("styles/\0", "There is no style 'styles/\\x00'; the registry has 'great-wave', 'starry-night'."),
     ],
 )
 def test_an_unknown_style(folder: Path, ref: str, sentence: str) -> None:
@@ -481,7 +481,7 @@ def test_what_was_withdrawn_is_explained_and_not_shown(folder: Path, tmp_path: P
         with pytest.raises(RegistryError) as caught:
             call("gone")
         assert str(caught.value) == "Gone was withdrawn from the gallery: Its artist asked us to."
-    assert refusal("gon", registry.open) == "There is no style 'gon'; there are none."
+    assert refusal("gon", registry.open) == "There is no style 'gon'; the registry has none."
 
 
 def test_what_is_blocked_is_not_asked_for(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from nst_core.architectures import Architecture
 from nst_core.errors import NSTError
 from nst_core.gate import WeightsError
 from nst_core.precision import Precision
+from nst_core.registry import Registry
 from nst_core.style import CARD, CONFIG, PREVIEW, WEIGHTS, Card, Style, StyleConfig, StyleError, check_new, write_style
 from nst_core.stylization import stylize
 
@@ -308,6 +309,7 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
     [
         (lambda: Card(title=3), "'title' in README.md should be a valid string."),  # type: ignore[arg-type]
         (lambda: Card(tags="sea"), "'tags' in README.md should be a list."),  # type: ignore[arg-type]
+        (lambda: Card(licence="mit"), "README.md has 'licence', which means nothing there."),  # type: ignore[call-arg]
         (lambda: StyleConfig(architecture="johnson"), "config.json lacks 'architecture_version'."),  # type: ignore[call-arg]
         (
             lambda: StyleConfig(architecture="johnson", architecture_version=0),
@@ -569,13 +571,17 @@ def test_a_folder_is_a_path(folder: Any) -> None:
         Style.open(folder)
 
 
-def test_a_null_character_names_no_folder(made: Path) -> None:
-    style, sentence = Style.open(made), r"^'a\\x00b' is not the name of a folder: it contains a null character"
-    with pytest.raises(StyleError, match=sentence):
-        Style.open("a\0b")
+@pytest.mark.parametrize("name", ["a/\0b", "a/\ud800b"])
+def test_some_characters_name_no_folder(made: Path, name: str) -> None:
+    style, sentence = Style.open(made), "cannot be a folder: its name contains a character that no file name"
+    with pytest.raises(StyleError, match=sentence) as refused:
+        Style.open(name)
+    assert str(refused.value).startswith(f"{name!r} ") and str(refused.value).encode()
+    with pytest.raises(NSTError, match=re.escape(repr(name))):
+        Registry.load().open(name)
     with pytest.raises(StyleError, match=sentence):
         write_style(
-            "a\0b",
+            name,
             network_state=style.network.state_dict(),
             config=style.config,
             card=Card(),

@@ -41,7 +41,7 @@ from nst_core.recipe import Recipe, RecipeError
 from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
-from nst_core.training import Photographs, TrainingError, TrainingStep, new_network, perceptual_loss, train
+from nst_core.training import Photographs, TrainingError, TrainingStep, _Run, new_network, perceptual_loss, train
 from nst_core.training_folder import TrainingFolder, reproduction
 
 RECIPE = Recipe(
@@ -709,7 +709,7 @@ def test_odd_photographs_are_taken_and_broken_ones_passed_over(photos: Path, cap
     draw(photos / "tiny.png", 0, (20, 300))
     (photos / "notes.txt").write_text("not a photograph")
     recipe = replace(RECIPE, steps=8)
-    with pytest.raises(TrainingError, match="None of the 2 photographs"):
+    with pytest.raises(TrainingError, match=r"^No photograph in the folder '.*photos' could be read\.$"):
         Photographs(photos, recipe)[0]
     draw(photos / "cmyk.jpg", 1, mode="CMYK")
     draw(photos / "grey.png", 2, mode="L")
@@ -721,6 +721,17 @@ def test_odd_photographs_are_taken_and_broken_ones_passed_over(photos: Path, cap
     assert {path.name for path in photographs.skipped} == {"broken.jpg", "tiny.png"}
     passed_over = [r.getMessage() for r in caplog.records if "tiny.png" in r.getMessage()]
     assert len(passed_over) == 2  # once by each of the two
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker processes")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])  # where processes open the photographs
+def test_a_refusal_is_a_sentence_whichever_process_refuses(painting: Path, photos: Path, device: str) -> None:
+    begun = _Run(RECIPE, painting, photos, new_network(RECIPE), "compact", None)
+    begun.device = torch.device(device)
+    for path in photos.iterdir():
+        path.unlink()
+    with pytest.raises(TrainingError, match=r"^No photograph in the folder '.*photos' could be read\.$"):
+        next(begun._batches(0))
 
 
 def test_nothing_to_train_on_is_a_sentence(painting: Path, tmp_path: Path) -> None:

@@ -502,9 +502,15 @@ def test_what_is_no_film_is_refused(style: Style, tmp_path: Path) -> None:
         ("out.avi", {}, ".mp4"), ("out.mp4", {"lossless": True}, ".mkv"), ("film.mp4", {}, "the film to repaint"),
         ("nowhere/out.mp4", {}, "nowhere"), ("out.mp4", {"strength": 2}, "strength"), ("out.mp4", {"size": 3}, "size"),
         ("out.mp4", {"precision": "low"}, "precision"), ("out.mp4", {"size": 16384}, "at most"),
+        ("a\0b.mp4", {}, "no file name can"), ("a\ud800b.mp4", {}, "no file name can"),
     ):  # fmt: skip
         with pytest.raises(NSTError, match=says) as caught:
             painted(tmp_path / "film.mp4", style, tmp_path / out, **settings)
+        assert_sentence(caught.value)
+    paths: Any
+    for paths, says in (((b"film.mp4", "out.mp4"), "from a path .*, not bytes"), (("film.mp4", None), "not NoneType")):
+        with pytest.raises(FilmError, match=says) as caught:
+            stylize_video(paths[0], style, paths[1])
         assert_sentence(caught.value)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -540,7 +546,9 @@ def test_a_film_that_says_it_holds_ten_million_pictures_is_refused(style: Style,
     assert_sentence(caught.value)
 
 
-def test_frames_of_hundreds_of_scans_are_damaged(style: Style, tmp_path: Path) -> None:
+def test_frames_of_hundreds_of_scans_are_damaged(
+    style: Style, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     drawn = io.BytesIO()
     Image.new("RGB", (96, 64), "teal").save(drawn, "JPEG")
     with av.open(str(tmp_path / "film.mov"), "w") as film:
@@ -553,6 +561,7 @@ def test_frames_of_hundreds_of_scans_are_damaged(style: Style, tmp_path: Path) -
             film.mux(packet)
     painted(tmp_path / "film.mov", style, tmp_path / "out.mp4")
     assert len(see(tmp_path / "out.mp4").pictures) == 2
+    assert "Damaged parts of the film that are left out: 1." in caplog.messages
 
 
 def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(

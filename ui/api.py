@@ -42,7 +42,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
         color: Literal["style", "photo"] = "style",
         size: int | None = None,
         stroke: float = 1.0,
-        second: str = "",
+        second: str | None = None,
         mix: float = 0.5,
         # Of a union, agents are not told that it is a file, and Python 3.10 makes one of it if the default is None.
         mask: gr.FileData = {},  # type: ignore[assignment]  # noqa: B006
