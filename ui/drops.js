@@ -104,7 +104,7 @@ const DAY = 24 * 60 * 60 * 1000;
 const OF_EXAMPLES = { examples: "photo", contents: "content", paintings: "painting" }; // the place of each block of examples
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
-const tab = tabMemory.chosen ??= `${Date.now()} ${Math.random()}`;
+const tab = sessionStorage.chosen ??= `${Date.now()} ${Math.random()}`;
 const store = pictureStore("chosen", ["tab", "place"]);
 let kept = Promise.resolve(); // what was chosen last is stored last
 

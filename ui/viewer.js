@@ -285,7 +285,7 @@ function take() {
   const earlier = run;
   run = props.value || null;
   if (run?.progress && run.id !== own) { // else there would be nothing of it to come back to
-    tabMemory[id] = own = run.id;
+    sessionStorage[id] = own = run.id;
     // For as long as this page is there, if it may.
     navigator.locks?.request(own, () => new Promise(() => {})).catch(() => {});
   }
@@ -319,10 +319,10 @@ watch("value", take);
 new ResizeObserver(draw).observe(chart);
 take();
 async function comeBack() { // after the page was loaded again; a run that ends because of that takes a moment
-  for (let look = 0; look < 20 && !run && !busy() && tabMemory[id]; look++) {
+  for (let look = 0; look < 20 && !run && !busy() && sessionStorage[id]; look++) {
     const { held } = await navigator.locks?.query() ?? { held: [] };
     // A tab that is duplicated remembers what is the other one's.
-    if (!held.some(({ name }) => name === tabMemory[id])) trigger("select", { id: tabMemory[id] });
+    if (!held.some(({ name }) => name === sessionStorage[id])) trigger("select", { id: sessionStorage[id] });
     await new Promise((done) => setTimeout(done, 1000));
   }
 }
