@@ -17,7 +17,7 @@ from nst_core.method import METHODS, Method
 from nst_core.text import plain
 from ui.events import dropping, one_at_a_time, refusals
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, first_settings, remembers
+from ui.links import copies, fills_in, first_settings, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -382,7 +382,7 @@ def wire(
     settings, linked = [*widgets.settings.values()], [*widgets.linked.values()]
     quiet: dict[str, Any] = {"show_progress": "hidden", "preprocess": False}
     copies(widgets.link, widgets.linked, "advanced")
-    filled_in = page.load(handlers.found_open, remembered, linked, **quiet, js="markEdited")
+    filled_in = fills_in(page, handlers.found_open, remembered, linked)
     # One at a time and none skipped, so that the last plan shown is that of the last choice.
     planning: dict[str, Any] = {
         "fn": handlers.describe,

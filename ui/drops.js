@@ -129,7 +129,7 @@ async function give() {
   }
 }
 
-document.addEventListener("settled", async () => { // as the page opens, see ui/restoring.py
+document.addEventListener("settled", async () => { // as the page opens, see ui/page.js
   for (const { tab: whose, place, file, name, type, time } of (await store((pictures) => pictures.getAll())) ?? []) {
     if (time < Date.now() - DAY) store((pictures) => pictures.delete([whose, place]));
     else if (whose === tab && time < performance.timeOrigin) // else it is there

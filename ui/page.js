@@ -66,8 +66,13 @@ for (const name of ["localStorage", "sessionStorage"]) {
 }
 
 // A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
-document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.repaint));
-document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
+document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.length));
+let unsettled = 3; // tabs that are filled in: Repaint, Video and Advanced, see ui/links.py
+function settle() { // only now may the picture chosen before be there again, as it is painted with these settings
+  if (--unsettled) return;
+  document.documentElement.removeAttribute("data-opening");
+  document.dispatchEvent(new Event("settled"));
+}
 
 function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
   const spanish = navigator.language === "es" ? window.gradio_config?.i18n_translations?.es : null;

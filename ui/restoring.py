@@ -10,14 +10,12 @@ from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
 from ui.events import dropping
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import first_settings, read_recipe
+from ui.links import fills_in, first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
 from ui.words import translator_for
 
 TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
 """The tabs' ids, in the order in which they stand."""
-SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
-"""Only now may the picture chosen before be there again, as it is painted with these settings."""
 
 
 def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered: gr.BrowserState) -> None:
@@ -50,9 +48,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
             )
         return [*restored(studio, widgets, guests, recipe, "this picture"), time.monotonic()]
 
-    found = page.load(found_open, remembered, [*settings, widgets.guests], show_progress="hidden", js="markEdited")
-    for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
-        after(None, None, None, js=SETTLED)
+    fills_in(page, found_open, remembered, [*settings, widgets.guests])
 
     # Whoever opens a link has no photograph yet; here there is one, which is painted with the settings.
     to_set = [*settings, widgets.guests, widgets.found]

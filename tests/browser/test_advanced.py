@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_page import served_page
-from picking import pick, unfold
+from picking import pick, pick_for_good, unfold
 from PIL import Image
 from waiting import wait_long, wait_until
 
@@ -17,6 +17,7 @@ from browser.conftest import CHROMIUM, TIMEOUT
 from nst_core.optimization import optimize
 from ui import optimization_service
 from ui.advanced import AS_BEGUN
+from ui.links import first_settings
 from ui.studio import KEEP_SECONDS
 
 if TYPE_CHECKING:
@@ -383,6 +384,23 @@ def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     expect(stop).to_be_in_viewport(ratio=1)
     stop.click()
     wait_until_it_rests(page, "Stopped")
+
+
+def test_what_is_pressed_as_the_page_opens_stays(advanced: "Page", monkeypatch: pytest.MonkeyPatch) -> None:
+    page, noise = advanced, advanced.get_by_role("radio", name="From noise")
+    pick_for_good(page.get_by_role("radio", name="Tutorial"), "advanced")
+    page.get_by_role("tab", name="Repaint").click()
+
+    def after_a_while(*asked: Any) -> dict[str, str]:  # as on a busy server
+        time.sleep(1)
+        return first_settings(*asked)
+
+    monkeypatch.setattr("ui.advanced.first_settings", after_a_while)
+    page.reload()
+    page.get_by_role("tab", name="Advanced").click()
+    pick(noise)
+    page.wait_for_timeout(1500)
+    expect(noise).to_be_checked()
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
