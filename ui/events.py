@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from nst_core.errors import NSTError
+from ui.limits import MALFORMED
 
 PEOPLE = 24
 """How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
@@ -30,6 +31,18 @@ def one_at_a_time(kind: str, viewer: gr.HTML) -> dict[str, Any]:
         "concurrency_id": kind,
         "concurrency_limit": 1,
     }
+
+
+def told(event: gr.EventData, name: str) -> str:
+    """What the page says under that name of an event that it triggers itself.
+
+    Raises:
+        gr.Error: it says nothing; this is not the page.
+    """
+    words = event._data.get(name) if isinstance(event._data, dict) else None
+    if not isinstance(words, str):
+        raise gr.Error(MALFORMED, print_exception=False)
+    return words
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import gradio as gr
 
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
-from ui.events import dropping
+from ui.events import dropping, told
 from ui.gallery import RepaintWidgets, with_guest
 from ui.links import fills_in, first_settings, read_recipe
 from ui.studio import PageError, Studio, Wish, recipe_of
@@ -39,7 +39,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         return [*values, time.monotonic() if recipe else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
-        recipe = read_recipe(str(event.recipe))
+        recipe = read_recipe(told(event, "recipe"))
         if "style" not in recipe:
             gr.Warning(
                 translator_for(request)(
