@@ -380,7 +380,7 @@ def wire(
     """Make the tab's events; returns the one that fills it in as the page opens."""
     preset, plan, run, fast = widgets.preset, widgets.plan, widgets.run, widgets.fast
     settings, linked = [*widgets.settings.values()], [*widgets.linked.values()]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "preprocess": False}
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
     copies(widgets.link, widgets.linked, "advanced")
     filled_in = fills_in(page, handlers.found_open, remembered, linked)
     # One at a time and none skipped, so that the last plan shown is that of the last choice.

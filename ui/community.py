@@ -93,7 +93,6 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         return *with_guest(registry, guests, found.title, name), time.monotonic()
 
     listing: dict[str, Any] = {
-        "preprocess": False,
         "show_progress_on": choice,
         "concurrency_id": "community",
         "concurrency_limit": 4,
@@ -104,7 +103,6 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         chosen,
         [choice, widgets.guests],
         [widgets.style, widgets.guests, widgets.found],
-        preprocess=False,
         show_progress="hidden",
     )
 

@@ -32,8 +32,7 @@ def fills_in(page: gr.Blocks, found_open: Any, remembered: gr.BrowserState, sett
 
     Nothing can be pressed before those of all tabs are.
     """
-    quiet: dict[str, Any] = {"show_progress": "hidden", "preprocess": False}
-    filled_in = page.load(found_open, remembered, settings, **quiet, js="markEdited")
+    filled_in = page.load(found_open, remembered, settings, show_progress="hidden", js="markEdited")
     for after in (filled_in.success, filled_in.failure):  # Gradio's browser side has no ``then`` after a failure
         after(None, None, None, js="settle")
     return filled_in

@@ -58,7 +58,6 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         [widgets.photo, widgets.guests],
         to_set,
         js="unlessAgain('#photo')",
-        preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
         show_progress="hidden",
     )
