@@ -34,10 +34,11 @@ addEventListener("keydown", (event) => {
   if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });
 
-// A button that is pressed with the keyboard and goes leaves the focus to the first that is there instead, or to the one
-// that begins again.
-addEventListener("click", ({ target, detail, isTrusted }) => {
-  const gone = isTrusted && !detail && target.closest(".stop, .icon-button-wrapper button");
+// A button that is pressed with the keyboard and goes, as that of full screen does on Escape, leaves the focus to the
+// first that is there instead, or to the one that begins again.
+for (const kind of ["click", "keydown"]) addEventListener(kind, ({ target, detail, key, isTrusted }) => {
+  const byKey = kind === "click" ? !detail : key === "Escape";
+  const gone = isTrusted && byKey && target.closest(".stop, .icon-button-wrapper button");
   const place = gone && gone.closest(".block, .row");
   const look = () => {
     if (document.activeElement === gone) setTimeout(look, 100);

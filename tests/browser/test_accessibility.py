@@ -169,9 +169,12 @@ def test_a_keyboard_is_enough(page: "Page") -> None:
     download.focus()
     with page.expect_download():
         page.keyboard.press("Enter")
-    for pressed, then in (("Fullscreen", "Exit fullscreen mode"), ("Exit fullscreen mode", "Fullscreen")):
-        page.get_by_role("button", name=pressed, exact=True).press("Enter")
-        expect(page.get_by_role("button", name=then, exact=True)).to_be_focused()
+    whole, part = (page.get_by_role("button", name=name, exact=True) for name in ("Exit fullscreen mode", "Fullscreen"))
+    for key in ("Enter", "Escape"):
+        part.press("Enter")
+        expect(whole).to_be_focused()
+        whole.press(key)
+        expect(part).to_be_focused()
     page.get_by_label("Remove Image").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("press to choose")).to_be_focused()
