@@ -329,7 +329,7 @@ class Handlers:
         usual = self.optimizations.method(preset)
         for name, value in settings.items():
             if value is None and getattr(usual, name) is not None:
-                raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
+                raise PageError(f"The {name.replace('_', ' ')} should be a number.")
         changes: dict[str, Any] = {name: read_layers(settings[name]) for name in settings if name.endswith("_layers")}
         if settings["init"] == FAST:
             changes["init"] = "content"
