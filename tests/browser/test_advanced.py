@@ -268,9 +268,15 @@ def test_a_run_is_there_again_when_the_page_is(advanced: "Page", tmp_path: Path)
     with page.expect_popup() as opened:
         page.evaluate("open(location.href)")  # with what this tab remembers, as if it were duplicated
     expect(opened.value.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
+    expect(opened.value.locator("#content img")).to_have_attribute("src", re.compile("lion"))
+    opened.value.locator("#contents button").last.click()
+    expect(opened.value.locator("#content img")).to_have_attribute("src", re.compile("cheetah"))
     opened.value.wait_for_timeout(2000)
     expect(opened.value.locator("#optimization-viewer [data-state=empty]")).to_be_visible()
     opened.value.close()
+    page.reload()
+    expect(page.locator("#content img")).to_have_attribute("src", re.compile("lion"))
+    wait_until_it_rests(page, f"{done + 5} steps")
     page.locator("#go-on").click()
     wait_until_it_rests(page, f"{done + 10} steps")
 
