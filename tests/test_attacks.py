@@ -448,7 +448,7 @@ class Endpoint(NamedTuple):
     name: str
     inputs: int
     trusting: bool
-    """It needs what the browser alone sends, or is Gradio's own, which takes the number of an example."""
+    """It is Gradio's own, which takes the number of an example."""
 
 
 def endpoints(server: Server) -> list[Endpoint]:
@@ -458,7 +458,7 @@ def endpoints(server: Server) -> list[Endpoint]:
             event["id"],
             event["api_name"],
             len(event["inputs"]),
-            event["collects_event_data"] or event["api_name"].startswith("load_example"),
+            event["api_name"].startswith("load_example"),
         )
         for event in server.http.get("/config").json()["dependencies"]
         if event["backend_fn"]

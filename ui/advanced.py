@@ -19,7 +19,7 @@ from ui.errors import PageError
 from ui.events import dropping, one_at_a_time, refusals
 from ui.files import received
 from ui.gallery import EXAMPLES, drawn, examples
-from ui.links import copies, first_settings, recipe_of, remembers
+from ui.links import copies, fills_in, first_settings, recipe_of, remembers
 from ui.optimization_service import (
     MAX_SIDE,
     MAX_STEPS,
@@ -331,7 +331,7 @@ class Handlers:
         usual = self.optimizations.method(preset)
         for name, value in settings.items():
             if value is None and getattr(usual, name) is not None:
-                raise PageError(f"The {name.replace('_', ' ')} is empty: it should be a number.")
+                raise PageError(f"The {name.replace('_', ' ')} should be a number.")
         changes: dict[str, Any] = {name: read_layers(settings[name]) for name in settings if name.endswith("_layers")}
         if settings["init"] == FAST:
             changes["init"] = "content"
@@ -382,9 +382,9 @@ def wire(
     """Make the tab's events; returns the one that fills it in as the page opens."""
     preset, plan, run, fast = widgets.preset, widgets.plan, widgets.run, widgets.fast
     settings, linked = [*widgets.settings.values()], [*widgets.linked.values()]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "preprocess": False}
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
     copies(widgets.link, widgets.linked, "advanced")
-    filled_in = page.load(handlers.found_open, remembered, linked, **quiet, js="markEdited")
+    filled_in = fills_in(page, handlers.found_open, remembered, linked)
     # One at a time and none skipped, so that the last plan shown is that of the last choice.
     planning: dict[str, Any] = {
         "fn": handlers.describe,

@@ -87,24 +87,24 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
     def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
+        if name is None:  # the list is another one
+            return gr.skip(), gr.skip(), gr.skip()
         found = board.find(name)
         if found is None:
             raise gr.Error("That style is no longer in the list: open the list again.", print_exception=False)
         return *with_guest(registry, guests, found.title, name), time.monotonic()
 
     listing: dict[str, Any] = {
-        "preprocess": False,
         "show_progress_on": choice,
         "concurrency_id": "community",
         "concurrency_limit": 4,
         "trigger_mode": "always_last",
     }
     gr.on([fold.expand, sort.input], listed, sort, [choice, notice], **listing)
-    choice.input(
+    choice.change(  # not input, which Gradio tells of whenever a list loses the focus
         chosen,
         [choice, widgets.guests],
         [widgets.style, widgets.guests, widgets.found],
-        preprocess=False,
         show_progress="hidden",
     )
 

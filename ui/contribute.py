@@ -223,7 +223,6 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
         handlers.examined,
         widgets.file,
         [mine, report, widgets.offer, widgets.sample, *fields, widgets.folder_name, published],
-        preprocess=False,
         show_progress_on=report,
         trigger_mode="always_last",  # a file dropped while the one before is still being removed counts, too
         concurrency_id="gate",
@@ -232,16 +231,13 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
     offer_own(widgets.tried, mine, handlers.studio, gallery, film_style)
     if widgets.publish:
         inputs = [mine, widgets.rights, *fields]
-        widgets.publish.click(
-            handlers.sent, inputs, published, preprocess=False, concurrency_id="hub", concurrency_limit=4
-        )
+        widgets.publish.click(handlers.sent, inputs, published, concurrency_id="hub", concurrency_limit=4)
     else:
         *_, name = fields
         name.change(
             handlers.renamed,
             [name, widgets.folder_name],
             published,
-            preprocess=False,
             queue=False,
             show_progress="hidden",
             trigger_mode="always_last",  # the last letter counts

@@ -104,9 +104,19 @@ const DAY = 24 * 60 * 60 * 1000;
 const OF_EXAMPLES = { examples: "photo", contents: "content", paintings: "painting" }; // the place of each block of examples
 const presses = new Map(); // of examples, whose files are on their way, by their place
 const waiting = new Map(); // files, until their places are there: Advanced's come when that is opened
-const tab = tabMemory.chosen ??= `${Date.now()} ${Math.random()}`;
+const before = sessionStorage.chosen;
+let tab = before ?? "";
 const store = pictureStore("chosen", ["tab", "place"]);
-let kept = Promise.resolve(); // what was chosen last is stored last
+let kept = new Promise(claim); // what was chosen last is stored last
+
+function claim(done) { // a name, for as long as this page is there: a tab that is duplicated remembers the other one's
+  tab = sessionStorage.chosen = tab || `${Date.now()} ${Math.random()}`;
+  navigator.locks?.request(tab, { ifAvailable: true }, (lock) => {
+    if (lock) { done(); return new Promise(() => {}); }
+    tab = "";
+    claim(done);
+  }).catch(done) ?? done();
+}
 
 function keep(box, file) { // or forget, without one
   const place = box.id;
@@ -129,10 +139,11 @@ async function give() {
   }
 }
 
-document.addEventListener("settled", async () => { // as the page opens, see ui/restoring.py
+document.addEventListener("settled", async () => { // as the page opens, see ui/page.js
+  await kept;
   for (const { tab: whose, place, file, name, type, time } of (await store((pictures) => pictures.getAll())) ?? []) {
     if (time < Date.now() - DAY) store((pictures) => pictures.delete([whose, place]));
-    else if (whose === tab && time < performance.timeOrigin) // else it is there
+    else if (whose === before && time < performance.timeOrigin) // else it is there
       waiting.set(place, new File([file], name, { type }));
   }
   if (waiting.size) new MutationObserver(give).observe(document.body, { childList: true, subtree: true });

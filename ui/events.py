@@ -8,13 +8,11 @@ from typing import Any
 import gradio as gr
 
 from nst_core.errors import NSTError
+from ui.limits import MALFORMED
 
 PEOPLE = 24
 """How many may stand in the studio's line, each taking one of Gradio's 40 threads; more wait in Gradio's queue."""
-# Payloads come as they are, for two reasons: gr.Image would open the photograph itself, outside the library's gate, and
-# the sliders would refuse a number in other words than the library.
 IN_LINE: dict[str, Any] = {
-    "preprocess": False,
     # The same for all: what was asked for last should also be handled last.
     "concurrency_id": "network",
     "concurrency_limit": PEOPLE,
@@ -25,11 +23,22 @@ IN_LINE: dict[str, Any] = {
 def one_at_a_time(kind: str, viewer: gr.HTML) -> dict[str, Any]:
     """For work that takes minutes, of which a ``viewer`` shows the progress; one person's after the other's."""
     return {
-        "preprocess": False,
         "show_progress_on": viewer,
         "concurrency_id": kind,
         "concurrency_limit": 1,
     }
+
+
+def told(event: gr.EventData, name: str) -> str:
+    """What the page says under that name of an event that it triggers itself.
+
+    Raises:
+        gr.Error: it says nothing; this is not the page.
+    """
+    words = event._data.get(name) if isinstance(event._data, dict) else None
+    if not isinstance(words, str):
+        raise gr.Error(MALFORMED, print_exception=False)
+    return words
 
 
 @contextmanager

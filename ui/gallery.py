@@ -84,7 +84,6 @@ def offer_own(
             offered,
             [own, widgets.guests],
             [widgets.style, widgets.guests, film_style, widgets.cards],
-            preprocess=False,
         )
         # The focus is moved, as the button that was pressed is out of sight then.
         .success(None, None, None, js="() => openTab('repaint').focus()")

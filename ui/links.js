@@ -47,7 +47,7 @@ function rememberSettings(tab, names, ends) {
     // The tab that was left is found again, unless something is said of this one.
     if ([...address.searchParams].length === 1) address.searchParams.delete("tab");
     if (address.href !== location.href) {
-      if (parent !== window) tabMemory.edited = location.search;
+      if (parent !== window) sessionStorage.edited = location.search;
       history.replaceState(history.state, "", address);
     }
     const all = within(ends, values).map((value, place) => [names[place], value]).filter(([, value]) => value !== null);
@@ -57,7 +57,7 @@ function rememberSettings(tab, names, ends) {
 }
 
 function markEdited(remembered) { // tells `first_settings` that what the browser remembers is newer than its address
-  return tabMemory.edited === location.search ? { ...remembered, edited: true } : remembered;
+  return sessionStorage.edited === location.search ? { ...remembered, edited: true } : remembered;
 }
 
 // A listener that passes on no picture that is in its place again (ui/drops.js): its recipe was followed before.

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
+from gradio.events import Dependency
 
 from nst_core.images import PictureError, read_note
 from ui.errors import PageError
@@ -28,6 +29,17 @@ def copies(button: gr.Button, settings: Mapping[str, gr.components.Component], t
 def memory(tab: str) -> gr.BrowserState:
     """What a browser remembers of a tab; laid out outside all tabs, as what is inside one loads when that is opened."""
     return gr.BrowserState({}, storage_key=tab, secret="no secret")
+
+
+def fills_in(page: gr.Blocks, found_open: Any, remembered: gr.BrowserState, settings: list[Any]) -> Dependency:
+    """Have a tab's settings filled in as the page opens, by what a function makes of what the browser remembers.
+
+    Nothing can be pressed before those of all tabs are.
+    """
+    filled_in = page.load(found_open, remembered, settings, show_progress="hidden", js="markEdited")
+    for after in (filled_in.success, filled_in.failure):  # Gradio's browser side has no ``then`` after a failure
+        after(None, None, None, js="settle")
+    return filled_in
 
 
 def remembers(tab: str, settings: Mapping[str, gr.components.Component]) -> str:

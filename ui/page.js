@@ -34,10 +34,11 @@ addEventListener("keydown", (event) => {
   if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });
 
-// A button that is pressed with the keyboard and goes leaves the focus to the first that is there instead, or to the one
-// that begins again.
-addEventListener("click", ({ target, detail, isTrusted }) => {
-  const gone = isTrusted && !detail && target.closest(".stop, .icon-button-wrapper button");
+// A button that is pressed with the keyboard and goes, as that of full screen does on Escape, leaves the focus to the
+// first that is there instead, or to the one that begins again.
+for (const kind of ["click", "keydown"]) addEventListener(kind, ({ target, detail, key, isTrusted }) => {
+  const byKey = kind === "click" ? !detail : key === "Escape";
+  const gone = isTrusted && byKey && target.closest(".stop, .icon-button-wrapper button");
   const place = gone && gone.closest(".block, .row");
   const look = () => {
     if (document.activeElement === gone) setTimeout(look, 100);
@@ -57,15 +58,22 @@ addEventListener("pointercancel", ({ target }) => {
   target.dispatchEvent(new Event("input", { bubbles: true }));
 }, { capture: true });
 
-// What this tab remembers until it is closed; a browser may keep a page inside another one from remembering anything.
-let tabMemory = {};
-try { tabMemory = sessionStorage ?? {}; } catch {} // an app's own browser may have none
+// A browser may keep a page from remembering anything, and an app's own browser may have no memory: Gradio would not
+// begin without one.
+for (const name of ["localStorage", "sessionStorage"]) {
+  try { if (window[name]) continue; } catch {}
+  const value = { getItem(key) { return this[key] ?? null; }, setItem(key, words) { this[key] = words; } };
+  Object.defineProperty(window, name, { value });
+}
 
 // A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
-try {
-  document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.repaint));
-} catch {}
-document.addEventListener("settled", () => document.documentElement.removeAttribute("data-opening"));
+document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.length));
+let unsettled = 3; // tabs that are filled in: Repaint, Video and Advanced, see ui/links.py
+function settle() { // only now may the picture chosen before be there again, as it is painted with these settings
+  if (--unsettled) return;
+  document.documentElement.removeAttribute("data-opening");
+  document.dispatchEvent(new Event("settled"));
+}
 
 function say(english) { // in Spanish to browsers that ask for it, see ui/words.py
   const spanish = navigator.language === "es" ? window.gradio_config?.i18n_translations?.es : null;
@@ -106,14 +114,14 @@ function openTab(id) { // and return its button
 // addresses; nothing is opened or remembered unless the tab is `wanted`, as it may be left before another call opens it.
 function openFirstTab(names, wanted) {
   const linked = new URLSearchParams(location.search);
-  const edited = tabMemory.edited === location.search; // see ui/links.js
+  const edited = sessionStorage.edited === location.search; // see ui/links.js
   const left = edited || !names.some((name) => linked.has(name));
-  const tab = left ? tabMemory.tab : linked.get("tab");
+  const tab = left ? sessionStorage.tab : linked.get("tab");
   if (!wanted(tab)) return;
   const [first] = document.querySelectorAll("[role=tab]"); // else somebody has opened another one already
   if (first.ariaSelected === "true") openTab(tab);
   addEventListener("pagehide", () => {
-    tabMemory.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
+    sessionStorage.tab = document.querySelector("[role=tab][aria-selected=true]").dataset.tabId;
   });
 }
 

@@ -126,6 +126,9 @@ def build_page(
     for event in page.fns.values():
         if event.api_name not in ENDPOINTS:  # else each would be an endpoint and a tool, even Gradio's for the sign-in
             event.api_visibility = "private"
+            # Payloads come as they are, but for examples, which are numbers: gr.Image would open a photograph itself,
+            # outside the library's gate, and sliders would refuse a number in other words than the library.
+            event.preprocess = any(isinstance(block, gr.Dataset) for block in event.inputs)
     page.queue(max_size=MAX_WAITING, api_open=False)
     return page
 

@@ -9,17 +9,15 @@ import gradio as gr
 from nst_core.registry import on_the_hub
 from nst_core.text import plain, quoted
 from ui.errors import PageError
-from ui.events import dropping
+from ui.events import dropping, told
 from ui.gallery import RepaintWidgets, with_guest
-from ui.links import first_settings, read_recipe, recipe_of
+from ui.links import fills_in, first_settings, read_recipe, recipe_of
 from ui.studio import Studio
 from ui.wish import Wish
 from ui.words import translator_for
 
 TABS = ["repaint", "live", "video", "advanced", "contribute", "about"]
 """The tabs' ids, in the order in which they stand."""
-SETTLED = """() => { document.dispatchEvent(new Event("settled")); }"""
-"""Only now may the picture chosen before be there again, as it is painted with these settings."""
 
 
 def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered: gr.BrowserState) -> None:
@@ -43,7 +41,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         return [*values, time.monotonic() if recipe else gr.skip()]
 
     def chosen(guests: list[tuple[str, str]], event: gr.EventData, request: gr.Request) -> list[Any]:
-        recipe = read_recipe(str(event.recipe))
+        recipe = read_recipe(told(event, "recipe"))
         if "style" not in recipe:
             gr.Warning(
                 translator_for(request)(
@@ -52,9 +50,7 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
             )
         return [*restored(studio, widgets, guests, recipe, "this picture"), time.monotonic()]
 
-    found = page.load(found_open, remembered, [*settings, widgets.guests], show_progress="hidden", js="markEdited")
-    for after in (found.success, found.failure):  # in the browser, Gradio does not call ``then`` after a failure
-        after(None, None, None, js=SETTLED)
+    fills_in(page, found_open, remembered, [*settings, widgets.guests])
 
     # Whoever opens a link has no photograph yet; here there is one, which is painted with the settings.
     to_set = [*settings, widgets.guests, widgets.found]
@@ -64,7 +60,6 @@ def restore(studio: Studio, widgets: RepaintWidgets, page: gr.Blocks, remembered
         [widgets.photo, widgets.guests],
         to_set,
         js="unlessAgain('#photo')",
-        preprocess=False,
         trigger_mode="multiple",  # another may be chosen while a restored one is examined
         show_progress="hidden",
     )

@@ -102,7 +102,6 @@ def _elsewhere(trainings: TrainingService) -> None:
         command,
         settings,
         shell,
-        preprocess=False,
         trigger_mode="always_last",
         queue=False,
         show_progress="hidden",

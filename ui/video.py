@@ -9,7 +9,7 @@ from ui.events import IN_LINE, one_at_a_time, refusals
 from ui.files import received
 from ui.gallery import drawn, examples, painting_settings, registry_choices
 from ui.line import Ended
-from ui.links import first_settings, remembers
+from ui.links import fills_in, first_settings, remembers
 from ui.restoring import read
 from ui.sliders import within
 from ui.video_service import VideoRun, VideoService
@@ -153,7 +153,7 @@ def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.B
     film, viewer, result, file = widgets.film, widgets.viewer, widgets.result, widgets.file
     paint, watched = widgets.paint, [viewer, widgets.leave, widgets.stop]
     named, settings = widgets.settings, [*widgets.settings.values()]
-    page.load(handlers.found_open, remembered, settings, show_progress="hidden", js="markEdited")
+    fills_in(page, handlers.found_open, remembered, settings)
     # For one choice from a list, Gradio starts two events.
     pressed = [named[name].input for name in ("style", "color", "size", "stroke", "second")]
     dragged = [named[name].input for name in ("strength", "mix")]

@@ -11,6 +11,7 @@ element.innerHTML = `
   <div class="legend"></div>
   <svg class="chart" role="img" aria-label="${say("Losses by step, on a log scale")}"></svg>`;
 const { id } = element.closest(".block");
+const taken = `${id}-taken`; // under this, the tab remembers which run was taken home
 const find = (selector) => element.querySelector(selector);
 const [image, hint, bar, line, scrub, legend, chart] =
   ["img", ".hint", ".bar i", ".line", ".scrub", ".legend", ".chart"].map(find);
@@ -285,7 +286,7 @@ function take() {
   const earlier = run;
   run = props.value || null;
   if (run?.progress && run.id !== own) { // else there would be nothing of it to come back to
-    tabMemory[id] = own = run.id;
+    sessionStorage[id] = own = run.id;
     // For as long as this page is there, if it may.
     navigator.locks?.request(own, () => new Promise(() => {})).catch(() => {});
   }
@@ -293,7 +294,8 @@ function take() {
   if (run && !rows().length && earlier?.losses.step?.length) keep(earlier);
   if (before && before.url === run?.snapshots.at(-1)?.url) before = null; // the new run was refused; this one is back
   if (!run || !before) looksBack = false;
-  if (earlier?.running && run && !run.running) element.dataset.unsaved = ""; // see page.js
+  if (run?.running) delete sessionStorage[taken];
+  else if (run?.progress) element.toggleAttribute("data-unsaved", sessionStorage[taken] !== run.id); // see page.js
   // For another run, or one that goes on or has just ended, the newest picture counts.
   if (!run || !earlier || run.running !== earlier.running || !rows().length) { at = null; hovered = null; loaded.clear(); }
   show();
@@ -313,16 +315,18 @@ new MutationObserver(() => {
   if (now !== place) { place = now; show(); }
 }).observe(tracker, { childList: true, characterData: true, subtree: true });
 element.closest(".column").addEventListener("click", ({ target }) => {
-  if (target.closest("#png, #csv, #zip, #download-film")) delete element.dataset.unsaved;
+  if (run?.running || !target.closest("#png, #csv, #zip, #download-film")) return; // or it is the one before
+  sessionStorage[taken] = own;
+  delete element.dataset.unsaved;
 });
 watch("value", take);
 new ResizeObserver(draw).observe(chart);
 take();
 async function comeBack() { // after the page was loaded again; a run that ends because of that takes a moment
-  for (let look = 0; look < 20 && !run && !busy() && tabMemory[id]; look++) {
+  for (let look = 0; look < 20 && !run && !busy() && sessionStorage[id]; look++) {
     const { held } = await navigator.locks?.query() ?? { held: [] };
     // A tab that is duplicated remembers what is the other one's.
-    if (!held.some(({ name }) => name === tabMemory[id])) trigger("select", { id: tabMemory[id] });
+    if (!held.some(({ name }) => name === sessionStorage[id])) trigger("select", { id: sessionStorage[id] });
     await new Promise((done) => setTimeout(done, 1000));
   }
 }

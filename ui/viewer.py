@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from nst_core.errors import NSTError
-from ui.events import as_markup
+from ui.events import as_markup, told
 from ui.files import address_of
 from ui.log import log_failure
 from ui.watched import Service, Watched
@@ -108,7 +108,7 @@ def follow(
         return [gr.Button(interactive=True), *hidden, *left(service.ended(request.session_hash))]
 
     def come_back(event: gr.EventData, request: gr.Request) -> list[Any]:
-        run = service.come_back(request.session_hash, str(event.id))
+        run = service.come_back(request.session_hash, told(event, "id"))
         return [view(run), *rest(request)] if run else [gr.skip()] * (1 + len(resting))
 
     def refused(request: gr.Request) -> list[Any]:

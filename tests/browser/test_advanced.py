@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_page import served_page
-from picking import pick, unfold
+from picking import pick, pick_for_good, unfold
 from PIL import Image
 from waiting import wait_long, wait_until
 
@@ -18,6 +18,7 @@ from nst_core.optimization import optimize
 from ui import optimization_service
 from ui.advanced import AS_BEGUN
 from ui.files import KEEP_SECONDS
+from ui.links import first_settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -223,11 +224,14 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
 
 def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: Path) -> None:
     page, asked = advanced, list[str]()
-    page.on("dialog", lambda question: asked.append(question.type))
-    page.on("dialog", lambda question: question.dismiss())
     choose(page, 3)
     page.locator("#run").click()
     wait_until_it_rests(page, "3 steps")
+    page.once("dialog", lambda question: question.accept())
+    page.reload()
+    wait_until_it_rests(page, "3 steps")
+    page.on("dialog", lambda question: asked.append(question.type))
+    page.on("dialog", lambda question: question.dismiss())
     page.get_by_role("tab", name="Video").click()
     page.locator("#paint-film").click()
     expect(page.get_by_test_id("toast-text")).to_contain_text("There is no film yet")  # whatever else goes wrong
@@ -235,8 +239,10 @@ def test_whoever_has_not_taken_a_run_home_is_asked(advanced: "Page", tmp_path: P
         page.close(run_before_unload=True)
     page.get_by_role("tab", name="Advanced").click()
     download(page, "#png", tmp_path)
-    page.reload()
-    wait_until_it_rests(page, "Finished · 3 steps")
+    for _ in range(2):
+        page.reload()
+        wait_until_it_rests(page, "Finished · 3 steps")
+        page.locator("#presets label").first.click()  # else no browser would ask
     assert asked == ["beforeunload"]
 
 
@@ -262,9 +268,15 @@ def test_a_run_is_there_again_when_the_page_is(advanced: "Page", tmp_path: Path)
     with page.expect_popup() as opened:
         page.evaluate("open(location.href)")  # with what this tab remembers, as if it were duplicated
     expect(opened.value.get_by_role("tab", name="Advanced")).to_have_attribute("aria-selected", "true")
+    expect(opened.value.locator("#content img")).to_have_attribute("src", re.compile("lion"))
+    opened.value.locator("#contents button").last.click()
+    expect(opened.value.locator("#content img")).to_have_attribute("src", re.compile("cheetah"))
     opened.value.wait_for_timeout(2000)
     expect(opened.value.locator("#optimization-viewer [data-state=empty]")).to_be_visible()
     opened.value.close()
+    page.reload()
+    expect(page.locator("#content img")).to_have_attribute("src", re.compile("lion"))
+    wait_until_it_rests(page, f"{done + 5} steps")
     page.locator("#go-on").click()
     wait_until_it_rests(page, f"{done + 10} steps")
 
@@ -378,6 +390,23 @@ def test_who_looks_back_sees_the_same_step_though_pictures_are_thinned_out(
     expect(stop).to_be_in_viewport(ratio=1)
     stop.click()
     wait_until_it_rests(page, "Stopped")
+
+
+def test_what_is_pressed_as_the_page_opens_stays(advanced: "Page", monkeypatch: pytest.MonkeyPatch) -> None:
+    page, noise = advanced, advanced.get_by_role("radio", name="From noise")
+    pick_for_good(page.get_by_role("radio", name="Tutorial"), "advanced")
+    page.get_by_role("tab", name="Repaint").click()
+
+    def after_a_while(*asked: Any) -> dict[str, str]:  # as on a busy server
+        time.sleep(1)
+        return first_settings(*asked)
+
+    monkeypatch.setattr("ui.advanced.first_settings", after_a_while)
+    page.reload()
+    page.get_by_role("tab", name="Advanced").click()
+    pick(noise)
+    page.wait_for_timeout(1500)
+    expect(noise).to_be_checked()
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)

@@ -274,6 +274,9 @@ def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
 def test_where_nothing_can_be_kept_nothing_is_said_of_it(blank: "Page", app_url: str) -> None:
     page = blank
     page.add_init_script("BroadcastChannel = class { constructor() { throw new DOMException('', 'SecurityError'); } };")
+    for memory in ("localStorage", "sessionStorage", "indexedDB"):
+        refuse = "() { throw new DOMException('', 'SecurityError'); }"
+        page.add_init_script(f"Object.defineProperty(window, '{memory}', {{ configurable: true, get{refuse} }})")
     page.goto(app_url)
     page.locator("#examples button").first.click()
     expect(page.locator("#result img")).to_have_count(2)
