@@ -35,6 +35,7 @@ async function keep() {
   const made = props.value;
   if (!made?.url || forgotten().includes(wish(made))) return;
   delete sessionStorage.forgotten;
+  const time = Date.now(); // one that takes longer to fetch is no newer
   // A touched-up picture replaces its earlier version: only the last of a moment is fetched, in the order of making. One
   // that is forgotten meanwhile is not kept.
   const another = () => props.value?.key === made.key && props.value.url !== made.url;
@@ -55,7 +56,7 @@ async function keep() {
   drawing.drawImage(whole, (THUMBNAIL_SIDE - width) / 2, (THUMBNAIL_SIDE - height) / 2, width, height);
   whole.close();
   if (overtaken()) return;
-  await putPicture(store, { ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time: Date.now() });
+  await putPicture(store, { ...made, file, small: canvas.toDataURL("image/jpeg", 0.85), time });
   for (const old of (await newestFirst()).slice(MAX_PICTURES)) await store((pictures) => pictures.delete(old.key));
   await show();
 }

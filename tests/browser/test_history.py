@@ -271,6 +271,18 @@ def test_what_is_forgotten_does_not_come_back(page: "Page") -> None:
     expect(page.get_by_text("Your latest pictures")).to_be_hidden()
 
 
+def test_pictures_stand_in_the_order_of_making_not_of_arriving(page: "Page") -> None:
+    held: list[Route] = []
+    page.route(re.compile(r"first-style\.png"), lambda route: held.append(route))
+    with page.expect_request(re.compile(r"first-style\.png")):
+        page.get_by_role("button", name="tower").first.click()
+    paint(page, "second-style", 1)
+    held[0].continue_()
+    pictures = page.locator("#history .strip img")
+    expect(pictures).to_have_count(2)
+    expect(pictures.first).to_have_attribute("alt", re.compile("Second"))
+
+
 def test_where_nothing_can_be_kept_nothing_is_said_of_it(blank: "Page", app_url: str) -> None:
     page = blank
     page.add_init_script("BroadcastChannel = class { constructor() { throw new DOMException('', 'SecurityError'); } };")
