@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO, TextIOBase
+from mmap import mmap
 from pathlib import Path
 from struct import error as StructError
 from typing import Any, BinaryIO
@@ -331,7 +332,9 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
         raise PictureError(f"{subject} was opened as text: open it as a binary file, with open(path, 'rb').")
     if getattr(source, "closed", False):
         raise PictureError(f"{subject} was closed: give an open file.")
-    if not (hasattr(source, "seekable") and source.seekable()):  # mmap lacks the method before Python 3.13
+    if isinstance(source, mmap):  # a file only in part: before Python 3.13, it does not say that it is seekable
+        return BytesIO(bytes(source))
+    if not (hasattr(source, "seekable") and source.seekable()):  # a reader of one's own may lack the method
         with _reading(subject):
             return BytesIO(source.read())
     source.seek(0)

@@ -193,7 +193,7 @@ def test_every_kind_of_source_is_read(rgb: Image.Image, tmp_path: Path) -> None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
         contents: tuple[Any, ...] = data, bytearray(data), memoryview(data), stream, file, pipe, mapped
-        for source in (path, str(path), *contents, Image.open(path), rgb):
+        for source in (path, str(path), *contents, Image.open(path), rgb, data, stream, file, mapped):  # some again
             assert np.array_equal(pixels(open_picture(source)), pixels(rgb))
     assert not stream.closed
 
