@@ -86,13 +86,13 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
         choices = [(in_words(found, translate), f"{found.repo}@{found.revision}") for found in styles]
         return gr.Dropdown(choices=choices, value=None), f"<p>{escape(words)}</p>"
 
-    def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, Any, Any]:
-        if name is None:  # the list is another one
-            return gr.skip(), gr.skip(), gr.skip()
+    def chosen(name: Any, guests: list[tuple[str, str]]) -> tuple[Any, ...]:
+        if name is None:  # the list is another one, or what was chosen stands in the gallery
+            return (gr.skip(),) * 4
         found = board.find(name)
         if found is None:
             raise gr.Error("That style is no longer in the list: open the list again.", print_exception=False)
-        return *with_guest(registry, guests, found.title, name), time.monotonic()
+        return *with_guest(registry, guests, found.title, name), time.monotonic(), None  # to be chosen again
 
     listing: dict[str, Any] = {
         "show_progress_on": choice,
@@ -104,7 +104,8 @@ def community_styles(registry: Registry, widgets: RepaintWidgets) -> None:
     choice.change(  # not input, which Gradio tells of whenever a list loses the focus
         chosen,
         [choice, widgets.guests],
-        [widgets.style, widgets.guests, widgets.found],
+        [widgets.style, widgets.guests, widgets.found, choice],
+        trigger_mode="multiple",  # the last one is read before the list is empty again
         show_progress="hidden",
     )
 

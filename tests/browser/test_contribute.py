@@ -15,6 +15,7 @@ from dropping import drop, drop_folder, settle
 from loopback_hub import LoopbackHub
 from made_films import make_film
 from made_styles import make_style
+from picking import pick_option
 from PIL import Image
 
 from nst_core.style import PREVIEW
@@ -148,6 +149,11 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         expect(page.locator("#styles label.selected input")).to_have_value(f"ada/wave@{revision}")
         assert picture(page, "The <b>Wave</b>") == first
         page.wait_for_function("before => localStorage.repaint !== before", arg=before)
+        page.locator("#styles label").first.click()
+        expect(page.locator("#styles label.selected input")).not_to_have_value(f"ada/wave@{revision}")
+        expect(choice).to_have_value("")
+        pick_option(choice, "ada/wave")  # which is no other one
+        expect(page.locator("#styles label.selected input")).to_have_value(f"ada/wave@{revision}")
         page.reload()
         expect(page.locator("#styles label.selected input")).to_have_value(f"ada/wave@{revision}")
     with page_of(browser, hub, tmp_path, "eve", "desktop", f"?style=ada/wave@{revision}&size=512") as page:
