@@ -62,8 +62,8 @@ def export_style(
         NSTError: ``mix`` is out of its range.
         StyleError: one of the two is not a style.
         ExportingError: a package is missing, there is no such precision, ``path`` is not a path, the file cannot be
-            written, a weight or what it gives is beyond float16, or PyTorch's exporter cannot follow a plug-in's
-            network.
+            written, a weight or what it gives is beyond float16, or PyTorch cannot compute a plug-in's network in
+            float16 on the CPU, or cannot follow it.
     """
     if not isinstance(path, str | os.PathLike):
         raise ExportingError(f"The file to write is a path that ends in .onnx, not {path!r:.80}.")
@@ -166,8 +166,12 @@ def _traced(paint: nn.Module, smallest: int, mix: float | None = None) -> "Model
 def _portable(style: Style, precision: ExportPrecision) -> nn.Module:
     portable = _Portable(style.network, DTYPES[precision]).eval()
     side = max(MIN_SIDE, style.architecture.min_size)  # float16 is slow on a CPU
-    with torch.inference_mode():
-        painted = portable(trial_picture(side, blobs=8, seed=0))
+    try:
+        with torch.inference_mode():
+            painted = portable(trial_picture(side, blobs=8, seed=0))
+    except RuntimeError as error:  # PyTorch has some layers, which a plug-in may use, in float16 on GPUs alone
+        why = str(error).partition("\n")[0].rstrip(".")
+        raise ExportingError(f"{quoted(style.title)} cannot be tried in float16 ({why}): use fp32.") from error
     if not all(numbers.isfinite().all() for numbers in (painted, *portable.parameters())):
         raise ExportingError(
             f"A weight of {quoted(style.title)}, or a number that it computes, is beyond 65,504, the largest that "

@@ -358,9 +358,12 @@ def test_the_layers_of_a_plug_in_may_be_defined_in_any_order(styles: dict[str, S
     np.testing.assert_allclose(painted, exact, atol=0.5)
 
 
-def test_what_no_graph_can_do_is_refused(styles: dict[str, Style], tmp_path: Path) -> None:
+def test_what_no_graph_can_do_or_no_processor_in_float16_is_refused(styles: dict[str, Style], tmp_path: Path) -> None:
     lite = styles[LITE]
     fickle = replace(lite, network=_Fickle(), architecture=replace(lite.architecture, id="fickle"))
     with pytest.raises(ExportingError, match=r"^PyTorch cannot write the network as one graph for all pictures: .+\.$"):
         export_style(fickle, tmp_path / "fickle.onnx")
+    exact = replace(lite, network=nn.LocalResponseNorm(3), architecture=replace(lite.architecture, id="exact"))
+    with pytest.raises(ExportingError, match=r"cannot be tried in float16 \(.+\): use fp32\.$"):
+        export_style(exact, tmp_path / "exact.onnx", precision="fp16")
     assert not [*tmp_path.iterdir()]
