@@ -38,7 +38,7 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     page.locator("#history .strip button").last.click()
     dialog = page.locator("#history dialog")
     expect(dialog).to_contain_text("First Style")
-    assert dialog.locator("img").evaluate("image => image.decode().then(() => image.naturalHeight)") == 512
+    expect(dialog.locator("img")).to_have_js_property("naturalHeight", 512)
     with page.expect_download() as downloaded:
         dialog.get_by_role("link", name="Download PNG").click()
     assert downloaded.value.suggested_filename == "tower-first-style.png"
@@ -209,8 +209,7 @@ def test_a_browser_that_stores_no_blobs_keeps_pictures_as_well(blank: "Page", ap
     expect(page.locator("#photo img")).to_have_attribute("src", re.compile("teal.png"))
     page.locator("#history .strip button").click()
     expect(page.locator("#history dialog")).to_contain_text("First Style")
-    picture = page.locator("#history dialog img")
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 512
+    expect(page.locator("#history dialog img")).to_have_js_property("naturalWidth", 512)
     page.locator("#history dialog .close").click()
     page.locator("#photo").get_by_label("Remove Image").click()
     expect(page.locator("#result img")).to_have_count(0)

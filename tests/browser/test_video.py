@@ -57,9 +57,7 @@ def test_first_frame_paint_play_download(film: "Page", tmp_path: Path) -> None:
     make_film(tmp_path / "my holiday.mp4", frames=20, sound="aac")
     choose(page, tmp_path / "my holiday.mp4")
     expect(page.locator("#film-viewer figure img")).to_be_visible()
-    assert (
-        page.locator("#film-viewer figure img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
-    )
+    expect(page.locator("#film-viewer figure img")).to_have_js_property("naturalWidth", 96)
     expect(page.locator("#film-viewer .line")).to_contain_text(
         "96 × 64 px · the first of 20 frames · painting all of them takes about"
     )
