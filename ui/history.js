@@ -63,15 +63,19 @@ async function keep() {
 
 async function show() {
   const pictures = await newestFirst();
-  const at = [...strip.children].reverse().indexOf(document.activeElement); // from the oldest: new ones come first
   const within = element.contains(document.activeElement);
   element.hidden = !pictures.length;
-  strip.replaceChildren(...pictures.map((picture) => {
-    const alt = `${picture.title}, ${new Date(picture.time).toLocaleString()}`;
-    return make("button", { onclick: () => look(picture) }, make("img", { src: picture.small, alt }));
-  }));
-  const others = [...strip.children].reverse(), place = Object.assign(element.closest("#history"), { tabIndex: -1 });
-  if (at >= 0 || (within && !others.length)) (others[at] ?? others.at(-1) ?? place).focus({ preventScroll: true });
+  // New ones come first, so places count from the end: a button stays, with the focus or for a dialog to give it back.
+  while (strip.children.length < pictures.length) strip.prepend(make("button", {}, make("img")));
+  while (strip.children.length > pictures.length) strip.firstChild.remove();
+  pictures.forEach((picture, index) => {
+    const button = strip.children[index], alt = `${picture.title}, ${new Date(picture.time).toLocaleString()}`;
+    button.onclick = () => look(picture);
+    Object.assign(button.firstChild, { src: picture.small, alt });
+  });
+  const place = Object.assign(element.closest("#history"), { tabIndex: -1 });
+  const lost = within && (!pictures.length || !element.contains(document.activeElement));
+  if (lost) (strip.firstChild ?? place).focus({ preventScroll: true });
 }
 
 function look(picture) {

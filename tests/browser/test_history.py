@@ -26,7 +26,11 @@ def test_pictures_are_found_again_opened_used_and_forgotten(page: "Page") -> Non
     expect(page.get_by_text("Your latest pictures")).to_be_hidden()
     pick(page.get_by_role("radio", name="Broad"))
     paint(page, "first-style", 1)
-    paint(page, "second-style", 2)
+    pick(page.locator("#styles input[value=second-style]"))
+    page.locator("#history .strip button").click()
+    expect(page.locator("#history .strip button")).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(page.locator("#history .strip button").last).to_be_focused()  # which it was opened by, before the other came
     pick_for_good(page.get_by_role("radio", name="Photograph", exact=True))  # touched up, and no other picture
     expect(page.locator("#info")).to_contain_text("Second")
     page.reload()
