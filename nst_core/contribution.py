@@ -1,5 +1,6 @@
 """Turns an upload, weights alone or a style's folder as a zip, into a style's folder; all sizes are bounded."""
 
+import os
 import shutil
 import stat
 import zipfile
@@ -22,6 +23,8 @@ RIGHT = f"a style's zip holds only {', '.join(MAX_BYTES)}, all at the top or in 
 CHUNK = 2**16  # bytes
 LOCAL_HEADER = 30
 """The fewest bytes of the header before an entry's data."""
+END, LARGEST_END = b"PK\5\6", 22 + 0xFFFF
+"""How a zip's last record begins, and the most bytes that it has, most of them a comment."""
 
 TAKEN = "upload weights as .safetensors, or a style's folder as a zip"
 CHECKPOINT = (
@@ -57,7 +60,7 @@ def is_zip(path: Path) -> bool:
     """Whether a file begins as a zip does; one that cannot be read does not."""
     with suppress(OSError), path.open("rb") as file:
         # All four bytes: two may be those of a safetensors' length.
-        return file.read(4) in (b"PK\3\4", b"PK\5\6")
+        return file.read(4) in (b"PK\3\4", END)
     return False
 
 
@@ -114,9 +117,10 @@ class _Reader(FileIO):
 
 def _unzip(upload: Path, folder: Path) -> None:
     with _Reader(upload) as file:
+        file.seek(-min(upload.stat().st_size, LARGEST_END), os.SEEK_END)
+        if END not in file.read(LARGEST_END):
+            raise ContributionError("The zip was cut short: upload the whole file again.")
         try:
-            if not zipfile.is_zipfile(upload):
-                raise ContributionError("The zip was cut short: upload the whole file again.")
             archive = zipfile.ZipFile(file)
         except NSTError:
             raise

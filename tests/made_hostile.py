@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from nst_core.style import CARD, CONFIG, MAX_BYTES, PREVIEW, WEIGHTS, Card
 
 LITE = ARCHITECTURES["johnson-lite"]
 FIRST, LAST = "conv1.conv2d.weight", list(LITE.shapes)[-2]
+TOO_DEEP = "nested too deeply" if sys.version_info < (3, 14) else "Expecting value: line 1 column 60001"
+"""What a header of brackets that nothing closes is refused for: newer Pythons read all 60,000 characters of it."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def _headers(good: bytes) -> Iterator[Upload]:
         ("header that is no JSON", joined(once[:-1], body), "is not valid JSON: Expecting ','"),
         ("two headers", joined(once + once, body), "Extra data"),
         ("header with a comment", joined("{// mine\n" + once[1:], body), "Expecting property name"),
-        ("nested lists", joined("[" * 60_000, body), "nested too deeply"),
+        ("nested lists", joined("[" * 60_000, body), TOO_DEEP),
         ("a list", joined(f"[{once}]", body), "should be a JSON object"),
         ("a number of 5,000 digits", lied("in1.bias", "1" * 5000), "limit (4300"),
         (

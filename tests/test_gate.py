@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_hostile import joined, split, zipped
+from made_hostile import TOO_DEEP, joined, split, zipped
 from made_styles import JOHNSON, lively_state
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -191,7 +191,7 @@ def test_a_header_that_only_python_takes_for_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nest", ["[", '{"a":'])
 def test_header_nested_deeply(tmp_path: Path, nest: str) -> None:
     sentence = refusal(write(tmp_path, joined(nest * (60_000 // len(nest)), b"")))
-    assert sentence == "The header of model.safetensors is nested too deeply to be a list of tensors."
+    assert TOO_DEEP in sentence
 
 
 @pytest.mark.parametrize("header", ["[]", "1", "null", '"text"'])
