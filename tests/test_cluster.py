@@ -53,7 +53,9 @@ def cluster() -> Iterator[Cluster]:
 
 def nst(*words: object, folder: Path, address: str = "") -> "subprocess.Popen[str]":
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    there = {"RAY_ADDRESS": address} if address else {}
+    there = {"PYTHONWARNINGS": "ignore:Core Pydantic V1"}  # Ray imports that, and Python 3.14 warns of it
+    if address:
+        there["RAY_ADDRESS"] = address
     return begun(*words, folder=folder, environment=environment | there)
 
 
