@@ -1,7 +1,9 @@
 // Dropped files: one that misses its place does not open instead of the page but finds it, as a pasted one does, one of
 // another kind removes nothing, and one that the browser cannot show is named; chosen pictures are there again when
 // the page is reloaded; and a file that can no longer be taken home is said to be gone. Gradio runs this with `element`
-// (the masthead).
+// (the masthead) and `trigger`, which asks the server for nothing, see ui/page.js.
+document.addEventListener("unheard", () => trigger("select"));
+
 const RIGHT = {
   image: say("That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file."),
   video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),

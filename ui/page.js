@@ -66,6 +66,22 @@ for (const name of ["localStorage", "sessionStorage"]) {
   Object.defineProperty(window, name, { value });
 }
 
+// Gradio's answers come in one stream, which the server closes after the last that it knows of. A browser that learns of
+// that only once it has asked for more does not open another stream, and waits for ever, or until it asks again.
+const fetched = fetch;
+let asked = 0; // when, in milliseconds
+window.fetch = (request, options) => {
+  const { pathname } = new URL(request.url ?? request, location), answer = fetched(request, options);
+  if (pathname.endsWith("/queue/join")) answer.then(() => { asked = performance.now(); }, () => {});
+  if (pathname.endsWith("/queue/data")) {
+    const opened = performance.now();
+    request.signal.addEventListener("abort", () => {
+      if (asked > opened) document.dispatchEvent(new Event("unheard"));
+    });
+  }
+  return answer;
+};
+
 // A link, or the last visit, fills the settings in soon after they are shown, and would undo what was pressed before.
 document.documentElement.toggleAttribute("data-opening", Boolean(location.search || localStorage.length));
 let unsettled = 3; // tabs that are filled in: Repaint, Video and Advanced, see ui/links.py

@@ -94,13 +94,15 @@ def build_page(
         studio.forget(request.session_hash)
 
     with Page(studio, optimizations, trainings, videos, title="Repaint", fill_width=False) as page:
-        gr.HTML(
+        masthead = gr.HTML(
             say("<h1>Repaint</h1><p>Your photograph, in the manner of a painting.</p>"),
             js_on_load=DROPS.read_text("utf-8"),
             elem_id="masthead",
             most=MAX_FILE,
             side=max_side,
         )
+        # Asked for nothing, so that the browser hears what it missed, see ui/page.js.
+        masthead.select(lambda: None, show_progress="hidden", concurrency_limit=None)
         remembered = {tab: memory(tab) for tab in ("repaint", "video", "advanced")}
         with gr.Tab(say("Repaint"), id="repaint"):
             widgets = repaint_tab(studio, remembered["repaint"])

@@ -51,6 +51,33 @@ def test_who_waits_in_line_finds_their_settings_again(page: "Page", server: Repa
         wait_until(lambda: server.studio.line.waiting())
 
 
+def test_whoever_asks_as_the_stream_of_answers_closes_is_answered(blank: "Page", app_url: str) -> None:
+    page = blank
+    page.add_init_script("""
+        window.late = 0;  // milliseconds that each piece of the stream is on its way
+        const fetched = fetch;
+        const transform = async (piece, controller) => {
+            await new Promise((done) => setTimeout(done, late));
+            controller.enqueue(piece);
+        };
+        window.fetch = async (...given) => {
+            const answer = await fetched(...given);
+            if (!answer.url.includes("/queue/data")) return answer;
+            return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
+        };
+    """)
+    page.goto(app_url)
+    page.get_by_role("button", name="tower").first.click()
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("first-style"))
+    page.wait_for_timeout(1000)  # until it is closed
+    page.evaluate("late = 500")
+    pick(page.locator("#styles input[value=second-style]"))
+    page.wait_for_timeout(500)  # by now the server has closed the next one
+    pick(page.locator("#styles input[value=first-style]"))
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("second-style"))
+    expect(page.locator("#result img").last).to_have_attribute("src", re.compile("first-style"))
+
+
 def test_a_picture_that_was_made_here_waits_in_line_as_it_was_made(
     page: "Page", server: Repaint, tmp_path: Path
 ) -> None:
