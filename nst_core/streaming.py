@@ -40,7 +40,7 @@ STRIP = {torch.float32: 3 * 2**20, torch.bfloat16: 8 * 2**20}
 """Approximate bytes of a strip of a feature map."""
 AT_ONCE = 5
 """Rows of the painted picture that the last convolution gives at a time: 15 numbers, as CPUs have 16 lanes."""
-LEAST = 3 * TILE
+LEAST = 2 * TILE
 """The fewest rows of a strip: above and below it, a convolution reads up to eight more."""
 KEEP_ALL = 9_000_000
 """Pixels up to which full-size feature maps are kept. For larger pictures, they are computed twice, as are, where
@@ -134,7 +134,7 @@ class StripNetwork:
         kernel = torch.cat([F.pad(scaled, (0, 0, row, AT_ONCE - 1 - row)) for row in range(AT_ONCE)])
         kernel = _laid_out(kernel, self._dtype)
         colour = self._colour + self._last.sum((2, 3)) @ source.shift()
-        for low, high in run.each(height, 8 * AT_ONCE):  # the taller, the fewer rows are read twice
+        for low, high in run.each(height, 4 * AT_ONCE):  # the taller, the fewer rows are read twice
             seen = source.rows(low - reach, high + reach, reach, spare=(-(high - low) % AT_ONCE, 0))
             values = F.conv2d(_batch(seen), kernel, stride=(AT_ONCE, 1))[0].unflatten(0, (AT_ONCE, 3))
             source.release(high - reach)

@@ -104,11 +104,14 @@ def repaint(
     if stroke != 1:
         width, height = (max(1, round(side / stroke)) for side in target.size)
         seen = photo.resize((width, height), Image.Resampling.LANCZOS)
-    painted = Image.fromarray(paint_pixels(_rgb(seen), style, precision, progress))
-    if painted.size != target.size:
-        painted = painted.resize(target.size, Image.Resampling.LANCZOS)
-    if target.mode == "RGBA":
-        painted.putalpha(target.getchannel("A"))
+    pixels, result_size = _rgb(seen), target.size
+    alpha = target.getchannel("A") if target.mode == "RGBA" else None
+    del photo, target, seen  # or a large picture's copies would lie beside its feature maps
+    painted = Image.fromarray(paint_pixels(pixels, style, precision, progress))
+    if painted.size != result_size:
+        painted = painted.resize(result_size, Image.Resampling.LANCZOS)
+    if alpha:
+        painted.putalpha(alpha)
     return painted
 
 

@@ -541,6 +541,33 @@ def test_ctrl_c_while_a_command_begins_says_nothing(made: Path, moment: str) -> 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+LEAVING = """
+import os, runpy, sys, threading
+
+class Large:
+    def __del__(self):
+        os.write(1, b"taken apart")
+
+def work():
+    threading.main_thread().join()
+    os.write(1, b"done")
+
+large = Large()
+threading.Thread(target=work).start()
+runpy.run_module("nst_core", run_name="__main__", alter_sys=True)
+"""
+"""The command line, beside a thread that ends later, and what Python takes apart at its very end."""
+
+
+@pytest.mark.parametrize(("words", "status"), [("styles --json", 0), ("check missing", 1), ("--nonsense", 2)])
+def test_a_command_ends_once_all_is_done_and_takes_nothing_apart(made: Path, words: str, status: int) -> None:
+    command = [sys.executable, "-c", LEAVING, *words.split()]
+    done = subprocess.run(command, cwd=made, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert done.stdout.endswith("done") and bool(done.stderr) == (status != 0)
+    assert json.loads(done.stdout.removesuffix("done") or "[]") or status
+
+
 @pytest.mark.parametrize(("variables", "told"), [({"RANK": "2"}, 1), ({"RANK": "2", "LOCAL_RANK": "1"}, 0)])
 def test_of_processes_one_a_machine_refuses(
     made: Path, variables: dict[str, str], told: int, monkeypatch: pytest.MonkeyPatch
