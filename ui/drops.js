@@ -50,11 +50,13 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
   return !file.type && /\.(heic|heif|hif)$/i.test(file.name) ? called("image/heic") : file;
 }
 
-function refuse(box, words) {
-  const alert = make("p", { className: "dropped", role: "alert", textContent: words });
-  box.after(alert);
-  setTimeout(() => alert.remove(), 10000);
+function refuse(box, words) { // until another file comes or a button is pressed
+  box.after(make("p", { className: "dropped", role: "alert", textContent: words }));
 }
+
+document.addEventListener("click", ({ target, isTrusted }) => {
+  if (isTrusted && target.closest("button")) document.querySelector(".dropped")?.remove();
+}, { capture: true });
 
 function put(file, input) {
   const given = new DataTransfer();

@@ -37,7 +37,9 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
         Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB").save(tmp_path / name)
         drop(page, tmp_path / name, "image/png", place)
         expect(page.locator("#result img").first).to_have_attribute("src", re.compile(name.removesuffix(".png")))
+    page.clock.install()
     drop(page, tmp_path / "note.txt", "text/plain", "#photo")
+    page.clock.fast_forward(60_000)
     expect(page.get_by_role("alert").get_by_text("That is not a picture")).to_be_visible()
     drop_folder(page, tmp_path, "#photo")
     expect(page.get_by_role("alert").get_by_text("That is a folder: drop a single file.")).to_be_visible()
@@ -50,6 +52,8 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_role("alert").get_by_text("That is not a picture")).to_be_visible()
     assert not page.get_by_test_id("toast-body").count()
     expect(page.locator("#photo img")).to_be_visible()
+    page.get_by_role("tab", name="Repaint").click()
+    expect(page.get_by_text("That is not a picture")).to_have_count(0)
     # Gradio's button for that says nothing where there is no picture to paste.
     expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
     assert page.evaluate(DROP_PROMISE) == [True, True]
