@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from nst_core.errors import NSTError
 from ui.events import IN_LINE, one_at_a_time, refusals
 from ui.files import received
 from ui.gallery import drawn, examples, painting_settings, registry_choices
@@ -98,19 +99,25 @@ class Handlers:
         values = read(self.videos.studio, self.settings, recipe)
         return [values.get(name, gr.skip()) for name in self.settings]
 
-    def chosen(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
+    def chosen(self, request: gr.Request, film: Any, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Another film, or none."""
         self.videos.choose(request.session_hash, bool(film))
-        return self.first(request, film, *values)
+        with refusals():
+            try:
+                yield self._first(request, film, *values)
+            except NSTError as error:  # which stays where its frame would be: a toast goes, and nobody pressed Paint
+                yield {"refusal": str(error)}, *_previous()
+                raise
 
     def first(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
-        """Paint the first frame."""
-        # The film painted before can still be downloaded, and its label says that it is not this one.
-        earlier = gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
-        if not film:
-            return None, *earlier
+        """Paint the first frame with other settings."""
         with refusals():
-            path, wish = received(film, "film"), self._wish(values)
+            return self._first(request, film, *values)
+
+    def _first(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
+        if not film:
+            return None, *_previous()
+        path, wish = received(film, "film"), self._wish(values)
         if self.videos.shows(request.session_hash, path, wish):
             return gr.skip(), gr.skip(), gr.skip()  # Gradio tells of a choice whenever its list loses the focus
         painted = self.videos.running.get(request.session_hash)
@@ -122,12 +129,11 @@ class Handlers:
                         "The film being painted keeps its settings; Paint starts over with the new ones."
                     )
                 )
-            return gr.skip(), *earlier
-        with refusals():
-            try:
-                return view(self.videos.first(request.session_hash, path, wish)), *earlier
-            except Ended:  # a later request is answered instead, whatever Gradio's order
-                return gr.skip(), *earlier
+            return gr.skip(), *_previous()
+        try:
+            return view(self.videos.first(request.session_hash, path, wish)), *_previous()
+        except Ended:  # a later request is answered instead, whatever Gradio's order
+            return gr.skip(), *_previous()
 
     def start(self, request: gr.Request, film: Any, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Paint the whole film."""
@@ -146,6 +152,11 @@ class Handlers:
 
     def _wish(self, values: Sequence[Any]) -> Wish:
         return Wish.of(**dict(zip(self.settings, within(self.settings.values(), values), strict=True)))
+
+
+def _previous() -> tuple[gr.Video, gr.DownloadButton]:
+    """The film painted before, which can still be downloaded; its label says that it is not this one."""
+    return gr.Video(label=say("Previous film")), gr.DownloadButton(say("Previous film (MP4)"))
 
 
 def wire(widgets: Widgets, handlers: Handlers, page: gr.Blocks, remembered: gr.BrowserState) -> None:

@@ -1,6 +1,7 @@
 // A picture that grows, its losses on a log scale, and a slider over its steps. Gradio runs this with `element` (an
-// empty box), `props.value` (ui/viewer.py: view), `props.hint`, `props.each` (what stands before its number), and
-// `watch`, which calls back when the value grows, and `trigger`, which asks for the run that this tab had.
+// empty box), `props.value` (ui/viewer.py: view, or the `refusal` of a film), `props.hint`, `props.each` (what stands
+// before its number), and `watch`, which calls back when the value grows, and `trigger`, which asks for the run that
+// this tab had.
 const told = (status) => JSON.parse(status) // ui/words.py: phrase
   .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
@@ -71,6 +72,9 @@ function show() {
   const waits = `${others.replace("{}", place)} ${say("Press Stop to leave the queue.")}`;
   hint.innerHTML = say(run ? "<b>One moment</b>The first picture is on its way." : props.hint);
   if (place) hint.innerHTML = `<b>${say("You are in the queue")}</b>${waits}`;
+  const refusal = !run && !place && props.value?.refusal;
+  if (refusal) hint.textContent = refusal;
+  hint.classList.toggle("wrong", Boolean(refusal));
   hint.hidden = !!run?.snapshots.length;
   image.hidden = !run?.snapshots.length || !image.src;
   if (!run) { line.textContent = ""; bar.style.width = 0; scrub.disabled = true; scrub.max = 0; clear(); draw(); return; }
@@ -284,7 +288,7 @@ async function keep({ status, losses, snapshots }) {
 
 function take() {
   const earlier = run;
-  run = props.value || null;
+  run = props.value?.status ? props.value : null;
   if (run?.progress && run.id !== own) { // else there would be nothing of it to come back to
     sessionStorage[id] = own = run.id;
     // For as long as this page is there, if it may.

@@ -184,6 +184,12 @@ def test_on_a_wide_screen_the_frames_stay_in_sight(film: "Page", tmp_path: Path)
     pick_option(page.locator("#film-style input"), "Second")
     expect(page.locator("#painted-film")).to_contain_text("Previous film")
     expect(frame).to_be_in_viewport(ratio=0.95)
+    (tmp_path / "text.mp4").write_text("I am a text.")
+    page.locator("#film").get_by_label("Clear").click()
+    choose(page, tmp_path / "text.mp4")
+    expect(page.locator("#film-viewer .wrong")).to_contain_text("text.mp4")
+    tops = [page.locator(place).evaluate("box => box.offsetTop") for place in ("#film-viewer", "#painted-film")]
+    assert tops == sorted(tops)
 
 
 def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
@@ -304,6 +310,12 @@ def test_a_text_file_is_no_film(film: "Page", tmp_path: Path) -> None:
     # Gradio says in a toast of its own that the browser cannot play it.
     toast = page.get_by_test_id("toast-text").filter(has_text="text.mp4")
     expect(toast).to_have_text(re.compile(r"^[^/]+: use an MP4[^/]+\.$"))
+    wrong = page.locator("#film-viewer .wrong")
+    expect(wrong).to_have_text(toast.inner_text())  # a toast goes
+    expect(page.locator("#film-viewer .error")).to_be_hidden()
+    page.locator("#film").get_by_label("Clear").click()
+    expect(wrong).to_have_count(0)
+    expect(page.locator("#film-viewer .hint")).to_contain_text("Watch a film being painted")
 
 
 def test_the_browser_sees_the_colours_and_the_turn(page: "Page", tmp_path: Path) -> None:
