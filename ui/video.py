@@ -126,7 +126,7 @@ class Handlers:
                 painted.explained = True
                 gr.Info(
                     translator_for(request)(
-                        "The film being painted keeps its settings; Paint starts over with the new ones."
+                        "The film being painted goes on as it began: to start over, press Stop, and then Paint."
                     )
                 )
             return gr.skip(), *_previous()

@@ -257,8 +257,8 @@ una pantalla bastante ancha.
     "Previous film (MP4)": "La película anterior (MP4)",
     "Last finished film (MP4)": "La última película terminada (MP4)",
     "Your film": "Su película",
-    "The film being painted keeps its settings; Paint starts over with the new ones.": (
-        "La película que se está pintando conserva sus ajustes; Pintar empieza de nuevo con los nuevos."
+    "The film being painted goes on as it began: to start over, press Stop, and then Paint.": (
+        "La película que se está pintando sigue como empezó: para empezar de nuevo, pulse Parar y después Pintar."
     ),
     "Community styles": "Estilos de la comunidad",
     "community, unreviewed": "de la comunidad, sin revisar",
