@@ -17,7 +17,7 @@ from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
-from nst_core.text import quoted
+from nst_core.text import count, quoted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -211,8 +211,8 @@ def train(
             done = step.step
     if done < steps:
         stderr.print(
-            f"Interrupted after {done} of {steps} steps: --resume continues from there, and import makes a style of "
-            f"{folder.checkpoint} as it is, in another folder."
+            f"Interrupted after {done:,} of {count(steps, 'step')}: --resume continues from there, and import makes a "
+            f"style of {folder.checkpoint} as it is, in another folder."
         )
         raise typer.Exit(130)
     if finished:

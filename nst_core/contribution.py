@@ -13,7 +13,7 @@ from nst_core.errors import NSTError
 from nst_core.gate import MAX_HEADER, POINTER, recognise
 from nst_core.heif import is_heif
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
-from nst_core.text import quoted
+from nst_core.text import count, quoted
 
 MAX_LIST = 2**17
 """The most bytes of a zip's list of entries: each usually has a hundred, and a trainer's samples may be among them."""
@@ -142,8 +142,8 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
         end = entry.header_offset + LOCAL_HEADER + entry.compress_size
         if end > size:
             raise ContributionError(
-                f"The zip's entry {quoted(entry.filename)} should lie within the zip, but ends {end - size:,} bytes "
-                "after it."
+                f"The zip's entry {quoted(entry.filename)} should lie within the zip, but ends "
+                f"{count(end - size, 'byte')} after it."
             )
 
 

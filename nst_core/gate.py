@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.errors import NSTError
 from nst_core.modes import FLOAT32_ON_CPU, OwnNumbers
-from nst_core.text import explain, few, plain, unique_keys
+from nst_core.text import count, explain, few, plain, unique_keys
 
 DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER = 2**16
@@ -205,8 +205,8 @@ def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
         )
     if len(data) > start + end:
         raise WeightsError(
-            f"{file} has {len(data) - start - end:,} bytes after its last tensor, where it should end: it should "
-            "hold weights and nothing else."
+            f"{file} has {count(len(data) - start - end, 'byte')} after its last tensor, where it should end: it "
+            "should hold weights and nothing else."
         )
 
 
@@ -218,7 +218,7 @@ def _start(data: bytes, file: str) -> int:
             f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
         )
     if len(data) < max(8, start):
-        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, fewer than its header takes.")
+        raise WeightsError(f"{file} was cut short: it has {count(len(data), 'byte')}, fewer than its header takes.")
     return start
 
 

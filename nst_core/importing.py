@@ -30,7 +30,7 @@ from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.gate import IS_POINTER, POINTER, WeightsError, load_network, recognise
 from nst_core.losses import CONVENTIONS
 from nst_core.recipe import Recipe
-from nst_core.text import explain, few, plain, quoted, read_text
+from nst_core.text import count, explain, few, plain, quoted, read_text
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 100_000  # bytes
@@ -200,8 +200,10 @@ def _checked(state: State, architecture: Architecture) -> State:
         ImportingError: it has not.
     """
     shapes = architecture.shapes
-    if wrong := [name for name in shapes if name not in state] or [name for name in state if name not in shapes]:
-        raise ImportingError(f"It is close to {architecture.id}, but {few(wrong)} is missing or unexpected.")
+    if missing := [name for name in shapes if name not in state]:
+        raise ImportingError(f"It is close to {architecture.id}, but lacks {few(missing)}.")
+    if foreign := [name for name in state if name not in shapes]:
+        raise ImportingError(f"It is close to {architecture.id}, but has the unexpected {few(foreign)}.")
     for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
             raise ImportingError(f"{quoted(name)} has the shape {tuple(state[name].shape)}, but should have {shape}.")
@@ -313,7 +315,7 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
                 f"{MANIFEST} gives {variable} the file {quoted(path.name)}, which is not a valid file name."
             ) from error
         if held != math.prod(theirs):
-            raise ImportingError(f"{file} holds {held:,} numbers, but {variable} has {math.prod(theirs):,}.")
+            raise ImportingError(f"{file} holds {count(held, 'number')}, but {variable} has {math.prod(theirs):,}.")
         tensor = torch.from_numpy(values.astype(np.float32)).reshape(theirs)
         state[name] = tensor.permute(3, 2, 0, 1).contiguous() if len(shape) == 4 else tensor
     return state

@@ -424,7 +424,7 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         {name: state[name] for name in list(state)[2:]} | {"conv1.conv2d.weight": state["conv1.conv2d.weight"]},
         "'conv1.conv2d.bias'",
     )
-    refused({**state, "fc.weight": torch.zeros(2)}, "'fc.weight' is missing or unexpected")
+    refused({**state, "fc.weight": torch.zeros(2)}, "but has the unexpected 'fc.weight'")
     refused({**state, "in1.weight": torch.ones(33)}, r"'in1.weight' has the shape \(33,\), but should have \(32,\)")
     endless = torch.ones(1).expand(2**40)
     refused({**state, "in1.weight": endless}, "has the shape")
