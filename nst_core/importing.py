@@ -24,10 +24,9 @@ from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.checkpoint import load_checkpoint, unpacked_size
-from nst_core.contribution import other_kind
 from nst_core.errors import NSTError, check_number
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
-from nst_core.gate import IS_POINTER, POINTER, WeightsError, load_network, recognise
+from nst_core.gate import IS_POINTER, POINTER, WeightsError, load_network, other_kind, recognise
 from nst_core.losses import CONVENTIONS
 from nst_core.recipe import Recipe
 from nst_core.text import count, explain, few, plain, quoted, read_text
