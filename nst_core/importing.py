@@ -73,7 +73,7 @@ class Imported:
     architecture: Architecture
     state: State
     origin: str
-    """The project it is from."""
+    """The project it is from; for a safetensors file with the names used here, the architecture."""
     training: Training | None = None
     """If a training here wrote it, and says it in full, how it was made."""
 
@@ -98,7 +98,7 @@ def read_checkpoint(path: Path) -> Imported:
             if imported := _of_a_family(_bare(_read_safetensors(path))):
                 return imported
             raise
-        return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
+        return Imported(architecture, load_network(path, architecture).state_dict(), f"weights of {architecture.id}")
     state, settings = _unpickle(path)
     if settings is not None:
         trained_as = str(settings["architecture"])

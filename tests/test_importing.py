@@ -292,6 +292,7 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, original: Path) -> None:
         "import", str(tmp_path / "mosaic" / "model.safetensors"), "-o", str(tmp_path / "b"), "--sample", str(original)
     )
     assert again.returncode == 0, again.stderr
+    assert "imported from weights of johnson." in (tmp_path / "b" / "README.md").read_text()
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
 
 
