@@ -64,7 +64,7 @@ class _Command(TyperCommand):
         for parameter in self.params:
             value = given.get(parameter.name)
             if parameter.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
-                raise typer.BadParameter("it is empty; for the current folder, give . instead.", ctx, parameter)
+                raise typer.BadParameter("it is empty; if the current folder is meant, give . instead.", ctx, parameter)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -305,7 +305,7 @@ def search(
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
-    what = f"{tries} alternative{'s' * (tries > 1)} after {steps} step{'s' * (steps > 1)}"
+    what = f"{count(tries, 'alternative')} after {count(steps, 'step')}"
     print(f"{out} shows {what}; give those options to train.")
 
 

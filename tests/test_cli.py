@@ -239,7 +239,7 @@ def test_for_photographs_that_are_not_there_no_folder_is_made(made: Path) -> Non
 )
 def test_nothing_is_not_the_current_folder(made: Path, command: list[str], option: str) -> None:
     told = refusal(*command, folder=made, code=2)
-    assert option in told and "it is empty; for the current folder, give ." in told
+    assert option in told and "it is empty; if the current folder is meant, give ." in told
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
