@@ -20,6 +20,7 @@ from pathlib import Path
 from film import make_film
 
 from nst_core import Registry, stylize_video
+from nst_core.text import count
 from nst_core.video_reader import open_film
 from nst_core.video_segments import FRAMES, cut
 
@@ -60,7 +61,7 @@ def main() -> None:
             film = Path(folder, f"film-{workers}.mp4")
             make_film(film, FRAMES * workers * (1 + arguments.rounds), tuple(arguments.size))
             rates[workers] = paint(film, arguments.style, workers)
-            print(f"measured: {workers} worker{'s' * (workers > 1)}, {rates[workers]:.2f} frames/s", flush=True)
+            print(f"measured: {count(workers, 'worker')}, {rates[workers]:.2f} frames/s", flush=True)
         began = time.perf_counter()
         pieces = list(cut(open_film(film)))
         cutting = FRAMES * len(pieces) / (time.perf_counter() - began)

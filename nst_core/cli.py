@@ -39,7 +39,7 @@ from nst_core.files import identity
 from nst_core.memory import keep_freed_memory, out_of_memory
 from nst_core.quota import heed_quota, share_cores
 from nst_core.registry import Registry, on_the_hub, perhaps_a_folder
-from nst_core.text import few
+from nst_core.text import count, few
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 """The system's errors for an output that takes no more data."""
@@ -64,7 +64,7 @@ class _Command(TyperCommand):
         for parameter in self.params:
             value = given.get(parameter.name)
             if parameter.default != "" and "" in (value if isinstance(value, list | tuple) else [value]):
-                raise typer.BadParameter("it is empty; for the current folder, give . instead.", ctx, parameter)
+                raise typer.BadParameter("it is empty; if the current folder is meant, give . instead.", ctx, parameter)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -209,7 +209,7 @@ def stylize(
     for refusal in refused:
         stderr.print(str(refusal), markup=False)
     if interrupted:
-        stderr.print(f"Interrupted: {len(written)} of {len(photos)} pictures were written.")
+        stderr.print(f"Interrupted: {len(written)} of {count(len(photos), 'picture')} written.")
         raise typer.Exit(130)
     if left_out := folders_inside(given, target if out else None):
         stderr.print(f"Folders inside a folder are skipped unless they are named: {few(left_out)}.", markup=False)

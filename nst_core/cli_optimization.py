@@ -27,7 +27,7 @@ from nst_core.history import HistoryWriter, row
 from nst_core.method import METHODS, Color, Init, OptimizerName
 from nst_core.precision import Precision
 from nst_core.registry import Registry
-from nst_core.text import quoted
+from nst_core.text import count, quoted
 
 if TYPE_CHECKING:
     from nst_core.optimization import OptimizationStep
@@ -290,7 +290,7 @@ def _follow(
             if max(step.size) < size:
                 why += " before it reached its full size"
             print(
-                f"{out}  {step.best.width} × {step.best.height} px, {step.step} steps, {step.seconds:.1f} s, "
+                f"{out}  {step.best.width} × {step.best.height} px, {count(step.step, 'step')}, {step.seconds:.1f} s, "
                 f"loss {step.state.best.total:.4g}, {why}"
             )
     if interrupted:

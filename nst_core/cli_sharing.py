@@ -70,7 +70,7 @@ def import_style(
     try_network(network, imported.architecture, checkpoint.name)
     title = plain(title or Path(os.path.abspath(out)).name)  # which need not be text
     training: dict[str, object] = {"imported_from": imported.origin}
-    text = f"# {title}\n\nA style for nst-core, imported: the network is one of {imported.origin}."
+    text = f"# {title}\n\nA style for nst-core, imported from {imported.origin}."
     if made := imported.training:
         training |= asdict(made.recipe) | {"style_image_sha256": made.painting, "feature_network": made.features}
         if made.step < made.recipe.steps:

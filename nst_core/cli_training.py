@@ -17,7 +17,7 @@ from nst_core.errors import NSTError
 from nst_core.processes import is_alone, is_first
 from nst_core.recipe import MAX_SEED, MAX_SIDE, Recipe
 from nst_core.registry import Registry
-from nst_core.text import quoted
+from nst_core.text import count, quoted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -211,8 +211,8 @@ def train(
             done = step.step
     if done < steps:
         stderr.print(
-            f"Interrupted after {done} of {steps} steps: --resume continues from there, and import makes a style of "
-            f"{folder.checkpoint} as it is, in another folder."
+            f"Interrupted after {done:,} of {count(steps, 'step')}: --resume continues from there, and import makes a "
+            f"style of {folder.checkpoint} as it is, in another folder."
         )
         raise typer.Exit(130)
     if finished:
@@ -305,7 +305,7 @@ def search(
                 rows[-1].append(painted(network, shown))
     columns = ["the painting", *(f"--content-weight {weight:g}" for weight in weights)]
     save_picture(draw_sheet(rows, column_labels=columns, row_labels=[f"--style-size {size}" for size in sizes]), out)
-    what = f"{tries} alternative{'s' * (tries > 1)} after {steps} step{'s' * (steps > 1)}"
+    what = f"{count(tries, 'alternative')} after {count(steps, 'step')}"
     print(f"{out} shows {what}; give those options to train.")
 
 

@@ -23,6 +23,7 @@ from nst_core.console import (
     stderr,
 )
 from nst_core.registry import Registry
+from nst_core.text import count
 
 
 def video(
@@ -93,6 +94,7 @@ def video(
         print(f"{out} was already finished except for its sound.")
         return
     height, width, _ = step.pixels.shape
-    print(f"{out}  {width} × {height} px, {step.frame} frames, {step.seconds:.1f} s, {step.rate:.2f} frames/s")
+    frames = count(step.frame, "frame")
+    print(f"{out}  {width} × {height} px, {frames}, {step.seconds:.1f} s, {step.rate:.2f} frames/s")
     if changed := recoded(open_film(film), lossless=lossless):
         print(f"Its sound was converted {changed}: a file of this kind cannot hold it as it was.")

@@ -10,10 +10,9 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from nst_core.errors import NSTError
-from nst_core.gate import MAX_HEADER, POINTER, recognise
-from nst_core.heif import is_heif
+from nst_core.gate import MAX_HEADER, POINTER, other_kind, recognise
 from nst_core.style import CONFIG, MAX_BYTES, WEIGHTS, StyleConfig
-from nst_core.text import quoted
+from nst_core.text import count, quoted
 
 MAX_LIST = 2**17
 """The most bytes of a zip's list of entries: each usually has a hundred, and a trainer's samples may be among them."""
@@ -33,21 +32,6 @@ CHECKPOINT = (
 )
 BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF"
 """How checkpoints began before PyTorch 1.6; since then they are zips."""
-_OTHERS = {
-    b"\x1f\x8b": "a gzip archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\x89HDF": "an HDF5 file",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"GIF8": "a picture",
-    b"RIFF": "a picture",
-    b"\x1a\x45\xdf\xa3": "a film",
-    b"\3\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
-    b"\4\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
-    b"<": "a web page",
-}
-"""Files that people mistake for a style, by their first bytes."""
 _SAID_BY_GATE = (b"\x80", POINTER)
 """How files begin that the gate refuses with a better message."""
 
@@ -81,7 +65,7 @@ def unpack(upload: Path, folder: Path) -> None:
         raise ContributionError(CHECKPOINT)
     if not head:
         raise ContributionError(f"The file is empty: {TAKEN}.")
-    if head[8:9] != b"{":  # which follows the length that weights begin with, and that may look like any of these
+    if head[8:9] != b"{":  # as weights have there
         if name := other_kind(head):
             raise ContributionError(f"The file is {name}: {TAKEN}.")
         if int.from_bytes(head[:8], "little") > MAX_HEADER and not head.startswith(_SAID_BY_GATE):
@@ -95,15 +79,6 @@ def unpack(upload: Path, folder: Path) -> None:
     architecture = recognise(folder / WEIGHTS)
     config = StyleConfig(architecture=architecture.id, architecture_version=architecture.version)
     (folder / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def other_kind(head: bytes) -> str:
-    """The common name for a file that begins so, or empty text."""
-    if head[4:8] == b"ftyp":
-        return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"
-    if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):
-        return "a film" if head[8:12] == b"AVI " else "a sound file"
-    return next((name for beginning, name in _OTHERS.items() if head.lstrip().startswith(beginning)), "")
 
 
 class _Reader(FileIO):
@@ -142,8 +117,8 @@ def _refuse_overlaps(entries: list[zipfile.ZipInfo], size: int) -> None:
         end = entry.header_offset + LOCAL_HEADER + entry.compress_size
         if end > size:
             raise ContributionError(
-                f"The zip's entry {quoted(entry.filename)} should lie within the zip, but ends {end - size:,} bytes "
-                "after it."
+                f"The zip's entry {quoted(entry.filename)} should lie within the zip, but ends "
+                f"{count(end - size, 'byte')} after it."
             )
 
 

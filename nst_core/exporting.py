@@ -189,7 +189,7 @@ def _describe(model: "ModelProto", styles: list[Style], precision: ExportPrecisi
     least = max(MIN_SIDE, *(style.architecture.min_size for style in styles))
     takes, gives = f"{layout}; sides of {least} pixels or more", f"{layout}, clamped; of the input's size"
     titles = " + ".join(style.title for style in styles)
-    graph.name = titles or "style"  # a graph needs a name, even if the folder's has nothing visible
+    graph.name = titles
     graph.input[0].doc_string, graph.output[0].doc_string = takes, gives
     model.producer_name, model.producer_version = "nst-core", __version__
     model.doc_string = f"Repaints a photograph in the style of {titles}."

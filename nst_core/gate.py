@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.errors import NSTError
+from nst_core.heif import is_heif
 from nst_core.modes import FLOAT32_ON_CPU, OwnNumbers
-from nst_core.text import explain, few, plain, unique_keys
+from nst_core.text import count, explain, few, plain, unique_keys
 
 DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 MAX_HEADER = 2**16
@@ -27,6 +28,22 @@ TRIAL_SIDE = 64
 POINTER = b"version https://git-lfs"
 """How the text begins that Git LFS leaves in place of a file that was not fetched."""
 IS_POINTER = "is only a Git LFS pointer: `git lfs pull` fetches the weights themselves"
+
+_OTHERS = {
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"RIFF": "a picture",
+    b"\x1a\x45\xdf\xa3": "a film",
+    b"\3\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
+    b"\4\0\0\0\1\0\0\0": "a network of Lua’s Torch, which PyTorch does not read either",
+    b"<": "a web page",
+}
+"""Files that people mistake for weights or a style, by their first bytes."""
 
 
 class WeightsError(NSTError):
@@ -150,6 +167,15 @@ def trial_picture(side: int, *, blobs: int, seed: int) -> Tensor:
     return 255 * F.interpolate(colours, size=(side, side), mode="bilinear")
 
 
+def other_kind(head: bytes) -> str:
+    """The common name for a file that begins so, or empty text."""
+    if head[4:8] == b"ftyp":
+        return "a picture" if is_heif(head) or head[8:12] in (b"avif", b"avis") else "a film"
+    if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"WAVE"):
+        return "a film" if head[8:12] == b"AVI " else "a sound file"
+    return next((name for beginning, name in _OTHERS.items() if head.lstrip().startswith(beginning)), "")
+
+
 def _read(path: Path, limit: int, architecture: str) -> bytes:
     if not os.path.isfile(path):
         raise WeightsError(f"There is no file {path.name}.")
@@ -168,6 +194,9 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
         )
     if data.startswith(POINTER):
         raise WeightsError(f"{path.name} {IS_POINTER}.")
+    # After the length that weights begin with, and that may look like any of these, comes a brace.
+    if data[8:9] != b"{" and (kind := other_kind(data[:64])):
+        raise WeightsError(f"{path.name} is {kind}: it should be a safetensors file.")
     if len(data) > limit:
         raise WeightsError(f"{path.name} has more than {limit:,} bytes, the most that {architecture} weights can take.")
     return data
@@ -205,8 +234,8 @@ def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
         )
     if len(data) > start + end:
         raise WeightsError(
-            f"{file} has {len(data) - start - end:,} bytes after its last tensor, where it should end: it should "
-            "hold weights and nothing else."
+            f"{file} has {count(len(data) - start - end, 'byte')} after its last tensor, where it should end: it "
+            "should hold weights and nothing else."
         )
 
 
@@ -218,7 +247,7 @@ def _start(data: bytes, file: str) -> int:
             f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
         )
     if len(data) < max(8, start):
-        raise WeightsError(f"{file} was cut short: it has {len(data):,} bytes, fewer than its header takes.")
+        raise WeightsError(f"{file} was cut short: it has {count(len(data), 'byte')}, fewer than its header takes.")
     return start
 
 

@@ -24,13 +24,12 @@ from nst_core.architectures import ARCHITECTURES, Architecture
 from nst_core.architectures.fast_style_transfer import FAST_STYLE_TRANSFER
 from nst_core.architectures.johnson import JOHNSON
 from nst_core.checkpoint import load_checkpoint, unpacked_size
-from nst_core.contribution import other_kind
 from nst_core.errors import NSTError, check_number
 from nst_core.features import IMAGENET_MEAN, IMAGENET_STD
-from nst_core.gate import IS_POINTER, POINTER, WeightsError, load_network, recognise
+from nst_core.gate import IS_POINTER, POINTER, WeightsError, load_network, other_kind, recognise
 from nst_core.losses import CONVENTIONS
 from nst_core.recipe import Recipe
-from nst_core.text import explain, few, plain, quoted, read_text
+from nst_core.text import count, explain, few, plain, quoted, read_text
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 100_000  # bytes
@@ -74,7 +73,7 @@ class Imported:
     architecture: Architecture
     state: State
     origin: str
-    """The project it is from."""
+    """The project it is from; for a safetensors file with the names used here, the architecture."""
     training: Training | None = None
     """If a training here wrote it, and says it in full, how it was made."""
 
@@ -99,7 +98,7 @@ def read_checkpoint(path: Path) -> Imported:
             if imported := _of_a_family(_bare(_read_safetensors(path))):
                 return imported
             raise
-        return Imported(architecture, load_network(path, architecture).state_dict(), architecture.id)
+        return Imported(architecture, load_network(path, architecture).state_dict(), f"weights of {architecture.id}")
     state, settings = _unpickle(path)
     if settings is not None:
         trained_as = str(settings["architecture"])
@@ -200,8 +199,10 @@ def _checked(state: State, architecture: Architecture) -> State:
         ImportingError: it has not.
     """
     shapes = architecture.shapes
-    if wrong := [name for name in shapes if name not in state] or [name for name in state if name not in shapes]:
-        raise ImportingError(f"It is close to {architecture.id}, but {few(wrong)} is missing or unexpected.")
+    if missing := [name for name in shapes if name not in state]:
+        raise ImportingError(f"It is close to {architecture.id}, but lacks {few(missing)}.")
+    if foreign := [name for name in state if name not in shapes]:
+        raise ImportingError(f"It is close to {architecture.id}, but has the unexpected {few(foreign)}.")
     for name, shape in shapes.items():
         if tuple(state[name].shape) != shape:
             raise ImportingError(f"{quoted(name)} has the shape {tuple(state[name].shape)}, but should have {shape}.")
@@ -313,7 +314,7 @@ def read_ml5(folder: Path) -> dict[str, Tensor]:
                 f"{MANIFEST} gives {variable} the file {quoted(path.name)}, which is not a valid file name."
             ) from error
         if held != math.prod(theirs):
-            raise ImportingError(f"{file} holds {held:,} numbers, but {variable} has {math.prod(theirs):,}.")
+            raise ImportingError(f"{file} holds {count(held, 'number')}, but {variable} has {math.prod(theirs):,}.")
         tensor = torch.from_numpy(values.astype(np.float32)).reshape(theirs)
         state[name] = tensor.permute(3, 2, 0, 1).contiguous() if len(shape) == 4 else tensor
     return state

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Literal, TypedDict, get_origin, get_type_hints
 
 from nst_core.errors import NSTError, check_choice, check_setting, check_weights
@@ -122,45 +123,48 @@ def _layers(*names: str) -> dict[str, float]:
 
 _FIRST_RELUS = _layers(*(f"relu{block}_1" for block in range(1, 6)))
 
-METHODS: dict[str, Method] = {
-    "quick": Method(),
-    # The same from noise: the photograph has to come back from its content loss alone.
-    "noise": Method(content_weight=0.15, init="noise", steps=200),
-    # Gatys, Ecker and Bethge 2015: the paper's layers, noise, average pooling. Its conv4_2 is what Caffe gives by that
-    # name: the ReLU's output. Its weights depend on the picture's size and on how the network is normalised; these give
-    # pictures like the paper's with activations whose mean is 1.
-    "paper": Method(
-        content_layers=_layers("relu4_2"),
-        style_layers=_FIRST_RELUS,
-        content_weight=1.0,
-        style_weight=1e5,
-        convention="tutorial",
-        pooling="average",
-        init="noise",
-        steps=500,
-        scales=1,
-    ),
-    # jcjohnson/neural-style's weights are 5 and 100, for the Caffe network, whose activations are far larger; style
-    # counts their square, hence the greater weight where their mean is 1, as in compact. Its smoothness, 1e-3, weighs a
-    # sum over pixels of 0–255; of a mean in 0–1, 1 takes the grain of the noise away, and leaves the other losses.
-    "neural-style": Method(
-        content_layers=_layers("relu4_2"),
-        style_layers=_FIRST_RELUS,
-        content_weight=5.0,
-        style_weight=1e5,
-        total_variation=1.0,
-        convention="tutorial",
-        init="noise",
-        steps=1000,
-        scales=1,
-    ),
-    "tutorial": Method(
-        content_layers=_layers("conv2_2"),
-        style_layers=_layers("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
-        content_weight=1.0,
-        style_weight=1e6,
-        convention="tutorial",
-        steps=300,
-        scales=1,
-    ),
-}
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "quick": Method(),
+        # The same from noise: the photograph has to come back from its content loss alone.
+        "noise": Method(content_weight=0.15, init="noise", steps=200),
+        # Gatys, Ecker and Bethge 2015: the paper's layers, noise, average pooling. Its conv4_2 is what Caffe gives by
+        # that name: the ReLU's output. Its weights depend on the picture's size and on how the network is normalised;
+        # these give pictures like the paper's with activations whose mean is 1.
+        "paper": Method(
+            content_layers=_layers("relu4_2"),
+            style_layers=_FIRST_RELUS,
+            content_weight=1.0,
+            style_weight=1e5,
+            convention="tutorial",
+            pooling="average",
+            init="noise",
+            steps=500,
+            scales=1,
+        ),
+        # jcjohnson/neural-style's weights are 5 and 100, for the Caffe network, whose activations are far larger; style
+        # counts their square, hence the greater weight where their mean is 1, as in compact. Its smoothness, 1e-3,
+        # weighs a sum over pixels of 0–255; of a mean in 0–1, 1 takes the grain of the noise away, and leaves the other
+        # losses.
+        "neural-style": Method(
+            content_layers=_layers("relu4_2"),
+            style_layers=_FIRST_RELUS,
+            content_weight=5.0,
+            style_weight=1e5,
+            total_variation=1.0,
+            convention="tutorial",
+            init="noise",
+            steps=1000,
+            scales=1,
+        ),
+        "tutorial": Method(
+            content_layers=_layers("conv2_2"),
+            style_layers=_layers("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
+            content_weight=1.0,
+            style_weight=1e6,
+            convention="tutorial",
+            steps=300,
+            scales=1,
+        ),
+    }
+)

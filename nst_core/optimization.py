@@ -41,6 +41,7 @@ from nst_core.optimizers import OPTIMIZERS, Point
 from nst_core.precision import best_device, fast_bfloat16
 from nst_core.stages import Plan, Stage
 from nst_core.stylization import BlendColor, blend
+from nst_core.text import count
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -327,8 +328,8 @@ class _Run:
             )
         if resume and (resume.step >= self.method.steps or resume.seconds >= (self.method.seconds or math.inf)):
             raise OptimizationError(
-                f"The run to continue ended after {resume.step} steps and {resume.seconds:.1f} s: allow more steps, "
-                "or seconds."
+                f"The run to continue ended after {count(resume.step, 'step')} and {resume.seconds:.1f} s: allow more "
+                "steps, or seconds."
             )
         return self._steps(resume)
 

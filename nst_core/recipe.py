@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 
 from nst_core.errors import NSTError, check_setting, check_weights
+from nst_core.text import count
 
 MAX_SIDE = 4096
 """The largest side of a crop, and longer side of the painting, in pixels."""
@@ -124,6 +125,6 @@ def check_recipe(recipe: object) -> None:
         raise RecipeError(f"A recipe is Recipe(architecture='johnson', …), not {recipe!r:.80}.")
     if recipe.reconstruction_steps >= recipe.steps:
         raise RecipeError(
-            f"The first {recipe.reconstruction_steps} steps teach the network to give a photograph back, which "
-            f"leaves none of {recipe.steps} for the painting: choose more steps, or fewer reconstruction steps."
+            f"It takes {count(recipe.reconstruction_steps, 'step')} to teach the network to give a photograph back, "
+            f"which leaves none of {recipe.steps} for the painting: choose more steps, or fewer reconstruction steps."
         )

@@ -27,7 +27,7 @@ from nst_core.style import (
     read_card,
     read_config,
 )
-from nst_core.text import few, quoted
+from nst_core.text import count, few, quoted
 
 TRIAL = "a trial picture"
 TRIAL_SIDE = 256  # pixels
@@ -111,8 +111,9 @@ def _weights(path: Path, architecture: Architecture | None) -> list[Finding]:
         network = load_network(path, architecture)
     except NSTError as error:
         return [Finding(WEIGHTS, False, str(error))]
-    count = sum(parameter.numel() for parameter in network.parameters())
-    words = f"{len(architecture.shapes)} tensors of {architecture.id}, {count:,} parameters, all finite."
+    tensors = count(len(architecture.shapes), "tensor")
+    parameters = count(sum(parameter.numel() for parameter in network.parameters()), "parameter")
+    words = f"{tensors} of {architecture.id}, {parameters}, all finite."
     return [Finding(WEIGHTS, True, words), _trial(network)]
 
 

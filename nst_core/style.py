@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ MAX_BYTES = {
     WEIGHTS: max(max_bytes(architecture) for architecture in VERSIONS.values()),
 }
 """The four files of a style, and the most bytes that each may have."""
+DTYPES = torch.float16, torch.bfloat16, torch.float32
+"""Of weights in a file."""
 PREVIEW_SIZE = 512
 """Longer side of the preview, in pixels."""
 HUB_TAGS = ("style-transfer", "nst-style")
@@ -70,7 +72,7 @@ class StyleError(NSTError):
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: ClassVar[str]
 
@@ -125,8 +127,6 @@ class Card(_File):
         StyleError: something in it is not as it should be.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     file = CARD
 
     title: PlainText = ""
@@ -174,7 +174,7 @@ class Style:
     """A style ready to paint: its network takes and returns (N, 3, H, W) of RGB in 0–255, see ``Architecture``."""
 
     id: str
-    """The id of its entry in the registry, ``user/repo@revision`` on the Hub, or the name of its folder."""
+    """The id of its entry in the registry, ``user/repo@revision`` on the Hub, or its folder's name; never empty."""
     title: str
     artist: str
     license: str
@@ -273,6 +273,7 @@ class Style:
         if missing := [file for file in (CONFIG, WEIGHTS) if not os.path.isfile(folder / file)]:
             raise StyleError(f"{quoted(name)} is not a style: it lacks {' and '.join(missing)}.")
         config, card = read_config(folder), read_card(folder)
+        name = name or "style"  # the folder's has nothing visible
         architecture = config.find_architecture()
         return cls(
             id=name,
@@ -306,20 +307,20 @@ def check_style(style: object) -> None:
 
 
 def read_config(folder: Path) -> StyleConfig:
-    """A style folder's ``config.json``.
+    """A style folder's ``config.json``; what another version of this library wrote beside that is left out.
 
     Raises:
         StyleError: it cannot be read, or something in it is not as it should be.
     """
     text = read_text(folder / CONFIG, MAX_CONFIG, StyleError)
     try:
-        config = StyleConfig.model_validate_json(text)
+        said = TypeAdapter(dict[str, Any]).validate_json(text)
         check_json(text)
     except ValidationError as error:
         raise StyleError(explain(error, CONFIG)) from error
     except ValueError as error:
         raise StyleError(f"{CONFIG} cannot be used: {error}.") from error
-    return config
+    return StyleConfig(**{name: value for name, value in said.items() if name in StyleConfig.model_fields})
 
 
 def read_card(folder: Path) -> Card:
@@ -390,7 +391,7 @@ def write_style(
         PictureError: the preview cannot be read.
     """
     folder = _real(folder)
-    _check_parts(network_state, config, card)
+    _check_parts(network_state, config, card, dtype)
     architecture = config.find_architecture()
     # Copies, as safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().to("cpu", dtype, copy=True).contiguous() for name, tensor in network_state.items()}
@@ -424,7 +425,7 @@ def write_style(
                 folder.rmdir()
 
 
-def _check_parts(network_state: object, config: object, card: object) -> None:
+def _check_parts(network_state: object, config: object, card: object, dtype: object) -> None:
     """Refuse what is something else than ``write_style`` takes under that name."""
     if not isinstance(config, StyleConfig):
         right = "StyleConfig(architecture='johnson', architecture_version=1)"
@@ -437,6 +438,8 @@ def _check_parts(network_state: object, config: object, card: object) -> None:
     for name, tensor in network_state.items():
         if not isinstance(tensor, Tensor) or tensor.is_meta:
             raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
+    if dtype not in DTYPES:
+        raise StyleError(f"The weights are written as one of {', '.join(map(str, DTYPES))}, not {dtype!r:.80}.")
 
 
 def _real(folder: str | Path) -> Path:

@@ -57,6 +57,11 @@ def quoted(name: object, limit: int = 80) -> str:
     return text if len(text) <= limit + 2 else f"{text[:limit]}…{text[0]}"
 
 
+def count(number: int, thing: str) -> str:
+    """``1 step``, ``1,200 steps``; the ``thing`` is a word whose plural ends in s."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def few(names: list[str], most: int = 3) -> str:
     """``'a', 'b', 'c' and 5 more``."""
     shown = ", ".join(quoted(name, 30) for name in names[:most])

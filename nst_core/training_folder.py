@@ -23,7 +23,7 @@ from nst_core.history import HistoryWriter
 from nst_core.images import fit, save_picture
 from nst_core.recipe import Recipe
 from nst_core.style import MAX_BYTES, PREVIEW_SIZE, Card, StyleConfig, write_style
-from nst_core.text import plain, quoted
+from nst_core.text import count, plain, quoted
 from nst_core.training import TrainingError, TrainingStep, is_complete, painted
 
 MEASURED_STEPS = 100
@@ -212,14 +212,15 @@ def card_text(
     title: str, artist: str, painting: str, recipe: Recipe, done: int, measured: int, metrics: dict[str, float]
 ) -> str:
     """A card's text on a training of ``done`` steps; the metrics are means over the last ``measured``."""
-    steps = f"{recipe.steps}" if done == recipe.steps else f"{done} of {recipe.steps}"
+    steps, squares = count(recipe.steps, "step"), count(recipe.batch_size, "square")
+    steps = steps if done == recipe.steps else f"{done:,} of {steps}"
     after = f"*{title}* by {artist}." if artist else f"*{title}*."
     if painting:
         after += f"\nThe painting: {painting}."
     losses = ""
     if metrics:
         means = f"content {metrics['training_content']:.3f}, style {metrics['training_style']:.3f}"
-        losses = f"\nLosses over the last {measured} steps: {means}."
+        losses = f"\nLosses over the last {count(measured, 'step')}: {means}."
     return f"""# {title}
 
 A style for nst-core: a transformation network (Johnson et al. 2016) that repaints a photograph after {after}
@@ -232,7 +233,7 @@ picture = stylize(open_picture("photo.jpg"), Registry.load().open("."))
 
 ## Training
 
-{steps} steps of {recipe.batch_size} squares of {recipe.crop} px; the painting at {recipe.style_size} px;
+{steps} of {squares} of {recipe.crop} px; the painting at {recipe.style_size} px;
 content weight {recipe.content_weight:g}, content focus {recipe.content_focus:g}, style weight
 {recipe.style_weight:g}, total variation {recipe.total_variation:g}. Every hyper-parameter is in `config.json`.{losses}
 """

@@ -351,8 +351,8 @@ class _Work:
             files = self._files()
             if gone := [part.name for part in self.parts if part not in files]:
                 raise FilmError(
-                    f"{self._subject} cannot be put together: {few(gone)} is missing from the folder "
-                    f"{quoted(self._folder.name)}, where it should be until the film is finished."
+                    f"{self._subject} cannot be put together: {quoted(self._folder.name)} lacks {few(gone)}, which "
+                    "should stay there until the film is finished."
                 )
             if painted := any(map(count_frames, files)):
                 if not complete and (last := last_time(files, film)) >= self.end:  # the last part broke off

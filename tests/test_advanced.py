@@ -30,7 +30,7 @@ from nst_core.method import METHODS, Method
 from nst_core.optimization import optimize
 from nst_core.registry import Registry
 from ui import build_page, optimization_service
-from ui.advanced import PRESETS
+from ui.advanced import PRESETS, plan_in_words
 from ui.line import Closed
 from ui.links import read_recipe
 from ui.optimization_service import (
@@ -382,6 +382,12 @@ def test_only_networks_on_offer_are_opened(optimizations: OptimizationService, f
     for name in (str(features), "vgg19", None):
         with pytest.raises(NSTError, match="compact"):
             optimizations.network(name)  # type: ignore[arg-type]
+
+
+def test_the_plan_of_one_step_does_not_speak_of_several() -> None:
+    assert "128 px, at most 1 step of Adam" in plan_in_words(
+        Method(size=128, steps=1, optimizer="adam"), "content", 1.0, {}, str
+    )
 
 
 def test_presets_are_all_methods(optimizations: OptimizationService) -> None:

@@ -239,7 +239,7 @@ def test_for_photographs_that_are_not_there_no_folder_is_made(made: Path) -> Non
 )
 def test_nothing_is_not_the_current_folder(made: Path, command: list[str], option: str) -> None:
     told = refusal(*command, folder=made, code=2)
-    assert option in told and "it is empty; for the current folder, give ." in told
+    assert option in told and "it is empty; if the current folder is meant, give ." in told
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that takes no file, an administrator's neither")
@@ -501,7 +501,7 @@ def test_ctrl_c_keeps_what_was_refused_before(made: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(batch, "stylize_files", pressed)
     assert nst("stylize", "photo.png", "--style", "wave", "-o", "ended", folder=made).stderr.splitlines() == [
         "The picture 'photo.png' is too old.",
-        "Interrupted: 0 of 1 pictures were written.",
+        "Interrupted: 0 of 1 picture written.",
     ]
 
 
@@ -659,7 +659,7 @@ def test_a_training_in_the_background_that_is_told_to_end_keeps_every_step(
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 130, told
     done = len((working / "losses.csv").read_text().splitlines()) - 1
-    assert told.startswith(f"Interrupted after {done} of 5000 steps: --resume continues")
+    assert told.startswith(f"Interrupted after {done} of 5,000 steps: --resume continues")
     assert torch.load(working / "checkpoint.pt", weights_only=True)["step"] == done
 
 
@@ -679,7 +679,7 @@ def test_an_interrupted_training_that_is_imported_tells_how_it_was_made(training
         "stopped_after": 2,
     }
     card = (tmp_path / "tried" / "README.md").read_text()
-    assert "after *A Ramp* by Nobody." in card and "2 of 5 steps of 1 squares of 64 px" in card
+    assert "after *A Ramp* by Nobody." in card and "2 of 5 steps of 1 square of 64 px" in card
 
 
 def test_what_a_training_drew_does_not_become_its_sample(training: list[object], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -274,15 +273,6 @@ def test_what_is_in_the_file(fp32: Callable[[str], Path], fp16: Path) -> None:
     assert said["precision"] == "fp16" and "of 16 pixels" in said["input"] and said["nst_core_version"]
     weights = {tensor.data_type for tensor in onnx.load(fp16).graph.initializer if len(tensor.dims) == 4}
     assert onnx.TensorProto.FLOAT16 in weights
-
-
-def test_a_style_without_a_title_is_exported(styles: dict[str, Style], tmp_path: Path) -> None:
-    folder = tmp_path / "\u2800"  # which is invisible, and the title where no card says
-    shutil.copytree(styles[LITE].folder, folder, ignore=shutil.ignore_patterns("README.md"))
-    style = Style.open(folder)
-    assert style.title == ""
-    export_style(style, str(tmp_path / "style.onnx"))
-    assert onnx.load(tmp_path / "style.onnx").graph.name == "style"
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_written(

@@ -292,6 +292,7 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, original: Path) -> None:
         "import", str(tmp_path / "mosaic" / "model.safetensors"), "-o", str(tmp_path / "b"), "--sample", str(original)
     )
     assert again.returncode == 0, again.stderr
+    assert "imported from weights of johnson." in (tmp_path / "b" / "README.md").read_text()
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "mosaic/model.safetensors").read_bytes()
 
 
@@ -424,7 +425,7 @@ def test_a_pth_of_nobody_known_is_refused(tmp_path: Path) -> None:
         {name: state[name] for name in list(state)[2:]} | {"conv1.conv2d.weight": state["conv1.conv2d.weight"]},
         "'conv1.conv2d.bias'",
     )
-    refused({**state, "fc.weight": torch.zeros(2)}, "'fc.weight' is missing or unexpected")
+    refused({**state, "fc.weight": torch.zeros(2)}, "but has the unexpected 'fc.weight'")
     refused({**state, "in1.weight": torch.ones(33)}, r"'in1.weight' has the shape \(33,\), but should have \(32,\)")
     endless = torch.ones(1).expand(2**40)
     refused({**state, "in1.weight": endless}, "has the shape")

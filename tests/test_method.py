@@ -183,6 +183,11 @@ def test_a_layer_that_nothing_stands_for_is_left_to_be_refused(layer: str) -> No
     assert nearest_layers({layer: 1.0}, GIVEN) == {layer: 1.0}
 
 
+def test_no_caller_changes_what_the_presets_are() -> None:
+    with pytest.raises(TypeError):
+        METHODS["quick"] = Method(steps=1)  # type: ignore[index]
+
+
 def test_every_preset_can_be_had_of_the_compact_network() -> None:
     given = load_features("compact").layers
     for method in METHODS.values():

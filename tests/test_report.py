@@ -9,6 +9,7 @@ import pytest
 import torch
 from made_hostile import lite_state, picture
 from made_styles import JOHNSON, lively_state, make_style
+from PIL import Image
 from safetensors.torch import save
 
 from nst_core.architectures import ARCHITECTURES
@@ -119,6 +120,15 @@ def test_weights_alone(made: Path, folder: Path) -> None:
     assert examine_file(made / WEIGHTS).usable
     (folder / WEIGHTS).write_bytes(b"x")
     assert not examine_file(folder / WEIGHTS).usable
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(10_000_000)])
+def test_a_picture_is_not_measured_as_weights(tmp_path: Path, rest: bytes) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
+    with (tmp_path / "photo.jpg").open("ab") as file:
+        file.write(rest)
+    [finding] = examine_file(tmp_path / "photo.jpg").findings
+    assert finding.words == "photo.jpg is a picture: it should be a safetensors file."
 
 
 def test_a_zip(made: Path, tmp_path: Path) -> None:

@@ -310,6 +310,10 @@ def test_a_state_of_another_network_is_not_written(tmp_path: Path) -> None:
         (lambda: Card(title=3), "'title' in README.md should be a valid string."),  # type: ignore[arg-type]
         (lambda: Card(tags="sea"), "'tags' in README.md should be a list."),  # type: ignore[arg-type]
         (lambda: Card(licence="mit"), "README.md has 'licence', which means nothing there."),  # type: ignore[call-arg]
+        (
+            lambda: StyleConfig(architecture="johnson", architecture_version=1, trainig={}),  # type: ignore[call-arg]
+            "config.json has 'trainig', which means nothing there.",
+        ),
         (lambda: StyleConfig(architecture="johnson"), "config.json lacks 'architecture_version'."),  # type: ignore[call-arg]
         (
             lambda: StyleConfig(architecture="johnson", architecture_version=0),
@@ -335,6 +339,8 @@ def test_what_is_made_of_wrong_values_is_refused_in_one_sentence(make: Callable[
         ({"config": {"architecture": "johnson"}}, r"The configuration is .*, not \{'architecture': 'johnson'\}"),
         ({"card": None}, r"The card is what Card\(title='A Title'\) gives, not None"),
         ({"card": Card(text="\udcff")}, r"README\.md cannot hold '\\udcff', which is not a valid character"),
+        ({"dtype": torch.float64}, r"The weights are written as one of torch\.float16, .*, not torch\.float64"),
+        ({"dtype": "float16"}, r"The weights are written as one of torch\.float16, .*, not 'float16'"),
         ({"folder": None}, "The folder of a style is a path, not None"),
     ],
 )
@@ -460,6 +466,8 @@ def test_a_title_is_one_plain_line(folder: Path, title: str, plain: str) -> None
 def test_a_folder_s_name_is_one_plain_line(tmp_path: Path) -> None:
     style = Style.open(make_style(tmp_path / "great\n\x1b[31mwave", title=""))
     assert style.title == style.id == "great [31mwave"
+    style = Style.open(make_style(tmp_path / "\u2800", title=""))
+    assert style.title == style.id == "style"
 
 
 def test_no_tag_is_said_twice() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nst_core.errors import NSTError
-from nst_core.text import few, plain, quoted, read_text, slug
+from nst_core.text import count, few, plain, quoted, read_text, slug
 
 
 def test_a_name_that_is_cut_ends_in_an_ellipsis() -> None:
@@ -13,6 +13,10 @@ def test_a_name_that_is_cut_ends_in_an_ellipsis() -> None:
     assert quoted("a" * 80) == f"'{'a' * 80}'"
     assert quoted("a" * 81) == f"'{'a' * 79}…'"
     assert few(["holiday/2019-08-14 at the beach.jpg"]) == "'holiday/2019-08-14 at the bea…'"
+
+
+def test_what_is_counted_agrees_with_its_number() -> None:
+    assert [count(number, "step") for number in (0, 1, 2, 1200)] == ["0 steps", "1 step", "2 steps", "1,200 steps"]
 
 
 def test_a_cut_name_is_no_longer_than_any_other() -> None:

@@ -656,7 +656,7 @@ def test_a_training_goes_on_without_the_losses_that_were_lost(
     assert list(folder.record(steps_of(RECIPE, painting, photos, folder.checkpoint, resume=True), resume=True)) == []
     style = finish(folder, JohnsonNetwork())
     assert style.config.metrics == {} and "stopped_after" not in style.config.training
-    assert "6 steps of 1 squares" in (folder.folder / "README.md").read_text()
+    assert "6 steps of 1 square of" in (folder.folder / "README.md").read_text()
 
 
 def test_two_trainings_do_not_share_a_folder(painting: Path, photos: Path, tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ def test_a_film_is_painted_in_turns(videos: VideoService, film: Path) -> None:
     assert videos.ended("ann") is None and not folder.exists()
 
 
+def test_a_film_of_one_frame_is_not_said_to_have_several(videos: VideoService, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=1)
+    assert "96 × 64 px · 1 frame · " in spoken(videos.first("ann", film, wish()).status)
+
+
 def test_of_a_film_that_does_not_say_how_long_it_is_no_end_is_foretold(videos: VideoService, film: Path) -> None:
     """As browsers record them: the file is written without looking back."""
     written = io.BytesIO()

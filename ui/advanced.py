@@ -33,7 +33,7 @@ from ui.sliders import slider, within
 from ui.viewer import download, follow, shown, stop_button, viewer_for
 from ui.watched import duration
 from ui.wish import Wish
-from ui.words import LOSSES, say, translator_for
+from ui.words import LOSSES, counted, say, spoken, translator_for
 
 MAX_FURTHER = 3
 """How many paintings there may be besides the first."""
@@ -67,7 +67,7 @@ FAST = "fast"
 STARTS = {"content": "The photograph", "noise": "Noise", "style": "The painting", FAST: "A fast style's picture"}
 COLORS = {"style": "Painting", "photo": "Photograph", "matched": "Photograph, roughly"}
 PLAN = (
-    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
+    "{size} px, at most {steps} of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
     "at its current load, less if the losses stop falling."
 )
 SCALES, WEIGHTS, SMOOTH, STAND_IN = (
@@ -452,7 +452,7 @@ def plan_in_words(
     start = translate(STARTS[init])
     return translate(PLAN).format(
         size=method.size,
-        steps=method.steps,
+        steps=spoken([counted("1 step", "{} steps", method.steps)], translate),
         optimizer=OPTIMIZERS[method.optimizer],
         start=start[0].lower() + start[1:],
         more="; ".join(more),

@@ -115,7 +115,9 @@ class VideoService(Service[VideoRun]):
             raise Ended
         if not run.snapshots:
             raise PageError("This server has no space for the first frame at the moment: try again in an hour.")
-        shown = phrase("the first of {} frames", film.frames) if film.frames else phrase("the first frame")
+        shown = phrase("the first frame")
+        if film.frames:
+            shown = counted("1 frame", "the first of {} frames", film.frames)
         run.status = [phrase("{} × {} px", *film.size(size)), shown, *self._plan(film, kind, size)]
         run.running = False
         self._firsts.put(session, run)

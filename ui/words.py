@@ -335,9 +335,9 @@ una pantalla bastante ancha.
     "As in PyTorch's tutorial: shallow layers and a heavy weight on style.": (
         "Como en el tutorial de PyTorch: capas poco profundas y mucho peso en el estilo."
     ),
-    "{size} px, at most {steps} steps of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
+    "{size} px, at most {steps} of {optimizer} from {start}; {more}. <b>Up to about {time}</b> on this machine "
     "at its current load, less if the losses stop falling.": (
-        "{size} px, como máximo {steps} pasos de {optimizer} desde {start}; {more}. <b>Hasta unos {time}</b> en esta "
+        "{size} px, como máximo {steps} de {optimizer} desde {start}; {more}. <b>Hasta unos {time}</b> en esta "
         "máquina con su carga actual; menos, si las pérdidas dejan de bajar."
     ),
     "{other} in place of {layer}": "{other} en lugar de {layer}",
