@@ -1,5 +1,6 @@
 """What tests of the page share: a registry of random styles, and the real app serving it."""
 
+import gc
 import os
 import runpy
 import sys
@@ -21,6 +22,16 @@ from made_registry import MAX_SIDE, make_registry
 from quick import QUICK, become
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection() -> None:
+    """What is imported stays; to look through it for garbage again and again is half of what tests need to begin."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

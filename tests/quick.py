@@ -3,6 +3,7 @@
 ``gradio`` and ``huggingface_hub`` read the environment when they are imported.
 """
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -17,6 +18,7 @@ QUICK.set_forkserver_preload(
 
 def become(environment: Mapping[str, str], output: Path, errors: Path) -> None:
     """Have that environment, and write what is said into those files."""
+    gc.freeze()  # else what the process began with is looked through while it imports the rest
     os.environ.clear()
     os.environ.update(environment)
     for stream, path in ((1, output), (2, errors)):
