@@ -33,7 +33,7 @@ import nst_core
 from nst_core.registry import Registry
 from ui import build_page, limits
 from ui.errors import PageError
-from ui.server import lasting, sweep
+from ui.server import Page, lasting, sweep
 
 API = "/gradio_api"
 
@@ -50,6 +50,20 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The library warns of a profile that is none, and names the file.
     Image.effect_mandelbrot((MAX_SIDE, 400), (-2, -1, 1, 1), 50).convert("RGB").save(file, icc_profile=b"none")
     return file
+
+
+@pytest.fixture(scope="module")
+def page(registry_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """In this process; tests that close it, or take its folder away, have one of their own."""
+    with launched_page(registry_file, tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture
+def http(page: Page) -> Iterator[httpx.Client]:
+    """Asks that page."""
+    with httpx.Client(base_url=str(page.local_url), timeout=60) as http:
+        yield http
 
 
 def ask(http: httpx.Client, name: str, data: list[Any]) -> str:
@@ -249,13 +263,12 @@ def test_who_waits_for_an_optimisation_hears_that_it_is_too_late(
     assert [line["event"] for line in log_of(folder)].count("optimized") == 1
 
 
-def test_what_is_made_once_stays(registry_file: Path, tmp_path: Path) -> None:
-    with launched_page(registry_file, tmp_path) as page:
-        folder = page.studio.folder
-        (folder / "onnx" / "udnie.onnx").touch()
-        (folder / "result.png").touch()
-        sweep(folder, -1, lasting(page))
-        left = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+def test_what_is_made_once_stays(page: Page) -> None:
+    folder = page.studio.folder
+    (folder / "onnx" / "udnie.onnx").touch()
+    (folder / "result.png").touch()
+    sweep(folder, -1, lasting(page))
+    left = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
     assert "onnx" in left and "result.png" not in left
 
 
@@ -282,9 +295,8 @@ def test_a_folder_that_another_user_has_made_is_refused(
     assert [file.name for file in (tmp_path / "home").iterdir()] == ["letter.txt"]
 
 
-def test_nobody_else_on_the_machine_sees_what_people_upload(registry_file: Path, tmp_path: Path) -> None:
-    with served_page(registry_file, tmp_path):
-        assert (tmp_path / "files").stat().st_mode & 0o077 == 0
+def test_nobody_else_on_the_machine_sees_what_people_upload(page: Page) -> None:
+    assert page.studio.folder.stat().st_mode & 0o077 == 0
 
 
 def test_signing_in_is_no_endpoint(environment: dict[str, str], tmp_path: Path) -> None:
@@ -300,16 +312,18 @@ def test_signing_in_is_no_endpoint(environment: dict[str, str], tmp_path: Path) 
     assert json.loads(said.stdout.splitlines()[-1]) == ["stylize", "optimize", "styles"]
 
 
-def test_what_somebody_waits_with_is_known(registry_file: Path, photo: Path, tmp_path: Path) -> None:
-    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
-        pictures = [upload(http, photo) for _ in range(2)]
-        for picture in pictures:
-            ask(http, "optimize", [picture, picture, "quick", 64, 500, "noise", None, "compact", *[None] * 4])
-        until = time.monotonic() + 30
-        while len(page._queue) != 1 and time.monotonic() < until:
-            time.sleep(0.02)
-        assert page.awaited() == {Path(pictures[1]["path"])}
+def test_what_somebody_waits_with_is_known(page: Page, http: httpx.Client, photo: Path) -> None:
+    pictures = [upload(http, photo) for _ in range(2)]
+    for picture in pictures:
+        ask(http, "optimize", [picture, picture, "quick", 64, 500, "noise", None, "compact", *[None] * 4])
+    wait_until(lambda: len(page._queue) == 1)
+    assert page.awaited() == {Path(pictures[1]["path"])}
+
+    def over() -> bool:
         page.optimizations.stop_all()
+        return not page.waiting() + page.running()
+
+    wait_until(over)
 
 
 def test_a_page_is_told_what_is_left_while_its_server_stops(registry_file: Path, tmp_path: Path) -> None:
@@ -343,22 +357,20 @@ def test_a_folder_that_has_gone_is_made_again_and_without_room_nothing_is_taken(
             assert refused.status_code == 507 and "no space" in refused.json()["detail"]
 
 
-def test_an_upload_ends_where_the_room_does(
-    registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_ends_where_the_room_does(page: Page, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred may have begun by then."""
+    folder = page.studio.folder
 
     def body() -> Iterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-        wait_until(lambda: any((tmp_path / "files").glob("tmp*")))
+        wait_until(lambda: any(file.is_file() for file in folder.glob("tmp*")))
         monkeypatch.setattr(limits, "MIN_FREE_BYTES", 2**63)
         yield b"x" * 2**16 + b"\r\n--b--\r\n"
 
-    with served_page(registry_file, tmp_path) as there:
-        form = {"Content-Type": "multipart/form-data; boundary=b"}
-        refused = httpx.post(f"{there}{API}/upload", content=body(), headers=form)
-        assert refused.status_code == 507 and "no space" in refused.json()["detail"]
-        assert not [file for file in (tmp_path / "files").glob("tmp*") if file.is_file()]
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    refused = http.post(f"{API}/upload", content=body(), headers=form)
+    assert refused.status_code == 507 and "no space" in refused.json()["detail"]
+    assert not [file for file in folder.glob("tmp*") if file.is_file()]
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -385,55 +397,57 @@ def test_a_busy_machine_s_server_begins_as_well(environment: dict[str, str], tmp
         proxy.shutdown()
 
 
-def test_who_never_comes_to_hear_is_forgotten(registry_file: Path, photo: Path, tmp_path: Path) -> None:
-    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
-        page._queue.pending_messages_per_session.most = 2  # type: ignore[attr-defined]
-        picture = upload(http, photo)
-        for style in (*["no-style"] * 4, "first-style"):
-            last = ask(http, "stylize", [picture, style, 1, "style", 64, 1, "", 0.5, None])
-            wait_until(lambda: not page.waiting() + page.running())
-        page.forget_unheard()
-        assert len(page._queue.pending_event_ids_session) == 2
-        assert "event: complete" in http.get(last).text
+@pytest.fixture
+def few(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sessions may have messages to hear."""
+    monkeypatch.setattr(page._queue.pending_messages_per_session, "most", 2)
 
 
-def test_how_far_an_upload_is_is_forgotten_once_it_has_ended(registry_file: Path, tmp_path: Path) -> None:
-    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
-        http.post(f"{API}/upload?upload_id=whole", files={"files": b"x"}).raise_for_status()
-        form = {"Content-Type": "multipart/form-data; boundary=b"}
-        assert http.post(f"{API}/upload?upload_id=broken", content=b"x", headers=form).status_code == 400
-        assert http.get(f"{API}/upload_progress", params={"upload_id": "never"}).status_code == 404
-        long = http.get(f"{API}/upload_progress", params={"upload_id": 65 * "x"})
-        assert long.status_code == 400 and "choose a shorter one" in long.json()["detail"]
-        assert {"whole", "broken", "never"} <= {*file_upload_statuses._signals}
-        page.forget_uploads()
-        assert not file_upload_statuses._statuses and not file_upload_statuses._signals
-        assert http.get(f"{API}/upload_progress", params={"upload_id": "whole"}).status_code == 404
+@pytest.mark.usefixtures("few")
+def test_who_never_comes_to_hear_is_forgotten(page: Page, http: httpx.Client, photo: Path) -> None:
+    picture = upload(http, photo)
+    for style in (*["no-style"] * 4, "first-style"):
+        last = ask(http, "stylize", [picture, style, 1, "style", 64, 1, "", 0.5, None])
+        wait_until(lambda: not page.waiting() + page.running())
+    page.forget_unheard()
+    assert len(page._queue.pending_event_ids_session) == 2
+    assert "event: complete" in http.get(last).text
 
 
-def test_who_waits_is_not_forgotten_for_others(registry_file: Path, photo: Path, tmp_path: Path) -> None:
+def test_how_far_an_upload_is_is_forgotten_once_it_has_ended(page: Page, http: httpx.Client) -> None:
+    http.post(f"{API}/upload?upload_id=whole", files={"files": b"x"}).raise_for_status()
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert http.post(f"{API}/upload?upload_id=broken", content=b"x", headers=form).status_code == 400
+    with pytest.raises(httpx.ReadTimeout):  # Gradio waits three seconds for it to begin
+        http.get(f"{API}/upload_progress", params={"upload_id": "never"}, timeout=0.1)
+    long = http.get(f"{API}/upload_progress", params={"upload_id": 65 * "x"})
+    assert long.status_code == 400 and "choose a shorter one" in long.json()["detail"]
+    wait_until(lambda: {"whole", "broken", "never"} <= {*file_upload_statuses._signals})
+    page.forget_uploads()
+    assert not file_upload_statuses._statuses and not file_upload_statuses._signals
+
+
+@pytest.mark.usefixtures("few")
+def test_who_waits_is_not_forgotten_for_others(page: Page, http: httpx.Client, photo: Path) -> None:
     painted = Event()
-    with launched_page(registry_file, tmp_path) as page, httpx.Client(base_url=str(page.local_url), timeout=60) as http:
-        page._queue.pending_messages_per_session.most = 2  # type: ignore[attr-defined]
-        picture = upload(http, photo)
-        page.studio.line.join("bob", lambda progress: painted.wait(60))
-        wish = [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]
-        asked = [ask(http, "stylize", wish) for _ in range(12)]
-        wait_until(lambda: page.waiting() == 12)
-        painted.set()
-        assert all("event: complete" in http.get(stream).text for stream in asked)
+    picture = upload(http, photo)
+    page.studio.line.join("bob", lambda progress: painted.wait(60))
+    wish = [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]
+    asked = [ask(http, "stylize", wish) for _ in range(12)]
+    wait_until(lambda: page.waiting() == 12)
+    painted.set()
+    assert all("event: complete" in http.get(stream).text for stream in asked)
 
 
-def test_what_a_client_cancels_leaves_the_line(registry_file: Path, photo: Path, tmp_path: Path) -> None:
+def test_what_a_client_cancels_leaves_the_line(page: Page, photo: Path) -> None:
     painted = Event()
-    with launched_page(registry_file, tmp_path) as page:
-        client = Client(str(page.local_url), verbose=False)
-        page.studio.line.join("bob", lambda progress: painted.wait(60))
-        jobs = [client.submit(handle_file(photo), "first-style", api_name="/stylize") for _ in range(3)]
-        wait_until(lambda: page.studio.line.waiting() == 3)
-        jobs[0].cancel()
-        wait_until(lambda: not page.studio.line.waiting())
-        painted.set()
+    client = Client(str(page.local_url), verbose=False)
+    page.studio.line.join("bob", lambda progress: painted.wait(60))
+    jobs = [client.submit(handle_file(photo), "first-style", api_name="/stylize") for _ in range(3)]
+    wait_until(lambda: page.studio.line.waiting() == 3)
+    jobs[0].cancel()
+    wait_until(lambda: not page.studio.line.waiting())
+    painted.set()
 
 
 @pytest.mark.parametrize("name", ["gradio", "mcp", "prometheus_client"])
