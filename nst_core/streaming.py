@@ -92,7 +92,9 @@ class StripNetwork:
         height, width, _ = photo.shape
         if (photo[0] == photo[0, 0]).all() and (photo == photo[0, 0]).all():
             # All one colour: normalisations give only their shift, and would magnify rounding errors.
-            yield 0, (self._colour + self._last.sum((2, 3)) @ self._blank.relu()).expand(height, width, 3)
+            colour = self._colour + self._last.sum((2, 3)) @ self._blank.relu()
+            for row in range(0, height, LEAST):
+                yield row, colour.expand(min(LEAST, height - row), width, 3)
             if progress:
                 progress(1.0)
             return

@@ -71,7 +71,7 @@ if sys.argv[1] == "process":
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 3 * 2**29, resource.RLIM_INFINITY))
 print(free_memory())
 try:
-    stylize(Image.new("RGB", (7000, 7000)), style)
+    stylize(Image.new("RGB", (8000, 8000)), style)
 except NSTError as error:
     print(error)
 print(stylize(Image.new("RGB", (32, 32)), style).size)
@@ -81,7 +81,7 @@ print(stylize(Image.new("RGB", (32, 32)), style).size)
 def check_bounded(said: str) -> None:
     free, refusal, size = said.splitlines()
     assert int(free) < 2**31
-    assert refusal.startswith("To paint 7000 × 7000 px takes ") and refusal.endswith("choose a smaller size.")
+    assert refusal.startswith("To paint 8000 × 8000 px takes ") and refusal.endswith("choose a smaller size.")
     assert size == "(32, 32)"
 
 
