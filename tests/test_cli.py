@@ -514,7 +514,7 @@ def test_ctrl_c_leaves_no_half_written_picture(made: Path) -> None:
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1].splitlines()
     assert process.returncode == 130, told
-    assert told[-1] == "Interrupted: 1 of 2 pictures were written." and "Traceback" not in told
+    assert told[-1] == "Interrupted: 1 of 2 pictures written." and "Traceback" not in told
     assert [file.name for file in (made / "ended").iterdir()] == ["photo-wave.png"]
 
 

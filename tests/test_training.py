@@ -627,7 +627,8 @@ def test_the_losses_that_are_told_are_not_those_of_reconstruction(
     if measured:
         mean = sum(step.style for step in last) / measured
         assert style.config.metrics["training_style"] == pytest.approx(mean, abs=1e-5)
-        assert f"`config.json`.\nLosses over the last {measured} steps: content " in card
+        steps_told = "1 step" if measured == 1 else f"{measured} steps"
+        assert f"`config.json`.\nLosses over the last {steps_told}: content " in card
     else:
         assert style.config.metrics == {} and "Losses over" not in card
     assert "\n\n\n" not in card and "*A Title*.\n\n```python" in card
