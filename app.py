@@ -9,6 +9,7 @@ this machine is logged in with; NST_ORT, a folder with onnxruntime-web's dist, w
 otherwise; NST_GRACE, the seconds for which it still works when it is told to stop (8). An empty one counts as unset.
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -39,6 +40,7 @@ os.environ["GRADIO_TEMP_DIR"] = str(
 from nst_core.quota import heed_quota, share_cores
 
 share_cores()
+gc.disable()  # what is imported would be looked through for garbage again and again, for a quarter of the time
 
 import torch
 
@@ -106,6 +108,8 @@ try:
     )
 except NSTError as error:
     sys.exit(str(error))
+gc.freeze()  # all this stays, and is not looked through while people wait
+gc.enable()
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
