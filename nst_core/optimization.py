@@ -292,7 +292,9 @@ class _Run:
             drafts: network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
             for drafts, network in networks.items()
         }
-        self.layers = {drafts: _layers(weights, network.layers) for drafts, network in networks.items()}
+        # Of two networks that give the same layers, what is lacking is said once.
+        chosen = {given: _layers(weights, given) for given in dict.fromkeys(one.layers for one in networks.values())}
+        self.layers = {drafts: chosen[network.layers] for drafts, network in networks.items()}
         self.content, self.paintings, self.start = blackened(content), paintings, start
         self.from_noise = start is None and method.init == "noise"
         self.plan = Plan(method, content.size, fast_bfloat16(self.device), draft is not None)

@@ -799,6 +799,11 @@ def test_a_layer_that_nothing_stands_for_is_not_said_to_be_replaced(caplog: pyte
     assert "nearest" not in caplog.text
 
 
+def test_what_neither_of_two_networks_gives_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    optimize(CONTENT, STYLE, features="compact", draft="compact", style_layers={"conv3_3": 1.0})
+    assert caplog.text.count("has no conv3_3") == 1
+
+
 def test_layers_that_others_stand_for_are_a_warning_where_the_caller_named_them(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
