@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 from huggingface_hub import HfApi, constants, hf_hub_download, metadata_load, metadata_save
-from huggingface_hub.errors import RemoteEntryNotFoundError
+from huggingface_hub.errors import OfflineModeIsEnabled, RemoteEntryNotFoundError
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever it is built on
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = "registry.yaml"
@@ -53,7 +54,11 @@ def main() -> None:
     parser.add_argument("space")
     parser.add_argument("--message", default="The page as it is on main")
     arguments = parser.parse_args()
-    before = HfApi().repo_info(arguments.space, repo_type="space").sha
+    try:
+        before = HfApi().repo_info(arguments.space, repo_type="space").sha
+    except (httpx.HTTPError, OfflineModeIsEnabled) as error:
+        reason = str(error).partition("\n")[0]
+        sys.exit(f"The Space {arguments.space} could not be read ({reason}): check its name, HF_TOKEN, the connection.")
     try:
         there = read(hf_hub_download(arguments.space, REGISTRY, repo_type="space", revision=before))
     except RemoteEntryNotFoundError:  # it is new

@@ -126,6 +126,13 @@ def test_a_space_gets_the_page_and_keeps_what_was_merged_there(tmp_path: Path) -
         assert space.branches == before
 
 
+def test_a_space_that_cannot_be_read_is_told_in_one_sentence() -> None:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, SCRIPT, "ada/page"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("The Space ada/page could not be read (") and done.stderr.count("\n") == 1
+
+
 def test_what_a_space_says_is_not_undone() -> None:
     wave: dict[str, Any] = {"id": "wave", "path": "styles/wave"}
     hers: dict[str, Any] = {"id": "hers", "repo": "eve/hers", "revision": "0" * 40}
