@@ -421,7 +421,7 @@ def _find(source: Path | None) -> Path:
     for file in files:
         if os.path.isfile(file):
             return file
-    raise RegistryError(f"There is no {REGISTRY} at {' or '.join(map(str, places))}.")
+    raise RegistryError(f"There is no {REGISTRY} at {' or '.join(map(os.path.abspath, places))}.")
 
 
 def _entries(styles: list[dict[str, Any]], path: Path) -> tuple[Entry, ...]:

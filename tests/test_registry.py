@@ -249,10 +249,12 @@ def test_ids_are_unique(tmp_path: Path) -> None:
     )
 
 
-def test_no_registry_there(tmp_path: Path) -> None:
+def test_no_registry_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(tmp_path) == f"There is no registry.yaml at {tmp_path}."
     assert refusal(tmp_path / "other.yaml") == f"There is no registry.yaml at {tmp_path / 'other.yaml'}."
-    assert refusal("config/other.yaml") == "There is no registry.yaml at config/other.yaml."
+    assert refusal("config/other.yaml") == f"There is no registry.yaml at {Path.cwd() / 'config' / 'other.yaml'}."
+    monkeypatch.chdir(tmp_path)
+    assert refusal("..") == f"There is no registry.yaml at {tmp_path.parent}."
 
 
 def test_an_empty_registry(tmp_path: Path) -> None:
