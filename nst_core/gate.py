@@ -243,6 +243,8 @@ def _start(data: bytes, file: str) -> int:
     """Where the header ends and the tensors begin."""
     start = 8 + int.from_bytes(data[:8], "little")
     if start > 8 + MAX_HEADER:
+        if data[8:9] != b"{":
+            raise WeightsError(f"{file} is not a safetensors file: it should hold a style's weights in that format.")
         raise WeightsError(
             f"{file} is not a safetensors file: its header should have at most {MAX_HEADER:,} bytes, not {start - 8:,}."
         )

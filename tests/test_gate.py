@@ -153,6 +153,13 @@ def test_header_of_absurd_length(tmp_path: Path, length: int) -> None:
     )
 
 
+@pytest.mark.parametrize("data", [b"# A style\n\nHow it was trained.", b"\x08\x0a\x12\x07pytorch\x1a\x052.9.0"])
+def test_text_or_an_exported_style_is_not_said_to_have_a_header(tmp_path: Path, data: bytes) -> None:
+    assert refusal(write(tmp_path, data)) == (
+        "model.safetensors is not a safetensors file: it should hold a style's weights in that format."
+    )
+
+
 def test_too_large_by_one_byte(tmp_path: Path) -> None:
     most = max_bytes(JOHNSON)
     sentence = refusal(write(tmp_path, GOOD + bytes(most - len(GOOD) + 1)))
