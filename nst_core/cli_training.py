@@ -278,7 +278,8 @@ def search(
     if warm_start is None and not len(known):
         raise typer.BadParameter("The registry has no style to start from: name one with --warm-start.")
     start = known.open(warm_start or next(iter(known)).id)
-    weights, sizes = content_weight or [0.3, 1.0, 3.0], style_size or [300, 500]
+    weights = list(dict.fromkeys(content_weight or [0.3, 1.0, 3.0]))  # a value given twice is tried once
+    sizes = list(dict.fromkeys(style_size or [300, 500]))
     base = replace(
         RECIPE,
         architecture=start.architecture.id,

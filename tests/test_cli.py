@@ -428,7 +428,7 @@ def test_search_draws_what_each_weight_gives(made: Path, tmp_path: Path) -> None
     Image.radial_gradient("L").convert("RGB").resize((90, 80)).save(tmp_path / "photos" / "one.png")
     make_features(tmp_path)
     words = ["search", made / "photo.png", "--photos", "photos", "--steps", 2, "--batch-size", 1, "--crop", 64]
-    words += ["--features", tmp_path, "--content-weight", 0, "--content-weight", 50, "--style-size", 64]
+    words += ["--features", tmp_path, "--content-weight", 0, "--content-weight", 50, *["--style-size", 64] * 2]
     words += ["--registry", make_registry(tmp_path), "--warm-start", "first-style"]
     done = nst(*words, "-o", "sheet.png", folder=tmp_path)
     assert done.returncode == 0, done.stderr
