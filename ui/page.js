@@ -32,6 +32,10 @@ addEventListener("click", (event) => {
   event.stopImmediatePropagation();
   event.preventDefault(); // else a link would be followed
 }, { capture: true });
+// What was refused is over when it is asked for again: Gradio would list the same sentence once for each press.
+addEventListener("click", ({ target }) => {
+  if (target.closest("#run, #go-on, #paint-film, #train")) document.querySelector(".toast-close.error")?.click();
+});
 addEventListener("keydown", (event) => {
   if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });
