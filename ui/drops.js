@@ -9,6 +9,7 @@ const RIGHT = {
   video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),
   style: say("That is not a style: use its weights (.safetensors), or its folder as a .zip file."),
 };
+const FILM = say("That is a film: films are painted on the tab Video.");
 const FOLDER = say("That is a folder: drop a single file.");
 const STYLE_FOLDER = say("That is a folder: make a .zip file of it, and drop that.");
 const PROMISE = "application/x-moz-file-promise"; // all that Firefox gives of a picture which is dragged out of a page
@@ -24,7 +25,7 @@ function fits({ type }, kind) {
 }
 
 function wrongWith(file, kind) { // in words; nothing if it can be taken
-  if (!fits(file, kind)) return RIGHT[kind];
+  if (!fits(file, kind)) return kind === "image" && file.type.startsWith("video/") ? FILM : RIGHT[kind];
   return kind && file.size > props.most ? TOO_LARGE : "";
 }
 
@@ -32,9 +33,11 @@ function wrongWith(file, kind) { // in words; nothing if it can be taken
 // read.
 const KIND = { photo: "image", content: "image", film: "video", upload: "style", live: null };
 
-function openPlace() { // that of the tab that is open: About has none
-  const open = Object.keys(KIND).map((id) => document.querySelector(`#${id}`)).find((box) => box?.checkVisibility());
-  return [open, KIND[open?.id]];
+function openPlace() { // that of the tab that is open: from About, which has none, Repaint opens
+  const places = Object.keys(KIND).map((id) => document.querySelector(`#${id}`));
+  const open = places.find((box) => box?.checkVisibility()), place = open ?? places[0];
+  if (!open) openTab("repaint");
+  return [place, KIND[place.id]];
 }
 
 function placeOf(target) { // the box for a file that is dropped there, and the kind that it takes
@@ -51,7 +54,9 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
 }
 
 function refuse(box, words) { // until another file comes or a button is pressed
-  box.after(make("p", { className: "dropped", role: "alert", textContent: words }));
+  const told = make("p", { className: "dropped", role: "alert", textContent: words });
+  box.after(told);
+  requestAnimationFrame(() => told.scrollIntoView({ block: "nearest" })); // its tab may just open
 }
 
 document.addEventListener("click", ({ target, isTrusted }) => {
@@ -193,7 +198,6 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
   const [box, kind] = placeOf(event.target);
-  if (!box) return;
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file"); // one each
   const readable = files.filter((_, at) => !items[at].webkitGetAsEntry()?.isDirectory);
   const dropped = readable.find((one) => fits(one, kind)) ?? readable[0], file = dropped && typed(dropped, kind);
@@ -211,11 +215,11 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => { // which Gradio has a button for, that says nothing where there is none
   // In a text field, a cell of a spreadsheet is the text that it is, too.
   if (event.target.matches?.(TEXT_FIELD) && event.clipboardData.types.includes("text/plain")) return;
+  if (!event.clipboardData.files.length) return;
   const boxes = ":is(#photo, .pick:not(#film, #painted-film))";
   const near = document.querySelector(`${boxes}:hover`) ?? document.activeElement.closest(boxes);
   const [box, kind] = near ? [near, "image"] : openPlace();
   const [file] = [...event.clipboardData.files].map((one) => typed(one, kind));
-  if (!file || !box) return;
   event.preventDefault();
   document.querySelector(".dropped")?.remove();
   const wrong = wrongWith(file, kind);

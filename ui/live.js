@@ -18,7 +18,7 @@ element.innerHTML = `
     <figure><canvas hidden role="img" aria-label="${say("Your picture, painted")}"></canvas>
       <p class="hint"><b>${say("See yourself painted")}</b>${say("Start the camera, or choose a photograph or drop it here.")}</p></figure>
     <p class="line" role="status"></p><p class="rate"></p>
-    <div class="buttons" hidden><button class="save">${say("Download PNG")}</button>
+    <div class="buttons" hidden><button class="download">${say("Download PNG")}</button>
       <button class="turn" hidden>${say("Switch camera")}</button><button class="stop" hidden>${say("Take the picture")}</button></div>
   </div>`;
 const find = (selector) => element.querySelector(selector);
@@ -159,7 +159,7 @@ function show(state) {
   find(".hint").hidden = state !== "empty";
   find(".stage .buttons").hidden = state === "empty";
   find(".stop").hidden = !live;
-  find(".save").hidden = live; // its frames are small: a picture is taken first
+  find(".download").hidden = live; // its frames are small: a picture is taken first
   find(".camera").textContent = live ? say("Turn the camera off") : say("Start the camera");
   if (!live && document.activeElement === find(".stop")) find(".camera").focus();
   canvas.classList.toggle("mirrored", live && facing !== "environment");
@@ -411,7 +411,7 @@ find(".turn").onclick = async () => { // a phone says where its cameras look, an
 };
 find(".file").onclick = () => find("[type=file]").click();
 find("[type=file]").onchange = ({ target }) => { take(target.files[0]); target.value = ""; }; // drops.js as well
-find(".save").onclick = () => canvas.toBlob((blob) => {
+find(".download").onclick = () => canvas.toBlob((blob) => {
   const link = make("a", { href: URL.createObjectURL(blob), download: `${painted}.png` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // iOS asks first whether to download it

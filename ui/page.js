@@ -18,7 +18,7 @@ addEventListener("beforeunload", (event) => {
   event.stopImmediatePropagation();
 });
 
-// The second click of a double click would press what stands there by then, and so would the second press of a key where
+// The second click of a double click would press what stands there by then, or save a file twice, and so would the second press of a key where
 // the focus has just been moved to, or a key that is held.
 let moved = {};
 function moveFocus(to, options) {
@@ -27,9 +27,15 @@ function moveFocus(to, options) {
 }
 addEventListener("click", (event) => {
   const { detail, target } = event, quick = !detail && target === moved.to && performance.now() - moved.time < 500;
-  if ((detail > 1 || quick) && target.closest("#run, #go-on, #paint-film, #train, .stop, .forget"))
-    event.stopImmediatePropagation();
+  const once = "#run, #go-on, #paint-film, #train, .stop, .forget, .download, a[download]";
+  if (!(detail > 1 || quick) || !target.closest(once)) return;
+  event.stopImmediatePropagation();
+  event.preventDefault(); // else a link would be followed
 }, { capture: true });
+// What was refused is over when it is asked for again: Gradio would list the same sentence once for each press.
+addEventListener("click", ({ target }) => {
+  if (target.closest("#run, #go-on, #paint-film, #train")) document.querySelector(".toast-close.error")?.click();
+});
 addEventListener("keydown", (event) => {
   if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });

@@ -113,7 +113,12 @@ def lay_out(studio: Studio) -> Widgets:
                 info = gr.HTML(elem_id="info")
                 share = gr.Button(say("Share"), visible=False, size="md", elem_id="share", scale=0)
                 download = gr.DownloadButton(
-                    say("Download PNG"), interactive=False, size="md", elem_id="download", scale=0
+                    say("Download PNG"),
+                    interactive=False,
+                    size="md",
+                    elem_id="download",
+                    elem_classes="download",
+                    scale=0,
                 )
                 link = gr.Button(say("Link to settings"), size="md", elem_classes="copy-link", scale=0)
             sizes = [n for n in (512, 1024, 1536, 2048) if n <= studio.max_side]

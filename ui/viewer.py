@@ -43,7 +43,7 @@ def stop_button(id: str) -> gr.Button:
 
 def download(words: str, id: str) -> gr.DownloadButton:
     """A button below a viewer for a file that a run leaves."""
-    return gr.DownloadButton(say(words), visible=False, size="md", elem_id=id, min_width=120)
+    return gr.DownloadButton(say(words), visible=False, size="md", elem_id=id, elem_classes="download", min_width=120)
 
 
 def labelled(words: str) -> str:

@@ -168,6 +168,7 @@ una pantalla bastante ancha.
     "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
         "Eso no es una imagen: use un archivo PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
+    "That is a film: films are painted on the tab Video.": "Eso es una película: se pintan en la pestaña Vídeo.",
     "Firefox does not pass on pictures from pages: copy the picture there, and paste it here.": (
         "Firefox no entrega imágenes de páginas: copie allí la imagen y péguela aquí."
     ),

@@ -52,12 +52,21 @@ def test_a_photograph_finds_its_place_and_nothing_else_takes_it(page: "Page", tm
     expect(page.get_by_role("alert").get_by_text("That is not a picture")).to_be_visible()
     assert not page.get_by_test_id("toast-body").count()
     expect(page.locator("#photo img")).to_be_visible()
+    drop(page, tmp_path / "note.txt", "video/mp4", "#photo")
+    expect(page.get_by_role("alert")).to_have_text("That is a film: films are painted on the tab Video.")
     page.get_by_role("tab", name="Repaint").click()
-    expect(page.get_by_text("That is not a picture")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
     # Gradio's button for that says nothing where there is no picture to paste.
     expect(page.get_by_label("Paste from clipboard")).to_have_count(0)
     assert page.evaluate(DROP_PROMISE) == [True, True]
     expect(page.get_by_role("alert").get_by_text("copy the picture there, and paste it here")).to_be_visible()
+    page.get_by_role("tab", name="About").click()
+    drop(page, tmp_path / "second.png", "image/png", "#about")
+    expect(page.locator("#result img").first).to_have_attribute("src", re.compile("second"))
+    expect(page.locator("#result img").first).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 400})
+    drop(page, tmp_path / "note.txt", "video/mp4", "#history")
+    expect(page.get_by_role("alert")).to_be_in_viewport()
 
 
 def test_a_heavy_photograph_goes_up_as_large_as_it_can_be_painted(page: "Page", tmp_path: Path) -> None:

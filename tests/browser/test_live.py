@@ -88,7 +88,7 @@ def choose(page: "Page", photo: Path) -> None:
 
 def taken_home(page: "Page") -> Image.Image:
     with page.expect_download() as found:
-        page.locator("#live .save").click()
+        page.locator("#live .download").click()
     assert found.value.suggested_filename == f"{STYLE}.png"
     with Image.open(BytesIO(found.value.path().read_bytes())) as picture:
         return picture.copy()
@@ -139,7 +139,7 @@ def test_the_camera_is_painted_live_until_it_is_left(live: "Page") -> None:
     canvas = page.locator("#live canvas")
     before = canvas.evaluate("canvas => canvas.toDataURL()")
     page.wait_for_function("before => document.querySelector('#live canvas').toDataURL() !== before", arg=before)
-    expect(page.locator("#live .save")).to_be_hidden()
+    expect(page.locator("#live .download")).to_be_hidden()
     page.get_by_role("button", name="Take the picture").click()
     expect(page.locator("#live .line")).to_contain_text("512 × 384 px")  # the last frame, as a photograph
     assert taken_home(page).size == (512, 384)

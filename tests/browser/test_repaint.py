@@ -95,6 +95,11 @@ def test_repaint_change_download(page: "Page", photo: Path, registry_file: Path,
         expect(page.locator("#result img").last).not_to_have_attribute("src", earlier)
     expected = stylize(original, style, strength=0.0, color="photo", stroke=2.0)
     np.testing.assert_array_equal(np.asarray(Image.open(download(page, tmp_path))), np.asarray(expected))
+    saved = list[str]()
+    page.on("download", lambda one: saved.append(one.suggested_filename))
+    page.locator("#download").dblclick()
+    page.wait_for_timeout(500)  # a second would come
+    assert len(saved) == 1
 
     for tab in ("About", "Repaint"):
         page.get_by_role("tab", name=tab).click()
