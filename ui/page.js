@@ -18,8 +18,8 @@ addEventListener("beforeunload", (event) => {
   event.stopImmediatePropagation();
 });
 
-// The second click of a double click would press what stands there by then, or save a file twice, and so would the second press of a key where
-// the focus has just been moved to, or a key that is held.
+// The second click of a double click would press what stands there by then, or save a file twice, and so would the
+// second press of a key where the focus has just been moved to, or a key that is held.
 let moved = {};
 function moveFocus(to, options) {
   moved = { to, time: performance.now() };
