@@ -19,8 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +37,10 @@ EVERYONE = ["exact", "auto", "ONNX Runtime", "OpenVINO, fp32", "OpenVINO, bf16"]
 def painter(who: str, style: str, file: Path, photo: np.ndarray) -> Callable[[], np.ndarray]:
     """What paints the photograph, (H, W, 3) of uint8: with everything ready that is done once for many."""
     if who in ("exact", "auto"):
-        paint = Registry.load().open(style).painter(who)  # type: ignore[arg-type]
-        return lambda: paint(torch.from_numpy(photo), None).numpy()
+        ours = Registry.load().open(style).painter(who)  # type: ignore[arg-type]
+        return lambda: ours(torch.from_numpy(photo), None).numpy()
 
-    run: Callable[[dict[str, np.ndarray]], np.ndarray]
+    theirs: Callable[[dict[str, np.ndarray]], Any]
     shape = 1, 3, *photo.shape[:2]
     if who == "ONNX Runtime":
         import onnxruntime
@@ -48,7 +50,7 @@ def painter(who: str, style: str, file: Path, photo: np.ndarray) -> Callable[[],
         for name, side in zip(("height", "width"), shape[2:], strict=True):
             options.add_free_dimension_override_by_name(name, side)
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        run = lambda given: session.run(None, given)[0]  # noqa: E731
+        theirs = partial(session.run, None)
     else:
         import openvino
 
@@ -57,12 +59,11 @@ def painter(who: str, style: str, file: Path, photo: np.ndarray) -> Callable[[],
         model.reshape(shape)
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         precision = "bf16" if who.endswith("bf16") else "f32"
-        compiled = core.compile_model(model, "CPU", {**hints, "INFERENCE_PRECISION_HINT": precision})
-        run = lambda given: compiled(given)[0]  # noqa: E731
+        theirs = core.compile_model(model, "CPU", {**hints, "INFERENCE_PRECISION_HINT": precision})
 
     def painted() -> np.ndarray:
-        values = run({"photo": photo.transpose(2, 0, 1)[None].astype(np.float32)})
-        return values[0].transpose(1, 2, 0).round().astype(np.uint8)
+        [values] = theirs({"photo": photo.transpose(2, 0, 1)[None].astype(np.float32)})[0]
+        return values.transpose(1, 2, 0).round().astype(np.uint8)
 
     return painted
 
