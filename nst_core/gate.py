@@ -184,6 +184,8 @@ def _read(path: Path, limit: int, architecture: str) -> bytes:
             data = file.read(limit + 1)
     except OSError as error:
         raise WeightsError(f"{path.name} could not be read: {error.strerror}.") from error
+    if not data:
+        raise WeightsError(f"{path.name} is empty: it should hold {architecture} weights.")
     is_zip = data.startswith(b"PK\x03\x04")
     if is_zip and b"data.pkl" not in data:  # which PyTorch's have
         raise WeightsError(f"{path.name} is a zip, not weights: unpack it, and use what is in it.")
@@ -215,8 +217,6 @@ def _check_hash(data: bytes, file: str, sha256: str) -> None:
 
 def _check_layout(data: bytes, file: str, architecture: Architecture) -> None:
     """Refuse a file that is not exactly the architecture's tensors, one after the other and nothing else."""
-    if not data:
-        raise WeightsError(f"{file} is empty: it should hold {architecture.id} weights.")
     start = _start(data, file)
     tensors = _check_tensors(_parse(data[8:start], file), file, architecture)
 

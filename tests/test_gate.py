@@ -131,7 +131,10 @@ def test_cut_short_in_the_tensors(tmp_path: Path, keep: int) -> None:
 
 
 def test_empty(tmp_path: Path) -> None:
-    assert refusal(write(tmp_path, b"")) == "model.safetensors is empty: it should hold johnson weights."
+    path = write(tmp_path, b"")
+    assert refusal(path) == "model.safetensors is empty: it should hold johnson weights."
+    sentence = refusal(path, lambda path, _: recognise(path))
+    assert sentence == "model.safetensors is empty: it should hold any style's weights."
 
 
 def test_no_file_or_a_folder(tmp_path: Path) -> None:
