@@ -293,8 +293,9 @@ class _Run:
             for drafts, network in networks.items()
         }
         # Of two networks that give the same layers, what is lacking is said once.
-        chosen = {given: _layers(weights, given) for given in dict.fromkeys(one.layers for one in networks.values())}
-        self.layers = {drafts: chosen[network.layers] for drafts, network in networks.items()}
+        given = {drafts: tuple(network.layers) for drafts, network in networks.items()}
+        chosen = {layers: _layers(weights, layers) for layers in dict.fromkeys(given.values())}
+        self.layers = {drafts: chosen[layers] for drafts, layers in given.items()}
         self.content, self.paintings, self.start = blackened(content), paintings, start
         self.from_noise = start is None and method.init == "noise"
         self.plan = Plan(method, content.size, fast_bfloat16(self.device), draft is not None)
