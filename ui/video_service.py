@@ -254,7 +254,8 @@ class VideoService(Service[VideoRun]):
             if film.frames:
                 fits = int(rate * self.max_seconds) if tried else film.frames  # the first frames take longer
                 most = run.steps = max(run.done, min(film.frames, fits))
-                left = [phrase("about {} left", duration((most - run.done) / rate))] if tried else []
+                ahead = most - run.done  # none while the sound is copied
+                left = [phrase("about {} left", duration(ahead / rate))] if tried and ahead else []
                 run.status = [phrase("Frame {} of {}", run.done, most), pace, *left, *bound]
                 run.progress = run.done / most
             else:  # the film does not say how many it has
