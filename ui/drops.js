@@ -9,7 +9,10 @@ const RIGHT = {
   video: say("That is not a film: use an MP4, MOV, MKV, WebM or GIF file."),
   style: say("That is not a style: use its weights (.safetensors), or its folder as a .zip file."),
 };
-const FILM = say("That is a film: films are painted on the tab Video.");
+const ELSEWHERE = { // by what it is
+  video: say("That is a film: films are painted on the tab Video."),
+  image: say("That is a picture: pictures are painted on the tab Repaint."),
+};
 const FOLDER = say("That is a folder: drop a single file.");
 const STYLE_FOLDER = say("That is a folder: make a .zip file of it, and drop that.");
 const PROMISE = "application/x-moz-file-promise"; // all that Firefox gives of a picture which is dragged out of a page
@@ -25,7 +28,7 @@ function fits({ type }, kind) {
 }
 
 function wrongWith(file, kind) { // in words; nothing if it can be taken
-  if (!fits(file, kind)) return kind === "image" && file.type.startsWith("video/") ? FILM : RIGHT[kind];
+  if (!fits(file, kind)) return (kind !== "style" && ELSEWHERE[file.type.split("/")[0]]) || RIGHT[kind];
   return kind && file.size > props.most ? TOO_LARGE : "";
 }
 

@@ -105,8 +105,9 @@ class Handlers:
         with refusals():
             try:
                 yield self._first(request, film, *values)
-            except NSTError as error:  # which stays where its frame would be: a toast goes, and nobody pressed Paint
-                yield {"refusal": str(error)}, *_previous()
+            except NSTError as error:
+                if not self._painted(request):  # it stays where its frame would be: a toast goes, nobody pressed Paint
+                    yield {"refusal": str(error)}, *_previous()
                 raise
 
     def first(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
@@ -120,8 +121,8 @@ class Handlers:
         path, wish = received(film, "film"), self._wish(values)
         if self.videos.shows(request.session_hash, path, wish):
             return gr.skip(), gr.skip(), gr.skip()  # Gradio tells of a choice whenever its list loses the focus
-        painted = self.videos.running.get(request.session_hash)
-        if painted and painted.running:
+        if painted := self._painted(request):
+            self.videos.checked(request.session_hash, path, wish)
             if not painted.explained:
                 painted.explained = True
                 gr.Info(
@@ -149,6 +150,11 @@ class Handlers:
             gr.DownloadButton(value=finished, visible=bool(finished)),
             gr.Video(label=say("Your film"), value=made, visible=bool(made)),
         ]
+
+    def _painted(self, request: gr.Request) -> VideoRun | None:
+        """The film that is being painted."""
+        run = self.videos.running.get(request.session_hash)
+        return run if run and run.running else None
 
     def _wish(self, values: Sequence[Any]) -> Wish:
         return Wish.of(**dict(zip(self.settings, within(self.settings.values(), values), strict=True)))

@@ -92,7 +92,7 @@ class VideoService(Service[VideoRun]):
         if self._bare.get(session):
             raise Ended
         self._wishes.put(session, wish)
-        styles, film, size, settings = self._checked(session, path, wish)
+        styles, film, size, settings = self.checked(session, path, wish)
         kind = _kind(styles, wish)
         run = VideoRun(self.studio.folder)
 
@@ -144,7 +144,7 @@ class VideoService(Service[VideoRun]):
             NSTError: whatever the library refuses before the first frame; later, the run has it as ``trouble``.
         """
         self._wishes.forget(session)
-        styles, film, size, settings = self._checked(session, path, wish)
+        styles, film, size, settings = self.checked(session, path, wish)
         self._painted.put(session, (path, wish))
         run, earlier = VideoRun(self.studio.folder), self.ended(session)
         run.before = earlier.before if earlier and not earlier.finished else earlier
@@ -199,13 +199,14 @@ class VideoService(Service[VideoRun]):
         """Whether the session's page has just this already."""
         return self._painted.get(session) == (path, wish)
 
-    def _wants(self, session: str | None, wish: Wish) -> bool:
-        return self._wishes.get(session) is wish
-
-    def _checked(
+    def checked(
         self, session: str | None, path: Path, wish: Wish
     ) -> tuple[list[Style], Film, int | None, dict[str, Any]]:
-        """The styles, the film, its longer side (None for its own: it is never enlarged) and the other settings."""
+        """The styles, the film, its longer side (None for its own: it is never enlarged) and the other settings.
+
+        Raises:
+            NSTError: the film, the style or a number is refused.
+        """
         most = min(self.sizes[-1], self.studio.limit(wish))
         if wish.size is None or not 0 < wish.size <= most:
             server = "With these strokes, this server" if most < self.sizes[-1] else "This server"
@@ -215,6 +216,9 @@ class VideoService(Service[VideoRun]):
         size = wish.size if wish.size < max(film.width, film.height) else None
         settings = wish.model_dump(include={"strength", "color", "stroke", "mix"})
         return styles, film, size, settings | {"second": styles[1] if wish.second else None}
+
+    def _wants(self, session: str | None, wish: Wish) -> bool:
+        return self._wishes.get(session) is wish
 
     def _paint(
         self,
@@ -250,7 +254,8 @@ class VideoService(Service[VideoRun]):
             if film.frames:
                 fits = int(rate * self.max_seconds) if tried else film.frames  # the first frames take longer
                 most = run.steps = max(run.done, min(film.frames, fits))
-                left = [phrase("about {} left", duration((most - run.done) / rate))] if tried else []
+                ahead = most - run.done  # none while the sound is copied
+                left = [phrase("about {} left", duration(ahead / rate))] if tried and ahead else []
                 run.status = [phrase("Frame {} of {}", run.done, most), pace, *left, *bound]
                 run.progress = run.done / most
             else:  # the film does not say how many it has

@@ -168,7 +168,12 @@ una pantalla bastante ancha.
     "That is not a picture: use a PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP or GIF file.": (
         "Eso no es una imagen: use un archivo PNG, JPEG, HEIC, WebP, AVIF, TIFF, BMP o GIF."
     ),
-    "That is a film: films are painted on the tab Video.": "Eso es una película: se pintan en la pestaña Vídeo.",
+    "That is a film: films are painted on the tab Video.": (
+        "Eso es una película: las películas se pintan en la pestaña Vídeo."
+    ),
+    "That is a picture: pictures are painted on the tab Repaint.": (
+        "Eso es una imagen: las imágenes se pintan en la pestaña Repintar."
+    ),
     "Firefox does not pass on pictures from pages: copy the picture there, and paste it here.": (
         "Firefox no entrega imágenes de páginas: copie allí la imagen y péguela aquí."
     ),

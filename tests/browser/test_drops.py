@@ -142,7 +142,7 @@ def test_a_film_takes_the_place_of_another(browser: "Browser", app_url: str, tmp
     drop(page, tmp_path / "3.mp4", "video/mp4", "#film")
     expect(page.locator("#film")).not_to_have_attribute("data-unseen", re.compile("."))
     drop(page, tmp_path / "3.mp4", "image/png", "#film")
-    expect(page.get_by_role("alert").get_by_text("MP4")).to_be_visible()
+    expect(page.get_by_role("alert").get_by_text("pestaña Repintar")).to_be_visible()
     expect(page.locator("#film video")).to_be_visible()
     moves = [Image.new("RGB", (60, 40), color) for color in ("teal", "maroon")]
     moves[0].save(tmp_path / "moves.gif", save_all=True, append_images=moves[1:])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from dropping import drop
 from made_films import make_film, see
 from picking import pick_option
 from waiting import wait_long, wait_until
@@ -202,6 +203,11 @@ def test_stop_leaves_a_film(film: "Page", tmp_path: Path) -> None:
     pick_option(page.locator("#film-style input"), "Second")
     expect(page.get_by_test_id("toast-text")).to_contain_text("press Stop, and then Paint")
     expect(page.locator("#paint-film")).to_be_disabled()
+    (tmp_path / "text.mp4").write_text("I am a text.")
+    drop(page, tmp_path / "text.mp4", "video/mp4", "#film")
+    expect(page.get_by_test_id("toast-text").filter(has_text="text.mp4")).to_be_visible()
+    expect(page.locator("#film-viewer .line")).to_contain_text(re.compile(r"Frame \d+ of 2000"))
+    expect(page.locator("#film-viewer figure img")).to_be_visible()
     page.locator("#stop-film").click()
     expect(page.locator("#film-viewer .line")).to_contain_text("Stopped")
     expect(page.locator("#painted-film video")).to_be_visible()
