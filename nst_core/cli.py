@@ -29,7 +29,6 @@ from nst_core.console import (
     StrokeOption,
     StyleOption,
     make_folder,
-    mixed,
     print_table,
     progress_bar,
     stderr,
@@ -163,7 +162,7 @@ def stylize(
     opened, over = known.open(style), known.open(second) if second else None
     # Checked here, too, rather than once for each photograph.
     strength, stroke = check_blend(strength, color), check_stroke(stroke)
-    share = check_second(over, mixed(mix, second), mask)
+    check_second(over, mix, mask)
     where = open_picture(mask) if mask else None
     targets = [target]
     if not one_file:
@@ -199,7 +198,7 @@ def stylize(
                     color=color,
                     size=size,
                     stroke=stroke,
-                    mix=share,
+                    mix=mix,
                     mask=where,
                     precision=precision,
                 )

@@ -14,7 +14,6 @@ from nst_core.console import (
     RegistryOption,
     SecondOption,
     check_apart,
-    mixed,
     print_table,
     stderr,
     style_word,
@@ -112,9 +111,8 @@ def export(
     from nst_core.exporting import check_export, export_style
 
     check_export(out)
-    much = mixed(mix, second)
     styles = [Registry.load(registry).open(name) for name in (style, second) if name]
-    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=much)
+    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=mix)
     titles = " + ".join(one.title for one in styles)
     print(f"{out} paints {titles}, {precision}: {out.stat().st_size / 1e6:.2f} MB.")
 

@@ -47,7 +47,7 @@ def export_style(
     *,
     precision: ExportPrecision = "fp32",
     second: Style | None = None,
-    mix: float = 0.5,
+    mix: float | None = None,
 ) -> None:
     """Write a style as ONNX, with standard operators alone; the file is written whole or not at all.
 
@@ -56,10 +56,10 @@ def export_style(
     computed between input and output are float16, except where that would do harm (see ``_Portable``).
 
     With a ``second`` style, the file holds both networks, and its input ``mix``, float32 of (1), is how much of the
-    second is seen, 0–1; the metadata's ``mix`` says where a slider should begin.
+    second is seen, 0–1; the metadata's ``mix`` says where a slider should begin, by default at 0.5.
 
     Raises:
-        NSTError: ``mix`` is out of its range.
+        NSTError: ``mix`` is out of its range, or there is none to mix.
         StyleError: one of the two is not a style.
         ExportingError: a package is missing, there is no such precision, ``path`` is not a path, the file cannot be
             written, a weight or what it gives is beyond float16, or PyTorch cannot compute a plug-in's network in
@@ -71,7 +71,7 @@ def export_style(
     check_export(path)
     check_style(style)
     check_choice(ExportingError, "precision", precision, ExportPrecision)
-    mix = check_second(second, mix, None)
+    share = check_second(second, mix, None)
     import onnx
 
     styles = [style, second] if second else [style]
@@ -79,7 +79,7 @@ def export_style(
     smallest = max(one.architecture.min_size for one in styles)
     stored = GRAPHS / _graph_name(style.architecture, precision)
     if second:
-        model = _traced(_Mixed(*portables), smallest, mix)
+        model = _traced(_Mixed(*portables), smallest, share)
     elif stored.is_file():
         model = onnx.load(stored)
         state = portables[0].state_dict()
@@ -88,7 +88,7 @@ def export_style(
                 initializer.raw_data = state[initializer.name].contiguous().numpy().tobytes()
     else:
         model = _traced(portables[0], smallest)
-    _describe(model, styles, precision, mix)
+    _describe(model, styles, precision, share)
     onnx.checker.check_model(model, full_check=True)
     try:
         with replacing(path) as new:
