@@ -281,6 +281,9 @@ class _Run:
         }
         self.method = method
         self.device = best_device()
+        mark, draft_mark = fingerprint(features), draft and fingerprint(draft)
+        if mark == draft_mark:
+            raise MethodError("The draft is the feature network itself: choose a cheaper one such as compact, or none.")
         networks = {False: features} | ({True: draft} if draft else {})
         for network in networks.values():
             if network.pooling != method.pooling:
@@ -305,8 +308,8 @@ class _Run:
             "weights of the paintings": [painting.weight for painting in paintings],
             "photograph or start": [_mark(picture) for picture in (content, start)],
             "paintings or masks": [_mark(picture) for one in paintings for picture in (one.picture, one.mask)],
-            "feature network": fingerprint(features),
-            **({"draft network": fingerprint(draft)} if draft else {}),
+            "feature network": mark,
+            **({"draft network": draft_mark} if draft else {}),
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self._check_memory()
