@@ -270,7 +270,7 @@ class Registry:
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
         """Why that repository, or that commit of it, is not to be opened; None where it may be."""
         for blocked in self._blocked:
-            if blocked.repo.lower() == repo.lower() and blocked.revision in (None, revision):
+            if same_repo(blocked.repo, repo) and blocked.revision in (None, revision):
                 return blocked.reason
         return None
 
@@ -347,7 +347,7 @@ def add_entry(text: str, entry: Entry) -> str:
     if entry.repo:
         registry.refuse_blocked(entry.repo, entry.revision)
     for known in registry.entries:
-        if entry.repo and known.repo == entry.repo:
+        if same_repo(known.repo, entry.repo):
             raise RegistryError(
                 f"{entry.repo} is in the registry already, as {quoted(known.id)}: its maintainer can change the title "
                 "or the revision there."
@@ -402,6 +402,11 @@ def perhaps_a_folder(ref: str) -> Iterator[None]:
         if "@" in ref:
             raise
         raise HubError(f"{error} Nor is there a folder {quoted(ref)} here.") from error
+
+
+def same_repo(one: str | None, other: str | None) -> bool:
+    """Whether two names are of one repository: on the Hub, no two differ in case alone."""
+    return one is not None and other is not None and one.lower() == other.lower()
 
 
 def on_the_hub(ref: str) -> re.Match[str] | None:

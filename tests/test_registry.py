@@ -541,6 +541,8 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
         add_entry(added, new.model_copy(update={"repo": "eve/wave"}))
     with pytest.raises(RegistryError, match=r"^ada/wave is in the registry already, as 'great-wave': its main"):
         add_entry(added, new.model_copy(update={"id": "wave"}))
+    with pytest.raises(RegistryError, match=r"^Ada/WAVE is in the registry already, as 'great-wave': its main"):
+        add_entry(added, new.model_copy(update={"id": "wave", "repo": "Ada/WAVE"}))
 
 
 def test_what_is_written_above_the_next_section_stays_there() -> None:
