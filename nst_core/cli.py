@@ -222,7 +222,7 @@ def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path
     Raises:
         NSTError: it is a file for several photographs, or one that cannot hold the picture.
     """
-    from nst_core.images import SAVED_SUFFIXES, check_suffix, open_picture
+    from nst_core.images import SAVED_SUFFIXES, check_suffix
 
     if out == "-":
         raise NSTError("Pictures are not written to the standard output: name a file or a folder (-o).")
@@ -235,7 +235,7 @@ def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path
         return target, False
     check_suffix(target)
     if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # a pipe can be read only once
-        check_suffix(target, open_picture(photos[0]), size)
+        check_suffix(target, photos[0], size)
     return target, True
 
 

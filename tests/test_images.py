@@ -1081,6 +1081,18 @@ def test_alpha_is_never_lost_silently(rgb: Image.Image, rgba: Image.Image, name:
     check_suffix(tmp_path / name, rgb)
 
 
+def test_a_photograph_is_decoded_beforehand_only_if_the_format_may_not_hold_it(
+    rgba: Image.Image, tmp_path: Path
+) -> None:
+    rgba.save(tmp_path / "photo.png")
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "photo.png").read_bytes()[:60])
+    for name in ("out.png", "out.tif"):
+        check_suffix(tmp_path / name, tmp_path / "damaged.png")
+    for photo, wrong in (("photo", "have no transparency"), ("damaged", "is damaged or incomplete")):
+        with pytest.raises(PictureError, match=wrong):
+            check_suffix(tmp_path / "out.jpg", tmp_path / f"{photo}.png")
+
+
 @pytest.mark.parametrize(("suffix", "longest"), [(".webp", 16383), (".jpg", 65500), (".avif", 32768)])
 def test_formats_are_used_up_to_their_largest_size(suffix: str, longest: int, tmp_path: Path) -> None:
     save_picture(Image.new("RGB", (longest, 1)), tmp_path / f"long{suffix}")
