@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from io import BytesIO, TextIOBase
+from io import BytesIO, TextIOBase, UnsupportedOperation
 from mmap import mmap
 from pathlib import Path
 from struct import error as StructError
@@ -320,6 +320,8 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
         return BytesIO(bytes(source))
     if isinstance(source, str | os.PathLike):
         if not os.path.exists(source):
+            if str(source).startswith(("http:", "https:", "data:")):
+                raise PictureError("A picture is not fetched from an address: give the path of a picture file.")
             raise PictureError(f"{subject} does not exist: give the path of a picture file.")
         with _reading(subject):
             if os.path.isfile(source):
@@ -347,6 +349,8 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
 def _reading(subject: str) -> Iterator[None]:
     try:
         yield
+    except UnsupportedOperation as error:
+        raise PictureError(f"{subject} was opened for writing: open it for reading, with open(path, 'rb').") from error
     except OSError as error:
         raise PictureError(f"{subject} cannot be read: {error.strerror or error}.") from error
 
