@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from nst_core import __version__
 from nst_core.architectures import Architecture
-from nst_core.errors import NSTError, check_choice
+from nst_core.errors import NSTError, check_choice, one_line
 from nst_core.files import replacing
 from nst_core.gate import trial_picture
 from nst_core.modes import FLOAT32_ON_CPU
@@ -66,7 +66,7 @@ def export_style(
             float16 on the CPU, or cannot follow it.
     """
     if not isinstance(path, str | os.PathLike):
-        raise ExportingError(f"The file to write is a path that ends in .onnx, not {path!r:.80}.")
+        raise ExportingError(f"The file to write is a path that ends in .onnx, not {one_line(path)}.")
     path = Path(path)
     check_export(path)
     check_style(style)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError, check_layer_weights, check_number
+from nst_core.errors import NSTError, check_layer_weights, check_number, one_line
 from nst_core.features import FeatureNetwork
 from nst_core.images import Source, blackened, open_picture, to_tensor
 
@@ -111,6 +111,8 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
         LossError: features or a region of another shape, features that are not floating-point numbers, or a region that
             requires a gradient, which is computed for the features alone.
     """
+    if not isinstance(features, Tensor):
+        raise LossError(f"Features should be a tensor (batch, channels, height, width), not {one_line(features)}.")
     if features.dim() != 4:
         raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
     if not features.is_floating_point():
@@ -366,11 +368,13 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(network, FeatureNetwork):
-            raise LossError(f"A feature network is what load_features('compact') gives, not {network!r:.80}.")
+            raise LossError(f"A feature network is what load_features('compact') gives, not {one_line(network)}.")
         if not isinstance(styles, Sequence) or not all(isinstance(one, StyleTarget) for one in styles):
             raise LossError("The styles should be a list of StyleTarget, such as [StyleTarget(painting)].")
         if convention not in list(CONVENTIONS):
-            raise LossError(f"There is no loss convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
+            raise LossError(
+                f"There is no loss convention {one_line(convention)}: choose one of {', '.join(CONVENTIONS)}."
+            )
         self.content_layers, self.style_layers = content_layers, style_layers
         check_layer_weights(LossError, self)
         if not content_layers and not style_layers:

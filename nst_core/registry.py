@@ -16,7 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, one_line
 from nst_core.text import PlainText, Tags, explain, few, load_yaml, quoted, read_text
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ class Registry:
             HubError: it cannot be fetched from the Hub.
         """
         if not isinstance(source, str | os.PathLike | None) or source == "":
-            raise RegistryError(f"A registry is read from a path, or user/repo on the Hub, not from {source!r:.80}.")
+            raise RegistryError(
+                f"A registry is read from a path, or user/repo on the Hub, not from {one_line(source)}."
+            )
         repo = None
         if isinstance(source, str) and not os.path.exists(source) and (match := registry_on_the_hub(source)):
             from nst_core.hub import fetch_registry
@@ -210,7 +212,7 @@ class Registry:
                 why.
         """
         if not isinstance(id, str):
-            raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {id!r:.80}.")
+            raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {one_line(id)}.")
         if entry := self._entries.get(id):
             if entry.withdrawn:
                 raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")
@@ -234,7 +236,7 @@ class Registry:
             StyleError, WeightsError: it is there, but cannot be used.
         """
         if not isinstance(ref, str | Path):
-            raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {ref!r:.80}.")
+            raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {one_line(ref)}.")
         if ref not in self._entries:
             is_path = isinstance(ref, Path) or os.path.exists(ref)
             if not is_path and (match := on_the_hub(str(ref))):

@@ -47,6 +47,10 @@ def test_gram_matrix_is_of_a_batch_of_floating_point_numbers() -> None:
     for dtype in (torch.uint8, torch.complex64):
         with pytest.raises(LossError, match=rf"^Features should be floating-point numbers, not {dtype}\.$"):
             gram_matrix(torch.ones(1, 3, 4, 5, dtype=dtype))
+    with pytest.raises(
+        LossError, match=r"^Features should be a tensor \(batch, channels, height, width\), not \[\]\.$"
+    ):
+        gram_matrix([])  # type: ignore[arg-type]
 
 
 def test_gram_matrix_is_the_sum_over_positions() -> None:

@@ -179,6 +179,8 @@ def test_what_a_style_is_opened_by_is_none(style: Style, tmp_path: Path) -> None
     for paint in (partial(repaint, photo, name), partial(stylize, photo, style, second=name)):
         with pytest.raises(StyleError, match=r"A style is what Registry\.load\(\)\.open\('udnie'\) gives"):
             paint()
+    with pytest.raises(StyleError, match=r"^A style is .*, not JohnsonNetwork\( \(conv1\): ConvLayer\( .*\.$"):
+        stylize(photo, cast(Style, style.network))
     for first, second in ((name, None), (style, name)):
         with pytest.raises(StyleError, match="not 'great-wave'"):
             next(stylize_video(tmp_path / "film.mp4", first, tmp_path / "out.mp4", second=second))
