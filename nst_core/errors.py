@@ -38,7 +38,9 @@ def check_number(
     within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)
     if within and not isinstance(number, bool) and (not whole or number == int(number)):
         return int(number) if whole else number
-    bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
+    # As :g, a large integer would be rounded, perhaps to one beyond the bound.
+    low, high = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (least, most))
+    bounds = f"from {low} to {high}" if most < float("inf") else f"of at least {low}"
     raise error(f"The {name} should be a {'whole number' if whole else 'number'} {bounds}, not {one_line(value)}.")
 
 
