@@ -155,11 +155,10 @@ class VGG19(FeatureNetwork):
         return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
 
     def _check_pictures(self, pictures: Tensor, layers: Collection[str]) -> None:
-        right = isinstance(pictures, Tensor) and pictures.is_floating_point() and pictures.dim() == 4
-        if not right or pictures.shape[1] != 3:
-            kind = f"{pictures.dtype}, {tuple(pictures.shape)}" if isinstance(pictures, Tensor) else one_line(pictures)
+        if not are_pictures(pictures):
             raise FeaturesError(
-                f"Pictures should be a tensor (batch, 3, height, width) of floating-point numbers in 0–1, not {kind}."
+                "Pictures should be a tensor (batch, 3, height, width) of floating-point numbers in 0–1, not "
+                f"{described(pictures)}."
             )
         deepest = max(layers, key=self.plan.index, default="conv1_1")
         # Each earlier block halves the picture, and reflection padding needs at least two pixels.
@@ -218,6 +217,16 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
     """
     if unknown := [layer for layer in wanted if layer not in given]:
         raise FeaturesError(f"There is no layer {few(unknown)}: this feature network has {', '.join(given)}.")
+
+
+def are_pictures(value: object, channels: int = 3) -> bool:
+    """Whether it is a tensor (B, channels, H, W) of floating-point numbers."""
+    return isinstance(value, Tensor) and value.is_floating_point() and value.dim() == 4 and value.shape[1] == channels
+
+
+def described(value: object) -> str:
+    """What was given instead of a tensor that would be right: a tensor's type and shape, or the value."""
+    return f"{value.dtype}, {tuple(value.shape)}" if isinstance(value, Tensor) else one_line(value)
 
 
 _PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]

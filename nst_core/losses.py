@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_core.errors import NSTError, check_layer_weights, check_number, one_line
-from nst_core.features import FeatureNetwork
+from nst_core.features import FeatureNetwork, are_pictures, described
 from nst_core.images import Source, blackened, open_picture, to_tensor
 
 CELL = 8
@@ -112,15 +112,16 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
             requires a gradient, which is computed for the features alone.
     """
     if not isinstance(features, Tensor):
-        raise LossError(f"Features should be a tensor (batch, channels, height, width), not {one_line(features)}.")
+        raise LossError(f"Features should be a tensor (batch, channels, height, width), not {described(features)}.")
     if features.dim() != 4:
         raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
     if not features.is_floating_point():
         raise LossError(f"Features should be floating-point numbers, not {features.dtype}.")
-    _refuse_gradient("region", region)
     right = 1, 1, *features.shape[2:]
-    if region is not None and tuple(region.shape) not in (right, (len(features), *right[1:])):
-        raise LossError(f"The region of such features should be {right}, not {tuple(region.shape)}.")
+    fits = isinstance(region, Tensor) and tuple(region.shape) in (right, (len(features), *right[1:]))
+    if region is not None and not fits:
+        raise LossError(f"The region of such features should be {right}, not {described(region)}.")
+    _refuse_gradient("region", region)
     if features.dtype == torch.float16:
         features = features.float()  # as float16 ends at 65,504
     with torch.autocast(features.device.type, enabled=False):  # which would round the sums
@@ -297,12 +298,26 @@ class StyleTarget:
 
     ``region``, (1, 1, h, w) in 0–1, says where pictures are to resemble it, and ``seen`` which part of the painting
     counts; None means everywhere, all of it.
+
+    Raises:
+        LossError: one of the tensors is something else, or of another shape.
     """
 
     painting: Tensor
     weight: float = 1.0
     region: Tensor | None = None
     seen: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, channels in (("painting", 3), ("region", 1), ("seen", 1)):
+            given = getattr(self, name)
+            if given is None and name != "painting":
+                continue
+            if not are_pictures(given, channels) or len(given) != 1:
+                raise LossError(
+                    f"The {name} of a StyleTarget should be a tensor (1, {channels}, height, width) of floating-point "
+                    f"numbers in 0–1, not {described(given)}."
+                )
 
 
 def open_painting(source: Source) -> Image.Image:
