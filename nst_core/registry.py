@@ -235,10 +235,10 @@ class Registry:
             HubError: it cannot be fetched from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
-        if not isinstance(ref, str | Path):
+        if not isinstance(ref, str | os.PathLike):
             raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {one_line(ref)}.")
         if ref not in self._entries:
-            is_path = isinstance(ref, Path) or os.path.exists(ref)
+            is_path = isinstance(ref, os.PathLike) or os.path.exists(ref)
             if not is_path and (match := on_the_hub(str(ref))):
                 with perhaps_a_folder(str(ref)):
                     return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=str(ref))

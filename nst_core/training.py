@@ -86,7 +86,7 @@ class Photographs(Dataset[Tensor]):
     def __init__(self, folder: str | Path, recipe: Recipe, *, without: Path | None = None) -> None:
         """Pictures in the folder ``without``, if that lies in ``folder``, are left out."""
         self.recipe = recipe
-        if not isinstance(folder, str | Path) or not os.path.isdir(folder):
+        if not isinstance(folder, str | os.PathLike) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
         self.folder = Path(folder)
         self.paths = sorted(_pictures(self.folder, without and without.resolve()))

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -192,6 +193,14 @@ def test_a_folder_is_taken_before_a_repository_of_its_name(
     (tmp_path / "user" / "registry").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     assert "starry-night" in Registry.load("user/registry")
+
+
+def test_any_kind_of_path_is_a_folder(folder: Path) -> None:
+    with os.scandir(folder / "styles") as styles:
+        opened = {entry.name: Registry.load(folder).open(entry) for entry in styles}  # type: ignore[arg-type]
+    assert {name: style.folder for name, style in opened.items()} == {
+        name: folder / "styles" / name for name in ("great-wave", "starry-night")
+    }
 
 
 def test_hashes_of_digits_are_text(tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ def test_squares_lie_anywhere_and_are_enlarged_as_asked(tmp_path: Path) -> None:
     near, far = (Photographs(folder, replace(RECIPE, steps=count, crop=64, zoom=zoom, seed=1)) for zoom in (1.0, 4.0))
     # The shorter side is brought to the square's: unenlarged, each is the whole picture.
     assert all(float(near[i][0].max() - near[i][0].min()) > 0.98 for i in range(3))
+    with os.scandir(tmp_path) as entries:
+        assert Photographs(next(entries), RECIPE).paths == near.paths  # type: ignore[arg-type]
     spans = [float(far[i][0].max() - far[i][0].min()) for i in range(count)]
     assert min(spans) < 0.35 and max(spans) > 0.8
     middles = np.array([[float(far[i][0].mean()), float(far[i][1].mean())] for i in range(count)])
