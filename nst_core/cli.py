@@ -29,7 +29,6 @@ from nst_core.console import (
     StrokeOption,
     StyleOption,
     make_folder,
-    mixed,
     print_table,
     progress_bar,
     stderr,
@@ -163,7 +162,7 @@ def stylize(
     opened, over = known.open(style), known.open(second) if second else None
     # Checked here, too, rather than once for each photograph.
     strength, stroke = check_blend(strength, color), check_stroke(stroke)
-    share = check_second(over, mixed(mix, second), mask)
+    check_second(over, mix, mask)
     where = open_picture(mask) if mask else None
     targets = [target]
     if not one_file:
@@ -199,7 +198,7 @@ def stylize(
                     color=color,
                     size=size,
                     stroke=stroke,
-                    mix=share,
+                    mix=mix,
                     mask=where,
                     precision=precision,
                 )
@@ -223,7 +222,7 @@ def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path
     Raises:
         NSTError: it is a file for several photographs, or one that cannot hold the picture.
     """
-    from nst_core.images import SAVED_SUFFIXES, check_suffix, open_picture
+    from nst_core.images import SAVED_SUFFIXES, check_suffix
 
     if out == "-":
         raise NSTError("Pictures are not written to the standard output: name a file or a folder (-o).")
@@ -236,7 +235,7 @@ def _target(out: str | None, photos: list[Path], size: int | None) -> tuple[Path
         return target, False
     check_suffix(target)
     if not (os.path.exists(photos[0]) and photos[0].is_fifo()):  # a pipe can be read only once
-        check_suffix(target, open_picture(photos[0]), size)
+        check_suffix(target, photos[0], size)
     return target, True
 
 

@@ -14,7 +14,6 @@ from nst_core.console import (
     RegistryOption,
     SecondOption,
     check_apart,
-    mixed,
     print_table,
     stderr,
     style_word,
@@ -60,7 +59,7 @@ def import_style(
     from nst_core.importing import read_checkpoint
     from nst_core.style import PREVIEW_SIZE, Card, StyleConfig, check_new, write_style
     from nst_core.training import painted
-    from nst_core.training_folder import card_text
+    from nst_core.training_folder import card_text, reproduction
 
     check_new(out)
     photo = fit(open_picture(sample).convert("RGB"), PREVIEW_SIZE)
@@ -70,12 +69,17 @@ def import_style(
     try_network(network, imported.architecture, checkpoint.name)
     title = plain(title or Path(os.path.abspath(out)).name)  # which need not be text
     training: dict[str, object] = {"imported_from": imported.origin}
-    text = f"# {title}\n\nA style for nst-core, imported from {imported.origin}."
+    text = f"# {title}\n\nA style for nst-core, imported from {imported.origin}. How it was trained is not known.\n"
     if made := imported.training:
         training |= asdict(made.recipe) | {"style_image_sha256": made.painting, "feature_network": made.features}
         if made.step < made.recipe.steps:
             training["stopped_after"] = made.step
         text = card_text(title, plain(artist), "", made.recipe, made.step, 0, {})
+    again = ["import", checkpoint.name, "-o", Path(os.path.abspath(out)).name, "--sample", "photo.jpg"]
+    for option, said in (("--title", title), ("--artist", artist), ("--license", license)):
+        again += [option, said] if said else []
+    for said in tag or []:
+        again += ["--tag", said]
     write_style(
         out,
         network_state=imported.state,
@@ -84,7 +88,7 @@ def import_style(
             architecture_version=imported.architecture.version,
             training=training,
         ),
-        card=Card(title=title, artist=artist, license=license, tags=tuple(tag or ()), text=text),
+        card=Card(title=title, artist=artist, license=license, tags=tuple(tag or ()), text=text + reproduction(again)),
         preview=painted(network, photo),
         dtype=torch.float32,  # it is to paint exactly as in its own project
     )
@@ -112,9 +116,8 @@ def export(
     from nst_core.exporting import check_export, export_style
 
     check_export(out)
-    much = mixed(mix, second)
     styles = [Registry.load(registry).open(name) for name in (style, second) if name]
-    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=much)
+    export_style(styles[0], out, precision=precision, second=styles[1] if second else None, mix=mix)
     titles = " + ".join(one.title for one in styles)
     print(f"{out} paints {titles}, {precision}: {out.stat().st_size / 1e6:.2f} MB.")
 

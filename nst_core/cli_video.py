@@ -18,7 +18,6 @@ from nst_core.console import (
     SecondOption,
     StrokeOption,
     StyleOption,
-    mixed,
     progress_bar,
     stderr,
 )
@@ -67,7 +66,7 @@ def video(
         size=size,
         stroke=stroke,
         second=styles.open(second) if second else None,
-        mix=mixed(mix, second),
+        mix=mix,
         mask=open_picture(mask) if mask else None,
         precision=precision,
         steady=steady,

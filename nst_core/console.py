@@ -125,17 +125,6 @@ def make_folder(folder: Path) -> None:
         raise NSTError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
 
 
-def mixed(mix: float | None, second: str | None) -> float:
-    """How much of the second style is seen, by default half.
-
-    Raises:
-        NSTError: ``mix`` is given without a second style.
-    """
-    if mix is not None and not second:
-        raise NSTError("A mix says how much of a second style shows: give a second style, too.")
-    return 0.5 if mix is None else mix
-
-
 def style_word(folder: PurePath) -> str:
     """A style's folder as a command's --style takes it: a bare name could be an id in the registry."""
     path = folder.as_posix()  # a \ would be quoted, and cmd.exe knows no single quotes

@@ -17,6 +17,11 @@ class NSTError(ValueError):
     """The id of the registry's style that cannot be opened, if that is why."""
 
 
+def one_line(value: object) -> str:
+    """What was given instead of what would be right, on one line of at most 80 characters."""
+    return " ".join(repr(value).split())[:80]
+
+
 def check_number(
     error: type[NSTError], name: str, value: object, least: float, most: float = float("inf"), *, whole: bool = False
 ) -> Any:
@@ -33,8 +38,10 @@ def check_number(
     within = isinstance(number, int | float) and least <= number <= min(most, sys.float_info.max)
     if within and not isinstance(number, bool) and (not whole or number == int(number)):
         return int(number) if whole else number
-    bounds = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
-    raise error(f"The {name} should be a {'whole number' if whole else 'number'} {bounds}, not {value!r:.80}.")
+    # As :g, a large integer would be rounded, perhaps to one beyond the bound.
+    low, high = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (least, most))
+    bounds = f"from {low} to {high}" if most < float("inf") else f"of at least {low}"
+    raise error(f"The {name} should be a {'whole number' if whole else 'number'} {bounds}, not {one_line(value)}.")
 
 
 def check_setting(
@@ -57,7 +64,7 @@ def check_choice(error: type[NSTError], name: str, value: object, choices: Any) 
     """
     if value not in get_args(choices):
         *most, last = get_args(choices)
-        raise error(f"The {name} should be {', '.join(most)} or {last}, not {value!r:.80}.")
+        raise error(f"The {name} should be {', '.join(most)} or {last}, not {one_line(value)}.")
 
 
 def check_layer_weights(error: type[NSTError], settings: object) -> None:
@@ -69,7 +76,9 @@ def check_layer_weights(error: type[NSTError], settings: object) -> None:
     for kind in ("content", "style"):
         layers = getattr(settings, f"{kind}_layers")
         if not isinstance(layers, Mapping) or not all(isinstance(layer, str) for layer in layers):
-            raise error(f"The {kind} layers should be weights by name such as {{'conv2_2': 1.0}}, not {layers!r:.80}.")
+            raise error(
+                f"The {kind} layers should be weights by name such as {{'conv2_2': 1.0}}, not {one_line(layers)}."
+            )
         checked = {
             layer: check_number(error, f"weight of {kind} layer {layer}", weight, 0) for layer, weight in layers.items()
         }

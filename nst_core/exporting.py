@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from nst_core import __version__
 from nst_core.architectures import Architecture
 from nst_core.architectures.johnson import JohnsonNetwork
-from nst_core.errors import NSTError, check_choice
+from nst_core.errors import NSTError, check_choice, one_line
 from nst_core.files import replacing
 from nst_core.gate import trial_picture
 from nst_core.layers import ConvLayer, UpsampleConvLayer
@@ -49,7 +49,7 @@ def export_style(
     *,
     precision: ExportPrecision = "fp32",
     second: Style | None = None,
-    mix: float = 0.5,
+    mix: float | None = None,
 ) -> None:
     """Write a style as ONNX, with standard operators alone; the file is written whole or not at all.
 
@@ -58,22 +58,22 @@ def export_style(
     computed between input and output are float16, except where that would do harm (see ``_Portable``).
 
     With a ``second`` style, the file holds both networks, and its input ``mix``, float32 of (1), is how much of the
-    second is seen, 0–1; the metadata's ``mix`` says where a slider should begin.
+    second is seen, 0–1; the metadata's ``mix`` says where a slider should begin, by default at 0.5.
 
     Raises:
-        NSTError: ``mix`` is out of its range.
+        NSTError: ``mix`` is out of its range, or there is none to mix.
         StyleError: one of the two is not a style.
         ExportingError: a package is missing, there is no such precision, ``path`` is not a path, the file cannot be
             written, a weight or what it gives is beyond float16, or PyTorch cannot compute a plug-in's network in
             float16 on the CPU, or cannot follow it.
     """
     if not isinstance(path, str | os.PathLike):
-        raise ExportingError(f"The file to write is a path that ends in .onnx, not {path!r:.80}.")
+        raise ExportingError(f"The file to write is a path that ends in .onnx, not {one_line(path)}.")
     path = Path(path)
     check_export(path)
     check_style(style)
     check_choice(ExportingError, "precision", precision, ExportPrecision)
-    mix = check_second(second, mix, None)
+    share = check_second(second, mix, None)
     import onnx
 
     styles = [style, second] if second else [style]
@@ -81,7 +81,7 @@ def export_style(
     smallest = max(one.architecture.min_size for one in styles)
     stored = GRAPHS / _graph_name(style.architecture, precision)
     if second:
-        model = _traced(_Mixed(*portables), smallest, mix)
+        model = _traced(_Mixed(*portables), smallest, share)
     elif stored.is_file():
         model = onnx.load(stored)
         state = portables[0].state_dict()
@@ -90,7 +90,7 @@ def export_style(
                 initializer.raw_data = state[initializer.name].contiguous().numpy().tobytes()
     else:
         model = _traced(portables[0], smallest)
-    _describe(model, styles, precision, mix)
+    _describe(model, styles, precision, share)
     onnx.checker.check_model(model, full_check=True)
     try:
         with replacing(path) as new:

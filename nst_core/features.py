@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError, check_choice
+from nst_core.errors import NSTError, check_choice, one_line
 from nst_core.modes import FLOAT32_ON_CPU
 from nst_core.text import few, quoted
 
@@ -52,7 +52,8 @@ class FeatureNetwork(nn.Module):
         """Activations by layer name: pictures (B, 3, H, W), RGB in 0–1, to (B, C, h, w) each.
 
         Raises:
-            FeaturesError: a name that is none of ``layers``, or a picture too small to reach it.
+            FeaturesError: a name that is none of ``layers``, or pictures of another shape or type, or too small to
+                reach it.
         """
         raise NotImplementedError
 
@@ -111,7 +112,7 @@ class VGG19(FeatureNetwork):
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """As ``FeatureNetwork`` says; nothing deeper than ``layers`` is computed."""
         check_layers(layers, self.layers)
-        self._check_size(pictures, layers)
+        self._check_pictures(pictures, layers)
         missing = set(layers)
         features: dict[str, Tensor] = {}
         x = pictures
@@ -153,7 +154,12 @@ class VGG19(FeatureNetwork):
         both, weight = torch.cat([rounded, x - rounded], 1), torch.cat([convolution.weight] * 2, 1)
         return F.conv2d(both, weight, convolution.bias, padding=convolution.padding)
 
-    def _check_size(self, pictures: Tensor, layers: Collection[str]) -> None:
+    def _check_pictures(self, pictures: Tensor, layers: Collection[str]) -> None:
+        if not are_pictures(pictures):
+            raise FeaturesError(
+                "Pictures should be a tensor (batch, 3, height, width) of floating-point numbers in 0–1, not "
+                f"{described(pictures)}."
+            )
         deepest = max(layers, key=self.plan.index, default="conv1_1")
         # Each earlier block halves the picture, and reflection padding needs at least two pixels.
         side = 2 ** (int(deepest[4]) - 1) * (2 if self.padding_mode == "reflect" else 1)
@@ -211,6 +217,16 @@ def check_layers(wanted: Collection[str], given: Collection[str]) -> None:
     """
     if unknown := [layer for layer in wanted if layer not in given]:
         raise FeaturesError(f"There is no layer {few(unknown)}: this feature network has {', '.join(given)}.")
+
+
+def are_pictures(value: object, channels: int = 3) -> bool:
+    """Whether it is a tensor (B, channels, H, W) of floating-point numbers."""
+    return isinstance(value, Tensor) and value.is_floating_point() and value.dim() == 4 and value.shape[1] == channels
+
+
+def described(value: object) -> str:
+    """What was given instead of a tensor that would be right: a tensor's type and shape, or the value."""
+    return f"{value.dtype}, {tuple(value.shape)}" if isinstance(value, Tensor) else one_line(value)
 
 
 _PLACES = [f"{block}_{place}" for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, 1) for place in range(1, count + 1)]

@@ -37,7 +37,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from nst_core.errors import NSTError
 from nst_core.images import bare_webp, fit, open_picture
-from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry
+from nst_core.registry import COMMIT, MAX_REGISTRY, REGISTRY, Entry, Registry, add_entry, read_registry, same_repo
 from nst_core.style import CARD, CONFIG, HUB_TAGS, MAX_BYTES, PREVIEW, PREVIEW_SIZE, WEIGHTS, tagged
 from nst_core.text import few, plain, quoted
 
@@ -258,7 +258,7 @@ def propose(registry: str, entry: Entry, token: str | None = None) -> str:
             proposed = _last_entry(registry, pull.num, token)
             if proposed == entry:
                 address = pull.url
-            elif proposed and (proposed.id == entry.id or proposed.repo == entry.repo):
+            elif proposed and (proposed.id == entry.id or same_repo(proposed.repo, entry.repo)):
                 outdated.append(pull.num)
         if address is None:
             address = api.create_commit(**place, **addition, commit_message=f"Add {entry.title}", create_pr=True).pr_url

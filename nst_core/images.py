@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from io import BytesIO, TextIOBase
+from io import BytesIO, TextIOBase, UnsupportedOperation
 from mmap import mmap
 from pathlib import Path
 from struct import error as StructError
@@ -232,14 +232,14 @@ def read_note(source: str | Path | Content | BinaryIO) -> str:
     return note[:LONGEST_NOTE] if isinstance(note, str) else ""
 
 
-def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_side: int | None = None) -> None:
+def check_suffix(path: str | Path, picture: Source | None = None, longer_side: int | None = None) -> None:
     """Refuse, before any work is done, a path that ``save_picture`` cannot write to.
 
     With a picture, its transparency and its size, or the ``longer_side`` that it will have, are checked against the
-    format, too; those of a result are its photograph's.
+    format, too; those of a result are its photograph's. A file is decoded only where the format has such a limit.
 
     Raises:
-        PictureError: the suffix, the folder or the picture does not allow it.
+        PictureError: the suffix, the folder or the picture does not allow it, or the picture cannot be read.
     """
     path = Path(path)
     encoder = _ENCODERS.get(path.suffix.lower())
@@ -248,8 +248,10 @@ def check_suffix(path: str | Path, picture: Image.Image | None = None, longer_si
     check_place(path, "A picture", PictureError)
     if not os.path.islink(path) and not os.access(path.parent, os.W_OK):  # a link's target is replaced, not the link
         raise PictureError(f"A picture cannot be written as {quoted(path.name)}: its folder takes no new files.")
-    if picture is None:
+    if picture is None or (encoder.alpha and not encoder.longest):
         return
+    if not isinstance(picture, Image.Image):
+        picture = open_picture(picture)
     if picture.has_transparency_data and not encoder.alpha:
         raise PictureError(
             f"{encoder.format} files have no transparency, but the picture has: instead of {path.suffix}, the suffix "
@@ -318,6 +320,8 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
         return BytesIO(bytes(source))
     if isinstance(source, str | os.PathLike):
         if not os.path.exists(source):
+            if str(source).startswith(("http:", "https:", "data:")):
+                raise PictureError("A picture is not fetched from an address: give the path of a picture file.")
             raise PictureError(f"{subject} does not exist: give the path of a picture file.")
         with _reading(subject):
             if os.path.isfile(source):
@@ -345,6 +349,8 @@ def _stream(source: str | Path | Content | BinaryIO, subject: str) -> AbstractCo
 def _reading(subject: str) -> Iterator[None]:
     try:
         yield
+    except UnsupportedOperation as error:
+        raise PictureError(f"{subject} was opened for writing: open it for reading, with open(path, 'rb').") from error
     except OSError as error:
         raise PictureError(f"{subject} cannot be read: {error.strerror or error}.") from error
 

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_core.errors import NSTError, check_layer_weights, check_number
-from nst_core.features import FeatureNetwork
+from nst_core.errors import NSTError, check_layer_weights, check_number, one_line
+from nst_core.features import FeatureNetwork, are_pictures, described
 from nst_core.images import Source, blackened, open_picture, to_tensor
 
 CELL = 8
@@ -111,14 +111,17 @@ def gram_matrix(features: Tensor, region: Tensor | None = None) -> Tensor:
         LossError: features or a region of another shape, features that are not floating-point numbers, or a region that
             requires a gradient, which is computed for the features alone.
     """
+    if not isinstance(features, Tensor):
+        raise LossError(f"Features should be a tensor (batch, channels, height, width), not {described(features)}.")
     if features.dim() != 4:
         raise LossError(f"Features should be (batch, channels, height, width), not {tuple(features.shape)}.")
     if not features.is_floating_point():
         raise LossError(f"Features should be floating-point numbers, not {features.dtype}.")
-    _refuse_gradient("region", region)
     right = 1, 1, *features.shape[2:]
-    if region is not None and tuple(region.shape) not in (right, (len(features), *right[1:])):
-        raise LossError(f"The region of such features should be {right}, not {tuple(region.shape)}.")
+    fits = isinstance(region, Tensor) and tuple(region.shape) in (right, (len(features), *right[1:]))
+    if region is not None and not fits:
+        raise LossError(f"The region of such features should be {right}, not {described(region)}.")
+    _refuse_gradient("region", region)
     if features.dtype == torch.float16:
         features = features.float()  # as float16 ends at 65,504
     with torch.autocast(features.device.type, enabled=False):  # which would round the sums
@@ -295,12 +298,26 @@ class StyleTarget:
 
     ``region``, (1, 1, h, w) in 0–1, says where pictures are to resemble it, and ``seen`` which part of the painting
     counts; None means everywhere, all of it.
+
+    Raises:
+        LossError: one of the tensors is something else, or of another shape.
     """
 
     painting: Tensor
     weight: float = 1.0
     region: Tensor | None = None
     seen: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, channels in (("painting", 3), ("region", 1), ("seen", 1)):
+            given = getattr(self, name)
+            if given is None and name != "painting":
+                continue
+            if not are_pictures(given, channels) or len(given) != 1:
+                raise LossError(
+                    f"The {name} of a StyleTarget should be a tensor (1, {channels}, height, width) of floating-point "
+                    f"numbers in 0–1, not {described(given)}."
+                )
 
 
 def open_painting(source: Source) -> Image.Image:
@@ -366,11 +383,13 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(network, FeatureNetwork):
-            raise LossError(f"A feature network is what load_features('compact') gives, not {network!r:.80}.")
+            raise LossError(f"A feature network is what load_features('compact') gives, not {one_line(network)}.")
         if not isinstance(styles, Sequence) or not all(isinstance(one, StyleTarget) for one in styles):
             raise LossError("The styles should be a list of StyleTarget, such as [StyleTarget(painting)].")
         if convention not in list(CONVENTIONS):
-            raise LossError(f"There is no loss convention {convention!r}: choose one of {', '.join(CONVENTIONS)}.")
+            raise LossError(
+                f"There is no loss convention {one_line(convention)}: choose one of {', '.join(CONVENTIONS)}."
+            )
         self.content_layers, self.style_layers = content_layers, style_layers
         check_layer_weights(LossError, self)
         if not content_layers and not style_layers:

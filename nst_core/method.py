@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal, TypedDict, get_origin, get_type_hints
 
-from nst_core.errors import NSTError, check_choice, check_setting, check_weights
+from nst_core.errors import NSTError, check_choice, check_setting, check_weights, one_line
 from nst_core.precision import Precision
 
 Init = Literal["noise", "content", "style"]
@@ -79,7 +79,7 @@ class Method:
             if get_origin(hint) is Literal:
                 check_choice(MethodError, name, getattr(self, name), hint)
         if not isinstance(self.convention, str):
-            raise MethodError(f"The convention should be a name such as 'relative', not {self.convention!r:.80}.")
+            raise MethodError(f"The convention should be a name such as 'relative', not {one_line(self.convention)}.")
         for name in ("content_weight", "style_weight", "total_variation", "saturation"):
             check(name, 0)
         check_weights(MethodError, self)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from nst_core.checkpoint import load_checkpoint
 from nst_core.colors import match_colors, match_luminance
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_number, one_line
 from nst_core.features import FeatureNetwork, feature_network, fingerprint, nearest_layers, numbers_per_pixel
 from nst_core.files import replacing
 from nst_core.images import (
@@ -196,7 +196,7 @@ def optimize(
     """
     if not isinstance(method, Method):
         if not isinstance(method, str) or method not in METHODS:
-            raise MethodError(f"There is no method {method!r:.80}: choose one of {', '.join(METHODS)}.")
+            raise MethodError(f"There is no method {one_line(method)}: choose one of {', '.join(METHODS)}.")
         method = METHODS[method]
     if unknown := changes.keys() - {one.name for one in fields(Method)}:
         known = ", ".join(one.name for one in fields(Method))
@@ -205,7 +205,7 @@ def optimize(
     paintings = _paintings(styles, weights, masks)
     if not isinstance(resume, OptimizationState | None):
         raise OptimizationError(
-            f"A run continues from a step's state, or OptimizationState.load(file), not {resume!r:.80}."
+            f"A run continues from a step's state, or OptimizationState.load(file), not {one_line(resume)}."
         )
     run = _Run(
         method,
@@ -281,6 +281,9 @@ class _Run:
         }
         self.method = method
         self.device = best_device()
+        mark, draft_mark = fingerprint(features), draft and fingerprint(draft)
+        if mark == draft_mark:
+            raise MethodError("The draft is the feature network itself: choose a cheaper one such as compact, or none.")
         networks = {False: features} | ({True: draft} if draft else {})
         for network in networks.values():
             if network.pooling != method.pooling:
@@ -305,8 +308,8 @@ class _Run:
             "weights of the paintings": [painting.weight for painting in paintings],
             "photograph or start": [_mark(picture) for picture in (content, start)],
             "paintings or masks": [_mark(picture) for one in paintings for picture in (one.picture, one.mask)],
-            "feature network": fingerprint(features),
-            **({"draft network": fingerprint(draft)} if draft else {}),
+            "feature network": mark,
+            **({"draft network": draft_mark} if draft else {}),
             "draft or precision of this machine": [[stage.draft, stage.exact] for stage in self.plan.stages],
         }
         self._check_memory()

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, fields
 from functools import partial
 
-from nst_core.errors import NSTError, check_setting, check_weights
+from nst_core.errors import NSTError, check_setting, check_weights, one_line
 from nst_core.text import count
 
 MAX_SIDE = 4096
@@ -81,7 +81,9 @@ class Recipe:
             check(name, 0)
         for name, usual in (("architecture", "johnson"), ("convention", "relative")):
             if not isinstance(getattr(self, name), str):
-                raise RecipeError(f"The {name} should be a name such as {usual!r}, not {getattr(self, name)!r:.80}.")
+                raise RecipeError(
+                    f"The {name} should be a name such as {usual!r}, not {one_line(getattr(self, name))}."
+                )
         check_weights(RecipeError, self)
 
     def options(self, *, warm: bool = False) -> list[str]:
@@ -122,7 +124,7 @@ def check_recipe(recipe: object) -> None:
         RecipeError: it is one of these.
     """
     if not isinstance(recipe, Recipe):
-        raise RecipeError(f"A recipe is Recipe(architecture='johnson', …), not {recipe!r:.80}.")
+        raise RecipeError(f"A recipe is Recipe(architecture='johnson', …), not {one_line(recipe)}.")
     if recipe.reconstruction_steps >= recipe.steps:
         raise RecipeError(
             f"It takes {count(recipe.reconstruction_steps, 'step')} to teach the network to give a photograph back, "

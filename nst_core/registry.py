@@ -16,7 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, one_line
 from nst_core.text import PlainText, Tags, explain, few, load_yaml, quoted, read_text
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ class Registry:
             HubError: it cannot be fetched from the Hub.
         """
         if not isinstance(source, str | os.PathLike | None) or source == "":
-            raise RegistryError(f"A registry is read from a path, or user/repo on the Hub, not from {source!r:.80}.")
+            raise RegistryError(
+                f"A registry is read from a path, or user/repo on the Hub, not from {one_line(source)}."
+            )
         repo = None
         if isinstance(source, str) and not os.path.exists(source) and (match := registry_on_the_hub(source)):
             from nst_core.hub import fetch_registry
@@ -210,7 +212,7 @@ class Registry:
                 why.
         """
         if not isinstance(id, str):
-            raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {id!r:.80}.")
+            raise RegistryError(f"A registry has its entries by id, such as 'udnie', and not by {one_line(id)}.")
         if entry := self._entries.get(id):
             if entry.withdrawn:
                 raise RegistryError(f"{entry.title} was withdrawn from the gallery: {entry.withdrawn.rstrip('.')}.")
@@ -233,10 +235,10 @@ class Registry:
             HubError: it cannot be fetched from the Hub.
             StyleError, WeightsError: it is there, but cannot be used.
         """
-        if not isinstance(ref, str | Path):
-            raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {ref!r:.80}.")
+        if not isinstance(ref, str | os.PathLike):
+            raise RegistryError(f"A style is opened by its id, a folder, or user/repo on the Hub, not {one_line(ref)}.")
         if ref not in self._entries:
-            is_path = isinstance(ref, Path) or os.path.exists(ref)
+            is_path = isinstance(ref, os.PathLike) or os.path.exists(ref)
             if not is_path and (match := on_the_hub(str(ref))):
                 with perhaps_a_folder(str(ref)):
                     return dataclasses.replace(self.open_from_hub(match[1], match[2]), id=str(ref))
@@ -270,7 +272,7 @@ class Registry:
     def why_blocked(self, repo: str, revision: str | None = None) -> str | None:
         """Why that repository, or that commit of it, is not to be opened; None where it may be."""
         for blocked in self._blocked:
-            if blocked.repo.lower() == repo.lower() and blocked.revision in (None, revision):
+            if same_repo(blocked.repo, repo) and blocked.revision in (None, revision):
                 return blocked.reason
         return None
 
@@ -347,7 +349,7 @@ def add_entry(text: str, entry: Entry) -> str:
     if entry.repo:
         registry.refuse_blocked(entry.repo, entry.revision)
     for known in registry.entries:
-        if entry.repo and known.repo == entry.repo:
+        if same_repo(known.repo, entry.repo):
             raise RegistryError(
                 f"{entry.repo} is in the registry already, as {quoted(known.id)}: its maintainer can change the title "
                 "or the revision there."
@@ -402,6 +404,11 @@ def perhaps_a_folder(ref: str) -> Iterator[None]:
         if "@" in ref:
             raise
         raise HubError(f"{error} Nor is there a folder {quoted(ref)} here.") from error
+
+
+def same_repo(one: str | None, other: str | None) -> bool:
+    """Whether two names are of one repository: on the Hub, no two differ in case alone."""
+    return one is not None and other is not None and one.lower() == other.lower()
 
 
 def on_the_hub(ref: str) -> re.Match[str] | None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from nst_core.hub import fetch, is_on_main, present_name
 from nst_core.images import fit, open_picture
-from nst_core.registry import Entry, Registry
+from nst_core.registry import Entry, Registry, same_repo
 from nst_core.report import Report, examine
 from nst_core.style import PREVIEW, Style, read_card
 from nst_core.stylization import repaint
@@ -52,7 +52,7 @@ def repeated(added: list[Entry], present: Registry) -> list[str]:
             why = f", which was withdrawn: {other.withdrawn.rstrip('.')}" if other.withdrawn else ""
             if entry.sha256 == other.sha256:
                 objections.append(f"{entry.id} has the weights of {other.id}{why}")
-            elif entry.repo and entry.repo == other.repo:
+            elif same_repo(entry.repo, other.repo):
                 objections.append(f"{entry.id} has the repository of {other.id}{why}")
         known.append(entry)
     return objections

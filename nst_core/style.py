@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nst_core.architectures import ARCHITECTURES, MAX_VERSION, VERSIONS, Architecture, Paint
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, one_line
 from nst_core.files import real_path
 from nst_core.gate import load_network, max_bytes, read_weights
 from nst_core.images import Source, fit, open_picture, save_picture
@@ -303,7 +303,7 @@ def check_style(style: object) -> None:
     """
     if not isinstance(style, Style):
         right = "what Registry.load().open('udnie') gives, or Style.open(folder)"
-        raise StyleError(f"A style is {right}, not {style!r:.80}.")
+        raise StyleError(f"A style is {right}, not {one_line(style)}.")
 
 
 def read_config(folder: Path) -> StyleConfig:
@@ -429,9 +429,9 @@ def _check_parts(network_state: object, config: object, card: object, dtype: obj
     """Refuse what is something else than ``write_style`` takes under that name."""
     if not isinstance(config, StyleConfig):
         right = "StyleConfig(architecture='johnson', architecture_version=1)"
-        raise StyleError(f"The configuration is what {right} gives, not {config!r:.80}.")
+        raise StyleError(f"The configuration is what {right} gives, not {one_line(config)}.")
     if not isinstance(card, Card):
-        raise StyleError(f"The card is what Card(title='A Title') gives, not {card!r:.80}.")
+        raise StyleError(f"The card is what Card(title='A Title') gives, not {one_line(card)}.")
     if not isinstance(network_state, Mapping):
         kind = type(network_state).__name__
         raise StyleError(f"The network's state is what network.state_dict() gives, not a {kind}.")
@@ -439,12 +439,12 @@ def _check_parts(network_state: object, config: object, card: object, dtype: obj
         if not isinstance(tensor, Tensor) or tensor.is_meta:
             raise StyleError(f"{quoted(name)} in the network's state is no tensor that holds numbers, as each should.")
     if dtype not in DTYPES:
-        raise StyleError(f"The weights are written as one of {', '.join(map(str, DTYPES))}, not {dtype!r:.80}.")
+        raise StyleError(f"The weights are written as one of {', '.join(map(str, DTYPES))}, not {one_line(dtype)}.")
 
 
 def _real(folder: str | Path) -> Path:
     if not isinstance(folder, str | os.PathLike):
-        raise StyleError(f"The folder of a style is a path, not {folder!r:.80}.")
+        raise StyleError(f"The folder of a style is a path, not {one_line(folder)}.")
     try:
         return real_path(folder)
     except OSError as error:

@@ -36,20 +36,20 @@ def stylize(
     size: int | None = None,
     stroke: float = 1.0,
     second: Style | None = None,
-    mix: float = 0.5,
+    mix: float | None = None,
     mask: Source | None = None,
     precision: Precision = "auto",
     progress: Progress | None = None,
 ) -> Image.Image:
     """Repaint a photograph: ``blend(photo, repaint(photo, style, …), …)``. Pictures are what ``open_picture`` takes.
 
-    With a ``second`` style, its painting is laid over the first one's: ``mix`` (0–1) of it, and only where the ``mask``
-    is white.
+    With a ``second`` style, its painting is laid over the first one's: ``mix`` (0–1) of it, by default half, and only
+    where the ``mask`` is white.
 
     Raises:
         NSTError: as those two.
     """
-    strength, mix = check_blend(strength, color), check_second(second, mix, mask)
+    strength, share = check_blend(strength, color), check_second(second, mix, mask)
     mask = None if mask is None else open_picture(mask)
     if not isinstance(photo, Image.Image):
         photo = open_picture(photo)  # only once, though it is used more often
@@ -65,7 +65,7 @@ def stylize(
         )
         for number, one in enumerate(styles)
     ]
-    whole = blend(*painted, strength=mix, mask=mask) if second else painted[0]
+    whole = blend(*painted, strength=share, mask=mask) if second else painted[0]
     return blend(photo, whole, strength=strength, color=color)
 
 
@@ -226,20 +226,22 @@ def check_blend(strength: float, color: str) -> float:
     return check_number(NSTError, "strength", strength, 0, 1)
 
 
-def check_second(second: Style | None, mix: float, mask: Source | None) -> float:
+def check_second(second: Style | None, mix: float | None, mask: Source | None) -> float:
     """Refuse, before any work is done, settings with which a second style cannot be laid over a first one.
 
-    Returns ``mix`` as Python's own number.
+    Returns ``mix`` as Python's own number; None is half.
 
     Raises:
-        NSTError: ``mix`` is not in 0–1, the second is not a style, or there is a mask without one.
+        NSTError: ``mix`` is not in 0–1, the second is not a style, or there is a mix or a mask without one.
     """
-    mix = check_number(NSTError, "mix", mix, 0, 1)
+    share: float = 0.5 if mix is None else check_number(NSTError, "mix", mix, 0, 1)
     if second is not None:
         check_style(second)
+    elif mix is not None:
+        raise NSTError("A mix says how much of a second style shows: give a second style, too.")
     elif mask is not None:
         raise NSTError("A mask says where a second style shows: give a second style, too.")
-    return mix
+    return share
 
 
 def check_pixels(pixels: int, stroke: float) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, ValidationError
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, one_line
 
 JOINERS = "\u200c\u200d"
 """Format characters that Persian, the Indic scripts and emoji need, and that turn nothing around."""
@@ -190,7 +190,7 @@ def parse_layer(word: str) -> tuple[str, float]:
             return word, 1.0
         if name:
             return name, float(weight)
-    raise NSTError(f"{word!r:.80} is not a layer: give its name, or its name and weight as in conv4_1=0.5.")
+    raise NSTError(f"{one_line(word)} is not a layer: give its name, or its name and weight as in conv4_1=0.5.")
 
 
 def slug(title: str) -> str:

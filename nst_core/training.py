@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst_core.architectures import ARCHITECTURES
 from nst_core.checkpoint import load_checkpoint
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_number, one_line
 from nst_core.features import FeatureNetwork, feature_network, fingerprint
 from nst_core.files import replacing
 from nst_core.images import (
@@ -86,7 +86,7 @@ class Photographs(Dataset[Tensor]):
     def __init__(self, folder: str | Path, recipe: Recipe, *, without: Path | None = None) -> None:
         """Pictures in the folder ``without``, if that lies in ``folder``, are left out."""
         self.recipe = recipe
-        if not isinstance(folder, str | Path) or not os.path.isdir(folder):
+        if not isinstance(folder, str | os.PathLike) or not os.path.isdir(folder):
             raise TrainingError(f"There is no folder {folder}; name one that holds photographs to train on.")
         self.folder = Path(folder)
         self.paths = sorted(_pictures(self.folder, without and without.resolve()))
@@ -270,7 +270,7 @@ def train(
     """
     check_recipe(recipe)
     if not isinstance(network, nn.Module):
-        raise TrainingError(f"A network to train is what new_network(recipe) gives, not {network!r:.80}.")
+        raise TrainingError(f"A network to train is what new_network(recipe) gives, not {one_line(network)}.")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise TrainingError(
             "The network is frozen, as a style's is: what new_network(recipe, style) gives can be trained."

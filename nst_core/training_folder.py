@@ -154,8 +154,8 @@ class TrainingFolder:
         metrics = {
             f"training_{name}": round(statistics.fmean(row[name] for row in measured), 5) for name in LOSSES if measured
         }
-        folder = plain(Path(os.path.abspath(self.folder)).name, MAX_LINE)
-        again = reproduction(recipe, self.painting, folder, features, warm_start, registry)
+        folder = Path(os.path.abspath(self.folder)).name
+        again = training_command(recipe, self.painting, folder, features, warm_start, registry)
         write_style(
             self.folder,
             network_state=network.state_dict(),
@@ -170,7 +170,7 @@ class TrainingFolder:
                 artist=artist,
                 license=license,
                 tags=tags,
-                text=card_text(title, artist, painting, recipe, done, len(measured), metrics) + again,
+                text=card_text(title, artist, painting, recipe, done, len(measured), metrics) + reproduction(again),
             ),
             preview=self.show(network, done),
         )
@@ -239,13 +239,17 @@ content weight {recipe.content_weight:g}, content focus {recipe.content_focus:g}
 """
 
 
-def reproduction(
+def training_command(
     recipe: Recipe, style_image: str, folder: str, features: str, warm_start: str | None, registry: str | None = None
-) -> str:
-    """The part of a card that says how to train the same again; ``registry`` is the one that has the warm start."""
+) -> list[str]:
+    """The words of the command that trains the same again; ``registry`` is the one that has the warm start."""
     words = ["train", style_image, "--photos", "photos/", "-o", folder]
     words += ["--warm-start", warm_start] if warm_start else []
     words += ["--registry", registry] if warm_start and registry else []
     words += ["--features", features] if features != "vgg19" else []
-    words += recipe.options(warm=bool(warm_start))
-    return f"\n## Reproduce\n\n```sh\npython -m nst_core {shlex.join(words)}\n```\n"
+    return words + recipe.options(warm=bool(warm_start))
+
+
+def reproduction(command: list[str]) -> str:
+    """The part of a card that says which command made the style."""
+    return f"\n## Reproduce\n\n```sh\npython -m nst_core {shlex.join(plain(word, MAX_LINE) for word in command)}\n```\n"

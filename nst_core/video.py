@@ -80,7 +80,7 @@ def stylize_video(
     size: int | None = None,
     stroke: float = 1.0,
     second: Style | None = None,
-    mix: float = 0.5,
+    mix: float | None = None,
     mask: Source | None = None,
     precision: Precision = "auto",
     steady: bool = True,
@@ -117,7 +117,7 @@ def stylize_video(
             ``ray``, the film cannot be cut into pieces.
         ClusterError: as ``nst_core.cluster.spread``.
     """
-    strength, mix = check_blend(strength, color), check_second(second, mix, mask)
+    strength, share = check_blend(strength, color), check_second(second, mix, mask)
     check_choice(NSTError, "precision", precision, Precision)
     styles = [style, second] if second else [style]
     for one in styles:
@@ -149,7 +149,7 @@ def stylize_video(
         "steady": steady,
         "lossless": lossless,
         "second": second and _known_again(second),
-        "mix": mix if second else None,
+        "mix": share if second else None,
         "mask": mask and hashlib.sha256(str(mask.size).encode() + shares(mask, mask.size).tobytes()).hexdigest(),
     }
     painter = FramePainter(
@@ -161,7 +161,7 @@ def stylize_video(
         precision=precision,
         steady=steady,
         lossless=lossless,
-        mix=mix,
+        mix=share,
         mask=shares(mask, full)[:height, :width] if mask else None,
     )
     return _steps(film, painter, styles, out, settings, resume=resume, ray=ray, sound_seconds=sound_seconds)

@@ -154,6 +154,8 @@ def test_a_mask_is_refused_as_a_photograph_is(client: Client, tmp_path: Path, ma
         ({"size": MAX_SIDE, "stroke": 0.5}, str(MAX_SIDE // 2)),
         ({"stroke": 100}, "100"),
         ({"stroke": 0}, "0.25"),
+        ({"mix": 0.5}, "give a second style, too"),
+        ({"second": "second-style", "mix": 1.5}, "1.5"),
     ],
 )
 def test_a_refusal_is_one_sentence(client: Client, tmp_path: Path, wish: dict[str, Any], says: str) -> None:

@@ -224,6 +224,22 @@ def test_pooling_is_that_of_every_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pictures", "kind"),
+    [
+        (torch.rand(3, 8, 8), r"torch\.float32, \(3, 8, 8\)"),
+        (torch.rand(1, 8, 8, 3), r"torch\.float32, \(1, 8, 8, 3\)"),
+        (torch.rand(1, 1, 8, 8), r"torch\.float32, \(1, 1, 8, 8\)"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), r"torch\.uint8, \(1, 3, 8, 8\)"),
+        (np.zeros((1, 3, 2, 2), np.float32), r"array\(\[\[\[\[0\., 0\.\], .*"),
+        (None, "None"),
+    ],
+)
+def test_what_are_no_pictures_is_refused_on_one_line(pictures: Any, kind: str) -> None:
+    with pytest.raises(FeaturesError, match=rf"^Pictures should be a tensor \(batch, 3, height.* 0–1, not {kind}\.$"):
+        VGG19(channels=(4, 4, 4, 4, 4))(pictures, ["relu1_1"])
+
+
+@pytest.mark.parametrize(
     ("padding_mode", "layer", "least"),
     [
         ("zeros", "relu5_1", 16),

@@ -210,6 +210,11 @@ def test_what_holds_no_picture_is_told_what_would(rgb: Image.Image, tmp_path: Pa
         pytest.raises(PictureError, match=r"'picture\.png' was opened as text"),
     ):
         open_picture(file)  # type: ignore[arg-type]
+    with (
+        (tmp_path / "new.png").open("wb") as file,
+        pytest.raises(PictureError, match=r"'new\.png' was opened for writ"),
+    ):
+        open_picture(file)
 
 
 class Unplugged(io.RawIOBase):
@@ -845,7 +850,12 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
     message = refusal(tmp_path / "album")
     assert "'album'" in message and "not a file" in message and str(tmp_path) not in message
     assert refusal(f"{tmp_path}/album/") == message
-    assert "does not exist" in refusal("http://example.org/cat.jpg")
+    for address in (
+        "https://example.org/cat.jpg",
+        Path("http://example.org/cat.jpg"),
+        "data:image/png;base64,iVBORw0K",
+    ):
+        assert "not fetched from an address" in refusal(address)
     assert "does not exist" in refusal(tmp_path / ("long" * 1000))
     assert "does not exist" in refusal("a\0b.png")
     refusal(None)
@@ -1079,6 +1089,18 @@ def test_alpha_is_never_lost_silently(rgb: Image.Image, rgba: Image.Image, name:
         assert "transparency" in message and ".png" in message and ".bmp" not in message.split("should be")[1]
     check_suffix(tmp_path / name)
     check_suffix(tmp_path / name, rgb)
+
+
+def test_a_photograph_is_decoded_beforehand_only_if_the_format_may_not_hold_it(
+    rgba: Image.Image, tmp_path: Path
+) -> None:
+    rgba.save(tmp_path / "photo.png")
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "photo.png").read_bytes()[:60])
+    for name in ("out.png", "out.tif"):
+        check_suffix(tmp_path / name, tmp_path / "damaged.png")
+    for photo, wrong in (("photo", "have no transparency"), ("damaged", "is damaged or incomplete")):
+        with pytest.raises(PictureError, match=wrong):
+            check_suffix(tmp_path / "out.jpg", tmp_path / f"{photo}.png")
 
 
 @pytest.mark.parametrize(("suffix", "longest"), [(".webp", 16383), (".jpg", 65500), (".avif", 32768)])

@@ -284,6 +284,9 @@ def test_an_imported_folder_is_a_style(tmp_path: Path, original: Path) -> None:
     style = Style.open(tmp_path / "mosaic")
     assert (style.title, style.artist, style.license, style.tags) == ("A Mosaic", "Somebody", "mit", ("mosaic",))
     assert style.config.training == {"imported_from": origin}
+    command = "python -m nst_core import mosaic.pth -o mosaic --sample photo.jpg --title 'A Mosaic' --artist Somebody"
+    card = (tmp_path / "mosaic" / "README.md").read_text()
+    assert f"\n## Reproduce\n\n```sh\n{command} --license mit --tag mosaic\n```\n" in card
     imported = read_checkpoint(tmp_path / "mosaic.pth").state
     for name, tensor in style.network.state_dict().items():
         torch.testing.assert_close(tensor, imported[name], rtol=0, atol=0)

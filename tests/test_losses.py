@@ -47,6 +47,10 @@ def test_gram_matrix_is_of_a_batch_of_floating_point_numbers() -> None:
     for dtype in (torch.uint8, torch.complex64):
         with pytest.raises(LossError, match=rf"^Features should be floating-point numbers, not {dtype}\.$"):
             gram_matrix(torch.ones(1, 3, 4, 5, dtype=dtype))
+    with pytest.raises(
+        LossError, match=r"^Features should be a tensor \(batch, channels, height, width\), not \[\]\.$"
+    ):
+        gram_matrix([])  # type: ignore[arg-type]
 
 
 def test_gram_matrix_is_the_sum_over_positions() -> None:
@@ -536,8 +540,27 @@ def test_what_no_loss_can_be_made_of(wrong: dict[str, Any], reason: str) -> None
 
 @pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (1, 1, 5, 4), (1, 1, 1, 20), (1, 3, 4, 5), (3, 1, 4, 5)])
 def test_a_region_has_the_shape_of_its_features(shape: tuple[int, ...]) -> None:
-    with pytest.raises(LossError, match=r"^The region of such features should be \(1, 1, 4, 5\), not \("):
-        gram_matrix(torch.ones(2, 3, 4, 5), torch.ones(shape))
+    for region, kind in ((torch.ones(shape), "torch.float32"), (np.ones(shape), "array")):
+        with pytest.raises(LossError, match=rf"^The region of such features should be \(1, 1, 4, 5\), not {kind}.*\.$"):
+            gram_matrix(torch.ones(2, 3, 4, 5), region)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        *(({"painting": torch.rand(shape)}, "1, 3") for shape in ((3, 8, 8), (2, 3, 8, 8), (1, 8, 8, 3), (1, 1, 8, 8))),
+        ({"painting": torch.ones(1, 3, 8, 8, dtype=torch.uint8)}, "1, 3"),
+        ({"painting": "painting.jpg"}, "1, 3"),
+        ({"painting": None}, "1, 3"),
+        ({"region": torch.rand(8, 8)}, "1, 1"),
+        ({"region": torch.ones(1, 1, 8, 8, dtype=torch.bool)}, "1, 1"),
+        ({"seen": np.ones((1, 1, 8, 8))}, "1, 1"),
+    ],
+)
+def test_what_is_no_target(wrong: dict[str, Any], right: str) -> None:
+    (name,) = wrong
+    with pytest.raises(LossError, match=rf"^The {name} of a StyleTarget should be a tensor \({right}, height, .*\.$"):
+        StyleTarget(**{"painting": torch.rand(1, 3, 8, 8), **wrong})
 
 
 def test_what_gets_no_gradient_is_refused_one() -> None:

@@ -146,6 +146,10 @@ def test_both_ends_of_a_range_are_in_it(setting: str, ends: tuple[float, float])
         assert getattr(Method(**{setting: end}), setting) == end  # type: ignore[arg-type]
 
 
+def test_a_bound_is_said_to_its_last_digit() -> None:
+    assert refuse(seed=-1) == "The seed should be a whole number from 0 to 9223372036854775807, not -1."
+
+
 @pytest.mark.parametrize("setting", ["optimizer", "init", "pooling", "color", "precision"])
 @pytest.mark.parametrize("value", ["", "LBFGS", "nothing", None, 3, ["lbfgs"], "x\ny" * 100])
 def test_choices_that_there_are_not(setting: str, value: Any) -> None:

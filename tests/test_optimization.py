@@ -21,6 +21,7 @@ from PIL import Image
 from nst_core.errors import NSTError
 from nst_core.features import VGG19, load_features
 from nst_core.losses import CONVENTIONS
+from nst_core.method import MethodError
 from nst_core.optimization import OptimizationError, OptimizationState, OptimizationStep, optimize
 from nst_core.optimizers import OPTIMIZERS
 
@@ -142,6 +143,12 @@ def test_a_draft_is_resumed_as_never_interrupted(after: int) -> None:
         run(steps=30, resume=whole[after - 1].state)
     with pytest.raises(OptimizationError, match=r"differs in draft network\.$"):
         run(steps=30, draft=small_network(2, channels=(4, 4, 4, 4, 4)), resume=whole[after - 1].state)
+
+
+@pytest.mark.parametrize(("features", "draft"), [("compact", "compact"), (NETWORK, small_network())])
+def test_a_network_is_not_its_own_draft(features: Any, draft: Any) -> None:
+    with pytest.raises(MethodError, match="The draft is the feature network itself: choose a cheaper one"):
+        run(features=features, draft=draft)
 
 
 def test_coarse_to_fine_keeps_the_photograph_s_detail() -> None:
@@ -445,7 +452,7 @@ def test_content_that_outweighs_everything_stays_as_it_is(optimizer: str) -> Non
 
 def test_a_stage_begins_with_the_best_of_the_one_before() -> None:
     good = run(steps=60)[-1]
-    wild = run(start=good.picture, draft=NETWORK, optimizer="adam", learning_rate=0.5, steps=8)
+    wild = run(start=good.picture, draft=small_network(1), optimizer="adam", learning_rate=0.5, steps=8)
     assert wild[0].total > 2 * good.total
     assert wild[-1].state.best.total < 1.05 * good.total  # its pixels were rounded
 
@@ -540,7 +547,7 @@ def test_seconds_stop_it() -> None:
 
 
 def test_once_time_is_up_there_is_one_step_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings: dict[str, Any] = {"size": 256, "scales": 3, "draft": NETWORK, "steps": 100}
+    settings: dict[str, Any] = {"size": 256, "scales": 3, "draft": small_network(1), "steps": 100}
     monkeypatch.setattr(time, "perf_counter", partial(next, count(step=5)))
     steps = run(made_picture(1, (200, 200)), seconds=0.1, **settings)
     assert [step.size for step in steps] == [(64, 64), (256, 256)]
@@ -800,7 +807,9 @@ def test_a_layer_that_nothing_stands_for_is_not_said_to_be_replaced(caplog: pyte
 
 
 def test_what_neither_of_two_networks_gives_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    optimize(CONTENT, STYLE, features="compact", draft="compact", style_layers={"conv3_3": 1.0})
+    other = load_features("compact")
+    next(other.parameters()).add_(1)
+    optimize(CONTENT, STYLE, features="compact", draft=other, style_layers={"conv3_3": 1.0})
     assert caplog.text.count("has no conv3_3") == 1
 
 

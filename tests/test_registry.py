@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -192,6 +193,14 @@ def test_a_folder_is_taken_before_a_repository_of_its_name(
     (tmp_path / "user" / "registry").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     assert "starry-night" in Registry.load("user/registry")
+
+
+def test_any_kind_of_path_is_a_folder(folder: Path) -> None:
+    with os.scandir(folder / "styles") as styles:
+        opened = {entry.name: Registry.load(folder).open(entry) for entry in styles}  # type: ignore[arg-type]
+    assert {name: style.folder for name, style in opened.items()} == {
+        name: folder / "styles" / name for name in ("great-wave", "starry-night")
+    }
 
 
 def test_hashes_of_digits_are_text(tmp_path: Path) -> None:
@@ -541,6 +550,8 @@ def test_an_entry_is_added_and_all_else_stays(text: str, tmp_path: Path) -> None
         add_entry(added, new.model_copy(update={"repo": "eve/wave"}))
     with pytest.raises(RegistryError, match=r"^ada/wave is in the registry already, as 'great-wave': its main"):
         add_entry(added, new.model_copy(update={"id": "wave"}))
+    with pytest.raises(RegistryError, match=r"^Ada/WAVE is in the registry already, as 'great-wave': its main"):
+        add_entry(added, new.model_copy(update={"id": "wave", "repo": "Ada/WAVE"}))
 
 
 def test_what_is_written_above_the_next_section_stays_there() -> None:

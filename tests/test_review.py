@@ -62,7 +62,7 @@ def test_what_is_there_already_is_not_added_again(folder: Path) -> None:
 
     gone = on_the_hub("wave", "ada/wave", "wave", withdrawn="Not hers.")
     night = on_the_hub("night", "ada/night", "night")
-    copies = on_the_hub("a", "eve/a", "wave"), on_the_hub("b", "ada/wave", "night"), on_the_hub("c", "eve/c", "night")
+    copies = on_the_hub("a", "eve/a", "wave"), on_the_hub("b", "Ada/Wave", "night"), on_the_hub("c", "eve/c", "night")
     present = registry(folder, gone)
     assert repeated([*registry(folder, night)], present) == []
     assert repeated([*registry(folder, *copies)], present) == [

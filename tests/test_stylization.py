@@ -179,6 +179,8 @@ def test_what_a_style_is_opened_by_is_none(style: Style, tmp_path: Path) -> None
     for paint in (partial(repaint, photo, name), partial(stylize, photo, style, second=name)):
         with pytest.raises(StyleError, match=r"A style is what Registry\.load\(\)\.open\('udnie'\) gives"):
             paint()
+    with pytest.raises(StyleError, match=r"^A style is .*, not JohnsonNetwork\( \(conv1\): ConvLayer\( .*\.$"):
+        stylize(photo, cast(Style, style.network))
     for first, second in ((name, None), (style, name)):
         with pytest.raises(StyleError, match="not 'great-wave'"):
             next(stylize_video(tmp_path / "film.mp4", first, tmp_path / "out.mp4", second=second))
@@ -373,8 +375,9 @@ def test_a_second_style_is_laid_over_the_first(style: Style, tmp_path: Path) -> 
     assert same(stylize(photo, style, second=second), blend(first, over, strength=0.5))  # half of each
     mask = Image.linear_gradient("L")
     assert same(stylize(photo, style, second=second, mix=1, mask=mask), blend(first, over, mask=mask))
-    with pytest.raises(NSTError, match="give a second style"):
-        stylize(photo, style, mask=mask)
+    for alone in ({"mix": 0.5}, {"mask": mask}):
+        with pytest.raises(NSTError, match=f"^A {next(iter(alone))} says .*: give a second style, too"):
+            stylize(photo, style, **alone)
 
 
 def test_blending_takes_little_memory() -> None:
@@ -395,7 +398,7 @@ NO_NUMBERS = [math.nan, math.inf, -math.inf, None, "0.5", "", True, [1], 10**400
     "wrong",
     [
         *({"strength": value} for value in (-0.01, 1.01, *NO_NUMBERS)),
-        *({"mix": value} for value in (-0.01, 1.01, *NO_NUMBERS)),
+        *({"mix": value} for value in (-0.01, 1.01, *NO_NUMBERS) if value is not None),
         *({"stroke": value} for value in (0.24, 4.01, 0, -1, *NO_NUMBERS)),
         *({"size": value} for value in (15, 16385, 0, -64, 100.5, *NO_NUMBERS) if value is not None),
         *({"color": value} for value in ("", "Photo", None, 1, ["style"])),

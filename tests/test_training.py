@@ -8,7 +8,6 @@ import math
 import os
 import re
 import resource
-import shlex
 import shutil
 import signal
 import subprocess
@@ -42,7 +41,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import stylize
 from nst_core.training import Photographs, TrainingError, TrainingStep, _Run, new_network, perceptual_loss, train
-from nst_core.training_folder import TrainingFolder, reproduction
+from nst_core.training_folder import TrainingFolder, training_command
 
 RECIPE = Recipe(
     steps=6,
@@ -128,6 +127,8 @@ def test_squares_lie_anywhere_and_are_enlarged_as_asked(tmp_path: Path) -> None:
     near, far = (Photographs(folder, replace(RECIPE, steps=count, crop=64, zoom=zoom, seed=1)) for zoom in (1.0, 4.0))
     # The shorter side is brought to the square's: unenlarged, each is the whole picture.
     assert all(float(near[i][0].max() - near[i][0].min()) > 0.98 for i in range(3))
+    with os.scandir(tmp_path) as entries:
+        assert Photographs(next(entries), RECIPE).paths == near.paths  # type: ignore[arg-type]
     spans = [float(far[i][0].max() - far[i][0].min()) for i in range(count)]
     assert min(spans) < 0.35 and max(spans) > 0.8
     middles = np.array([[float(far[i][0].mean()), float(far[i][1].mean())] for i in range(count)])
@@ -874,8 +875,8 @@ def test_a_recipe_as_words_of_a_command_line_and_back(monkeypatch: pytest.Monkey
     recipe = replace(recipe, reconstruction_steps=20, total_variation=1.23456789, zoom=2, warm_up=0.25)
     recipe = replace(recipe, content_layers={"relu3_1": 0.5}, style_layers={"relu1_1": 1.0, "a=b c": 1e-7})
     assert "--reconstruction-steps" in recipe.options() and "--reconstruction-steps" not in recipe.options(warm=True)
-    told = reproduction(recipe, "painting.jpg", "out", "vgg19", None)
-    assert recipe_of(shlex.split(told.splitlines()[4])[4:], monkeypatch) == recipe
+    told = training_command(recipe, "painting.jpg", "out", "vgg19", None)
+    assert recipe_of(told[1:], monkeypatch) == recipe
     assert replace(Recipe(), content_layers={}).options() == ["--content-layer", "relu2_2=0"]
 
 

@@ -117,8 +117,9 @@ def test_a_second_style_belongs_to_what_is_gone_on_with(style: Style, second: St
             next(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings | {name: other}))
     steps = list(stylize_video(film, style, tmp_path / "out.mp4", resume=True, **settings))
     assert steps[0].frame > 1 and len(see(tmp_path / "out.mp4").pictures) == 30
-    with pytest.raises(NSTError, match="give a second style, too"):
-        stylize_video(film, style, tmp_path / "other.mp4", mask=settings["mask"])  # at once, not with the first step
+    for alone in ("mix", "mask"):
+        with pytest.raises(NSTError, match=f"^A {alone} says .*: give a second style, too"):
+            stylize_video(film, style, tmp_path / "other.mp4", **{alone: settings[alone]})  # at once, not as it paints
     with pytest.raises(NSTError, match="mix"):
         stylize_video(film, style, tmp_path / "other.mp4", second=second, mix=2)
 

@@ -10,6 +10,7 @@ from gradio.events import api
 
 from nst_core.errors import NSTError
 from nst_core.images import open_picture, save_picture
+from nst_core.stylization import check_second
 from ui.advanced import open_fitted
 from ui.events import PEOPLE
 from ui.files import received
@@ -43,7 +44,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
         size: int | None = None,
         stroke: float = 1.0,
         second: str | None = None,
-        mix: float = 0.5,
+        mix: float | None = None,
         # Of a union, agents are not told that it is a file, and Python 3.10 makes one of it if the default is None.
         mask: gr.FileData = {},  # type: ignore[assignment]  # noqa: B006
     ) -> gr.FileData:
@@ -59,7 +60,7 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             size: The result's longer side in pixels, from 16 to {most}; the photograph's own, up to that, by default.
             stroke: How broad strokes are, 0.25 to 4, 1 as learned. Below 1, the largest size is stroke times {most}.
             second: A second style, laid over the first; none by default.
-            mix: How much of the second style is seen, from 0 to 1.
+            mix: How much of the second style is seen, from 0 to 1; 0.5 by default.
             mask: A picture, white where the second style is seen and black elsewhere; everywhere by default.
 
         Returns:
@@ -71,6 +72,8 @@ def add_api(studio: Studio, optimizations: OptimizationService) -> None:
             if mask:
                 file = received(mask, "mask")  # type: ignore[arg-type]
                 where = open_picture(file, max_pixels=studio.max_side**2)
+            if not second:
+                check_second(None, mix, where)
             settings = {
                 "strength": strength,
                 "color": color,

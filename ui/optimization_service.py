@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_number, one_line
 from nst_core.features import FeatureNetwork, load_features, nearest_layers
 from nst_core.history import row
 from nst_core.images import save_picture
@@ -166,7 +166,7 @@ class OptimizationService(Service[OptimizationRun]):
             NSTError: a setting makes no sense or is beyond the bounds.
         """
         if not isinstance(name, str) or name not in METHODS:
-            raise PageError(f"There is no method {name!r:.80}: choose one of {', '.join(METHODS)}.")
+            raise PageError(f"There is no method {one_line(name)}: choose one of {', '.join(METHODS)}.")
         bounds = {"size": (SIZES[0], self.max_side), "steps": (1, MAX_STEPS), "seconds": (0.1, MAX_SECONDS)}
         for setting, (least, most) in bounds.items():
             if setting in changes:
@@ -188,7 +188,7 @@ class OptimizationService(Service[OptimizationRun]):
             PageError: it is not on offer.
         """
         if not isinstance(name, str) or name not in self.features:
-            raise PageError(f"This server has no feature network {name!r:.80}; it has {', '.join(self.features)}.")
+            raise PageError(f"This server has no feature network {one_line(name)}; it has {', '.join(self.features)}.")
         return self.features[name]
 
     def watch(self, session: str | None, request: OptimizationRequest) -> Iterator[OptimizationRun]:

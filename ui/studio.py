@@ -183,8 +183,10 @@ class Studio:
 
         def paint(progress: Progress) -> Image.Image:
             picture = open_picture(photo)  # in its turn: those of all who wait would take gigabytes
-            settings = wish.model_dump(exclude={"style"}) | {"size": self._size(picture, wish), "mask": mask}
-            settings["second"] = styles[1] if wish.second else None
+            settings = wish.model_dump(exclude={"style", "second", "mix"})
+            settings |= {"size": self._size(picture, wish), "mask": mask}
+            if wish.second:
+                settings |= {"second": styles[1], "mix": wish.mix}
             began = time.perf_counter()
             painted = stylize(picture, styles[0], progress=progress, **settings)
             self._log(wish.style, painted, time.perf_counter() - began)

@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from nst_core.errors import NSTError
+from nst_core.errors import NSTError, one_line
 from nst_core.features import load_features
 from nst_core.images import fit, open_picture, save_picture
 from nst_core.recipe import Recipe
@@ -157,7 +157,7 @@ class TrainingService(Service[TrainingRun]):
             raise PageError(explain(error, "the request")) from error
         if request.start not in [entry.id for entry in self.starts]:
             known = ", ".join(entry.id for entry in self.starts)
-            raise PageError(f"A training cannot start with {request.start!r:.80} here: choose one of {known}.")
+            raise PageError(f"A training cannot start with {one_line(request.start)} here: choose one of {known}.")
         if request.minutes > self.most_minutes:
             raise PageError(f"A training may take at most {self.most_minutes} minutes here, not {request.minutes:g}.")
         return request

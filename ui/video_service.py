@@ -214,8 +214,10 @@ class VideoService(Service[VideoRun]):
         styles = [self.studio.style(session, name) for name in wish.styles]
         film = open_film(path)
         size = wish.size if wish.size < max(film.width, film.height) else None
-        settings = wish.model_dump(include={"strength", "color", "stroke", "mix"})
-        return styles, film, size, settings | {"second": styles[1] if wish.second else None}
+        settings = wish.model_dump(include={"strength", "color", "stroke"})
+        if wish.second:
+            settings |= {"second": styles[1], "mix": wish.mix}
+        return styles, film, size, settings
 
     def _wants(self, session: str | None, wish: Wish) -> bool:
         return self._wishes.get(session) is wish

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nst_core.stylization import check_blend, check_second
+from nst_core.errors import check_number
+from nst_core.stylization import check_blend
 from nst_core.text import explain
 from ui.errors import PageError
 from ui.links import recipe
@@ -43,7 +44,7 @@ class Wish(BaseModel):
         except ValidationError as error:
             raise PageError(explain(error, where)) from error
         check_blend(wish.strength, wish.color)
-        check_second(None, wish.mix, None)
+        check_number(PageError, "mix", wish.mix, 0, 1)
         read_mask(wish.mask)
         return wish
 

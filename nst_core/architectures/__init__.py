@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nst_core.errors import NSTError, check_number
+from nst_core.errors import NSTError, check_number, one_line
 from nst_core.progress import Progress
 from nst_core.text import quoted
 
@@ -72,15 +72,15 @@ def register(architecture: Architecture) -> Architecture:
     """
     if not isinstance(architecture, Architecture):
         right = "Architecture(id='my-network', version=1, network=MyNetwork, min_size=16)"
-        raise NSTError(f"An architecture is {right}, not {architecture!r:.80}.")
+        raise NSTError(f"An architecture is {right}, not {one_line(architecture)}.")
     if not isinstance(architecture.id, str) or not architecture.id.strip():
-        raise NSTError(f"The id of an architecture is a name such as 'my-network', not {architecture.id!r:.80}.")
+        raise NSTError(f"The id of an architecture is a name such as 'my-network', not {one_line(architecture.id)}.")
     check_number(NSTError, f"version of {architecture.id}", architecture.version, 1, MAX_VERSION, whole=True)
     check_number(NSTError, f"min_size of {architecture.id}", architecture.min_size, 1, whole=True)
     if not callable(architecture.network) or isinstance(architecture.network, nn.Module):
         raise NSTError(
             f"The network of {architecture.id} should be a class or a function that builds an nn.Module, "
-            f"not {architecture.network!r:.80}."
+            f"not {one_line(architecture.network)}."
         )
     key = architecture.id, architecture.version
     if key in VERSIONS:
