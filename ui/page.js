@@ -10,10 +10,11 @@ Element.prototype.checkVisibility ??= function () { return this.getClientRects()
 // reloads the page.
 // Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
 addEventListener("pagehide", () => dispatchEvent(new Event("beforeunload")));
+const disconnected = () => // told in English alone
+  document.querySelector(".toast-wrap")?.textContent.includes("Connection to the server was lost");
 addEventListener("beforeunload", (event) => {
   const atStake = document.querySelector(".viewer :is([data-state=running], [data-unsaved])");
-  const told = document.querySelector(".toast-wrap")?.textContent; // of this in English alone
-  if (!event.isTrusted || !atStake || told?.includes("Connection to the server was lost")) return;
+  if (!event.isTrusted || !atStake || disconnected()) return;
   event.preventDefault();
   event.stopImmediatePropagation();
 });
@@ -32,10 +33,6 @@ addEventListener("click", (event) => {
   event.stopImmediatePropagation();
   event.preventDefault(); // else a link would be followed
 }, { capture: true });
-// What was refused is over when it is asked for again: Gradio would list the same sentence once for each press.
-addEventListener("click", ({ target }) => {
-  if (target.closest("#run, #go-on, #paint-film, #train")) document.querySelector(".toast-close.error")?.click();
-});
 addEventListener("keydown", (event) => {
   if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });

@@ -449,6 +449,8 @@ def test_a_refusal_loses_nothing(advanced: "Page", tmp_path: Path) -> None:
     wait_until_it_rests(page, "12 steps")
     expect(page.locator("#optimization-viewer figure img")).to_be_visible()
     expect(page.locator("#png")).to_be_visible()
+    page.locator("#paintings button").last.click()
+    expect(toast).to_have_count(0, timeout=3000)  # by itself, it goes after ten seconds
 
 
 def test_a_run_that_is_too_old_to_continue_is_there_all_the_same(
