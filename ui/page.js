@@ -61,6 +61,20 @@ addEventListener("pointercancel", ({ target }) => {
   target.dispatchEvent(new Event("input", { bubbles: true }));
 }, { capture: true });
 
+// A number's field that is emptied and left has again what was in it: Gradio would take the least number, or none.
+let numberBefore;
+for (const kind of ["focusin", "input", "change", "focusout"]) addEventListener(kind, (event) => {
+  const { target } = event;
+  if (!target.matches?.("[type=number]")) return;
+  if (kind === "focusin" || (kind === "change" && target.value)) numberBefore = target.value;
+  else if (target.value || !numberBefore) return;
+  else if (kind === "input") event.stopImmediatePropagation();
+  else {
+    target.value = numberBefore;
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}, { capture: true });
+
 // A browser may keep a page from remembering anything, and an app's own browser may have no memory: Gradio would not
 // begin without one.
 for (const name of ["localStorage", "sessionStorage"]) {

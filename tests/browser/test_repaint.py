@@ -235,9 +235,25 @@ def test_a_number_beyond_the_slider_is_its_end(page: "Page", photo: Path) -> Non
     expect(picture).not_to_have_attribute("src", half)
     again = picture.get_attribute("src") or ""
     assert page.request.get(again).body() == page.request.get(whole).body()
-    page.locator("#strength input[type=number]").fill("")
-    expect(picture).not_to_have_attribute("src", again)
     expect(page.locator("#info .wrong, [data-testid=toast-text]")).to_have_count(0)
+
+
+def test_a_number_that_is_emptied_is_there_again(page: "Page", photo: Path) -> None:
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    half = set_strength(page, 0.5)
+    strength = page.locator("#strength input[type=number]")
+    strength.fill("")
+    page.wait_for_timeout(1000)  # it would be painted
+    expect(page.locator("#result img").last).to_have_attribute("src", half)
+    strength.press("Tab")
+    expect(strength).to_have_value("0.5")
+    strength.fill("0")
+    expect(page.locator("#result img").last).not_to_have_attribute("src", half)
+    strength.fill("")
+    strength.press("Enter")
+    expect(strength).to_have_value("0.5")
+    expect(page.locator("#strength input[type=range]")).to_have_value("0.5")
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
