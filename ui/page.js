@@ -75,6 +75,11 @@ for (const kind of ["focusin", "input", "change", "focusout"]) addEventListener(
   }
 }, { capture: true });
 
+// A preset that is chosen already fills its settings in again, whatever they were changed to.
+addEventListener("click", ({ target }) => { // by now it is checked anyway, but Gradio has not yet marked it
+  if (target.matches("#presets [aria-checked=true]")) target.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
 // A browser may keep a page from remembering anything, and an app's own browser may have no memory: Gradio would not
 // begin without one.
 for (const name of ["localStorage", "sessionStorage"]) {

@@ -498,8 +498,10 @@ def test_presets_fill_in_the_settings_and_absurd_ones_are_named(advanced: "Page"
     page.get_by_label("Content weight").fill("-3")
     page.get_by_label("Content weight").press("Tab")
     expect(page.locator("#plan .wrong")).to_contain_text("content weight")
-    page.get_by_label("The paper").click()
+    page.get_by_label("From noise").click()
     expect(page.locator("#plan .wrong")).to_have_count(0)
+    expect(page.get_by_label("Content weight")).to_have_value("0.15")
+    page.get_by_label("The paper").click()
     # A number beyond the slider's ends becomes the end, and so it is planned.
     for typed, taken in (("99999", "2000"), ("0", "1")):
         steps = page.get_by_role("spinbutton", name="Maximum steps")
