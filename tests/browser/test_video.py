@@ -318,6 +318,7 @@ def test_a_text_file_is_no_film(film: "Page", tmp_path: Path) -> None:
     choose(page, tmp_path / "text.mp4")
     wrong = page.locator("#film-viewer .wrong")
     expect(wrong).to_have_text(re.compile(r"^[^/]+: use an MP4[^/]+\.$"))
+    expect(wrong).to_have_role("status")  # it is read out
     assert not page.get_by_test_id("toast-text").count()  # it is said once
     expect(page.locator("#film-viewer .error")).to_be_hidden()
     page.locator("#film").get_by_label("Clear").click()
