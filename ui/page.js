@@ -139,6 +139,10 @@ function scrollOnPhone(element, block = "start") { // to what would be below the
   if (innerWidth <= 768) element.scrollIntoView({ block });
 }
 
+function bringIntoView(selector) { // once it is drawn, if it is there
+  requestAnimationFrame(() => document.querySelector(selector)?.scrollIntoView({ block: "nearest" }));
+}
+
 function openTab(id) { // and return its button
   // Tabs that do not fit are in a menu, and have no ids there, but come in the same order.
   const ids = gradio_config.components.filter(({ type }) => type === "tabitem").map(({ props }) => props.id);

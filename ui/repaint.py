@@ -258,7 +258,7 @@ def wire(
     gr.on([*both, result.change], None, [style, second, result], js="showMask")
     gr.on(both, None, [style, second], mix, js="showMix")
     result.change(None, result, widgets.share, js="showShare")
-    widgets.info.change(js="() => document.querySelector('#info .wrong')?.scrollIntoView({ block: 'nearest' })")
+    widgets.info.change(js="() => bringIntoView('#info .wrong')")
     widgets.share.click(None, result, widgets.share, js="shareShown")
 
     # First: Gradio calls the listeners of one event in turn, and what is chosen is remembered before it is painted.

@@ -110,7 +110,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         page.get_by_role("tab", name="Contribute").click()
         publish = page.locator("#publish")
         publish.click()
-        expect(page.get_by_text("first confirm that you are allowed to")).to_be_visible()
+        expect(page.get_by_role("alert").get_by_text("first confirm that you are allowed to")).to_be_in_viewport()
         page.get_by_label("Title").last.fill("The <b>Wave</b>")
         page.get_by_label("Artist of the picture").fill("Ada")
         page.get_by_label("Licence").click()
@@ -120,6 +120,7 @@ def test_from_ada_by_bob_to_eve(browser: "Browser", hub: LoopbackHub, tmp_path: 
         publish.click()
         links = page.locator("#published a")
         expect(links).to_have_count(2)
+        expect(page.locator("#published p").last).to_be_in_viewport()
         addresses = [links.nth(place).get_attribute("href") for place in range(2)]
         assert addresses == [f"{hub.endpoint}/ada/wave", f"{hub.endpoint}/bob/registry/discussions/1"]
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"]["width"]
