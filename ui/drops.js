@@ -21,9 +21,10 @@ const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
 
-function fits({ type }, kind) {
+function fits({ name, type }, kind) {
+  if (kind === "style") // and of all files of a folder, the weights
+    return !/^(image|video|audio|text)\//.test(type) && !/\.(json|md)$/i.test(name);
   if (!kind || !type) return true;
-  if (kind === "style") return !/^(image|video|audio|text)\//.test(type);
   return type.startsWith(kind) || (kind === "video" && type === "image/gif");
 }
 

@@ -1,5 +1,6 @@
 """A style's way from one person's page to another's: contributed, reviewed, merged, found, used by link, kept."""
 
+import base64
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+ALL_FILES = """([weights, place]) => {
+    const files = new DataTransfer(), bytes = Uint8Array.from(atob(weights), (letter) => letter.charCodeAt(0));
+    files.items.add(new File(["# Udnie"], "README.md"));  // which not every system knows
+    files.items.add(new File(["{}"], "config.json", { type: "application/json" }));
+    files.items.add(new File([bytes], "model.safetensors"));
+    const event = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: files });
+    document.querySelector(place).dispatchEvent(event);
+}"""
 LARGE = """(place) => {
     const files = new DataTransfer();
     files.items.add(new File([new Uint8Array(2 ** 26 + 1)], "large.zip", { type: "application/zip" }));
@@ -232,7 +241,8 @@ def test_what_is_dropped_anywhere_on_the_tab_is_taken(browser: "Browser", app_ur
     page.goto(app_url)
     page.get_by_role("tab", name=re.compile("^Contrib")).click()
     settle(page)
-    drop(page, ROOT / "styles" / "udnie-lite" / "model.safetensors", "", "#contribute-hint")
+    weights = base64.b64encode((ROOT / "styles" / "udnie-lite" / "model.safetensors").read_bytes()).decode()
+    page.evaluate(ALL_FILES, [weights, "#contribute-hint"])
     expect(page.locator("#report")).to_contain_text("Se puede usar.")
     expect(page.locator("#sample img")).to_be_visible()
     drop_folder(page, ROOT / "styles" / "udnie-lite", "#sample")
