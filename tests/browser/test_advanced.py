@@ -214,7 +214,11 @@ def test_a_run_is_seen_beside_the_one_before(advanced: "Page") -> None:
 
     page.context.set_offline(True)
     page.locator("#go-on").click()
-    expect(page.get_by_test_id("toast-text").last).to_contain_text("Connection to the server was lost")
+    lost = page.get_by_test_id("toast-text").last
+    expect(lost).to_contain_text("Connection to the server was lost")
+    page.locator("#optimization-viewer .legend button").first.click()
+    page.wait_for_timeout(300)  # another toast would close
+    expect(lost).to_be_visible()
     # No question, as Gradio loads the page again, and there is the run.
     page.on("dialog", lambda question: question.dismiss())
     with page.expect_event("load"):
