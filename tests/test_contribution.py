@@ -164,8 +164,8 @@ def test_nobody_publishes_under_anothers_name(said: str) -> None:
 def test_what_a_form_lacks_is_told_in_its_words() -> None:
     anything: Any = None
     fields = ["The Wave", " ", None, "wave"]
-    with pytest.raises(gr.Error, match=r"fields that are empty: 'Artist of the picture', 'Licence'\."):
-        Handlers(anything, None, True).sent(anything, gr.OAuthToken("token", "", 0), "own:wave", True, *fields)
+    said = Handlers(anything, None, True).sent(anything, gr.OAuthToken("token", "", 0), "own:wave", True, *fields)
+    assert "fields that are empty: 'Artist of the picture', 'Licence'." in said
 
 
 def test_a_zip_is_known_by_what_is_in_it(tmp_path: Path) -> None:

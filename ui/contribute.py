@@ -24,7 +24,7 @@ from nst_core.style import ADDRESS, CARD, LICENSES, PREVIEW, PREVIEW_SIZE, WEIGH
 from nst_core.stylization import repaint
 from nst_core.text import few, plain, quoted, slug
 from ui.errors import PageError
-from ui.events import refusals
+from ui.events import as_markup
 from ui.files import address_of, received
 from ui.gallery import EXAMPLES, SEEN, RepaintWidgets, offer_own
 from ui.studio import Studio
@@ -163,6 +163,8 @@ class Handlers:
             save_picture(fit(preview, PREVIEW_SIZE), folder / SEEN)
         shown = self.studio.file("painted.png")
         save_picture(repaint(open_picture(EXAMPLES[0]), style, size=PREVIEW_SIZE), shown)
+        if self.login:  # the fields ask for what the card lacks
+            found = Report(tuple(finding for finding in found.findings if finding.part != CARD or finding.passed))
         zipped = top_folder(path)
         return [
             self.studio.take(request.session_hash, style),
@@ -185,8 +187,8 @@ class Handlers:
         rights: Any,
         *fields: Any,
     ) -> str:
-        """Publish the style; returns where it is."""
-        with refusals():
+        """Publish the style; returns where it is, or why it is not published, as HTML."""
+        try:
             if token is None:
                 raise PageError(
                     "To publish it, first sign in with Hugging Face, with the button above; after that, drop your "
@@ -204,6 +206,8 @@ class Handlers:
             repo = own_repository(name or slug(title), hub.user_name(own))
             describe(style.folder, title, artist, license)
             return links(publish_style(style.folder, repo, registry=self.registry, token=own), translator_for(request))
+        except NSTError as error:
+            return f'<p class="wrong" role="alert">{as_markup(error)}</p>'
 
     def renamed(self, name: str, folder: str, request: gr.Request) -> str:
         """The commands that publish the style by another name."""
@@ -231,7 +235,9 @@ def wire(widgets: Widgets, handlers: Handlers, gallery: RepaintWidgets, film_sty
     offer_own(widgets.tried, mine, handlers.studio, gallery, film_style)
     if widgets.publish:
         inputs = [mine, widgets.rights, *fields]
-        widgets.publish.click(handlers.sent, inputs, published, concurrency_id="hub", concurrency_limit=4)
+        widgets.publish.click(handlers.sent, inputs, published, concurrency_id="hub", concurrency_limit=4).then(
+            js="() => bringIntoView('#published')"
+        )
     else:
         *_, name = fields
         name.change(

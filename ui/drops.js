@@ -21,9 +21,10 @@ const TOO_LARGE = say("That file is too large: the limit is 64 MB.");
 const GONE = say("That file is no longer on the server, which keeps files for an hour: make it again.");
 const TEXT_FIELD = "input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable=true]";
 
-function fits({ type }, kind) {
+function fits({ name, type }, kind) {
+  if (kind === "style") // and of all files of a folder, the weights
+    return !/^(image|video|audio|text)\//.test(type) && !/\.(json|md)$/i.test(name);
   if (!kind || !type) return true;
-  if (kind === "style") return !/^(image|video|audio|text)\//.test(type);
   return type.startsWith(kind) || (kind === "video" && type === "image/gif");
 }
 
@@ -56,14 +57,19 @@ function typed(file, kind) { // Gradio goes by this: not every system knows that
   return !file.type && /\.(heic|heif|hif)$/i.test(file.name) ? called("image/heic") : file;
 }
 
-function refuse(box, words) { // until another file comes or a button is pressed
+function refuse(box, words) { // see `dismiss`
   const told = make("p", { className: "dropped", role: "alert", textContent: words });
   box.after(told);
   requestAnimationFrame(() => told.scrollIntoView({ block: "nearest" })); // its tab may just open
 }
 
+function dismiss() { // what was refused, once another file comes or a button is pressed
+  document.querySelector(".dropped")?.remove();
+  if (!disconnected()) document.querySelectorAll(".toast-close.error").forEach((button) => button.click());
+}
+
 document.addEventListener("click", ({ target, isTrusted }) => {
-  if (isTrusted && target.closest("button")) document.querySelector(".dropped")?.remove();
+  if (isTrusted && target.closest("button")) dismiss();
 }, { capture: true });
 
 function put(file, input) {
@@ -162,13 +168,17 @@ document.addEventListener("settled", async () => { // as the page opens, see ui/
   give();
 });
 
-document.addEventListener("settled", () => new MutationObserver((changes) => { // a file that was refused would be again
-  const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((toast) => toast.textContent)).join(" ");
+const refused = new MutationObserver((changes) => { // a file that was refused would be again
+  const said = changes.flatMap(({ addedNodes }) => [...addedNodes].map((added) => added.textContent)).join(" ");
   for (const place of Object.values(OF_EXAMPLES)) {
     const box = document.querySelector(`#${place}`), name = fileName(box?.querySelector("img")?.src ?? "");
     if (name && said.includes(`The picture '${name}'`)) keep(box);
   }
-}).observe(document.querySelector(".toast-wrap"), { childList: true, subtree: true }), { once: true });
+});
+document.addEventListener("settled", () => {
+  for (const told of document.querySelectorAll(".toast-wrap, #info"))
+    refused.observe(told, { childList: true, subtree: true });
+}, { once: true });
 
 document.addEventListener("click", async (event) => {
   const { target } = event, box = target.closest("#photo, .pick"), example = target.closest(".gallery-item");
@@ -199,7 +209,7 @@ document.addEventListener("drop", (event) => {
   const files = [...event.dataTransfer.files], promised = !files.length && event.dataTransfer.types.includes(PROMISE);
   if (!files.length && !promised) return;
   event.preventDefault();
-  document.querySelector(".dropped")?.remove();
+  dismiss();
   const [box, kind] = placeOf(event.target);
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file"); // one each
   const readable = files.filter((_, at) => !items[at].webkitGetAsEntry()?.isDirectory);
@@ -224,7 +234,7 @@ document.addEventListener("paste", (event) => { // which Gradio has a button for
   const [box, kind] = near ? [near, "image"] : openPlace();
   const [file] = [...event.clipboardData.files].map((one) => typed(one, kind));
   event.preventDefault();
-  document.querySelector(".dropped")?.remove();
+  dismiss();
   const wrong = wrongWith(file, kind);
   if (wrong) refuse(box, wrong);
   else hand(box, file);
@@ -236,7 +246,7 @@ document.addEventListener("change", (event) => {
   if (!file) return;
   const box = target.closest(".block"), kind = KIND[box.id] ?? "image";
   const wrong = wrongWith(file, kind);
-  document.querySelector(".dropped")?.remove();
+  dismiss();
   if (wrong) {
     event.stopPropagation();
     target.value = "";

@@ -242,7 +242,8 @@ async function take(file) { // whatever is painted goes on until it can be read
   if (mine < had) taken?.close();
   else if (!taken) {
     comeIntoView();
-    tell(say("This browser cannot read that file: choose a PNG, JPEG or WebP."), true);
+    tell(file.type.startsWith("video/") ? say("That is a film: films are painted on the tab Video.")
+      : say("This browser cannot read that file: choose a PNG, JPEG or WebP."), true);
   } else {
     had = mine;
     rest();

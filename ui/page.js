@@ -10,10 +10,11 @@ Element.prototype.checkVisibility ??= function () { return this.getClientRects()
 // reloads the page.
 // Gradio's own listener hangs up whatever the person answers: it comes after this one, and is told once they go.
 addEventListener("pagehide", () => dispatchEvent(new Event("beforeunload")));
+const disconnected = () => // told in English alone
+  document.querySelector(".toast-wrap")?.textContent.includes("Connection to the server was lost");
 addEventListener("beforeunload", (event) => {
   const atStake = document.querySelector(".viewer :is([data-state=running], [data-unsaved])");
-  const told = document.querySelector(".toast-wrap")?.textContent; // of this in English alone
-  if (!event.isTrusted || !atStake || told?.includes("Connection to the server was lost")) return;
+  if (!event.isTrusted || !atStake || disconnected()) return;
   event.preventDefault();
   event.stopImmediatePropagation();
 });
@@ -32,10 +33,6 @@ addEventListener("click", (event) => {
   event.stopImmediatePropagation();
   event.preventDefault(); // else a link would be followed
 }, { capture: true });
-// What was refused is over when it is asked for again: Gradio would list the same sentence once for each press.
-addEventListener("click", ({ target }) => {
-  if (target.closest("#run, #go-on, #paint-film, #train")) document.querySelector(".toast-close.error")?.click();
-});
 addEventListener("keydown", (event) => {
   if (event.repeat && event.key === "Enter" && event.target.matches("button, a")) event.preventDefault();
 }, { capture: true });
@@ -63,6 +60,25 @@ addEventListener("pointercancel", ({ target }) => {
   target.value = sliderBefore;
   target.dispatchEvent(new Event("input", { bubbles: true }));
 }, { capture: true });
+
+// A number's field that is emptied and left has again what was in it: Gradio would take the least number, or none.
+let numberBefore;
+for (const kind of ["focusin", "input", "change", "focusout"]) addEventListener(kind, (event) => {
+  const { target } = event;
+  if (!target.matches?.("[type=number]")) return;
+  if (kind === "focusin" || (kind === "change" && target.value)) numberBefore = target.value;
+  else if (target.value || !numberBefore) return;
+  else if (kind === "input") event.stopImmediatePropagation();
+  else {
+    target.value = numberBefore;
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}, { capture: true });
+
+// A preset that is chosen already fills its settings in again, whatever they were changed to.
+addEventListener("click", ({ target }) => { // by now it is checked anyway, but Gradio has not yet marked it
+  if (target.matches("#presets [aria-checked=true]")) target.dispatchEvent(new Event("input", { bubbles: true }));
+});
 
 // A browser may keep a page from remembering anything, and an app's own browser may have no memory: Gradio would not
 // begin without one.
@@ -121,6 +137,10 @@ function announce(words) { // to whoever cannot see that a button says something
 
 function scrollOnPhone(element, block = "start") { // to what would be below the fold
   if (innerWidth <= 768) element.scrollIntoView({ block });
+}
+
+function bringIntoView(selector) { // once it is drawn, if it is there
+  requestAnimationFrame(() => document.querySelector(selector)?.scrollIntoView({ block: "nearest" }));
 }
 
 function openTab(id) { // and return its button

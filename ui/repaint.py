@@ -14,7 +14,7 @@ from nst_core.images import PictureError, save_picture
 from nst_core.style import Style
 from nst_core.stylization import blend
 from ui.community import community_styles
-from ui.events import IN_LINE, refusals
+from ui.events import IN_LINE
 from ui.files import address_of, received
 from ui.gallery import EXAMPLES, RepaintWidgets, examples, painting_settings, registry_choices, words_of
 from ui.line import PROGRESS, Ended
@@ -185,8 +185,7 @@ class Handler:
             return
         except NSTError as error:
             yield self._refused(session, error)
-            with refusals():
-                raise
+            return
         names = [style.id.partition("@")[0] for style in styles_of(painting)]
         file = self.studio.file(f"{'-'.join([path.stem, *names])}.png")
         # The picture shown need not be exact, and JPEG is written, sent and read in a fraction of the time.
@@ -213,7 +212,7 @@ class Handler:
             yield gr.DownloadButton(value=file, interactive=True), gr.skip(), gr.skip(), made
 
     def _refused(self, session: str | None, error: NSTError) -> tuple[Any, ...]:
-        """What ``show`` yields of an error, whose message stays."""
+        """What ``show`` yields of an error: a toast would say it twice, and go."""
         message = f'<p class="wrong">{escape(str(error))}</p>'
         if not isinstance(error, PictureError):
             return gr.skip(), message, gr.skip(), gr.skip()
@@ -259,6 +258,7 @@ def wire(
     gr.on([*both, result.change], None, [style, second, result], js="showMask")
     gr.on(both, None, [style, second], mix, js="showMix")
     result.change(None, result, widgets.share, js="showShare")
+    widgets.info.change(js="() => bringIntoView('#info .wrong')")
     widgets.share.click(None, result, widgets.share, js="shareShown")
 
     # First: Gradio calls the listeners of one event in turn, and what is chosen is remembered before it is painted.

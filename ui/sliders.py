@@ -1,6 +1,6 @@
 """Sliders whose numbers are within their ends, whatever somebody types beside them.
 
-A slider turns a number typed beyond its ends into the end, and an emptied field into its least, and tells nobody.
+A slider turns a number typed beyond its ends into the end, and tells nobody. Of an emptied field, see ui/page.js.
 """
 
 import math
@@ -24,8 +24,6 @@ def within(inputs: Iterable[Any], values: Iterable[Any]) -> list[Any]:
 
 
 def _shown(one: gr.Slider, value: Any) -> Any:
-    if value is None:
-        return one.minimum
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return value  # no number, which is refused
     return min(one.maximum, max(one.minimum, round(value) if one.step == 1 else value))

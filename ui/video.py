@@ -102,13 +102,14 @@ class Handlers:
     def chosen(self, request: gr.Request, film: Any, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Another film, or none."""
         self.videos.choose(request.session_hash, bool(film))
-        with refusals():
-            try:
-                yield self._first(request, film, *values)
-            except NSTError as error:
-                if not self._painted(request):  # it stays where its frame would be: a toast goes, nobody pressed Paint
-                    yield {"refusal": str(error)}, *_previous()
-                raise
+        try:
+            yield self._first(request, film, *values)
+        except NSTError as error:
+            if self._painted(request):
+                with refusals():
+                    raise
+            # Where its frame would be: a toast would say it twice, and go.
+            yield {"refusal": str(error)}, *_previous()
 
     def first(self, request: gr.Request, film: Any, *values: Any) -> tuple[Any, Any, Any]:
         """Paint the first frame with other settings."""

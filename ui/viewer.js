@@ -5,7 +5,7 @@
 const told = (status) => JSON.parse(status) // ui/words.py: phrase
   .map(([words, ...values]) => values.reduce((text, value) => text.replace("{}", () => value), say(words))).join(" · ");
 element.innerHTML = `
-  <figure><img hidden alt=""><p class="hint">${say(props.hint)}</p></figure>
+  <figure><img hidden alt=""><p class="hint" role="status">${say(props.hint)}</p></figure>
   <div class="bar"><i></i></div>
   <p class="line" role="status"></p>
   <input class="scrub" type="range" min="0" max="0" value="0" aria-label="${say(props.each)}" disabled>

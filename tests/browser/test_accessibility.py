@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from picking import unfold
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,6 +46,18 @@ def test_forced_colours_show_what_is_chosen(page: "Page") -> None:
     for other in ("#styles label:not(:has(:checked))", "[role=tab][aria-selected=false]"):
         expect(page.locator(other).first).to_have_css("outline-style", "none")
     assert page.locator("#strength [type=range]").evaluate("range => getComputedStyle(range).appearance") == "auto"
+
+
+def test_the_field_with_the_focus_is_seen(page: "Page") -> None:
+    page.locator("#second input").focus()
+    page.keyboard.press("Escape")  # the list
+    expect(page.locator("#second .wrap:has(> .wrap-inner)")).to_have_css("outline-style", "solid")
+    page.get_by_role("tab", name="Advanced").click()
+    unfold(page, "Weights, optimiser")
+    for label in ("Content weight", "Content layers"):
+        field = page.get_by_label(label)
+        field.focus()
+        expect(field).to_have_css("outline-style", "solid")
 
 
 CONTRASTS = """() => {

@@ -350,6 +350,8 @@ def test_what_cannot_be_is_one_sentence(live: "Page", tmp_path: Path) -> None:
     text.write_text("I am a text.")
     drop(page, text, "image/png", "#masthead")
     expect(line).to_have_text("This browser cannot read that file: choose a PNG, JPEG or WebP.")
+    drop(page, text, "video/mp4", "#masthead")
+    expect(line).to_have_text("That is a film: films are painted on the tab Video.")
     photo = tmp_path / "small.png"
     made_picture(1, (40, 30)).save(photo)
     others = [b"\0asm, but another one"]

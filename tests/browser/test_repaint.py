@@ -153,26 +153,27 @@ def test_the_handle_is_whole_on_a_strip(page: "Page", tmp_path: Path) -> None:
     }""")
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_a_refusal_is_shown_as_a_sentence_and_nothing_is_lost(page: "Page", photo: Path, tmp_path: Path) -> None:
     choose(page, photo)
     wait_for(page, TITLES["first-style"][0])
     page.locator("#styles label").nth(2).click()
-    toast = page.get_by_test_id("toast-text")
-    expect(toast).to_contain_text("model.safetensors")
+    wrong = page.locator("#info .wrong")
+    expect(wrong).to_contain_text("model.safetensors")
+    expect(wrong).to_be_in_viewport()
     expect(page.locator("#photo img")).to_be_visible()
-    expect(page.locator("#info .wrong")).to_contain_text("model.safetensors")  # a toast goes
     page.locator("#styles label").nth(1).click()
     wait_for(page, TITLES["second-style"][0])
-    page.get_by_test_id("toast-close").click()
     text = tmp_path / "<b>holiday.jpg"
     text.write_text("I am a text.")
     page.locator("#photo input[type=file]").set_input_files(text)
     # No other photograph's picture is there to be taken for this one's.
-    expect(page.locator("#info .wrong")).to_be_visible()
+    expect(wrong).to_have_text(re.compile(r"^[^/]+\.$"))  # a sentence, and no path
+    expect(wrong).to_be_in_viewport()
+    expect(wrong.locator("b")).to_have_count(0)
     page.wait_for_timeout(1000)
-    expect(toast).to_have_count(1)  # it is said once
-    expect(toast).to_have_text(re.compile(r"^[^/]+\.$"))  # a sentence, and no path
-    expect(toast.locator("b")).to_have_count(0)
+    assert not page.get_by_test_id("toast-text").count()  # it is said once
+    assert not page.get_by_text("Error", exact=True).is_visible()
     expect(page.locator("#photo img")).to_be_hidden()  # no broken picture
     expect(page.locator("#result img")).to_have_count(0)
     expect(page.get_by_role("button", name="Download PNG")).to_be_disabled()
@@ -234,9 +235,25 @@ def test_a_number_beyond_the_slider_is_its_end(page: "Page", photo: Path) -> Non
     expect(picture).not_to_have_attribute("src", half)
     again = picture.get_attribute("src") or ""
     assert page.request.get(again).body() == page.request.get(whole).body()
-    page.locator("#strength input[type=number]").fill("")
-    expect(picture).not_to_have_attribute("src", again)
     expect(page.locator("#info .wrong, [data-testid=toast-text]")).to_have_count(0)
+
+
+def test_a_number_that_is_emptied_is_there_again(page: "Page", photo: Path) -> None:
+    choose(page, photo)
+    wait_for(page, TITLES["first-style"][0])
+    half = set_strength(page, 0.5)
+    strength = page.locator("#strength input[type=number]")
+    strength.fill("")
+    page.wait_for_timeout(1000)  # it would be painted
+    expect(page.locator("#result img").last).to_have_attribute("src", half)
+    strength.press("Tab")
+    expect(strength).to_have_value("0.5")
+    strength.fill("0")
+    expect(page.locator("#result img").last).not_to_have_attribute("src", half)
+    strength.fill("")
+    strength.press("Enter")
+    expect(strength).to_have_value("0.5")
+    expect(page.locator("#strength input[type=range]")).to_have_value("0.5")
 
 
 @pytest.mark.parametrize("page", ["phone"], indirect=True)
