@@ -239,9 +239,13 @@ def read_frames(
         FilmError: the file is no longer there, or can no longer be read.
     """
     with opened(film.path) as container:
+        import av
+
         stream = pictures_of(container)
         assert stream is not None
-        stream.thread_type = "AUTO"
+        # If a program has PyAV log, as torchvision 0.24 does, a thread that decodes ahead may wait for Python's lock to
+        # log an error, while who leaves the film has the lock and waits for the thread.
+        stream.thread_type = "AUTO" if av.logging.get_level() is None else "SLICE"
         clock, last = Clock(film, film.time_base), -1
         for number, frame in enumerate(_decoded(stream)):
             duration = frame.duration or film.step

@@ -37,7 +37,7 @@ from nst_core.registry import Registry
 from nst_core.style import Style
 from nst_core.stylization import blend_pixels, stylize
 from nst_core.video import VideoStep, partial_film, stylize_video, work_folder
-from nst_core.video_reader import LOOKED_INTO, Clock, FilmError, open_film, opened, read_frames
+from nst_core.video_reader import LOOKED_INTO, Clock, FilmError, open_film, opened, pictures_of, read_frames
 from nst_core.video_sound import recoded
 from nst_core.video_writer import Part, join
 
@@ -563,6 +563,28 @@ def test_frames_of_hundreds_of_scans_are_damaged(
     painted(tmp_path / "film.mov", style, tmp_path / "out.mp4")
     assert len(see(tmp_path / "out.mp4").pictures) == 2
     assert "Damaged parts of the film that are left out: 1." in caplog.messages
+
+
+@pytest.mark.parametrize(("level", "threads"), [(None, "AUTO"), (av.logging.ERROR, "SLICE")])
+def test_no_thread_decodes_ahead_while_pyav_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int | None, threads: str
+) -> None:
+    """In one of some fifty damaged films that were left, it would log for ever."""
+    streams: list[Any] = []
+
+    def noted(container: Any) -> Any:
+        streams.append(pictures_of(container))
+        return streams[-1]
+
+    film = open_film(make_film(tmp_path / "film.mp4"))
+    monkeypatch.setattr(video_reader, "pictures_of", noted)
+    before = av.logging.get_level()
+    av.logging.set_level(level)
+    try:
+        next(read_frames(film, SIZE))
+        assert [stream.thread_type.name for stream in streams] == [threads]
+    finally:
+        av.logging.set_level(before)
 
 
 def test_sound_that_cannot_be_kept_does_not_cost_the_pictures(
