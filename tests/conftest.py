@@ -1,6 +1,7 @@
 """What tests of the page share: a registry of random styles, and the real app serving it."""
 
 import gc
+import multiprocessing.util
 import os
 import runpy
 import sys
@@ -37,6 +38,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Have whatever is left in the folder of temporary files, as by Gradio's client, go with pytest's own."""
+    multiprocessing.util.get_temp_dir()  # elsewhere, as it is removed as the process ends, when pytest's are gone
     tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
     yield
     tempfile.tempdir = None

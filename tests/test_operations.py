@@ -126,9 +126,9 @@ def test_what_happens_is_logged_and_counted(environment: dict[str, str], photo: 
             "version": nst_core.__version__,
         }
         picture = upload(http, photo)
-        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]))
-        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", 0.5, None]))
-        http.get(ask(http, "stylize", [picture, "broken-style", 1, "style", 64, 1, "", 0.5, None]))
+        http.get(ask(http, "stylize", [picture, "first-style", 1, "style", 64, 1, "", None, None]))
+        http.get(ask(http, "stylize", [picture, "no-style-grandfather", 1, "style", 64, 1, "", None, None]))
+        http.get(ask(http, "stylize", [picture, "broken-style", 1, "style", 64, 1, "", None, None]))
         http.get(ask(http, "optimize", [picture, picture, "quick", 64, 2, "noise", None, "compact", *[None] * 4]))
         assert http.post(f"{API}/call/nothing", json={"data": []}).status_code == 404
         for method, tool in (("tools/call", "grandfather"), ("grandfather", "stylize")):
@@ -203,7 +203,7 @@ def wait_until_running(http: httpx.Client) -> None:
 
 def crowd(http: httpx.Client, photo: Path, people: int) -> tuple[list[Any], list[Thread], list[str]]:
     """What each of them asks for, and what they hear, once the first one's turn has come."""
-    wish = [upload(http, photo), "first-style", 1, "style", MAX_SIDE, 1, "", 0.5, None]
+    wish = [upload(http, photo), "first-style", 1, "style", MAX_SIDE, 1, "", None, None]
     heard = listen(http, [ask(http, "stylize", wish) for _ in range(people)])
     wait_until_running(http)
     return wish, *heard
@@ -413,7 +413,7 @@ def few(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_never_comes_to_hear_is_forgotten(page: Page, http: httpx.Client, photo: Path) -> None:
     picture = upload(http, photo)
     for style in (*["no-style"] * 4, "first-style"):
-        last = ask(http, "stylize", [picture, style, 1, "style", 64, 1, "", 0.5, None])
+        last = ask(http, "stylize", [picture, style, 1, "style", 64, 1, "", None, None])
         wait_until(lambda: not page.waiting() + page.running())
     page.forget_unheard()
     assert len(page._queue.pending_event_ids_session) == 2
@@ -438,7 +438,7 @@ def test_who_waits_is_not_forgotten_for_others(page: Page, http: httpx.Client, p
     painted = Event()
     picture = upload(http, photo)
     page.studio.line.join("bob", lambda progress: painted.wait(60))
-    wish = [picture, "first-style", 1, "style", 64, 1, "", 0.5, None]
+    wish = [picture, "first-style", 1, "style", 64, 1, "", None, None]
     asked = [ask(http, "stylize", wish) for _ in range(12)]
     wait_until(lambda: page.waiting() == 12)
     painted.set()
