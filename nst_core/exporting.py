@@ -248,7 +248,7 @@ class _Portable(nn.Module):
         for name, layer in layers.items():
             if isinstance(layer, nn.InstanceNorm2d):
                 self.network.set_submodule(name, _Norm(layer, dtype))
-        if isinstance(network, JohnsonNetwork):
+        if type(network) is JohnsonNetwork:  # what is derived from it may compute something else
             self.network.set_submodule("deconv1", _Enlarging(network.deconv1).to(dtype))
             self.network.set_submodule("deconv2", _Enlarging(network.deconv2).to(dtype))
             self.network.set_submodule("deconv3", _Last(network.deconv3).to(dtype))
